@@ -1,0 +1,184 @@
+"""Every error cutoutd can name, with its exit code and a sentence a photographer understands; no handling happens here."""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum, StrEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes are an interface: scripts and service managers rely on them."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    CONFIG = 4
+    ALREADY_RUNNING = 5
+    MODEL = 6
+    LEDGER = 7
+    FOLDER = 8
+    NETWORK = 9
+    ENGINE = 10
+    SERVICE = 11
+    VERIFY = 12
+
+
+class CutoutError(Exception):
+    """Base of all errors: what happened, to which file, and what to do about it.
+
+    Args:
+        what: one sentence without a final full stop saying what happened.
+        path: the file or folder it happened to, or None.
+        fix: what the user can do, as a sentence; empty when nothing helps.
+    """
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+    def __init__(self, what: str, path: str | bytes | Path | None = None, fix: str = "") -> None:
+        self.what = what
+        self.path = None if path is None else Path(os.fsdecode(path))
+        self.fix = fix
+        super().__init__(what, path, fix)
+
+    def __str__(self) -> str:
+        where = "" if self.path is None else f"{printable(self.path)}: "
+        fix = f" {self.fix}" if self.fix else ""
+        stop = "" if self.what.endswith((".", "!", "?")) else "."
+        return f"{where}{self.what}{stop}{fix}"
+
+
+def printable(path: str | bytes | Path) -> str:
+    """A path as text that any terminal and log accepts, even when its name is not valid UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+class UsageError(CutoutError):
+    """The command line asks for something that does not exist or makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(CutoutError):
+    """The configuration is wrong; `problems` holds every problem found, one line each."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(
+        self,
+        what: str,
+        path: str | bytes | Path | None = None,
+        fix: str = "",
+        problems: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(what, path, fix)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems) if self.problems else super().__str__()
+
+
+class AlreadyRunningError(CutoutError):
+    """Another daemon holds this state folder."""
+
+    exit_code = ExitCode.ALREADY_RUNNING
+
+
+class ModelError(CutoutError):
+    """A model is missing, damaged, of the wrong shape, or not licensed for this use."""
+
+    exit_code = ExitCode.MODEL
+
+
+class LedgerError(CutoutError):
+    """The ledger cannot be opened, is newer than this program, or lies where it must not."""
+
+    exit_code = ExitCode.LEDGER
+
+
+class FolderError(CutoutError):
+    """An inbox, outbox or archive folder is missing, overlapping or not writable."""
+
+    exit_code = ExitCode.FOLDER
+
+
+class NetworkError(CutoutError):
+    """A model download failed; only `cutoutd models pull` can raise it."""
+
+    exit_code = ExitCode.NETWORK
+
+
+class EngineError(CutoutError):
+    """The inference engine cannot start as asked for."""
+
+    exit_code = ExitCode.ENGINE
+
+
+class ServiceError(CutoutError):
+    """systemd or launchd refused, or is not there."""
+
+    exit_code = ExitCode.SERVICE
+
+
+class VerifyError(CutoutError):
+    """The privacy self-test found a promise that does not hold."""
+
+    exit_code = ExitCode.VERIFY
+
+
+class Reason(StrEnum):
+    """Why a photo failed or was skipped; the names are part of the interface (ledger, `--json`)."""
+
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too-large"
+    NEEDS_DECODER = "needs-decoder"
+    NO_SUBJECT = "no-subject"
+    NO_PERMISSION = "no-permission"
+    TOO_SLOW = "too-slow"
+    OUT_OF_MEMORY = "out-of-memory"
+    CRASHED = "crashed"
+    BUSY = "busy"
+    CANNOT_RENDER = "cannot-render"
+    RAW_PAIR = "raw-pair"
+    NOT_A_PHOTO = "not-a-photo"
+    NOT_A_REGULAR_FILE = "not-a-regular-file"
+    PLACEHOLDER = "placeholder"
+    VANISHED = "vanished"
+
+
+# A skipped file is not a failure: nothing is owed for it and `failures` does not list it.
+SKIPPED = frozenset(
+    {
+        Reason.RAW_PAIR,
+        Reason.NOT_A_PHOTO,
+        Reason.NOT_A_REGULAR_FILE,
+        Reason.PLACEHOLDER,
+        Reason.VANISHED,
+    }
+)
+
+
+class PhotoError(CutoutError):
+    """One photo cannot be turned into a cutout; the original stays where it is."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+    def __init__(
+        self, reason: Reason, what: str, path: str | bytes | Path | None = None, fix: str = ""
+    ) -> None:
+        super().__init__(what, path, fix)
+        self.reason = reason
+        self.args = (reason, what, path, fix)  # so that it survives pickling between processes
+
+
+class PhotoChangedError(CutoutError):
+    """The file changed while it was read: not an attempt, it is simply read again."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+
+class OutboxError(CutoutError):
+    """The outbox cannot take files now (full, gone, read-only); its inbox pauses and nothing is marked failed."""
+
+    exit_code = ExitCode.FOLDER

@@ -1,0 +1,1 @@
+"""The unattended work: watching, the durable bounded queue, worker processes and private delivery."""

@@ -1,0 +1,1 @@
+"""Photo in, alpha out: decoding, inference and full-resolution mattes; imports only `config`."""

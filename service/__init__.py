@@ -1,0 +1,1 @@
+"""Living on this machine: the command line, systemd and launchd, status, the privacy self-test."""
