@@ -1,0 +1,1 @@
+"""Weights that ship with cutoutd, each with its description and its card."""
