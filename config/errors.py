@@ -1,4 +1,4 @@
-"""Every error cutoutd can name, with its exit code and a sentence a photographer understands; no handling happens here."""
+"""Every error cutoutd can name, with its exit code and a sentence for people; nothing is handled here."""
 
 from __future__ import annotations
 
@@ -179,6 +179,6 @@ class PhotoChangedError(CutoutError):
 
 
 class OutboxError(CutoutError):
-    """The outbox cannot take files now (full, gone, read-only); its inbox pauses and nothing is marked failed."""
+    """The outbox cannot take files now (full, gone, read-only): its inbox pauses, nothing is failed."""
 
     exit_code = ExitCode.FOLDER

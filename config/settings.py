@@ -1,0 +1,335 @@
+"""Every option of cutoutd, declared once; the sample config, the reference and the schema come from here.
+
+It does not look for files or print: `load.py` reads, `reference.py` documents.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.presets import expand
+from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
+
+
+class Section(BaseModel):
+    """Base of all tables: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Limits(Section):
+    """What one photo may cost, and how much is in hand at once."""
+
+    photos_in_flight: Annotated[int, Field(ge=1, le=1000)] = Field(
+        32, description="Photos in hand at once, over all inboxes."
+    )
+    megapixels_in_flight: Annotated[float, Field(ge=1)] = Field(
+        400, description="Megapixels in hand at once; a larger single photo still fits when it is alone."
+    )
+    max_megapixels: Annotated[float, Field(gt=0, le=2000)] = Field(
+        150, description="A photo with more megapixels fails as too-large; nothing of it is decoded."
+    )
+    max_bytes: ByteCount = Field(
+        10**9, gt=0, description="A file larger than this fails as too-large; it is not read."
+    )
+    time_per_photo: Seconds = Field(
+        120, gt=0, description="A photo that takes longer is stopped; the second time it fails as too-slow."
+    )
+    attempts_after_death: Annotated[int, Field(ge=1, le=20)] = Field(
+        2, description="Attempts for a photo whose worker died or ran out of memory or time."
+    )
+    attempts_when_busy: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="Attempts, with growing pauses, for a file that another program holds locked."
+    )
+    worker_memory: ByteCount = Field(
+        3 * 10**9, ge=500 * 10**6, description="Data memory one worker may use, the model's own size on top."
+    )
+
+
+class Engine(Section):
+    """How much of the machine inference may use."""
+
+    workers: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="Worker processes; 0 means one per core, but no more than RAM / 2 GB."
+    )
+    threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="Threads for a lone photo in one worker; 0 means all cores."
+    )
+    providers: Literal["auto"] | list[Literal["cuda", "coreml", "openvino", "rocm", "directml", "cpu"]] = (
+        Field(
+            "auto",
+            description="Execution providers in order; a named one that cannot start is an error, never a "
+            "silent fallback.",
+        )
+    )
+    effort: Literal["normal", "high"] = Field(
+        "normal", description="`high` looks at each photo more than once: better edges, slower."
+    )
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(
+        5, description="Priority of the workers; 19 yields to everything else."
+    )
+    pause_on_battery: bool = Field(False, description="Start no new photo while on battery power.")
+    max_load: Annotated[float, Field(ge=0)] = Field(
+        0, description="Start no new photo while the load per core, without our own, is higher; 0 = no limit."
+    )
+    idle_unload: Seconds = Field(
+        600, ge=0, description="Workers are ended after this long without a photo; 0 keeps them loaded."
+    )
+    recycle_after: Annotated[int, Field(ge=1)] = Field(
+        500, description="A worker is replaced after this many photos, between two of them."
+    )
+    sandbox: bool = Field(
+        True, description="Give up the network and foreign files before the first photo. Leave it on."
+    )
+
+
+class Matte(Section):
+    """How the subject's outline is found and cleaned; shared by all deliverables of one photo."""
+
+    engine: Literal["guided", "learned", "plain"] = Field(
+        "guided", description="How the network's outline is brought to full resolution."
+    )
+    edge: Literal["crisp", "natural", "soft"] = Field("natural", description="Character of the outline.")
+    closed_form: bool = Field(
+        False, description="Closed-form matting in the edge band (slow; needs `cutoutd[matting]`)."
+    )
+    solidify: Percent = Field(
+        0, description="Makes the body opaque: alpha this close to full, in percent, becomes full."
+    )
+    fill_holes: Percent = Field(
+        0, description="Holes smaller than this share of the photo, in percent, are filled; 0 fills none."
+    )
+    keep: Literal["all", "largest"] | Annotated[int, Field(ge=1)] = Field(
+        "all", description="Which separate subjects stay: all, the largest, or the N largest."
+    )
+    min_island: Percent = Field(
+        0, description="Separate pieces smaller than this share of the photo, in percent, are removed."
+    )
+    grow: Annotated[float, Field(ge=-100, le=100)] = Field(
+        0, description="Widens the outline by this many pixels at full size; negative shrinks."
+    )
+    roi: str = Field(
+        "", description='Look for the subject only there: "left top right bottom" in px or %, or empty.'
+    )
+    no_subject: Literal["fail", "pass"] = Field(
+        "fail",
+        description="No subject found: `fail` names the photo and writes nothing, `pass` hands the photo on.",
+    )
+
+    @field_validator("roi")
+    @classmethod
+    def _roi_has_four_lengths(cls, value: str) -> str:
+        parse_roi(value)
+        return value
+
+
+def parse_roi(value: str) -> tuple[tuple[float, str], ...]:
+    """Four (number, unit) pairs, unit "px" or "%", from `"10% 0 90% 100%"`; empty text gives an empty tuple.
+
+    Raises:
+        ValueError: when the text is not four lengths.
+    """
+    parts = value.replace(",", " ").split()
+    if not parts:
+        return ()
+    lengths: list[tuple[float, str]] = []
+    for part in parts:
+        unit = "%" if part.endswith("%") else "px"
+        try:
+            lengths.append((float(part.removesuffix("%").removesuffix("px")), unit))
+        except ValueError:
+            raise ValueError(f'"{part}" is not a length: write "120px" or "10%"') from None
+    if len(lengths) != 4:
+        raise ValueError('roi wants four lengths: "left top right bottom"')
+    return tuple(lengths)
+
+
+class After(Section):
+    """What happens to the original once its cutout is safely on disk."""
+
+    action: Literal["keep", "archive", "trash"] = Field(
+        "keep", description="Keep the original where it is, move it to an archive folder, or to the trash."
+    )
+    archive: Folder | None = Field(
+        None, description="Archive folder; the inbox's tree is mirrored there and nothing is overwritten."
+    )
+    failed: Folder | None = Field(
+        None, description="Move failed originals here with the reason beside them; unset, they stay."
+    )
+
+    @model_validator(mode="after")
+    def _archive_needs_a_folder(self) -> After:
+        if self.action == "archive" and self.archive is None:
+            raise ValueError('action = "archive" needs archive = "FOLDER"')
+        return self
+
+
+class Inbox(Section):
+    """One watched folder and what its photos become."""
+
+    path: Folder = Field(description="The folder to watch.")
+    outbox: Folder = Field(description="Where cutouts appear; it may not lie inside an inbox.")
+    name: str = Field("", description="Name in status and logs; unset, the folder's own name.")
+    recursive: bool = Field(True, description="Watch sub-folders too and mirror them in the outbox.")
+    include: tuple[str, ...] = Field(
+        (), description='Only files matching one of these patterns, e.g. ["*.jpg", "selects/**"].'
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="Files and folders matching one of these are left alone."
+    )
+    events: Literal["auto", "native", "poll"] = Field(
+        "auto", description="Native file events, polling, or a probe at start that decides (for shares)."
+    )
+    settle: Seconds = Field(
+        0.5,
+        gt=0,
+        description="A file is complete when it has not changed this long after its close or rename.",
+    )
+    settle_unhinted: Seconds = Field(2, gt=0, description="The same for files found without such an event.")
+    settle_polled: Seconds = Field(5, gt=0, description="The same in polled folders.")
+    poll_every: Seconds = Field(5, gt=0, description="Time between two looks at a polled folder.")
+    rescan_every: Seconds = Field(
+        300, ge=10, description="Time between two full walks that catch missed events."
+    )
+    order: Literal["oldest", "newest"] = Field(
+        "oldest", description="Which waiting photo is next, by arrival; `newest` suits tethered shooting."
+    )
+    priority: Annotated[int, Field(ge=1, le=100)] = Field(
+        10, description="Turns this inbox gets relative to the others."
+    )
+    model: str = Field("", description="A model by name; unset, `quality` decides.")
+    quality: str = Field(
+        "fast", description='"fast" (the bundled network), "best" (the best installed one), or a model name.'
+    )
+    draft_then_final: bool = Field(
+        False, description="The bundled network's cutout appears at once, the large model's replaces it."
+    )
+    output: Output = Field(default_factory=Output, description="What the cutout looks like.")
+    deliver: tuple[Deliverable, ...] = Field(
+        (), description="Several deliverables from one photo instead of `output`."
+    )
+    matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
+    after: After = Field(default_factory=After, description="What happens to the original.")
+    manifest: bool = Field(
+        False, description="Append one JSON line per cutout to manifest.jsonl beside them."
+    )
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
+        None, description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own.'
+    )
+
+    @property
+    def label(self) -> str:
+        """The name shown to people."""
+        return self.name or self.path.name or str(self.path)
+
+    def orders(self) -> tuple[Deliverable, ...]:
+        """What one photo of this inbox owes, at least one deliverable."""
+        return self.deliver or (Deliverable.model_validate(self.output.model_dump(exclude_unset=True)),)
+
+    @model_validator(mode="after")
+    def _deliverables_have_distinct_labels(self) -> Inbox:
+        labels = [d.label.casefold() for d in self.deliver]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"two deliverables are called {', '.join(twice)}: give each its own label")
+        return self
+
+
+class History(Section):
+    """What the ledger remembers about finished photos."""
+
+    keep: Seconds = Field(
+        30 * 86400, ge=0, description="Names, reasons and times of finished photos are kept this long."
+    )
+    filenames: bool = Field(True, description="Off: finished rows keep only a keyed digest of the name.")
+
+
+class Log(Section):
+    """What is written to the log."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
+    filenames: bool = Field(True, description="Off: photos appear in the log by number, not by name.")
+
+
+class Notify(Section):
+    """Desktop notifications through the platform's own notifier."""
+
+    done: bool = Field(False, description="Tell when photos are done.")
+    failed: bool = Field(False, description="Tell when a photo failed.")
+    at_most_every: Seconds = Field(30, ge=1, description="Least time between two notifications.")
+
+
+class Metrics(Section):
+    """Figures for a monitoring system."""
+
+    textfile: Folder | None = Field(None, description="Prometheus text file, replaced atomically.")
+    every: Seconds = Field(
+        15, ge=1, description="Least time between two writes, only when something changed."
+    )
+
+
+class Service(Section):
+    """Resources the service manager grants; written into the unit by `cutoutd service install`."""
+
+    cpu_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
+        50, description="CPUWeight; 100 is the default."
+    )
+    io_weight: Annotated[int, Field(ge=1, le=10000)] = Field(50, description="IOWeight; 100 is the default.")
+    memory_high: ByteCount | None = Field(None, description="MemoryHigh; unset, no limit.")
+    memory_max: ByteCount | None = Field(None, description="MemoryMax; unset, no limit.")
+
+
+class Settings(Section):
+    """Everything the user can ask for."""
+
+    inbox: tuple[Inbox, ...] = Field(min_length=1, description="The watched folders, one table each.")
+    limits: Limits = Field(default_factory=Limits, description="Bounds for one photo and for the queue.")
+    engine: Engine = Field(default_factory=Engine, description="Use of the machine.")
+    history: History = Field(default_factory=History, description="What is remembered.")
+    log: Log = Field(default_factory=Log, description="Logging.")
+    notify: Notify = Field(default_factory=Notify, description="Desktop notifications.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Monitoring.")
+    service: Service = Field(default_factory=Service, description="Resources of the installed service.")
+    stop_grace: Seconds = Field(
+        30, gt=0, description="After SIGTERM photos in hand get this long to finish; the rest stays owed."
+    )
+    reload_on_change: bool = Field(True, description="Take up a changed config file without a signal.")
+    preset: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Your own presets: [preset.NAME] with any output options."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_presets(cls, raw: Any) -> Any:
+        return expand_presets(raw)
+
+
+def expand_presets(raw: Any) -> Any:
+    """The raw table with each output's preset replaced by its options; explicit options win.
+
+    A deliverable that names a pack becomes one deliverable per preset of the pack.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("inbox"), list | tuple):
+        return raw
+    custom = raw.get("preset") if isinstance(raw.get("preset"), dict) else {}
+    inboxes: list[Any] = []
+    for inbox in raw["inbox"]:
+        if not isinstance(inbox, dict):
+            inboxes.append(inbox)
+            continue
+        changed = dict(inbox)
+        if isinstance(inbox.get("output"), dict):
+            changed["output"] = expand(inbox["output"], custom)
+        if isinstance(inbox.get("deliver"), list | tuple):
+            changed["deliver"] = [expand(d, custom) if isinstance(d, dict) else d for d in inbox["deliver"]]
+        inboxes.append(changed)
+    return {**raw, "inbox": inboxes}
+
+
+def default_folders(pictures: Path) -> tuple[Path, Path]:
+    """Inbox and outbox that exist without any config: `<Pictures>/Cutouts/Inbox` and `…/Outbox`."""
+    return pictures / "Cutouts" / "Inbox", pictures / "Cutouts" / "Outbox"

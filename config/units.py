@@ -1,0 +1,94 @@
+"""Durations, sizes and folders as people write them, for every setting; it does not read files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+_DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_duration_s(value: Any) -> Any:
+    """Seconds from `"750ms"`, `"10m"`, `"1h30m"` or a plain number of seconds; other types pass through.
+
+    Raises:
+        ValueError: when a text is no duration.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower().replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise ValueError(f'"{value}" is not a duration: write "750ms", "10s", "5m", "2h" or "30d"')
+    return sum(float(number) * _DURATION_UNITS_S[unit] for number, unit in parts)
+
+
+def parse_bytes(value: Any) -> Any:
+    """Bytes from `"200MB"`, `"2 GiB"` or a plain number of bytes; other types pass through.
+
+    Raises:
+        ValueError: when a text is no size.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?i?b)", value.strip().lower().replace(" ", ""))
+    if match is None or match[2] not in _SIZE_UNITS:
+        raise ValueError(f'"{value}" is not a size: write "500KB", "200MB" or "2GB"')
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text that `parse_duration_s` reads back as the same number."""
+    if seconds < 1 and seconds > 0:
+        return f"{seconds * 1000:g}ms"
+    for unit in ("d", "h", "m"):
+        size = _DURATION_UNITS_S[unit]
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def format_bytes(count: float) -> str:
+    """The shortest text that `parse_bytes` reads back as the same number."""
+    for unit in ("gb", "mb", "kb"):
+        size = _SIZE_UNITS[unit]
+        if count >= size and count % size == 0:
+            return f"{count / size:g}{unit.upper()}"
+    return f"{count:g}B"
+
+
+def expand_path(value: Any) -> Any:
+    """An absolute path with `~` and environment variables expanded; other types pass through.
+
+    Raises:
+        ValueError: when the path is empty or names a variable that is not set.
+    """
+    if not isinstance(value, str | Path):
+        return value
+    text = os.path.expandvars(str(value))
+    if not text.strip():
+        raise ValueError("the path is empty")
+    if re.search(r"\$(\w+|\{\w+\})", text):
+        raise ValueError(f'"{value}" names an environment variable that is not set')
+    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - keeps symbolic links as named
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration_s),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["750ms", "10s", "5m", "30d"]}),
+]
+ByteCount = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    PlainSerializer(format_bytes, return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["200MB", "2GB"]}),
+]
+Folder = Annotated[Path, BeforeValidator(expand_path)]
+Percent = Annotated[float, Field(ge=0, le=100)]
