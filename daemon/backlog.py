@@ -1,0 +1,125 @@
+"""Which waiting photo is next, and how much may be in hand at once; it starts nothing itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cutoutd.daemon.intake import COLUMNS, PhotoRow, photo_row
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.outcomes import INTERRUPTIONS_ALONE
+
+# A pause never lasts longer than this; a row that claims more comes from a clock that jumped back.
+LONGEST_PAUSE_S = 600.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """Bounds on photos and megapixels in hand; a lone photo of any permitted size always fits.
+
+    A photo whose size is not known yet is let in with what is left as its allowance: the worker reads the
+    header first and hands it back when it does not fit.
+    """
+
+    photos: int
+    megapixels: float
+    _held: dict[int, float] = field(default_factory=dict[int, float])
+
+    def allowance(self, megapixels: float) -> float | None:
+        """Megapixels the next photo may have, or None when nothing more (or not this one) fits now."""
+        if not self._held:
+            return float("inf")
+        left = self.megapixels - sum(self._held.values())
+        if len(self._held) >= self.photos or left <= 0 or megapixels > left:
+            return None
+        return left
+
+    def take(self, photo: int, megapixels: float) -> None:
+        """Counts a photo as in hand."""
+        self._held[photo] = megapixels
+
+    def release(self, photo: int) -> None:
+        """A photo is no longer in hand."""
+        self._held.pop(photo, None)
+
+    @property
+    def in_hand(self) -> int:
+        """How many photos are in hand."""
+        return len(self._held)
+
+
+@dataclass(slots=True)
+class _Turn:
+    weight: int
+    newest: bool
+    credit: int = 0
+
+
+class Backlog:
+    """Chooses rows when a slot frees, so that waiting photos cost a row each and no memory.
+
+    Inboxes take turns by smooth weighted round-robin: over time each gets its share, and none waits long.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._turns: dict[bytes, _Turn] = {}
+
+    def configure(self, inboxes: dict[bytes, tuple[int, bool]]) -> None:
+        """Sets the inboxes that take part: path → (weight, newest first)."""
+        self._turns = {
+            path: _Turn(weight, newest, self._turns[path].credit if path in self._turns else 0)
+            for path, (weight, newest) in inboxes.items()
+        }
+
+    def next(
+        self, budget: Budget, *, now: float, paused: frozenset[bytes] = frozenset(), early: bool = True
+    ) -> tuple[PhotoRow, float] | None:
+        """The row to start now and its megapixel allowance, or None.
+
+        Args:
+            budget: what is in hand already.
+            now: wall-clock seconds.
+            paused: inboxes that cannot deliver at present.
+            early: whether photos that have not settled may start (their result waits for the settling).
+        """
+        open_turns = {path: turn for path, turn in self._turns.items() if path not in paused}
+        candidates = {path: row for path in open_turns if (row := self._first(path, now, early=early))}
+        while candidates:
+            path = self._whose_turn({p: open_turns[p] for p in candidates})
+            row = candidates.pop(path)
+            if row.interruptions >= INTERRUPTIONS_ALONE and (budget.in_hand or candidates):
+                continue  # it may be what takes the daemon down: alone and last
+            allowance = budget.allowance(row.megapixels)
+            if allowance is None:
+                continue  # it stays first in its inbox; a smaller one elsewhere may still fit
+            self._charge(path, {p: open_turns[p] for p in (path, *candidates)})
+            return row, allowance
+        return None
+
+    def _first(self, inbox: bytes, now: float, *, early: bool) -> PhotoRow | None:
+        direction = "DESC" if self._turns[inbox].newest else "ASC"
+        row = self.ledger.one(
+            f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
+            " AND (not_before <= ? OR not_before > ?) AND settled >= ?"
+            f" ORDER BY settled DESC, stage, interruptions, arrived {direction}, id {direction} LIMIT 1",
+            (inbox, now, now + LONGEST_PAUSE_S, 0 if early else 1),
+        )
+        return None if row is None else photo_row(row)
+
+    @staticmethod
+    def _whose_turn(turns: dict[bytes, _Turn]) -> bytes:
+        return max(turns, key=lambda path: turns[path].credit + turns[path].weight)
+
+    @staticmethod
+    def _charge(chosen: bytes, turns: dict[bytes, _Turn]) -> None:
+        for turn in turns.values():
+            turn.credit += turn.weight
+        turns[chosen].credit -= sum(turn.weight for turn in turns.values())
+
+    def next_due(self, now: float) -> float | None:
+        """Wall-clock time at which the next pausing row becomes due, or None."""
+        row = self.ledger.one(
+            "SELECT min(not_before) FROM photos WHERE state = 'pending' AND not_before > ? AND not_before <= ?",
+            (now, now + LONGEST_PAUSE_S),
+        )
+        return None if row is None or row[0] is None else float(row[0])

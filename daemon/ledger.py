@@ -1,0 +1,253 @@
+"""The durable queue and history: one SQLite file that survives anything but the disk itself.
+
+It stores and answers; what a row *means* for the work is decided in `intake.py`, `delivery.py` and
+`supervisor.py`. Paths are bytes throughout, since file names need not be UTF-8.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import LedgerError
+
+VERSION = 1
+
+# Kinds of file system on which WAL cannot work: its index is shared memory, which network shares lack.
+SHARED_NOTHING = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.rclone", "ceph", "vboxsf"}
+)
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+CREATE TABLE folders (path BLOB PRIMARY KEY, mount TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    inbox BLOB NOT NULL, path BLOB, key BLOB NOT NULL,
+    size INTEGER NOT NULL DEFAULT 0, mtime_ns INTEGER NOT NULL DEFAULT 0, inode INTEGER NOT NULL DEFAULT 0,
+    access INTEGER NOT NULL DEFAULT 0,
+    digest TEXT, megapixels REAL NOT NULL DEFAULT 0,
+    state TEXT NOT NULL, live INTEGER NOT NULL DEFAULT 1, settled INTEGER NOT NULL DEFAULT 1,
+    stage TEXT NOT NULL DEFAULT 'final', forced INTEGER NOT NULL DEFAULT 0,
+    overrides TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0, interruptions INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0, previous INTEGER,
+    aftercare TEXT NOT NULL DEFAULT 'none', archived_to BLOB, hidden_name BLOB,
+    reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
+    options TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
+    arrived REAL NOT NULL, started REAL, finished REAL
+);
+CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
+CREATE INDEX photos_waiting ON photos (inbox, stage, interruptions, arrived, id) WHERE state = 'pending';
+CREATE INDEX photos_state ON photos (state, finished);
+CREATE INDEX photos_facts ON photos (inbox, size, mtime_ns) WHERE state = 'done';
+CREATE TABLE deliverables (
+    id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+    label TEXT NOT NULL, outbox BLOB NOT NULL, name BLOB, name_key TEXT NOT NULL,
+    out_digest TEXT NOT NULL, out_size INTEGER NOT NULL DEFAULT 0, replaces TEXT NOT NULL DEFAULT '',
+    temporary BLOB, stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL
+);
+CREATE UNIQUE INDEX deliverables_name ON deliverables (outbox, name_key)
+    WHERE state IN ('delivering', 'done');
+CREATE INDEX deliverables_photo ON deliverables (photo);
+CREATE TABLE tombstones (
+    inbox BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    digest TEXT NOT NULL, last_seen REAL NOT NULL, PRIMARY KEY (inbox, key, digest)
+) WITHOUT ROWID;
+CREATE TABLE commands (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, arguments TEXT NOT NULL,
+    created REAL NOT NULL, taken REAL, answer TEXT
+);
+"""
+
+
+class Ledger:
+    """One open ledger file.
+
+    Writes gather in one transaction per turn of the supervisor's loop (`commit` ends it); `durably` makes
+    one transaction that is on the disk when it returns.
+
+    Args:
+        path: the SQLite file; its folder exists. Created with mode 0600.
+        clock: wall-clock seconds since the epoch; injectable.
+        check: look through the whole file for damage first; short-lived readers leave it out.
+
+    Raises:
+        LedgerError: when the file is corrupt (`LedgerCorruptError`), newer than this program, or cannot be
+            opened.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, check: bool = True) -> None:
+        self.path = path
+        self._check = check
+        self.clock = clock
+        self._depth = 0
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            self.db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self.db.row_factory = sqlite3.Row
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self._close_quietly()
+            if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+                raise LedgerError(
+                    f"The ledger cannot be opened ({error})",
+                    path,
+                    "Check the folder's permissions and free space.",
+                ) from error
+            raise LedgerCorruptError(
+                "The ledger is damaged", path, "It is moved aside and rebuilt."
+            ) from error
+        except OSError as error:
+            raise LedgerError(
+                f"The ledger cannot be opened ({error.strerror})",
+                path,
+                "Check the state folder's permissions.",
+            ) from error
+        self.secret = bytes(self._meta("secret") or b"")
+
+    def _prepare(self) -> None:
+        self.db.execute("PRAGMA journal_mode=WAL").fetchone()
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.execute("PRAGMA secure_delete=ON")
+        self.db.execute("PRAGMA foreign_keys=ON")
+        self.db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the platter
+        version = self.db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise LedgerError(
+                f"The ledger was written by a newer cutoutd (version {version})",
+                self.path,
+                "Update cutoutd, or move the ledger aside to start afresh.",
+            )
+        if version == 0:
+            self._create()
+        elif self._check and self.db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check failed")
+
+    def _create(self) -> None:
+        self.db.execute("BEGIN IMMEDIATE")
+        if self.db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in _SCHEMA.strip().split(";\n"):
+                if statement.strip():
+                    self.db.execute(statement)
+            insert = "INSERT INTO meta (name, value) VALUES (?, ?)"
+            self.db.execute(insert, ("secret", secrets.token_bytes(32)))
+            self.db.execute(f"PRAGMA user_version={VERSION}")
+        self.db.execute("COMMIT")
+
+    def _meta(self, name: str) -> Any:
+        row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    def get_meta(self, name: str) -> Any:
+        """The value stored under a name, or None."""
+        return self._meta(name)
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Stores a value under a name within the running turn."""
+        self.write("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+
+    def key(self, path: bytes) -> bytes:
+        """16 bytes that stand for a path when its name is gone (BLAKE2b keyed with this ledger's secret)."""
+        return hashlib.blake2b(path, digest_size=16, key=self.secret).digest()
+
+    def write(self, sql: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        """Runs a writing statement inside the turn's transaction, opening it when needed."""
+        if not self.db.in_transaction:
+            self.db.execute("BEGIN IMMEDIATE")
+        return self.db.execute(sql, values)
+
+    def read(self, sql: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query; sees the turn's own uncommitted writes."""
+        return self.db.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        return self.db.execute(sql, values).fetchone()
+
+    def commit(self) -> None:
+        """Ends the turn: its writes survive a crash of the program (a power cut may take the last ones)."""
+        if self.db.in_transaction and self._depth == 0:
+            self.db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def durably(self) -> Iterator[None]:
+        """One transaction that has reached the disk when the block ends; rolled back when it raises.
+
+        The turn's earlier writes are committed first, so that they become durable with it.
+        """
+        if self._depth:
+            yield
+            return
+        self.commit()
+        self.db.execute("PRAGMA synchronous=FULL")
+        self._depth = 1
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.db.execute("ROLLBACK")
+                raise
+            self.db.execute("COMMIT")
+        finally:
+            self._depth = 0
+            self.db.execute("PRAGMA synchronous=NORMAL")
+
+    def rollback(self) -> None:
+        """Drops the turn's uncommitted writes."""
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+
+    def data_version(self) -> int:
+        """A number that changes when another process wrote to the ledger."""
+        return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    def integrity(self) -> str:
+        """`"ok"`, or what SQLite found wrong."""
+        return str(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+    def truncate_wal(self) -> None:
+        """Empties the write-ahead log, so that deleted names are not left behind in it."""
+        self.commit()
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        """Commits and closes; the log is folded into the file."""
+        self.commit()
+        self.db.close()
+
+    def _close_quietly(self) -> None:
+        if hasattr(self, "db"):
+            self.db.close()
+
+
+class LedgerCorruptError(LedgerError):
+    """The ledger file is damaged; it can be moved aside and rebuilt by a scan."""
+
+
+def open_ledger(path: Path, *, clock: Callable[[], float] = time.time) -> tuple[Ledger, Path | None]:
+    """The ledger at `path`; a damaged one is moved aside first.
+
+    Returns:
+        The ledger, and where the damaged file went, or None.
+
+    Raises:
+        LedgerError: when it cannot be opened for another reason.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return Ledger(path, clock=clock), None
+    except LedgerCorruptError:
+        aside = path.with_name(f"{path.name}.damaged-{int(clock())}")
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return Ledger(path, clock=clock), aside

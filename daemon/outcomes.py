@@ -1,0 +1,299 @@
+"""What became of a photo in hand, as ledger rows: retries, failures, deliveries; it touches no file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cutoutd.config.errors import SKIPPED, Reason
+from cutoutd.daemon.intake import COLUMNS, Intake, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger import Ledger
+
+# After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
+INTERRUPTIONS_ALONE = 3
+# And after this many it fails as crashed, with its name, instead of taking the daemon down for ever.
+INTERRUPTIONS_FAILED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One deliverable on its way into an outbox.
+
+    `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name
+    must be free.
+    """
+
+    label: str
+    outbox: bytes
+    name: bytes
+    name_key: str
+    out_digest: str
+    out_size: int
+    temporary: bytes
+    replaces: str = ""
+    id: int = 0
+    stage: str = "final"
+    state: str = "delivering"
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    return Delivery(
+        label=row["label"],
+        outbox=row["outbox"],
+        name=row["name"] or b"",
+        name_key=row["name_key"],
+        out_digest=row["out_digest"],
+        out_size=row["out_size"],
+        temporary=row["temporary"] or b"",
+        replaces=row["replaces"],
+        id=row["id"],
+        stage=row["stage"],
+        state=row["state"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a photo is tried for one reason, and how long the pauses are."""
+
+    attempts: int
+    first_pause_s: float = 0.0
+    longest_pause_s: float = 0.0
+
+
+def retry_rules(
+    *, attempts_after_death: int, attempts_when_busy: int, settle_s: float
+) -> dict[str, RetryRule]:
+    """Attempts per reason; a reason that is not listed fails at once, since nothing would change."""
+    death = RetryRule(attempts_after_death)
+    return {
+        Reason.CRASHED: death,
+        Reason.TOO_SLOW: death,
+        Reason.OUT_OF_MEMORY: death,
+        Reason.BUSY: RetryRule(attempts_when_busy, 1.0, 300.0),
+        # A camera may still be writing after a pause: one more look after the settle time.
+        Reason.UNREADABLE: RetryRule(2, max(2.0, settle_s), 30.0),
+    }
+
+
+class Outcomes:
+    """Moves rows from pending through running and delivering to their end."""
+
+    def __init__(self, ledger: Ledger, rules: Mapping[str, RetryRule]) -> None:
+        self.ledger = ledger
+        self.rules = dict(rules)
+        self._intake = Intake(ledger)
+
+    def started(self, photo: int, options: str, model: str) -> None:
+        """A worker has the photo in hand."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'running', started = ?, options = ?, model = ? WHERE id = ?",
+            (self.ledger.clock(), options, model, photo),
+        )
+
+    def again(self, photo: int, *, pause_s: float = 0.0, settled: bool | None = None) -> None:
+        """Back to pending without counting an attempt."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', not_before = ?, settled = coalesce(?, settled)"
+            " WHERE id = ?",
+            (
+                self.ledger.clock() + pause_s if pause_s else 0.0,
+                None if settled is None else int(settled),
+                photo,
+            ),
+        )
+
+    def learned_megapixels(self, photo: int, megapixels: float) -> None:
+        """The photo did not fit the budget: back to pending with its size known."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', megapixels = ? WHERE id = ?", (megapixels, photo)
+        )
+
+    def tried(self, row: PhotoRow, reason: Reason, detail: str) -> bool:
+        """Counts an attempt that ended with `reason`.
+
+        Returns:
+            True when the photo will be tried again, False when it has failed (or is skipped) for good.
+        """
+        attempts = row.attempts + 1
+        rule = self.rules.get(reason, RetryRule(1))
+        if attempts < rule.attempts:
+            pause_s = min(rule.longest_pause_s, rule.first_pause_s * 4**row.attempts)
+            self.ledger.write(
+                "UPDATE photos SET state = 'pending', attempts = ?, not_before = ?, reason = ?, detail = ?"
+                " WHERE id = ?",
+                (attempts, self.ledger.clock() + pause_s, reason, detail, row.id),
+            )
+            return True
+        self.ended(row.id, reason, detail, attempts=attempts)
+        return False
+
+    def ended(self, photo: int, reason: Reason, detail: str, *, attempts: int = 1) -> None:
+        """The photo has failed or is skipped; its earlier cutout, if any, stays."""
+        state = State.SKIPPED if reason in SKIPPED else State.FAILED
+        self.ledger.write(
+            "UPDATE photos SET state = ?, reason = ?, detail = ?, attempts = ?, finished = ?, forced = 0"
+            " WHERE id = ?",
+            (state, reason, detail, attempts, self.ledger.clock(), photo),
+        )
+
+    def changed_while_read(self, row: PhotoRow) -> int:
+        """The file is not what was read: the row is superseded and a fresh one owed. Returns its id."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'superseded', live = 0, finished = ? WHERE id = ?",
+            (self.ledger.clock(), row.id),
+        )
+        cursor = self.ledger.write(
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage,"
+            " previous, arrived) SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending', settled,"
+            " stage, previous, arrived FROM photos WHERE id = ?",
+            (row.id,),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def deliveries(self, photo: int) -> list[Delivery]:
+        """The photo's deliverables that are on their way or lie in an outbox."""
+        rows = self.ledger.read(
+            "SELECT * FROM deliverables WHERE photo = ? AND state IN ('delivering', 'done') ORDER BY id",
+            (photo,),
+        )
+        return [_delivery(row) for row in rows]
+
+    def earlier(self, row: PhotoRow) -> dict[str, Delivery]:
+        """By label, our cutouts that this photo's new ones replace: its own, or those of earlier content."""
+        own = {d.label: d for d in self.deliveries(row.id) if d.state == "done"}
+        if own or row.previous is None:
+            return own
+        previous = self._intake.get(row.previous)
+        if (
+            previous is None
+            or previous.archived_to is not None
+            or previous.aftercare not in ("none", "failed")
+        ):
+            return {}  # the earlier frame's original is elsewhere: its cutout is the only one, it stays
+        return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"}
+
+    def names_taken(self, outbox: bytes, prefix: str) -> frozenset[str]:
+        """Name keys in an outbox, with this prefix, that live rows hold or are about to hold."""
+        rows = self.ledger.read(
+            "SELECT name_key FROM deliverables WHERE outbox = ? AND name_key >= ? AND name_key < ?"
+            " AND state IN ('delivering', 'done')",
+            (outbox, prefix, prefix + "\U0010ffff"),
+        )
+        return frozenset(row["name_key"] for row in rows)
+
+    def delivering(self, row: PhotoRow, digest: str, deliveries: Sequence[Delivery]) -> bool:
+        """Commits, on the disk, every name before it is tried. False when a name has been taken meanwhile."""
+        try:
+            with self.ledger.durably():
+                for delivery in deliveries:
+                    self._claim(row, delivery)
+                self.ledger.write(
+                    "UPDATE photos SET state = 'delivering', digest = ? WHERE id = ?", (digest, row.id)
+                )
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
+        # An earlier claim of this label, by this row or the one it follows, gives its name up.
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'replaced' WHERE label = ? AND state IN ('delivering', 'done')"
+            " AND (photo = ? OR (photo = ? AND outbox = ? AND name_key = ?))",
+            (delivery.label, row.id, row.previous, delivery.outbox, delivery.name_key),
+        )
+        self.ledger.write(
+            "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, out_size, replaces,"
+            " temporary, stage, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'delivering')",
+            (
+                row.id,
+                delivery.label,
+                delivery.outbox,
+                delivery.name,
+                delivery.name_key,
+                delivery.out_digest,
+                delivery.out_size,
+                delivery.replaces,
+                delivery.temporary,
+                row.stage,
+            ),
+        )
+
+    def delivered(
+        self, row: PhotoRow, *, timings: Mapping[str, float], aftercare: str, next_stage: str
+    ) -> None:
+        """All deliverables lie whole in their outboxes.
+
+        Args:
+            row: the photo.
+            timings: seconds per stage.
+            aftercare: `owed` when the original is to be moved, else `none`.
+            next_stage: `final` when a better cutout is owed after this draft, else empty.
+        """
+        now = self.ledger.clock()
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'done', temporary = NULL"
+            " WHERE photo = ? AND state = 'delivering'",
+            (row.id,),
+        )
+        if row.previous is not None:
+            self.ledger.write(
+                "UPDATE photos SET state = 'superseded', live = 0 WHERE id = ? AND state = 'done'"
+                " AND NOT EXISTS"
+                " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')",
+                (row.previous,),
+            )
+        self.ledger.write(
+            "UPDATE photos SET state = ?, stage = 'final', forced = 0, overrides = '', reason = '',"
+            " detail = '', attempts = 0, interruptions = 0, finished = ?, timings = ?, aftercare = ?"
+            " WHERE id = ?",
+            (
+                State.PENDING if next_stage else State.DONE,
+                now,
+                json.dumps({k: round(v, 4) for k, v in timings.items()}),
+                aftercare if not next_stage else row.aftercare,
+                row.id,
+            ),
+        )
+
+    def undeliver(self, photo: int) -> None:
+        """A delivery could not be completed after a crash: its names are free again, the photo runs again."""
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'replaced' WHERE photo = ? AND state = 'delivering'", (photo,)
+        )
+        self.again(photo)
+
+    def interrupted(self, row: PhotoRow) -> None:
+        """The daemon ended while the photo was in hand: an interruption, not an attempt."""
+        count = row.interruptions + 1
+        if count >= INTERRUPTIONS_FAILED:
+            self.ended(row.id, Reason.CRASHED, f"The daemon ended {count} times with this photo in hand")
+            return
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', interruptions = ? WHERE id = ?", (count, row.id)
+        )
+
+    def in_state(self, state: State) -> list[PhotoRow]:
+        """All rows in a state, oldest first."""
+        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE state = ? ORDER BY id", (state,))
+        return [photo_row(row) for row in rows]
+
+    def aftercare(
+        self, photo: int, status: str, *, hidden: bytes | None = None, to: bytes | None = None
+    ) -> None:
+        """Records how far the original's after-care has come; when done, the path is free for new photos."""
+        self.ledger.write(
+            "UPDATE photos SET aftercare = ?, hidden_name = ?, archived_to = coalesce(?, archived_to),"
+            " live = CASE WHEN ? = 'done' THEN 0 ELSE live END WHERE id = ?",
+            (status, hidden, to, status, photo),
+        )
+
+    def aftercare_owed(self) -> list[PhotoRow]:
+        """Rows whose original is still to be archived or trashed."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos"
+            " WHERE state = 'done' AND aftercare IN ('owed', 'hidden') ORDER BY id"
+        )
+        return [photo_row(row) for row in rows]
