@@ -1,0 +1,229 @@
+"""Mattes whose truth is known exactly: shapes drawn supersampled, composited on real textures.
+
+For benchmarks/edges.py and the tests of models/matte.py; not for training, which draws its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+Plane = NDArray[np.float32]
+Rng = np.random.Generator
+
+SUPER = 3  # each pixel is the average of 3 x 3 drawn ones, 10 levels of coverage per edge
+WIDTH, HEIGHT = 800, 600
+
+
+@dataclass(frozen=True)
+class Matte:
+    """One scene with its truth.
+
+    alpha: float32 (H, W), 0..1. foreground: float32 (H, W, 3), the subject's colour everywhere.
+    photo: uint8 (H, W, 3), what a camera would have seen.
+    """
+
+    name: str
+    alpha: Plane
+    foreground: Plane
+    photo: NDArray[np.uint8]
+
+
+def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("L", (WIDTH * SUPER, HEIGHT * SUPER), 0)
+    return image, ImageDraw.Draw(image)
+
+
+def _finish(image: Image.Image) -> Plane:
+    return np.asarray(image.reduce(SUPER), np.float32) / np.float32(255)
+
+
+def _outline(rng: Rng, radius: float, wobble: float, points: int = 240) -> NDArray[np.float64]:
+    """A closed, smooth, irregular outline around the centre, in supersampled pixels (points, 2)."""
+    angle = np.linspace(0, 2 * math.pi, points, endpoint=False)
+    r = np.ones(points)
+    for k in range(2, 9):
+        r += wobble / k * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * math.pi))
+    centre = np.array([WIDTH, HEIGHT]) * SUPER * (0.5 + rng.uniform(-0.05, 0.05, 2))
+    stretch = np.array([1.15, 0.9])
+    return centre + (radius * SUPER * r)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1) * stretch
+
+
+def _polygon(draw: ImageDraw.ImageDraw, points: NDArray[np.float64], fill: int = 255) -> None:
+    draw.polygon([(float(x), float(y)) for x, y in points], fill=fill)
+
+
+def _strand(
+    draw: ImageDraw.ImageDraw, rng: Rng, start: NDArray[np.float64], angle: float, length: float, width: float
+) -> None:
+    """A curved hair that tapers to a point; width and length in supersampled pixels."""
+    n = 14
+    bend = rng.normal(0, 0.12)
+    position = start.copy()
+    for i in range(n):
+        step = np.array([math.cos(angle), math.sin(angle)]) * length / n
+        thickness = width * (1 - i / n) ** 0.7
+        side = np.array([-math.sin(angle), math.cos(angle)]) * max(0.5, thickness / 2)
+        _polygon(
+            draw, np.array([position - side, position + side, position + step + side, position + step - side])
+        )
+        position = position + step
+        angle += bend + rng.normal(0, 0.06)
+
+
+def hair(rng: Rng) -> Plane:
+    """A head with long loose strands."""
+    image, draw = _canvas()
+    outline = _outline(rng, 170, 0.12)
+    _polygon(draw, outline)
+    centre = outline.mean(0)
+    for _ in range(900):
+        start = outline[rng.integers(len(outline))]
+        away = start - centre
+        angle = math.atan2(away[1], away[0]) + rng.normal(0, 0.7)
+        _strand(draw, rng, start, angle, rng.gamma(3, 16) * SUPER, rng.uniform(0.5, 1.8) * SUPER)
+    return _finish(image)
+
+
+def fur(rng: Rng) -> Plane:
+    """A body with short dense fur."""
+    image, draw = _canvas()
+    outline = _outline(rng, 190, 0.15, points=720)
+    _polygon(draw, outline)
+    centre = outline.mean(0)
+    for start in outline.repeat(3, axis=0):
+        away = start - centre
+        angle = math.atan2(away[1], away[0]) + rng.normal(0.3, 0.4)
+        _strand(draw, rng, start, angle, rng.uniform(6, 22) * SUPER, rng.uniform(0.8, 2.5) * SUPER)
+    return _finish(image)
+
+
+def wires(rng: Rng) -> Plane:
+    """A solid object with thin wires and struts."""
+    image, draw = _canvas()
+    _polygon(draw, _outline(rng, 120, 0.2))
+    for _ in range(14):
+        ends = rng.uniform([0.1, 0.1], [0.9, 0.9], (2, 2)) * np.array([WIDTH, HEIGHT]) * SUPER
+        width = max(1, round(rng.uniform(0.8, 5) * SUPER))
+        draw.line([(float(x), float(y)) for x, y in ends], fill=255, width=width)
+    return _finish(image)
+
+
+def product(rng: Rng) -> Plane:
+    """A hard-edged object with corners and a hole."""
+    image, draw = _canvas()
+    _polygon(draw, _outline(rng, 200, 0.08, points=7))
+    _polygon(draw, _outline(rng, 60, 0.3), fill=0)
+    return _finish(image)
+
+
+def defocus(rng: Rng) -> Plane:
+    """An object partly out of focus: the edge softens from left to right."""
+    image, draw = _canvas()
+    _polygon(draw, _outline(rng, 190, 0.25))
+    sharp = _finish(image)
+    result = sharp
+    for i, sigma in enumerate((1.0, 2.0, 4.0, 7.0)):
+        soft = np.asarray(
+            Image.fromarray((sharp * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(sigma))
+        )
+        x = np.linspace(0, 4, WIDTH, dtype=np.float32)
+        weight = np.clip(x - i, 0, 1)
+        result = result * (1 - weight) + soft.astype(np.float32) / 255 * weight
+    return result.astype(np.float32)
+
+
+def motion(rng: Rng) -> Plane:
+    """A moving object: smeared along one direction."""
+    image, draw = _canvas()
+    _polygon(draw, _outline(rng, 170, 0.25))
+    sharp = _finish(image)
+    length, angle = int(rng.integers(8, 24)), rng.uniform(0, math.pi)
+    total = np.zeros_like(sharp)
+    for k in np.linspace(-0.5, 0.5, length):
+        dy, dx = round(k * length * math.sin(angle)), round(k * length * math.cos(angle))
+        total += np.roll(sharp, (dy, dx), (0, 1))
+    return total / np.float32(length)
+
+
+def veil(rng: Rng) -> Plane:
+    """A solid object with a semi-transparent sheet beside it."""
+    image, draw = _canvas()
+    sheet = _outline(rng, 200, 0.2)
+    _polygon(draw, sheet, fill=int(rng.integers(90, 170)))
+    folds = _outline(rng, 150, 0.3)
+    _polygon(draw, folds, fill=255)
+    return _finish(image)
+
+
+SCENES: dict[str, Callable[[Rng], Plane]] = {
+    "hair": hair,
+    "fur": fur,
+    "wires": wires,
+    "product": product,
+    "defocus": defocus,
+    "motion": motion,
+    "veil": veil,
+}
+
+
+def textures() -> list[NDArray[np.uint8]]:
+    """The public-domain photos that scikit-image carries, as RGB."""
+    from skimage import data  # type: ignore[import-untyped]
+
+    names = ("astronaut", "chelsea", "coffee", "rocket")
+    return [np.asarray(getattr(data, name)(), np.uint8)[:, :, :3] for name in names]
+
+
+def _texture(rng: Rng, sources: list[NDArray[np.uint8]]) -> Plane:
+    """A random crop of a photo, mirrored and recoloured, at scene size, 0..1."""
+    source = Image.fromarray(sources[int(rng.integers(len(sources)))])
+    w, h = source.size
+    share = rng.uniform(0.45, 1.0)
+    x, y = rng.uniform(0, 1 - share) * w, rng.uniform(0, 1 - share) * h
+    box = (x, y, x + share * w, y + share * h)
+    crop = np.asarray(source.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS, box=box), np.float32) / 255
+    gain, lift = rng.uniform(0.7, 1.2, 3), rng.uniform(-0.08, 0.08, 3)
+    return np.clip(crop * gain + lift, 0, 1).astype(np.float32)
+
+
+def _plain(rng: Rng) -> Plane:
+    """Hair, fur and products often have one colour with gentle shading."""
+    base = rng.uniform(0.03, 0.95) + rng.normal(0, 0.08, 3)
+    x, y = np.meshgrid(np.linspace(-1, 1, WIDTH), np.linspace(-1, 1, HEIGHT))
+    shade = 1 + 0.25 * np.sin(2.5 * (x * rng.normal() + y * rng.normal()))
+    grain = rng.normal(0, 0.05, (HEIGHT, WIDTH))
+    return np.clip(base * (shade + grain)[:, :, None], 0, 1).astype(np.float32)
+
+
+def scene(name: str, seed: int, sources: list[NDArray[np.uint8]] | None = None) -> Matte:
+    """One composite with its truth; the same name and seed give the same picture."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    sources = textures() if sources is None else sources
+    alpha = np.clip(SCENES[name](rng), 0, 1)
+    foreground = _plain(rng) if rng.random() < 0.5 else _texture(rng, sources)
+    background = _texture(rng, sources)
+    if rng.random() < 0.4:  # wide aperture: the usual look of a subject in front of something far
+        blurred = Image.fromarray((background * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(6))
+        background = np.asarray(blurred, np.float32) / 255
+    mixed = alpha[:, :, None] * foreground + (1 - alpha[:, :, None]) * background
+    noisy = mixed + rng.normal(0, 0.006, mixed.shape)  # a camera at base sensitivity
+    photo = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return Matte(name, alpha.astype(np.float32), foreground, photo)
+
+
+def network_like(alpha: Plane, side: int = 320, sigma: float = 1.5) -> Plane:
+    """What a network makes of a subject: hard, squashed to a square of `side` pixels, blurred."""
+    hard = Image.fromarray(((alpha > 0.5) * 255).astype(np.uint8))
+    small = hard.resize((side, side), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(sigma))
+    return np.asarray(small, np.float32) / 255
+
+
+def perfect(alpha: Plane, side: int = 320) -> Plane:
+    """The truth itself, averaged onto a square of `side` pixels."""
+    return np.clip(np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.BOX)), 0, 1)

@@ -1,0 +1,99 @@
+"""Foreground colour in the edge band: the subject's own colour, without the background mixed into it.
+
+Not for opaque pixels, which keep the photo's colour. Local colours of subject and background are spread
+over a weighted pyramid (the idea of multi-level estimation, Germer et al. 2020), and each half-transparent
+pixel is then corrected so that both colours explain what the photo shows (as in blur fusion, Forte 2021).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.models.resample import Plane
+
+# How strongly the coarser level speaks where this level has nothing certain to say.
+COARSER_WEIGHT = 0.05
+# Only nearly opaque samples say what the subject's colour is: alpha to this power.
+CERTAINTY_POWER = 6
+# Keeps the correction from trusting a photo pixel against both spread colours when alpha is uncertain.
+CORRECTION_DAMPING = 0.1
+
+
+def spread_colours(guide: Plane, alpha: Plane) -> Plane:
+    """Subject and background colour at every sample of the grid.
+
+    Args:
+        guide: float32 (3, h, w), 0..1.
+        alpha: float32 (h, w), 0..1.
+
+    Returns:
+        float32 (6, h, w): subject RGB, then background RGB.
+    """
+    subject = _pull_push(guide, alpha**CERTAINTY_POWER)
+    background = _pull_push(guide, (1.0 - alpha) ** CERTAINTY_POWER)
+    return np.concatenate([subject, background])
+
+
+def _pull_push(colour: Plane, weight: Plane) -> Plane:
+    """Weighted colours averaged down a pyramid, then filled in from coarse to fine."""
+    levels = [np.concatenate([colour * weight, weight[None]])]
+    while min(levels[-1].shape[1:]) > 2:
+        levels.append(_halve(levels[-1]))
+    top = levels[-1]
+    total = top.sum(axis=(1, 2), keepdims=True)
+    filled = np.broadcast_to(total[:3] / (total[3:] + np.float32(1e-6)), (3, *top.shape[1:]))
+    for level in reversed(levels):
+        if filled.shape[1:] != level.shape[1:]:
+            filled = _double(filled, level.shape[1:])
+        filled = (level[:3] + np.float32(COARSER_WEIGHT) * filled) / (level[3] + np.float32(COARSER_WEIGHT))
+    return filled
+
+
+def _halve(planes: Plane) -> Plane:
+    """Means of 2x2 blocks; an odd last row or column is repeated."""
+    _, h, w = planes.shape
+    if h % 2 or w % 2:
+        planes = np.pad(planes, ((0, 0), (0, h % 2), (0, w % 2)), mode="edge")
+    rows = planes[:, 0::2] + planes[:, 1::2]
+    return (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)
+
+
+def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
+    """Twice the size by linear interpolation between block centres, cut to `shape`."""
+    for axis, length in ((1, shape[0]), (2, shape[1])):
+        before = np.concatenate([planes.take([0], axis), planes], axis).take(range(planes.shape[axis]), axis)
+        after = np.concatenate([planes, planes.take([-1], axis)], axis).take(
+            range(1, planes.shape[axis] + 1), axis
+        )
+        pair = np.stack([planes * 0.75 + before * 0.25, planes * 0.75 + after * 0.25], axis + 1)
+        size = list(planes.shape)
+        size[axis] *= 2
+        planes = pair.reshape(size).take(range(length), axis)
+    return planes
+
+
+def unmix(
+    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], subject: Plane, background: Plane
+) -> NDArray[np.uint8]:
+    """The subject's colour at half-transparent pixels.
+
+    The colours F' and B' nearest to the spread ones that also give the photo's pixel when mixed by alpha:
+    one damped step of a least-squares problem with a closed solution.
+
+    Args:
+        pixels: the photo's RGB, uint8 (n, 3).
+        alpha: uint8 (n,), 1..254.
+        subject: spread subject colour, float32 (n, 3), 0..1.
+        background: spread background colour, float32 (n, 3), 0..1.
+
+    Returns:
+        uint8 (n, 3).
+    """
+    a = alpha.astype(np.float32)[:, None] * np.float32(1 / 255)
+    mixed = background + a * (subject - background)
+    residual = pixels * np.float32(1 / 255) - mixed
+    rest = 1.0 - a
+    step = a / (a * a + rest * rest + np.float32(CORRECTION_DAMPING))
+    colour = subject + step * residual
+    return (np.clip(colour, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

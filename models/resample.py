@@ -1,0 +1,163 @@
+"""Small separable resampling: interpolation matrices, tile grids, windows; not for decoding or encoding."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Plane = NDArray[np.float32]
+
+# Catmull-Rom: interpolating (a constant stays that constant) and the sharpest of the usual cubics.
+CUBIC_A = -0.5
+STRIP_ROWS = 128  # 128 rows of 6,000 RGB pixels stay within a second-level cache
+
+
+class Span(NamedTuple):
+    """Rows or columns of one tile: full-size range, the grid range that feeds it, and its weights."""
+
+    start: int
+    stop: int
+    grid_start: int
+    grid_stop: int
+    weights: Plane  # (stop - start, grid_stop - grid_start); every row sums to 1
+
+
+def cubic_weights(positions: NDArray[np.float64], length: int) -> tuple[NDArray[np.int64], Plane]:
+    """The four taps of a Catmull-Rom interpolation, clamped at the borders.
+
+    Args:
+        positions: where to sample, in units of input samples (0 is the centre of the first).
+        length: how many input samples there are.
+
+    Returns:
+        Tap indices int64 (n, 4) inside 0..length-1, and weights float32 (n, 4) that sum to 1.
+    """
+    base = np.floor(positions)
+    t = (positions - base)[:, None]
+    distance = np.abs(t - np.array([-1.0, 0.0, 1.0, 2.0]))
+    a = CUBIC_A
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    taps = base.astype(np.int64)[:, None] + np.arange(-1, 3)
+    return np.clip(taps, 0, length - 1), weights.astype(np.float32)
+
+
+def interpolation(positions: NDArray[np.float64], length: int) -> tuple[int, int, Plane]:
+    """A dense interpolation matrix over just the input range that the positions need.
+
+    Returns:
+        (first input index, one past the last, weights float32 (n, last - first)).
+    """
+    taps, weights = cubic_weights(positions, length)
+    first, last = int(taps.min()), int(taps.max()) + 1
+    matrix = np.zeros((len(positions), last - first), np.float32)
+    rows = np.arange(len(positions))
+    for k in range(4):
+        np.add.at(matrix, (rows, taps[:, k] - first), weights[:, k])
+    return first, last, matrix
+
+
+def spans(length: int, grid: int, step: int, tile: int) -> list[Span]:
+    """Cuts `length` full-size pixels into tiles, each with its interpolation from a grid of pitch `step`."""
+    result: list[Span] = []
+    for start in range(0, length, tile):
+        stop = min(start + tile, length)
+        positions = (np.arange(start, stop) + 0.5) / step - 0.5
+        first, last, weights = interpolation(positions, grid)
+        result.append(Span(start, stop, first, last, weights))
+    return result
+
+
+def upsample(planes: Plane, row: Span, column: Span) -> Plane:
+    """Grid planes float32 (c, gh, gw) at the full-size pixels of one tile: float32 (c, th, tw)."""
+    part = planes[:, row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
+    return np.matmul(np.matmul(row.weights, part), column.weights.T)
+
+
+def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step: int) -> Plane:
+    """An alpha that covers a whole photo, sampled at the centres of the photo's `step`-sized blocks.
+
+    Args:
+        alpha: float32 (h, w), 0..1.
+        shape: the photo's (height, width) in pixels.
+        grid: rows and columns of blocks, ceil(shape / step).
+        step: block size in pixels.
+
+    Returns:
+        float32 `grid`, clipped to 0..1.
+    """
+    h, w = alpha.shape
+    if h > shape[0] or w > shape[1]:  # more samples than the photo has: average, or fine detail aliases
+        fitted = Image.fromarray(alpha).resize((min(w, shape[1]), min(h, shape[0])), Image.Resampling.BOX)
+        alpha = np.asarray(fitted, np.float32)
+        h, w = alpha.shape
+    ys = np.minimum((np.arange(grid[0]) + 0.5) * step, shape[0]) * h / shape[0] - 0.5
+    xs = np.minimum((np.arange(grid[1]) + 0.5) * step, shape[1]) * w / shape[1] - 0.5
+    y0, y1, down = interpolation(ys, h)
+    x0, x1, across = interpolation(xs, w)
+    sampled = down @ alpha[y0:y1, x0:x1] @ across.T
+    return np.clip(sampled, 0.0, 1.0)
+
+
+def reduced(photo: NDArray[np.uint8], step: int) -> Plane:
+    """The photo averaged over `step`-sized blocks: float32 (3, ceil(H/step), ceil(W/step)), 0..1."""
+    if step == 1:
+        small = photo
+    else:
+        # In strips: a copy of all 24 megapixels for Pillow costs more in page faults than the averaging.
+        strip = step * max(1, STRIP_ROWS // step)
+        # Every other row still gives each average 8 samples or more; it halves the memory traffic.
+        skip = 2 if step >= 4 and step % 2 == 0 and photo.shape[0] % step == 0 else 1
+        parts = [
+            np.asarray(Image.fromarray(photo[y : y + strip : skip]).reduce((step, step // skip)))
+            for y in range(0, photo.shape[0], strip)
+        ]
+        small = np.concatenate(parts)
+    planar = np.ascontiguousarray(np.moveaxis(small, 2, 0))
+    return planar.astype(np.float32) * np.float32(1 / 255)
+
+
+def window_sums(x: Plane, radius: int, axis: int) -> Plane:
+    """Sums over a sliding window of 2*radius+1 along one axis; the window shrinks at the borders."""
+    length = x.shape[axis]
+    head = np.minimum(np.arange(length) + radius, length - 1)
+    tail = np.arange(length) - radius - 1
+    inside = tail >= 0
+    total = np.cumsum(x, axis=axis, dtype=x.dtype)
+    result = np.take(total, head, axis=axis)
+    index = [slice(None)] * x.ndim
+    index[axis] = slice(int(np.argmax(inside)) if inside.any() else length, None)
+    result[tuple(index)] -= np.take(total, tail[inside], axis=axis)
+    return result
+
+
+def box_mean(planes: Plane, radius: int) -> Plane:
+    """Means over a square window of 2*radius+1 that shrinks at the borders; float32 (c, h, w)."""
+    h, w = planes.shape[-2:]
+    sums = window_sums(window_sums(planes, radius, planes.ndim - 2), radius, planes.ndim - 1)
+    return sums / (_counts(h, radius)[:, None] * _counts(w, radius))
+
+
+def _counts(length: int, radius: int) -> Plane:
+    position = np.arange(length)
+    return (np.minimum(position + radius, length - 1) - np.maximum(position - radius, 0) + 1).astype(
+        np.float32
+    )
+
+
+def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """A mask grown by a square window of 2*radius+1."""
+    if radius <= 0:
+        return mask
+    sums = window_sums(window_sums(mask.astype(np.int32), radius, 0), radius, 1)  # type: ignore[arg-type]
+    return sums > 0
+
+
+def grid_step(shape: tuple[int, int], least: int) -> int:
+    """The largest whole block size that leaves at least `least` blocks along the longer side, or 1."""
+    return max(1, math.floor(max(shape) / max(1, least)))
