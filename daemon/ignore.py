@@ -1,0 +1,246 @@
+"""Which names in an inbox are photos and which are never touched: tables of policy; opens no file."""
+
+# Extensions as words in a line read better than as a column of quotes.
+# ruff: noqa: SIM905
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+
+class Kind(StrEnum):
+    """What a name says about a file; the content decides later whether that is true."""
+
+    PHOTO = "photo"
+    RAW = "raw"
+    OTHER = "other"  # a finished file that is no photo: counted as `skipped: not-a-photo`, never opened
+    JUNK = "junk"  # never touched, never in the ledger
+
+
+@dataclass(frozen=True)
+class Rules:
+    """An inbox's own patterns, on top of the tables below.
+
+    Attributes:
+        include: when not empty, only files that match one of these are seen at all.
+        exclude: files and folders that match one of these are never seen.
+
+    A pattern without `/` is compared with every component of the path, one with `/` with the whole path
+    relative to the inbox; `*` and `?` stop at `/`, `**` does not. Upper and lower case are the same.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+# What Pillow and pi-heif decode, and a few formats that deserve a named failure rather than silence.
+PHOTO_EXTENSIONS = frozenset(
+    "jpg jpeg jpe jfif jif png apng webp tif tiff bmp dib gif avif avifs heic heif heics hif"
+    " jxl jp2 j2k jpx jpf".split()
+)
+
+# Camera makers' raw formats that LibRaw reads. `.raw` is Panasonic's and Leica's old name.
+RAW_EXTENSIONS = frozenset(
+    "3fr arw bay cr2 cr3 crw dcr dcs dng erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf ori pef ptx"
+    " raf raw rw2 rwl sr2 srf srw x3f".split()
+)
+
+# Formats that cameras write beside a RAW of the same stem: one picture, delivered once.
+PAIR_EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "heic", "heif", "hif"})
+
+# Extensions that programs put beside a photo; they come and go with it and mean nothing to a cutout.
+SIDECARS: dict[str, str] = {
+    "xmp": "edits as Adobe, darktable and digiKam write them",
+    "aae": "edits of Apple Photos",
+    "acr": "Adobe Camera Raw masks",
+    "arp": "RawTherapee, old",
+    "comask": "Capture One mask",
+    "cop": "Capture One preview",
+    "cos": "Capture One settings",
+    "cot": "Capture One thumbnail",
+    "dop": "DxO PhotoLab",
+    "dr4": "Canon Digital Photo Professional recipe",
+    "nka": "Nikon NX Studio",
+    "nksc": "Nikon NX Studio",
+    "on1": "ON1 Photo RAW",
+    "pp3": "RawTherapee and ART",
+    "rpp": "Raw Photo Processor",
+    "spd": "SILKYPIX development",
+    "thm": "camera thumbnail of a film or RAW",
+    "vrd": "Canon recipe",
+}
+
+# Shell patterns of names that are not finished or not the user's; lower case.
+JUNK_NAMES: dict[str, str] = {
+    ".*": "hidden: .DS_Store, ._resource forks, FTP upload names, our own .cutoutd- files",
+    "~*": "office and editor lock files",
+    "*~": "editor backups",
+    "desktop.ini": "Windows folder settings",
+    "thumbs.db": "Windows thumbnails",
+    "ehthumbs*.db": "Windows thumbnails",
+    "icon\r": "macOS folder icon",
+    "*.part": "partial download (Firefox, FTP clients)",
+    "*.partial": "partial download",
+    "*.filepart": "WinSCP upload in progress",
+    "*.crdownload": "Chrome download in progress",
+    "*.download": "Safari download in progress",
+    "*.opdownload": "Opera download in progress",
+    "*.upload": "upload in progress",
+    "*.uploading": "upload in progress",
+    "*.tmp": "temporary file",
+    "*.temp": "temporary file",
+    "*.swp": "editor swap file",
+    "*.lock": "lock file",
+    "*.lck": "lock file",
+    "*.digikamtempfile.*": "digiKam download in progress, a temporary that ends in .JPG",
+    "tmpfile??????": "gphoto2 download in progress",
+}
+
+# Shell patterns of folders that are never entered; lower case.
+JUNK_FOLDERS: dict[str, str] = {
+    ".*": "hidden: .Trash, .Spotlight-V100, .stversions, .stfolder, .dtrash, .thumbnails",
+    "@eadir": "Synology thumbnails",
+    "#recycle": "Synology bin",
+    "@recycle": "QNAP bin",
+    "@__thumb": "QNAP thumbnails",
+    "$recycle.bin": "Windows bin",
+    "recycler": "Windows bin, old",
+    "system volume information": "Windows internals",
+    "lost+found": "file system repair",
+    "__macosx": "leftovers of macOS zip files",
+    "captureone": "Capture One cache and settings",
+    "nksc_param": "Nikon NX Studio sidecars",
+    "*.lrdata": "Lightroom previews",
+    "*.photoslibrary": "Apple Photos library",
+    "*.cosessiondb": "Capture One session",
+    "*.cocatalog": "Capture One catalogue",
+}
+
+
+def extension(name: bytes) -> str:
+    """The part after the last dot, in lower case; empty when there is none (or only a leading dot)."""
+    stem, dot, last = name.rpartition(b".")
+    return os.fsdecode(last).lower() if dot and stem else ""
+
+
+def classify(relpath: bytes, rules: Rules) -> Kind:
+    """What to do with a file, from its name alone.
+
+    Args:
+        relpath: path relative to the inbox, `/` between components; need not be UTF-8.
+        rules: the inbox's own include and exclude patterns.
+
+    A name without extension is JUNK: cameras' programs write such names while a download runs and rename
+    afterwards, and the rename is seen. An unknown extension is OTHER: reported once, never opened.
+    """
+    folder, _, name = relpath.rpartition(b"/")
+    if is_junk_name(name) or any(is_ignored_folder(part) for part in folder.split(b"/") if part):
+        return Kind.JUNK
+    if not _wanted(relpath, rules):
+        return Kind.JUNK
+    ext = extension(name)
+    if not ext or ext in SIDECARS:
+        return Kind.JUNK
+    if ext in PHOTO_EXTENSIONS:
+        return Kind.PHOTO
+    if ext in RAW_EXTENSIONS:
+        return Kind.RAW
+    return Kind.OTHER
+
+
+def is_junk_name(name: bytes) -> bool:
+    """Whether a file name (no folder) is temporary, hidden or a system's own; sidecars are not asked here."""
+    return _JUNK_NAME.fullmatch(_text(name)) is not None
+
+
+def is_ignored_folder(name: bytes) -> bool:
+    """Whether a folder of this name (one component) is never entered."""
+    return _JUNK_FOLDER.fullmatch(_text(name)) is not None
+
+
+def is_excluded_folder(relpath: bytes, rules: Rules) -> bool:
+    """Whether a walk need not enter this folder: ignored by name, or everything in it is excluded."""
+    if is_ignored_folder(relpath.rpartition(b"/")[2]):
+        return True
+    return _excluded(_text(relpath), rules) or _excluded(_text(relpath) + "/\0", rules)
+
+
+def raw_pair_key(relpath: bytes) -> bytes:
+    """Equal for a RAW and the JPEG of its stem in the same folder: DSC_1.NEF and dsc_1.jpg."""
+    folder, slash, name = relpath.rpartition(b"/")
+    stem = name.rpartition(b".")[0] or name
+    return folder + slash + _text(stem).encode("utf-8", "surrogateescape")
+
+
+def is_pair_partner(relpath: bytes) -> bool:
+    """Whether this is the kind of file that a camera writes beside a RAW."""
+    return extension(relpath.rpartition(b"/")[2]) in PAIR_EXTENSIONS
+
+
+def translate(pattern: str) -> str:
+    """A shell pattern as a regular expression: `*`, `?`, `[…]` within a component, `**` across them."""
+    parts: list[str] = []
+    rest = pattern
+    while rest:
+        match = _TOKEN.match(rest)
+        token = match.group() if match else rest[0]
+        rest = rest[len(token) :]
+        parts.append(
+            _class(token) if len(token) > 1 and token[0] == "[" else _TOKENS.get(token) or re.escape(token)
+        )
+    return "".join(parts)
+
+
+_TOKENS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\]")
+
+
+def _class(token: str) -> str:
+    """`[!a-z]` as a regular expression's class that never matches `/`."""
+    negated = token[1] == "!"
+    body = token[2 if negated else 1 : -1].replace("\\", "\\\\").replace("^", "\\^").replace("[", "\\[")
+    body = body.replace("]", "\\]").replace("&", "\\&").replace("~", "\\~").replace("|", "\\|")
+    return f"[^/{body}]" if negated else f"[{body}]"
+
+
+def _wanted(relpath: bytes, rules: Rules) -> bool:
+    text = _text(relpath)
+    if rules.exclude and _excluded(text, rules):
+        return False
+    include = _any_of(rules.include)
+    return include is None or any(include.fullmatch(form) for form in (text, text.rpartition("/")[2]))
+
+
+def _excluded(text: str, rules: Rules) -> bool:
+    """Whether a pattern matches the path, one of its components, or a folder that it lies in."""
+    exclude = _any_of(rules.exclude)
+    if exclude is None:
+        return False
+    parts = text.split("/")
+    if any(exclude.fullmatch(part) for part in parts):
+        return True
+    return any(exclude.fullmatch("/".join(parts[:count])) for count in range(2, len(parts) + 1))
+
+
+@lru_cache(maxsize=128)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not patterns:
+        return None
+    cleaned = (pattern.lower().removeprefix("./").removeprefix("/").rstrip("/") for pattern in patterns)
+    return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in cleaned), re.DOTALL)
+
+
+def _text(name: bytes) -> str:
+    """A name for comparing: bytes that are not UTF-8 stay distinct, upper and lower case become one."""
+    return name.decode("utf-8", "surrogateescape").lower()
+
+
+def _table(patterns: dict[str, str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns), re.DOTALL)
+
+
+_JUNK_NAME = _table(JUNK_NAMES)
+_JUNK_FOLDER = _table(JUNK_FOLDERS)
