@@ -6,12 +6,12 @@ It does not look for files or print: `load.py` reads, `reference.py` documents.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.presets import expand
+from cutoutd.config.presets import expand, packs
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
 
 
@@ -25,28 +25,33 @@ class Limits(Section):
     """What one photo may cost, and how much is in hand at once."""
 
     photos_in_flight: Annotated[int, Field(ge=1, le=1000)] = Field(
-        32, description="Photos in hand at once, over all inboxes."
+        default=32, description="Photos in hand at once, over all inboxes."
     )
     megapixels_in_flight: Annotated[float, Field(ge=1)] = Field(
-        400, description="Megapixels in hand at once; a larger single photo still fits when it is alone."
+        default=400,
+        description="Megapixels in hand at once; a larger single photo still fits when it is alone.",
     )
     max_megapixels: Annotated[float, Field(gt=0, le=2000)] = Field(
-        150, description="A photo with more megapixels fails as too-large; nothing of it is decoded."
+        default=150, description="A photo with more megapixels fails as too-large; nothing of it is decoded."
     )
     max_bytes: ByteCount = Field(
-        10**9, gt=0, description="A file larger than this fails as too-large; it is not read."
+        default=10**9, gt=0, description="A file larger than this fails as too-large; it is not read."
     )
     time_per_photo: Seconds = Field(
-        120, gt=0, description="A photo that takes longer is stopped; the second time it fails as too-slow."
+        default=120,
+        gt=0,
+        description="A photo that takes longer is stopped; the second time it fails as too-slow.",
     )
     attempts_after_death: Annotated[int, Field(ge=1, le=20)] = Field(
-        2, description="Attempts for a photo whose worker died or ran out of memory or time."
+        default=2, description="Attempts for a photo whose worker died or ran out of memory or time."
     )
     attempts_when_busy: Annotated[int, Field(ge=1, le=100)] = Field(
-        5, description="Attempts, with growing pauses, for a file that another program holds locked."
+        default=5, description="Attempts, with growing pauses, for a file that another program holds locked."
     )
     worker_memory: ByteCount = Field(
-        3 * 10**9, ge=500 * 10**6, description="Data memory one worker may use, the model's own size on top."
+        default=3 * 10**9,
+        ge=500 * 10**6,
+        description="Data memory one worker may use, the model's own size on top.",
     )
 
 
@@ -54,36 +59,39 @@ class Engine(Section):
     """How much of the machine inference may use."""
 
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
-        0, description="Worker processes; 0 means one per core, but no more than RAM / 2 GB."
+        default=0, description="Worker processes; 0 means one per core, but no more than RAM / 2 GB."
     )
     threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0, description="Threads for a lone photo in one worker; 0 means all cores."
+        default=0, description="Threads for a lone photo in one worker; 0 means all cores."
     )
     providers: Literal["auto"] | list[Literal["cuda", "coreml", "openvino", "rocm", "directml", "cpu"]] = (
         Field(
-            "auto",
+            default="auto",
             description="Execution providers in order; a named one that cannot start is an error, never a "
             "silent fallback.",
         )
     )
     effort: Literal["normal", "high"] = Field(
-        "normal", description="`high` looks at each photo more than once: better edges, slower."
+        default="normal", description="`high` looks at each photo more than once: better edges, slower."
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
-        5, description="Priority of the workers; 19 yields to everything else."
+        default=5, description="Priority of the workers; 19 yields to everything else."
     )
-    pause_on_battery: bool = Field(False, description="Start no new photo while on battery power.")
+    pause_on_battery: bool = Field(default=False, description="Start no new photo while on battery power.")
     max_load: Annotated[float, Field(ge=0)] = Field(
-        0, description="Start no new photo while the load per core, without our own, is higher; 0 = no limit."
+        default=0,
+        description="Start no new photo while the load per core, without our own, is higher; 0 = no limit.",
     )
     idle_unload: Seconds = Field(
-        600, ge=0, description="Workers are ended after this long without a photo; 0 keeps them loaded."
+        default=600,
+        ge=0,
+        description="Workers are ended after this long without a photo; 0 keeps them loaded.",
     )
     recycle_after: Annotated[int, Field(ge=1)] = Field(
-        500, description="A worker is replaced after this many photos, between two of them."
+        default=500, description="A worker is replaced after this many photos, between two of them."
     )
     sandbox: bool = Field(
-        True, description="Give up the network and foreign files before the first photo. Leave it on."
+        default=True, description="Give up the network and foreign files before the first photo. Leave it on."
     )
 
 
@@ -91,32 +99,37 @@ class Matte(Section):
     """How the subject's outline is found and cleaned; shared by all deliverables of one photo."""
 
     engine: Literal["guided", "learned", "plain"] = Field(
-        "guided", description="How the network's outline is brought to full resolution."
+        default="guided", description="How the network's outline is brought to full resolution."
     )
-    edge: Literal["crisp", "natural", "soft"] = Field("natural", description="Character of the outline.")
+    edge: Literal["crisp", "natural", "soft"] = Field(
+        default="natural", description="Character of the outline."
+    )
     closed_form: bool = Field(
-        False, description="Closed-form matting in the edge band (slow; needs `cutoutd[matting]`)."
+        default=False, description="Closed-form matting in the edge band (slow; needs `cutoutd[matting]`)."
     )
     solidify: Percent = Field(
-        0, description="Makes the body opaque: alpha this close to full, in percent, becomes full."
+        default=0, description="Makes the body opaque: alpha this close to full, in percent, becomes full."
     )
     fill_holes: Percent = Field(
-        0, description="Holes smaller than this share of the photo, in percent, are filled; 0 fills none."
+        default=0,
+        description="Holes smaller than this share of the photo, in percent, are filled; 0 fills none.",
     )
     keep: Literal["all", "largest"] | Annotated[int, Field(ge=1)] = Field(
-        "all", description="Which separate subjects stay: all, the largest, or the N largest."
+        default="all", description="Which separate subjects stay: all, the largest, or the N largest."
     )
     min_island: Percent = Field(
-        0, description="Separate pieces smaller than this share of the photo, in percent, are removed."
+        default=0,
+        description="Separate pieces smaller than this share of the photo, in percent, are removed.",
     )
     grow: Annotated[float, Field(ge=-100, le=100)] = Field(
-        0, description="Widens the outline by this many pixels at full size; negative shrinks."
+        default=0, description="Widens the outline by this many pixels at full size; negative shrinks."
     )
     roi: str = Field(
-        "", description='Look for the subject only there: "left top right bottom" in px or %, or empty.'
+        default="",
+        description='Look for the subject only there: "left top right bottom" in px or %, or empty.',
     )
     no_subject: Literal["fail", "pass"] = Field(
-        "fail",
+        default="fail",
         description="No subject found: `fail` names the photo and writes nothing, `pass` hands the photo on.",
     )
 
@@ -152,13 +165,15 @@ class After(Section):
     """What happens to the original once its cutout is safely on disk."""
 
     action: Literal["keep", "archive", "trash"] = Field(
-        "keep", description="Keep the original where it is, move it to an archive folder, or to the trash."
+        default="keep",
+        description="Keep the original where it is, move it to an archive folder, or to the trash.",
     )
     archive: Folder | None = Field(
-        None, description="Archive folder; the inbox's tree is mirrored there and nothing is overwritten."
+        default=None,
+        description="Archive folder; the inbox's tree is mirrored there and nothing is overwritten.",
     )
     failed: Folder | None = Field(
-        None, description="Move failed originals here with the reason beside them; unset, they stay."
+        default=None, description="Move failed originals here with the reason beside them; unset, they stay."
     )
 
     @model_validator(mode="after")
@@ -173,52 +188,59 @@ class Inbox(Section):
 
     path: Folder = Field(description="The folder to watch.")
     outbox: Folder = Field(description="Where cutouts appear; it may not lie inside an inbox.")
-    name: str = Field("", description="Name in status and logs; unset, the folder's own name.")
-    recursive: bool = Field(True, description="Watch sub-folders too and mirror them in the outbox.")
+    name: str = Field(default="", description="Name in status and logs; unset, the folder's own name.")
+    recursive: bool = Field(default=True, description="Watch sub-folders too and mirror them in the outbox.")
     include: tuple[str, ...] = Field(
-        (), description='Only files matching one of these patterns, e.g. ["*.jpg", "selects/**"].'
+        default=(), description='Only files matching one of these patterns, e.g. ["*.jpg", "selects/**"].'
     )
     exclude: tuple[str, ...] = Field(
-        (), description="Files and folders matching one of these are left alone."
+        default=(), description="Files and folders matching one of these are left alone."
     )
     events: Literal["auto", "native", "poll"] = Field(
-        "auto", description="Native file events, polling, or a probe at start that decides (for shares)."
+        default="auto",
+        description="Native file events, polling, or a probe at start that decides (for shares).",
     )
     settle: Seconds = Field(
-        0.5,
+        default=0.5,
         gt=0,
         description="A file is complete when it has not changed this long after its close or rename.",
     )
-    settle_unhinted: Seconds = Field(2, gt=0, description="The same for files found without such an event.")
-    settle_polled: Seconds = Field(5, gt=0, description="The same in polled folders.")
-    poll_every: Seconds = Field(5, gt=0, description="Time between two looks at a polled folder.")
+    settle_unhinted: Seconds = Field(
+        default=2, gt=0, description="The same for files found without such an event."
+    )
+    settle_polled: Seconds = Field(default=5, gt=0, description="The same in polled folders.")
+    poll_every: Seconds = Field(default=5, gt=0, description="Time between two looks at a polled folder.")
     rescan_every: Seconds = Field(
-        300, ge=10, description="Time between two full walks that catch missed events."
+        default=300, ge=10, description="Time between two full walks that catch missed events."
     )
     order: Literal["oldest", "newest"] = Field(
-        "oldest", description="Which waiting photo is next, by arrival; `newest` suits tethered shooting."
+        default="oldest",
+        description="Which waiting photo is next, by arrival; `newest` suits tethered shooting.",
     )
     priority: Annotated[int, Field(ge=1, le=100)] = Field(
-        10, description="Turns this inbox gets relative to the others."
+        default=10, description="Turns this inbox gets relative to the others."
     )
-    model: str = Field("", description="A model by name; unset, `quality` decides.")
+    model: str = Field(default="", description="A model by name; unset, `quality` decides.")
     quality: str = Field(
-        "fast", description='"fast" (the bundled network), "best" (the best installed one), or a model name.'
+        default="fast",
+        description='"fast" (the bundled network), "best" (the best installed one), or a model name.',
     )
     draft_then_final: bool = Field(
-        False, description="The bundled network's cutout appears at once, the large model's replaces it."
+        default=False,
+        description="The bundled network's cutout appears at once, the large model's replaces it.",
     )
     output: Output = Field(default_factory=Output, description="What the cutout looks like.")
     deliver: tuple[Deliverable, ...] = Field(
-        (), description="Several deliverables from one photo instead of `output`."
+        default=(), description="Several deliverables from one photo instead of `output`."
     )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
     after: After = Field(default_factory=After, description="What happens to the original.")
     manifest: bool = Field(
-        False, description="Append one JSON line per cutout to manifest.jsonl beside them."
+        default=False, description="Append one JSON line per cutout to manifest.jsonl beside them."
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
-        None, description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own.'
+        default=None,
+        description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own.',
     )
 
     @property
@@ -243,32 +265,38 @@ class History(Section):
     """What the ledger remembers about finished photos."""
 
     keep: Seconds = Field(
-        30 * 86400, ge=0, description="Names, reasons and times of finished photos are kept this long."
+        default=30 * 86400,
+        ge=0,
+        description="Names, reasons and times of finished photos are kept this long.",
     )
-    filenames: bool = Field(True, description="Off: finished rows keep only a keyed digest of the name.")
+    filenames: bool = Field(
+        default=True, description="Off: finished rows keep only a keyed digest of the name."
+    )
 
 
 class Log(Section):
     """What is written to the log."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
-    filenames: bool = Field(True, description="Off: photos appear in the log by number, not by name.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level written."
+    )
+    filenames: bool = Field(default=True, description="Off: photos appear in the log by number, not by name.")
 
 
 class Notify(Section):
     """Desktop notifications through the platform's own notifier."""
 
-    done: bool = Field(False, description="Tell when photos are done.")
-    failed: bool = Field(False, description="Tell when a photo failed.")
-    at_most_every: Seconds = Field(30, ge=1, description="Least time between two notifications.")
+    done: bool = Field(default=False, description="Tell when photos are done.")
+    failed: bool = Field(default=False, description="Tell when a photo failed.")
+    at_most_every: Seconds = Field(default=30, ge=1, description="Least time between two notifications.")
 
 
 class Metrics(Section):
     """Figures for a monitoring system."""
 
-    textfile: Folder | None = Field(None, description="Prometheus text file, replaced atomically.")
+    textfile: Folder | None = Field(default=None, description="Prometheus text file, replaced atomically.")
     every: Seconds = Field(
-        15, ge=1, description="Least time between two writes, only when something changed."
+        default=15, ge=1, description="Least time between two writes, only when something changed."
     )
 
 
@@ -276,11 +304,13 @@ class Service(Section):
     """Resources the service manager grants; written into the unit by `cutoutd service install`."""
 
     cpu_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
-        50, description="CPUWeight; 100 is the default."
+        default=50, description="CPUWeight; 100 is the default."
     )
-    io_weight: Annotated[int, Field(ge=1, le=10000)] = Field(50, description="IOWeight; 100 is the default.")
-    memory_high: ByteCount | None = Field(None, description="MemoryHigh; unset, no limit.")
-    memory_max: ByteCount | None = Field(None, description="MemoryMax; unset, no limit.")
+    io_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=50, description="IOWeight; 100 is the default."
+    )
+    memory_high: ByteCount | None = Field(default=None, description="MemoryHigh; unset, no limit.")
+    memory_max: ByteCount | None = Field(default=None, description="MemoryMax; unset, no limit.")
 
 
 class Settings(Section):
@@ -295,9 +325,13 @@ class Settings(Section):
     metrics: Metrics = Field(default_factory=Metrics, description="Monitoring.")
     service: Service = Field(default_factory=Service, description="Resources of the installed service.")
     stop_grace: Seconds = Field(
-        30, gt=0, description="After SIGTERM photos in hand get this long to finish; the rest stays owed."
+        default=30,
+        gt=0,
+        description="After SIGTERM photos in hand get this long to finish; the rest stays owed.",
     )
-    reload_on_change: bool = Field(True, description="Take up a changed config file without a signal.")
+    reload_on_change: bool = Field(
+        default=True, description="Take up a changed config file without a signal."
+    )
     preset: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Your own presets: [preset.NAME] with any output options."
     )
@@ -313,21 +347,41 @@ def expand_presets(raw: Any) -> Any:
 
     A deliverable that names a pack becomes one deliverable per preset of the pack.
     """
-    if not isinstance(raw, dict) or not isinstance(raw.get("inbox"), list | tuple):
-        return raw
-    custom = raw.get("preset") if isinstance(raw.get("preset"), dict) else {}
+    if not isinstance(raw, dict):
+        return raw  # pyright: ignore[reportUnknownVariableType] - the validator says that it is no table
+    table = cast("dict[str, Any]", raw)
+    if not isinstance(table.get("inbox"), list | tuple):
+        return table
+    own = table.get("preset")
+    custom = cast("dict[str, dict[str, Any]]", own) if isinstance(own, dict) else {}
     inboxes: list[Any] = []
-    for inbox in raw["inbox"]:
+    for inbox in table["inbox"]:
         if not isinstance(inbox, dict):
             inboxes.append(inbox)
             continue
-        changed = dict(inbox)
-        if isinstance(inbox.get("output"), dict):
-            changed["output"] = expand(inbox["output"], custom)
-        if isinstance(inbox.get("deliver"), list | tuple):
-            changed["deliver"] = [expand(d, custom) if isinstance(d, dict) else d for d in inbox["deliver"]]
+        changed = dict(cast("dict[str, Any]", inbox))
+        if isinstance(changed.get("output"), dict):
+            changed["output"] = expand(changed["output"], custom)
+        if isinstance(changed.get("deliver"), list | tuple):
+            changed["deliver"] = [
+                expand(cast("dict[str, Any]", one), custom) if isinstance(one, dict) else one
+                for wanted in changed["deliver"]
+                for one in unpack_deliverable(wanted)
+            ]
         inboxes.append(changed)
-    return {**raw, "inbox": inboxes}
+    return {**table, "inbox": inboxes}
+
+
+def unpack_deliverable(wanted: Any) -> list[Any]:
+    """A deliverable whose preset is a pack as one deliverable per preset of the pack; others as they are."""
+    if not isinstance(wanted, dict):
+        return [wanted]
+    table = cast("dict[str, Any]", wanted)
+    pack = packs().get(str(table.get("preset", "")))
+    if pack is None:
+        return [table]
+    label = table.get("label")
+    return [{**table, "preset": name, **({"label": f"{label} {name}"} if label else {})} for name in pack]
 
 
 def default_folders(pictures: Path) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -62,8 +62,14 @@ def format_bytes(count: float) -> str:
     return f"{count:g}B"
 
 
-def expand_path(value: Any) -> Any:
+# Key of pydantic's validation context under which load.py names the folder of the config file.
+BASE_FOLDER = "base_folder"
+
+
+def expand_path(value: Any, base: Path = Path()) -> Any:
     """An absolute path with `~` and environment variables expanded; other types pass through.
+
+    A relative path starts at `base`, by default the working directory.
 
     Raises:
         ValueError: when the path is empty or names a variable that is not set.
@@ -75,7 +81,13 @@ def expand_path(value: Any) -> Any:
         raise ValueError("the path is empty")
     if re.search(r"\$(\w+|\{\w+\})", text):
         raise ValueError(f'"{value}" names an environment variable that is not set')
-    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - keeps symbolic links as named
+    return Path(os.path.abspath(Path(base, Path(text).expanduser())))  # noqa: PTH100 - keeps symbolic links as named
+
+
+def _folder(value: Any, info: ValidationInfo) -> Any:
+    """A path in a config file starts at that file: a daemon's working directory is no place to rely on."""
+    context: dict[str, Any] = info.context or {}
+    return expand_path(value, context.get(BASE_FOLDER, Path()))
 
 
 Seconds = Annotated[
@@ -90,5 +102,5 @@ ByteCount = Annotated[
     PlainSerializer(format_bytes, return_type=str, when_used="json"),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["200MB", "2GB"]}),
 ]
-Folder = Annotated[Path, BeforeValidator(expand_path)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
 Percent = Annotated[float, Field(ge=0, le=100)]

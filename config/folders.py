@@ -1,0 +1,102 @@
+"""Do the folders of a configuration fit together? Looks at the disk to compare and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cutoutd.config.errors import printable
+from cutoutd.config.explain import Problem
+from cutoutd.config.locate import Place
+from cutoutd.config.settings import Inbox, Settings
+
+# A folder for comparison: device and inode of the nearest ancestor that exists, and the names below it.
+_Identity = tuple[int | str, int, tuple[str, ...]]
+
+
+def folder_problems(settings: Settings) -> list[Problem]:
+    """Outboxes, archives and failed folders inside an inbox, and inboxes that overlap."""
+    return [*_deliveries_inside_inboxes(settings.inbox), *_overlaps(settings.inbox)]
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder` or lies below it, however the two are spelt.
+
+    Symbolic links are followed; folders that exist are the same when device and inode agree, so a
+    case-insensitive disk and a bind mount are seen through.
+    """
+    target = _identity(folder)
+    real = Path(os.path.realpath(path))
+    return any(_identity(ancestor) == target for ancestor in (real, *real.parents))
+
+
+def _identity(path: Path) -> _Identity:
+    real = Path(os.path.realpath(path))
+    missing: list[str] = []
+    for ancestor in (real, *real.parents):
+        try:
+            found = ancestor.stat()
+        except OSError:
+            missing.append(ancestor.name)
+            continue
+        names = tuple(reversed(missing))
+        if missing and _ignores_case(ancestor):
+            names = tuple(name.casefold() for name in names)
+        return found.st_dev, found.st_ino, names
+    return str(real), 0, ()
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Whether the folder's own name in other letters is the same folder."""
+    swapped = folder.with_name(folder.name.swapcase()) if folder.name else folder
+    if swapped == folder:
+        return False
+    try:
+        return folder.samefile(swapped)
+    except OSError:
+        return False
+
+
+def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...]) -> Iterator[Problem]:
+    for index, inbox in enumerate(inboxes):
+        targets: list[tuple[Place, str, Path | None]] = [
+            (("outbox",), "the outbox", inbox.outbox),
+            (("after", "archive"), "the archive", inbox.after.archive),
+            (("after", "failed"), "the folder for failed photos", inbox.after.failed),
+        ]
+        for key, what, folder in targets:
+            if folder is None:
+                continue
+            around = next((other for other in inboxes if is_inside(folder, other.path)), None)
+            if around is not None:
+                yield Problem(
+                    ("inbox", index, *key),
+                    f"{what} {printable(folder)} lies inside the inbox {printable(around.path)}, so its "
+                    f"files would be taken for new photos: choose a folder beside the inbox, such as "
+                    f"{printable(around.path.parent / folder.name)}{_not_itself(around, folder)}",
+                )
+
+
+def _not_itself(inbox: Inbox, folder: Path) -> str:
+    """A different example where the sibling would be the inbox itself."""
+    return "-cutouts" if inbox.path.parent / folder.name == inbox.path else ""
+
+
+def _overlaps(inboxes: tuple[Inbox, ...]) -> Iterator[Problem]:
+    for index, inbox in enumerate(inboxes):
+        for other in inboxes[:index]:
+            inner, outer = (inbox, other) if is_inside(inbox.path, other.path) else (other, inbox)
+            if not is_inside(inner.path, outer.path):
+                continue
+            same = is_inside(outer.path, inner.path)
+            if same:
+                message = f"{printable(inbox.path)} is watched twice: remove one of the two [[inbox]] tables"
+            elif outer.recursive:
+                message = (
+                    f"the inbox {printable(inner.path)} lies inside the inbox {printable(outer.path)}, so "
+                    f"its photos would be done twice: move it out, or set recursive = false for the outer one"
+                )
+            else:
+                continue
+            yield Problem(("inbox", index, "path"), message)
