@@ -115,6 +115,12 @@ class ModelSpec:
 ADJUSTABLE = ("normalise", "stretch", "fit", "resample", "input_size", "activation", "mean", "std")
 
 
+def _source(table: dict[str, Any]) -> Source:
+    values = dict(table)
+    values["members"] = tuple(values.get("members", ()))
+    return Source(**values)
+
+
 @cache
 def catalogue() -> dict[str, ModelSpec]:
     """Every known model by name, the bundled one first; `path` is set for the bundled one only."""
@@ -142,10 +148,7 @@ def spec_from(name: str, table: dict[str, Any]) -> ModelSpec:
     values.pop("name", None)
     for key in ("mean", "std"):
         values[key] = tuple(float(number) for number in values[key])
-    sources = cast("list[dict[str, Any]]", values.get("sources", []))
-    values["sources"] = tuple(
-        Source(**{**source, "members": tuple(source.get("members", ()))}) for source in sources
-    )
+    values["sources"] = tuple(_source(source) for source in values.get("sources", ()))
     values.setdefault("accepted", values.get("commercial", True))
     return ModelSpec(name=name, **values)
 
