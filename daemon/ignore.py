@@ -136,12 +136,9 @@ def classify(relpath: bytes, rules: Rules) -> Kind:
     A name without extension is JUNK: cameras' programs write such names while a download runs and rename
     afterwards, and the rename is seen. An unknown extension is OTHER: reported once, never opened.
     """
-    folder, _, name = relpath.rpartition(b"/")
-    if is_junk_name(name) or any(is_ignored_folder(part) for part in folder.split(b"/") if part):
+    if not is_visible(relpath, rules):
         return Kind.JUNK
-    if not _wanted(relpath, rules):
-        return Kind.JUNK
-    ext = extension(name)
+    ext = extension(relpath.rpartition(b"/")[2])
     if not ext or ext in SIDECARS:
         return Kind.JUNK
     if ext in PHOTO_EXTENSIONS:
@@ -149,6 +146,14 @@ def classify(relpath: bytes, rules: Rules) -> Kind:
     if ext in RAW_EXTENSIONS:
         return Kind.RAW
     return Kind.OTHER
+
+
+def is_visible(relpath: bytes, rules: Rules) -> bool:
+    """Whether a path is neither junk by name or folder nor ruled out by the inbox's own patterns."""
+    folder, _, name = relpath.rpartition(b"/")
+    if is_junk_name(name) or any(is_ignored_folder(part) for part in folder.split(b"/") if part):
+        return False
+    return _wanted(_text(relpath), rules)
 
 
 def is_junk_name(name: bytes) -> bool:
@@ -206,8 +211,7 @@ def _class(token: str) -> str:
     return f"[^/{body}]" if negated else f"[{body}]"
 
 
-def _wanted(relpath: bytes, rules: Rules) -> bool:
-    text = _text(relpath)
+def _wanted(text: str, rules: Rules) -> bool:
     if rules.exclude and _excluded(text, rules):
         return False
     include = _any_of(rules.include)

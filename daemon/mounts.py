@@ -1,0 +1,166 @@
+"""Is this folder really there, or does its parent show where a share should be? Mounts nothing itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from cutoutd.config.errors import printable
+
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class MountIdentity:
+    """Which file system a folder lies on, and where in it.
+
+    Attributes:
+        source: device, share or name as mounted, e.g. `/dev/sda1`, `nas:/photos`, `tmpfs`; empty if unknown.
+        fstype: e.g. `ext4`, `nfs4`, `cifs`, `fuse.sshfs`; `unknown` where the system does not say.
+        mount_point: the folder at which that file system is mounted, as seen by this process.
+        place: the folder's own path *within* its file system. It stays the same under bind mounts and in a
+            service's private view of the files, where mount points differ.
+        is_own_mount: whether the folder itself is a mount point.
+    """
+
+    source: str
+    fstype: str
+    mount_point: str
+    place: str
+    is_own_mount: bool
+
+    def to_json(self) -> str:
+        """One line of ASCII for the ledger."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> MountIdentity:
+        """The identity that `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    number: int
+    root: str
+    mount_point: str
+    fstype: str
+    source: str
+
+
+def identify(folder: Path) -> MountIdentity:
+    """The mount that a folder lies on. Opening it wakes an automounter; on a hung share this call hangs too.
+
+    Raises:
+        OSError: the folder does not exist or may not be looked at.
+    """
+    real = Path(os.path.realpath(folder, strict=True))
+    if sys.platform != "linux":
+        return _identify_by_device(real)
+    number = _mount_number(real)
+    mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    mount = next((mount for mount in mounts if mount.number == number), None)
+    if mount is None:  # a mount outside this process's view, e.g. behind a chroot
+        return _identify_by_device(real)
+    inside = _below(str(real), mount.mount_point)
+    return MountIdentity(
+        source=mount.source,
+        fstype=mount.fstype,
+        mount_point=mount.mount_point,
+        place=str(PurePosixPath(mount.root) / inside),
+        is_own_mount=inside == "",
+    )
+
+
+def really_there(folder: Path, recorded: MountIdentity | None) -> tuple[bool, str]:
+    """Whether the folder is the one that was recorded, or at least no empty stand-in for it.
+
+    A folder that had its own mount, or lay below one, and now shows its parent's is missing: an unmounted
+    share looks like an empty folder. Another disk at the same mount point, or a share newly mounted over a
+    plain folder, is there.
+
+    Args:
+        folder: the inbox or outbox.
+        recorded: what `identify` said when the folder was taken up; None when it was never recorded.
+
+    Returns:
+        (True, "") or (False, a sentence that says what is wrong and what to do).
+    """
+    name = printable(folder)
+    try:
+        now = identify(folder)
+        is_folder = folder.is_dir()
+    except FileNotFoundError:
+        return False, f"{name} does not exist. It is taken up again as soon as it is back."
+    except OSError as error:
+        return False, f"{name} cannot be reached: {error.strerror or error}. It is tried again."
+    if not is_folder:
+        return False, f"{name} is not a folder. Put the folder back, or change the setting."
+    if recorded is None or _same(now, recorded):
+        return True, ""
+    if now.fstype == "autofs" and recorded.fstype != "autofs":
+        return False, f"{name}: its {recorded.fstype} share has not been mounted yet. It is tried again."
+    if now.mount_point != recorded.mount_point and _below(recorded.mount_point, now.mount_point):
+        what = f"{recorded.fstype} {recorded.source}".strip()
+        return False, (
+            f"{name} is not mounted: {printable(recorded.mount_point)} ({what}) is missing, "
+            "and the folder beneath shows in its place. "
+            "Nothing is read, written or forgotten there until it is mounted again."
+        )
+    return True, ""
+
+
+def _same(now: MountIdentity, recorded: MountIdentity) -> bool:
+    """The same place of the same file system, wherever it may be mounted."""
+    return (now.fstype, now.source, now.place) == (recorded.fstype, recorded.source, recorded.place)
+
+
+def parse_mountinfo(text: bytes) -> list[_Mount]:
+    """The lines of /proc/self/mountinfo (proc(5)); spaces and the like in names are octal escapes."""
+    mounts: list[_Mount] = []
+    for line in text.splitlines():
+        fields = line.split(b" ")
+        try:
+            dash = fields.index(b"-", 6)
+            number, root, point = int(fields[0]), fields[3], fields[4]
+            fstype, source = fields[dash + 1], fields[dash + 2]
+        except (ValueError, IndexError):
+            continue  # a line in a form that this program does not know
+        mounts.append(_Mount(number, _plain(root), _plain(point), _plain(fstype), _plain(source)))
+    return mounts
+
+
+def _plain(field: bytes) -> str:
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
+
+
+def _mount_number(folder: Path) -> int:
+    """The kernel's number of the mount that a folder lies on, also under stacked and bind mounts."""
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        text = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii")
+    finally:
+        os.close(fd)
+    match = re.search(r"^mnt_id:\s*(\d+)$", text, re.MULTILINE)
+    return int(match[1]) if match else -1
+
+
+def _below(path: str, ancestor: str) -> str:
+    """Path relative to ancestor: empty when equal or not below it."""
+    if path == ancestor:
+        return ""
+    prefix = ancestor if ancestor.endswith("/") else ancestor + "/"
+    return path[len(prefix) :] if path.startswith(prefix) else ""
+
+
+def _identify_by_device(real: Path) -> MountIdentity:
+    """Where the system has no mount table to read (macOS): the mount point is where the device changes."""
+    point = real
+    while not os.path.ismount(point):
+        point = point.parent
+    inside = _below(str(real), str(point))
+    return MountIdentity("", _UNKNOWN, str(point), "/" + inside, is_own_mount=inside == "")
