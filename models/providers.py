@@ -42,8 +42,8 @@ class Provider:
 
 
 # In the order in which "auto" tries them. A build with an accelerator is something the user installed on
-# purpose, so "auto" uses it; CoreML comes with every macOS wheel and splits some graphs into slow pieces, so it
-# is used when named.
+# purpose, so "auto" uses it; CoreML comes with every macOS wheel and splits some graphs into slow pieces,
+# so it is used when named.
 PROVIDERS: dict[str, Provider] = {
     "cuda": Provider(("CUDAExecutionProvider",), "Install `onnxruntime-gpu` in place of `onnxruntime`."),
     "rocm": Provider(
@@ -65,6 +65,25 @@ class Engine:
 
     provider: str
     why_not: tuple[str, ...]
+
+
+# Not every version has all of them.
+_RUNTIME_ERRORS = (
+    "Fail",
+    "InvalidArgument",
+    "NoSuchFile",
+    "NoModel",
+    "EngineError",
+    "RuntimeException",
+    "InvalidProtobuf",
+    "ModelLoaded",
+    "NotImplemented",
+    "InvalidGraph",
+    "EPFail",
+    "ModelLoadCanceled",
+    "ModelRequiresCompilation",
+    "NotFound",
+)
 
 
 @cache
@@ -89,9 +108,7 @@ def runtime() -> Any:
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Every exception ONNX Runtime throws; its own derive from Exception alone and have no common base."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    names = """Fail InvalidArgument NoSuchFile NoModel EngineError RuntimeException InvalidProtobuf ModelLoaded
-    NotImplemented InvalidGraph EPFail ModelLoadCanceled ModelRequiresCompilation NotFound""".split()
-    own = tuple(getattr(state, name) for name in names if hasattr(state, name))
+    own = tuple(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name))
     return (*own, RuntimeError, ValueError)
 
 
@@ -158,7 +175,7 @@ def read_verified(spec: ModelSpec) -> bytes | str:
         ) from error
     if digest.hexdigest() != spec.sha256:
         raise ModelError(
-            f"The file of the model {spec.name!r} was damaged or exchanged: its SHA-256 is not the recorded one",
+            f"The file of the model {spec.name!r} was damaged or exchanged: its SHA-256 has changed",
             spec.path,
             again
             if not spec.like
@@ -220,7 +237,7 @@ def _session_options(spec: ModelSpec, threads: int) -> Any:
     options.log_severity_level = 4
     # Spinning threads would burn a core between photos and fight with the encoder's work during one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena keeps a photo's activations for ever: 1.6 GB with a 1024 px network, 35 MB with the bundled one.
+    # The arena keeps a photo's activations for ever: 1.6 GB with a 1024 px network, 35 MB with the bundled.
     options.enable_cpu_mem_arena = not spec.once_per_machine
     return options
 

@@ -13,8 +13,8 @@ from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.catalog import ModelSpec
 from cutoutd.models.providers import Choice, choose, first_line, open_session, runtime_errors
 
-# Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly. With
-# 4 a 24-megapixel photo costs 20 ms instead of 160, and differs from a full average by 2 of 255 on a noisy one.
+# Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
+# With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on a noisy one.
 SAMPLES_PER_PIXEL = 4
 
 
