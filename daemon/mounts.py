@@ -1,4 +1,4 @@
-"""Is this folder really there, or does its parent show where a share should be? Mounts nothing itself."""
+"""Which file system a folder lies on, and whether that is still the one it should be; mounts nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,42 @@ from pathlib import Path, PurePosixPath
 from cutoutd.config.errors import printable
 
 _UNKNOWN = "unknown"
+
+# Kinds whose files other machines (or the host of a virtual machine) change without this kernel's knowledge:
+# a write from here gives an event, a camera's write to the same share does not. A probe cannot tell.
+POLLED_KINDS: dict[str, str] = {
+    "9p": "WSL and virtual machines",
+    "acfs": "cluster",
+    "afs": "network share",
+    "beegfs": "cluster",
+    "ceph": "cluster",
+    "cifs": "Windows share",
+    "coda": "network share",
+    "davfs": "WebDAV",
+    "fakeowner": "Docker Desktop",
+    "fuse": "unknown program",
+    "gfs2": "cluster",
+    "glusterfs": "cluster",
+    "gpfs": "cluster",
+    "lustre": "cluster",
+    "ncpfs": "network share",
+    "nfs": "network share",
+    "nfs4": "network share",
+    "ocfs2": "cluster",
+    "orangefs": "cluster",
+    "prl_fs": "Parallels shared folder",
+    "smb3": "Windows share",
+    "smbfs": "Windows share",
+    "vboxsf": "VirtualBox shared folder",
+    "virtiofs": "virtual machine's shared folder",
+    "vmhgfs": "VMware shared folder",
+    "webdav": "WebDAV",
+}
+
+# Programs in user space whose files change through this kernel only; every other `fuse.…` is polled.
+LOCAL_FUSE = frozenset(
+    {"fuse.cryfs", "fuse.encfs", "fuse.gocryptfs", "fuse.mergerfs", "fuse.ntfs-3g", "fuse.veracrypt"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +110,20 @@ def identify(folder: Path) -> MountIdentity:
         place=str(PurePosixPath(mount.root) / inside),
         is_own_mount=inside == "",
     )
+
+
+def filesystem_kind(path: Path) -> str:
+    """The file system's type by its kernel name (`ext4`, `cifs`, `fuse.sshfs`); `unknown` where none is told.
+
+    Raises:
+        OSError: the folder cannot be looked at.
+    """
+    return identify(path).fstype
+
+
+def needs_polling(kind: str) -> bool:
+    """Whether changes on this kind of file system may come without an event."""
+    return kind in POLLED_KINDS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE)
 
 
 def really_there(folder: Path, recorded: MountIdentity | None) -> tuple[bool, str]:
