@@ -1,4 +1,4 @@
-"""Which format some bytes are, told by their first bytes alone; decodes nothing and imports only the standard library."""
+"""Which format some bytes are, by their content; decodes nothing, imports only the standard library."""
 
 from __future__ import annotations
 
@@ -21,12 +21,59 @@ PHOTO_FORMATS: Final = (JPEG, PNG, WEBP, TIFF, BMP, GIF, AVIF, HEIF, RAW)
 
 # Lower case, with the dot. A suffix only decides what is worth opening; the content decides the format.
 RAW_SUFFIXES: Final = frozenset(
-    ".3fr .arw .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf "
-    ".pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+    [
+        ".3fr",
+        ".arw",
+        ".cap",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dcr",
+        ".dng",
+        ".erf",
+        ".fff",
+        ".gpr",
+        ".iiq",
+        ".k25",
+        ".kdc",
+        ".mef",
+        ".mos",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".sr2",
+        ".srf",
+        ".srw",
+        ".x3f",
+    ]
 )
 PHOTO_SUFFIXES: Final = (
     frozenset(
-        ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .tif .tiff .bmp .dib .gif .avif .heic .heif .hif".split()
+        [
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".mpo",
+            ".png",
+            ".apng",
+            ".webp",
+            ".tif",
+            ".tiff",
+            ".bmp",
+            ".dib",
+            ".gif",
+            ".avif",
+            ".heic",
+            ".heif",
+            ".hif",
+        ]
     )
     | RAW_SUFFIXES
 )

@@ -7,21 +7,28 @@ from typing import Any
 
 from PIL import Image
 
-from cutoutd.models import colour
-from cutoutd.models.opening import HDR_NOTE, HeaderFacts, Opened, needs_heif, split
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models import icc as profiles
+from cutoutd.models.pixels import HDR_NOTE, HeaderFacts, Opened, split
 
 
 def _open(data: bytes) -> Any:
     try:
-        import pi_heif
+        import pi_heif  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
     except ImportError as exc:
-        raise needs_heif() from exc
+        raise PhotoError(
+            Reason.NEEDS_DECODER,
+            "The decoder for HEIC photos is missing",
+            None,
+            "Install it: pip install pi-heif",
+        ) from exc
     # The photo alone: thumbnails, depth maps and gain maps would be parsed for nothing.
-    pi_heif.options.THUMBNAILS = False
-    pi_heif.options.DEPTH_IMAGES = False
-    pi_heif.options.AUX_IMAGES = False
-    pi_heif.options.DECODE_THREADS = 1
-    file: Any = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    module: Any = pi_heif
+    module.options.THUMBNAILS = False
+    module.options.DEPTH_IMAGES = False
+    module.options.AUX_IMAGES = False
+    module.options.DECODE_THREADS = 1
+    file: Any = module.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     return file[file.primary_index]
 
 
@@ -46,6 +53,6 @@ def load(data: bytes) -> Opened:
     if icc is None:
         nclx: dict[str, int] = picture.info.get("nclx_profile") or {}
         transfer = nclx.get("transfer_characteristics", 2)
-        icc = colour.cicp_icc(nclx.get("color_primaries", 2), transfer)
-        note = HDR_NOTE if colour.is_hdr(transfer) else ""
+        icc = profiles.cicp_icc(nclx.get("color_primaries", 2), transfer)
+        note = HDR_NOTE if profiles.is_hdr(transfer) else ""
     return Opened(colours, alpha, 1, icc, None, notes=(note,))

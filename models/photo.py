@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.models import colour as colours
-from cutoutd.models import formats, opening, raw, tiff16
+from cutoutd.models import formats, heif, opening, pixels, raw, tiff16
 
 AGAIN: Final = "Copy it again from the camera or card; it is looked at again whenever it changes."
 
@@ -200,7 +201,7 @@ def read_header(data: bytes, name: str, limits: PhotoLimits) -> Header:
     if content.format is None:
         raise _stranger(content, name)
     with _decoder(content.format, name):
-        found = raw.header(data) if content.format == formats.RAW else opening.header(data, content.format)
+        found = _header_facts(data, content.format)
     header = Header(content.format, name, *found)
     if header.megapixels > limits.max_megapixels:
         raise PhotoError(
@@ -248,29 +249,53 @@ def decode(
         PhotoError: unreadable or out-of-memory.
     """
     with _decoder(header.format, header.name, header):
-        if header.format == formats.RAW:
-            return _finish(raw.decode(data, want_16bit=want_16bit), header, colour)
-        if tiff16.is_needed(data, header.format):
-            return _finish(tiff16.decode(data, want_16bit=want_16bit), header, colour)
-        return _finish(opening.load(data, header.format, want_16bit=want_16bit), header, colour)
+        opened = _open(data, header.format, want_16bit=want_16bit)
+        return _finish(opened, header, colour, want_16bit=want_16bit)
 
 
-def _finish(opened: opening.Opened, header: Header, colour: colours.Colour) -> Photo:
+def _finish(opened: pixels.Opened, header: Header, colour: colours.Colour, *, want_16bit: bool) -> Photo:
     """Turn, convert and copy out, in strips: no step makes a second full-size picture."""
-    way = colours.plan(opened.icc, opened.image.mode, colour)
-    rgb = opening.upright_rgb(opened.image, opened.orientation, way.transform)
-    alpha = None if opened.alpha is None else opening.upright_grey(opened.alpha, opened.orientation)
-    notes = [*opened.notes, way.note]
-    rgb16 = opened.rgb16
-    if rgb16 is not None and colour != "keep-profile" and way.transform is not None:
-        rgb16 = None
-        notes.append('16-bit colours are not converted: ask for colour = "keep-profile" to keep all 16 bits.')
+    image, turn = opened.image, opened.orientation
+    way = colours.plan(opened.icc, image.mode, colour)
+    rgb16, note16 = None, ""
+    if want_16bit and header.bits == 16:
+        # Colour management here has eight bits, so all sixteen exist only in the photo's own space.
+        converts = image.mode not in ("RGB", "L") or (way.transform is not None and image.mode == "RGB")
+        if opened.low is None or converts:
+            note16 = "This photo's colours are handed on with 8 bits per channel, not 16."
+        else:
+            rgb16 = tiff16.combine(
+                pixels.upright_rgb(image, turn, None), pixels.upright_rgb(opened.low, turn, None)
+            )
+    rgb = pixels.upright_rgb(image, turn, way.transform)
+    alpha = None if opened.alpha is None else pixels.upright_grey(opened.alpha, turn)
     seen = replace(header, width=rgb.shape[1], height=rgb.shape[0])
-    return Photo(rgb, alpha, way.icc, rgb16, opened.dpi, seen, tuple(note for note in notes if note))
+    notes = tuple(note for note in (*opened.notes, way.note, note16) if note)
+    return Photo(rgb, alpha, way.icc, rgb16, opened.dpi, seen, notes)
+
+
+def _header_facts(data: bytes, kind: str) -> pixels.HeaderFacts:
+    if kind == formats.RAW:
+        return raw.header(data)
+    if kind == formats.HEIF:
+        return heif.header(data)
+    if kind == formats.TIFF and tiff16.is_needed(data):
+        return tiff16.header(data)
+    return opening.header(data, kind)
+
+
+def _open(data: bytes, kind: str, *, want_16bit: bool) -> pixels.Opened:
+    if kind == formats.RAW:
+        return raw.load(data, want_16bit=want_16bit)
+    if kind == formats.HEIF:
+        return heif.load(data)
+    if kind == formats.TIFF and tiff16.is_needed(data):
+        return tiff16.load(data)
+    return opening.load(data, kind, want_16bit=want_16bit)
 
 
 @contextmanager
-def _decoder(kind: str, name: str, header: Header | None = None) -> Iterator[None]:
+def _decoder(kind: str, name: str, header: Header | None = None) -> Generator[None]:
     """Whatever a decoder does with hostile bytes becomes a named failure; its warnings stay inside."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
@@ -286,6 +311,35 @@ def _decoder(kind: str, name: str, header: Header | None = None) -> Iterator[Non
         except MemoryError as exc:
             raise _out_of_memory(name, header) from exc
         except Exception as exc:  # decoders answer hostile bytes with any exception there is
-            raise PhotoError(Reason.UNREADABLE, opening.in_words(kind, exc), name, AGAIN) from exc
+            raise PhotoError(Reason.UNREADABLE, _in_words(kind, exc), name, AGAIN) from exc
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+# --- what a decoder's complaint means
+
+_MEANINGS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"truncated|not enough|end of (file|data)|unexpected eof|eof|too short|incomplete|no data",
+        "The {} file is incomplete: it ends before the picture does",
+    ),
+    (r"DecompressionBomb|exceeds limit", "The {} file holds more pixels than its header says"),
+    (
+        r"broken data|corrupt|invalid|bad |checksum|crc|error -\d|decoder error|damaged",
+        "The {} file is damaged",
+    ),
+    (
+        r"cannot identify|not identified|no marker|unknown pixel mode|not supported|unsupported|unknown",
+        "The {} file is of a kind that cannot be read, or it is damaged",
+    ),
+)
+
+
+def _in_words(kind: str, exc: Exception) -> str:
+    """A sentence for a decoder's exception, its own words in brackets; no final full stop."""
+    said = " ".join(str(exc).split())[:200]
+    name = f"{type(exc).__name__} {said}"
+    for pattern, sentence in _MEANINGS:
+        if re.search(pattern, name, re.IGNORECASE):
+            return sentence.format(kind) + (f" ({said})" if said else "")
+    return f"The {kind} file is damaged" + (f" ({said or type(exc).__name__})")

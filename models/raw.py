@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.models.opening import HeaderFacts, Opened
+from cutoutd.models.pixels import HeaderFacts, Opened
 
 
 def _open(data: bytes) -> Any:
@@ -34,10 +36,11 @@ def header(data: bytes) -> HeaderFacts:
         return HeaderFacts(width, height, 1, 16, has_alpha=False)
 
 
-def decode(data: bytes, *, want_16bit: bool = False) -> Opened:
+def load(data: bytes, *, want_16bit: bool = False) -> Opened:
     """Develop with the camera's own white balance into sRGB, upright."""
     with _open(data) as picture:
-        rgb: Any = picture.postprocess(use_camera_wb=True, output_bps=16 if want_16bit else 8)
+        rgb: NDArray[Any] = picture.postprocess(use_camera_wb=True, output_bps=16 if want_16bit else 8)
     if not want_16bit:
         return Opened(Image.fromarray(rgb), None, 1, None, None)
-    return Opened(Image.fromarray((rgb >> 8).astype("uint8")), None, 1, None, None, rgb)
+    high, low = ((rgb >> 8).astype(np.uint8), (rgb & 255).astype(np.uint8))
+    return Opened(Image.fromarray(high), None, 1, None, None, Image.fromarray(low))

@@ -1,23 +1,175 @@
-"""What Pillow cannot hold: all 16 bits of colour files, and TIFFs of float or planar pixels."""
+"""What Pillow cannot hold: the low bytes of 16-bit files, and TIFFs of float or separate-plane pixels."""
 
 from __future__ import annotations
 
-from typing import Any
+import io
+import logging
+import sys
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
-from cutoutd.models.opening import Opened
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models import formats
+from cutoutd.models.pixels import HeaderFacts, Opened, split
+
+_BITS, _PLANAR, _COMPRESSION = 258, 284, 259
+_SEPARATE: Final = 2
+_ALPHA_SAMPLES: Final = (1, 2)  # TIFF ExtraSamples: premultiplied and straight alpha
+
+_EXPORT: Final = "Export it as an 8-bit or 16-bit TIFF without compression, or as PNG."
+
+_NATIVE: Final = "L" if sys.byteorder == "little" else "B"
+_OTHER_END: Final = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
 
 
-def is_needed(data: bytes, kind: str) -> bool:
-    """True for TIFFs that Pillow refuses."""
-    return False
+# --- the low bytes of files that Pillow opens
 
 
-def decode(data: bytes, *, want_16bit: bool = False) -> Opened:
-    raise OSError("unsupported")
+def low_bytes(data: bytes, kind: str) -> Image.Image | None:
+    """The lower eight bits of a 16-bit grey or RGB file, in the mode in which Pillow gives the upper ones.
+
+    Pillow reduces 16-bit colours by taking the upper byte of each value. Told that the values are in the
+    other byte order, it takes the lower one instead, through the same decoder, whatever the compression.
+    None where that is impossible (CMYK, premultiplied alpha, grey with alpha).
+    """
+    image: Any = (PngImageFile if kind == formats.PNG else TiffImageFile)(io.BytesIO(data))
+    if image.mode.startswith("I;16"):
+        image.load()
+        return Image.fromarray((np.asarray(image) & 255).astype(np.uint8))
+    if image.mode not in ("RGB", "RGBA"):
+        return None
+    tiles: list[Any] = []
+    for tile in image.tile:
+        rawmode = tile.args if isinstance(tile.args, str) else tile.args[0]
+        name, _, order = rawmode.partition(";16")
+        if name not in ("RGB", "RGBA", "RGBX") or order not in _OTHER_END:
+            return None
+        swapped = f"{name};16{_OTHER_END[order]}"
+        tiles.append(tile._replace(args=swapped if isinstance(tile.args, str) else (swapped, *tile.args[1:])))
+    image.tile = tiles
+    image.load()
+    return image.convert("RGB")
 
 
-def low_bytes(data: bytes, kind: str, orientation: int) -> NDArray[np.uint16] | None:
-    return None
+def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """uint16 (H, W, 3) from its upper and lower bytes."""
+    whole = high.astype(np.uint16)
+    whole <<= 8
+    whole |= low
+    return whole
+
+
+# --- files that Pillow refuses, or reads wrongly
+
+
+def is_needed(data: bytes) -> bool:
+    """True for a TIFF that Pillow cannot open, or opens as garbage (16-bit separate planes, uncompressed)."""
+    try:
+        image: Any = TiffImageFile(io.BytesIO(data))
+    except SyntaxError as exc:
+        return "pixel mode" in str(exc)
+    return (
+        bits_per_channel(image) > 8
+        and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
+        and image.tag_v2.get(_COMPRESSION, 1) == 1
+    )
+
+
+def bits_per_channel(image: Any) -> int:
+    """The most bits that a channel of an opened TIFF has."""
+    bits: Any = image.tag_v2.get(_BITS, (1,))
+    return max(bits) if isinstance(bits, tuple) else int(bits)
+
+
+def _first_page(data: bytes) -> Any:
+    import tifffile
+
+    # It reports every oddity of a file through logging; what matters reaches us as an exception.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile.TiffFile(io.BytesIO(data), name="photo").pages.first
+
+
+def header(data: bytes) -> HeaderFacts:
+    """Facts of a TIFF for which `is_needed`."""
+    page = _first_page(data)
+    width, height = int(page.imagewidth), int(page.imagelength)
+    turn = _turn(page)
+    if turn >= 5:
+        width, height = height, width
+    return HeaderFacts(width, height, turn, 16, has_alpha=_alpha_kind(page) is not None)
+
+
+def load(data: bytes) -> Opened:
+    """Decode a TIFF for which `is_needed`. White is 1.0 for floats, or their maximum if more.
+
+    Raises:
+        PhotoError: unreadable, for colour spaces and compressions that no reader here knows.
+    """
+    page = _first_page(data)
+    if page.photometric not in (0, 1, 2) or page.ndim not in (2, 3) or page.samplesperpixel > 8:
+        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
+    try:
+        stored: NDArray[Any] = np.asarray(page.asarray())
+    except ValueError as exc:
+        if "imagecodecs" not in str(exc):
+            raise
+        what = "This TIFF is compressed in a way that cannot be read at this depth"
+        raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT) from exc
+    if stored.ndim == 3 and page.planarconfig == _SEPARATE:
+        stored = np.moveaxis(stored, 0, -1)
+    if stored.ndim == 2:
+        stored = stored[:, :, None]
+    if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
+        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
+    values = _sixteen(stored)
+    if page.photometric == 0:
+        values = 65535 - values
+    channels = 3 if page.photometric == 2 else 1
+    high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
+    alpha = None
+    if _alpha_kind(page) is not None and values.shape[2] > channels:
+        alpha = Image.fromarray(np.ascontiguousarray(high[:, :, channels]))
+        alpha = None if alpha.getextrema() == (255, 255) else alpha
+    icc = page.iccprofile
+    picture, _ = split(_image(high, channels))
+    return Opened(
+        picture, alpha, _turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
+    )
+
+
+def _image(values: NDArray[np.uint8], channels: int) -> Image.Image:
+    return Image.fromarray(
+        np.ascontiguousarray(values[:, :, :channels] if channels == 3 else values[:, :, 0])
+    )
+
+
+def _sixteen(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Any integer or float pixels as uint16 over its full range."""
+    if values.dtype == np.uint16:
+        return values
+    if values.dtype.kind == "f":
+        numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        white = max(float(numbers.max(initial=0.0)), 1.0)
+        return (np.clip(numbers / white, 0, 1) * 65535 + 0.5).astype(np.uint16)
+    if values.dtype == np.uint8:
+        return values.astype(np.uint16) * 257
+    if values.dtype == np.uint32:
+        return (values >> 16).astype(np.uint16)
+    raise PhotoError(Reason.UNREADABLE, f"TIFF pixels of type {values.dtype} cannot be read", None, _EXPORT)
+
+
+def _turn(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = 1 if tag is None else tag.value
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _alpha_kind(page: Any) -> int | None:
+    """ExtraSamples of the first extra channel if it is transparency; colours stay as stored."""
+    extra = page.extrasamples
+    return int(extra[0]) if extra and int(extra[0]) in _ALPHA_SAMPLES else None

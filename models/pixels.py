@@ -1,0 +1,137 @@
+"""Decoded pixels: what every decoder hands over, and how that becomes upright arrays strip by strip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+HDR_NOTE: Final = "An HDR photo: light brighter than paper white is clipped."
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Strips of about this many pixels stay in the processor's cache between crop, conversion and copy
+# (24 megapixels: 30 ms; the whole picture at once takes 95 ms).
+_STRIP_PIXELS: Final = 400_000
+
+
+class HeaderFacts(NamedTuple):
+    """Width and height upright, the orientation still to apply, bits per channel, transparency announced."""
+
+    width: int
+    height: int
+    orientation: int
+    bits: int
+    has_alpha: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A decoded picture before turning and colour conversion.
+
+    image: Pillow image of mode RGB, L, CMYK or LAB, as stored. alpha: mode L, same size, or None.
+    low: the lower eight bits of 16-bit values, same mode and size as image (RGB or L), or None.
+    orientation: EXIF orientation 1..8 still to apply to all three. notes: sentences, possibly empty ones.
+    """
+
+    image: Image.Image
+    alpha: Image.Image | None
+    orientation: int
+    icc: bytes | None
+    dpi: tuple[float, float] | None
+    low: Image.Image | None = None
+    notes: tuple[str, ...] = ()
+
+
+def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours (mode RGB, L, CMYK or LAB) and transparency (mode L, or None if opaque everywhere)."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_eight_bits(image)
+    if image.mode in ("RGB", "L", "CMYK", "LAB") and "transparency" not in image.info:
+        return image, None
+    if image.mode == "1" and "transparency" not in image.info:
+        return image.convert("L"), None
+    if image.mode in ("RGBA", "LA"):
+        full = image
+    elif image.mode in ("La", "RGBa"):
+        full = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    elif image.mode == "PA" or "transparency" in image.info:
+        full = image.convert("RGBA")
+    else:
+        return image.convert("RGB"), None  # P, YCbCr, HSV
+    alpha = full.getchannel("A")
+    return full.convert("L" if full.mode == "LA" else "RGB"), None if alpha.getextrema() == (
+        255,
+        255,
+    ) else alpha
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit and 32-bit grey by its high byte; float grey with white at 1.0, or its maximum if more."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(numbers.max(initial=0.0))
+    if image.mode == "F":
+        white = max(top, 1.0)
+    else:
+        white = next(full for full in (255.0, 65535.0, 2.0**31) if top <= full)
+    return Image.fromarray((np.clip(numbers / white, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+# --- copying out, turned and converted strip by strip
+
+
+def upright_rgb(
+    image: Image.Image, orientation: int, transform: Callable[[Image.Image], Image.Image] | None
+) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3), C-contiguous, upright, through `transform` (mode of `image` → RGB) if there is one."""
+    width, height = _upright_size(image, orientation)
+    out = np.empty((height, width, 3), np.uint8)
+    flat: Any = memoryview(cast("Any", out.reshape(-1)))
+    for top, bottom, strip in _strips(image, orientation):
+        ready = strip if transform is None else transform(strip)
+        flat[top * width * 3 : bottom * width * 3] = ready.tobytes()
+    return out
+
+
+def upright_grey(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
+    """uint8 (H, W), C-contiguous, upright, of a mode L image."""
+    width, height = _upright_size(image, orientation)
+    out = np.empty((height, width), np.uint8)
+    flat: Any = memoryview(cast("Any", out.reshape(-1)))
+    for top, bottom, strip in _strips(image, orientation):
+        flat[top * width : bottom * width] = strip.tobytes()
+    return out
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def _strips(image: Image.Image, orientation: int) -> Iterator[tuple[int, int, Image.Image]]:
+    """Rows top to bottom of the upright picture as (first row, row after the last, Pillow image)."""
+    width, height = _upright_size(image, orientation)
+    rows = max(1, _STRIP_PIXELS // width)
+    turn = _TURNS.get(orientation)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        # Where the strip lies in the stored picture: orientations 3, 4, 7, 8 … count from the other end.
+        first, last = (height - bottom, height - top) if orientation in (3, 4, 7, 8) else (top, bottom)
+        box = (first, 0, last, width) if orientation >= 5 else (0, first, width, last)
+        strip = image.crop(box)
+        yield top, bottom, strip if turn is None else strip.transpose(turn)
