@@ -30,6 +30,8 @@ _SYSTEM_READ: Final = (
     "/usr/share/zoneinfo", "/etc/localtime",  # the date in an output name
     "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",  # own memory, what the processor can do
     "/sys/devices/system/cpu", "/sys/devices/system/node",  # cores and caches, read by the engine
+    # It also looks for graphics cards, and complains aloud when it may not.
+    "/sys/bus/pci/devices", "/sys/class/drm", "/sys/class/accel",
     "/dev/urandom", "/dev/random",
 )  # fmt: skip
 _DEVICES: Final = ("/dev/null",)
@@ -111,20 +113,33 @@ def give_up_network(*, keep_unix: bool) -> tuple[str, bool]:
 def confine_files(read: Iterable[Path], write: Iterable[Path]) -> tuple[str, bool]:
     """Only `read` (and what the interpreter needs) stays readable, and only `write` takes new files.
 
+    It binds this thread and what it starts: threads that run already would escape, and then it says so.
+
     Returns:
         A sentence, and whether the kernel enforces it. Paths that do not exist are named in the sentence.
     """
     if sys.platform != "linux":
         return f"not enforced here ({sys.platform} has no Landlock)", False
-    own = tuple(read)
+    own, write = tuple(read), tuple(write)
+    others = threads() - 1
     try:
         done = landlock.confine((*own, *runtime_paths()), write, [Path(name) for name in _DEVICES])
     except OSError as error:
         return f"not enforced here (Landlock: {_reason(error)})", False
+    if others > 0:
+        return f"only partly confined ({others} threads ran already, before Landlock)", False
     named = {*own, *write}
     missing = [str(path) for path in done.absent if path in named]
     note = f"; not there: {', '.join(missing)}" if missing else ""
     return f"confined by the kernel to inboxes, outboxes and the program (Landlock {done.abi}){note}", True
+
+
+def threads() -> int:
+    """How many threads this process has; 1 where that cannot be told."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
 
 
 def runtime_paths() -> tuple[Path, ...]:

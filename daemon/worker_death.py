@@ -1,0 +1,89 @@
+"""Why a worker died, in a word for the ledger and a sentence for people; nothing is restarted here."""
+
+from __future__ import annotations
+
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final, Literal
+
+Cause = Literal["killed", "timeout", "out-of-memory", "crashed"]
+
+OUT_OF_MEMORY: Final = "The photo needs more memory than a worker may use."
+KILLED_FOR_MEMORY: Final = "The system ended the worker because memory ran out."
+TOO_LONG: Final = "The worker took longer than the time limit and was ended."
+STOPPED: Final = "The worker was ended because the daemon stops."
+UNKILLABLE: Final = (
+    "The worker hangs in the system (a dead network folder?), cannot be ended and was left behind."
+)
+# The process has closed its pipe when this is asked; the kernel needs a moment to make its exit status known.
+_EXIT_STATUS_S: Final = 5.0
+
+
+def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:
+    """How many processes this machine's kernel has killed for memory since it started; None if unknown."""
+    try:
+        with vmstat.open("rb") as lines:
+            for line in lines:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def explain(
+    process: BaseProcess | None,
+    error: BrokenProcessPool,
+    killed_as: Cause | None,
+    oom_kills_before: int | None,
+) -> tuple[Cause, str]:
+    """Cause and sentence for a broken pool.
+
+    Args:
+        process: the worker; killed here if it lives on behind a broken pipe.
+        error: what the pool said; its cause is set when the worker sent what it may not send.
+        killed_as: set when the loop killed it, and why.
+        oom_kills_before: `oom_kills` when the call began.
+    """
+    if killed_as == "timeout":
+        return "timeout", TOO_LONG
+    if killed_as is not None:
+        return killed_as, STOPPED
+    if process is None:
+        return "crashed", "The worker never started."
+    if error.__cause__ is not None and process.is_alive():
+        process.kill()
+        last_line = str(error.__cause__).strip().strip("'").strip().splitlines()[-1]
+        return "crashed", f"The worker's answer was refused ({last_line})."
+    return _by_exit_status(_exit_status(process), oom_kills_before, oom_kills())
+
+
+def _exit_status(process: BaseProcess) -> int | None:
+    """The exit status, waited for; the pool's thread and the loop may both be asking."""
+    until = time.monotonic() + _EXIT_STATUS_S
+    while process.exitcode is None and time.monotonic() < until:
+        process.join(0.05)
+    return process.exitcode
+
+
+def _by_exit_status(status: int | None, before: int | None, after: int | None) -> tuple[Cause, str]:
+    """Pure part: what a status means, given the kernel's count of memory kills before and after."""
+    if status is None:
+        return "crashed", "The worker broke off without a reason."
+    if status >= 0:
+        return "crashed", f"The worker ended by itself with status {status}."
+    number = -status
+    if number == signal.SIGKILL:
+        # Without a count (not Linux, or hidden) memory is by far the likeliest reason for a foreign SIGKILL.
+        if before is None or after is None or after > before:
+            return "out-of-memory", KILLED_FOR_MEMORY
+        return "killed", "Another program or person ended the worker (SIGKILL)."
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    meaning = signal.strsignal(number)
+    return "crashed", f"The worker crashed ({name}{f': {meaning}' if meaning else ''})."

@@ -1,0 +1,594 @@
+"""The slots: worker processes started, watched, replaced and ended; which photo goes in is not decided here.
+
+One slot is one single-worker `ProcessPoolExecutor`: a worker that dies breaks its own pool and no other.
+Everything but the executors' callbacks runs in the thread of the supervisor's loop; a callback only puts an
+event into a queue, so there are no locks. That thread must live as long as the daemon (the main thread
+does): Linux ends a worker when the *thread* that started it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from cutoutd.config.errors import CutoutError
+from cutoutd.daemon import worker_death, worker_process
+from cutoutd.daemon.spawning import SlotContext
+from cutoutd.daemon.worker_death import Cause
+from cutoutd.daemon.worker_process import Orders, Reply
+
+# A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+# A worker that stayed up this long before it died idle has not failed to start.
+STEADY_S: Final = 60.0
+# How long a worker that was asked to end may take, and one that was killed (a read from a dead network
+# mount cannot be killed at all) before its slot goes on without it.
+GOODBYE_S: Final = 5.0
+KILL_S: Final = 10.0
+
+
+class NoFreeSlotError(CutoutError):
+    """A photo was handed in while no slot was free; ask `free` first."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """How workers are made; see `worker_process.Orders` for what each part does there.
+
+    Attributes:
+        context: the argument of warm_up, any picklable value; unpickled inside the sandbox.
+        sandbox: False leaves files unconfined, for graphics drivers; the network is given up all the same.
+        start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
+        recycle_after: photos after which a worker is replaced.
+        grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
+    """
+
+    lock_path: Path
+    read_paths: tuple[Path, ...]
+    write_paths: tuple[Path, ...]
+    memory_limit_bytes: int
+    warm_up: str
+    context: Any = None
+    nice: int = 0
+    threads: int = 1
+    sandbox: bool = True
+    umask: int = 0o077
+    start_limit_s: float = 300.0
+    recycle_after: int = 500
+    grow_limit_bytes: int = 1_000_000_000
+
+    def orders(self) -> Orders:
+        """The same in plain values, for a worker of this process."""
+        return Orders(
+            parent_pid=os.getpid(),
+            lock_path=str(self.lock_path),
+            read_paths=tuple(map(str, self.read_paths)),
+            write_paths=tuple(map(str, self.write_paths)),
+            memory_limit_bytes=self.memory_limit_bytes,
+            nice=self.nice,
+            threads=self.threads,
+            warm_up=self.warm_up,
+            context=pickle.dumps(self.context),
+            confine_files=self.sandbox,
+            umask=self.umask,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReady:
+    """A worker is warm.
+
+    Attributes:
+        facts: pid, start_s, sandbox (a `SandboxState`), warm_up (what that returned), rss_bytes.
+    """
+
+    slot: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFailed:
+    """A worker could not start, or died with no photo in hand; no photo is charged for it."""
+
+    slot: int
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The function returned."""
+
+    tag: int
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The function raised; the worker lives on. Errors that are not ours come as `WorkerFaultError`."""
+
+    tag: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The worker died, was killed, or ran out of memory with this photo in hand."""
+
+    tag: int
+    cause: Cause
+    detail: str
+
+
+Event = SlotReady | SlotFailed | Finished | Failed | Died
+
+
+class State(StrEnum):
+    """What a slot does at the moment."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    WAITING = "waiting"  # for its next start; the time of it is in `retry_at`
+    UNLOADED = "unloaded"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """One slot, for `status`. rss_bytes: after the last photo, None before the first answer."""
+
+    slot: int
+    state: str
+    pid: int | None
+    photos: int
+    rss_bytes: int | None
+    error: str
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call into a worker; tag None is the warm-up. Whoever sets `answered` first speaks for it."""
+
+    tag: int | None
+    deadline: float
+    oom_kills: int | None
+    retry_in_s: float = 0.0
+    answered: threading.Lock = field(default_factory=threading.Lock)
+
+    def claim(self) -> bool:
+        """True for the first caller only: the callback, or the loop that gave up waiting for it."""
+        return self.answered.acquire(blocking=False)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One process and its pool, from spawn to reaping."""
+
+    slot: int
+    setup: WorkerSetup
+    context: SlotContext
+    executor: ProcessPoolExecutor
+    call: _Call
+    manager: threading.Thread | None = None
+    photos: int = 0
+    rss_bytes: int | None = None
+    warm_rss_bytes: int = 0
+    ready_at: float = 0.0
+    kill_cause: Cause | None = None
+    killed_at: float = 0.0
+    leave_by: float = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return None if self.context.process is None else self.context.process.pid
+
+    def alive(self) -> bool:
+        return self.context.process is not None and self.context.process.is_alive()
+
+    def kill(self) -> None:
+        if self.context.process is not None:
+            self.context.process.kill()
+
+    def worn(self) -> bool:
+        """Enough photos, or more memory than a warm worker should keep: replaced between photos."""
+        grown = (self.rss_bytes or 0) - self.warm_rss_bytes
+        return self.photos >= self.setup.recycle_after or grown > self.setup.grow_limit_bytes
+
+    def gone(self) -> bool:
+        """The process is reaped and the pool's thread has ended."""
+        return not self.alive() and (self.manager is None or not self.manager.is_alive())
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    state: State = State.UNLOADED
+    worker: _Worker | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+    renew: bool = False
+    error: str = ""
+
+
+class Workers:
+    """All slots. Call `tick` once per turn of the loop: only there are processes started and killed.
+
+    Args:
+        setup: how workers are made.
+        size: how many slots.
+        post: takes an event from any thread, at once and without raising (a `SimpleQueue.put`).
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        size: int,
+        *,
+        post: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup = setup
+        self._size = size
+        self._post = post
+        self._clock = clock
+        self._slots: dict[int, _Slot] = {}
+        self._leaving: list[_Worker] = []
+        self._arrived: SimpleQueue[tuple[_Worker, Event, int]] = SimpleQueue()
+        self._loaded = False
+        self._stopping = False
+
+    def start(self) -> None:
+        """Starts every slot; `SlotReady` or `SlotFailed` follows for each."""
+        self.load()
+
+    def load(self) -> None:
+        """Starts every slot again after `unload`; does nothing while loaded."""
+        self._loaded = True
+        self._shape()
+        self._fill(self._clock())
+
+    def unload(self) -> None:
+        """Ends every worker (busy ones after their photo); slots stay empty until `load`."""
+        self._absorb()
+        self._loaded = False
+        for slot in self._slots.values():
+            self._vacate(slot)
+
+    def resize(self, size: int) -> None:
+        """More or fewer slots; a busy slot that is no longer wanted finishes its photo."""
+        self._absorb()
+        self._size = size
+        self._shape()
+        self._fill(self._clock())
+
+    def recycle(self, setup: WorkerSetup | None = None) -> None:
+        """Replaces workers, idle ones now and busy ones after their photo; `setup` is for all that follow."""
+        self._absorb()
+        self._setup = setup or self._setup
+        for slot in self._slots.values():
+            if slot.state in {State.STARTING, State.IDLE, State.BUSY}:
+                self._vacate(slot)
+            slot.failures = 0
+            slot.retry_at = min(slot.retry_at, self._clock())
+        self._fill(self._clock())
+
+    def free(self) -> int:
+        """How many slots are warm, alive and without a photo."""
+        self._absorb()
+        self._notice_idle_deaths(self._clock())
+        return sum(slot.state is State.IDLE for slot in self._slots.values())
+
+    def busy(self) -> int:
+        """How many slots have a photo in hand."""
+        self._absorb()
+        return sum(slot.state is State.BUSY for slot in self._slots.values())
+
+    def submit(self, tag: int, function: Callable[[Any], Any], job: Any, *, limit_s: float) -> None:
+        """Gives one photo to a free slot; exactly one of Finished, Failed, Died with this tag follows.
+
+        Args:
+            tag: names the photo in the event.
+            function: importable, called with job in the worker; may return what `spawning` lets through.
+            job: any picklable value.
+            limit_s: seconds after which the worker is killed.
+
+        Raises:
+            NoFreeSlotError: every slot is busy, starting or waiting.
+        """
+        now = self._clock()
+        while self.free():
+            slot = next(slot for slot in self._slots.values() if slot.state is State.IDLE)
+            worker = slot.worker
+            assert worker is not None  # noqa: S101 - an idle slot has its worker
+            call = _Call(tag, now + limit_s, worker_death.oom_kills())
+            try:
+                future = worker.executor.submit(worker_process.run, function, job)
+            except (BrokenProcessPool, RuntimeError):
+                # It died since `free` looked; the photo has not been touched, so another slot takes it.
+                self._idle_death(slot, now)
+                continue
+            worker.call, slot.state = call, State.BUSY
+            future.add_done_callback(lambda done: self._answer(worker, call, done))
+            return
+        raise NoFreeSlotError("No worker is free")
+
+    def tick(self, now: float | None = None, late_s: float = 0.0) -> None:
+        """Kills what is past its deadline and starts what is due.
+
+        Args:
+            now: monotonic seconds; the clock's when None.
+            late_s: how much later than planned this turn is (stopped by a signal, suspended): every deadline
+                moves by as much, for the workers stood still as well.
+        """
+        now = self._clock() if now is None else now
+        self._absorb()
+        self._notice_idle_deaths(now)
+        for slot in list(self._slots.values()):
+            worker = slot.worker
+            if worker is None or slot.state not in {State.STARTING, State.BUSY}:
+                continue
+            worker.call.deadline += late_s
+            if worker.kill_cause is None and now >= worker.call.deadline:
+                self._kill(worker, "timeout", now)
+            elif worker.kill_cause is not None and now >= worker.killed_at + KILL_S:
+                self._give_up(slot, worker, now)
+        self._see_off(now)
+        # A slot freed in this very turn is due a moment after `now` was taken.
+        self._fill(max(now, self._clock()))
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do, in the clock's seconds; None while nothing is planned."""
+        times = [worker.leave_by for worker in self._leaving]
+        for slot in self._slots.values():
+            if slot.state is State.WAITING and not self._stopping:
+                times.append(slot.retry_at)
+            elif slot.worker is not None and slot.state in {State.STARTING, State.BUSY}:
+                killed = slot.worker.kill_cause is not None
+                times.append(slot.worker.killed_at + KILL_S if killed else slot.worker.call.deadline)
+        return min(times, default=None)
+
+    def stop(self, *, now: bool) -> None:
+        """Ends the workers for good.
+
+        Args:
+            now: False lets busy slots finish their photo (their events still come; `busy` counts them);
+                True kills them (`Died` with cause "killed" for each) and returns when all processes and
+                threads are gone, or after `GOODBYE_S` if one cannot be killed.
+        """
+        self._absorb()
+        self._stopping = True
+        self._loaded = False
+        for slot in self._slots.values():
+            if now and slot.state is State.BUSY and slot.worker is not None:
+                self._kill(slot.worker, "killed", self._clock())
+                self._leave(slot)
+                slot.state = State.UNLOADED
+            else:
+                self._vacate(slot)
+        if not now:
+            return
+        for worker in self._leaving:
+            worker.kill()
+        until = time.monotonic() + GOODBYE_S
+        for worker in self._leaving:
+            if worker.manager is not None:
+                worker.manager.join(max(until - time.monotonic(), 0.0))
+            if worker.context.process is not None:
+                worker.context.process.join(max(until - time.monotonic(), 0.0))
+        self._see_off(self._clock())
+
+    def status(self) -> list[SlotStatus]:
+        """Every slot, by number."""
+        self._absorb()
+        return [
+            SlotStatus(
+                slot.number,
+                slot.state.value,
+                worker.pid if (worker := slot.worker) else None,
+                worker.photos if worker else 0,
+                worker.rss_bytes if worker else None,
+                slot.error,
+            )
+            for _, slot in sorted(self._slots.items())
+        ]
+
+    # Starting
+
+    def _shape(self) -> None:
+        """As many slots as wanted; those above the size go, or are marked to go after their photo."""
+        for number in range(self._size):
+            slot = self._slots.setdefault(number, _Slot(number))
+            if self._loaded and slot.state is State.UNLOADED:
+                slot.state, slot.retry_at = State.WAITING, self._clock()
+        for number in [number for number in self._slots if number >= self._size]:
+            self._vacate(self._slots[number])
+            if self._slots[number].state is not State.BUSY:
+                del self._slots[number]
+
+    def _fill(self, now: float) -> None:
+        """Starts a worker in every slot whose time has come."""
+        if self._stopping or not self._loaded:
+            return
+        for slot in self._slots.values():
+            if slot.state is State.WAITING and now >= slot.retry_at:
+                self._spawn(slot, now)
+
+    def _spawn(self, slot: _Slot, now: float) -> None:
+        """Starts a process and gives it its first call, the warm-up."""
+        retry_in_s = min(FIRST_RETRY_S * 2.0**slot.failures, LONGEST_RETRY_S)
+        call = _Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
+        context = SlotContext()
+        try:
+            executor = ProcessPoolExecutor(1, mp_context=context)
+            worker = _Worker(slot.number, self._setup, context, executor, call)
+            future = executor.submit(worker_process.begin, self._setup.orders())
+        except (OSError, RuntimeError, Warning) as error:
+            self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
+            self._wait(slot, now, retry_in_s, str(error))
+            return
+        worker.manager = getattr(executor, "_executor_manager_thread", None)
+        slot.worker, slot.state, slot.renew = worker, State.STARTING, False
+        future.add_done_callback(lambda done: self._answer(worker, call, done))
+
+    def _wait(self, slot: _Slot, now: float, retry_in_s: float, error: str) -> None:
+        """The slot tries again later."""
+        slot.worker, slot.state, slot.error = None, State.WAITING, error
+        slot.failures += 1
+        slot.retry_at = now + retry_in_s
+
+    # Answers: `_answer` runs in the pools' threads, everything else in the loop's
+
+    def _answer(self, worker: _Worker, call: _Call, done: Future[Reply]) -> None:
+        """A call came back, or its pool broke: tells the loop, once."""
+        if not call.claim():
+            return
+        event, rss_bytes = self._event(worker, call, done)
+        self._arrived.put((worker, event, rss_bytes))
+        self._post(event)
+
+    def _event(self, worker: _Worker, call: _Call, done: Future[Reply]) -> tuple[Event, int]:
+        """What the outcome of a call means."""
+        error = done.exception()
+        reply = None if error else done.result()
+        if isinstance(error, BrokenProcessPool):
+            cause, detail = worker_death.explain(
+                worker.context.process, error, worker.kill_cause, call.oom_kills
+            )
+            if call.tag is None:
+                return SlotFailed(worker.slot, f"A worker died while starting: {detail}", call.retry_in_s), 0
+            return Died(call.tag, cause, detail), 0
+        if reply is not None and not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - hostile
+            error = worker_process.WorkerFaultError("A worker sent something that is not an answer")
+        error = error or (reply.error if reply else None)
+        rss_bytes = reply.rss_bytes if reply else 0
+        if call.tag is None:
+            if error is not None or reply is None:
+                return SlotFailed(worker.slot, str(error), call.retry_in_s), rss_bytes
+            return SlotReady(worker.slot, {**reply.result, "rss_bytes": rss_bytes}), rss_bytes
+        if isinstance(error, MemoryError):
+            return Died(call.tag, "out-of-memory", worker_death.OUT_OF_MEMORY), rss_bytes
+        if error is not None:
+            return Failed(call.tag, error), rss_bytes
+        return Finished(call.tag, reply.result if reply else None), rss_bytes
+
+    def _absorb(self) -> None:
+        """Lets the slots know what the posted events say."""
+        with contextlib.suppress(Empty):
+            while True:
+                worker, event, rss_bytes = self._arrived.get_nowait()
+                slot = self._slots.get(worker.slot)
+                if slot is not None and slot.worker is worker:
+                    self._learn(slot, worker, event, rss_bytes)
+
+    def _learn(self, slot: _Slot, worker: _Worker, event: Event, rss_bytes: int) -> None:
+        """One slot's next state."""
+        now = self._clock()
+        if isinstance(event, SlotFailed):
+            self._leave(slot)
+            self._wait(slot, now, event.retry_in_s, event.error)
+        elif isinstance(event, SlotReady):
+            slot.state, slot.error = State.IDLE, ""
+            worker.ready_at, worker.rss_bytes, worker.warm_rss_bytes = now, rss_bytes, rss_bytes
+        elif isinstance(event, Died):
+            self._leave(slot)
+            slot.state, slot.retry_at = State.WAITING, now
+        else:
+            slot.state, slot.failures = State.IDLE, 0
+            worker.photos += 1
+            worker.rss_bytes = rss_bytes
+            # Killed for its deadline while the answer was on its way.
+            slot.renew = slot.renew or worker.worn() or worker.kill_cause is not None
+        if slot.state is State.IDLE and slot.renew:
+            self._vacate(slot)
+        self._drop_unwanted(slot)
+
+    # Ending
+
+    def _vacate(self, slot: _Slot) -> None:
+        """Ends the slot's worker, after its photo if it has one; the slot then waits for its next start."""
+        if slot.state is State.BUSY:
+            slot.renew = True
+            return
+        self._leave(slot)
+        wanted = self._loaded and not self._stopping
+        if slot.state is not State.WAITING or not wanted:
+            slot.state, slot.retry_at = (State.WAITING if wanted else State.UNLOADED), self._clock()
+
+    def _drop_unwanted(self, slot: _Slot) -> None:
+        """After a photo: a slot above the size goes, one that was unloaded meanwhile stays empty."""
+        if slot.state in {State.BUSY, State.STARTING, State.IDLE}:
+            return
+        if slot.number >= self._size:
+            self._slots.pop(slot.number, None)
+        elif not self._loaded or self._stopping:
+            slot.state = State.UNLOADED
+
+    def _leave(self, slot: _Slot) -> None:
+        """Parts a slot from its worker: an idle one is asked to end, any other is killed."""
+        worker, slot.worker, slot.renew = slot.worker, None, False
+        if worker is None:
+            return
+        if slot.state is State.IDLE and worker.kill_cause is None:
+            if worker.context.replies is not None:
+                worker.context.replies.retiring = True
+        else:
+            if slot.state is State.STARTING:
+                worker.call.claim()
+            worker.kill()
+        worker.executor.shutdown(wait=False)
+        worker.leave_by = self._clock() + GOODBYE_S
+        self._leaving.append(worker)
+
+    def _see_off(self, now: float) -> None:
+        """Forgets workers that are gone; kills those that were asked to go and have not."""
+        self._leaving = [worker for worker in self._leaving if not worker.gone()]
+        for worker in self._leaving:
+            if now >= worker.leave_by:
+                worker.kill()
+                worker.leave_by = now + GOODBYE_S
+
+    def _kill(self, worker: _Worker, cause: Cause, now: float) -> None:
+        """Kills by process number; the pool notices, and its callback says why."""
+        worker.kill_cause, worker.killed_at = cause, now
+        worker.kill()
+
+    def _give_up(self, slot: _Slot, worker: _Worker, now: float) -> None:
+        """A killed process that does not die waits for a device; the slot goes on without it."""
+        if not worker.call.claim():
+            return
+        detail = worker_death.UNKILLABLE
+        event: Event = SlotFailed(slot.number, detail, worker.call.retry_in_s)
+        if worker.call.tag is not None:
+            event = Died(worker.call.tag, worker.kill_cause or "timeout", detail)
+        self._learn(slot, worker, event, 0)
+        self._post(event)
+
+    def _notice_idle_deaths(self, now: float) -> None:
+        """Idle workers that somebody killed: their pools tell nobody."""
+        for slot in self._slots.values():
+            if slot.state is State.IDLE and slot.worker is not None and not slot.worker.alive():
+                self._idle_death(slot, now)
+
+    def _idle_death(self, slot: _Slot, now: float) -> None:
+        """The slot starts again, later each time if it keeps happening."""
+        worker = slot.worker
+        if worker is not None and now - worker.ready_at > STEADY_S:
+            slot.failures = 0
+        retry_in_s = min(FIRST_RETRY_S * 2.0**slot.failures, LONGEST_RETRY_S)
+        detail = "A worker ended with no photo in hand."
+        self._leave(slot)
+        self._wait(slot, now, retry_in_s, detail)
+        self._post(SlotFailed(slot.number, detail, retry_in_s))
