@@ -113,9 +113,9 @@ def bounds_text(field: FieldInfo) -> str:
 def in_unit(field: FieldInfo, value: float) -> str:
     """A number in the field's own unit: `10s`, `200MB`, `85`."""
     family = kind(field)
-    if family == "duration" and value != 0:
+    if family == "duration" and value > 0:
         return units.format_duration(value)
-    if family == "size" and value != 0:
+    if family == "size" and value > 0:
         return units.format_bytes(value)
     return f"{value:g}"
 

@@ -170,8 +170,11 @@ def _one(root: type[BaseModel], place: Place, field: FieldInfo | None, detail: E
         return unknown_option(_table_at(root, place[:-1]), str(place[-1]))
     if kind in _BOUND_WORDS:
         key, words = _BOUND_WORDS[kind]
-        limit = context[key]
-        return f"{_value(detail)} is {words} {describe.in_unit(field, limit) if field else f'{limit:g}'}"
+        value, limit = detail["input"], context[key]
+        if field is None:
+            return f"{value} is {words} {limit}"
+        written = describe.in_unit(field, value) if isinstance(value, int | float) else _value(detail)
+        return f"{written} is {words} {describe.in_unit(field, limit)}"
     if kind == "literal_error":
         return _choice(detail)
     if kind == "too_short" and place == ("inbox",):

@@ -171,9 +171,12 @@ class After(Section):
     archive: Folder | None = Field(
         default=None,
         description="Archive folder; the inbox's tree is mirrored there and nothing is overwritten.",
+        examples=["~/Pictures/Cutouts/Originals"],
     )
     failed: Folder | None = Field(
-        default=None, description="Move failed originals here with the reason beside them; unset, they stay."
+        default=None,
+        description="Move failed originals here with the reason beside them; unset, they stay.",
+        examples=["~/Pictures/Cutouts/Failed"],
     )
 
     @model_validator(mode="after")
@@ -231,7 +234,9 @@ class Inbox(Section):
     )
     output: Output = Field(default_factory=Output, description="What the cutout looks like.")
     deliver: tuple[Deliverable, ...] = Field(
-        default=(), description="Several deliverables from one photo instead of `output`."
+        default=(),
+        description="Several deliverables from one photo instead of `output`.",
+        examples=[{"label": "master"}, {"label": "shop", "preset": "product-white"}],
     )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
     after: After = Field(default_factory=After, description="What happens to the original.")
@@ -241,6 +246,7 @@ class Inbox(Section):
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
         default=None,
         description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own.',
+        examples=["077"],
     )
 
     @property
@@ -294,7 +300,11 @@ class Notify(Section):
 class Metrics(Section):
     """Figures for a monitoring system."""
 
-    textfile: Folder | None = Field(default=None, description="Prometheus text file, replaced atomically.")
+    textfile: Folder | None = Field(
+        default=None,
+        description="Prometheus text file, replaced atomically.",
+        examples=["/var/lib/prometheus/node-exporter/cutoutd.prom"],
+    )
     every: Seconds = Field(
         default=15, ge=1, description="Least time between two writes, only when something changed."
     )
@@ -309,8 +319,12 @@ class Service(Section):
     io_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
         default=50, description="IOWeight; 100 is the default."
     )
-    memory_high: ByteCount | None = Field(default=None, description="MemoryHigh; unset, no limit.")
-    memory_max: ByteCount | None = Field(default=None, description="MemoryMax; unset, no limit.")
+    memory_high: ByteCount | None = Field(
+        default=None, description="MemoryHigh; unset, no limit.", examples=["4GB"]
+    )
+    memory_max: ByteCount | None = Field(
+        default=None, description="MemoryMax; unset, no limit.", examples=["6GB"]
+    )
 
 
 class Settings(Section):
@@ -333,7 +347,9 @@ class Settings(Section):
         default=True, description="Take up a changed config file without a signal."
     )
     preset: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Your own presets: [preset.NAME] with any output options."
+        default_factory=dict,
+        description="Your own presets: [preset.NAME] with any output options.",
+        examples=[{"shop": {"preset": "product-white", "margin": "5%"}}],
     )
 
     @model_validator(mode="before")

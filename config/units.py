@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,13 +45,13 @@ def parse_bytes(value: Any) -> Any:
 
 def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration_s` reads back as the same number."""
-    if seconds < 1 and seconds > 0:
-        return f"{seconds * 1000:g}ms"
+    if 0 < seconds < 1:
+        return f"{_plain(seconds * 1000)}ms"
     for unit in ("d", "h", "m"):
         size = _DURATION_UNITS_S[unit]
         if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{_plain(seconds / size)}{unit}"
+    return f"{_plain(seconds)}s"
 
 
 def format_bytes(count: float) -> str:
@@ -58,8 +59,14 @@ def format_bytes(count: float) -> str:
     for unit in ("gb", "mb", "kb"):
         size = _SIZE_UNITS[unit]
         if count >= size and count % size == 0:
-            return f"{count / size:g}{unit.upper()}"
-    return f"{count:g}B"
+            return f"{_plain(count / size)}{unit.upper()}"
+    return f"{_plain(count)}B"
+
+
+def _plain(number: float) -> str:
+    """All digits of a number without an exponent, which the parsers do not read."""
+    exact = Decimal(repr(number))
+    return f"{exact.normalize():f}"
 
 
 # Key of pydantic's validation context under which load.py names the folder of the config file.

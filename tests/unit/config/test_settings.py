@@ -1,0 +1,81 @@
+"""Rules between settings that pydantic's bounds cannot say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cutoutd.config.load import parse_settings
+from cutoutd.config.settings import Settings, default_folders, expand_presets, parse_roi, unpack_deliverable
+
+INBOX = {"path": "/in", "outbox": "/out"}
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    settings = Settings.model_validate({"inbox": [INBOX]})
+    assert (settings.limits.photos_in_flight, settings.limits.megapixels_in_flight) == (32, 400)
+    assert (settings.limits.max_megapixels, settings.limits.max_bytes) == (150, 10**9)
+    assert settings.limits.time_per_photo == 120
+    assert settings.history.keep == 30 * 86400
+    (inbox,) = settings.inbox
+    assert (inbox.settle, inbox.settle_unhinted, inbox.settle_polled, inbox.rescan_every) == (0.5, 2, 5, 300)
+    assert settings.engine.sandbox
+
+
+def test_settings_never_change_after_loading() -> None:
+    settings = Settings.model_validate({"inbox": [INBOX]})
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.engine.nice = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("", ()),
+        ("10% 0 90% 100px", ((10.0, "%"), (0.0, "px"), (90.0, "%"), (100.0, "px"))),
+        ("1,2,3,4", ((1.0, "px"), (2.0, "px"), (3.0, "px"), (4.0, "px"))),
+    ],
+)
+def test_roi(text: str, lengths: tuple[tuple[float, str], ...]) -> None:
+    assert parse_roi(text) == lengths
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "a b c d", "10mm 0 0 0"])
+def test_no_roi(text: str) -> None:
+    with pytest.raises(ValueError, match=r"lengths|is not a length"):
+        parse_roi(text)
+
+
+def test_an_inbox_without_deliverables_owes_its_output() -> None:
+    (order,) = Settings.model_validate({"inbox": [{**INBOX, "output": {"format": "webp"}}]}).inbox[0].orders()
+    assert (order.format, order.label) == ("webp", "cutout")
+
+
+def test_two_deliverables_cannot_share_a_label() -> None:
+    twice = {**INBOX, "deliver": [{"label": "web"}, {"label": "WEB"}]}
+    with pytest.raises(ValidationError, match="two deliverables are called web"):
+        Settings.model_validate({"inbox": [twice]})
+
+
+def test_label_is_the_name_or_the_folders() -> None:
+    settings = parse_settings(
+        '[[inbox]]\npath="/a/studio"\noutbox="/o"\n[[inbox]]\npath="/b"\noutbox="/o"\nname="B"'
+    )
+    assert [inbox.label for inbox in settings.inbox] == ["studio", "B"]
+
+
+def test_a_pack_with_a_label_keeps_labels_distinct() -> None:
+    labels = [one["label"] for one in unpack_deliverable({"preset": "marketplaces", "label": "shop"})]
+    assert len(set(labels)) == len(labels) > 1
+    assert all(label.startswith("shop ") for label in labels)
+
+
+@pytest.mark.parametrize("raw", [None, 3, {"inbox": 3}, {"inbox": [3]}, {"inbox": [{"deliver": [3]}]}])
+def test_preset_expansion_leaves_what_it_does_not_know(raw: object) -> None:
+    assert expand_presets(raw) == raw
+
+
+def test_default_folders() -> None:
+    assert default_folders(Path("/p")) == (Path("/p/Cutouts/Inbox"), Path("/p/Cutouts/Outbox"))
