@@ -1,1 +1,3 @@
-"""The code that trained the bundled network. The product never imports it; it needs the `training` dependency group."""
+"""The code that trained the bundled network. The product never imports it; it needs the `training`
+dependency group.
+"""

@@ -1,6 +1,8 @@
-"""Views of a photo and its mask: crops, zooms, turns, flips, colours. Pure numpy and OpenCV; no subject changes place.
+"""Views of a photo and its mask: crops, zooms, turns, flips, colours. Pure numpy and OpenCV; no subject
+changes place.
 
-Not for pasting subjects on other backgrounds: that is `composite`. Everything random comes from the generator given.
+Not for pasting subjects on other backgrounds: that is `composite`. Everything random comes from the
+generator given.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ CLOSE_UP_TRIES: Final = 5
 
 
 class Sample(NamedTuple):
-    """`photo` uint8 (n, n, 3) BGR, `alpha` uint8 (n, n), `valid` uint8 (n, n): 1 where alpha may be judged."""
+    """`photo` uint8 (n, n, 3) BGR, `alpha` uint8 (n, n), `valid` uint8 (n, n): 1 where alpha may be
+    judged.
+    """
 
     photo: Pixels
     alpha: Pixels
@@ -44,7 +48,9 @@ def about(linear: Matrix, source: tuple[float, float], target: tuple[float, floa
 def inside(
     centre: NDArray[np.float64], linear: Matrix, shape: tuple[int, ...], size: int
 ) -> tuple[float, float]:
-    """`centre` moved so that an unrotated window stays on the photo: mirrored subjects would be taught as real ones."""
+    """`centre` moved so that an unrotated window stays on the photo: mirrored subjects would be taught as
+    real ones.
+    """
     half = size / 2 / np.hypot(linear[0], linear[1])  # of the window, in photo pixels along x and y
     extent = np.array([shape[1], shape[0]], np.float64)
     low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
@@ -53,7 +59,9 @@ def inside(
 
 
 def bounding_box(mask: Pixels) -> tuple[int, int, int, int] | None:
-    """(left, top, right, bottom) of the pixels above 127, right and bottom exclusive; None where there are few."""
+    """(left, top, right, bottom) of the pixels above 127, right and bottom exclusive; None where there are
+    few.
+    """
     rows, columns = np.flatnonzero((mask > 127).any(1)), np.flatnonzero((mask > 127).any(0))
     if len(rows) < 8 or len(columns) < 8:
         return None
@@ -66,7 +74,9 @@ def _angle(rng: Random) -> float:
 
 
 def _scales(rng: Random, width: int, height: int, size: int, zoom: float) -> tuple[float, float]:
-    """Anything between squashed to the square (as in use) and the photo's own shape; x mirrored half the time."""
+    """Anything between squashed to the square (as in use) and the photo's own shape; x mirrored half the
+    time.
+    """
     squash, uniform = rng.random(), size / max(height, width) * zoom * rng.uniform(0.9, 1.25)
     scale_x = squash * size / width * zoom + (1 - squash) * uniform
     scale_y = squash * size / height * zoom + (1 - squash) * uniform
@@ -111,7 +121,9 @@ def close_up_matrix(rng: Random, pair: Pair, size: int) -> Matrix | None:
 
 
 def warp(image: Pixels, matrix: Matrix, size: int, *, nearest: bool = False) -> Pixels:
-    """The affine view; what lies outside the photo is mirrored in, so that no black frame teaches anything."""
+    """The affine view; what lies outside the photo is mirrored in, so that no black frame teaches
+    anything.
+    """
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     warped = cv2.warpAffine(image, matrix, (size, size), flags=how, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(warped, np.uint8)
@@ -151,7 +163,9 @@ def photometric(rng: Random, image: Pixels) -> Pixels:
         table = np.stack([hue, saturation, np.arange(256, dtype=np.uint8)], 1)
         image = np.asarray(cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2BGR), np.uint8)
     if rng.random() < 0.07:
-        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+        image = np.asarray(
+            cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8
+        )
     if rng.random() < 0.12:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
     if rng.random() < 0.12:

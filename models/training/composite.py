@@ -1,7 +1,8 @@
-"""Pastes subjects on made backgrounds with an alpha that is known exactly: hair, fur, defocus, shadows, studio sweeps.
+"""Pastes subjects on made backgrounds with an alpha that is known exactly: hair, fur, defocus, shadows,
+studio sweeps.
 
-Not for views of whole photos: that is `augment`. The masks of the collection are binary; soft edges are taught here,
-where the composite is computed from the very alpha that becomes the truth.
+Not for views of whole photos: that is `augment`. The masks of the collection are binary; soft edges are
+taught here, where the composite is computed from the very alpha that becomes the truth.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from cutoutd.models.training.dataset import Pair, Pixels
 
 Plane = NDArray[np.float32]
 
-# Strands are drawn at this many times the size and averaged down: coverage of a hair thinner than a pixel is exact
-# to about 1/16 per axis together with OpenCV's own anti-aliasing.
+# Strands are drawn at this many times the size and averaged down: coverage of a hair thinner than a pixel is
+# exact to about 1/16 per axis together with OpenCV's own anti-aliasing.
 SUPERSAMPLING: Final = 3
 # A subject smaller than this share of the frame is not pasted: nothing to learn from 1.5 % of the pixels.
 LEAST_COVER: Final = 0.015
@@ -31,7 +32,7 @@ class Subject(NamedTuple):
     alpha: Plane
 
 
-# --- backgrounds ----------------------------------------------------------------------------------------------------
+# --- backgrounds
 
 
 def studio(rng: Random, size: int) -> Pixels:
@@ -93,7 +94,9 @@ def empty_patch(rng: Random, pair: Pair) -> Pixels | None:
 
 
 def background(rng: Random, size: int, rooms: list[Pixels], other: Pair) -> Pixels:
-    """One of: sweep, texture, room or street, patch of another photo, a whole other photo far out of focus."""
+    """One of: sweep, texture, room or street, patch of another photo, a whole other photo far out of
+    focus.
+    """
     kind = rng.random()
     if kind < 0.38:
         return studio(rng, size)
@@ -130,7 +133,7 @@ def empty_scene(rng: Random, size: int, rooms: list[Pixels], other: Pair) -> Sam
     return Sample(photometric(rng, photo), nothing, np.ones_like(nothing))
 
 
-# --- where the subject stands ---------------------------------------------------------------------------------------
+# --- where the subject stands
 
 
 def touched_sides(mask: Pixels) -> tuple[bool, bool, bool, bool]:
@@ -143,7 +146,9 @@ def touched_sides(mask: Pixels) -> tuple[bool, bool, bool, bool]:
 def placement(
     rng: Random, size: int, width: float, height: float, touched: tuple[bool, bool, bool, bool]
 ) -> tuple[float, tuple[float, float]]:
-    """(scale, centre) for a subject of `width` x `height` whose cut-off sides must not show inside the frame."""
+    """(scale, centre) for a subject of `width` x `height` whose cut-off sides must not show inside the
+    frame.
+    """
     close = rng.random() < 0.35
     scale = size * (rng.uniform(1.0, 1.7) if close else rng.uniform(0.35, 1.0)) / max(width, height)
     left, top, right, bottom = touched
@@ -168,7 +173,7 @@ def placement(
     return float(scale), (float(x), float(y))
 
 
-# --- edges ----------------------------------------------------------------------------------------------------------
+# --- edges
 
 
 def hard_edge(rng: Random, photo: Pixels, mask: Plane) -> Subject:
@@ -218,13 +223,16 @@ def strands_edge(rng: Random, photo: Pixels, mask: Plane) -> Subject:
     amount = int(min(420, stretch * rng.uniform(0.4, 2.0)))
     length = size * (rng.uniform(0.01, 0.05) if fur else rng.uniform(0.03, 0.14))
     tangent = np.roll(outline, -4, 0) - np.roll(outline, 4, 0)
-    # OpenCV runs outer outlines counter-clockwise on screen (y down), so the outward normal is (-dy, dx) negated.
+    # OpenCV runs outer outlines counter-clockwise on screen (y down), so the outward normal is (-dy, dx)
+    # negated.
     outward = np.arctan2(tangent[:, 0], -tangent[:, 1])
     sway = rng.normal(0, 0.5)
     fine = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
     colour = photo.copy()
     for at in (first + rng.integers(0, max(stretch, 1), amount)) % count:
-        line = strand(rng, outline[at], outward[at] + sway + rng.normal(0, 0.35), length * rng.uniform(0.4, 1.3))
+        line = strand(
+            rng, outline[at], outward[at] + sway + rng.normal(0, 0.35), length * rng.uniform(0.4, 1.3)
+        )
         _draw(rng, fine, colour, line)
     hair = np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), np.float32) / 255
     alpha = base.alpha + hair * (1 - base.alpha)
@@ -234,7 +242,9 @@ def strands_edge(rng: Random, photo: Pixels, mask: Plane) -> Subject:
 
 
 def _draw(rng: Random, fine: Pixels, colour: Pixels, line: NDArray[np.float64]) -> None:
-    """One strand: its coverage into `fine` (supersampled), its root's colour, lighter or darker, into `colour`."""
+    """One strand: its coverage into `fine` (supersampled), its root's colour, lighter or darker, into
+    `colour`.
+    """
     size = colour.shape[0]
     column, row = np.clip(line[0], 0, size - 1).astype(int)
     tone = np.clip(colour[row, column].astype(float) * rng.uniform(0.8, 1.2), 0, 255)
@@ -252,14 +262,16 @@ def edged(rng: Random, photo: Pixels, mask: Plane) -> Subject:
     return defocused_edge(rng, photo, mask) if kind < 0.65 else strands_edge(rng, photo, mask)
 
 
-# --- all together ---------------------------------------------------------------------------------------------------
+# --- all together
 
 
 def shadowed(rng: Random, ground: Plane, alpha: Plane) -> Plane:
     """The ground darkened by the subject's displaced, blurred alpha."""
     size = alpha.shape[0]
     shift = np.array([[1, 0, rng.uniform(-0.08, 0.08) * size], [0, 1, rng.uniform(0, 0.08) * size]])
-    cast = cv2.GaussianBlur(cv2.warpAffine(alpha, shift, (size, size)), (0, 0), rng.uniform(0.01, 0.05) * size)
+    cast = cv2.GaussianBlur(
+        cv2.warpAffine(alpha, shift, (size, size)), (0, 0), rng.uniform(0.01, 0.05) * size
+    )
     return ground * (1 - np.float32(rng.uniform(0.1, 0.5)) * np.asarray(cast, np.float32)[..., None])
 
 
@@ -281,7 +293,9 @@ def composite(rng: Random, pair: Pair, size: int, rooms: list[Pixels], other: Pa
     target = (size - centre[0], centre[1]) if mirror < 0 else centre
     linear = turn(float(np.deg2rad(rng.normal(0, 8))), scale * mirror, scale)
     matrix = about(linear, ((left + right) / 2, (top + bottom) / 2), target)
-    photo = cv2.warpAffine(pair.photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    photo = cv2.warpAffine(
+        pair.photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     plane = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
     plane = np.asarray(plane, np.float32) / 255
     if plane.mean() < LEAST_COVER:

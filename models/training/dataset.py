@@ -30,8 +30,9 @@ DATA_VARIABLE: Final = "CUTOUTD_TRAINING_DATA"
 # In these sources the value 128 means "do not judge"; elsewhere it is half-covered edge.
 TRIMAP_SOURCES: Final = frozenset({"pets", "flowers"})
 
-# One photo in 25 is held out. The rule hashes the photo's place in the sorted listing, as the first network's did, so
-# that no later network is scored on photos an earlier one, whose weights it continues, was trained on.
+# One photo in 25 is held out. The rule hashes the photo's place in the sorted listing, as the first
+# network's did, so that no later network is scored on photos an earlier one, whose weights it continues, was
+# trained on.
 HELD_OUT_EVERY: Final = 25
 
 # 384: no photo of the collection is larger, and the network sees at most 352 px while training.
@@ -65,7 +66,9 @@ class Collection:
 
 
 def data_folder(argument: str | None) -> Path:
-    """The data folder from the command line or `DATA_VARIABLE`; SystemExit with a sentence when neither names one."""
+    """The data folder from the command line or `DATA_VARIABLE`; SystemExit with a sentence when neither
+    names one.
+    """
     text = argument or os.environ.get(DATA_VARIABLE, "")
     if not text or not Path(text, "segmentation").is_dir():
         raise SystemExit(
@@ -77,7 +80,8 @@ def data_folder(argument: str | None) -> Path:
 
 def held_out(index: int) -> bool:
     """Whether the photo at this place of the sorted listing belongs to the validation split."""
-    return int(hashlib.sha1(str(index).encode()).hexdigest(), 16) % HELD_OUT_EVERY == 0
+    digest = hashlib.sha1(str(index).encode(), usedforsecurity=False).hexdigest()
+    return int(digest, 16) % HELD_OUT_EVERY == 0
 
 
 def listing(data: Path) -> list[tuple[str, str, Path]]:
@@ -87,7 +91,9 @@ def listing(data: Path) -> list[tuple[str, str, Path]]:
 
 
 def read_pair(source: str, name: str, mask_path: Path, longest: int = LONGEST_SIDE) -> Pair:
-    """Decode one pair, shrunk to `longest` when larger. Raises FileNotFoundError naming the photo that cannot be read."""
+    """Decode one pair, shrunk to `longest` when larger. Raises FileNotFoundError naming the photo that
+    cannot be read.
+    """
     photo = cv2.imread(str(mask_path.with_suffix(".webp")), cv2.IMREAD_COLOR)
     mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
     if photo is None or mask is None:
@@ -113,7 +119,9 @@ def read_cutouts(data: Path) -> list[Pair]:
 
 
 def held_out_background(name: str) -> bool:
-    """Whether a background is held out; all views of one house or street share a number and therefore the answer."""
+    """Whether a background is held out; all views of one house or street share a number and therefore the
+    answer.
+    """
     number = re.search(r"\d+", name)
     return held_out(int(number.group())) if number is not None else False
 

@@ -1,8 +1,9 @@
-"""What training minimises: how far four predicted scales are from the true alpha. Not for scores: see evaluate.py.
+"""What training minimises: how far four predicted scales are from the true alpha. Not for scores: see
+evaluate.py.
 
-Each scale is judged at its own resolution (deep supervision). The finest is judged at the size of the photo, where two
-terms more hold: the plain error (so that unsure haze costs what it costs in the final alpha) and the error of the
-gradient (so that edges are sharp where the truth is sharp and soft where it is soft).
+Each scale is judged at its own resolution (deep supervision). The finest is judged at the size of the photo,
+where two terms more hold: the plain error (so that unsure haze costs what it costs in the final alpha) and
+the error of the gradient (so that edges are sharp where the truth is sharp and soft where it is soft).
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from cutoutd.models.training.network import double
 
 # Weight of the scales at 1/2 (judged at full size), 1/4, 1/8 and 1/16 of the photo.
 SCALE_WEIGHTS: Final = (1.0, 0.5, 0.3, 0.2)
-# Pixels near an edge count up to 1 + the sum of these times as much. 15 px tells limbs from ground; 5 px is the rim.
+# Pixels near an edge count up to 1 + the sum of these times as much. 15 px tells limbs from ground; 5 px is
+# the rim.
 EDGE_WINDOWS: Final = ((15, 4.0), (5, 2.0))
 ERROR_WEIGHT: Final = 0.6
 GRADIENT_WEIGHT: Final = 1.0
 
 
-def edge_weight(truth: Tensor, valid: Tensor, windows: tuple[tuple[int, float], ...] = EDGE_WINDOWS) -> Tensor:
+def edge_weight(
+    truth: Tensor, valid: Tensor, windows: tuple[tuple[int, float], ...] = EDGE_WINDOWS
+) -> Tensor:
     """1 inside and outside, more near the edges of `truth`, 0 where not valid. All (N, 1, H, W)."""
     weight = torch.ones_like(truth)
     for side, gain in windows:

@@ -1,16 +1,19 @@
-"""The network: an EfficientNet-Lite encoder with ImageNet weights and a plain-convolution decoder of four scales.
+"""The network: an EfficientNet-Lite encoder with ImageNet weights and a plain-convolution decoder of four
+scales.
 
-Not for training it or for running it in the product (that is ONNX Runtime's work). The names of the parameters are part
-of the interface: checkpoints continue across versions of this file only while they stay.
+Not for training it or for running it in the product (that is ONNX Runtime's work). The names of the
+parameters are part of the interface: checkpoints continue across versions of this file only while they stay.
 
-The encoder follows Tan and Le, "EfficientNet" (2019), in the Lite variant (no squeeze-and-excite, ReLU6), batch
-normalisation with epsilon 1e-3 and stride-2 convolutions padded right and bottom, as the published weights need.
+The encoder follows Tan and Le, "EfficientNet" (2019), in the Lite variant (no squeeze-and-excite, ReLU6),
+batch normalisation with epsilon 1e-3 and stride-2 convolutions padded right and bottom, as the published
+weights need.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +25,9 @@ STD: Final = 0.502
 
 
 class Stage(NamedTuple):
-    """One row of the EfficientNet-Lite table: blocks, kernel, stride of the first block, expansion, channels out."""
+    """One row of the EfficientNet-Lite table: blocks, kernel, stride of the first block, expansion, channels
+    out.
+    """
 
     blocks: int
     kernel: int
@@ -74,7 +79,14 @@ class EncoderConv(nn.Module):
     """Convolution, batch normalisation and, if asked, ReLU6; a stride of 2 pads right and bottom."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        active: bool = True,
     ) -> None:
         super().__init__()
         before, after = (kernel - 2) // 2, (kernel - 1) // 2
@@ -85,6 +97,7 @@ class EncoderConv(nn.Module):
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the class says."""
         if self.padding is not None:
             x = F.pad(x, self.padding)
         x = self.bn(self.conv(x))
@@ -98,11 +111,12 @@ class InvertedResidual(nn.Module):
         super().__init__()
         middle = inputs * expansion
         self.expand = EncoderConv(inputs, middle, 1) if expansion > 1 else None
-        self.dw = EncoderConv(middle, middle, kernel, stride, groups=middle)
+        self.dw = EncoderConv(middle, middle, kernel, stride=stride, groups=middle)
         self.project = EncoderConv(middle, outputs, 1, active=False)
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the class says."""
         y = self.project(self.dw(self.expand(x) if self.expand is not None else x))
         return x + y if self.skip else y
 
@@ -112,18 +126,21 @@ class Encoder(nn.Module):
 
     def __init__(self, kind: str = "lite0") -> None:
         super().__init__()
-        self.stem = EncoderConv(3, STEM_CHANNELS, 3, 2)
+        self.stem = EncoderConv(3, STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
         channels = STEM_CHANNELS
         for stage in ENCODERS[kind]:
             blocks: list[nn.Module] = []
             for number in range(stage.blocks):
                 stride = stage.stride if number == 0 else 1
-                blocks.append(InvertedResidual(channels, stage.channels, stage.kernel, stride, stage.expansion))
+                blocks.append(
+                    InvertedResidual(channels, stage.channels, stage.kernel, stride, stage.expansion)
+                )
                 channels = stage.channels
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """What the class says."""
         x = self.stem(x)
         features: list[Tensor] = []
         for number, stage in enumerate(self.stages):
@@ -133,7 +150,9 @@ class Encoder(nn.Module):
         return features
 
     def load_imagenet(self, path: Path) -> None:
-        """Take the weights of a published EfficientNet-Lite state dict, whose names number the blocks throughout."""
+        """Take the weights of a published EfficientNet-Lite state dict, whose names number the blocks
+        throughout.
+        """
         theirs = torch.load(path, map_location="cpu", weights_only=True)
         ours: dict[str, Tensor] = {}
 
@@ -145,9 +164,7 @@ class Encoder(nn.Module):
         take("stem", "_conv_stem", "_bn0")
         count = 0
         for i, stage in enumerate(self.stages):
-            assert isinstance(stage, nn.Sequential)
-            for j, block in enumerate(stage):
-                assert isinstance(block, InvertedResidual)
+            for j, block in enumerate(cast("Iterable[InvertedResidual]", stage)):
                 here, there = f"stages.{i}.{j}", f"_blocks.{count}"
                 if block.expand is not None:
                     take(f"{here}.expand", f"{there}._expand_conv", f"{there}._bn0")
@@ -180,13 +197,15 @@ class Residual(nn.Module):
         self.b = conv_norm(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the class says."""
         return F.relu(x + self.b(self.a(x)))
 
 
 class CutoutNet(nn.Module):
     """Photo (N, 3, H, W), normalised, sides multiples of 32, to alpha.
 
-    While training, the logits of four scales, finest (1/2) first; while evaluating, alpha (N, 1, H, W) in 0..1.
+    While training, the logits of four scales, finest (1/2) first; while evaluating, alpha (N, 1, H, W) in
+    0..1.
     """
 
     def __init__(self, kind: str = "lite0") -> None:
@@ -205,6 +224,7 @@ class CutoutNet(nn.Module):
         self.head = nn.ModuleList([nn.Conv2d(c, 1, 3, 1, 1) for c in DECODER_CHANNELS])
 
     def forward(self, x: Tensor) -> list[Tensor] | Tensor:
+        """What the class says."""
         features = self.enc(x)
         y = self.top(features[-1])
         everywhere = self.gp(y.mean((2, 3), keepdim=True)).expand(-1, -1, *y.shape[2:])

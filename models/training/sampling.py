@@ -1,4 +1,5 @@
-"""Which sample comes next: the weights of the sources and the shares of views, close-ups, composites, empty scenes.
+"""Which sample comes next: the weights of the sources and the shares of views, close-ups, composites, empty
+scenes.
 
 Not for making the samples: see `augment` and `composite`. An endless, seeded stream of numpy batches.
 """
@@ -15,8 +16,8 @@ from cutoutd.models.training.augment import Random, Sample, view
 from cutoutd.models.training.composite import composite, empty_scene
 from cutoutd.models.training.dataset import Collection, Pair, Pixels
 
-# How often a photo of each source is drawn, against one of DUTS. Portraits are few and matter most to users; flowers
-# and Caltech are easy and many. Emoji are drawings: pasted now and then, never shown whole.
+# How often a photo of each source is drawn, against one of DUTS. Portraits are few and matter most to users;
+# flowers and Caltech are easy and many. Emoji are drawings: pasted now and then, never shown whole.
 SOURCE_WEIGHTS: Final = {
     "duts": 1.0,
     "icoseg": 0.8,

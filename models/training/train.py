@@ -1,13 +1,15 @@
 """Trains the network: resumable, on two CPU cores in the background or on a GPU in steps of any length.
 
-Not for exporting (`export`) or for the scores of the model card (`cutoutd.models.evaluate`). One command per stage::
+Not for exporting (`export`) or for the scores of the model card (`cutoutd.models.evaluate`). One command per
+stage::
 
-    python -m cutoutd.models.training.train --out RUN --encoder LITE0.pth --total 300000     # from ImageNet weights
-    python -m cutoutd.models.training.train --out RUN --start WEIGHTS.pt --total 60000       # from our own weights
-    python -m cutoutd.models.training.train --out RUN --total 80000 --minutes 9              # go on where RUN stopped
+    python -m cutoutd.models.training.train --out RUN --encoder LITE0.pth --total 300000     # from ImageNet
+    weights python -m cutoutd.models.training.train --out RUN --start WEIGHTS.pt --total 60000       # from
+    our own weights python -m cutoutd.models.training.train --out RUN --total 80000 --minutes 9
+    # go on where RUN stopped
 
-The learning rate follows the samples seen, never the clock, so a run may be cut into pieces of any length, and
-`--total` may be moved while it goes on.
+The learning rate follows the samples seen, never the clock, so a run may be cut into pieces of any length,
+and `--total` may be moved while it goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import argparse
 import copy
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from cutoutd.models.training.loss import total_loss
 from cutoutd.models.training.network import CutoutNet, normalise
 from cutoutd.models.training.sampling import Batch, Mixture, Shares
 
-# Rates relative to the decoder's. The encoder already sees; its first stages (edges, colours) hardly need to move.
+# Rates relative to the decoder's. The encoder already sees; its first stages (edges, colours) hardly need to
+# move.
 ENCODER_RATE: Final = 0.2
 EARLY_RATE: Final = 0.05
 EARLY: Final = ("enc.stem.", "enc.stages.0.", "enc.stages.1.")
@@ -113,7 +115,7 @@ def write_atomic(value: Any, path: Path) -> None:
     """torch.save that a kill cannot leave half done."""
     temporary = path.with_suffix(".tmp")
     torch.save(value, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def save(state: State, out: Path) -> None:
@@ -182,7 +184,9 @@ def one_step(state: State, batch: tuple[Tensor, Tensor, Tensor], rate: float, de
 
 @torch.inference_mode()
 def validate(net: nn.Module, pairs: list[Pair], side: int, batch: int = 16) -> dict[str, dict[str, float]]:
-    """Quick scores per source at the network's scale: mean IoU at 0.5 and mean absolute error, 128 not judged."""
+    """Quick scores per source at the network's scale: mean IoU at 0.5 and mean absolute error, 128 not
+    judged.
+    """
     net.eval()
     device = next(net.parameters()).device
     found: dict[str, list[tuple[float, float]]] = {}
@@ -199,7 +203,9 @@ def validate(net: nn.Module, pairs: list[Pair], side: int, batch: int = 16) -> d
             error = np.abs(alpha - truth / 255)[valid].mean()
             found.setdefault(pair.source, []).append((float(iou), float(error)))
     means = {source: np.mean(values, 0) for source, values in sorted(found.items())}
-    return {source: {"iou": round(float(m[0]), 4), "mae": round(float(m[1]), 4)} for source, m in means.items()}
+    return {
+        source: {"iou": round(float(m[0]), 4), "mae": round(float(m[1]), 4)} for source, m in means.items()
+    }
 
 
 def note(out: Path, **facts: Any) -> None:
@@ -210,12 +216,18 @@ def note(out: Path, **facts: Any) -> None:
         curve.write(line + "\n")
 
 
-def batches(arguments: argparse.Namespace, data: Collection, state: State) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(
+    arguments: argparse.Namespace, data: Collection, state: State
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The endless stream; a run that goes on draws new samples, not the old ones again."""
     shares = Shares(arguments.composites, arguments.close_ups, arguments.empty)
     stream = Stream(Mixture(data, arguments.size, shares), arguments.batch, arguments.seed + state.step)
     loader = DataLoader(
-        stream, batch_size=None, num_workers=arguments.workers, prefetch_factor=4, pin_memory=arguments.device == "cuda"
+        stream,
+        batch_size=None,
+        num_workers=arguments.workers,
+        prefetch_factor=4,
+        pin_memory=arguments.device == "cuda",
     )
     return iter(loader)
 
@@ -239,35 +251,64 @@ def train(arguments: argparse.Namespace) -> None:
         now = time.monotonic()
         if state.step % 100 == 0:
             speed = (state.seen - first) / (now - started)
-            note(arguments.out, seen=state.seen, loss=round(running, 4), rate=round(rate, 6), per_s=round(speed, 2))
+            note(
+                arguments.out,
+                seen=state.seen,
+                loss=round(running, 4),
+                rate=round(rate, 6),
+                per_s=round(speed, 2),
+            )
         if now - saved > arguments.save_minutes * 60:
             save(state, arguments.out)
             saved = now
         if now - scored > arguments.score_minutes * 60:
-            note(arguments.out, seen=state.seen, validation=validate(state.average, data.validation, arguments.size))
+            note(
+                arguments.out,
+                seen=state.seen,
+                validation=validate(state.average, data.validation, arguments.size),
+            )
             scored = time.monotonic()
     save(state, arguments.out)
-    note(arguments.out, at="end", seen=state.seen, validation=validate(state.average, data.validation, arguments.size))
+    note(
+        arguments.out,
+        at="end",
+        seen=state.seen,
+        validation=validate(state.average, data.validation, arguments.size),
+    )
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; every default is what the two-core road uses."""
-    p = argparse.ArgumentParser(prog="python -m cutoutd.models.training.train", description=__doc__.split("\n")[0])
-    p.add_argument("--out", type=Path, required=True, help="folder of this run; continued when it holds run.pt")
+    p = argparse.ArgumentParser(
+        prog="python -m cutoutd.models.training.train", description=__doc__.split("\n")[0]
+    )
+    p.add_argument(
+        "--out", type=Path, required=True, help="folder of this run; continued when it holds run.pt"
+    )
     p.add_argument("--data", help="data folder; unset: $CUTOUTD_TRAINING_DATA")
     p.add_argument("--start", type=Path, help="our own weights to start from")
     p.add_argument("--encoder", type=Path, help="published EfficientNet-Lite weights (.pth) to start from")
     p.add_argument("--kind", default="lite0", help="encoder: lite0, lite1 or lite2")
-    p.add_argument("--total", type=int, default=60_000, help="samples after which the learning rate has reached 0")
-    p.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; unset: only at --total")
-    p.add_argument("--size", type=int, default=320, help="side of the training square in pixels, a multiple of 32")
+    p.add_argument(
+        "--total", type=int, default=60_000, help="samples after which the learning rate has reached 0"
+    )
+    p.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after so long; unset: only at --total"
+    )
+    p.add_argument(
+        "--size", type=int, default=320, help="side of the training square in pixels, a multiple of 32"
+    )
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--peak", type=float, default=6e-4, help="largest learning rate of the decoder")
     p.add_argument("--decay", type=float, default=0.998, help="of the running average, per step")
-    p.add_argument("--composites", type=float, default=0.33, help="share of subjects pasted on new backgrounds")
+    p.add_argument(
+        "--composites", type=float, default=0.33, help="share of subjects pasted on new backgrounds"
+    )
     p.add_argument("--close-ups", type=float, default=0.15, help="share of crops that the subject fills")
     p.add_argument("--empty", type=float, default=0.03, help="share of pictures without a subject")
-    p.add_argument("--early", action="store_true", help="let the encoder's first stages move too (a third slower)")
+    p.add_argument(
+        "--early", action="store_true", help="let the encoder's first stages move too (a third slower)"
+    )
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=2, help="processor threads for the network")
     p.add_argument("--workers", type=int, default=1, help="loader processes; on a GPU one per core but two")
