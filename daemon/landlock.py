@@ -42,9 +42,10 @@ class Access(IntFlag):
 
 
 READ: Final = Access.READ_FILE | Access.READ_DIR
-# Create and write, but neither remove nor rename nor link: a file that is there keeps its name. The kernel
-# has no "write only what you made"; without TRUNCATE an existing file can at least not be emptied by opening.
-CREATE: Final = READ | Access.WRITE_FILE | Access.MAKE_REG
+# Create and write, but neither remove nor rename: a file that is there keeps its name. The kernel has no
+# "write only what you made", so an existing file's content is not out of reach; emptying one's own leftover
+# (TRUNCATE) adds nothing to that, and a full disk is eased by it.
+CREATE: Final = READ | Access.WRITE_FILE | Access.TRUNCATE | Access.MAKE_REG | Access.MAKE_DIR
 # What the kernel lets a rule on a single file (not a folder) carry.
 _FILE_ONLY: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
 
@@ -95,7 +96,7 @@ def confine(read: Iterable[Path], create: Iterable[Path], write_devices: Iterabl
 
     Args:
         read: files and folders (with all beneath them) that stay readable.
-        create: folders in which files may also be created and written, not removed or renamed.
+        create: folders in which files and folders may also be created and written, not removed or renamed.
         write_devices: existing files that may be read and written, such as /dev/null.
 
     Raises:

@@ -137,7 +137,7 @@ def confine_files(read: Iterable[Path], write: Iterable[Path]) -> tuple[str, boo
 def threads() -> int:
     """How many threads this process has; 1 where that cannot be told."""
     try:
-        return len(os.listdir("/proc/self/task"))
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
     except OSError:
         return 1
 

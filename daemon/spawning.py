@@ -7,8 +7,8 @@ a pipe whose reading end builds nothing but plain values, our own records and er
 
 from __future__ import annotations
 
-import builtins
 import importlib
+import inspect
 import io
 import os
 import pickle
@@ -18,8 +18,9 @@ import types
 from concurrent.futures import process as pool
 from dataclasses import is_dataclass
 from enum import Enum
-from multiprocessing import context, reduction, resource_tracker
+from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Final
 
 # The longest honest answer is a few hundred facts; a worker cannot make the supervisor swallow more.
@@ -59,17 +60,16 @@ class DataOnlyUnpickler(pickle.Unpickler):
         if (module_name, global_name) in _PLAIN:
             return getattr(importlib.import_module(module_name), global_name)
         # Only what the supervisor has loaded itself: a message must not make it import anything.
-        found = getattr(sys.modules.get(module_name), global_name, None)
-        if module_name == "builtins" and (global_name in _PLAIN_BUILTINS or _is_error(found)):
-            return getattr(builtins, global_name)
-        ours = module_name.startswith("cutoutd.") and isinstance(found, type)
-        if ours and (is_dataclass(found) or issubclass(found, Enum) or _is_error(found)):
-            return found
+        found: Any = getattr(sys.modules.get(module_name), global_name, None)
+        if inspect.isclass(found):
+            error = issubclass(found, BaseException)
+            if module_name == "builtins" and (error or global_name in _PLAIN_BUILTINS):
+                return found
+            if module_name.startswith("cutoutd.") and (
+                error or is_dataclass(found) or issubclass(found, Enum)
+            ):
+                return found
         raise pickle.UnpicklingError(f"a worker may not send {module_name}.{global_name}")
-
-
-def _is_error(found: object) -> bool:
-    return isinstance(found, type) and issubclass(found, BaseException)
 
 
 class ReplyPipe(Connection):
@@ -90,14 +90,14 @@ class ReplyPipe(Connection):
             OSError: it is too long, or the pipe broke.
             EOFError: the worker is gone.
         """
-        message = DataOnlyUnpickler(io.BytesIO(self.recv_bytes(LONGEST_MESSAGE_BYTES))).load()
+        message: object = DataOnlyUnpickler(io.BytesIO(self.recv_bytes(LONGEST_MESSAGE_BYTES))).load()
         if isinstance(message, int) and self.retiring:
             return message
         if (
             isinstance(message, pool._ResultItem)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - the envelope
             and type(message.work_id) is int
             and getattr(message, "exit_pid", None) is None
-            and (message.exception is None or isinstance(message.exception, BaseException))
+            and isinstance(message.exception, BaseException | None)  # pyright: ignore[reportUnnecessaryIsInstance] - hostile
         ):
             return message
         raise pickle.UnpicklingError("a worker sent something that is not an answer")
@@ -115,7 +115,7 @@ def _reduce_pipe(pipe: ReplyPipe) -> Any:
 reduction.ForkingPickler.register(ReplyPipe, _reduce_pipe)
 
 
-class SlotProcess(context.SpawnProcess):
+class SlotProcess(SpawnProcess):
     """A spawned process that a Ctrl-C cannot reach and that does not run the program's main module again."""
 
     def start(self) -> None:
@@ -136,7 +136,7 @@ class SlotProcess(context.SpawnProcess):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class SlotContext(context.SpawnContext):
+class SlotContext(SpawnContext):
     """What a pool of one makes its process and pipes with; remembers both.
 
     Attributes:

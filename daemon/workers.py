@@ -9,24 +9,48 @@ does): Linux ends a worker when the *thread* that started it ends.
 from __future__ import annotations
 
 import contextlib
-import os
-import pickle
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death, worker_process
+from cutoutd.daemon.slot import (
+    Call,
+    Died,
+    Event,
+    Failed,
+    Finished,
+    Slot,
+    SlotFailed,
+    SlotReady,
+    SlotStatus,
+    State,
+    Worker,
+    WorkerSetup,
+    event_of,
+)
 from cutoutd.daemon.spawning import SlotContext
 from cutoutd.daemon.worker_death import Cause
-from cutoutd.daemon.worker_process import Orders, Reply
+from cutoutd.daemon.worker_process import Reply
+
+__all__ = [
+    "Cause",
+    "Died",
+    "Event",
+    "Failed",
+    "Finished",
+    "NoFreeSlotError",
+    "SlotFailed",
+    "SlotReady",
+    "SlotStatus",
+    "WorkerSetup",
+    "Workers",
+]
 
 # A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
 FIRST_RETRY_S: Final = 1.0
@@ -41,185 +65,6 @@ KILL_S: Final = 10.0
 
 class NoFreeSlotError(CutoutError):
     """A photo was handed in while no slot was free; ask `free` first."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSetup:
-    """How workers are made; see `worker_process.Orders` for what each part does there.
-
-    Attributes:
-        context: the argument of warm_up, any picklable value; unpickled inside the sandbox.
-        sandbox: False leaves files unconfined, for graphics drivers; the network is given up all the same.
-        start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
-        recycle_after: photos after which a worker is replaced.
-        grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
-    """
-
-    lock_path: Path
-    read_paths: tuple[Path, ...]
-    write_paths: tuple[Path, ...]
-    memory_limit_bytes: int
-    warm_up: str
-    context: Any = None
-    nice: int = 0
-    threads: int = 1
-    sandbox: bool = True
-    umask: int = 0o077
-    start_limit_s: float = 300.0
-    recycle_after: int = 500
-    grow_limit_bytes: int = 1_000_000_000
-
-    def orders(self) -> Orders:
-        """The same in plain values, for a worker of this process."""
-        return Orders(
-            parent_pid=os.getpid(),
-            lock_path=str(self.lock_path),
-            read_paths=tuple(map(str, self.read_paths)),
-            write_paths=tuple(map(str, self.write_paths)),
-            memory_limit_bytes=self.memory_limit_bytes,
-            nice=self.nice,
-            threads=self.threads,
-            warm_up=self.warm_up,
-            context=pickle.dumps(self.context),
-            confine_files=self.sandbox,
-            umask=self.umask,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SlotReady:
-    """A worker is warm.
-
-    Attributes:
-        facts: pid, start_s, sandbox (a `SandboxState`), warm_up (what that returned), rss_bytes.
-    """
-
-    slot: int
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class SlotFailed:
-    """A worker could not start, or died with no photo in hand; no photo is charged for it."""
-
-    slot: int
-    error: str
-    retry_in_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The function returned."""
-
-    tag: int
-    result: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The function raised; the worker lives on. Errors that are not ours come as `WorkerFaultError`."""
-
-    tag: int
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The worker died, was killed, or ran out of memory with this photo in hand."""
-
-    tag: int
-    cause: Cause
-    detail: str
-
-
-Event = SlotReady | SlotFailed | Finished | Failed | Died
-
-
-class State(StrEnum):
-    """What a slot does at the moment."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    WAITING = "waiting"  # for its next start; the time of it is in `retry_at`
-    UNLOADED = "unloaded"
-
-
-@dataclass(frozen=True, slots=True)
-class SlotStatus:
-    """One slot, for `status`. rss_bytes: after the last photo, None before the first answer."""
-
-    slot: int
-    state: str
-    pid: int | None
-    photos: int
-    rss_bytes: int | None
-    error: str
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call into a worker; tag None is the warm-up. Whoever sets `answered` first speaks for it."""
-
-    tag: int | None
-    deadline: float
-    oom_kills: int | None
-    retry_in_s: float = 0.0
-    answered: threading.Lock = field(default_factory=threading.Lock)
-
-    def claim(self) -> bool:
-        """True for the first caller only: the callback, or the loop that gave up waiting for it."""
-        return self.answered.acquire(blocking=False)
-
-
-@dataclass(slots=True)
-class _Worker:
-    """One process and its pool, from spawn to reaping."""
-
-    slot: int
-    setup: WorkerSetup
-    context: SlotContext
-    executor: ProcessPoolExecutor
-    call: _Call
-    manager: threading.Thread | None = None
-    photos: int = 0
-    rss_bytes: int | None = None
-    warm_rss_bytes: int = 0
-    ready_at: float = 0.0
-    kill_cause: Cause | None = None
-    killed_at: float = 0.0
-    leave_by: float = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        return None if self.context.process is None else self.context.process.pid
-
-    def alive(self) -> bool:
-        return self.context.process is not None and self.context.process.is_alive()
-
-    def kill(self) -> None:
-        if self.context.process is not None:
-            self.context.process.kill()
-
-    def worn(self) -> bool:
-        """Enough photos, or more memory than a warm worker should keep: replaced between photos."""
-        grown = (self.rss_bytes or 0) - self.warm_rss_bytes
-        return self.photos >= self.setup.recycle_after or grown > self.setup.grow_limit_bytes
-
-    def gone(self) -> bool:
-        """The process is reaped and the pool's thread has ended."""
-        return not self.alive() and (self.manager is None or not self.manager.is_alive())
-
-
-@dataclass(slots=True)
-class _Slot:
-    number: int
-    state: State = State.UNLOADED
-    worker: _Worker | None = None
-    failures: int = 0
-    retry_at: float = 0.0
-    renew: bool = False
-    error: str = ""
 
 
 class Workers:
@@ -244,9 +89,9 @@ class Workers:
         self._size = size
         self._post = post
         self._clock = clock
-        self._slots: dict[int, _Slot] = {}
-        self._leaving: list[_Worker] = []
-        self._arrived: SimpleQueue[tuple[_Worker, Event, int]] = SimpleQueue()
+        self._slots: dict[int, Slot] = {}
+        self._leaving: list[Worker] = []
+        self._arrived: SimpleQueue[tuple[Worker, Event, int]] = SimpleQueue()
         self._loaded = False
         self._stopping = False
 
@@ -313,7 +158,7 @@ class Workers:
             slot = next(slot for slot in self._slots.values() if slot.state is State.IDLE)
             worker = slot.worker
             assert worker is not None  # noqa: S101 - an idle slot has its worker
-            call = _Call(tag, now + limit_s, worker_death.oom_kills())
+            call = Call(tag, now + limit_s, worker_death.oom_kills())
             try:
                 future = worker.executor.submit(worker_process.run, function, job)
             except (BrokenProcessPool, RuntimeError):
@@ -321,7 +166,7 @@ class Workers:
                 self._idle_death(slot, now)
                 continue
             worker.call, slot.state = call, State.BUSY
-            future.add_done_callback(lambda done: self._answer(worker, call, done))
+            future.add_done_callback(partial(self._answer, worker, call))
             return
         raise NoFreeSlotError("No worker is free")
 
@@ -344,7 +189,7 @@ class Workers:
             if worker.kill_cause is None and now >= worker.call.deadline:
                 self._kill(worker, "timeout", now)
             elif worker.kill_cause is not None and now >= worker.killed_at + KILL_S:
-                self._give_up(slot, worker, now)
+                self._give_up(slot, worker)
         self._see_off(now)
         # A slot freed in this very turn is due a moment after `now` was taken.
         self._fill(max(now, self._clock()))
@@ -410,7 +255,7 @@ class Workers:
     def _shape(self) -> None:
         """As many slots as wanted; those above the size go, or are marked to go after their photo."""
         for number in range(self._size):
-            slot = self._slots.setdefault(number, _Slot(number))
+            slot = self._slots.setdefault(number, Slot(number))
             if self._loaded and slot.state is State.UNLOADED:
                 slot.state, slot.retry_at = State.WAITING, self._clock()
         for number in [number for number in self._slots if number >= self._size]:
@@ -426,14 +271,14 @@ class Workers:
             if slot.state is State.WAITING and now >= slot.retry_at:
                 self._spawn(slot, now)
 
-    def _spawn(self, slot: _Slot, now: float) -> None:
+    def _spawn(self, slot: Slot, now: float) -> None:
         """Starts a process and gives it its first call, the warm-up."""
         retry_in_s = min(FIRST_RETRY_S * 2.0**slot.failures, LONGEST_RETRY_S)
-        call = _Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
+        call = Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
         context = SlotContext()
         try:
             executor = ProcessPoolExecutor(1, mp_context=context)
-            worker = _Worker(slot.number, self._setup, context, executor, call)
+            worker = Worker(slot.number, self._setup, context, executor, call)
             future = executor.submit(worker_process.begin, self._setup.orders())
         except (OSError, RuntimeError, Warning) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
@@ -441,9 +286,9 @@ class Workers:
             return
         worker.manager = getattr(executor, "_executor_manager_thread", None)
         slot.worker, slot.state, slot.renew = worker, State.STARTING, False
-        future.add_done_callback(lambda done: self._answer(worker, call, done))
+        future.add_done_callback(partial(self._answer, worker, call))
 
-    def _wait(self, slot: _Slot, now: float, retry_in_s: float, error: str) -> None:
+    def _wait(self, slot: Slot, now: float, retry_in_s: float, error: str) -> None:
         """The slot tries again later."""
         slot.worker, slot.state, slot.error = None, State.WAITING, error
         slot.failures += 1
@@ -451,38 +296,13 @@ class Workers:
 
     # Answers: `_answer` runs in the pools' threads, everything else in the loop's
 
-    def _answer(self, worker: _Worker, call: _Call, done: Future[Reply]) -> None:
+    def _answer(self, worker: Worker, call: Call, done: Future[Reply]) -> None:
         """A call came back, or its pool broke: tells the loop, once."""
         if not call.claim():
             return
-        event, rss_bytes = self._event(worker, call, done)
+        event, rss_bytes = event_of(worker, call, done)
         self._arrived.put((worker, event, rss_bytes))
         self._post(event)
-
-    def _event(self, worker: _Worker, call: _Call, done: Future[Reply]) -> tuple[Event, int]:
-        """What the outcome of a call means."""
-        error = done.exception()
-        reply = None if error else done.result()
-        if isinstance(error, BrokenProcessPool):
-            cause, detail = worker_death.explain(
-                worker.context.process, error, worker.kill_cause, call.oom_kills
-            )
-            if call.tag is None:
-                return SlotFailed(worker.slot, f"A worker died while starting: {detail}", call.retry_in_s), 0
-            return Died(call.tag, cause, detail), 0
-        if reply is not None and not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - hostile
-            error = worker_process.WorkerFaultError("A worker sent something that is not an answer")
-        error = error or (reply.error if reply else None)
-        rss_bytes = reply.rss_bytes if reply else 0
-        if call.tag is None:
-            if error is not None or reply is None:
-                return SlotFailed(worker.slot, str(error), call.retry_in_s), rss_bytes
-            return SlotReady(worker.slot, {**reply.result, "rss_bytes": rss_bytes}), rss_bytes
-        if isinstance(error, MemoryError):
-            return Died(call.tag, "out-of-memory", worker_death.OUT_OF_MEMORY), rss_bytes
-        if error is not None:
-            return Failed(call.tag, error), rss_bytes
-        return Finished(call.tag, reply.result if reply else None), rss_bytes
 
     def _absorb(self) -> None:
         """Lets the slots know what the posted events say."""
@@ -493,7 +313,7 @@ class Workers:
                 if slot is not None and slot.worker is worker:
                     self._learn(slot, worker, event, rss_bytes)
 
-    def _learn(self, slot: _Slot, worker: _Worker, event: Event, rss_bytes: int) -> None:
+    def _learn(self, slot: Slot, worker: Worker, event: Event, rss_bytes: int) -> None:
         """One slot's next state."""
         now = self._clock()
         if isinstance(event, SlotFailed):
@@ -517,7 +337,7 @@ class Workers:
 
     # Ending
 
-    def _vacate(self, slot: _Slot) -> None:
+    def _vacate(self, slot: Slot) -> None:
         """Ends the slot's worker, after its photo if it has one; the slot then waits for its next start."""
         if slot.state is State.BUSY:
             slot.renew = True
@@ -527,7 +347,7 @@ class Workers:
         if slot.state is not State.WAITING or not wanted:
             slot.state, slot.retry_at = (State.WAITING if wanted else State.UNLOADED), self._clock()
 
-    def _drop_unwanted(self, slot: _Slot) -> None:
+    def _drop_unwanted(self, slot: Slot) -> None:
         """After a photo: a slot above the size goes, one that was unloaded meanwhile stays empty."""
         if slot.state in {State.BUSY, State.STARTING, State.IDLE}:
             return
@@ -536,7 +356,7 @@ class Workers:
         elif not self._loaded or self._stopping:
             slot.state = State.UNLOADED
 
-    def _leave(self, slot: _Slot) -> None:
+    def _leave(self, slot: Slot) -> None:
         """Parts a slot from its worker: an idle one is asked to end, any other is killed."""
         worker, slot.worker, slot.renew = slot.worker, None, False
         if worker is None:
@@ -560,12 +380,12 @@ class Workers:
                 worker.kill()
                 worker.leave_by = now + GOODBYE_S
 
-    def _kill(self, worker: _Worker, cause: Cause, now: float) -> None:
+    def _kill(self, worker: Worker, cause: Cause, now: float) -> None:
         """Kills by process number; the pool notices, and its callback says why."""
         worker.kill_cause, worker.killed_at = cause, now
         worker.kill()
 
-    def _give_up(self, slot: _Slot, worker: _Worker, now: float) -> None:
+    def _give_up(self, slot: Slot, worker: Worker) -> None:
         """A killed process that does not die waits for a device; the slot goes on without it."""
         if not worker.call.claim():
             return
@@ -582,7 +402,7 @@ class Workers:
             if slot.state is State.IDLE and slot.worker is not None and not slot.worker.alive():
                 self._idle_death(slot, now)
 
-    def _idle_death(self, slot: _Slot, now: float) -> None:
+    def _idle_death(self, slot: Slot, now: float) -> None:
         """The slot starts again, later each time if it keeps happening."""
         worker = slot.worker
         if worker is not None and now - worker.ready_at > STEADY_S:
