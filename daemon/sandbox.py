@@ -89,6 +89,13 @@ def guard_worker(read: Iterable[Path], write: Iterable[Path], *, files: bool = T
     return SandboxState(network, refused, sentence, confined, core_dumps, core_dumps_off)
 
 
+def unguarded() -> SandboxState:
+    """What holds when the user has switched the sandbox off: only the core dumps, which nobody needs."""
+    core_dumps, core_dumps_off = no_core_dumps()
+    off = "not given up (engine.sandbox is off)"
+    return SandboxState(off, False, off, False, core_dumps, core_dumps_off)
+
+
 def give_up_network(*, keep_unix: bool) -> tuple[str, bool]:
     """No socket from now on, in any thread or child of this process, until it ends.
 

@@ -27,7 +27,8 @@ class WorkerSetup:
 
     Attributes:
         context: the argument of warm_up, any picklable value; unpickled inside the sandbox.
-        sandbox: False leaves files unconfined, for graphics drivers; the network is given up all the same.
+        sandbox: False gives up neither network nor files (`engine.sandbox = false`).
+        confine_files: False leaves files alone, for graphics drivers; the network is given up all the same.
         start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
         recycle_after: photos after which a worker is replaced.
         grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
@@ -42,6 +43,7 @@ class WorkerSetup:
     nice: int = 0
     threads: int = 1
     sandbox: bool = True
+    confine_files: bool = True
     umask: int = 0o077
     start_limit_s: float = 300.0
     recycle_after: int = 500
@@ -59,7 +61,8 @@ class WorkerSetup:
             threads=self.threads,
             warm_up=self.warm_up,
             context=pickle.dumps(self.context),
-            confine_files=self.sandbox,
+            sandbox=self.sandbox,
+            confine_files=self.confine_files,
             umask=self.umask,
         )
 
@@ -247,6 +250,7 @@ def _sound(reply: object) -> bool:
 
 def _started(slot: int, call: Call, reply: Reply) -> SlotReady | SlotFailed:
     """What a warm-up's answer means."""
-    if reply.error is not None or not isinstance(reply.result, dict):
-        return SlotFailed(slot, str(reply.error), call.retry_in_s)
-    return SlotReady(slot, {**cast("dict[str, Any]", reply.result), "rss_bytes": reply.rss_bytes})
+    facts: Any = reply.result
+    if reply.error is not None or not isinstance(facts, dict):
+        return SlotFailed(slot, str(reply.error or "A worker gave no facts"), call.retry_in_s)
+    return SlotReady(slot, {**cast("dict[str, Any]", facts), "rss_bytes": reply.rss_bytes})

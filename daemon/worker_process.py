@@ -46,6 +46,7 @@ class Orders:
         threads: how many threads numeric libraries may start on their own.
         warm_up: "module:function", called once with the context; its answer becomes part of the facts.
         context: the pickled argument of warm_up, unpickled only inside the sandbox.
+        sandbox: False leaves network and files as they are, because the user said so.
         confine_files: False where a graphics driver needs files nobody can list.
         umask: for every file the worker creates without a mode.
     """
@@ -59,6 +60,7 @@ class Orders:
     threads: int
     warm_up: str
     context: bytes
+    sandbox: bool
     confine_files: bool
     umask: int
 
@@ -130,6 +132,8 @@ def first_acts(orders: Orders) -> sandbox.SandboxState:
     # A library that prints must not garble the supervisor's standard output (`once --json`).
     os.dup2(2, 1)
     _quiet_libraries(orders.threads)
+    if not orders.sandbox:
+        return sandbox.unguarded()
     return sandbox.guard_worker(
         [Path(name) for name in orders.read_paths],
         [Path(name) for name in orders.write_paths],
