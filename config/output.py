@@ -125,7 +125,7 @@ class Output(BaseModel):
     )
     preset: str = Field(
         default="",
-        description="Start from a ready set of options (`cutoutd presets` lists them); options beside it win.",
+        description="Start from a set of options (`cutoutd presets` shows them); options beside it win.",
     )
     format: Annotated[Literal["png", "webp", "tiff", "avif", "jpeg"], BeforeValidator(_format)] = Field(
         default="png", description="File format. JPEG needs a background, since it has no transparency."
@@ -169,8 +169,8 @@ class Output(BaseModel):
         default=0,
         ge=0,
         le=100,
-        description="Scale the subject to fill this much of the canvas in its tighter direction, in per cent, "
-        "after margins. 0: the picture keeps its framing.",
+        description="Scale the subject to fill this much of the canvas in its tighter direction, in per "
+        "cent, after margins. 0: the picture keeps its framing.",
     )
     position: Annotated[str, _parsed(lengths.parse_position)] = Field(
         default="center",

@@ -1,0 +1,168 @@
+"""Moves, scales and layers straight-alpha pixels without fringes; decides nothing and encodes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cutoutd.daemon import pixels
+from cutoutd.daemon.layout import Box, Placement
+from cutoutd.daemon.pixels import Samples
+
+# Bicubic, not Lanczos: it has no second ripple, so a hard edge leaves no faint ring of alpha outside the
+# subject and a white background stays 255.
+_FILTER = Image.Resampling.BICUBIC
+
+
+def subject_box(alpha: NDArray[np.uint8]) -> Box | None:
+    """The smallest box that holds everything with alpha above 0, or None where nothing has."""
+    rows = np.flatnonzero(alpha.any(axis=1))
+    if rows.size == 0:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(np.maximum.reduce(alpha[top:bottom], axis=0))
+    return Box(int(columns[0]), top, int(columns[-1]) + 1, bottom)
+
+
+def placed(
+    colour: Samples, alpha: NDArray[np.uint8], placement: Placement
+) -> tuple[Samples, NDArray[np.uint8]]:
+    """The subject on its canvas: colour (H, W, 3) of the given dtype, alpha uint8 (H, W), 0 in free room.
+
+    Unscaled pixels are copied bit for bit; scaled ones are resampled with their colour weighted by alpha, so
+    that what is invisible never bleeds into what is seen.
+    """
+    if placement.is_identity and placement.source == Box(0, 0, alpha.shape[1], alpha.shape[0]):
+        return colour, alpha
+    width, height = placement.canvas
+    target, source = placement.target, placement.source
+    visible = Box(
+        max(0, target.left), max(0, target.top), min(width, target.right), min(height, target.bottom)
+    )
+    out_alpha = np.zeros((height, width), np.uint8)
+    out_colour: Any = np.zeros((height, width, 3), colour.dtype)
+    if visible.width <= 0 or visible.height <= 0:
+        return out_colour, out_alpha
+    here = np.s_[visible.top : visible.bottom, visible.left : visible.right]
+    if not placement.is_scaled:
+        x, y = source.left - target.left, source.top - target.top
+        there = np.s_[visible.top + y : visible.bottom + y, visible.left + x : visible.right + x]
+        out_alpha[here], out_colour[here] = alpha[there], colour[there]
+        return out_colour, out_alpha
+    scale_x, scale_y = source.width / target.width, source.height / target.height
+    box = (
+        source.left + (visible.left - target.left) * scale_x,
+        source.top + (visible.top - target.top) * scale_y,
+        source.left + (visible.right - target.left) * scale_x,
+        source.top + (visible.bottom - target.top) * scale_y,
+    )
+    size = (visible.width, visible.height)
+    out_colour[here], out_alpha[here] = _resampled(colour, alpha, size, box)
+    return out_colour, out_alpha
+
+
+def _resampled(
+    colour: Samples, alpha: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float]
+) -> tuple[Samples, NDArray[np.uint8]]:
+    """The part `box` of the photo at another size, premultiplied while it is filtered."""
+    # Only the part that is used is brought into another form, with room for the filter's support.
+    pad = 4 * max(1.0, (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+    left, top = max(0, int(box[0] - pad)), max(0, int(box[1] - pad))
+    part = np.s_[top : int(box[3] + pad) + 1, left : int(box[2] + pad) + 1]
+    height, width = alpha[part].shape
+    shifted = (box[0] - left, box[1] - top, min(box[2] - left, width), min(box[3] - top, height))
+    if colour.dtype == np.uint16:
+        return _resampled_16(colour[part], alpha[part], size, shifted)
+    packed = pixels.rgba_image_array(colour[part].astype(np.uint8, copy=False), alpha[part])
+    image = Image.frombuffer("RGBA", (width, height), packed, "raw", "RGBA", 0, 1)
+    out = np.asarray(image.resize(size, _FILTER, box=shifted, reducing_gap=3.0))
+    return out[..., :3], out[..., 3]
+
+
+def _resampled_16(
+    colour: Samples, alpha: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float]
+) -> tuple[Samples, NDArray[np.uint8]]:
+    """The same in floating point, one channel after the other: Pillow has no 16-bit RGB."""
+    weight: NDArray[np.float32] = alpha.astype(np.float32) / np.float32(255)
+
+    def resize(plane: NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(Image.fromarray(plane).resize(size, _FILTER, box=box))
+
+    seen = np.clip(resize(weight), 0, 1)
+    out = np.zeros((size[1], size[0], 3), np.uint16)
+    safe = np.maximum(seen, 1e-4)
+    for k in range(3):
+        plane = resize(colour[..., k].astype(np.float32) * weight)
+        out[..., k] = np.clip(plane / safe + 0.5, 0, 65535)
+    return out, (seen * 255 + 0.5).astype(np.uint8)
+
+
+def resized_mask(alpha: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """The alpha alone on its canvas, uint8 (H, W)."""
+    colour = np.broadcast_to(np.zeros((), np.uint8), (*alpha.shape, 3))
+    return placed(colour, alpha, placement)[1]
+
+
+def over_shadow(
+    colour: Samples, alpha: NDArray[np.uint8], shadow: NDArray[np.uint8]
+) -> tuple[Samples, NDArray[np.uint8]]:
+    """The subject over a black shadow, still in straight alpha; opaque pixels keep their numbers.
+
+    Porter and Duff's "over" with a black lower layer: alpha = a + s(1 − a), colour = c·a / alpha.
+    """
+    out_colour: Any = colour.copy()
+    out_alpha = alpha.copy()
+    for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 4):
+        a, s = alpha[top:bottom], shadow[top:bottom]
+        mixed = (s > 0) & (a < 255)
+        if not mixed.any():
+            continue
+        a_in, s_in = a[mixed].astype(np.float32) / 255, s[mixed].astype(np.float32) / 255
+        both = a_in + s_in * (1 - a_in)
+        out_alpha[top:bottom][mixed] = (both * 255 + 0.5).astype(np.uint8)
+        weight = (a_in / both)[:, np.newaxis]
+        out_colour[top:bottom][mixed] = (colour[top:bottom][mixed] * weight + 0.5).astype(colour.dtype)
+    return out_colour, out_alpha
+
+
+def flattened(colour: Samples, alpha: NDArray[np.uint8], behind: NDArray[np.uint8]) -> Samples:
+    """The subject over an opaque background: (H, W, 3) of the dtype of `colour`.
+
+    Exact at both ends: alpha 255 gives the subject's numbers, alpha 0 the background's.
+
+    Args:
+        colour: (H, W, 3), uint8 or uint16.
+        alpha: uint8 (H, W).
+        behind: uint8 (3,) for one colour, or (H, W, 3).
+    """
+    out: Any = np.empty(colour.shape, colour.dtype)
+    wide = colour.dtype == np.uint16
+    for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 6):
+        a = alpha[top:bottom]
+        lower = behind if behind.ndim == 1 else behind[top:bottom]
+        lower = lower.astype(np.uint16) * 257 if wide else lower
+        if not a.any():
+            out[top:bottom] = lower
+        elif a.min() == 255:
+            out[top:bottom] = colour[top:bottom]
+        else:
+            out[top:bottom] = _mixed(colour[top:bottom], a, lower)
+    return out
+
+
+def _mixed(colour: Samples, alpha: NDArray[np.uint8], lower: Samples) -> Samples:
+    """c·a + b·(1 − a), rounded to the nearest integer."""
+    if colour.dtype == np.uint16:
+        weight = (alpha.astype(np.float32) / 255)[..., np.newaxis]
+        mixed = colour * weight + lower * (1 - weight) + 0.5
+        return mixed.astype(np.uint16)
+    # Division by 255 with rounding, in 16 bits: (x + 128 + ((x + 128) >> 8)) >> 8 is exact for x up to 255².
+    weight = np.repeat(alpha, 3, axis=1).reshape(colour.shape).astype(np.uint16)
+    total = colour * weight
+    total += lower * (255 - weight)
+    total += 128
+    total += total >> 8
+    return (total >> 8).astype(np.uint8)

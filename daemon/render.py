@@ -1,0 +1,105 @@
+"""One deliverable from a cutout's pixels: geometry, shadow, background, encoding; it opens no photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.output import Output, extension
+from cutoutd.daemon import compose, id_photo, layout, pixels, shadow
+from cutoutd.daemon.background import backdrop
+from cutoutd.daemon.encode import Picture, encode
+from cutoutd.daemon.layout import Placement
+from cutoutd.daemon.pixels import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A cutout at the photo's size, in straight alpha.
+
+    colour: uint8 (H, W, 3), the subject's own colour, 0 where alpha is 0; sRGB, or the space of `icc`.
+    alpha: uint8 (H, W).
+    rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None.
+    icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
+    """
+
+    colour: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+    rgb16: NDArray[np.uint16] | None = None
+    icc: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A finished file in memory: its bytes, its size in pixels, its extension with the dot."""
+
+    data: bytes
+    width: int
+    height: int
+    extension: str
+
+
+def render(
+    subject: Subject,
+    output: Output,
+    *,
+    background_image: NDArray[np.uint8] | None = None,
+    threads: int = 1,
+) -> Rendered:
+    """Make one deliverable.
+
+    Args:
+        subject: the cutout; it is only read.
+        output: the order.
+        background_image: uint8 (h, w, 3) sRGB, in place of reading output.background_path.
+        threads: how many the encoder may use; the bytes do not depend on it.
+
+    Raises:
+        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
+    """
+    placement = _placement(subject.alpha, output)
+    width, height = placement.canvas
+    if output.channels == "alpha":
+        picture = Picture(compose.resized_mask(subject.alpha, placement), None, None)
+    else:
+        picture = _coloured(subject, output, placement, background_image)
+    return Rendered(encode(picture, output, threads=threads), width, height, extension(output))
+
+
+def _placement(alpha: NDArray[np.uint8], output: Output) -> Placement:
+    photo = (alpha.shape[1], alpha.shape[0])
+    by_head = output.fit == "head"
+    box = compose.subject_box(alpha) if by_head or layout.needs_subject(output) else None
+    head = id_photo.find_head(alpha) if by_head else None
+    return layout.place(output, photo, box, head, shadow.reach(output.shadow))
+
+
+def _coloured(
+    subject: Subject, output: Output, placement: Placement, background_image: NDArray[np.uint8] | None
+) -> Picture:
+    source: Samples = subject.colour
+    if output.bits == 16 and subject.rgb16 is not None:
+        source = _deep(subject.colour, subject.alpha, subject.rgb16)
+    colour, alpha = compose.placed(source, subject.alpha, placement)
+    if output.shadow != "none":
+        cast = shadow.cast(output.shadow, alpha, output.shadow_strength)
+        colour, alpha = compose.over_shadow(colour, alpha, cast)
+    behind = backdrop(output, placement.canvas, subject.icc, background_image)
+    if behind is not None:
+        return Picture(compose.flattened(colour, alpha, behind), None, subject.icc)
+    deep = colour.dtype == np.uint16
+    return Picture(colour, alpha.astype(np.uint16) * 257 if deep else alpha, subject.icc)
+
+
+def _deep(
+    colour: NDArray[np.uint8], alpha: NDArray[np.uint8], rgb16: NDArray[np.uint16]
+) -> NDArray[np.uint16]:
+    """The photo's 16 bits where the subject is opaque, its estimated colour (8 bits) along the edge."""
+    out = np.zeros(rgb16.shape, np.uint16)
+    for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 6):
+        here = np.s_[top:bottom]
+        opaque = (alpha[here] == 255)[..., np.newaxis]
+        out[here] = np.where(opaque, rgb16[here], colour[here] * np.uint16(257))
+    return out
