@@ -175,12 +175,12 @@ class Outcomes:
             return {}  # the earlier frame's original is elsewhere: its cutout is the only one, it stays
         return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"}
 
-    def names_taken(self, outbox: bytes, prefix: str) -> frozenset[str]:
-        """Name keys in an outbox, with this prefix, that live rows hold or are about to hold."""
+    def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> frozenset[str]:
+        """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
         rows = self.ledger.read(
             "SELECT name_key FROM deliverables WHERE outbox = ? AND name_key >= ? AND name_key < ?"
-            " AND state IN ('delivering', 'done')",
-            (outbox, prefix, prefix + "\U0010ffff"),
+            " AND state IN ('delivering', 'done') AND photo <> ?",
+            (outbox, prefix, prefix + "\U0010ffff", besides),
         )
         return frozenset(row["name_key"] for row in rows)
 
@@ -289,6 +289,14 @@ class Outcomes:
             " live = CASE WHEN ? = 'done' THEN 0 ELSE live END WHERE id = ?",
             (status, hidden, to, status, photo),
         )
+
+    def aftercare_failed(self, photo: int, why: str) -> None:
+        """The original could not be moved: it stays, `status` says so, and the next start tries again."""
+        self.ledger.write("UPDATE photos SET detail = ? WHERE id = ?", (f"after-care: {why}", photo))
+
+    def moved_failed(self, photo: int, target: bytes) -> None:
+        """A failed original lies in the folder for such; a `retry` reads it there."""
+        self.ledger.write("UPDATE photos SET archived_to = ?, live = 0 WHERE id = ?", (target, photo))
 
     def aftercare_owed(self) -> list[PhotoRow]:
         """Rows whose original is still to be archived or trashed."""

@@ -1,0 +1,219 @@
+"""What happens to an original once its cutout is safe: archive, trash, or the failed folder; never a deletion.
+
+Each step is one I/O call whose plan was committed to the ledger before (`courier.py` does that), so that a
+crash between any two leaves the original either where it was or where it was going.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cutoutd.daemon.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
+from cutoutd.daemon.names import candidates
+from cutoutd.daemon.outbox import digest_file
+from cutoutd.daemon.trash import trash_target, write_trash_info
+
+REAL = RealFileSystem()
+
+
+class Step(StrEnum):
+    """What a look at an original before its move showed."""
+
+    READY = "ready"
+    MOVED = "moved"
+    REPLACED = "replaced"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The outcome of `hide`: with READY, `target` is where the original is to go."""
+
+    step: Step
+    target: bytes = b""
+
+
+def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
+    """The name, beside the original, under which it waits while it is identified and moved."""
+    name = f".cutoutd-{instance}-{photo}.original".encode()
+    return os.path.join(os.path.dirname(path), name)
+
+
+def hide(
+    original: bytes,
+    hidden: bytes,
+    digest: str,
+    *,
+    archive: bytes | None,
+    relative: bytes,
+    planned: bytes = b"",
+    fs: FileSystem = REAL,
+) -> Ready:
+    """Takes the original out of the camera's way, makes sure it is the photo that was cut out, and finds its place.
+
+    Repeating it after a crash is safe.
+
+    Args:
+        original: absolute path in the inbox.
+        hidden: absolute path from `hidden_name`, committed to the ledger.
+        digest: what the cutout was made from.
+        archive: archive folder, or None for the trash.
+        relative: the original's path inside the inbox, mirrored in the archive.
+        planned: where an earlier life meant to put it, if it got that far.
+        fs: the file system.
+
+    Returns:
+        READY with a target; MOVED when it lies at the planned place already; REPLACED when the file is another
+        photo (it is back under its name); GONE when there is nothing to move.
+
+    Raises:
+        OSError: the folder cannot be used now; the original is untouched or hidden, never lost.
+    """
+    if not fs.exists(hidden):
+        if planned and fs.exists(planned) and digest_file(planned, fs) == digest:
+            return Ready(Step.MOVED, planned)
+        try:
+            _move_without_replacing(original, hidden, fs)
+        except FileNotFoundError:
+            return Ready(Step.GONE)
+    if digest_file(hidden, fs) != digest:
+        _give_back(hidden, original, fs)
+        return Ready(Step.REPLACED)
+    if archive is None:
+        return Ready(Step.READY, trash_target(original, fs))
+    folder = os.path.join(archive, os.path.dirname(relative))
+    os.makedirs(folder, exist_ok=True)
+    stem, extension = os.path.splitext(os.path.basename(relative))
+    for name in candidates(folder, os.fsdecode(stem), os.fsdecode(extension)):
+        if not fs.exists(name):
+            return Ready(Step.READY, name)
+        if digest_file(name, fs) == digest:  # the very same photo was archived before
+            fs.unlink(hidden)
+            return Ready(Step.MOVED, name)
+    raise AssertionError("candidate names never end")
+
+
+def move(
+    original: bytes, hidden: bytes, target: bytes, digest: str, *, trash: bool, fs: FileSystem = REAL
+) -> bool:
+    """Moves the hidden original to its committed place.
+
+    Returns:
+        False when something else took that place meanwhile: ask `hide` again.
+
+    Raises:
+        OSError: the place cannot take it now; the original stays hidden beside its old name.
+    """
+    if trash:
+        write_trash_info(original, target, fs)
+    try:
+        _move_without_replacing(hidden, target, fs)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return _copy_across(hidden, target, digest, fs)
+    fs.fsync_dir(os.path.dirname(target))
+    fs.fsync_dir(os.path.dirname(hidden))
+    return True
+
+
+def _copy_across(hidden: bytes, target: bytes, digest: str, fs: FileSystem) -> bool:
+    """To another file system: copy, sync, compare, publish without replacing, and only then let go."""
+    part = os.path.join(os.path.dirname(target), os.path.basename(hidden) + b".part")
+    facts = fs.lstat(hidden)
+    source = fs.open(hidden, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        copy = fs.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            while block := fs.read(source, 1 << 20):
+                write_all(fs, copy, block)
+            fs.fsync(copy)
+        finally:
+            fs.close(copy)
+    finally:
+        fs.close(source)
+    if digest_file(part, fs) != digest:
+        fs.unlink(part)
+        raise OSError(errno.EIO, "the archive gave back other bytes than were written")
+    fs.chmod(part, stat.S_IMODE(facts.st_mode))
+    with contextlib.suppress(OSError):  # some shares refuse times; the photo's own EXIF date stays
+        os.utime(part, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    try:
+        _move_without_replacing(part, target, fs)
+    except FileExistsError:
+        fs.unlink(part)
+        return False
+    fs.fsync_dir(os.path.dirname(target))
+    fs.unlink(hidden)
+    return True
+
+
+def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
+    """The file is a newer photo: back to its name, or to a free one beside it if the name is taken again."""
+    stem, extension = os.path.splitext(os.path.basename(original))
+    folder = os.path.dirname(original)
+    for name in candidates(folder, os.fsdecode(stem), os.fsdecode(extension)):
+        try:
+            _move_without_replacing(hidden, name, fs)
+        except FileExistsError:
+            continue
+        return
+
+
+def _move_without_replacing(source: bytes, target: bytes, fs: FileSystem) -> None:
+    """One rename that never replaces; where the file system has none, a link and an unlink, or a checked rename."""
+    try:
+        fs.rename_noreplace(source, target)
+    except RenameUnsupported:
+        try:
+            fs.link(source, target)
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            if fs.exists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            fs.rename(source, target)
+        else:
+            fs.unlink(source)
+
+
+def move_failed(
+    original: bytes, folder: bytes, relative: bytes, reason: str, fs: FileSystem = REAL
+) -> bytes | None:
+    """Moves a failed original to the folder for such, mirrored, with the reason in a text file beside it.
+
+    Returns:
+        Where it lies now, or None when it was gone.
+
+    Raises:
+        OSError: it could not be moved; it stays where it was.
+    """
+    target_folder = os.path.join(folder, os.path.dirname(relative))
+    os.makedirs(target_folder, exist_ok=True)
+    stem, extension = os.path.splitext(os.path.basename(relative))
+    for target in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
+        try:
+            _move_without_replacing(original, target, fs)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EXDEV or not _copy_across(
+                original, target, digest_file(original, fs), fs
+            ):
+                raise
+        fd = fs.open(target + b".txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            write_all(fs, fd, reason.encode() + b"\n")
+        finally:
+            fs.close(fd)
+        return target
+    raise AssertionError("candidate names never end")

@@ -1,0 +1,443 @@
+"""From finished temporaries to published cutouts, and what then becomes of the original; it decides no names itself.
+
+Every step commits its intention to the ledger, then acts on an I/O thread, then commits the outcome. All methods
+run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cutoutd.config.errors import Reason
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon import aftercare, manifest, outbox
+from cutoutd.daemon.history import History
+from cutoutd.daemon.intake import Intake, PhotoRow, State
+from cutoutd.daemon.iothread import IoThread
+from cutoutd.daemon.job import Draft, Finished, is_trouble_of_the_outbox
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.names import candidates, mirrored_folder, name_prefix, portable, stem_of
+from cutoutd.daemon.outbox import How, Published
+from cutoutd.daemon.outcomes import Delivery, Outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A draft with the place it shall have and the digest of our own cutout that may lie there."""
+
+    draft: Draft
+    place: outbox.Place
+    replaces: str
+
+
+@dataclass(slots=True)
+class Route:
+    """Where the cutouts of one inbox go, and how."""
+
+    settings: Inbox
+    io: IoThread
+    inbox_io: IoThread
+    mode: int
+    keep_names: bool
+    final_stage: bool
+    portable: bool = False
+
+    @property
+    def outbox(self) -> bytes:
+        """The outbox's absolute path."""
+        return os.fsencode(self.settings.outbox)
+
+
+class Courier:
+    """Publishes what workers finished.
+
+    Args:
+        ledger: where intentions and outcomes are committed.
+        outcomes: the rows' life.
+        instance: id in our hidden names.
+        on_done: called with a row's id and the paths of its cutouts once all are published.
+        on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
+        on_released: called with a row's id when it is no longer in hand, whatever became of it.
+        on_warning: called with a sentence when after-care could not be done.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        *,
+        instance: str,
+        on_done: Callable[[int, list[bytes], Mapping[str, float]], None],
+        on_trouble: Callable[[bytes, str], None],
+        on_released: Callable[[int], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._outcomes = outcomes
+        self._intake = Intake(ledger)
+        self._history = History(ledger)
+        self._instance = instance
+        self._on_done = on_done
+        self._on_trouble = on_trouble
+        self._on_released = on_released
+        self._on_warning = on_warning
+        self._routes: dict[bytes, Route] = {}
+        self._busy: set[int] = set()
+        self._mounts: dict[bytes, MountIdentity] = {}
+
+    def configure(self, routes: dict[bytes, Route]) -> None:
+        """Sets, per inbox, where its cutouts go."""
+        self._routes = routes
+
+    def in_transit(self) -> int:
+        """How many photos are between their worker and the outbox."""
+        return len(self._busy)
+
+    # --- publication -----------------------------------------------------------------------------------------
+
+    def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
+        """Finds names for a photo's drafts, commits them, publishes."""
+        route = self._routes.get(row.inbox)
+        if route is None:
+            self._drop(row, finished)
+            return
+        self._busy.add(row.id)
+        earlier = self._outcomes.earlier(row)
+        folders, stems = self._wishes(row, finished, orders)
+        taken = {
+            (folder, stem): self._outcomes.names_taken(
+                route.outbox, name_prefix(folder, stem), besides=row.id
+            )
+            for folder, stem in zip(folders, stems, strict=True)
+        }
+
+        def find() -> list[Addressed]:
+            there, why = self._outbox_there(route)
+            if not there:
+                raise FileNotFoundError(errno.ENOENT, why)
+            claimed: set[str] = set()
+            found: list[Addressed] = []
+            for draft, folder, stem in zip(finished.drafts, folders, stems, strict=True):
+                one = _address(
+                    route, draft, folder, stem, taken[folder, stem] | claimed, earlier.get(draft.label)
+                )
+                claimed.add(one.place.key)
+                found.append(one)
+            return found
+
+        route.io.call(find, lambda value, error: self._found(row, finished, orders, value, error))
+
+    def _wishes(
+        self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]
+    ) -> tuple[list[bytes], list[str]]:
+        path = row.path or b"photo"
+        date = time.strftime("%Y-%m-%d", time.localtime(finished.mtime_ns / 1e9))
+        folders = [mirrored_folder(path, order.folder, date=date, label=order.label) for order in orders]
+        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
+        stems = [
+            stem_of(
+                order.name,
+                path,
+                mtime_ns=finished.mtime_ns,
+                counter=counter,
+                digest=finished.digest,
+                label=order.label,
+            )
+            for order in orders
+        ]
+        route = self._routes[row.inbox]
+        return folders, [portable(stem) for stem in stems] if route.portable else stems
+
+    def _counter(self, row: PhotoRow) -> int:
+        """One number per photo and inbox, the same when the photo is done again."""
+        own = self._ledger.get_meta(f"counter of {row.id}")
+        if own is not None:
+            return int(own)
+        name = f"counter {row.inbox.hex()}"
+        number = int(self._ledger.get_meta(name) or 0) + 1
+        self._ledger.set_meta(name, number)
+        self._ledger.set_meta(f"counter of {row.id}", number)
+        return number
+
+    def _outbox_there(self, route: Route) -> tuple[bool, str]:
+        """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
+        return really_there(route.settings.outbox, self._mounts.get(route.outbox))
+
+    def remember_mounts(self) -> None:
+        """Reads the recorded identity of every outbox from the ledger."""
+        rows = self._ledger.read("SELECT path, mount FROM folders")
+        self._mounts = {row["path"]: MountIdentity.from_json(row["mount"]) for row in rows}
+
+    def record_mount(self, folder: Path) -> None:
+        """Records what a folder is now, once it was seen to work."""
+        self._ledger.write(
+            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
+            (os.fsencode(folder), identify(folder).to_json()),
+        )
+        self.remember_mounts()
+
+    def _found(
+        self,
+        row: PhotoRow,
+        finished: Finished,
+        orders: tuple[Deliverable, ...],
+        addressed: list[Addressed] | None,
+        error: BaseException | None,
+    ) -> None:
+        if addressed is None:
+            self._trouble(row, error, lambda: self._drop(row, finished))
+            return
+        route = self._routes.get(row.inbox)
+        if route is None:
+            self._drop(row, finished)
+            return
+        deliveries = [
+            Delivery(
+                label=one.draft.label,
+                outbox=route.outbox,
+                name=one.place.name,
+                name_key=one.place.key,
+                out_digest=one.draft.out_digest,
+                out_size=one.draft.out_size,
+                temporary=one.draft.temporary,
+                replaces=one.replaces,
+                stage=row.stage,
+            )
+            for one in addressed
+        ]
+        if not self._outcomes.delivering(row, finished.digest, deliveries):
+            self.deliver(row, finished, orders)  # another photo took one of the names: look again
+            return
+        lines = _manifest_lines(row, finished, deliveries) if route.settings.manifest else []
+        self._publish(
+            row, route, deliveries, finished.timings, lines, lambda: self.deliver(row, finished, orders)
+        )
+
+    def resume(self, row: PhotoRow) -> None:
+        """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
+        route = self._routes.get(row.inbox)
+        deliveries = [d for d in self._outcomes.deliveries(row.id) if d.state == "delivering"]
+        if route is None or row.id in self._busy:
+            return
+        self._busy.add(row.id)
+        self._publish(row, route, deliveries, {}, [], lambda: self._run_again(row, deliveries))
+
+    def _run_again(self, row: PhotoRow, deliveries: list[Delivery]) -> None:
+        temporaries = [d.temporary for d in deliveries]
+        self._routes[row.inbox].io.call(lambda: outbox.discard(temporaries), lambda _value, _error: None)
+        self._outcomes.undeliver(row.id)
+        self._release(row.id)
+
+    def _publish(
+        self,
+        row: PhotoRow,
+        route: Route,
+        deliveries: list[Delivery],
+        timings: Mapping[str, float],
+        lines: list[tuple[bytes, str]],
+        otherwise: Callable[[], None],
+    ) -> None:
+        started = time.perf_counter()
+
+        def publish() -> list[Published]:
+            there, why = self._outbox_there(route)
+            if not there:
+                raise FileNotFoundError(errno.ENOENT, why)
+            outcome = [
+                outbox.publish(
+                    d.outbox, d.name, d.temporary, d.out_digest, replaces=d.replaces, mode=route.mode
+                )
+                for d in deliveries
+            ]
+            if all(one is Published.DONE for one in outcome):
+                for folder, line in lines:
+                    manifest.append_line(Path(os.fsdecode(folder)) / manifest.FILE_NAME, line)
+            return outcome
+
+        def published(outcome: list[Published] | None, error: BaseException | None) -> None:
+            if outcome is None:
+                self._trouble(row, error, lambda: self._release(row.id))
+            elif all(one is Published.DONE for one in outcome):
+                spent = {**timings, "deliver": time.perf_counter() - started}
+                self._delivered(row, route, deliveries, spent)
+            elif Published.GONE in outcome:
+                self._run_again(row, deliveries)
+            else:
+                otherwise()
+
+        route.io.call(publish, published)
+
+    def _delivered(
+        self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
+    ) -> None:
+        after = route.settings.after
+        draft = row.stage == "draft" and route.final_stage
+        owed = after.action != "keep" and not draft and row.archived_to is None
+        if owed:
+            with self._ledger.durably():
+                self._outcomes.delivered(row, timings=timings, aftercare="owed", next_stage="")
+        else:
+            status = row.aftercare if row.archived_to is not None else "none"
+            self._outcomes.delivered(
+                row, timings=timings, aftercare=status, next_stage="final" if draft else ""
+            )
+        paths = [os.path.join(d.outbox, d.name) for d in deliveries]
+        if not route.keep_names and not owed and not draft:
+            self._history.drop_names(row.id)
+        self._release(row.id)
+        self._on_done(row.id, paths, timings)
+        if owed:
+            self.after(row.id)
+
+    def _trouble(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> None:
+        code = getattr(error, "errno", None) or errno.EIO
+        why = getattr(error, "strerror", None) or str(error)
+        if not isinstance(error, OSError) or not is_trouble_of_the_outbox(code):
+            why = f"{type(error).__name__}: {error}"
+        otherwise()
+        self._on_trouble(row.inbox, str(why))
+
+    def _drop(self, row: PhotoRow, finished: Finished) -> None:
+        """The result cannot be delivered now: the photo is owed again, its temporaries go."""
+        self.discard(row.inbox, finished)
+        self._outcomes.again(row.id)
+        self._release(row.id)
+
+    def discard(self, inbox: bytes, finished: Finished) -> None:
+        """Removes the temporaries of a result that nobody wants."""
+        route = self._routes.get(inbox)
+        if route is not None:
+            temporaries = [draft.temporary for draft in finished.drafts]
+            route.io.call(lambda: outbox.discard(temporaries), lambda _value, _error: None)
+
+    def _release(self, photo: int) -> None:
+        self._busy.discard(photo)
+        self._on_released(photo)
+
+    # --- after-care --------------------------------------------------------------------------------------------
+
+    def after(self, photo: int) -> None:
+        """Archives or trashes the original of a finished photo, or continues where a crash left off."""
+        row = self._intake.get(photo)
+        route = None if row is None else self._routes.get(row.inbox)
+        if row is None or route is None or row.path is None or row.state != State.DONE:
+            return
+        action = route.settings.after.action
+        if action == "keep":
+            self._outcomes.aftercare(row.id, "none")
+            return
+        root = os.fsencode(route.settings.path)
+        original = os.path.join(root, row.path)
+        hidden = os.path.join(root, aftercare.hidden_name(row.path, self._instance, row.id))
+        if row.aftercare == "owed":
+            with self._ledger.durably():
+                self._outcomes.aftercare(row.id, "hidden", hidden=hidden)
+        archive = None if action == "trash" else os.fsencode(route.settings.after.archive or "")
+        digest, relative, planned = row.digest or "", row.path, row.archived_to or b""
+        route.inbox_io.call(
+            lambda: aftercare.hide(
+                original, hidden, digest, archive=archive, relative=relative, planned=planned
+            ),
+            lambda ready, error: self._hidden(row, route, original, hidden, ready, error),
+        )
+
+    def _hidden(
+        self,
+        row: PhotoRow,
+        route: Route,
+        original: bytes,
+        hidden: bytes,
+        ready: aftercare.Ready | None,
+        error: BaseException | None,
+    ) -> None:
+        if ready is None:
+            self._aftercare_failed(row, error)
+            return
+        if ready.step in (aftercare.Step.GONE, aftercare.Step.REPLACED):
+            # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
+            self._outcomes.aftercare(row.id, "none")
+            return
+        if ready.step is aftercare.Step.MOVED:
+            self._moved(row, route, ready.target)
+            return
+        with self._ledger.durably():
+            self._outcomes.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
+        trash = route.settings.after.action == "trash"
+        digest = row.digest or ""
+
+        def moved(done: bool | None, error: BaseException | None) -> None:
+            if done is None:
+                self._aftercare_failed(row, error)
+            elif done:
+                self._moved(row, route, ready.target)
+            else:
+                self.after(row.id)
+
+        route.inbox_io.call(
+            lambda: aftercare.move(original, hidden, ready.target, digest, trash=trash), moved
+        )
+
+    def _moved(self, row: PhotoRow, route: Route, target: bytes) -> None:
+        self._outcomes.aftercare(row.id, "done", to=target)
+        if not route.keep_names:
+            self._history.drop_names(row.id)
+
+    def _aftercare_failed(self, row: PhotoRow, error: BaseException | None) -> None:
+        self._outcomes.aftercare_failed(row.id, str(error))
+        self._on_warning(f"An original could not be moved ({error}); it is still in the inbox's folder.")
+
+    def failed(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+        """Moves a failed original to the folder for such, where one is set."""
+        route = self._routes.get(row.inbox)
+        if route is None or route.settings.after.failed is None or row.path is None or row.archived_to:
+            return
+        original = os.path.join(os.fsencode(route.settings.path), row.path)
+        folder, relative = os.fsencode(route.settings.after.failed), row.path
+
+        def moved(target: bytes | None, error: BaseException | None) -> None:
+            if error is not None:
+                self._on_warning(f"A failed original could not be moved ({error}); it stays in the inbox.")
+            elif target is not None:
+                self._outcomes.moved_failed(row.id, target)
+
+        text = f"{reason}: {detail}"
+        route.inbox_io.call(lambda: aftercare.move_failed(original, folder, relative, text), moved)
+
+
+def _address(
+    route: Route, draft: Draft, folder: bytes, stem: str, taken: frozenset[str], earlier: Delivery | None
+) -> Addressed:
+    """On the I/O thread: the name for one draft."""
+    if earlier is not None and earlier.name and earlier.outbox == route.outbox:
+        extension = os.path.splitext(earlier.name)[1]
+        how = outbox.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size)
+        if how is not None and extension == draft.extension.encode():
+            place = outbox.Place(earlier.name, earlier.name_key, how)
+            return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
+    names = candidates(folder, stem, draft.extension)
+    place = outbox.find_place(route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size)
+    return Addressed(draft, place, "")
+
+
+def _manifest_lines(row: PhotoRow, finished: Finished, deliveries: list[Delivery]) -> list[tuple[bytes, str]]:
+    lines: list[tuple[bytes, str]] = []
+    for draft, delivery in zip(finished.drafts, deliveries, strict=True):
+        text = manifest.line(
+            source=row.path or row.key,
+            output=delivery.name,
+            label=delivery.label,
+            width=draft.width,
+            height=draft.height,
+            size=draft.out_size,
+            digest=draft.out_digest,
+            model=row.model,
+        )
+        lines.append((delivery.outbox, text))
+    return lines

@@ -1,0 +1,189 @@
+"""The function cutoutd exists for: one photo's bytes and options in, finished files' bytes and facts out.
+
+No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks and the tests all call `cut_out`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.settings import Matte, parse_roi
+from cutoutd.daemon.render import Rendered, Subject, render
+from cutoutd.models.matte import refine
+from cutoutd.models.photo import Header, Photo, decode
+from cutoutd.models.subject import has_subject
+
+
+class Sees(Protocol):
+    """Anything that finds the subject: in production `cutoutd.models.segmenter.Segmenter`."""
+
+    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
+        """RGB uint8 (H, W, 3) → alpha float32 (h, w) in 0..1 at the model's own scale."""
+        ...
+
+
+class Stopwatch:
+    """Seconds per named stage."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the block's duration to a stage."""
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """What one photo became.
+
+    `rendered` follows the order of the deliverables asked for; `coverage` is the subject's share of the photo,
+    0..1; `timings` are seconds per stage.
+    """
+
+    rendered: tuple[Rendered, ...]
+    width: int
+    height: int
+    coverage: float
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+
+
+def cut_out(
+    data: bytes,
+    header: Header,
+    segmenter: Sees,
+    orders: tuple[Deliverable, ...],
+    matte: Matte,
+    *,
+    lone: bool = True,
+    watch: Stopwatch | None = None,
+) -> Cutout:
+    """Turns one photo into everything that is ordered from it: one inference, one matte for all.
+
+    Args:
+        data: the file's bytes.
+        header: from `read_header(data, …)`.
+        segmenter: finds the subject.
+        orders: the deliverables, at least one.
+        matte: how the outline is found and cleaned.
+        lone: whether no other photo waits, so that inference may use all cores.
+        watch: collects seconds per stage.
+
+    Raises:
+        PhotoError: the photo cannot be decoded, shows no subject, or an order cannot be fulfilled for it.
+    """
+    watch = watch or Stopwatch()
+    coarse: NDArray[np.float32] | None = None
+    rendered: dict[int, Rendered] = {}
+    coverage, shape = 0.0, (header.height, header.width)
+    for colour, bits, indices in _decodings(orders):
+        with watch.stage("decode"):
+            photo = decode(data, header, colour=colour, want_16bit=bits == 16)
+        shape = photo.rgb.shape[:2]
+        if coarse is None:
+            with watch.stage("infer"):
+                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone)
+        with watch.stage("matte"):
+            subject = _subject(photo, coarse, matte)
+            coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
+        for index in indices:
+            with watch.stage("encode"):
+                rendered[index] = render(subject, orders[index])
+    return Cutout(
+        rendered=tuple(rendered[index] for index in range(len(orders))),
+        width=shape[1],
+        height=shape[0],
+        coverage=coverage,
+        timings=watch.seconds,
+    )
+
+
+def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[str, int, list[int]]]:
+    """The distinct (colour space, bits) that the orders need, each with the orders it serves."""
+    needs: dict[tuple[str, int], list[int]] = {}
+    for index, order in enumerate(orders):
+        needs.setdefault(_needs(order), []).append(index)
+    return [(colour, bits, indices) for (colour, bits), indices in needs.items()]
+
+
+def _needs(order: Output) -> tuple[str, int]:
+    return order.colour, order.bits
+
+
+def find_subject(
+    rgb: NDArray[np.uint8], segmenter: Sees, matte: Matte, *, lone: bool = True
+) -> NDArray[np.float32]:
+    """The network's alpha at its own scale, covering the whole photo; outside the region of interest it is 0.
+
+    Raises:
+        PhotoError: no subject was found and the settings do not pass such photos on.
+    """
+    box = region(matte.roi, rgb.shape[1], rgb.shape[0])
+    alpha = segmenter.alpha(rgb if box is None else rgb[box[1] : box[3], box[0] : box[2]], lone=lone)
+    if not has_subject(alpha):
+        if matte.no_subject == "pass":
+            return np.ones_like(alpha)
+        raise PhotoError(
+            Reason.NO_SUBJECT,
+            "No subject stands out in this photo",
+            fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
+            "model, see `cutoutd models list`.",
+        )
+    return alpha if box is None else _embed(alpha, box, rgb.shape[1], rgb.shape[0])
+
+
+def region(roi: str, width: int, height: int) -> tuple[int, int, int, int] | None:
+    """The region of interest in whole pixels (left, top, right, bottom), at least 8 px wide, or None for all."""
+    lengths = parse_roi(roi)
+    if not lengths:
+        return None
+    sides = (width, height, width, height)
+    edges = [
+        round(number * side / 100) if unit == "%" else round(number)
+        for (number, unit), side in zip(lengths, sides, strict=True)
+    ]
+    left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
+    right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))
+    return left, top, right, bottom
+
+
+def _embed(
+    alpha: NDArray[np.float32], box: tuple[int, int, int, int], width: int, height: int
+) -> NDArray[np.float32]:
+    """Places a region's alpha into one for the whole photo, at the same scale."""
+    rows, columns = alpha.shape
+    per_x, per_y = columns / (box[2] - box[0]), rows / (box[3] - box[1])
+    whole = np.zeros((max(rows, round(height * per_y)), max(columns, round(width * per_x))), np.float32)
+    top = min(round(box[1] * per_y), whole.shape[0] - rows)
+    left = min(round(box[0] * per_x), whole.shape[1] - columns)
+    whole[top : top + rows, left : left + columns] = alpha
+    return whole
+
+
+def _subject(photo: Photo, coarse: NDArray[np.float32], matte: Matte) -> Subject:
+    alpha, colour = refine(coarse, photo.rgb, engine=matte.engine)
+    subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc)
+    return subject if photo.alpha is None else _keep_existing_alpha(subject, photo.alpha)
+
+
+def _keep_existing_alpha(subject: Subject, existing: NDArray[np.uint8]) -> Subject:
+    """What was transparent in the photo stays transparent: the two alphas are multiplied."""
+    product = subject.alpha.astype(np.uint16) * existing
+    alpha = ((product + 127) // 255).astype(np.uint8)
+    colour = subject.colour * (alpha > 0)[..., np.newaxis]
+    return replace(subject, alpha=alpha, colour=colour)

@@ -1,0 +1,92 @@
+"""What the daemon tells the world, as one small interface; who listens is not its concern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoEvent:
+    """Something happened to one photo.
+
+    `name` is what people may see: the file's name, or its number where names are not to be logged.
+    `outputs` are absolute paths; `seconds` is the time in hand; `timings` are seconds per stage.
+    """
+
+    photo: int
+    inbox: str
+    name: str
+    reason: str = ""
+    detail: str = ""
+    outputs: tuple[str, ...] = ()
+    seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Listener:
+    """Hears everything and does nothing; subclasses override what they care about.
+
+    Calls come from the supervisor's loop and must return at once.
+    """
+
+    def starting(self, text: str) -> None:
+        """Start-up takes a while; `text` says what is being done."""
+
+    def ready(self, status: dict[str, Any]) -> None:
+        """Watches stand, the model is loaded: photos are taken up from now on."""
+
+    def photo_started(self, event: PhotoEvent) -> None:
+        """A worker has a photo in hand."""
+
+    def photo_done(self, event: PhotoEvent) -> None:
+        """Its cutout lies in the outbox."""
+
+    def photo_failed(self, event: PhotoEvent) -> None:
+        """It has a named problem; the original stays."""
+
+    def photo_retry(self, event: PhotoEvent) -> None:
+        """An attempt went wrong; it is tried again by itself."""
+
+    def notice(self, text: str) -> None:
+        """Worth a log line."""
+
+    def warning(self, text: str) -> None:
+        """Something needs attention but nothing is lost."""
+
+    def status(self, status: dict[str, Any]) -> None:
+        """The figures changed; at most once a second."""
+
+    def healthy(self) -> None:
+        """The loop has gone round with watches and workers in order; feeds a watchdog."""
+
+    def reloading(self) -> None:
+        """A new config is being applied."""
+
+    def reloaded(self) -> None:
+        """The new config is in force."""
+
+    def stopping(self) -> None:
+        """Photos in hand are being finished; no new one starts."""
+
+
+class Listeners(Listener):
+    """Passes everything on to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def __getattribute__(self, name: str) -> Any:
+        """Each of the interface's methods becomes a call to all."""
+        if name.startswith("_") or name not in _CALLS:
+            return super().__getattribute__(name)
+        targets = [getattr(listener, name) for listener in super().__getattribute__("_listeners")]
+
+        def call(*arguments: Any) -> None:
+            for target in targets:
+                target(*arguments)
+
+        return call
+
+
+_CALLS = frozenset(name for name in vars(Listener) if not name.startswith("_"))

@@ -1,0 +1,97 @@
+"""One daemon per state folder, and no new one while workers of the last one live; by file locks alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from cutoutd.config.errors import AlreadyRunningError, LedgerError
+
+
+class StateLock:
+    """The exclusive lock on a state folder; holding it *is* being the daemon.
+
+    Raises:
+        AlreadyRunningError: another daemon holds it; names its pid.
+        LedgerError: the folder cannot be written.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.path = state / "daemon.lock"
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LedgerError(
+                f"The state folder cannot be used ({error.strerror})", state, "Check its permissions."
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = holder(state) or "unknown"
+            os.close(self._fd)
+            raise AlreadyRunningError(
+                f"Another cutoutd (process {pid}) is already at work with this state folder",
+                state,
+                "Use that one (`cutoutd status`), or stop it first.",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Lets another daemon start."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def holder(state: Path) -> int | None:
+    """The pid of the daemon at work with a state folder, or None when none is."""
+    try:
+        fd = os.open(state / "daemon.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def workers_gone(lock_path: Path) -> bool:
+    """Whether no worker of an earlier daemon still holds the shared worker lock."""
+    fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def instance_id(state: Path) -> str:
+    """This state folder's random id, kept beside the ledger so that a lost ledger does not change it."""
+    path = state / "instance"
+    try:
+        text = path.read_text().strip()
+        if text and all(c in "0123456789abcdef" for c in text):
+            return text
+    except FileNotFoundError:
+        pass
+    text = secrets.token_hex(4)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text.encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return text

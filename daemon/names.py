@@ -1,0 +1,105 @@
+"""What cutouts and temporaries are called: templates, collisions, length limits; pure, it touches no disk."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# The longest name that every common file system takes, in bytes.
+LONGEST_NAME = 255
+# Room for " (9999)" behind a stem, so that a numbered name stays within the limit too.
+_NUMBER_ROOM = 7
+# What FAT, exFAT, NTFS and SMB refuse in names.
+_NOT_PORTABLE = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f\udc80-\udcff]')
+_TEMPORARY = re.compile(rb"^\.cutoutd-([0-9a-f]+)-(\d+)-(\d+)-(\d+)\.part$")
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """The parts of one of our temporaries' names."""
+
+    instance: str
+    photo: int
+    attempt: int
+    index: int
+
+    def name(self) -> bytes:
+        """`.cutoutd-<instance>-<row>-<attempt>-<deliverable>.part`."""
+        return f".cutoutd-{self.instance}-{self.photo}-{self.attempt}-{self.index}.part".encode()
+
+
+def parse_temporary(name: bytes) -> Temporary | None:
+    """The parts of a temporary's name, or None when it is not one of cutoutd's."""
+    match = _TEMPORARY.match(name)
+    if match is None:
+        return None
+    return Temporary(match[1].decode(), int(match[2]), int(match[3]), int(match[4]))
+
+
+def name_key(path: bytes) -> str:
+    """What makes two names the same on a file system that ignores case and Unicode form."""
+    text = unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
+    return text.encode("utf-8", "backslashreplace").decode()  # bytes that are no UTF-8 as visible escapes
+
+
+def mirrored_folder(path: bytes, folder: str, *, date: str, label: str) -> bytes:
+    """Where a photo's cutout goes inside the outbox: the order's own sub-folder, then the inbox's tree."""
+    own = folder.format(date=date, deliverable=label) if folder else ""
+    return os.path.join(os.fsencode(own), os.path.dirname(path))
+
+
+def stem_of(template: str, path: bytes, *, mtime_ns: int, counter: int, digest: str, label: str) -> str:
+    """The file name without extension that a template gives for one photo.
+
+    `{date}` is the photo's own modification time, which cameras set to the moment of the shot, so that the same
+    photo gets the same name after a lost ledger too.
+    """
+    stem = os.path.splitext(os.fsdecode(os.path.basename(path)))[0]
+    text = template.format(
+        stem=stem,
+        date=time.strftime("%Y-%m-%d", time.localtime(mtime_ns / 1e9)),
+        counter=f"{counter:04d}",
+        hash=digest[:8],
+        deliverable=label,
+    )
+    return text.replace("/", "_").replace("\0", "_").lstrip(".") or "photo"
+
+
+def portable(stem: str) -> str:
+    """A stem with what FAT, NTFS and SMB refuse replaced by `_`."""
+    return _NOT_PORTABLE.sub("_", stem).rstrip(" .") or "photo"
+
+
+def name_prefix(folder: bytes, stem: str) -> str:
+    """What the collision keys of all of a stem's candidate names begin with."""
+    # 40 characters are at most 160 bytes: no candidate is ever cut as short as that.
+    return name_key(os.path.join(folder, os.fsencode(stem[:40])))
+
+
+def candidates(folder: bytes, stem: str, extension: str) -> Iterator[bytes]:
+    """Relative names to try, in order: `a.png`, `a (2).png`, `a (3).png` … each within the length limit.
+
+    Args:
+        folder: relative folder inside the outbox.
+        stem: the wanted name without extension.
+        extension: with its dot.
+    """
+    raw = _cut(os.fsencode(stem), LONGEST_NAME - len(extension) - _NUMBER_ROOM)
+    for number in itertools.count(1):
+        suffix = b"" if number == 1 else f" ({number})".encode()
+        yield os.path.join(folder, raw + suffix + extension.encode())
+
+
+def _cut(raw: bytes, limit: int) -> bytes:
+    """At most `limit` bytes, without cutting a UTF-8 character in two."""
+    if len(raw) <= limit:
+        return raw
+    end = limit
+    while end > limit - 4 and raw[end] & 0xC0 == 0x80:
+        end -= 1
+    return raw[:end]

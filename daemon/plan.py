@@ -1,0 +1,171 @@
+"""Settings turned into what the daemon works with: models found, folders listed, workers described; starts nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+from cutoutd.daemon.job import Engines
+from cutoutd.daemon.workers import WorkerSetup
+from cutoutd.models.catalog import ModelSpec, resolve
+
+# A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
+RAM_PER_WORKER = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPlan:
+    """One inbox with its models found; `draft` is set where a quick cutout comes first."""
+
+    settings: Inbox
+    final: ModelSpec
+    draft: ModelSpec | None
+
+    @property
+    def key(self) -> bytes:
+        """The inbox's path, as the ledger names it."""
+        return os.fsencode(self.settings.path)
+
+    def model(self, stage: str) -> ModelSpec:
+        """The model for a stage of a photo's life."""
+        return self.draft if stage == "draft" and self.draft is not None else self.final
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything resolved: no name in it is unknown, every model file exists."""
+
+    settings: Settings
+    inboxes: tuple[InboxPlan, ...]
+    engines: Engines
+    workers: int
+    model_files: tuple[Path, ...]
+
+    def inbox(self, key: bytes) -> InboxPlan | None:
+        """The inbox with this path."""
+        return next((one for one in self.inboxes if one.key == key), None)
+
+
+def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> Plan:
+    """Finds every model the settings name.
+
+    Raises:
+        ModelError: a model is unknown or not installed; says which command installs it.
+    """
+    effort = settings.engine.effort
+    inboxes: list[InboxPlan] = []
+    for inbox in settings.inbox:
+        final = resolve(inbox.model or inbox.quality, models_dir, effort)
+        fast = resolve("fast", models_dir, effort)
+        draft = fast if inbox.draft_then_final and fast.name != final.name else None
+        inboxes.append(InboxPlan(inbox, final, draft))
+    specs: dict[str, ModelSpec] = {}
+    for one in inboxes:
+        for spec in (one.draft, one.final):
+            if spec is not None:
+                specs[spec.name] = spec
+    providers = settings.engine.providers
+    engines = Engines(
+        specs=tuple(specs.values()),
+        providers="auto" if providers == "auto" else tuple(providers),
+        threads=settings.engine.threads or cores(),
+        cache_dir=cache_dir,
+    )
+    files = tuple(spec.path for spec in specs.values() if spec.path is not None)
+    once = any(spec.once_per_machine for spec in specs.values())
+    return Plan(settings, tuple(inboxes), engines, worker_count(settings, once=once), files)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count(settings: Settings, *, once: bool, ram_bytes: Callable[[], int] | None = None) -> int:
+    """How many workers: as set, else one per core within the memory; one alone for models that fill a machine."""
+    if settings.engine.workers:
+        return settings.engine.workers
+    if once:
+        return 1
+    ram = (ram_bytes or _ram_bytes)()
+    return max(1, min(cores(), ram // RAM_PER_WORKER))
+
+
+def _ram_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def worker_setup(plan: Plan, state: Path) -> WorkerSetup:
+    """How this plan's workers are made: what they may read and write, and what they load."""
+    settings = plan.settings
+    read: list[Path] = [*plan.model_files, _bundled_folder()]
+    write: list[Path] = []
+    for one in plan.inboxes:
+        inbox = one.settings
+        read.append(inbox.path)
+        write.append(inbox.outbox)
+        read += [folder for folder in (inbox.after.archive, inbox.after.failed) if folder is not None]
+        for order in inbox.orders():
+            background = order.background_path
+            if background is not None:
+                read.append(background)
+    if plan.engines.cache_dir is not None:
+        write.append(plan.engines.cache_dir)
+    largest = max((path.stat().st_size for path in plan.model_files), default=0)
+    return WorkerSetup(
+        lock_path=state / "workers.lock",
+        read_paths=tuple(path for path in dict.fromkeys(read) if path.exists()),
+        write_paths=tuple(path for path in dict.fromkeys(write) if path.exists()),
+        # Weights are held about three times while a session is made.
+        memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
+        warm_up="cutoutd.daemon.job:warm_up",
+        context=plan.engines,
+        nice=settings.engine.nice,
+        threads=plan.engines.threads,
+        sandbox=settings.engine.sandbox,
+        recycle_after=settings.engine.recycle_after,
+    )
+
+
+def _bundled_folder() -> Path:
+    import cutoutd.models.catalog
+
+    return Path(cutoutd.models.catalog.__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOptions:
+    """What one photo is made into, after the overrides of a `redo`."""
+
+    orders: tuple[Deliverable, ...]
+    matte: Matte
+    limits: Limits
+
+
+def options_for(inbox: Inbox, limits: Limits, overrides: dict[str, Any]) -> PhotoOptions:
+    """The options of one photo.
+
+    Args:
+        inbox: its inbox's settings.
+        limits: the daemon's limits.
+        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ).
+    """
+    wanted = str(overrides.get("deliverable", ""))
+    orders = tuple(order for order in inbox.orders() if not wanted or order.label == wanted) or inbox.orders()
+    options: dict[str, Any] = dict(overrides.get("output", {}))
+    if options:
+        orders = tuple(
+            Deliverable.model_validate(
+                {**order.model_dump(exclude_unset=True), **options, "label": order.label}
+            )
+            for order in orders
+        )
+    matte = inbox.matte
+    if overrides.get("matte"):
+        matte = Matte.model_validate({**matte.model_dump(exclude_unset=True), **overrides["matte"]})
+    return PhotoOptions(orders, matte, limits)
