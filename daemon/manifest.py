@@ -1,0 +1,131 @@
+"""The list beside the outputs: one JSON line per deliverable, whole or not at all; a record, not a queue."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from cutoutd.config.errors import OutboxError
+
+NAME = "manifest.jsonl"
+# How far back a repeated line is looked for: some thousand lines, more than one crash can leave undone.
+_TAIL_BYTES = 1 << 20
+
+
+def line(
+    *,
+    source: str,
+    output: str,
+    deliverable: str,
+    width: int,
+    height: int,
+    size: int,
+    sha256: str,
+    model: str,
+) -> bytes:
+    """One line of the manifest, with its newline.
+
+    The same delivery always gives the same bytes (there is no time in it), so that a repeated append after a
+    crash can be recognised.
+
+    Args:
+        source: the photo's name, or its key where file names are not kept.
+        output: path of the output relative to the manifest's folder.
+        deliverable: label of the deliverable.
+        width: pixels.
+        height: pixels.
+        size: bytes of the output.
+        sha256: of the output's bytes, hexadecimal.
+        model: name of the network that found the subject.
+    """
+    facts = {
+        "source": source,
+        "output": output,
+        "deliverable": deliverable,
+        "width": width,
+        "height": height,
+        "bytes": size,
+        "sha256": sha256,
+        "model": model,
+    }
+    try:
+        text = json.dumps(facts, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # a name that is not valid UTF-8 keeps its bytes as \udcXX escapes
+        text = json.dumps(facts).encode("ascii")
+    return text + b"\n"
+
+
+def append(path: Path, text: bytes) -> bool:
+    """Append one line durably; a half line left by a crash is removed first, a repeated one is not written.
+
+    Args:
+        path: the manifest; created (0600) if missing, its folder must exist.
+        text: from `line`.
+
+    Returns:
+        False if the line stood there already.
+
+    Raises:
+        OutboxError: the manifest cannot be written; nothing of the line remains in it.
+        ValueError: `text` is not exactly one line.
+    """
+    if not text.endswith(b"\n") or text.count(b"\n") != 1:
+        raise ValueError("a manifest takes exactly one line at a time")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # `cutoutd once` may deliver into the same folder
+            return _append_locked(handle, path, text)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        raise OutboxError(
+            f"The manifest cannot be written ({exc.strerror})",
+            path,
+            "Make room or give cutoutd the right to write there; it goes on by itself.",
+        ) from exc
+
+
+def _append_locked(handle: int, path: Path, text: bytes) -> bool:
+    end = os.fstat(handle).st_size
+    start = max(0, end - _TAIL_BYTES)
+    tail = os.pread(handle, end - start, start)
+    if (b"\n" + tail).find(b"\n" + text) >= 0:
+        return False
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if last and not _is_whole(last):
+        end -= len(last)
+        os.ftruncate(handle, end)
+        last = b""
+    addition = b"\n" + text if last else text
+    try:
+        if os.write(handle, addition) != len(addition):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, end)
+        raise
+    if end == 0:
+        _sync_folder(path.parent)
+    return True
+
+
+def _is_whole(last: bytes) -> bool:
+    """Whether a last line without its newline (an editor's doing) is complete all the same."""
+    try:
+        return isinstance(json.loads(last), dict)
+    except ValueError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name lasts only once its folder is synced."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
