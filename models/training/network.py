@@ -95,12 +95,20 @@ class EncoderConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, inside, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
         self.active = active
+        self.wide_depthwise = groups > 1 and kernel > 3
 
     def forward(self, x: Tensor) -> Tensor:
         """What the class says."""
         if self.padding is not None:
             x = F.pad(x, self.padding)
-        x = self.bn(self.conv(x))
+        if self.wide_depthwise and x.device.type == "cpu":
+            # On a processor the gradient of a 5 x 5 depth-wise convolution costs three times as much in
+            # bfloat16 as in single precision (8.6 against 2.7 ms a photo at 1152 x 9 x 9).
+            with torch.autocast("cpu", enabled=False):
+                x = self.conv(x.float())
+        else:
+            x = self.conv(x)
+        x = self.bn(x)
         return F.relu6(x) if self.active else x
 
 

@@ -40,6 +40,8 @@ from cutoutd.models.training.sampling import Batch, Mixture, Shares
 ENCODER_RATE: Final = 0.2
 EARLY_RATE: Final = 0.05
 EARLY: Final = ("enc.stem.", "enc.stages.0.", "enc.stages.1.")
+# Stages below this number keep their ImageNet weights unless asked otherwise; each costs memory and time.
+FROZEN_STAGES: Final = 2
 WARM_UP_STEPS: Final = 150
 # 5: spikes of the first steps only; later norms stay below 2.
 LARGEST_GRADIENT: Final = 5.0
@@ -82,15 +84,20 @@ def learning_rate(seen: int, step: int, total: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.5 * (1 + math.cos(math.pi * done)) + 1e-3)
 
 
-def make_optimiser(net: CutoutNet, *, early: bool) -> torch.optim.Optimizer:
-    """AdamW with three groups; `early` False freezes the first stages altogether, which is a third faster."""
+def frozen(name: str, stages: int) -> bool:
+    """Whether a parameter belongs to the stem or to one of the encoder's first `stages` stages."""
+    if name.startswith("enc.stem."):
+        return stages > 0
+    return name.startswith("enc.stages.") and int(name.split(".")[2]) < stages
+
+
+def make_optimiser(net: CutoutNet, stages: int) -> torch.optim.Optimizer:
+    """AdamW with three groups; the encoder's first `stages` stages stay as they are, 0 for none."""
     groups: dict[float, list[nn.Parameter]] = {1.0: [], ENCODER_RATE: [], EARLY_RATE: []}
     for name, parameter in net.named_parameters():
-        if name.startswith(EARLY):
-            parameter.requires_grad_(early)
-            groups[EARLY_RATE].append(parameter)
-        else:
-            groups[ENCODER_RATE if name.startswith("enc.") else 1.0].append(parameter)
+        parameter.requires_grad_(not frozen(name, stages))
+        rate = EARLY_RATE if name.startswith(EARLY) else ENCODER_RATE if name.startswith("enc.") else 1.0
+        groups[rate].append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "rate": rate, "weight_decay": 0.02 if rate == 1.0 else 0.01}
@@ -141,7 +148,7 @@ def open_state(arguments: argparse.Namespace, device: torch.device) -> State:
         elif arguments.encoder is not None:
             net.enc.load_imagenet(arguments.encoder)
     net = net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    state = State(net, copy.deepcopy(net).eval(), make_optimiser(net, early=arguments.early))
+    state = State(net, copy.deepcopy(net).eval(), make_optimiser(net, arguments.frozen))
     if saved.exists():
         whole = torch.load(saved, map_location=device, weights_only=True)
         net.load_state_dict(whole["net"])
@@ -306,9 +313,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--close-ups", type=float, default=0.15, help="share of crops that the subject fills")
     p.add_argument("--empty", type=float, default=0.03, help="share of pictures without a subject")
-    p.add_argument(
-        "--early", action="store_true", help="let the encoder's first stages move too (a third slower)"
-    )
+    p.add_argument("--frozen", type=int, default=FROZEN_STAGES, help="stages that stay as they are; 0: none")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=2, help="processor threads for the network")
     p.add_argument("--workers", type=int, default=1, help="loader processes; on a GPU one per core but two")
