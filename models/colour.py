@@ -92,11 +92,8 @@ def _plain(image: Image.Image) -> Image.Image:
 def _converter(icc: bytes | None, mode: str, target: bytes) -> Transform | None:
     """From a profile (None: CIE Lab) to `target`; None if LittleCMS refuses the profile."""
     try:
-        source: Any
-        if icc is None:
-            source = ImageCms.createProfile("LAB")  # pyright: ignore[reportUnknownMemberType]  (untyped)
-        else:
-            source = _profile(icc)
+        module: Any = ImageCms  # createProfile is untyped
+        source = module.createProfile("LAB") if icc is None else _profile(icc)
         header = None if icc is None else profiles.header_of(icc)
         widen = mode == "L" and header is not None and header.space == b"RGB "
         steps: Any = ImageCms.buildTransform(

@@ -113,17 +113,19 @@ def read_bytes(path: bytes | Path, limits: PhotoLimits) -> PhotoBytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         raise _cannot_read(exc, path) from exc
-    with os.fdopen(handle, "rb") as file:
-        try:
-            before = os.fstat(handle)
-            _check_file(before, path, limits)
+    try:
+        before = os.fstat(handle)
+        _check_file(before, path, limits)
+        with os.fdopen(handle, "rb", closefd=False) as file:
             # One byte more than it should have: a file that grows is noticed, and never read without end.
             data = file.read(before.st_size + 1)
-            after = os.fstat(handle)
-        except OSError as exc:
-            raise _cannot_read(exc, path) from exc
-        except MemoryError as exc:
-            raise _out_of_memory(path) from exc
+        after = os.fstat(handle)
+    except OSError as exc:
+        raise _cannot_read(exc, path) from exc
+    except MemoryError as exc:
+        raise _out_of_memory(path) from exc
+    finally:
+        os.close(handle)
     if (len(data), after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
         raise PhotoChangedError("The photo changed while it was read", path, "It is read again by itself.")
     digest = hashlib.blake2b(data, digest_size=32).hexdigest()

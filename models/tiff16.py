@@ -82,8 +82,7 @@ def is_needed(data: bytes) -> bool:
 
 def bits_per_channel(image: Any) -> int:
     """The most bits that a channel of an opened TIFF has."""
-    bits: Any = image.tag_v2.get(_BITS, (1,))
-    return max(bits) if isinstance(bits, tuple) else int(bits)
+    return int(np.max(image.tag_v2.get(_BITS, (1,))))
 
 
 def _first_page(data: bytes) -> Any:
