@@ -348,11 +348,19 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
 
 
 def _margin_problems(o: Output) -> list[tuple[bool, str]]:
-    """Margins that leave no room on an exact canvas."""
+    """Margins that leave no room on an exact canvas, or within max_size."""
+    margin = lengths.parse_margin(o.margin)
     size = o.canvas_pixels
     if size is None:
-        return []
-    margin = lengths.parse_margin(o.margin)
+        fixed = [
+            side.value for side in (margin.left, margin.right, margin.top, margin.bottom) if not side.percent
+        ]
+        return [
+            (
+                0 < o.max_size <= 2 * max(fixed, default=0),
+                f'margin = "{o.margin}" leaves no room within max_size = {o.max_size}: write a smaller margin',
+            )
+        ]
     across = margin.left.pixels(size[0]) + margin.right.pixels(size[0])
     down = margin.top.pixels(size[1]) + margin.bottom.pixels(size[1])
     return [

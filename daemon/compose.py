@@ -139,30 +139,23 @@ def flattened(colour: Samples, alpha: NDArray[np.uint8], behind: NDArray[np.uint
         behind: uint8 (3,) for one colour, or (H, W, 3).
     """
     out: Any = np.empty(colour.shape, colour.dtype)
-    wide = colour.dtype == np.uint16
-    for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 6):
-        a = alpha[top:bottom]
-        lower = behind if behind.ndim == 1 else behind[top:bottom]
-        lower = lower.astype(np.uint16) * 257 if wide else lower
-        if not a.any():
-            out[top:bottom] = lower
-        elif a.min() == 255:
-            out[top:bottom] = colour[top:bottom]
-        else:
-            out[top:bottom] = _mixed(colour[top:bottom], a, lower)
+    for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 3 * colour.dtype.itemsize):
+        lower: Any = behind if behind.ndim == 1 else behind[top:bottom]
+        if colour.dtype == np.uint16:
+            lower = lower.astype(np.uint16) * np.uint16(257)
+        _flatten_strip(colour[top:bottom], alpha[top:bottom], lower, out[top:bottom])
     return out
 
 
-def _mixed(colour: Samples, alpha: NDArray[np.uint8], lower: Samples) -> Samples:
-    """c·a + b·(1 − a), rounded to the nearest integer."""
-    if colour.dtype == np.uint16:
-        weight = (alpha.astype(np.float32) / 255)[..., np.newaxis]
-        mixed = colour * weight + lower * (1 - weight) + 0.5
-        return mixed.astype(np.uint16)
-    # Division by 255 with rounding, in 16 bits: (x + 128 + ((x + 128) >> 8)) >> 8 is exact for x up to 255².
-    weight = np.repeat(alpha, 3, axis=1).reshape(colour.shape).astype(np.uint16)
-    total = colour * weight
-    total += lower * (255 - weight)
-    total += 128
-    total += total >> 8
-    return (total >> 8).astype(np.uint8)
+def _flatten_strip(colour: Any, alpha: NDArray[np.uint8], lower: Any, out: Any) -> None:
+    """c·a + b·(1 − a), rounded; most pixels are at one of the ends, where a mask of bits says it all."""
+    seen: Any = alpha if colour.dtype == np.uint8 else alpha.astype(np.uint16) * np.uint16(257)
+    unseen = ~seen
+    for k in range(3):
+        np.bitwise_and(colour[..., k], seen, out=out[..., k])
+        out[..., k] |= unseen & lower[..., k]
+    band = np.nonzero((alpha > 0) & (alpha < 255))
+    if band[0].size:
+        weight = (alpha[band].astype(np.float32) / 255)[:, np.newaxis]
+        below = lower if lower.ndim == 1 else lower[band]
+        out[band] = (colour[band] * weight + below * (1 - weight) + 0.5).astype(out.dtype)

@@ -22,7 +22,8 @@ _MAX_SIDE_PX = {"png": 2**31 - 1, "tiff": 2**31 - 1, "webp": 16_383, "avif": 65_
 _FULL_COLOUR_QUALITY = 90
 # How hard encoders try, for "fast" and "small". WebP: 0 to 6 (higher is slower); AVIF: speed 10 to 0 (lower
 # is slower); TIFF: isal's deflate level.
-_WEBP_METHOD = {"fast": 1, "small": 5}
+_WEBP_METHOD = {"fast": 0, "small": 5}
+_WEBP_LOSSLESS_EFFORT = {"fast": 0, "small": 80}
 _AVIF_SPEED = {"fast": 9, "small": 5}
 _TIFF_LEVEL = {"fast": 2, "small": 3}
 
@@ -113,8 +114,6 @@ def _webp(picture: Picture, output: Output) -> bytes:
         "method": _effort(output, _WEBP_METHOD, (0, 6)),
         "exact": output.lossless,
     }
-    if output.lossless and output.compression == "fast":
-        options["method"] = 0
     if picture.icc is not None:
         options["icc_profile"] = picture.icc
     return _saved(_image(picture), "WEBP", options)

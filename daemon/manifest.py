@@ -103,8 +103,7 @@ def _append_locked(handle: int, path: Path, text: bytes) -> bool:
         last = b""
     addition = b"\n" + text if last else text
     try:
-        if os.write(handle, addition) != len(addition):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _write(handle, addition)
         os.fsync(handle)
     except OSError:
         os.ftruncate(handle, end)
@@ -112,6 +111,12 @@ def _append_locked(handle: int, path: Path, text: bytes) -> bool:
     if end == 0:
         _sync_folder(path.parent)
     return True
+
+
+def _write(handle: int, data: bytes) -> None:
+    """One write; a short one means that the disk is full."""
+    if os.write(handle, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_whole(last: bytes) -> bool:
