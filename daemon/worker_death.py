@@ -82,8 +82,7 @@ def _by_exit_status(status: int | None, before: int | None, after: int | None) -
             return "out-of-memory", KILLED_FOR_MEMORY
         return "killed", "Another program or person ended the worker (SIGKILL)."
     try:
-        name = signal.Signals(number).name
+        name = f"{signal.Signals(number).name}: {signal.strsignal(number)}"
     except ValueError:
         name = f"signal {number}"
-    meaning = signal.strsignal(number)
-    return "crashed", f"The worker crashed ({name}{f': {meaning}' if meaning else ''})."
+    return "crashed", f"The worker crashed ({name})."

@@ -63,6 +63,12 @@ GOODBYE_S: Final = 5.0
 KILL_S: Final = 10.0
 
 
+def retry_delay_s(failures: int) -> float:
+    """Seconds until the next start, after so many failed ones before."""
+    # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
+    return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
+
+
 class NoFreeSlotError(CutoutError):
     """A photo was handed in while no slot was free; ask `free` first."""
 
@@ -273,7 +279,7 @@ class Workers:
 
     def _spawn(self, slot: Slot, now: float) -> None:
         """Starts a process and gives it its first call, the warm-up."""
-        retry_in_s = min(FIRST_RETRY_S * 2.0**slot.failures, LONGEST_RETRY_S)
+        retry_in_s = retry_delay_s(slot.failures)
         call = Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
         context = SlotContext()
         try:
@@ -407,7 +413,7 @@ class Workers:
         worker = slot.worker
         if worker is not None and now - worker.ready_at > STEADY_S:
             slot.failures = 0
-        retry_in_s = min(FIRST_RETRY_S * 2.0**slot.failures, LONGEST_RETRY_S)
+        retry_in_s = retry_delay_s(slot.failures)
         detail = "A worker ended with no photo in hand."
         self._leave(slot)
         self._wait(slot, now, retry_in_s, detail)

@@ -1,0 +1,160 @@
+"""What a worker may say to the supervisor, byte by byte."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import pickle
+import subprocess
+from concurrent.futures import process as pool
+from datetime import UTC, datetime
+from multiprocessing import Pipe
+from typing import Any
+
+import pytest
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.daemon.sandbox import SandboxState
+from cutoutd.daemon.spawning import LONGEST_MESSAGE_BYTES, DataOnlyUnpickler, ReplyPipe
+from cutoutd.daemon.worker_process import Reply
+
+
+def read(data: bytes) -> Any:
+    return DataOnlyUnpickler(io.BytesIO(data)).load()
+
+
+HONEST = [
+    {"a": [1, 2.5, None, True, b"x", (3,)], "b": {"c"}},
+    pathlib.Path("/photos/a.jpg"),
+    datetime(2026, 11, 1, tzinfo=UTC),
+    Reason.TOO_LARGE,
+    SandboxState("n", True, "f", True, "c", True),
+    frozenset({1}),
+]
+
+
+@pytest.mark.parametrize("value", HONEST, ids=lambda value: type(value).__name__)
+def test_plain_values_and_our_own_records_pass(value: Any) -> None:
+    assert read(pickle.dumps(Reply(value, None, 7))) == Reply(value, None, 7)
+
+
+def test_our_errors_pass_whole() -> None:
+    error = read(
+        pickle.dumps(PhotoError(Reason.UNREADABLE, "The file ends early", b"/in/a.jpg", "Copy it again."))
+    )
+    assert isinstance(error, PhotoError)
+    assert error.reason is Reason.UNREADABLE
+    assert error.fix == "Copy it again."
+    assert isinstance(read(pickle.dumps(KeyError("x"))), KeyError)
+
+
+class Runs:
+    """An object whose unpickling calls something."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> Any:
+        return self.call[0], self.call[1:]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        (os.mkdir, "pwned"),
+        (os.execv, "/bin/touch", ["touch", "pwned"]),
+        (eval, "open('pwned', 'w')"),
+        (exec, "open('pwned', 'w')"),
+        (getattr, Reason, "BUSY"),
+        (open, "pwned", "w"),
+        (__import__, "this"),
+        (subprocess.Popen, ["touch", "pwned"]),
+        (pickle.loads, b"N."),
+        (print, "x"),
+        (type, "T", (), {}),
+    ],
+    ids=lambda call: getattr(call[0], "__name__", str(call)),
+)
+def test_nothing_is_called(
+    call: tuple[Any, ...], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match="a worker may not send"):
+        read(pickle.dumps(Runs(*call)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"cutoutd.daemon.workers\nWorkers",  # ours, but it acts
+        b"cutoutd.daemon.sandbox\nguard_worker",  # ours, but a function
+        b"cutoutd.daemon.sandbox\nos",
+        b"cutoutd.daemon.spawning\nos.system",
+        b"cutoutd.models.training.network\nNetwork",  # not loaded here, and not to be
+        b"builtins\nSystemExit.__init__",
+        b"pathlib\nos.system",
+        b"numpy\nndarray",
+    ],
+)
+def test_no_other_name_is_looked_up(name: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="a worker may not send"):
+        read(b"c" + name + b"\n.")
+
+
+@pytest.fixture
+def ends() -> Any:
+    reader, writer = Pipe(duplex=False)
+    pipe = ReplyPipe(os.dup(reader.fileno()), writable=False)
+    reader.close()
+    yield pipe, writer
+    pipe.close()
+    writer.close()
+
+
+def item(work_id: Any = 0, **parts: Any) -> Any:
+    return pool._ResultItem(work_id, **parts)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_an_answer_comes_through(ends: tuple[ReplyPipe, Any]) -> None:
+    pipe, writer = ends
+    writer.send(item(3, result={"x": 1}))
+    assert pipe.recv().result == {"x": 1}
+    writer.send(item(4, exception=ValueError("x")))
+    assert isinstance(pipe.recv().exception, ValueError)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        4711,  # the number of a process, which would make the pool's thread fall over
+        True,
+        None,
+        "answer",
+        {"work_id": 0},
+        item("zero"),
+        item(0, exit_pid=1),
+        item(0, exception="no exception"),
+    ],
+    ids=str,
+)
+def test_what_is_not_an_answer_is_refused(ends: tuple[ReplyPipe, Any], message: Any) -> None:
+    pipe, writer = ends
+    writer.send(message)
+    with pytest.raises(pickle.UnpicklingError, match="not an answer"):
+        pipe.recv()
+
+
+def test_a_worker_that_was_asked_to_end_may_send_its_number(ends: tuple[ReplyPipe, Any]) -> None:
+    pipe, writer = ends
+    pipe.retiring = True
+    writer.send(4711)
+    assert pipe.recv() == 4711
+
+
+def test_a_message_that_would_fill_the_memory_is_not_read(ends: tuple[ReplyPipe, Any]) -> None:
+    pipe, writer = ends
+    os.write(writer.fileno(), (LONGEST_MESSAGE_BYTES + 1).to_bytes(4, "big"))
+    with pytest.raises(OSError, match="bad message length"):
+        pipe.recv()
