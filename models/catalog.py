@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from cutoutd.config.errors import ModelError
 
 BUNDLED = "cutout-s"
+BUNDLED_FAMILY = "cutout"
 REMBG_SUFFIX = "@rembg"
 
 # Names become file names, so they keep to characters that every file system and shell accepts.
@@ -137,7 +138,7 @@ def _bundled() -> ModelSpec:
     known = {field.name for field in fields(ModelSpec)}
     table = {key: value for key, value in card.items() if key in known}
     spec = spec_from(
-        BUNDLED, {"family": "cutout", "rank": 20, "recommended": "everything; always there"} | table
+        BUNDLED, {"family": BUNDLED_FAMILY, "rank": 20, "recommended": "everything; always there"} | table
     )
     return replace(spec, path=folder / spec.file)
 
@@ -172,11 +173,11 @@ def _from_record(record: Path) -> ModelSpec | None:
     """The spec a store record describes, or None when the record is not one of ours or its file is gone."""
     try:
         data = cast("dict[str, Any]", json.loads(record.read_text(encoding="utf-8")))
-        name, sha256 = str(data["name"]), str(data["sha256"])
+        name, sha256, size = str(data["name"]), str(data["sha256"]), int(data["bytes"])
+        path = record.parent / Path(str(data["file"])).name
         base = catalogue()[data["like"] or name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    path = record.with_suffix(".onnx")
     if record.stem != name or not path.is_file():
         return None
     changed: dict[str, Any] = {
@@ -188,7 +189,7 @@ def _from_record(record: Path) -> ModelSpec | None:
         name=name,
         path=path,
         sha256=sha256,
-        bytes=int(data["bytes"]),
+        bytes=size,
         accepted=base.commercial or bool(data.get("accepted", False)),
         **changed,
     )

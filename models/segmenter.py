@@ -14,7 +14,7 @@ from cutoutd.models.catalog import ModelSpec
 from cutoutd.models.providers import Choice, choose, first_line, open_session, runtime_errors
 
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
-# With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on a noisy one.
+# With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
 SAMPLES_PER_PIXEL = 4
 
 
@@ -95,25 +95,30 @@ class Segmenter:
             MemoryError: not enough memory for this network.
         """
         resized, inside = fit_to_input(rgb, self.spec)
-        planes = to_planes(resized, self.spec)[np.newaxis].astype(self._dtype, copy=False)
-        session = self._session(1 if not lone and not self.spec.once_per_machine else self._threads)
-        answer = self._run(session, planes)
+        planes = to_planes(resized, self.spec)
+        answer = activate(self.raw(planes, lone=lone), self.spec)
         if self._flip:
-            mirrored = self._run(session, np.ascontiguousarray(planes[..., ::-1]))
+            mirrored = activate(self.raw(np.ascontiguousarray(planes[..., ::-1]), lone=lone), self.spec)
             answer = (answer + mirrored[:, ::-1]) * np.float32(0.5)
         return to_alpha(answer, inside, self.spec)
 
-    def _session(self, threads: int) -> Any:
-        session = self._sessions.get(threads)
-        if session is None:
-            session = open_session(self.spec, self._provider, self._others, threads, self._cache_dir)
-            self._sessions[threads] = session
-        return session
+    def raw(self, planes: NDArray[np.float32], *, lone: bool = True) -> NDArray[np.float32]:
+        """The network's first answer, before its activation.
 
-    def _run(self, session: Any, planes: NDArray[Any]) -> NDArray[np.float32]:
-        """The network's first answer as float32 (h, w), its activation applied."""
+        Args:
+            planes: float32 (3, s, s), from `to_planes`.
+            lone: as in `alpha`.
+
+        Returns:
+            float32 (h, w), any range.
+
+        Raises:
+            EngineError, MemoryError: as `alpha`.
+        """
+        session = self._session(self._threads if lone or self.spec.once_per_machine else 1)
+        batch = planes[np.newaxis].astype(self._dtype, copy=False)
         try:
-            answer = session.run([self._output], {self._input: planes})[0]
+            answer = session.run([self._output], {self._input: batch})[0]
         except runtime_errors() as error:
             if "allocat" in str(error).lower() or "out of memory" in str(error).lower():
                 raise MemoryError(f"not enough memory to run the model {self.spec.name!r}") from error
@@ -128,7 +133,14 @@ class Segmenter:
                 f"The model {self.spec.name!r} answered with values that are not numbers",
                 fix='Try `providers = ["cpu"]` under [engine].',
             )
-        return sigmoid(plane) if self.spec.activation == "sigmoid" else plane
+        return plane
+
+    def _session(self, threads: int) -> Any:
+        session = self._sessions.get(threads)
+        if session is None:
+            session = open_session(self.spec, self._provider, self._others, threads, self._cache_dir)
+            self._sessions[threads] = session
+        return session
 
 
 def check_signature(session: Any, spec: ModelSpec) -> tuple[str, str, type[np.float32 | np.float16]]:
@@ -222,6 +234,8 @@ def to_alpha(answer: NDArray[np.float32], inside: tuple[int, int], spec: ModelSp
     return np.ascontiguousarray(alpha.clip(0.0, 1.0), dtype=np.float32)
 
 
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 / (1 + exp(-x)), without overflow for very negative x."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+def activate(answer: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """The answer in 0..1: 1 / (1 + exp(-x)) for logits, without overflow for very negative x."""
+    if spec.activation == "none":
+        return answer
+    return (0.5 * (1.0 + np.tanh(0.5 * answer))).astype(np.float32)
