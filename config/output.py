@@ -189,7 +189,7 @@ class Output(BaseModel):
         description="A shadow made from the alpha: soft and behind (drop), or on the ground below (contact).",
     )
     shadow_strength: Percent = Field(
-        default=40, ge=1, le=100, description="How dark the shadow is at its darkest, in per cent."
+        default=50, ge=1, le=100, description="How dark the shadow is at its darkest, in per cent."
     )
     size: Annotated[str, _parsed(lengths.parse_physical)] = Field(
         default="",

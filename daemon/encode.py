@@ -108,9 +108,7 @@ def _webp(picture: Picture, output: Output) -> bytes:
     options: dict[str, Any] = {
         "lossless": output.lossless,
         # In lossless mode quality means effort; 0 to 100 from fast to slow.
-        "quality": _effort(output, {"fast": 20, "small": 80}, (0, 100))
-        if output.lossless
-        else output.quality,
+        "quality": _effort(output, _WEBP_LOSSLESS_EFFORT, (0, 100)) if output.lossless else output.quality,
         "method": _effort(output, _WEBP_METHOD, (0, 6)),
         "exact": output.lossless,
     }

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from cutoutd.daemon.layout import Head
 
-# Crown to chin measures about 1.4 times the width of a head with its hair (232 mm by 155 mm bare: 1.5).
-_HEIGHT_PER_WIDTH = 1.4
+# Crown to chin measures about 1.4 times the width of a head with its hair (232 mm by 155 mm bare: 1.5), and about
+# twice the width of the neck (115 mm), which hair does not change.
+_HEIGHT_PER_WIDTH, _HEIGHT_PER_NECK = 1.4, 2.0
 # Rows are looked at no finer than this: the outline of a head needs no more, and 50 megapixels cost time.
 _ROWS = 512
 
@@ -76,11 +77,15 @@ def _head_width(widths: NDArray[np.float64]) -> float | None:
 
 
 def _chin(widths: NDArray[np.float64], head_width: float) -> int:
-    """Rows from crown to chin: by proportion, held between the jaw and the shoulders where both show."""
-    expected = head_width * _HEIGHT_PER_WIDTH
-    below = np.arange(widths.size) > head_width * _HEIGHT_PER_WIDTH / 2
-    shoulders = np.flatnonzero(below & (widths > 1.35 * head_width))
-    end = int(shoulders[0]) if shoulders.size else widths.size
-    narrow = np.flatnonzero(below[:end] & (widths[:end] < 0.8 * head_width))
-    start = int(narrow[0]) if narrow.size else 0
-    return round(min(max(expected, start), max(end, 1)))
+    """Rows from crown to chin: from the neck where the outline shows one, else by proportion to the head."""
+    ears = round(head_width * _HEIGHT_PER_WIDTH / 2)
+    below = widths[ears : 3 * ears]
+    shoulders = np.flatnonzero(below > 1.35 * head_width)
+    below = below[: int(shoulders[0])] if shoulders.size else below
+    if below.size == 0 or below.min() > 0.85 * head_width:  # long hair or a scarf: no neck to be seen
+        return min(round(head_width * _HEIGHT_PER_WIDTH), widths.size)
+    neck = float(below.min())
+    narrow = ears + np.flatnonzero(below < 1.1 * neck)
+    # The chin lies no higher than where the jaw meets the neck, and a high collar hides little of it.
+    highest, lowest = float(narrow[0]), float(narrow[-1]) + 0.3 * neck
+    return round(min(max(_HEIGHT_PER_NECK * neck, highest), lowest))

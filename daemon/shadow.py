@@ -14,11 +14,14 @@ Kind = Literal["none", "drop", "contact"]
 
 # All lengths are shares of the subject's longer side, so that a shadow looks the same at every size.
 _DROP_BLUR, _DROP_RIGHT, _DROP_DOWN = 0.020, 0.012, 0.022
-_CONTACT_HEIGHT, _CONTACT_BLUR, _CONTACT_CORE_BLUR = 0.055, 0.016, 0.005
-# Only the lowest part of the subject stands near the ground and darkens it.
-_CONTACT_FOOT = 0.30
+_HUG_DOWN, _HUG_BLUR = 0.022, 0.014  # close to the outline of the lower part
+_POOL_HEIGHT, _POOL_BLUR = 0.060, 0.020  # softer, around what touches the ground
+# The hug fades in over the lower half; only the lowest twelfth of a subject touches the ground.
+_HUG_FROM, _FOOT = 0.5, 1 / 12
 # A blur ends, for 8-bit eyes, after three standard deviations.
 _BLUR_ENDS = 3.0
+# Haze around a matte casts no shadow: only what is more than half there does.
+_SOLID = [0] * 128 + list(range(1, 256, 2))
 # A shadow has no detail: made at no more than this size, it costs milliseconds and looks the same.
 _WORK_PX = 1000
 
@@ -34,8 +37,8 @@ def reach(kind: Kind) -> Reach:
             left=blur - _DROP_RIGHT,
         )
     if kind == "contact":
-        blur = _CONTACT_BLUR * _BLUR_ENDS
-        return Reach(top=0.0, right=blur, bottom=_CONTACT_HEIGHT / 2 + blur, left=blur)
+        blur = _POOL_BLUR * _BLUR_ENDS
+        return Reach(top=0.0, right=blur, bottom=_POOL_HEIGHT / 2 + blur, left=blur)
     return Reach()
 
 
@@ -53,7 +56,7 @@ def cast(kind: Kind, alpha: NDArray[np.uint8], strength: float) -> NDArray[np.ui
     height, width = alpha.shape
     factor = min(1.0, _WORK_PX / max(height, width))
     small_size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = Image.fromarray(alpha).resize(small_size, Image.Resampling.BOX)
+    small = Image.fromarray(alpha).resize(small_size, Image.Resampling.BOX).point(_SOLID)
     box = small.getbbox()
     if kind == "none" or box is None:
         return np.zeros((height, width), np.uint8)
@@ -70,18 +73,24 @@ def _drop(alpha: Image.Image, box: Box) -> Image.Image:
 
 
 def _contact(alpha: Image.Image, box: Box) -> Image.Image:
-    """The subject's foot pressed flat onto the ground line, once soft and once close and dense."""
+    """Two parts: dark and close along the lower outline, and a soft pool where the subject's foot stands."""
     side = max(box.width, box.height)
-    foot_top = box.bottom - max(1, round(box.height * _CONTACT_FOOT))
-    foot = alpha.crop((box.left, foot_top, box.right, box.bottom))
-    thickness = max(1, round(side * _CONTACT_HEIGHT))
-    flat = foot.resize((box.width, thickness), Image.Resampling.BOX)
-    ground = box.bottom - thickness // 2
-    soft, core = Image.new("L", alpha.size), Image.new("L", alpha.size)
-    soft.paste(flat, (box.left, ground))
-    thin = flat.resize((box.width, max(1, thickness // 3)), Image.Resampling.BOX)
-    core.paste(thin, (box.left, box.bottom - max(1, thickness // 6)))
-    soft = soft.filter(ImageFilter.GaussianBlur(side * _CONTACT_BLUR))
-    core = core.filter(ImageFilter.GaussianBlur(side * _CONTACT_CORE_BLUR))
-    mixed = np.maximum(np.asarray(soft, np.float32) * 0.75, np.asarray(core, np.float32))
-    return Image.fromarray(mixed.astype(np.uint8))
+    hug = Image.new("L", alpha.size)
+    hug.paste(alpha, (0, max(1, round(side * _HUG_DOWN))))
+    hug = hug.filter(ImageFilter.GaussianBlur(side * _HUG_BLUR))
+    rows = np.arange(alpha.height, dtype=np.float32)
+    start = box.top + box.height * _HUG_FROM
+    ramp = np.clip((rows - start) / max(1.0, box.bottom - start), 0, 1)[:, np.newaxis]
+    pool = _pool(alpha, box, side)
+    dark = np.maximum(np.asarray(hug, np.float32) * ramp, np.asarray(pool, np.float32) * 0.8)
+    return Image.fromarray(dark.astype(np.uint8))
+
+
+def _pool(alpha: Image.Image, box: Box, side: int) -> Image.Image:
+    foot = alpha.crop((box.left, box.bottom - max(1, round(box.height * _FOOT)), box.right, box.bottom))
+    thickness = max(2, round(side * _POOL_HEIGHT))
+    pool = Image.new("L", alpha.size)
+    pool.paste(
+        foot.resize((box.width, thickness), Image.Resampling.BOX), (box.left, box.bottom - thickness // 2)
+    )
+    return pool.filter(ImageFilter.GaussianBlur(side * _POOL_BLUR))
