@@ -1,4 +1,4 @@
-"""The control plane inside the ledger: status out, commands in, no sockets; used by the daemon and the CLI."""
+"""The control plane inside the ledger: status out, commands in, no sockets; for daemon and command line."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Control:
             " ORDER BY id",
             (photo,),
         )
-        return [os.path.join(row["outbox"], row["name"]) for row in rows]  # noqa: PTH118 - bytes paths
+        return [os.path.join(row["outbox"], row["name"]) for row in rows]
 
     def retry(self, paths: list[bytes] | None) -> int:
         """Failed photos (all, or those at these absolute paths) become pending. Returns how many."""
@@ -136,7 +136,8 @@ class Control:
         wanted = None if paths is None else set(paths)
         count = 0
         for row in rows:
-            full = b"" if row["path"] is None else os.path.join(row["inbox"], row["path"])  # noqa: PTH118
+            path: bytes | None = row["path"]
+            full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
             if wanted is not None and not any(full == p or full.startswith(p + b"/") for p in wanted):
                 continue
             self.ledger.write(

@@ -209,16 +209,14 @@ class Courier:
                 temporary=one.draft.temporary,
                 replaces=one.replaces,
                 stage=row.stage,
+                manifest=_manifest_line(row, one.draft, one.place.name),
             )
             for one in addressed
         ]
         if not self._outcomes.delivering(row, finished.digest, deliveries):
             self.deliver(row, finished, orders)  # another photo took one of the names: look again
             return
-        lines = _manifest_lines(row, finished, deliveries) if route.settings.manifest else []
-        self._publish(
-            row, route, deliveries, finished.timings, lines, lambda: self.deliver(row, finished, orders)
-        )
+        self._publish(row, route, deliveries, finished.timings, lambda: self.deliver(row, finished, orders))
 
     def resume(self, row: PhotoRow) -> None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
@@ -227,7 +225,7 @@ class Courier:
         if route is None or row.id in self._busy:
             return
         self._busy.add(row.id)
-        self._publish(row, route, deliveries, {}, [], lambda: self._run_again(row, deliveries))
+        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries))
 
     def _run_again(self, row: PhotoRow, deliveries: list[Delivery]) -> None:
         temporaries = [d.temporary for d in deliveries]
@@ -241,7 +239,6 @@ class Courier:
         route: Route,
         deliveries: list[Delivery],
         timings: Mapping[str, float],
-        lines: list[tuple[bytes, str]],
         otherwise: Callable[[], None],
     ) -> None:
         started = time.perf_counter()
@@ -257,8 +254,9 @@ class Courier:
                 for d in deliveries
             ]
             if all(one is Published.DONE for one in outcome):
-                for folder, line in lines:
-                    manifest.append_line(Path(os.fsdecode(folder)) / manifest.FILE_NAME, line)
+                folder = Path(os.fsdecode(route.outbox))
+                for text in filter(None, (d.manifest for d in deliveries)):
+                    manifest.append(folder / manifest.NAME, text)
             return outcome
 
         def published(outcome: list[Published] | None, error: BaseException | None) -> None:
@@ -426,18 +424,17 @@ def _address(
     return Addressed(draft, place, "")
 
 
-def _manifest_lines(row: PhotoRow, finished: Finished, deliveries: list[Delivery]) -> list[tuple[bytes, str]]:
-    lines: list[tuple[bytes, str]] = []
-    for draft, delivery in zip(finished.drafts, deliveries, strict=True):
-        text = manifest.line(
-            source=row.path or row.key,
-            output=delivery.name,
-            label=delivery.label,
-            width=draft.width,
-            height=draft.height,
-            size=draft.out_size,
-            digest=draft.out_digest,
-            model=row.model,
-        )
-        lines.append((delivery.outbox, text))
-    return lines
+def _manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:
+    """The line for one deliverable; empty when none was asked for."""
+    if not draft.sha256:
+        return b""
+    return manifest.line(
+        source=row.key.hex() if row.path is None else os.fsdecode(row.path),
+        output=os.fsdecode(name),
+        deliverable=draft.label,
+        width=draft.width,
+        height=draft.height,
+        size=draft.out_size,
+        sha256=draft.sha256,
+        model=row.model,
+    )

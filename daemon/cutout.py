@@ -6,7 +6,7 @@ No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,6 +18,7 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte, parse_roi
 from cutoutd.daemon.render import Rendered, Subject, render
+from cutoutd.models.colour import Colour
 from cutoutd.models.matte import refine
 from cutoutd.models.photo import Header, Photo, decode
 from cutoutd.models.subject import has_subject
@@ -39,7 +40,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Generator[None]:
         """Adds the block's duration to a stage."""
         start = self._clock()
         try:
@@ -113,15 +114,15 @@ def cut_out(
     )
 
 
-def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[str, int, list[int]]]:
+def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[Colour, int, list[int]]]:
     """The distinct (colour space, bits) that the orders need, each with the orders it serves."""
-    needs: dict[tuple[str, int], list[int]] = {}
+    needs: dict[tuple[Colour, int], list[int]] = {}
     for index, order in enumerate(orders):
         needs.setdefault(_needs(order), []).append(index)
     return [(colour, bits, indices) for (colour, bits), indices in needs.items()]
 
 
-def _needs(order: Output) -> tuple[str, int]:
+def _needs(order: Output) -> tuple[Colour, int]:
     return order.colour, order.bits
 
 

@@ -9,7 +9,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import PhotoError, Reason, printable
@@ -40,6 +41,7 @@ class InHand:
     plan: InboxPlan
     orders: tuple[Deliverable, ...]
     known: Mapping[str, int]
+    temporaries: tuple[bytes, ...]
     started: float
     finished: jobs.Finished | None = None
     delivering: bool = False
@@ -75,6 +77,7 @@ class Dispatcher:
     plan: Plan
     budget: Budget
     instance: str
+    on_outbox_trouble: Callable[[bytes, str], None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -113,7 +116,7 @@ class Dispatcher:
         self.outcomes.started(row.id, "", model.name)
         self.ledger.commit()
         self.budget.take(row.id, row.megapixels)
-        self.in_hand[row.id] = InHand(row, inbox, options.orders, known, self.clock())
+        self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
         self.workers.submit(row.id, jobs.run_job, job, limit_s=self.plan.settings.limits.time_per_photo)
         self.listener.photo_started(self.event(row))
 
@@ -155,6 +158,7 @@ class Dispatcher:
             allowance_mp=allowance_mp,
             known=dict(known),
             lone=lone,
+            manifest=inbox.settings.manifest,
         )
 
     # --- taking back -----------------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ class Dispatcher:
             self._changed(row)
         elif isinstance(result, jobs.OutboxRefused):
             self.outcomes.again(row.id)
-            self.trouble(row.inbox, result.detail)
+            self.on_outbox_trouble(row.inbox, result.detail)
         else:
             self._refused(row, result.reason, result.detail)
 
@@ -342,6 +346,18 @@ class Dispatcher:
         """Monotonic time of the next try of the test photo, or infinity."""
         return self._test_at if self.ailing and not self._testing else float("inf")
 
+    def temporaries(self) -> frozenset[bytes]:
+        """Absolute paths of temporaries that belong to photos in hand."""
+        return frozenset(name for hand in self.in_hand.values() for name in hand.temporaries)
+
+    def temporaries_by_outbox(self) -> dict[Path, list[bytes]]:
+        """The same, for tidying up at the end; those whose names are committed stay."""
+        found: dict[Path, list[bytes]] = {}
+        for hand in self.in_hand.values():
+            if not hand.delivering:
+                found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
+        return found
+
     # --- words -----------------------------------------------------------------------------------------------
 
     def event(self, row: PhotoRow, *, reason: str = "", detail: str = "") -> PhotoEvent:
@@ -356,4 +372,14 @@ class Dispatcher:
             reason=reason,
             detail=detail if named else "",
             seconds=0.0 if hand is None else self.clock() - hand.started,
+        )
+
+    def done_event(self, row: PhotoRow, paths: list[bytes], timings: Mapping[str, float]) -> PhotoEvent:
+        """What listeners hear of a delivered photo."""
+        named = self.plan.settings.log.filenames
+        return replace(
+            self.event(row),
+            outputs=tuple(printable(path) for path in paths) if named else (),
+            seconds=sum(timings.values()),
+            timings=dict(timings),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,8 @@ class Job:
 
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
     never created, sub-folders are. `allowance_mp` is how large the photo may be to fit the budget.
-    `known` maps digests that mean "no new work" to the row they belong to.
+    With `manifest` the outputs' SHA-256 is computed too. `known` maps digests that mean "no new work" to the
+    row they belong to.
     """
 
     photo: int
@@ -53,6 +55,7 @@ class Job:
     allowance_mp: float
     known: dict[str, int] = field(default_factory=dict[str, int])
     lone: bool = True
+    manifest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Draft:
     width: int
     height: int
     extension: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def warm_up(engines: Engines) -> dict[str, Any]:
     for spec in engines.specs:
         segmenter = _segmenter(spec.name)
         segmenter.alpha(np.zeros((64, 64, 3), np.uint8))
-        facts[spec.name] = {"provider": segmenter.provider, "why_not": dict(segmenter.why_not)}
+        facts[spec.name] = {"provider": segmenter.provider, "why_not": list(segmenter.why_not)}
     return facts
 
 
@@ -238,6 +242,7 @@ def _run(job: Job) -> Result:
                     width=rendered.width,
                     height=rendered.height,
                     extension=rendered.extension,
+                    sha256=hashlib.sha256(rendered.data).hexdigest() if job.manifest else "",
                 )
             )
     except TemporaryError:

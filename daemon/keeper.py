@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import Reason, printable
@@ -50,6 +51,7 @@ class Opened:
     identity: MountIdentity
     polled: bool
     trouble: str = ""
+    inode: tuple[int, int] = (0, 0)
 
 
 def facts_of(found: Found | FileFacts) -> Facts:
@@ -68,6 +70,10 @@ class Keeper:
         listener: hears of trouble.
         clock: monotonic seconds.
         on_settled: called with a row's id when its file is known to be complete.
+        on_gone: called with a row's id when its file vanished before that.
+        on_open: called with the inbox and its inode when it is watched (again).
+        on_stir: called when a photo is on its way.
+        stage: `draft` where a quick cutout comes first.
     """
 
     def __init__(
@@ -78,14 +84,17 @@ class Keeper:
         post: Callable[[Any], None],
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
-        on_settled: Callable[[int], None] = lambda _: None,
+        on_settled: Callable[[int], None],
+        on_gone: Callable[[int], None],
+        on_open: Callable[[Path, tuple[int, int]], None],
+        on_stir: Callable[[], None],
         stage: str = "final",
     ) -> None:
         self.settings = settings
         self.key = os.fsencode(settings.path)
         self.name = str(settings.path)
         self.stage = stage
-        self.trouble = ""
+        self.trouble: str = ""
         self.watching = False
         self.scanned = False
         self.polled = False
@@ -96,6 +105,9 @@ class Keeper:
         self._listener = listener
         self._clock = clock
         self._on_settled = on_settled
+        self._on_gone = on_gone
+        self._on_open = on_open
+        self._on_stir = on_stir
         self._rules = Rules(include=settings.include, exclude=settings.exclude)
         self._io = IoThread(f"inbox {settings.label}", post)
         self._tracker = SettleTracker(settings.settle, settings.settle_unhinted)
@@ -126,19 +138,21 @@ class Keeper:
         if not there:
             return Opened(None, MountIdentity("", "", "", "", is_own_mount=False), polled=False, trouble=why)
         identity = identify(self.settings.path)
+        facts = self.settings.path.stat()
+        inode = (facts.st_dev, facts.st_ino)
         polled = self.settings.events == "poll" or (
             self.settings.events == "auto" and not self._events_arrive()
         )
         if polled:
-            return Opened(None, identity, polled=True)
+            return Opened(None, identity, polled=True, inode=inode)
         watcher = Watcher(
             self.name, self.settings.path, recursive=self.settings.recursive, post=self._post_hint
         )
         if watcher.start():
-            return Opened(watcher, identity, polled=False)
+            return Opened(watcher, identity, polled=False, inode=inode)
         if self.settings.events == "native":
             return Opened(None, identity, polled=False, trouble=watcher.ailment())
-        return Opened(None, identity, polled=True, trouble=watcher.ailment())
+        return Opened(None, identity, polled=True, trouble=watcher.ailment(), inode=inode)
 
     def _events_arrive(self) -> bool:
         return probe_events(self.settings.path, 1.0)
@@ -173,6 +187,7 @@ class Keeper:
             "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
             (self.key, opened.identity.to_json()),
         )
+        self._on_open(self.settings.path, opened.inode)
         self.request_scan("start")
 
     def _missing(self, why: str, now: float) -> None:
@@ -230,10 +245,8 @@ class Keeper:
         times = [self._scan_at, self._poll_at]
         if not self.watching and not self._opening:
             times.append(self._retry_at)
-        for due in (self._tracker.next_due(), self._pairs.next_due()):
-            if due is not None:
-                times.append(due)
-        return min(times)
+        due = (self._tracker.next_due(), self._pairs.next_due())
+        return min(*times, *(at for at in due if at is not None))
 
     def tick(self, now: float) -> None:
         """Does what is due: reopening, looks at settling files, scans."""
@@ -259,6 +272,8 @@ class Keeper:
         kind = classify(hint.path, self._rules)
         if kind is Kind.JUNK:
             return
+        if kind is not Kind.OTHER:
+            self._on_stir()
         if hint.kind in ("modified", "created") and hint.path in self._tracker:
             self._intake.unsettle(self.key, hint.path)
         if not self._tracker.hint(hint.path, hint.kind, now):
@@ -273,14 +288,13 @@ class Keeper:
         self._scan_at = min(self._scan_at, self._clock() + 2.0)
 
     def _look(self, paths: list[bytes]) -> list[tuple[bytes, Found | None, float]]:
-        looks: list[tuple[bytes, Found | None, float]] = []
-        for path in paths:
-            try:
-                found = examine(self.settings.path, path, self._rules)
-            except OSError:
-                found = None  # the inbox itself is in trouble: the watch or the next scan will say so
-            looks.append((path, found, self._clock()))
-        return looks
+        return [(path, self._examine(path), self._clock()) for path in paths]
+
+    def _examine(self, path: bytes) -> Found | None:
+        try:
+            return examine(self.settings.path, path, self._rules)
+        except OSError:
+            return None  # the inbox itself is in trouble: the watch or the next scan will say so
 
     def _looked(
         self, looks: list[tuple[bytes, Found | None, float]] | None, error: BaseException | None
@@ -337,7 +351,7 @@ class Keeper:
     def _gone(self, path: bytes) -> None:
         row = self._intake.live(self.key, path)
         if row is not None and row.state in OWED:
-            self._on_settled(row.id)  # a held result is dropped or its reader finds the file missing
+            self._on_gone(row.id)
 
     # --- scanning --------------------------------------------------------------------------------------------
 
@@ -365,10 +379,7 @@ class Keeper:
             self._poll.begin()
         for batch in _batches(findings, SCAN_BATCH):
             clean = clean and not any(found.error for found in batch)
-            if self.polled:
-                hints = [(found, self._poll.see(found)) for found in batch]
-            else:
-                hints = [(found, None) for found in batch]
+            hints = [(found, self._poll.see(found) if self.polled else None) for found in batch]
             self._ahead.acquire()
             self._post(Done(lambda value, _error: self._batch(value, stones=stones), hints, None))
         if self.polled:

@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ CREATE TABLE deliverables (
     id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
     label TEXT NOT NULL, outbox BLOB NOT NULL, name BLOB, name_key TEXT NOT NULL,
     out_digest TEXT NOT NULL, out_size INTEGER NOT NULL DEFAULT 0, replaces TEXT NOT NULL DEFAULT '',
-    temporary BLOB, stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL
+    temporary BLOB, manifest BLOB NOT NULL DEFAULT x'', stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL
 );
 CREATE UNIQUE INDEX deliverables_name ON deliverables (outbox, name_key)
     WHERE state IN ('delivering', 'done');
@@ -178,7 +178,7 @@ class Ledger:
             self.db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def durably(self) -> Iterator[None]:
+    def durably(self) -> Generator[None]:
         """One transaction that has reached the disk when the block ends; rolled back when it raises.
 
         The turn's earlier writes are committed first, so that they become durable with it.

@@ -22,7 +22,7 @@ class Delivery:
     """One deliverable on its way into an outbox.
 
     `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name
-    must be free.
+    must be free. `manifest` is the line owed to the manifest beside the outputs, or empty.
     """
 
     label: str
@@ -36,6 +36,7 @@ class Delivery:
     id: int = 0
     stage: str = "final"
     state: str = "delivering"
+    manifest: bytes = b""
 
 
 def _delivery(row: sqlite3.Row) -> Delivery:
@@ -51,6 +52,7 @@ def _delivery(row: sqlite3.Row) -> Delivery:
         id=row["id"],
         stage=row["stage"],
         state=row["state"],
+        manifest=row["manifest"],
     )
 
 
@@ -85,6 +87,10 @@ class Outcomes:
         self.ledger = ledger
         self.rules = dict(rules)
         self._intake = Intake(ledger)
+
+    def get(self, photo: int) -> PhotoRow | None:
+        """The row with this id."""
+        return self._intake.get(photo)
 
     def started(self, photo: int, options: str, model: str) -> None:
         """A worker has the photo in hand."""
@@ -206,7 +212,7 @@ class Outcomes:
         )
         self.ledger.write(
             "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, out_size, replaces,"
-            " temporary, stage, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'delivering')",
+            " temporary, manifest, stage, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'delivering')",
             (
                 row.id,
                 delivery.label,
@@ -217,6 +223,7 @@ class Outcomes:
                 delivery.out_size,
                 delivery.replaces,
                 delivery.temporary,
+                delivery.manifest,
                 row.stage,
             ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,27 +100,36 @@ def _ram_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def worker_setup(plan: Plan, state: Path) -> WorkerSetup:
-    """How this plan's workers are made: what they may read and write, and what they load."""
+def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> WorkerSetup:
+    """How this plan's workers are made: what they may read and write, and what they load.
+
+    Args:
+        plan: the resolved settings.
+        state: the state folder.
+        present: inboxes and outboxes known to be there; a missing one is left out, since looking at it could
+            hang and a rule needs a folder to bind to.
+    """
     settings = plan.settings
     read: list[Path] = [*plan.model_files, _bundled_folder()]
     write: list[Path] = []
     for one in plan.inboxes:
         inbox = one.settings
-        read.append(inbox.path)
-        write.append(inbox.outbox)
-        read += [folder for folder in (inbox.after.archive, inbox.after.failed) if folder is not None]
+        read += [inbox.path] if inbox.path in present else []
+        write += [inbox.outbox] if inbox.outbox in present else []
+        after = (inbox.after.archive, inbox.after.failed)
+        read += [folder for folder in after if folder is not None and folder.exists()]
         for order in inbox.orders():
             background = order.background_path
-            if background is not None:
+            if background is not None and background.exists():
                 read.append(background)
     if plan.engines.cache_dir is not None:
+        plan.engines.cache_dir.mkdir(parents=True, exist_ok=True)
         write.append(plan.engines.cache_dir)
     largest = max((path.stat().st_size for path in plan.model_files), default=0)
     return WorkerSetup(
         lock_path=state / "workers.lock",
-        read_paths=tuple(path for path in dict.fromkeys(read) if path.exists()),
-        write_paths=tuple(path for path in dict.fromkeys(write) if path.exists()),
+        read_paths=tuple(dict.fromkeys(read)),
+        write_paths=tuple(dict.fromkeys(write)),
         # Weights are held about three times while a session is made.
         memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
         warm_up="cutoutd.daemon.job:warm_up",

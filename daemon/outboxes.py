@@ -1,0 +1,202 @@
+"""The outboxes as folders: opened, remembered, found in trouble and found well again; it publishes nothing.
+
+All methods run in the supervisor's loop; the folders are touched on their I/O threads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import OutboxError
+from cutoutd.daemon import outbox
+from cutoutd.daemon.iothread import IoThread
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.names import Temporary
+
+RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
+# Room that must be there again before a full outbox is tried: one large cutout.
+PROBE_BYTES = 1 << 20
+# File systems whose names may not hold everything a camera or a Mac writes.
+NOT_POSIX_NAMES = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxOpened:
+    """What opening an outbox brought: its mount, and the inode that Landlock will be bound to."""
+
+    identity: MountIdentity
+    inode: tuple[int, int]
+    swept: int
+
+
+@dataclass(slots=True)
+class _Folder:
+    path: Path
+    io: IoThread
+    open: bool = False
+    opening: bool = False
+    trouble: str = ""
+    retry_at: float = 0.0
+    pause_s: float = RETRY_FIRST_S
+    portable_names: bool = False
+
+
+class Outboxes:
+    """All outboxes of the config.
+
+    Args:
+        ledger: remembers what each folder is mounted from.
+        post: the supervisor's queue.
+        clock: monotonic seconds.
+        instance: whose leftovers are swept.
+        keep: absolute paths of temporaries that still wait to be published.
+        on_open: called with a folder and its inode when it can be used (again).
+        on_trouble: called with a folder and a sentence when it cannot.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        post: Callable[[Any], None],
+        clock: Callable[[], float],
+        instance: str,
+        keep: Callable[[], frozenset[bytes]],
+        on_open: Callable[[Path, tuple[int, int]], None],
+        on_trouble: Callable[[Path, str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._post = post
+        self._clock = clock
+        self._instance = instance
+        self._keep = keep
+        self._on_open = on_open
+        self._on_trouble = on_trouble
+        self._folders: dict[Path, _Folder] = {}
+
+    def configure(self, paths: Iterable[Path]) -> None:
+        """Opens the folders that are new and lets go of those no longer named."""
+        wanted = set(paths)
+        for path in [path for path in self._folders if path not in wanted]:
+            self._folders.pop(path).io.stop()
+        for path in wanted:
+            if path not in self._folders:
+                self._folders[path] = _Folder(path, IoThread(f"outbox {path.name}", self._post))
+                self._open(self._folders[path])
+
+    def io(self, path: Path) -> IoThread:
+        """The folder's I/O thread."""
+        return self._folders[path].io
+
+    def portable_names(self, path: Path) -> bool:
+        """Whether the folder's file system refuses characters that others allow."""
+        return self._folders[path].portable_names
+
+    def all_known(self) -> bool:
+        """Whether each folder has been opened or found in trouble."""
+        return all(folder.open or folder.trouble for folder in self._folders.values())
+
+    def troubles(self) -> dict[Path, str]:
+        """Folders that cannot be used now, with why."""
+        return {path: folder.trouble for path, folder in self._folders.items() if folder.trouble}
+
+    def blame(self, path: Path, why: str) -> None:
+        """A write or a rename in the folder failed: it is looked at again after a pause."""
+        folder = self._folders.get(path)
+        if folder is None:
+            return
+        folder.open = False
+        folder.trouble = why
+        folder.retry_at = self._clock() + folder.pause_s
+        folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
+
+    def praise(self, path: Path) -> None:
+        """A cutout was published there: pauses begin small again."""
+        folder = self._folders.get(path)
+        if folder is not None:
+            folder.pause_s = RETRY_FIRST_S
+
+    def next_due(self) -> float:
+        """Monotonic time at which a folder in trouble is looked at again."""
+        return min(
+            (f.retry_at for f in self._folders.values() if f.trouble and not f.opening), default=float("inf")
+        )
+
+    def tick(self, now: float) -> None:
+        """Looks again at folders in trouble whose pause is over."""
+        for folder in self._folders.values():
+            if folder.trouble and not folder.opening and now >= folder.retry_at:
+                self._open(folder)
+
+    def discard(self, path: Path, temporaries: list[bytes]) -> None:
+        """Removes temporaries that nobody will publish."""
+        self._folders[path].io.call(lambda: outbox.discard(temporaries), lambda _value, _error: None)
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the I/O threads, without waiting for one that hangs."""
+        for folder in self._folders.values():
+            folder.io.stop()
+        for folder in self._folders.values():
+            folder.io.join(timeout_s)
+
+    def _open(self, folder: _Folder) -> None:
+        folder.opening = True
+        row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder.path),))
+        recorded = MountIdentity.from_json(row["mount"]) if row else None
+        keep = self._keep()
+        folder.io.call(
+            lambda: _open_on_thread(folder.path, recorded, self._instance, keep),
+            lambda value, error: self._opened(folder, value, error),
+        )
+
+    def _opened(self, folder: _Folder, opened: OutboxOpened | None, error: BaseException | None) -> None:
+        folder.opening = False
+        if opened is None:
+            why = error.what if isinstance(error, OutboxError) else str(error)
+            self.blame(folder.path, why)
+            self._on_trouble(folder.path, why)
+            return
+        folder.open = True
+        folder.trouble = ""
+        folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
+        self._ledger.write(
+            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
+            (os.fsencode(folder.path), opened.identity.to_json()),
+        )
+        self._on_open(folder.path, opened.inode)
+
+
+def _open_on_thread(
+    path: Path, recorded: MountIdentity | None, instance: str, keep: frozenset[bytes]
+) -> OutboxOpened:
+    """Makes an outbox that was never seen before, checks one that was, proves it can be written, sweeps it.
+
+    Raises:
+        OutboxError: it cannot be used now.
+    """
+    try:
+        if recorded is None:
+            path.mkdir(parents=True, exist_ok=True)
+        there, why = really_there(path, recorded)
+        if not there:
+            raise OutboxError(why, path)
+        probe = os.path.join(os.fsencode(path), Temporary(instance, 0, os.getpid(), 0).name())
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(probe)
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, bytes(PROBE_BYTES))
+        finally:
+            os.close(fd)
+            os.unlink(probe)
+        facts = path.stat()
+        swept = outbox.sweep(os.fsencode(path), instance, keep)
+    except OSError as error:
+        raise OutboxError(f"the outbox cannot be written ({error.strerror})", path) from error
+    return OutboxOpened(identify(path), (facts.st_dev, facts.st_ino), swept)

@@ -1,0 +1,90 @@
+"""What a running daemon says about itself, as plain data for the ledger's status row and for listeners."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cutoutd.config.errors import printable
+from cutoutd.daemon.control import Control
+from cutoutd.daemon.dispatch import Dispatcher
+from cutoutd.daemon.keeper import Keeper
+from cutoutd.daemon.orders import Orders
+from cutoutd.daemon.plan import Plan
+from cutoutd.daemon.sandbox import SandboxState
+
+
+class Running(Protocol):
+    """The parts of a running daemon that its status is made of."""
+
+    plan: Plan
+    control: Control
+    dispatcher: Dispatcher
+    keepers: dict[bytes, Keeper]
+    orders: Orders
+    models: Mapping[str, Any]
+    sandbox: SandboxState | None
+    worker_sandbox: SandboxState | None
+    since: float
+    stopping: bool
+    ready: bool
+    yielding: str
+
+
+def live_status(daemon: Running) -> dict[str, Any]:
+    """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
+    counts = daemon.control.counts()
+    return {
+        "state": _state(daemon),
+        "why": _why(daemon),
+        "pid": os.getpid(),
+        "since": daemon.since,
+        "counts": counts,
+        "in_hand": [
+            {
+                "photo": hand.row.id,
+                "name": daemon.dispatcher.event(hand.row).name,
+                "inbox": hand.plan.settings.label,
+                "stage": "waiting to settle" if hand.finished is not None else "working",
+            }
+            for hand in daemon.dispatcher.in_hand.values()
+        ],
+        "inboxes": [
+            {
+                "path": printable(one.key),
+                "outbox": printable(os.fsencode(one.settings.outbox)),
+                "model": one.final.name,
+                "draft_model": one.draft.name if one.draft is not None else None,
+                "watching": keeper.watching,
+                "polled": keeper.polled,
+                "trouble": keeper.trouble or daemon.dispatcher.paused.get(one.key, ""),
+            }
+            for one in daemon.plan.inboxes
+            if (keeper := daemon.keepers.get(one.key)) is not None
+        ],
+        "models": daemon.models,
+        "workers": daemon.plan.workers,
+        "sandbox": {
+            "daemon": None if daemon.sandbox is None else daemon.sandbox.as_dict(),
+            "worker": None if daemon.worker_sandbox is None else daemon.worker_sandbox.as_dict(),
+        },
+    }
+
+
+def _state(daemon: Running) -> str:
+    if daemon.stopping:
+        return "stopping"
+    if not daemon.ready:
+        return "starting"
+    if daemon.orders.paused:
+        return "paused"
+    if daemon.dispatcher.ailing or daemon.yielding:
+        return "waiting"
+    return "working" if daemon.dispatcher.in_hand else "idle"
+
+
+def _why(daemon: Running) -> str:
+    if daemon.orders.paused:
+        return "paused by command; `cutoutd resume` goes on"
+    return daemon.dispatcher.ailing or daemon.yielding
