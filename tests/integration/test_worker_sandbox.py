@@ -1,0 +1,303 @@
+"""The real work inside the real sandbox: decoders, network and encoder in a worker that can reach nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Limits, Matte
+from cutoutd.daemon import job as jobs
+from cutoutd.daemon import landlock, sandbox
+from cutoutd.daemon.workers import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
+from cutoutd.models.catalog import BUNDLED, find_model
+
+sys.path.insert(0, str(Path(__file__).parent))
+import acts_for_workers as acts
+
+PATIENCE_S = 60.0
+linux = pytest.mark.skipif(sys.platform != "linux", reason="what the kernel enforces is Linux's")
+needs_landlock = pytest.mark.skipif(
+    sys.platform != "linux" or landlock.abi() == 0, reason="this kernel has no Landlock"
+)
+
+
+class House:
+    """Folders, and one worker with the bundled network."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.inbox, self.outbox, self.state = root / "inbox", root / "outbox", root / "state"
+        for folder in (self.inbox, self.outbox, self.state):
+            folder.mkdir()
+        (self.state / "ledger.sqlite").write_bytes(b"ledger")
+        spec = find_model(BUNDLED, root / "models")
+        assert spec.path is not None
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.lock = self.state / "workers.lock"
+        setup = WorkerSetup(
+            lock_path=self.lock,
+            read_paths=(self.inbox, Path(spec.path).parent),
+            write_paths=(self.outbox,),
+            memory_limit_bytes=3_000_000_000,
+            warm_up="cutoutd.daemon.job:warm_up",
+            context=jobs.Engines((spec,), ("cpu",), 1, None),
+            nice=3,
+        )
+        self.model = spec.name
+        self.workers = Workers(setup, 1, post=self.events.put)
+        self.workers.start()
+        ready = self.events.get(timeout=PATIENCE_S)
+        assert isinstance(ready, SlotReady), ready
+        self.facts = ready.facts
+
+    def do(self, function: Callable[[Any], Any], job: Any) -> Event:
+        self.workers.submit(1, function, job, limit_s=PATIENCE_S)
+        return self.events.get(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = House(tmp_path_factory.mktemp("house"))
+    yield made
+    made.workers.stop(now=True)
+
+
+def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
+    import numpy as np
+    from skimage import data
+
+    Image.fromarray(np.asarray(data.chelsea())).save(house.inbox / "cat.jpg")
+    part = house.outbox / "day 1" / ".cat.part"
+    order = Deliverable()
+    event = house.do(
+        jobs.run_job,
+        jobs.Job(
+            photo=1,
+            path=os.fsencode(house.inbox / "cat.jpg"),
+            name="cat.jpg",
+            model=house.model,
+            orders=(order,),
+            outboxes=(os.fsencode(house.outbox),),
+            temporaries=(os.fsencode(part),),
+            matte=Matte(),
+            limits=Limits(),
+            allowance_mp=400.0,
+        ),
+    )
+    assert isinstance(event, Finished), event
+    assert isinstance(event.result, jobs.Finished), event.result
+    with Image.open(part) as cutout:
+        assert cutout.mode == "RGBA"
+        assert cutout.size == (event.result.width, event.result.height)
+    assert part.stat().st_mode & 0o777 == 0o600
+
+
+@linux
+def test_the_worker_says_what_holds(house: House) -> None:
+    state = house.facts["sandbox"]
+    assert isinstance(state, sandbox.SandboxState)
+    assert state.network_refused, state.network
+    assert state.core_dumps_off
+    if landlock.abi():
+        assert state.files_confined, state.files
+        # Every folder it was given could be bound, and no thread existed before the sandbox.
+        assert "not there" not in state.files
+
+
+@linux
+def test_the_kernel_knows_it_too(house: House) -> None:
+    pid = house.facts["pid"]
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    assert status["Seccomp"] == "2"
+    assert status["NoNewPrivs"] == "1"
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
+    assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == 3
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+    assert [line.split()[3] for line in limits.splitlines() if line.startswith("Max data")] == ["3000000000"]
+
+
+@linux
+def test_every_thread_of_the_worker_is_filtered(house: House) -> None:
+    threads = list(Path(f"/proc/{house.facts['pid']}/task").iterdir())
+    assert threads
+    for thread in threads:
+        assert "Seccomp:\t2" in (thread / "status").read_text()
+
+
+@linux
+def test_no_network_from_a_worker(house: House) -> None:
+    event = house.do(acts.try_network, None)
+    assert isinstance(event, Finished), event
+    assert set(event.result) == {"ipv4", "ipv6", "udp", "unix", "io_uring"}
+    assert set(event.result.values()) == {"EACCES", "EPERM"}, event.result
+
+
+@linux
+def test_a_worker_cannot_reach_a_server_that_we_can(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        assert acts.connect(address) == "connected"
+        event = house.do(acts.connect, address)
+    assert isinstance(event, Finished), event
+    assert event.result == "EACCES"
+
+
+@needs_landlock
+def test_a_worker_reaches_no_other_file(house: House) -> None:
+    outside = house.root / "outside"
+    outside.write_bytes(b"private")
+    there = house.outbox / "there.png"
+    there.write_bytes(b"cutout")
+    photo = house.inbox / "photo.jpg"
+    photo.write_bytes(b"photo")
+    refused: list[tuple[Callable[[Any], Any], Any]] = [
+        (Path.read_bytes, outside),
+        (Path.read_bytes, house.state / "ledger.sqlite"),
+        (Path.read_bytes, house.lock),
+        (Path.read_bytes, Path("/etc/passwd")),
+        (Path.read_bytes, Path(f"/proc/{os.getpid()}/environ")),
+        (os.listdir, str(house.root)),
+        (os.listdir, str(Path.home())),
+        (Path.touch, house.root / "new"),
+        (Path.touch, house.inbox / "new"),
+        (Path.touch, house.state / "new"),
+        (os.unlink, str(there)),
+        (os.unlink, str(photo)),
+        (there.rename, str(house.outbox / "other.png")),
+        (photo.rename, str(house.outbox / "photo.jpg")),
+        (subprocess.check_output, ["true"]),
+    ]
+    for function, target in refused:
+        event = house.do(function, target)
+        assert isinstance(event, Failed), (function, target)
+        assert "ermission" in str(event.error) or "not permitted" in str(event.error), event.error
+    assert there.read_bytes() == b"cutout"
+    assert house.do(Path.read_bytes, photo) == Finished(1, b"photo")
+
+
+@needs_landlock
+def test_a_worker_signals_nobody_outside(house: House) -> None:
+    if landlock.abi() < 6:
+        pytest.skip("Landlock confines signals from ABI 6 on")
+    event = house.do(acts.signal_parent, None)
+    assert event == Finished(1, "EPERM")
+
+
+def test_no_usage_data_file_is_written_by_the_engine(house: House) -> None:
+    found = [path for path in house.root.rglob("*") if "onnxruntime" in path.name or "Microsoft" in str(path)]
+    assert found == []
+    event = house.do(os.getenv, "ORT_DISABLE_TELEMETRY")
+    assert event == Finished(1, "1")
+
+
+def test_the_worker_lock_is_shared_as_long_as_it_lives(house: House) -> None:
+    with house.lock.open("rb") as handle:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+# A program as users embed it: without a main guard, noisy when imported, and heavy.
+SUPERVISOR = """
+import os, queue, signal, sys, time
+from pathlib import Path
+with open(sys.argv[1] + "/imports", "a") as counter:
+    counter.write("x")
+from cutoutd.daemon.workers import Finished, SlotReady, Workers, WorkerSetup
+root = Path(sys.argv[1])
+setup = WorkerSetup(root / "lock", (), (root,), 2_000_000_000, "builtins:repr")
+events = queue.SimpleQueue()
+workers = Workers(setup, 2, post=events.put)
+workers.start()
+ready = [events.get(timeout=60) for _ in range(2)]
+assert all(isinstance(event, SlotReady) for event in ready), ready
+heavy = [name for name in ("numpy", "PIL", "onnxruntime") if name in sys.modules]
+print("ready", *[event.facts["pid"] for event in ready], *heavy, flush=True)
+workers.submit(1, time.sleep, 600, limit_s=900)
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+print("busy", flush=True)
+for line in sys.stdin:
+    print(workers.busy(), workers.free(), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def supervisor(root: Path) -> Generator[tuple[subprocess.Popen[str], list[int]]]:
+    """A real supervisor process with two workers, one of them busy, in a group of its own."""
+    script = root / "main.py"
+    script.write_text(SUPERVISOR)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", str(script), str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        try:
+            ready = process.stdout.readline().split()
+            assert ready[:1] == ["ready"]
+            assert len(ready) == 3, "the supervisor has loaded what only workers may"
+            assert process.stdout.readline() == "busy\n"
+            yield process, [int(pid) for pid in ready[1:]]
+        finally:
+            process.kill()
+            process.wait()
+
+
+def gone(pid: int) -> bool:
+    """Ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@linux
+def test_workers_die_with_their_supervisor_whatever_they_do(tmp_path: Path) -> None:
+    with supervisor(tmp_path) as (process, pids):
+        assert not any(gone(pid) for pid in pids)
+        process.send_signal(signal.SIGKILL)
+        until = time.monotonic() + PATIENCE_S
+        while not all(gone(pid) for pid in pids):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    # Their share of the lock is free: a next daemon may recover.
+    with (tmp_path / "lock").open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@linux
+def test_ctrl_c_on_the_terminal_kills_no_worker(tmp_path: Path) -> None:
+    with supervisor(tmp_path) as (process, pids):
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "interrupted\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "1 1\n"
+        assert not any(gone(pid) for pid in pids)
+
+
+def test_workers_do_not_run_the_main_program_again(tmp_path: Path) -> None:
+    with supervisor(tmp_path):
+        assert (tmp_path / "imports").read_text() == "x"
