@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.catalog import ModelSpec
@@ -24,7 +25,7 @@ def probe(spec: ModelSpec, *, threads: int = 1) -> None:
     """
     try:
         segmenter = Segmenter(spec, providers=("cpu",), threads=threads)
-        answer = segmenter.raw(to_planes(fit_to_input(_picture(spec.input_size), spec)[0], spec))
+        answer = segmenter.raw(to_planes(fit_to_input(made_up_picture(spec.input_size), spec)[0], spec))
     except EngineError as error:
         raise ModelError(error.what, spec.path, "Check the export with the program that made it.") from error
     low, high = float(answer.min()), float(answer.max())
@@ -44,7 +45,7 @@ def probe(spec: ModelSpec, *, threads: int = 1) -> None:
         )
 
 
-def _picture(side: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def made_up_picture(side: int) -> NDArray[np.uint8]:
     """uint8 (side, side, 3): a bright disc on a dark gradient with fixed noise; something to answer about."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     disc = ((x - 0.5) ** 2 + (y - 0.5) ** 2) < 0.09

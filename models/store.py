@@ -97,7 +97,7 @@ def locked(name: str, models_dir: Path, waiting: Callable[[], None] | None = Non
         raise ModelError(
             f"The models folder cannot be written ({error.strerror})",
             models_dir,
-            "Give it write permission, or choose another one with [paths] models.",
+            "Give it write permission, or choose another one with $CUTOUTD_MODELS_DIR.",
         ) from error
     with handle:
         try:
@@ -323,5 +323,5 @@ def require_space(folder: Path, needed: int) -> None:
         raise ModelError(
             f"The disk is too full: the model needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
             folder,
-            "Make room there, or choose another folder with [paths] models.",
+            "Make room there, or choose another folder with $CUTOUTD_MODELS_DIR.",
         )
