@@ -32,6 +32,7 @@ _BT2020: Final = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _COLOUR_TAGS: Final = frozenset(
     b"rXYZ gXYZ bXYZ rTRC gTRC bTRC kTRC wtpt bkpt chad A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 gamt cicp".split()
 )
+_PARAMETERS: Final = (1, 3, 4, 5, 7)  # how many numbers each kind of parametric curve has
 _NUMBER_TYPES: Final = frozenset(
     (b"XYZ ", b"curv", b"para", b"sf32", b"mft1", b"mft2", b"mAB ", b"mBA ", b"cicp")
 )
@@ -113,7 +114,7 @@ def _curve(tag: bytes) -> Curve:
         return lambda v: _interpolate(values, v) / 65535
     if tag[:4] == b"para":
         (kind,) = struct.unpack_from(">H", tag, 8)
-        numbers = [n / 65536 for n in struct.unpack_from(f">{(1, 3, 4, 5, 7)[min(kind, 4)]}i", tag, 12)]
+        numbers = [n / 65536 for n in struct.unpack_from(f">{_PARAMETERS[min(kind, 4)]}i", tag, 12)]
         g, a, b, c, d, e, f = (
             (numbers + [0.0] * 7)[:7] if kind else (numbers[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         )
@@ -138,13 +139,31 @@ def rebuild(icc: bytes) -> bytes | None:
     header = header_of(icc)
     if header is None or header.space != b"RGB ":
         return None
-    tags = {
-        name: data
-        for name, data in _tags(icc).items()
-        if name in _COLOUR_TAGS and data[:4] in _NUMBER_TYPES and data[4:8] == bytes(4)
-    }
+    try:
+        tags = {
+            name: data[: _numbers_end(data)]
+            for name, data in _tags(icc).items()
+            if name in _COLOUR_TAGS and data[:4] in _NUMBER_TYPES and data[4:8] == bytes(4)
+        }
+    except struct.error:
+        return None
     tags.setdefault(b"wtpt", _xyz_tag(_D50))
     return _assemble(header, tags)
+
+
+def _numbers_end(tag: bytes) -> int:
+    """Where the numbers of a tag end; what lies behind them is nobody's colour."""
+    kind = tag[:4]
+    if kind == b"curv":
+        return 12 + 2 * struct.unpack_from(">I", tag, 8)[0]
+    if kind == b"para":
+        return 12 + 4 * _PARAMETERS[min(struct.unpack_from(">H", tag, 8)[0], 4)]
+    if kind in (b"mft1", b"mft2"):
+        inputs, outputs, grid = struct.unpack_from(">3B", tag, 8)
+        before, after = struct.unpack_from(">2H", tag, 48) if kind == b"mft2" else (256, 256)
+        entries = inputs * before + grid**inputs * outputs + outputs * after
+        return 52 + 2 * entries if kind == b"mft2" else 48 + entries
+    return {b"XYZ ": 20, b"sf32": 44, b"cicp": 12}.get(kind, len(tag))
 
 
 @cache

@@ -103,7 +103,7 @@ def upright_rgb(
     out = np.empty((height, width, 3), np.uint8)
     flat: Any = memoryview(cast("Any", out.reshape(-1)))
     for top, bottom, strip in _strips(image, orientation):
-        ready = strip if transform is None else transform(strip)
+        ready = strip.convert("RGB") if transform is None else transform(strip)
         flat[top * width * 3 : bottom * width * 3] = ready.tobytes()
     return out
 

@@ -35,13 +35,14 @@ def low_bytes(data: bytes, kind: str) -> Image.Image | None:
 
     Pillow reduces 16-bit colours by taking the upper byte of each value. Told that the values are in the
     other byte order, it takes the lower one instead, through the same decoder, whatever the compression.
-    None where that is impossible (CMYK, premultiplied alpha, grey with alpha).
+    None where that is impossible (CMYK, premultiplied alpha, grey with alpha, compressed separate planes).
     """
     image: Any = (PngImageFile if kind == formats.PNG else TiffImageFile)(io.BytesIO(data))
     if image.mode.startswith("I;16"):
         image.load()
         return Image.fromarray((np.asarray(image) & 255).astype(np.uint8))
-    if image.mode not in ("RGB", "RGBA"):
+    separate = kind == formats.TIFF and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
+    if image.mode not in ("RGB", "RGBA") or separate:
         return None
     tiles: list[Any] = []
     for tile in image.tile:

@@ -1,0 +1,169 @@
+"""All 16 bits of a file, in every layout that editors write; floats and separate planes too."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models import icc
+from cutoutd.models.photo import Photo, PhotoLimits, decode, read_header
+
+LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
+DEEP = np.random.default_rng(5).integers(0, 65536, (41, 53, 3), dtype=np.uint16)
+
+
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
+    out = io.BytesIO()
+    if options.get("planarconfig") == "separate":
+        pixels = np.moveaxis(pixels, -1, 0)
+    tifffile.imwrite(out, pixels, **{"photometric": "rgb", **options})
+    return out.getvalue()
+
+
+def opened(data: bytes, **options: Any) -> Photo:
+    return decode(data, read_header(data, "scan.tif", LIMITS), **options)
+
+
+LAYOUTS: list[dict[str, Any]] = [
+    {},
+    {"byteorder": ">"},
+    {"planarconfig": "separate"},
+    {"compression": "zlib"},
+    {"compression": "zlib", "predictor": True},
+    {"compression": "zlib", "predictor": True, "byteorder": ">"},
+    {"rowsperstrip": 7},
+    {"tile": (16, 16)},
+    {"tile": (16, 16), "compression": "zlib"},
+    {"bigtiff": True},
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_all_sixteen_bits_arrive_in_every_layout(layout: dict[str, Any]) -> None:
+    data = tiff(DEEP, **layout)
+    header = read_header(data, "scan.tif", LIMITS)
+    assert (header.width, header.height, header.bits) == (53, 41, 16)
+    photo = opened(data, colour="keep-profile", want_16bit=True)
+    assert photo.rgb16 is not None
+    assert photo.rgb16.dtype == np.uint16
+    assert (photo.rgb16 == DEEP).all()
+    assert (photo.rgb == DEEP >> 8).all()
+
+
+def test_compressed_separate_planes_come_with_eight_bits_and_say_so() -> None:
+    data = tiff(DEEP, planarconfig="separate", compression="zlib")
+    photo = opened(data, colour="keep-profile", want_16bit=True)
+    assert (photo.rgb == DEEP >> 8).all()
+    assert photo.rgb16 is None
+    assert any("8 bits" in note for note in photo.notes)
+
+
+def test_without_being_asked_nothing_extra_is_decoded() -> None:
+    assert opened(tiff(DEEP)).rgb16 is None
+
+
+@pytest.mark.parametrize("orientation", [3, 5, 6, 8])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_sixteen_bits_stand_upright_too(orientation: int, planar: str) -> None:
+    data = tiff(DEEP, planarconfig=planar, extratags=[(274, 3, 1, orientation, True)])
+    photo = opened(data, colour="keep-profile", want_16bit=True)
+    want = {
+        3: DEEP[::-1, ::-1],
+        5: DEEP.transpose(1, 0, 2),
+        6: np.rot90(DEEP, -1),
+        8: np.rot90(DEEP),
+    }[orientation]
+    assert photo.rgb16 is not None
+    assert (photo.rgb16 == want).all()
+    assert (photo.rgb == want >> 8).all()
+    assert (photo.header.width, photo.header.height) == (want.shape[1], want.shape[0])
+
+
+def test_sixteen_bit_alpha_keeps_its_upper_byte() -> None:
+    four = np.dstack([DEEP, DEEP[..., 0]])
+    photo = opened(tiff(four, extrasamples=["unassalpha"]), colour="keep-profile", want_16bit=True)
+    assert photo.rgb16 is not None
+    assert (photo.rgb16 == DEEP).all()
+    assert photo.alpha is not None
+    assert (photo.alpha == DEEP[..., 0] >> 8).all()
+
+
+def test_sixteen_bit_grey_arrives_in_three_equal_channels() -> None:
+    photo = opened(tiff(DEEP[..., 0], photometric="minisblack"), want_16bit=True)
+    assert photo.rgb16 is not None
+    assert (photo.rgb16 == DEEP[..., :1]).all()
+
+
+def png16(pixels: NDArray[np.uint16]) -> bytes:
+    """A 16-bit PNG from the standard library, rows filtered with "up" to exercise the decoder."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    height, width, channels = pixels.shape
+    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.vstack([rows[:1], np.diff(rows, axis=0)])
+    body = np.hstack([np.full((height, 1), 2, np.uint8), rows]).tobytes()
+    head = struct.pack(">2I5B", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(body))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_sixteen_bit_png_gives_all_bits(channels: int) -> None:
+    pixels = DEEP if channels == 3 else np.dstack([DEEP, DEEP[..., 1]])
+    photo = opened(png16(pixels), colour="keep-profile", want_16bit=True)
+    assert photo.rgb16 is not None
+    assert (photo.rgb16 == DEEP).all()
+
+
+def test_sixteen_bits_of_a_wide_gamut_are_kept_only_with_their_profile() -> None:
+    data = tiff(DEEP, iccprofile=icc.adobe_rgb_icc())
+    kept = opened(data, colour="keep-profile", want_16bit=True)
+    assert kept.rgb16 is not None
+    assert (kept.rgb16 == DEEP).all()
+    assert kept.icc is not None
+    converted = opened(data, want_16bit=True)
+    assert converted.rgb16 is None
+    assert any("8 bits" in note for note in converted.notes)
+
+
+def test_separate_planes_carry_their_profile() -> None:
+    photo = opened(tiff(DEEP, planarconfig="separate", iccprofile=icc.adobe_rgb_icc()), colour="keep-profile")
+    assert photo.icc is not None
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_float_colours_count_one_as_white(planar: str) -> None:
+    floats = (DEEP / 65535).astype(np.float32)
+    floats[0, 0] = np.nan
+    photo = opened(tiff(floats, planarconfig=planar))
+    want = DEEP >> 8
+    want[0, 0] = 0
+    assert np.abs(photo.rgb.astype(int) - want).max() <= 1
+
+
+def test_a_depth_that_nothing_reads_says_what_to_do() -> None:
+    data = tiff(np.ones((8, 8, 3), np.complex64), photometric="rgb")
+    with pytest.raises(PhotoError, match="Export it") as caught:
+        opened(data)
+    assert caught.value.reason is Reason.UNREADABLE
+
+
+def test_limits_hold_for_these_files_too() -> None:
+    data = tiff(DEEP.astype(np.float32))
+    with pytest.raises(PhotoError) as caught:
+        read_header(data, "scan.tif", PhotoLimits(10**9, 0.001))
+    assert caught.value.reason is Reason.TOO_LARGE
