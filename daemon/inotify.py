@@ -45,8 +45,8 @@ EVENTS = Mask(
     | InotifyConstants.IN_EXCL_UNLINK
 )
 
-# How long watchdog holds every later event back to see whether a file that moved away comes back under another
-# name. The kernel queues both halves of a rename together, so half a second (its default) only adds delay
+# How long watchdog holds every later event back to see whether a file that moved away comes back renamed.
+# The kernel queues both halves of a rename together, so half a second (its default) only adds delay
 # whenever an original is archived; a half that comes too late is a `deleted` and a `moved`, which is as good.
 RENAME_HALVES_S = 0.05
 

@@ -87,6 +87,11 @@ class SettleTracker:
         self._look(path, entry, now)
         return True
 
+    def is_complete(self, path: bytes) -> bool:
+        """Whether a close or rename hint came and nothing has been written since."""
+        entry = self._entries.get(path)
+        return entry is not None and entry.complete
+
     def observe(self, path: bytes, stat: FileFacts | None, now: float) -> Verdict:
         """What a look at path showed.
 
@@ -112,11 +117,13 @@ class SettleTracker:
             self._restart(entry, stat, now)
         else:
             entry.facts = stat
-        wait_s = self._wait_s(entry, stat)
-        if now - entry.since >= wait_s:
+        rested = entry.since + self._wait_s(entry, stat)
+        if (
+            now >= rested
+        ):  # not `now - since >= wait`, which rounding can keep false at the very time of the look
             self.forget(path)
             return Verdict.SETTLED
-        self._look(path, entry, entry.since + wait_s)
+        self._look(path, entry, rested)
         return Verdict.WAITING
 
     def due(self, now: float) -> list[bytes]:
