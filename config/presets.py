@@ -10,9 +10,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-# A preset of the user's may build on another one; more steps than this are a circle.
-_MAX_STEPS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -77,11 +74,12 @@ def expand(raw: Mapping[str, Any], custom: Mapping[str, Mapping[str, Any]] | Non
     seen: list[str] = []
     name = raw.get("preset")
     while name:
-        # A user's "web" that builds on "web" means the built-in one.
-        options = _options(str(name), {} if name in seen else own)
+        again = name in seen
         seen.append(str(name))
-        if len(seen) > _MAX_STEPS:
+        # A user's "web" that builds on "web" means the built-in one.
+        if again and (name not in builtin() or seen.count(str(name)) > 2):
             raise ValueError(f"presets build on each other in a circle: {' > '.join(seen)}")
+        options = _options(str(name), {} if again else own)
         layers.append(options)
         name = options.get("preset")
     merged: dict[str, Any] = {}
