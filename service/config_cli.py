@@ -1,0 +1,132 @@
+"""`cutoutd init` and `cutoutd config …`: making and inspecting the configuration; it starts nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from cutoutd.config import dump, places, reference
+from cutoutd.config.errors import ConfigError, FolderError, printable
+from cutoutd.config.load import Loaded, load_settings
+from cutoutd.config.settings import Settings, default_folders
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; unset, the usual places are looked at.",
+)
+
+
+@click.group("config")
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command("check")
+@config_option
+def check(config_file: Path | None) -> None:
+    """Name every mistake with its line; say which file is used and what it asks for."""
+    loaded = load_settings(config_file)
+    click.echo(f"{_source(loaded)}: no mistakes")
+    for inbox in loaded.settings.inbox:
+        click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
+
+
+@config.command("show")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of TOML.")
+def show(config_file: Path | None, as_json: bool) -> None:
+    """Print every setting in force, defaults and presets worked in."""
+    loaded = load_settings(config_file)
+    if as_json:
+        click.echo(json.dumps(loaded.settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"# from {_source(loaded)}\n{dump.to_toml(loaded.settings)}", nl=False)
+
+
+@config.command("sample")
+def sample() -> None:
+    """Print a commented configuration with every option and its default."""
+    inbox, outbox = default_folders(places.pictures_dir())
+    click.echo(reference.sample(_short(inbox), _short(outbox)), nl=False)
+
+
+@config.command("schema")
+def schema() -> None:
+    """Print the JSON schema, for editors that complete and check TOML."""
+    click.echo(reference.schema(), nl=False)
+
+
+@click.command("init")
+@config_option
+@click.option("--inbox", type=click.Path(path_type=Path), help="The folder to watch.")
+@click.option("--outbox", type=click.Path(path_type=Path), help="Where cutouts appear.")
+def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> None:
+    """Write the commented sample configuration and make its folders; what exists is left as it is."""
+    path = (config_file or places.config_path()).expanduser().absolute()
+    default_inbox, default_outbox = default_folders(places.pictures_dir())
+    text = reference.sample(_short(inbox or default_inbox), _short(outbox or default_outbox))
+    written = write_new(path, text)
+    click.echo(f"{'wrote' if written else 'kept'} {printable(path)}")
+    if not written and (inbox or outbox):
+        click.echo("The configuration was there already: --inbox and --outbox changed nothing in it.")
+    for folder in make_folders(load_settings(path).settings):
+        click.echo(f"made {printable(folder)}")
+    settings = load_settings(path).settings
+    click.echo(f"Save photos into {printable(settings.inbox[0].path)}; start with `cutoutd run`.")
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file that does not exist yet; False, and nothing done, where it does.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if path.exists():
+        return False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"the configuration cannot be written ({error.strerror})", path) from error
+    return True
+
+
+def make_folders(settings: Settings) -> list[Path]:
+    """Make the inboxes, outboxes and after-care folders that are missing; those that were made.
+
+    Raises:
+        FolderError: a folder cannot be made.
+    """
+    wanted: list[Path] = []
+    for inbox in settings.inbox:
+        wanted += [inbox.path, inbox.outbox]
+        wanted += [folder for folder in (inbox.after.archive, inbox.after.failed) if folder is not None]
+    made: list[Path] = []
+    for folder in dict.fromkeys(wanted):
+        if folder.is_dir():
+            continue
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise FolderError(
+                f"the folder cannot be made ({error.strerror})", folder, "Make it, or choose another one."
+            ) from error
+        made.append(folder)
+    return made
+
+
+def _source(loaded: Loaded) -> str:
+    return printable(loaded.path) if loaded.path is not None else "the defaults (there is no config file)"
+
+
+def _short(path: Path) -> str:
+    """A path below the home folder as `~/…`, so that the file can be handed on."""
+    whole, home = str(path.expanduser().absolute()), str(Path.home())
+    return "~" + whole[len(home) :] if whole.startswith(home + os.sep) else whole
