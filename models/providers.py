@@ -93,6 +93,9 @@ def runtime() -> Any:
     Raises:
         EngineError: it is not installed or cannot load.
     """
+    # The call below comes too late for the import itself, which writes a device number below the home folder
+    # and starts collecting (seen with 1.31.1 on Linux); this variable is read before that.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         ort = import_module("onnxruntime")
     except ImportError as error:

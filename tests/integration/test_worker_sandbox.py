@@ -198,11 +198,19 @@ def test_a_worker_signals_nobody_outside(house: House) -> None:
     assert event == Finished(1, "EPERM")
 
 
-def test_no_usage_data_file_is_written_by_the_engine(house: House) -> None:
-    found = [path for path in house.root.rglob("*") if "onnxruntime" in path.name or "Microsoft" in str(path)]
-    assert found == []
-    event = house.do(os.getenv, "ORT_DISABLE_TELEMETRY")
-    assert event == Finished(1, "1")
+def test_the_engine_keeps_no_usage_data_anywhere(house: House, tmp_path: Path) -> None:
+    assert house.do(os.getenv, "ORT_DISABLE_TELEMETRY") == Finished(1, "1")
+    # Outside a worker nothing would stop it from writing: not a file may appear below a fresh home folder.
+    load = (
+        "from pathlib import Path; from cutoutd.models.catalog import BUNDLED, find_model\n"
+        "from cutoutd.models.providers import runtime\n"
+        "runtime().InferenceSession(str(find_model(BUNDLED, Path('absent')).path), "
+        "providers=['CPUExecutionProvider'])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", load], check=True, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    )
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_worker_lock_is_shared_as_long_as_it_lives(house: House) -> None:
