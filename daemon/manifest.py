@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -106,7 +107,9 @@ def _append_locked(handle: int, path: Path, text: bytes) -> bool:
         _write(handle, addition)
         os.fsync(handle)
     except OSError:
-        os.ftruncate(handle, end)
+        # If even this fails, the next append finds the half line and removes it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, end)
         raise
     if end == 0:
         _sync_folder(path.parent)
