@@ -84,7 +84,10 @@ def tiny_network(
     shape = (1, planes, size, size)
     names = ["answer", *(f"side{n}" for n in range(extra_outputs))]
     nodes += [_node("Identity", [last], name) for name in names]
-    inputs = [_value("photo", (1, channels, size, size)), *(_value(f"more{n}", (1,)) for n in range(extra_inputs))]
+    inputs = [
+        _value("photo", (1, channels, size, size)),
+        *(_value(f"more{n}", (1,)) for n in range(extra_inputs)),
+    ]
     graph = b"".join(_message(1, node) for node in nodes) + _message(2, "tiny")
     graph += b"".join(_message(5, tensor) for tensor in tensors)
     graph += b"".join(_message(11, value) for value in inputs)

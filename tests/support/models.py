@@ -1,0 +1,43 @@
+"""Made-up models for tests: a spec with its file on disk, and entries in the catalogue while a test runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.support.tiny_onnx import tiny_network
+
+from cutoutd.models.catalog import ModelSpec, catalogue
+
+
+def spec_for(content: bytes, path: Path | None = None, **changed: Any) -> ModelSpec:
+    """A spec shaped like u2netp (or `like`) whose digests are those of `content`; written to `path` if given."""
+    base = catalogue()[changed.pop("base", "u2netp")]
+    if path is not None:
+        path.write_bytes(content)
+    facts = {"name": "tiny", "file": "tiny.onnx", "sources": ()} | changed
+    digests = {"sha256": hashlib.sha256(content).hexdigest(), "md5": hashlib.md5(content).hexdigest()}  # noqa: S324
+    return replace(base, path=path, bytes=len(content), **(digests | facts))
+
+
+@contextmanager
+def in_catalogue(spec: ModelSpec) -> Generator[ModelSpec]:
+    """The spec as an entry of the catalogue, without a path, until the block ends."""
+    entry = replace(spec, path=None)
+    catalogue()[entry.name] = entry
+    try:
+        yield entry
+    finally:
+        del catalogue()[entry.name]
+
+
+def tiny_spec(
+    path: Path, size: int | str = 320, *, network: dict[str, Any] | None = None, **changed: Any
+) -> ModelSpec:
+    """A tiny network on disk with its spec."""
+    content = tiny_network(size, **(network or {}))
+    return spec_for(content, path, **({"input_size": size if isinstance(size, int) else 320} | changed))
