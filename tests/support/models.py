@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
 from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.models.catalog import ModelSpec, catalogue
@@ -41,3 +44,9 @@ def tiny_spec(
     """A tiny network on disk with its spec."""
     content = tiny_network(size, **(network or {}))
     return spec_for(content, path, **({"input_size": size if isinstance(size, int) else 320} | changed))
+
+
+def skimage_photo(name: str) -> NDArray[np.uint8]:
+    """One of the public-domain photos: astronaut, chelsea, coffee or rocket; uint8 (H, W, 3)."""
+    load: Any = getattr(skimage.data, name)
+    return np.asarray(load(), dtype=np.uint8)

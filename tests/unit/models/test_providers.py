@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import subprocess
@@ -54,13 +55,17 @@ class _Session:
         return ["CPUExecutionProvider"]
 
 
+def _broken_session(*_args: Any, **_options: Any) -> _Session:
+    return _Session()
+
+
 def test_a_provider_whose_libraries_do_not_load_is_noticed(tmp_path: Path, monkeypatch: Any) -> None:
     spec = tiny_spec(tmp_path / "t.onnx")
     ort = providers.runtime()
     monkeypatch.setattr(
         ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(ort, "InferenceSession", lambda *_args, **_kw: _Session())
+    monkeypatch.setattr(ort, "InferenceSession", _broken_session)
     with pytest.raises(EngineError, match="'cuda' does not start: its driver or libraries did not load"):
         Segmenter(spec, providers=("cuda",), threads=1)
 
