@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,7 +19,9 @@ from cutoutd.daemon.supervisor import Places, Supervisor
 
 
 @click.command()
-@click.option("--config", "-c", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="The config.")
+@click.option(
+    "--config", "-c", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="The config."
+)
 @click.option("--inbox", type=click.Path(path_type=Path, file_okay=False), help="Watch this folder only.")
 @click.option("--outbox", type=click.Path(path_type=Path, file_okay=False), help="Put its cutouts there.")
 @click.option("--model", help="Use this model; `cutoutd models list` shows what there is.")
@@ -31,11 +34,11 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     loaded = load_settings(config_file, inbox=inbox, outbox=outbox, model=model)
 
     def plan() -> Plan:
-        return make_plan(
-            load_settings(config_file, inbox=inbox, outbox=outbox, model=model).settings,
-            models_dir(),
-            cache_dir(),
-        )
+        from cutoutd.service.systemd_unit import check_unit_allows
+
+        settings = load_settings(config_file, inbox=inbox, outbox=outbox, model=model).settings
+        check_unit_allows(settings)
+        return make_plan(settings, models_dir(), cache_dir())
 
     umask = os.umask(0o077)
     listener, finish = listeners(loaded.settings)
@@ -54,7 +57,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
 
 def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     """Everyone who hears the daemon, and how to end the one on the terminal."""
-    from cutoutd.service.desktop import DesktopListener
+    from cutoutd.service.desktop import DesktopListener, notifier_command
     from cutoutd.service.journal import JournalFormatter, goes_to_journal
     from cutoutd.service.metrics import MetricsListener
     from cutoutd.service.sd_notify import Notifier
@@ -63,7 +66,9 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JournalFormatter() if goes_to_journal() else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        JournalFormatter()
+        if goes_to_journal()
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=settings.log.level.upper(), handlers=[handler])
     everyone: list[Listener] = []
@@ -77,10 +82,10 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     else:
         everyone.append(LogListener())
     notifier = Notifier()
-    if notifier.wanted:
+    if notifier.active:
         everyone.append(SystemdListener(notifier, settings.stop_grace))
     if settings.notify.done or settings.notify.failed:
-        everyone.append(DesktopListener(settings.notify))
+        everyone.append(DesktopListener(settings.notify, notifier_command()))
     if settings.metrics.textfile is not None:
-        everyone.append(MetricsListener(settings.metrics))
+        everyone.append(MetricsListener(settings.metrics.textfile, settings.metrics.every))
     return Listeners(*everyone), finish

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cutoutd.config.errors import ConfigError, ServiceError, printable
-from cutoutd.config.folders import is_inside
 from cutoutd.config.load import Loaded
 from cutoutd.config.settings import Settings
 from cutoutd.service.config_cli import make_folders
 from cutoutd.service.manager import PlannedFile, Runner, ServiceState, remove_file, told, write_file
 from cutoutd.service.systemd_unit import (
     UNIT_NAME,
-    WRITABLE_VARIABLE,
     Installation,
     unit_text,
     writable_paths,
@@ -27,7 +25,6 @@ from cutoutd.service.systemd_unit import (
 SYSTEM_UNITS = Path("/etc/systemd/system")
 SYSUSERS = Path("/etc/sysusers.d/cutoutd.conf")
 SERVICE_USER = "cutoutd"
-WIDEN = "sudo cutoutd service install --system"
 
 _SYSUSERS_TEXT = f"""\
 # Written by `cutoutd service install --system`: the user the service runs as, without home or login.
@@ -261,25 +258,6 @@ def _mount_top(folder: Path) -> Path:
     while real != real.parent and real.parent.stat().st_dev == real.stat().st_dev:
         real = real.parent
     return real
-
-
-def check_unit_allows(settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
-    """For a reload: the unit this daemon runs in must let it write where the new settings ask it to.
-
-    Raises:
-        ConfigError: a folder is outside; the sentence names it and the command that widens the unit.
-    """
-    allowed = environ.get(WRITABLE_VARIABLE)
-    if allowed is None:
-        return  # not a system unit, which is what can confine
-    granted = [Path(path) for path in allowed.split(os.pathsep) if path]
-    outside = [path for path in writable_paths(settings) if not any(is_inside(path, top) for top in granted)]
-    if outside:
-        names = ", ".join(printable(path) for path in outside)
-        raise ConfigError(
-            f"the system service may not write to {names}: its unit was made for other folders",
-            fix=f"Run `{WIDEN}` (with the same --config and --as as before); it renews the unit and restarts.",
-        )
 
 
 def _user(name: str) -> pwd.struct_passwd:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cutoutd.config.errors import ConfigError, printable
+from cutoutd.config.folders import is_inside
 from cutoutd.config.settings import Settings
 
 UNIT_NAME = "cutoutd.service"
 # Tells a reloading daemon which folders its unit lets it write to.
 WRITABLE_VARIABLE = "CUTOUTD_WRITABLE_PATHS"
 
+_WIDEN = "sudo cutoutd service install --system"
 _WATCHDOG_S = 60
 _START_S = 90
 # Room after the daemon's own grace for syncing the ledger and ending workers.
@@ -305,6 +308,25 @@ def writable_paths(settings: Settings, trash: Iterable[Path] = ()) -> tuple[Path
     if settings.metrics.textfile is not None:
         paths.append(settings.metrics.textfile.parent)
     return tuple(dict.fromkeys(paths))
+
+
+def check_unit_allows(settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
+    """For a reload: the unit this daemon runs in must let it write where the new settings ask it to.
+
+    Raises:
+        ConfigError: a folder is outside; the sentence names it and the command that widens the unit.
+    """
+    allowed = environ.get(WRITABLE_VARIABLE)
+    if allowed is None:
+        return  # not a system unit, which is what can confine
+    granted = [Path(path) for path in allowed.split(os.pathsep) if path]
+    outside = [path for path in writable_paths(settings) if not any(is_inside(path, top) for top in granted)]
+    if outside:
+        names = ", ".join(printable(path) for path in outside)
+        raise ConfigError(
+            f"the system service may not write to {names}: its unit was made for other folders",
+            fix=f"Run `{_WIDEN}` (with the same --config and --as as before); it renews the unit and restarts.",
+        )
 
 
 def _below(path: Path, *folders: str) -> bool:

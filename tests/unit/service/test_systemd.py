@@ -21,10 +21,10 @@ from cutoutd.service.manager import Runner
 from cutoutd.service.systemd import (
     SystemService,
     UserService,
-    check_unit_allows,
     trash_folders,
     unreachable_for,
 )
+from cutoutd.service.systemd_unit import check_unit_allows
 
 SHOWN = """\
 LoadState=loaded
