@@ -1,7 +1,6 @@
 """The file-system calls that delivery and settling rely on, as a seam that tests can make fail; no policy."""
 
 # Paths are bytes, because names in an inbox need not be UTF-8; pathlib takes text only.
-# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH116
 from __future__ import annotations
 
 import ctypes

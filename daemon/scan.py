@@ -1,7 +1,6 @@
 """Walks an inbox and says what lies in it; opens no file and never compares with the ledger."""
 
 # Paths are bytes, because names in an inbox need not be UTF-8; pathlib takes text only.
-# ruff: noqa: PTH118
 from __future__ import annotations
 
 import errno
@@ -52,6 +51,8 @@ class Found:
         problem: why it cannot be processed, or None.
         error: errno behind problem, 0 when there is none. A walk with any is not free of errors: what it did
             not show may still exist.
+        uid: the owner.
+        ctime_ns: last change of the inode by the machine's clock, which no camera and no `utime` sets.
     """
 
     path: bytes
@@ -63,6 +64,8 @@ class Found:
     kind: Kind
     problem: Reason | None = None
     error: int = 0
+    uid: int = 0
+    ctime_ns: int = 0
 
     @property
     def facts(self) -> FileFacts:
@@ -196,6 +199,8 @@ def _found(path: bytes, stat: os.stat_result, rules: Rules) -> Found | None:
         mode=stat.st_mode,
         kind=kind,
         problem=problem,
+        uid=stat.st_uid,
+        ctime_ns=stat.st_ctime_ns,
     )
 
 
