@@ -119,7 +119,8 @@ class Backlog:
     def next_due(self, now: float) -> float | None:
         """Wall-clock time at which the next pausing row becomes due, or None."""
         row = self.ledger.one(
-            "SELECT min(not_before) FROM photos WHERE state = 'pending' AND not_before > ? AND not_before <= ?",
+            "SELECT min(not_before) FROM photos"
+            " WHERE state = 'pending' AND not_before > ? AND not_before <= ?",
             (now, now + LONGEST_PAUSE_S),
         )
         return None if row is None or row[0] is None else float(row[0])

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from cutoutd.config.errors import printable
 from cutoutd.daemon.intake import COLUMNS, PhotoRow, State, photo_row
 from cutoutd.daemon.ledger import Ledger
 
@@ -101,6 +102,14 @@ class Control:
             "SELECT reason, count(*) AS n FROM photos WHERE state = 'skipped' AND live = 1 GROUP BY reason"
         )
         return {row["reason"]: row["n"] for row in rows}
+
+    def aftercare_troubles(self) -> list[str]:
+        """Sentences on originals that could not be moved yet."""
+        rows = self.ledger.read(
+            "SELECT path, detail FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
+            " AND detail <> '' LIMIT 5"
+        )
+        return [f"{printable(row['path'] or b'an original')}: {row['detail']}" for row in rows]
 
     def outputs(self, photo: int) -> list[bytes]:
         """Absolute paths of a photo's cutouts, where their names are still kept."""

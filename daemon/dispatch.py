@@ -77,6 +77,7 @@ class Dispatcher:
     plan: Plan
     budget: Budget
     instance: str
+    umask: int
     on_outbox_trouble: Callable[[bytes, str], None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
@@ -158,8 +159,13 @@ class Dispatcher:
             allowance_mp=allowance_mp,
             known=dict(known),
             lone=lone,
+            folder_mode=0o777 & ~self.umask_of(inbox),
             manifest=inbox.settings.manifest,
         )
+
+    def umask_of(self, inbox: InboxPlan) -> int:
+        """The mode mask for what is published from an inbox."""
+        return int(inbox.settings.umask, 8) if inbox.settings.umask else self.umask
 
     # --- taking back -----------------------------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ class Job:
 
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
     never created, sub-folders are. `allowance_mp` is how large the photo may be to fit the budget.
-    With `manifest` the outputs' SHA-256 is computed too. `known` maps digests that mean "no new work" to the
-    row they belong to.
+    New sub-folders get the bits `folder_mode`. With `manifest` the outputs' SHA-256 is computed too. `known`
+    maps digests that mean "no new work" to the row they belong to.
     """
 
     photo: int
@@ -55,6 +55,7 @@ class Job:
     allowance_mp: float
     known: dict[str, int] = field(default_factory=dict[str, int])
     lone: bool = True
+    folder_mode: int = 0o755
     manifest: bool = False
 
 
@@ -232,7 +233,7 @@ def _run(job: Job) -> Result:
             job.orders, job.outboxes, job.temporaries, cutout.rendered, strict=True
         ):
             with watch.stage("write"):
-                out_digest = write_temporary(outbox, temporary, rendered.data)
+                out_digest = write_temporary(outbox, temporary, rendered.data, folder_mode=job.folder_mode)
             drafts.append(
                 Draft(
                     label=order.label,

@@ -79,13 +79,21 @@ def digest_file(path: bytes, fs: FileSystem = REAL) -> str:
     return total.hexdigest()
 
 
-def write_temporary(outbox: bytes, temporary: bytes, data: bytes | memoryview, fs: FileSystem = REAL) -> str:
+def write_temporary(
+    outbox: bytes,
+    temporary: bytes,
+    data: bytes | memoryview,
+    *,
+    folder_mode: int = 0o755,
+    fs: FileSystem = REAL,
+) -> str:
     """Writes a private temporary, syncs it and its folder, reads it back.
 
     Args:
         outbox: the outbox's absolute path; it must exist and is never created here, sub-folders are.
         temporary: absolute path of the file, which must not exist.
         data: the finished cutout.
+        folder_mode: permission bits of sub-folders that are made.
         fs: the file system.
 
     Returns:
@@ -95,7 +103,7 @@ def write_temporary(outbox: bytes, temporary: bytes, data: bytes | memoryview, f
         TemporaryError: the outbox cannot take the file now.
     """
     try:
-        _make_folders(outbox, os.path.dirname(temporary), fs)
+        _make_folders(outbox, os.path.dirname(temporary), folder_mode, fs)
         with contextlib.suppress(FileNotFoundError):
             # Left over from an earlier attempt that a crash cut short; workers may only truncate it.
             fs.close(fs.open(temporary, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
@@ -117,7 +125,7 @@ def write_temporary(outbox: bytes, temporary: bytes, data: bytes | memoryview, f
     return on_disk
 
 
-def _make_folders(outbox: bytes, folder: bytes, fs: FileSystem) -> None:
+def _make_folders(outbox: bytes, folder: bytes, mode: int, fs: FileSystem) -> None:
     missing: list[bytes] = []
     while folder != outbox and not fs.exists(folder):
         missing.append(folder)
@@ -125,6 +133,7 @@ def _make_folders(outbox: bytes, folder: bytes, fs: FileSystem) -> None:
     for path in reversed(missing):
         with contextlib.suppress(FileExistsError):
             fs.mkdir(path)
+            fs.chmod(path, mode)  # the process's own umask is private
         fs.fsync_dir(os.path.dirname(path))
 
 

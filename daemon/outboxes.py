@@ -55,6 +55,7 @@ class Outboxes:
         post: the supervisor's queue.
         clock: monotonic seconds.
         instance: whose leftovers are swept.
+        folder_mode: permission bits of an outbox that is made.
         keep: absolute paths of temporaries that still wait to be published.
         on_open: called with a folder and its inode when it can be used (again).
         on_trouble: called with a folder and a sentence when it cannot.
@@ -67,6 +68,7 @@ class Outboxes:
         post: Callable[[Any], None],
         clock: Callable[[], float],
         instance: str,
+        folder_mode: int,
         keep: Callable[[], frozenset[bytes]],
         on_open: Callable[[Path, tuple[int, int]], None],
         on_trouble: Callable[[Path, str], None],
@@ -75,6 +77,7 @@ class Outboxes:
         self._post = post
         self._clock = clock
         self._instance = instance
+        self._folder_mode = folder_mode
         self._keep = keep
         self._on_open = on_open
         self._on_trouble = on_trouble
@@ -150,8 +153,9 @@ class Outboxes:
         row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder.path),))
         recorded = MountIdentity.from_json(row["mount"]) if row else None
         keep = self._keep()
+        mode = self._folder_mode
         folder.io.call(
-            lambda: _open_on_thread(folder.path, recorded, self._instance, keep),
+            lambda: _open_on_thread(folder.path, recorded, self._instance, keep, mode),
             lambda value, error: self._opened(folder, value, error),
         )
 
@@ -173,7 +177,7 @@ class Outboxes:
 
 
 def _open_on_thread(
-    path: Path, recorded: MountIdentity | None, instance: str, keep: frozenset[bytes]
+    path: Path, recorded: MountIdentity | None, instance: str, keep: frozenset[bytes], mode: int
 ) -> OutboxOpened:
     """Makes an outbox that was never seen before, checks one that was, proves it can be written, sweeps it.
 
@@ -182,7 +186,7 @@ def _open_on_thread(
     """
     try:
         if recorded is None:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path, mode)
         there, why = really_there(path, recorded)
         if not there:
             raise OutboxError(why, path)
@@ -200,3 +204,15 @@ def _open_on_thread(
     except OSError as error:
         raise OutboxError(f"the outbox cannot be written ({error.strerror})", path) from error
     return OutboxOpened(identify(path), (facts.st_dev, facts.st_ino), swept)
+
+
+def make_folder(path: Path, mode: int) -> None:
+    """Makes a folder and its parents with the user's own mode bits, though this process's umask is private.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        one.chmod(mode)

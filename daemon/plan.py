@@ -86,17 +86,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worker_count(settings: Settings, *, once: bool, ram_bytes: Callable[[], int] | None = None) -> int:
+def worker_count(settings: Settings, *, once: bool, ram: Callable[[], int] | None = None) -> int:
     """How many workers: as set, else one per core within the memory; one alone for models that fill a machine."""
     if settings.engine.workers:
         return settings.engine.workers
     if once:
         return 1
-    ram = (ram_bytes or _ram_bytes)()
-    return max(1, min(cores(), ram // RAM_PER_WORKER))
+    return max(1, min(cores(), (ram or ram_bytes)() // RAM_PER_WORKER))
 
 
-def _ram_bytes() -> int:
+def ram_bytes() -> int:
+    """Memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -110,7 +110,7 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
             hang and a rule needs a folder to bind to.
     """
     settings = plan.settings
-    read: list[Path] = [*plan.model_files, _bundled_folder()]
+    read: list[Path] = [*plan.model_files, bundled_folder()]
     write: list[Path] = []
     for one in plan.inboxes:
         inbox = one.settings
@@ -141,7 +141,8 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
     )
 
 
-def _bundled_folder() -> Path:
+def bundled_folder() -> Path:
+    """The package folder that holds the bundled networks."""
     import cutoutd.models.catalog
 
     return Path(cutoutd.models.catalog.__file__).parent

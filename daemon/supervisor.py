@@ -30,7 +30,7 @@ from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import StateLock, instance_id, workers_gone
 from cutoutd.daemon.orders import Orders
-from cutoutd.daemon.outboxes import Outboxes
+from cutoutd.daemon.outboxes import Outboxes, make_folder
 from cutoutd.daemon.outcomes import Outcomes, retry_rules
 from cutoutd.daemon.plan import Plan, worker_setup
 from cutoutd.daemon.sandbox import SandboxState, guard_supervisor
@@ -163,6 +163,7 @@ class Supervisor:
             post=self.queue.put,
             clock=self._clock,
             instance=instance,
+            folder_mode=0o777 & ~self.places.umask,
             keep=self._temporaries_to_keep,
             on_open=self._outbox_open,
             on_trouble=self._outbox_trouble,
@@ -184,6 +185,7 @@ class Supervisor:
             budget=Budget(settings.limits.photos_in_flight, settings.limits.megapixels_in_flight),
             instance=instance,
             clock=self._clock,
+            umask=self.places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
         )
         self.orders = Orders(self.ledger, self.keepers, lambda: self.plan.settings.history.keep)
@@ -244,7 +246,7 @@ class Supervisor:
         key = os.fsencode(inbox.path)
         if self.ledger.one("SELECT 1 FROM folders WHERE path = ?", (key,)) is None:
             with suppress(OSError):  # the keeper says, in a sentence, what is wrong with it
-                inbox.path.mkdir(parents=True, exist_ok=True)
+                make_folder(inbox.path, 0o777 & ~self.places.umask)
 
     def _route(self) -> None:
         self.courier.remember_mounts()
@@ -254,7 +256,7 @@ class Supervisor:
                     settings=one.settings,
                     io=self.outboxes.io(one.settings.outbox),
                     inbox_io=self.keepers[one.key].io,
-                    mode=0o666 & ~(int(one.settings.umask, 8) if one.settings.umask else self.places.umask),
+                    mode=0o666 & ~self.dispatcher.umask_of(one),
                     keep_names=self.plan.settings.history.filenames,
                     final_stage=one.draft is not None,
                     portable=self.outboxes.portable_names(one.settings.outbox),

@@ -41,7 +41,18 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def given(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The options of one kind that were given, by field name."""
     start = f"{prefix}__"
-    return {name.removeprefix(start): v for name, v in values.items() if name.startswith(start) and v is not None}
+    return {
+        name.removeprefix(start): v for name, v in values.items() if name.startswith(start) and v is not None
+    }
+
+
+def output_options(values: dict[str, Any]) -> dict[str, Any]:
+    """The output options that flags describe, checked, as the config would hold them.
+
+    Raises:
+        UsageError: an option has a bad value.
+    """
+    return deliverables(values, ())[0].model_dump(exclude_unset=True, mode="json")
 
 
 def deliverables(values: dict[str, Any], presets: tuple[str, ...]) -> tuple[Deliverable, ...]:
