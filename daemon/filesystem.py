@@ -1,6 +1,5 @@
 """The file-system calls that delivery and settling rely on, as a seam that tests can make fail; no policy."""
 
-# Paths are bytes, because names in an inbox need not be UTF-8; pathlib takes text only.
 from __future__ import annotations
 
 import ctypes

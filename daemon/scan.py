@@ -1,6 +1,5 @@
 """Walks an inbox and says what lies in it; opens no file and never compares with the ledger."""
 
-# Paths are bytes, because names in an inbox need not be UTF-8; pathlib takes text only.
 from __future__ import annotations
 
 import errno
