@@ -161,6 +161,7 @@ def is_junk_name(name: bytes) -> bool:
     return _JUNK_NAME.fullmatch(_text(name)) is not None
 
 
+@lru_cache(maxsize=1024)  # a walk asks the same few names for every file
 def is_ignored_folder(name: bytes) -> bool:
     """Whether a folder of this name (one component) is never entered."""
     return _JUNK_FOLDER.fullmatch(_text(name)) is not None

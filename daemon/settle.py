@@ -203,40 +203,55 @@ class RawPairs:
     """
 
     wait_s: float = 10.0
-    _waiting: dict[bytes, tuple[float, bytes]] = field(default_factory=dict[bytes, tuple[float, bytes]])
+    # In order of arrival, hence of the end of the wait, which is the same for all.
+    _waiting: dict[bytes, float] = field(default_factory=dict[bytes, float])
+    _by_stem: dict[bytes, list[bytes]] = field(default_factory=dict[bytes, list[bytes]])
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def offer_raw(self, path: bytes, now: float, *, partner_known: bool) -> PairVerdict:
-        """A settled RAW; `partner_known` says whether a JPEG of its stem is on disk or in the ledger."""
+        """A settled RAW; `partner_known` says whether a JPEG of its stem is on disk or in the ledger.
+
+        Offered again while it waits, it waits no longer for it.
+        """
         if partner_known:
-            self._waiting.pop(path, None)
+            self.forget(path)
             return PairVerdict.PAIRED
-        self._waiting.setdefault(path, (now + self.wait_s, raw_pair_key(path)))
+        if path not in self._waiting:
+            self._waiting[path] = now + self.wait_s
+            self._by_stem.setdefault(raw_pair_key(path), []).append(path)
         return PairVerdict.WAITING
 
     def offer_partner(self, path: bytes) -> list[bytes]:
         """A JPEG (or HEIF) was seen: the waiting RAWs that it answers for, which are then forgotten."""
-        if not self._waiting:
-            return []
-        key = raw_pair_key(path)
-        answered = [raw for raw, (_, raw_key) in self._waiting.items() if raw_key == key]
+        answered = self._by_stem.pop(raw_pair_key(path), [])
         for raw in answered:
             del self._waiting[raw]
         return answered
 
     def due(self, now: float) -> list[bytes]:
         """RAWs whose JPEG did not come in time, earliest first; they are forgotten and run on their own."""
-        over = sorted((at, raw) for raw, (at, _) in self._waiting.items() if at <= now)
-        for _, raw in over:
-            del self._waiting[raw]
-        return [raw for _, raw in over]
+        over: list[bytes] = []
+        for raw, at in self._waiting.items():
+            if at > now:
+                break
+            over.append(raw)
+        for raw in over:
+            self.forget(raw)
+        return over
 
     def next_due(self) -> float | None:
         """When the next RAW's wait ends; None when none waits."""
-        return min((at for at, _ in self._waiting.values()), default=None)
+        return next(iter(self._waiting.values()), None)
 
     def forget(self, path: bytes) -> None:
-        """The RAW went away."""
-        self._waiting.pop(path, None)
+        """The RAW went away, or was answered for; nothing happens when it did not wait."""
+        if self._waiting.pop(path, None) is None:
+            return
+        stem = raw_pair_key(path)
+        rest = [raw for raw in self._by_stem[stem] if raw != path]
+        if rest:
+            self._by_stem[stem] = rest
+        else:
+            del self._by_stem[stem]

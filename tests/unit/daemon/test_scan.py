@@ -56,6 +56,8 @@ def test_facts_are_those_of_the_file(tmp_path: Path) -> None:
     (found,) = walk(tmp_path, PLAIN, recursive=True)
     assert found.facts == FileFacts.of((tmp_path / "a.jpg").stat())
     assert found.mtime_ns == -5_000_000_000
+    assert found.uid == os.geteuid()
+    assert found.ctime_ns == (tmp_path / "a.jpg").stat().st_ctime_ns  # by this machine's clock
     assert found.problem is None
 
 

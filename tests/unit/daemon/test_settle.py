@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,18 @@ def test_a_writer_that_stalls_less_than_the_wait_never_settles_half_way() -> Non
         assert tracker.observe(A, grown(1000 + step), step * 1.9) is Verdict.WAITING
 
 
+def test_work_may_start_early_only_while_the_writer_says_it_is_done() -> None:
+    tracker = SettleTracker()
+    assert not tracker.is_complete(A)
+    tracker.hint(A, "created", 0.0)
+    assert not tracker.is_complete(A)
+    tracker.hint(A, "closed", 0.1)
+    tracker.observe(A, FACTS, 0.1)
+    assert tracker.is_complete(A)
+    tracker.observe(A, grown(2000), 0.3)  # it was opened again
+    assert not tracker.is_complete(A)
+
+
 def test_gone_is_said_once_and_forgotten() -> None:
     tracker = SettleTracker()
     tracker.hint(A, "closed", 0.0)
@@ -244,3 +257,26 @@ def test_offering_a_raw_again_does_not_prolong_its_wait() -> None:
     pairs.offer_raw(b"2.NEF", 11.0, partner_known=False)
     pairs.forget(b"2.NEF")
     assert pairs.due(99.0) == []
+
+
+def test_one_jpeg_answers_for_every_raw_of_its_stem() -> None:
+    pairs = RawPairs()
+    for raw in (b"1.NEF", b"1.dng", b"2.NEF"):
+        pairs.offer_raw(raw, 0.0, partner_known=False)
+    pairs.forget(b"1.NEF")
+    pairs.offer_raw(b"1.NEF", 1.0, partner_known=False)
+    assert pairs.offer_partner(b"1.JPG") == [b"1.dng", b"1.NEF"]
+    assert pairs.offer_partner(b"1.JPG") == []
+    assert pairs.due(99.0) == [b"2.NEF"]
+    assert (pairs._waiting, pairs._by_stem) == ({}, {})
+
+
+def test_ten_thousand_raws_wait_without_a_search_for_each_jpeg() -> None:
+    pairs = RawPairs()
+    for number in range(10_000):
+        pairs.offer_raw(b"%d.NEF" % number, number / 1000, partner_known=False)
+    begin = time.process_time()
+    for number in range(10_000):
+        assert pairs.next_due() is not None
+        assert pairs.offer_partner(b"%d.jpg" % number) == [b"%d.NEF" % number]
+    assert time.process_time() - begin < 2.0  # a search through all that wait takes half a minute
