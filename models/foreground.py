@@ -15,9 +15,9 @@ from cutoutd.models.resample import Plane
 # How strongly the coarser level speaks where this level has nothing certain to say.
 COARSER_WEIGHT = 0.05
 # Only nearly opaque samples say what the subject's colour is: alpha to this power.
-CERTAINTY_POWER = 6
+CERTAINTY_POWER = 20
 # Keeps the correction from trusting a photo pixel against both spread colours when alpha is uncertain.
-CORRECTION_DAMPING = 0.1
+CORRECTION_DAMPING = 0.2
 
 
 def spread_colours(guide: Plane, alpha: Plane) -> Plane:

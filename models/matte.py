@@ -26,11 +26,14 @@ from cutoutd.models.resample import (
 Engine = Literal["plain", "guided", "learned"]
 
 # Samples along the longer side of the coefficient grid; below that, detail of the guide is lost.
-GRID_LEAST = 480
+GRID_LEAST = 400
 # Full-size tiles: small enough that flat ones are common, large enough that calls do not dominate.
 TILE = 128
-# A network is never quite sure: what it calls 2 % is background, 98 % is subject.
-FLAT_LOW, FLAT_HIGH = 0.02, 0.98
+# How far beyond half-transparent samples the photo may still move the edge, in model-scale samples.
+BAND_REACH = 1.5
+# A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
+# suffers rounding: half of an 8-bit step.
+UNSURE, PRECISE = 0.02, 0.002
 
 
 def refine(
@@ -49,39 +52,67 @@ def refine(
         0 where alpha is 0, and the estimated foreground colour in between.
     """
     shape = (photo.shape[0], photo.shape[1])
-    step = grid_step(shape, max(GRID_LEAST, max(alpha.shape)))
+    alpha = np.asarray(alpha, np.float32)
+    trust = guided.trust(alpha, max(shape) / max(alpha.shape))
+    # A precise alpha is kept block by block, which takes a grid finer than the alpha's own.
+    least = max(alpha.shape) if trust.mean() > 0.5 else 2 * max(alpha.shape)
+    step = grid_step(shape, max(GRID_LEAST, least))
     guide = reduced(photo, step)
     grid = (guide.shape[1], guide.shape[2])
-    coarse = onto_grid(np.asarray(alpha, np.float32), shape, grid, step)
-    coarse = _flatten(coarse)
-    planes, band = _planes(coarse, guide, engine, scale=max(grid) / max(alpha.shape))
+    trust = onto_grid(trust, shape, grid, step)
+    coarse = _flatten(onto_grid(alpha, shape, grid, step), trust)
+    if engine == "plain":
+        planes, band = _resampled(coarse)
+    else:
+        planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step))
     at_grid = np.clip(guided.apply(planes, guide), 0.0, 1.0)
     colours = foreground.spread_colours(guide, at_grid)
     return _compose(photo, planes, band, colours, step)
 
 
-def _flatten(alpha: Plane) -> Plane:
-    """Stretches FLAT_LOW..FLAT_HIGH to 0..1, so that flat areas are exactly flat."""
-    return np.clip((alpha - np.float32(FLAT_LOW)) * np.float32(1 / (FLAT_HIGH - FLAT_LOW)), 0.0, 1.0)
+def _flatten(alpha: Plane, trust: Plane) -> Plane:
+    """Stretches the alpha so that flat areas are exactly flat; only slightly where it is precise already."""
+    low = np.float32(PRECISE) + np.float32(UNSURE - PRECISE) * trust
+    return np.clip((alpha - low) / (1.0 - 2.0 * low), 0.0, 1.0)
 
 
-def _planes(coarse: Plane, guide: Plane, engine: Engine, scale: float) -> tuple[Plane, NDArray[np.bool_]]:
-    """Coefficients of alpha = a·RGB + b at every grid sample, and the band where they are not constant."""
-    plain = np.zeros((4, *coarse.shape), np.float32)
-    plain[3] = coarse
-    band = (coarse > 0.0) & (coarse < 1.0)
-    if engine == "plain":
-        return plain, dilate(band, 2)
-    band = dilate(band | _steps(coarse), max(2, round(1.5 * scale)))
-    radius = max(2, round(guided.RADIUS * scale))
-    fitted, fit = guided.coefficients(guide, coarse, radius)
-    trust = trust_in_guide(coarse, fit, scale) * band
-    return plain + trust * (fitted - plain), dilate(band, 2)
+def _resampled(coarse: Plane) -> tuple[Plane, NDArray[np.bool_]]:
+    """The alpha alone as coefficients, and the band where it is not flat."""
+    planes = np.zeros((4, *coarse.shape), np.float32)
+    planes[3] = coarse
+    return planes, dilate((coarse > 0.0) & (coarse < 1.0) | _steps(coarse), 2)
 
 
-def trust_in_guide(coarse: Plane, fit: Plane, scale: float) -> Plane:
-    """How far to follow the photo's edges instead of the alpha's own, 0..1 per sample."""
-    return fit
+def _guided(
+    coarse: Plane, guide: Plane, trust: Plane, alpha: Plane, covered: tuple[float, float]
+) -> tuple[Plane, NDArray[np.bool_]]:
+    """Coefficients of alpha = a·RGB + b at every grid sample, and the band where they are not constant.
+
+    Args:
+        coarse: the alpha on the grid, float32 (gh, gw).
+        guide: the photo on the grid, float32 (3, gh, gw).
+        trust: how far to follow the photo, float32 (gh, gw): 1 for a blurred alpha, 0 for a precise one.
+        alpha: the alpha at its own scale, float32 (h, w).
+        covered: rows and columns of the grid that the photo fills (the last block may be partial).
+    """
+    planes, flat_band = _resampled(coarse)
+    scale = max(coarse.shape) / max(alpha.shape)
+    if max(covered) <= guided.SAME_SIZE * max(alpha.shape):
+        return planes, flat_band
+    band = dilate((coarse > 0.0) & (coarse < 1.0) | _steps(coarse), max(2, round(BAND_REACH * scale)))
+    in_band = trust[band]
+    if not in_band.size:
+        return planes, flat_band
+    fitted = np.zeros_like(planes)
+    if in_band.max() > 0.0:
+        followed, _ = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
+        followed *= np.float32(guided.CONTRAST)
+        followed[3] += np.float32(0.5 - 0.5 * guided.CONTRAST)
+        fitted += trust * followed
+    if in_band.min() < 1.0:
+        kept, _ = guided.coefficients(guide, coarse, max(2, round(guided.PRECISE_RADIUS * scale)))
+        fitted += (1.0 - trust) * guided.keep_means(kept, guide, alpha, covered)
+    return planes + band * (fitted - planes), dilate(band, 2)
 
 
 def _steps(alpha: Plane) -> NDArray[np.bool_]:
