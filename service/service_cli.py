@@ -55,7 +55,7 @@ def install(config_file: Path | None, system: bool, user: str | None, only_print
 @click.option("--print", "only_print", is_flag=True, help="Show what would be removed; remove nothing.")
 def uninstall(system: bool, only_print: bool) -> None:
     """Stop and remove the service; photos, configuration and ledger stay."""
-    manager = manager_for(_any_settings(), system=system)
+    manager = manager_for(any_settings(), system=system)
     if only_print:
         click.echo(f"would stop the {manager.name} and remove {printable(manager.installed_path)}")
         return
@@ -68,7 +68,7 @@ def _order(name: str, act: Callable[[ServiceManager], None], text: str) -> None:
     @service.command(name, help=text)
     @_system_option
     def command(system: bool) -> None:
-        manager = manager_for(_any_settings(), system=system)
+        manager = manager_for(any_settings(), system=system)
         act(manager)
         click.echo(f"{manager.name}: {manager.state().state}")
 
@@ -85,7 +85,7 @@ _order("restart", lambda manager: manager.restart(), "Stop and start it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(system: bool, as_json: bool) -> None:
     """Say whether the service is installed and running; exit code 11 when it is not running."""
-    manager = manager_for(_any_settings(), system=system)
+    manager = manager_for(any_settings(), system=system)
     state = manager.state()
     if as_json:
         click.echo(json.dumps({"manager": manager.name, **asdict(state)}, indent=2))
@@ -113,7 +113,7 @@ def status(system: bool, as_json: bool) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on showing new lines.")
 def logs(system: bool, lines: int, follow: bool) -> None:
     """Show the service's log."""
-    code = manager_for(_any_settings(), system=system).logs(lines, follow=follow)
+    code = manager_for(any_settings(), system=system).logs(lines, follow=follow)
     if code != 0:
         raise SystemExit(ExitCode.SERVICE)
 
@@ -171,7 +171,7 @@ def _loaded(config_file: Path | None, *, system: bool) -> Loaded:
     return load_settings(config_file)
 
 
-def _any_settings() -> Loaded:
+def any_settings() -> Loaded:
     """Stopping and removing must work with a broken configuration too, for they do not depend on it."""
     return Loaded(
         Settings.model_validate({"inbox": [{"path": "/", "outbox": "/"}]}), places.SYSTEM_CONFIG, ""

@@ -128,7 +128,7 @@ def test_without_systemd_only_printing_works(tmp_path: Path, monkeypatch: pytest
 
 def test_macos_has_agents_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    loaded = service_cli._any_settings()  # pyright: ignore[reportPrivateUsage]
+    loaded = service_cli.any_settings()
     assert manager_for(loaded, system=False).name == "launchd agent"
     with pytest.raises(ServiceError, match="own agent only"):
         manager_for(loaded, system=True)
