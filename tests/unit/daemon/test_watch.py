@@ -364,7 +364,8 @@ def test_an_overflow_of_the_kernels_queue_becomes_a_rescan(tmp_path: Path) -> No
     try:
         assert child.until("ready").startswith("ready True")
         child.process.send_signal(signal.SIGSTOP)
-        for number in range(queued // 3 + 10):  # create, close and delete, each under a new name
+        os.waitpid(child.process.pid, os.WUNTRACED)  # it reads no more from here on
+        for number in range(queued // 3 + 500):  # create, close and delete, each under a new name
             path = tmp_path / f"{number}.jpg"
             path.touch()
             path.unlink()
