@@ -62,7 +62,7 @@ def render(
     placement = _placement(subject.alpha, output)
     width, height = placement.canvas
     if output.channels == "alpha":
-        picture = Picture(compose.resized_mask(subject.alpha, placement), None, None)
+        picture = Picture(compose.placed_mask(subject.alpha, placement), None, None)
     else:
         picture = _coloured(subject, output, placement, background_image)
     return Rendered(encode(picture, output, threads=threads), width, height, extension(output))
