@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from PIL import Image
+from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models import formats, tiff16
 from cutoutd.models import icc as profiles
 from cutoutd.models.pixels import HDR_NOTE, HeaderFacts, Opened, split
@@ -32,11 +33,21 @@ _READERS: Final[dict[str, Callable[[io.BytesIO], Image.Image]]] = {
     formats.AVIF: AvifImageFile,
 }
 
+# What a Pillow that some distribution built may lack; its own wheels have both.
+_OPTIONAL: Final = {formats.AVIF: "avif", formats.WEBP: "webp"}
+
 _ORIENTATION: Final = 0x0112
 
 
 def header(data: bytes, kind: str) -> HeaderFacts:
-    """Facts from the header alone; raises whatever the decoder raises."""
+    """Facts from the header alone; raises whatever the decoder raises, or PhotoError needs-decoder."""
+    if kind in _OPTIONAL and not features.check(_OPTIONAL[kind]):
+        raise PhotoError(
+            Reason.NEEDS_DECODER,
+            f"The installed Pillow was built without {kind}",
+            None,
+            "Install its wheel: pip install --force-reinstall --only-binary :all: pillow",
+        )
     image = _READERS[kind](io.BytesIO(data))
     turn = _orientation(image, data, kind)
     width, height = image.size

@@ -85,10 +85,9 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8))
     numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(numbers.max(initial=0.0))
-    if image.mode == "F":
-        white = max(top, 1.0)
-    else:
-        white = next(full for full in (255.0, 65535.0, 2.0**31) if top <= full)
+    # Whole numbers: the smallest usual range that holds them. Floats: 1.0, unless they go beyond it.
+    fulls = (max(top, 1.0),) if image.mode == "F" else (255.0, 65535.0, 2.0**31)
+    white = next(full for full in fulls if top <= full)
     return Image.fromarray((np.clip(numbers / white, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 

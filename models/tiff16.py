@@ -97,7 +97,7 @@ def _first_page(data: bytes) -> Any:
 def header(data: bytes) -> HeaderFacts:
     """Facts of a TIFF for which `is_needed`."""
     page = _first_page(data)
-    width, height = int(page.imagewidth), int(page.imagelength)
+    width, height = _whole(page.imagewidth), _whole(page.imagelength)
     turn = _turn(page)
     if turn >= 5:
         width, height = height, width
@@ -111,7 +111,8 @@ def load(data: bytes) -> Opened:
         PhotoError: unreadable, for colour spaces and compressions that no reader here knows.
     """
     page = _first_page(data)
-    if page.photometric not in (0, 1, 2) or page.ndim not in (2, 3) or page.samplesperpixel > 8:
+    meaning, samples = _whole(page.photometric), _whole(page.samplesperpixel)
+    if meaning not in (0, 1, 2) or page.ndim not in (2, 3) or samples > 8:
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
     try:
         stored: NDArray[Any] = np.asarray(page.asarray())
@@ -127,9 +128,9 @@ def load(data: bytes) -> Opened:
     if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
     values = _sixteen(stored)
-    if page.photometric == 0:
+    if meaning == 0:
         values = 65535 - values
-    channels = 3 if page.photometric == 2 else 1
+    channels = 3 if meaning == 2 else 1
     high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
     alpha = None
     if _alpha_kind(page) is not None and values.shape[2] > channels:
@@ -161,6 +162,13 @@ def _sixteen(values: NDArray[Any]) -> NDArray[np.uint16]:
     if values.dtype == np.uint32:
         return (values >> 16).astype(np.uint16)
     raise PhotoError(Reason.UNREADABLE, f"TIFF pixels of type {values.dtype} cannot be read", None, _EXPORT)
+
+
+def _whole(value: Any) -> int:
+    """A tag's number; a damaged file may hold a list or a text in its place."""
+    if not isinstance(value, int):
+        raise OSError(f"invalid tag value {value!r:.40}")
+    return int(value)
 
 
 def _turn(page: Any) -> int:

@@ -1,5 +1,9 @@
 """A photo in any colour space shows the same colours after it: Delta E below 1 on flat patches."""
 
+# scikit-image and parts of Pillow are untyped; a test may look inside a module.
+# pyright: reportPrivateUsage=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import io
@@ -128,6 +132,7 @@ def through(profile: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_display_p3_is_made_from_any_space(space: str) -> None:
     options = {} if space == "srgb" else {"icc_profile": PROFILES[space]}
     photo = opened(png(in_space(space), **options), "display-p3")
+    assert photo.icc is not None
     assert photo.icc == icc.display_p3_icc()
     assert np.abs(photo.rgb.astype(int) - in_space("p3")).max() <= 2
     assert float(deltaE_ciede2000(through(photo.icc, photo.rgb), true_lab()).max()) < 1

@@ -1,5 +1,9 @@
 """Every format, mode and orientation arrives as upright RGB, with its transparency."""
 
+# scikit-image and parts of Pillow are untyped; a test may look inside a module.
+# pyright: reportPrivateUsage=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import io
@@ -13,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as skdata
 
-from cutoutd.config.errors import PhotoError
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models import opening
 from cutoutd.models.photo import Photo, PhotoLimits, decode, read_bytes, read_header
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
@@ -109,6 +114,14 @@ def test_a_jpeg_with_a_second_picture_gives_its_first() -> None:
     got = opened(data)
     assert got.header.format == "JPEG"
     assert difference(got.rgb, np.asarray(astronaut())) < 9
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "WEBP"])
+def test_a_pillow_built_without_a_decoder_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening.features, "check", lambda _: False)
+    with pytest.raises(PhotoError, match="Pillow was built without") as caught:
+        opened(saved(astronaut(), kind))
+    assert caught.value.reason is Reason.NEEDS_DECODER
 
 
 # --- modes

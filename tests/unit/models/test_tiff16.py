@@ -22,7 +22,8 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
     out = io.BytesIO()
     if options.get("planarconfig") == "separate":
         pixels = np.moveaxis(pixels, -1, 0)
-    tifffile.imwrite(out, pixels, **{"photometric": "rgb", **options})
+    write: Any = tifffile.imwrite
+    write(out, pixels, **{"photometric": "rgb", **options})
     return out.getvalue()
 
 
@@ -167,3 +168,15 @@ def test_limits_hold_for_these_files_too() -> None:
     with pytest.raises(PhotoError) as caught:
         read_header(data, "scan.tif", PhotoLimits(10**9, 0.001))
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_size_that_is_a_list_is_unreadable() -> None:
+    import struct
+
+    data = tiff(DEEP.astype(np.float32))
+    lie = data.replace(struct.pack("<HHI", 256, 3, 1), struct.pack("<HHI", 256, 3, 2), 1)
+    lie = lie.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 2), 1)
+    assert lie != data
+    with pytest.raises(PhotoError) as caught:
+        read_header(lie, "scan.tif", LIMITS)
+    assert caught.value.reason is Reason.UNREADABLE
