@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cutoutd.config.errors import CutoutError
+
 MEMORY_LIMIT = 1 << 30  # bytes of data segment: 4 megapixels need a tenth of it
 MAX_MEGAPIXELS = 4.0
 # Our own code must never stumble over a file: these types raised by a line of ours are mistakes, even if the
@@ -76,14 +78,14 @@ def judge(name: str, data: bytes, limits: Any, index: int) -> dict[str, Any]:
 
 
 def _own_mistake(exc: BaseException) -> str:
-    cause: BaseException | None = exc.__cause__
-    while cause is not None:
-        frames = traceback.extract_tb(cause.__traceback__)
-        last = frames[-1].filename if frames else ""
-        if isinstance(cause, MISTAKES) and "site-packages" not in last and f"{Path('models')}/" in last:
-            return "".join(traceback.format_exception(cause))
+    """The traceback of what the named failure stands for, if a line of ours raised it without meaning to."""
+    cause: BaseException | None = exc
+    while isinstance(cause, CutoutError):
         cause = cause.__cause__
-    return ""
+    frames = [] if cause is None else traceback.extract_tb(cause.__traceback__)
+    last = frames[-1].filename if frames else ""
+    ours = "site-packages" not in last and f"{Path('models')}/" in last
+    return "".join(traceback.format_exception(cause)) if ours and isinstance(cause, MISTAKES) else ""
 
 
 # --- in the runner
