@@ -82,7 +82,7 @@ def _own_mistake(exc: BaseException) -> str:
     cause: BaseException | None = exc
     while isinstance(cause, CutoutError):
         cause = cause.__cause__
-    frames = [] if cause is None else traceback.extract_tb(cause.__traceback__)
+    frames = traceback.extract_tb(None if cause is None else cause.__traceback__)
     last = frames[-1].filename if frames else ""
     ours = "site-packages" not in last and f"{Path('models')}/" in last
     return "".join(traceback.format_exception(cause)) if ours and isinstance(cause, MISTAKES) else ""
