@@ -157,11 +157,9 @@ def test_canvas_and_longest_side_are_exact(subject: Subject, order: Output) -> N
 @given(subjects(), st.sampled_from(["png", "tiff", "webp"]))
 def test_trim_cuts_to_the_last_visible_pixel(subject: Subject, kind: str) -> None:
     assume(subject.alpha.any())
-    got = pixels(
-        render(
-            subject, Output.model_validate({"format": kind, "trim": True, "lossless": kind == "webp"})
-        ).data
-    )
+    order = Output.model_validate({"format": kind, "trim": True, "lossless": kind == "webp"})
+    # A reader of WebP leaves alpha out where all of it is 255.
+    got = np.asarray(Image.open(io.BytesIO(render(subject, order).data)).convert("RGBA"))
     for edge in (got[0], got[-1], got[:, 0], got[:, -1]):
         assert edge[:, 3].any()
     assert np.array_equal(got[..., 3], subject.alpha[np.ix_(*_span(subject.alpha))])
