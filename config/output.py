@@ -87,6 +87,11 @@ def _percent(value: Any) -> Any:
     return value.strip().removesuffix("%") if isinstance(value, str) else value
 
 
+def _number(value: Any) -> Any:
+    """Take the digits of a command line where a number is expected."""
+    return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+
+
 def _format(value: Any) -> Any:
     if isinstance(value, str):
         lowered = value.lower().removeprefix(".")
@@ -217,7 +222,7 @@ class Output(BaseModel):
         description="Convert to sRGB and write no profile; keep the photo's own profile, reduced to its "
         "colour tags; or convert to Display P3.",
     )
-    bits: Literal[8, 16] = Field(
+    bits: Annotated[Literal[8, 16], BeforeValidator(_number)] = Field(
         default=8,
         description='Bits per colour channel at most; 16 needs TIFF or PNG and colour = "keep-profile". '
         "A photo of 8 bits stays at 8.",

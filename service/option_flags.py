@@ -20,13 +20,14 @@ _LEFT_OUT = {("output", "preset")}
 
 
 def _flags(prefix: str, model: type[BaseModel]) -> list[tuple[str, str, str]]:
-    """(flag, parameter name, help) for each field."""
+    """(flag, parameter name, help) for each field; what is true or false gets a flag for each."""
     found: list[tuple[str, str, str]] = []
     for name, info in model.model_fields.items():
         if (prefix, name) in _LEFT_OUT:
             continue
         flag = _FLAG_NAMES.get((prefix, name), name.replace("_", "-"))
-        found.append((f"--{flag}", f"{prefix}__{name}", info.description or ""))
+        both = f"--{flag}/--no-{flag}" if info.annotation is bool else f"--{flag}"
+        found.append((both, f"{prefix}__{name}", info.description or ""))
     return found
 
 
@@ -34,7 +35,8 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds a flag for every output and matte option to a click command."""
     flags = [*_flags("output", Output), *_flags("matte", Matte)]
     for flag, parameter, text in reversed(flags):
-        command = click.option(flag, parameter, default=None, metavar="VALUE", help=text)(command)
+        kind: dict[str, Any] = {} if "/" in flag else {"metavar": "VALUE"}
+        command = click.option(flag, parameter, default=None, help=text, **kind)(command)
     return command
 
 

@@ -197,3 +197,17 @@ def test_importing_the_options_loads_no_pixels() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ)
     ).stdout.split()
     assert not {"numpy", "PIL", "onnxruntime", "tifffile"} & set(loaded)
+
+
+def test_numbers_may_come_as_the_digits_of_a_command_line() -> None:
+    order = Output.model_validate(
+        {
+            "bits": "16",
+            "format": "tiff",
+            "colour": "keep-profile",
+            "dpi": "300",
+            "compression": "9",
+            "quality": "5",
+        }
+    )
+    assert (order.bits, order.dpi, order.compression, order.quality) == (16, 300, 9, 5)
