@@ -41,6 +41,10 @@ class Budget:
         """A photo is no longer in hand."""
         self._held.pop(photo, None)
 
+    def resize(self, photos: int, megapixels: float) -> None:
+        """Sets new bounds; what is in hand stays."""
+        self.photos, self.megapixels = photos, megapixels
+
     @property
     def in_hand(self) -> int:
         """How many photos are in hand."""

@@ -17,16 +17,15 @@ from typing import Any
 
 from cutoutd.config.errors import Reason, printable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.filesystem import FileFacts
+from cutoutd.daemon.arrivals import Arrivals, Hearers
 from cutoutd.daemon.history import History
-from cutoutd.daemon.ignore import Kind, Rules, classify
-from cutoutd.daemon.intake import OWED, Facts, Intake, Seen
+from cutoutd.daemon.ignore import Rules
+from cutoutd.daemon.intake import Intake
 from cutoutd.daemon.iothread import Done, IoThread
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.mounts import MountIdentity, identify, really_there
-from cutoutd.daemon.scan import Found, PollState, examine, walk
-from cutoutd.daemon.settle import PairVerdict, RawPairs, SettleTracker, Verdict
+from cutoutd.daemon.scan import Found, PollState, walk
 from cutoutd.daemon.watch import Hint, Rescan, Watcher, WatchLost, filesystem_kind, probe_events
 
 # Findings per message of a scan: large enough that messages do not dominate, small enough to stay responsive.
@@ -35,12 +34,6 @@ SCAN_BATCH = 500
 SCAN_AHEAD = 4
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
-# A file whose inode has not changed for this long is complete without further waiting: the change time, unlike
-# the modification time, cannot be set by a camera.
-OLD_ENOUGH_S = 10.0
-# On a share the change time comes from the server's clock, which may differ from ours.
-OLD_ENOUGH_FAR_S = 3600.0
-JPEG_LIKE = (".jpg", ".jpeg", ".heic", ".heif", ".hif")
 
 
 @dataclass(slots=True)
@@ -52,12 +45,7 @@ class Opened:
     polled: bool
     trouble: str = ""
     inode: tuple[int, int] = (0, 0)
-
-
-def facts_of(found: Found | FileFacts) -> Facts:
-    """What the ledger keeps of a stat."""
-    owner = getattr(found, "uid", 0)
-    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16)
+    kind: str = ""
 
 
 class Keeper:
@@ -93,26 +81,28 @@ class Keeper:
         self.settings = settings
         self.key = os.fsencode(settings.path)
         self.name = str(settings.path)
-        self.stage = stage
         self.trouble: str = ""
         self.watching = False
         self.scanned = False
         self.polled = False
         self._ledger = ledger
         self._intake = Intake(ledger)
+        self._rules = Rules(include=settings.include, exclude=settings.exclude)
+        self._io = IoThread(f"inbox {settings.label}", post)
+        self.arrivals = Arrivals(
+            settings,
+            self._rules,
+            self._intake,
+            self._io,
+            Hearers(settled=on_settled, gone=on_gone, stir=on_stir, doubt=self._later),
+            clock=clock,
+            stage=stage,
+        )
         self._history = History(ledger)
         self._post = post
         self._listener = listener
         self._clock = clock
-        self._on_settled = on_settled
-        self._on_gone = on_gone
         self._on_open = on_open
-        self._on_stir = on_stir
-        self._rules = Rules(include=settings.include, exclude=settings.exclude)
-        self._io = IoThread(f"inbox {settings.label}", post)
-        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted)
-        self._pairs = RawPairs()
-        self._lone_raws: set[bytes] = set()
         self._poll = PollState()
         self._watcher: Watcher | None = None
         self._opening = False
@@ -144,7 +134,7 @@ class Keeper:
             self.settings.events == "auto" and not self._events_arrive()
         )
         if polled:
-            return Opened(None, identity, polled=True, inode=inode)
+            return Opened(None, identity, polled=True, inode=inode, kind=filesystem_kind(self.settings.path))
         watcher = Watcher(
             self.name, self.settings.path, recursive=self.settings.recursive, post=self._post_hint
         )
@@ -178,9 +168,9 @@ class Keeper:
         self._watcher = opened.watcher
         self._retry_pause_s = RETRY_FIRST_S
         if opened.polled:
-            self._tracker = SettleTracker(self.settings.settle_polled, self.settings.settle_polled)
+            self.arrivals.poll()
             self._poll_at = now + self.settings.poll_every
-            why = opened.trouble or f"on {filesystem_kind(self.settings.path)}"
+            why = opened.trouble or f"on {opened.kind}"
             if self.settings.events == "auto":
                 self._listener.notice(f"No file events in {printable(self.key)} ({why}): it is polled.")
         self._ledger.write(
@@ -245,122 +235,38 @@ class Keeper:
         times = [self._scan_at, self._poll_at]
         if not self.watching and not self._opening:
             times.append(self._retry_at)
-        due = (self._tracker.next_due(), self._pairs.next_due())
-        return min(*times, *(at for at in due if at is not None))
+        return min(*times, self.arrivals.next_due())
 
     def tick(self, now: float) -> None:
         """Does what is due: reopening, looks at settling files, scans."""
         if not self.watching and not self._opening and now >= self._retry_at:
             self._open()
-        due = self._tracker.due(now)
-        if due:
-            self._io.call(lambda: self._look(due), self._looked)
-        for raw in self._pairs.due(now):
-            self._lone_raws.add(raw)
-            self._tracker.hint(raw, "found", now)
+        self.arrivals.tick(now)
         if now >= self._scan_at:
             self.request_scan("interval")
         if now >= self._poll_at:
             self._poll_at = float("inf")
             self.request_scan("poll")
 
-    # --- hints and settling ----------------------------------------------------------------------------------
+    # --- scanning ----------------------------------------------------------------------------------
 
-    def hint(self, hint: Hint) -> None:
-        """Something happened at a path."""
-        now = self._clock()
-        kind = classify(hint.path, self._rules)
-        if kind is Kind.JUNK:
-            return
-        if kind is not Kind.OTHER:
-            self._on_stir()
-        if hint.kind in ("modified", "created") and hint.path in self._tracker:
-            self._intake.unsettle(self.key, hint.path)
-        if not self._tracker.hint(hint.path, hint.kind, now):
-            self._later("more files at once than settle together")
-
-    def rescan(self, why: str) -> None:
-        """Events were lost or a folder arrived: look at everything."""
-        self.request_scan(why)
+    def rescan(self, why: str, under: bytes = b"") -> None:
+        """Events were lost or a folder arrived: look at everything, or at what lies below `under`."""
+        self.request_scan(why, under)
 
     def _later(self, why: str) -> None:
         self._scan_again = why
         self._scan_at = min(self._scan_at, self._clock() + 2.0)
 
-    def _look(self, paths: list[bytes]) -> list[tuple[bytes, Found | None, float]]:
-        return [(path, self._examine(path), self._clock()) for path in paths]
-
-    def _examine(self, path: bytes) -> Found | None:
-        try:
-            return examine(self.settings.path, path, self._rules)
-        except OSError:
-            return None  # the inbox itself is in trouble: the watch or the next scan will say so
-
-    def _looked(
-        self, looks: list[tuple[bytes, Found | None, float]] | None, error: BaseException | None
-    ) -> None:
-        if error is not None:
-            raise error
-        for path, found, at in looks or ():
-            if found is not None and found.problem is not None:
-                self._tracker.forget(path)
-                self._skip(found, found.problem)
-                continue
-            verdict = self._tracker.observe(path, None if found is None else found.facts, at)
-            if found is None:
-                self._gone(path)
-            elif verdict is Verdict.SETTLED:
-                self._settled(found)
-            elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
-                # Early start: work may begin now, publication waits for the settling.
-                self._intake.observe(self.key, path, facts_of(found), settled=False, stage=self.stage)
-
-    def _settled(self, found: Found) -> None:
-        if found.kind is Kind.OTHER:
-            self._skip(found, Reason.NOT_A_PHOTO)
-            return
-        if found.kind is Kind.RAW and found.path not in self._lone_raws:
-            partner = self._partner_exists(found.path)
-            if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.PAIRED:
-                self._skip(found, Reason.RAW_PAIR)
-            return
-        self._lone_raws.discard(found.path)
-        self._take(found)
-        for raw in self._pairs.offer_partner(found.path):
-            self._tracker.hint(raw, "found", self._clock())
-
-    def _partner_exists(self, raw: bytes) -> bool:
-        stem = os.path.splitext(raw)[0]
-        names = [stem + e.encode() for ext in JPEG_LIKE for e in (ext, ext.upper())]
-        root = os.fsencode(self.settings.path)
-        return any(
-            self._intake.live(self.key, name) is not None or os.path.lexists(os.path.join(root, name))
-            for name in names
-        )
-
-    def _take(self, found: Found) -> None:
-        seen, photo = self._intake.observe(
-            self.key, found.path, facts_of(found), settled=True, stage=self.stage
-        )
-        if photo is not None and seen is not Seen.KNOWN:
-            self._on_settled(photo)
-
-    def _skip(self, found: Found, reason: Reason) -> None:
-        self._intake.skip(self.key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
-
-    def _gone(self, path: bytes) -> None:
-        row = self._intake.live(self.key, path)
-        if row is not None and row.state in OWED:
-            self._on_gone(row.id)
-
-    # --- scanning --------------------------------------------------------------------------------------------
-
-    def request_scan(self, why: str) -> None:
-        """Walks the inbox on its I/O thread; a scan asked for during a scan follows it."""
+    def request_scan(self, why: str, under: bytes = b"") -> None:
+        """Walks the inbox, or one sub-folder, on its I/O thread; a scan asked for during a scan follows it."""
         if not self.watching or self._closed:
             return
         if self._scanning:
             self._scan_again = why
+            return
+        if under and not self.polled:
+            self._io.call(lambda: self._walk_part(under), self._part_walked)
             return
         self._scanning = True
         self._scan_at = float("inf")
@@ -370,6 +276,20 @@ class Keeper:
             lambda: self._scan_on_thread(stones=stones),
             lambda clean, error: self._scan_done(started, clean=clean, error=error),
         )
+
+    def _walk_part(self, under: bytes) -> list[Found]:
+        """On the I/O thread: a new sub-folder's files; a huge one is left to the next whole scan."""
+        findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive, under=under)
+        return list(islice(findings, SCAN_BATCH * SCAN_AHEAD))
+
+    def _part_walked(self, found: list[Found] | None, error: BaseException | None) -> None:
+        if error is not None or found is None:
+            self._later("a folder that could not be read")
+            return
+        for start in range(0, len(found), SCAN_BATCH):
+            self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
+        if len(found) == SCAN_BATCH * SCAN_AHEAD:
+            self._later("a large new folder")
 
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
@@ -388,28 +308,9 @@ class Keeper:
 
     def _batch(self, batch: list[tuple[Found, str | None]], *, stones: bool) -> None:
         self._ahead.release()
-        now, wall_ns = self._clock(), time.time_ns()
-        for found, hint in batch:
-            if found.problem is not None:
-                self._skip(found, found.problem)
-            elif found.kind is Kind.OTHER:
-                self._skip(found, Reason.NOT_A_PHOTO)
-            elif hint == "modified" or found.path in self._tracker:
-                self._tracker.hint(found.path, "modified" if hint == "modified" else "found", now)
-            else:
-                self._reconcile(found, now, wall_ns)
+        self.arrivals.take(batch)
         if stones:
             self._history.seen(self.key, [found.path for found, _ in batch])
-
-    def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
-        row = self._intake.live(self.key, found.path)
-        if row is not None and row.settled and row.facts == facts_of(found) and row.reason == "":
-            return
-        old_enough_s = OLD_ENOUGH_FAR_S if self.polled else OLD_ENOUGH_S
-        if found.kind is Kind.PHOTO and old_enough_s * 1e9 < wall_ns - found.ctime_ns:
-            self._settled(found)
-        elif not self._tracker.hint(found.path, "found", now):
-            self._later("more files at once than settle together")
 
     def _scan_done(self, started: float, *, clean: bool | None, error: BaseException | None) -> None:
         self._scanning = False
@@ -419,6 +320,9 @@ class Keeper:
             return
         self.scanned = True
         self._scan_at = now + self.settings.rescan_every
+        blind = self._watcher is not None and bool(self._watcher.blind)
+        if blind:  # sub-folders beyond the system's watch limit: nothing but walking finds their photos
+            self._scan_at = now + max(self.settings.poll_every, now - started)
         if self.polled:
             # A walk that takes long is not started again at once: at most half the time goes into polling.
             self._poll_at = now + max(self.settings.poll_every, now - started)
@@ -448,16 +352,6 @@ class Keeper:
                 )
 
         self._io.call(missing, forget)
-
-
-SKIP_SENTENCES = {
-    Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
-    Reason.NOT_A_REGULAR_FILE: "A link, pipe or device, not a file; put the photo itself into the inbox.",
-    Reason.PLACEHOLDER: "Its content is still in the cloud; download it and it is taken up.",
-    Reason.RAW_PAIR: "The JPEG of the same shot is processed instead.",
-    Reason.NO_PERMISSION: "It may not be read. Give the user that runs cutoutd permission to read it.",
-    Reason.UNREADABLE: "The file system could not show it. It is looked at again with every scan.",
-}
 
 
 def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:

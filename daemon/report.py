@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from cutoutd.config.errors import printable
-from cutoutd.daemon.control import Control
-from cutoutd.daemon.dispatch import Dispatcher
-from cutoutd.daemon.keeper import Keeper
-from cutoutd.daemon.orders import Orders
-from cutoutd.daemon.plan import Plan
+from cutoutd.daemon.machinery import Machinery
 from cutoutd.daemon.sandbox import SandboxState
 
 
-class Running(Protocol):
-    """The parts of a running daemon that its status is made of."""
-
-    plan: Plan
-    control: Control
-    dispatcher: Dispatcher
-    keepers: dict[bytes, Keeper]
-    orders: Orders
-    models: Mapping[str, Any]
-    sandbox: SandboxState | None
-    worker_sandbox: SandboxState | None
-    since: float
-    stopping: bool
-    ready: bool
-    yielding: str
-
-
-def live_status(daemon: Running) -> dict[str, Any]:
+def live_status(
+    daemon: Machinery, *, sandbox: SandboxState | None, since: float, stopping: bool, yielding: str
+) -> dict[str, Any]:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
     return {
-        "state": _state(daemon),
-        "why": _why(daemon),
+        "state": _state(daemon, stopping=stopping, yielding=yielding),
+        "why": _why(daemon, yielding),
         "pid": os.getpid(),
-        "since": daemon.since,
+        "since": since,
         "counts": counts,
         "in_hand": [
             {
@@ -66,25 +46,25 @@ def live_status(daemon: Running) -> dict[str, Any]:
         "models": daemon.models,
         "workers": daemon.plan.workers,
         "sandbox": {
-            "daemon": None if daemon.sandbox is None else daemon.sandbox.as_dict(),
+            "daemon": None if sandbox is None else sandbox.as_dict(),
             "worker": None if daemon.worker_sandbox is None else daemon.worker_sandbox.as_dict(),
         },
     }
 
 
-def _state(daemon: Running) -> str:
-    if daemon.stopping:
+def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
+    if stopping:
         return "stopping"
     if not daemon.ready:
         return "starting"
     if daemon.orders.paused:
         return "paused"
-    if daemon.dispatcher.ailing or daemon.yielding:
+    if daemon.dispatcher.ailing or yielding:
         return "waiting"
     return "working" if daemon.dispatcher.in_hand else "idle"
 
 
-def _why(daemon: Running) -> str:
+def _why(daemon: Machinery, yielding: str) -> str:
     if daemon.orders.paused:
         return "paused by command; `cutoutd resume` goes on"
-    return daemon.dispatcher.ailing or daemon.yielding
+    return daemon.dispatcher.ailing or yielding

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For scripts.
 
 
 @contextmanager
-def open_ledger_file() -> Iterator[Ledger]:
+def open_ledger_file() -> Generator[Ledger]:
     """The ledger, without the daemon's checks. Raises UsageError when cutoutd has never run here."""
     path = state_dir() / "ledger.sqlite"
     if not path.exists():
@@ -88,7 +88,13 @@ def collect_status() -> dict[str, Any]:
     """Everything `status` shows, whether the daemon is up or down."""
     pid = holder(state_dir())
     if not (state_dir() / "ledger.sqlite").exists():
-        return {"running": pid is not None, "state": "never run", "counts": {}, "recent": [], "skipped": {}}
+        return {
+            "running": pid is not None,
+            "state": "not started yet",
+            "counts": {},
+            "recent": [],
+            "skipped": {},
+        }
     with open_ledger_file() as ledger:
         control = Control(ledger)
         live = control.published() if pid is not None else {}
@@ -163,7 +169,8 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         _show_inbox(inbox, console)
     for model, one in facts.get("models", {}).items():
         console.print(Text(f"model {model} on {one['provider']}", style="dim"))
-    worker = (facts.get("sandbox") or {}).get("worker")
+    sandbox: dict[str, Any] = facts.get("sandbox") or {}
+    worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
         console.print(Text(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
     for hand in facts.get("in_hand", ()):

@@ -14,8 +14,9 @@ from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.listener import Listener, Listeners
+from cutoutd.daemon.machinery import Places
 from cutoutd.daemon.plan import Plan, make_plan
-from cutoutd.daemon.supervisor import Places, Supervisor
+from cutoutd.daemon.supervisor import Supervisor
 
 
 @click.command()

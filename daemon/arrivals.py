@@ -1,0 +1,239 @@
+"""Files seen in one inbox, from the first hint to a settled row in the ledger; it walks and watches nothing itself.
+
+Looks at files happen on the inbox's I/O thread; everything else runs in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cutoutd.config.errors import Reason
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.filesystem import FileFacts
+from cutoutd.daemon.ignore import Kind, Rules, classify, is_pair_partner, raw_pair_key
+from cutoutd.daemon.intake import OWED, Facts, Intake, Seen
+from cutoutd.daemon.iothread import IoThread
+from cutoutd.daemon.scan import Found, examine
+from cutoutd.daemon.settle import PairVerdict, RawPairs, SettleTracker, Verdict
+from cutoutd.daemon.watch import Hint
+
+# A file whose inode has not changed for this long is complete without further waiting: the change time, unlike
+# the modification time, cannot be set by a camera.
+OLD_ENOUGH_S = 10.0
+# On a share the change time comes from the server's clock, which may differ from ours.
+OLD_ENOUGH_FAR_S = 3600.0
+
+SKIP_SENTENCES = {
+    Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
+    Reason.NOT_A_REGULAR_FILE: "A link, pipe or device, not a file; put the photo itself into the inbox.",
+    Reason.PLACEHOLDER: "Its content is still in the cloud; download it and it is taken up.",
+    Reason.RAW_PAIR: "The JPEG of the same shot is processed instead.",
+    Reason.NO_PERMISSION: "It may not be read. Give the user that runs cutoutd permission to read it.",
+    Reason.UNREADABLE: "The file system could not show it. It is looked at again with every scan.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who is told what happens to files; rows are named by id.
+
+    Attributes:
+        settled: a file is known to be complete.
+        gone: it vanished before that.
+        stir: a photo is on its way.
+        doubt: something was not seen for certain (a sentence says what): scan soon.
+    """
+
+    settled: Callable[[int], None]
+    gone: Callable[[int], None]
+    stir: Callable[[], None]
+    doubt: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk."""
+
+    path: bytes
+    found: Found | None
+    at: float
+    failed: bool = False
+    partner: bool = False
+
+
+def facts_of(found: Found | FileFacts) -> Facts:
+    """What the ledger keeps of a stat."""
+    owner = getattr(found, "uid", 0)
+    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16)
+
+
+class Arrivals:
+    """Settles the files of one inbox and hands them to the ledger.
+
+    Args:
+        settings: the inbox's table.
+        rules: which names count.
+        intake: where rows are made.
+        io: the inbox's I/O thread.
+        hearers: who is told.
+        clock: monotonic seconds.
+        stage: `draft` where a quick cutout comes first.
+    """
+
+    def __init__(
+        self,
+        settings: Inbox,
+        rules: Rules,
+        intake: Intake,
+        io: IoThread,
+        hearers: Hearers,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        stage: str = "final",
+    ) -> None:
+        self.stage = stage
+        self._settings = settings
+        self._key = os.fsencode(settings.path)
+        self._rules = rules
+        self._intake = intake
+        self._io = io
+        self._hear = hearers
+        self._clock = clock
+        self._polled = False
+        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted)
+        self._pairs = RawPairs()
+        self._lone_raws: set[bytes] = set()
+
+    def poll(self) -> None:
+        """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
+        self._polled = True
+        self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled)
+
+    def next_due(self) -> float:
+        """Monotonic time at which `tick` has something to do."""
+        due = (self._tracker.next_due(), self._pairs.next_due())
+        return min((at for at in due if at is not None), default=float("inf"))
+
+    def tick(self, now: float) -> None:
+        """Looks at files whose time has come."""
+        due = self._tracker.due(now)
+        if due:
+            self._io.call(lambda: self._look(due), self._looked)
+        for raw in self._pairs.due(now):
+            self._lone_raws.add(raw)
+            self._tracker.hint(raw, "found", now)
+
+    def hint(self, hint: Hint) -> None:
+        """Something happened at a path."""
+        now = self._clock()
+        kind = classify(hint.path, self._rules)
+        if kind is Kind.JUNK:
+            return
+        if kind is not Kind.OTHER:
+            self._hear.stir()
+        if hint.kind in ("modified", "created") and hint.path in self._tracker:
+            self._intake.unsettle(self._key, hint.path)
+        if not self._tracker.hint(hint.path, hint.kind, now):
+            self._hear.doubt("more files at once than settle together")
+
+    def _look(self, paths: list[bytes]) -> list[Look]:
+        return [self._examine(path) for path in paths]
+
+    def _examine(self, path: bytes) -> Look:
+        try:
+            found = examine(self._settings.path, path, self._rules)
+        except OSError:
+            return Look(path, None, self._clock(), failed=True)
+        partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
+        return Look(path, found, self._clock(), partner=partner)
+
+    def _partner_on_disk(self, raw: bytes) -> bool:
+        """Whether a JPEG (or HEIF) of the same stem lies beside a RAW."""
+        folder = os.path.join(os.fsencode(self._settings.path), os.path.dirname(raw))
+        key = raw_pair_key(raw)
+        with suppress(OSError):
+            for name in os.listdir(folder):
+                path = os.path.join(os.path.dirname(raw), name)
+                if is_pair_partner(path) and raw_pair_key(path) == key:
+                    return True
+        return False
+
+    def _looked(self, looks: list[Look] | None, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
+        for look in looks or ():
+            path, found, at = look.path, look.found, look.at
+            if look.failed:
+                # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
+                self._tracker.forget(path)
+                self._hear.doubt("an inbox that could not be looked at")
+                continue
+            if found is not None and found.problem is not None:
+                self._tracker.forget(path)
+                self._skip(found, found.problem)
+                continue
+            verdict = self._tracker.observe(path, None if found is None else found.facts, at)
+            if verdict is Verdict.GONE:
+                self._gone(path)
+            elif found is None:
+                continue
+            elif verdict is Verdict.SETTLED:
+                self._settled(found, partner=look.partner)
+            elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
+                # Early start: work may begin now, publication waits for the settling.
+                self._intake.observe(self._key, path, facts_of(found), settled=False, stage=self.stage)
+
+    def _settled(self, found: Found, *, partner: bool = False) -> None:
+        if found.kind is Kind.OTHER:
+            self._skip(found, Reason.NOT_A_PHOTO)
+            return
+        if found.kind is Kind.RAW and found.path not in self._lone_raws:
+            if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.PAIRED:
+                self._skip(found, Reason.RAW_PAIR)
+            return
+        self._lone_raws.discard(found.path)
+        self._owe(found)
+        for raw in self._pairs.offer_partner(found.path):
+            self._tracker.hint(raw, "found", self._clock())
+
+    def _owe(self, found: Found) -> None:
+        seen, photo = self._intake.observe(
+            self._key, found.path, facts_of(found), settled=True, stage=self.stage
+        )
+        if photo is not None and seen is not Seen.KNOWN:
+            self._hear.settled(photo)
+
+    def _skip(self, found: Found, reason: Reason) -> None:
+        self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
+
+    def _gone(self, path: bytes) -> None:
+        row = self._intake.live(self._key, path)
+        if row is not None and row.state in OWED:
+            self._hear.gone(row.id)
+
+    def take(self, batch: Sequence[tuple[Found, str | None]]) -> None:
+        """Findings of a walk, each with what polling says of it (`modified`, `created` or None)."""
+        now, wall_ns = self._clock(), time.time_ns()
+        for found, hint in batch:
+            if found.problem is not None:
+                self._skip(found, found.problem)
+            elif found.kind is Kind.OTHER:
+                self._skip(found, Reason.NOT_A_PHOTO)
+            elif hint == "modified" or found.path in self._tracker:
+                self._tracker.hint(found.path, "modified" if hint == "modified" else "found", now)
+            else:
+                self._reconcile(found, now, wall_ns)
+
+    def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
+        row = self._intake.live(self._key, found.path)
+        if row is not None and row.settled and row.facts == facts_of(found) and row.reason == "":
+            return
+        old_enough_s = OLD_ENOUGH_FAR_S if self._polled else OLD_ENOUGH_S
+        if found.kind is Kind.PHOTO and old_enough_s * 1e9 < wall_ns - found.ctime_ns:
+            self._settled(found)
+        elif not self._tracker.hint(found.path, "found", now):
+            self._hear.doubt("more files at once than settle together")

@@ -1,0 +1,383 @@
+"""The daemon's parts, made, connected and brought in line with a plan; when they run is the supervisor's business."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import CutoutError
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon import workers
+from cutoutd.daemon.backlog import Backlog, Budget
+from cutoutd.daemon.control import Control
+from cutoutd.daemon.courier import Courier, Route
+from cutoutd.daemon.dispatch import Dispatcher
+from cutoutd.daemon.intake import State
+from cutoutd.daemon.keeper import Keeper
+from cutoutd.daemon.ledger import open_ledger
+from cutoutd.daemon.listener import Listener
+from cutoutd.daemon.lock import instance_id, workers_gone
+from cutoutd.daemon.orders import Orders
+from cutoutd.daemon.outboxes import Outboxes, make_folder
+from cutoutd.daemon.outcomes import Outcomes, RetryRule, retry_rules
+from cutoutd.daemon.plan import InboxPlan, Plan, worker_setup
+from cutoutd.daemon.sandbox import SandboxState
+
+# Start-up does not wait longer than this for folders on slow shares before it warms the workers.
+FOLDERS_WAIT_S = 3.0
+# How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
+ORPHANS_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where this daemon keeps its things."""
+
+    state: Path
+    umask: int = 0o022
+
+
+class Machinery:
+    """Ledger, queue, watches, workers and delivery of one daemon.
+
+    Args:
+        plan: the resolved settings.
+        places: state folder and the user's umask.
+        listener: hears what happens.
+        post: the supervisor's queue.
+        clock: monotonic seconds.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        places: Places,
+        listener: Listener,
+        post: Callable[[Any], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plan = plan
+        self.models: Mapping[str, Any] = {}
+        self.worker_sandbox: SandboxState | None = None
+        self.ready = False
+        self.unloaded = False
+        self.busy_at = clock()
+        self._places = places
+        self._listener = listener
+        self._post = post
+        self._clock = clock
+        self._started_at = clock()
+        self._workers_started = False
+        self._present: dict[Path, tuple[int, int]] = {}
+        self._bound: dict[Path, tuple[int, int]] = {}
+        self.ledger, aside = open_ledger(places.state / "ledger.sqlite")
+        if aside is not None:
+            listener.warning(f"The ledger was damaged and lies at {aside}; it is rebuilt from what is there.")
+        self._make()
+
+    def _make(self) -> None:
+        limits = self.plan.settings.limits
+        instance = instance_id(self._places.state)
+        self.control = Control(self.ledger)
+        self.backlog = Backlog(self.ledger)
+        self.keepers: dict[bytes, Keeper] = {}
+        self.outcomes = Outcomes(self.ledger, _rules(self.plan))
+        self.courier = Courier(
+            self.ledger,
+            self.outcomes,
+            instance=instance,
+            on_done=self._photo_done,
+            on_trouble=self._outbox_trouble_for,
+            on_released=self._released,
+            on_warning=self._listener.warning,
+        )
+        self.outboxes = Outboxes(
+            self.ledger,
+            post=self._post,
+            clock=self._clock,
+            instance=instance,
+            folder_mode=0o777 & ~self._places.umask,
+            keep=self._temporaries_to_keep,
+            on_open=self._outbox_open,
+            on_trouble=self._outbox_trouble,
+        )
+        self.workers = workers.Workers(self._setup(), self.plan.workers, post=self._post, clock=self._clock)
+        self.dispatcher = Dispatcher(
+            ledger=self.ledger,
+            outcomes=self.outcomes,
+            backlog=self.backlog,
+            workers=self.workers,
+            courier=self.courier,
+            listener=self._listener,
+            plan=self.plan,
+            budget=Budget(limits.photos_in_flight, limits.megapixels_in_flight),
+            instance=instance,
+            clock=self._clock,
+            umask=self._places.umask,
+            on_outbox_trouble=self._outbox_trouble_for,
+        )
+        self.orders = Orders(self.ledger, self.keepers, lambda: self.plan.settings.history.keep)
+
+    # --- start, change, end ----------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """What the last life left in hand: waits until its workers are gone, then owes it again.
+
+        Raises:
+            CutoutError: workers of an earlier daemon do not end.
+        """
+        until = self._clock() + ORPHANS_WAIT_S
+        while not workers_gone(self._places.state / "workers.lock"):
+            if self._clock() > until:
+                raise CutoutError(
+                    "Workers of an earlier cutoutd are still alive",
+                    self._places.state,
+                    "End them and start again.",
+                )
+            time.sleep(0.05)
+        for row in self.outcomes.in_state(State.RUNNING):
+            self.outcomes.interrupted(row)
+        self.ledger.commit()
+
+    def apply(self, plan: Plan) -> None:
+        """Brings folders, watches, queue and workers in line with a plan; used at start and after a reload."""
+        self.plan = plan
+        self.dispatcher.plan = plan
+        self.outcomes.rules = _rules(plan)
+        limits = plan.settings.limits
+        self.dispatcher.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+        self.backlog.configure(
+            {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
+        )
+        self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
+        wanted = {one.key: one for one in plan.inboxes}
+        for key in [
+            key for key, keeper in self.keepers.items() if _watched_differently(keeper, wanted.get(key))
+        ]:
+            self.keepers.pop(key).close()
+        for one in plan.inboxes:
+            self._keep(one)
+        self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
+        self._route()
+        if self._workers_started:
+            self.workers.resize(plan.workers)
+            self._recycle()
+
+    def _keep(self, one: InboxPlan) -> None:
+        stage = "draft" if one.draft is not None else "final"
+        keeper = self.keepers.get(one.key)
+        if keeper is not None:
+            keeper.settings = one.settings
+            keeper.arrivals.stage = stage
+            return
+        self._make_on_first_start(one.settings)
+        self.keepers[one.key] = Keeper(
+            one.settings,
+            self.ledger,
+            post=self._post,
+            listener=self._listener,
+            clock=self._clock,
+            on_settled=self.dispatcher.settle,
+            on_gone=self.dispatcher.gone,
+            on_open=self._folder_open,
+            on_stir=self.wake_workers,
+            stage=stage,
+        )
+
+    def _make_on_first_start(self, inbox: Inbox) -> None:
+        key = os.fsencode(inbox.path)
+        if self.ledger.one("SELECT 1 FROM folders WHERE path = ?", (key,)) is None:
+            with suppress(OSError):  # the keeper says, in a sentence, what is wrong with it
+                make_folder(inbox.path, 0o777 & ~self._places.umask)
+
+    def _route(self) -> None:
+        self.courier.remember_mounts()
+        self.courier.configure(
+            {
+                one.key: Route(
+                    settings=one.settings,
+                    io=self.outboxes.io(one.settings.outbox),
+                    inbox_io=self.keepers[one.key].io,
+                    mode=0o666 & ~self.dispatcher.umask_of(one),
+                    keep_names=self.plan.settings.history.filenames,
+                    final_stage=one.draft is not None,
+                    portable=self.outboxes.portable_names(one.settings.outbox),
+                )
+                for one in self.plan.inboxes
+            }
+        )
+
+    def close(self) -> None:
+        """Whatever is still in hand goes back into the ledger; our temporaries go."""
+        self.workers.stop(now=True)
+        self.ledger.rollback()
+        for row in self.outcomes.in_state(State.RUNNING):
+            self.outcomes.again(row.id)
+        for path, names in self.dispatcher.temporaries_by_outbox().items():
+            with suppress(KeyError):  # its inbox left the config meanwhile
+                self.outboxes.discard(path, names)
+        self.control.publish({"state": "stopped"})
+        self.ledger.commit()
+        for keeper in self.keepers.values():
+            keeper.close()
+        self.outboxes.close(2.0)
+        for keeper in self.keepers.values():
+            keeper.join(2.0)
+        self.ledger.close()
+
+    # --- workers ---------------------------------------------------------------------------------------------
+
+    def _setup(self) -> workers.WorkerSetup:
+        return worker_setup(self.plan, self._places.state, self._present)
+
+    def _recycle(self) -> None:
+        self._bound = dict(self._present)
+        self.workers.recycle(self._setup())
+
+    def start_workers(self, now: float) -> None:
+        """Starts them once the folders they are confined to are known, or have kept us waiting too long."""
+        if self._workers_started:
+            return
+        known = self.outboxes.all_known() and all(k.watching or k.trouble for k in self.keepers.values())
+        if not known and now < self._started_at + FOLDERS_WAIT_S:
+            return
+        self._listener.starting("Loading the model")
+        self._workers_started = True
+        self._recycle()
+        self.workers.start()
+
+    def next_due(self) -> float:
+        """Monotonic time at which folders or workers have something to do."""
+        due = self.workers.next_deadline()
+        times = [
+            self.outboxes.next_due(),
+            self.dispatcher.next_due(),
+            *(keeper.next_due() for keeper in self.keepers.values()),
+            float("inf") if due is None else due,
+        ]
+        if not self._workers_started:
+            times.append(self._started_at + FOLDERS_WAIT_S)
+        return min(times)
+
+    def wake_workers(self) -> None:
+        """A file stirs: workers that were unloaded start while it settles."""
+        if self.unloaded:
+            self.unloaded = False
+            self.workers.load()
+        self.busy_at = self._clock()
+
+    def unload_when_idle(self) -> None:
+        """Ends the workers after a long rest, and brings them back when something is owed after all."""
+        limit_s = self.plan.settings.engine.idle_unload
+        idle_s = self._clock() - self.busy_at
+        if limit_s and idle_s > limit_s and self.ready and not self.unloaded and not self.owed():
+            self.unloaded = True
+            self.workers.unload()
+        elif self.unloaded and not self.dispatcher.stopped and self.owed():
+            self.wake_workers()
+
+    def owed(self) -> bool:
+        """Whether any photo is still to be finished."""
+        query = "SELECT 1 FROM photos WHERE state IN ('pending', 'running', 'delivering') LIMIT 1"
+        return self.ledger.one(query) is not None
+
+    def slot_ready(self, event: workers.SlotReady) -> bool:
+        """A worker is warm. Returns True for the first: from now on photos are taken up."""
+        self.models = event.facts.get("warm_up") or {}
+        self.worker_sandbox = event.facts.get("sandbox")
+        if self.ready:
+            return False
+        self.ready = True
+        for row in self.outcomes.in_state(State.DELIVERING):
+            self.courier.resume(row)
+        for row in self.outcomes.aftercare_owed():
+            self.courier.after(row.id)
+        return True
+
+    # --- folders -----------------------------------------------------------------------------------------------
+
+    def _folder_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """A folder is there. Landlock binds inodes, so another folder under the name needs other workers."""
+        self._present[path] = inode
+        if self._workers_started and self._bound.get(path) != inode:
+            self._recycle()
+
+    def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        self._folder_open(path, inode)
+        self._route()
+        keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
+        was_paused = [self.dispatcher.paused.pop(key, None) for key in keys]
+        if any(why is not None for why in was_paused):
+            self._listener.notice(f"The outbox {path} can be used again.")
+        if self.ready:
+            for row in self.outcomes.in_state(State.DELIVERING):
+                if row.inbox in keys:
+                    self.courier.resume(row)
+
+    def _outbox_trouble(self, path: Path, why: str) -> None:
+        for one in self.plan.inboxes:
+            if one.settings.outbox == path:
+                self.dispatcher.trouble(one.key, why)
+
+    def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
+        one = self.plan.inbox(inbox)
+        if one is not None:
+            self.outboxes.blame(one.settings.outbox, why)
+            self._outbox_trouble(one.settings.outbox, why)
+
+    def _temporaries_to_keep(self) -> frozenset[bytes]:
+        """Temporaries that are still to be published, or are being written now."""
+        rows = self.ledger.read(
+            "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
+        )
+        return frozenset(row["temporary"] for row in rows) | self.dispatcher.temporaries()
+
+    def _released(self, photo: int) -> None:
+        self.dispatcher.released(photo)
+
+    def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
+        row = self.outcomes.get(photo)
+        if row is None:
+            return
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is not None:
+            self.outboxes.praise(inbox.settings.outbox)
+        self._listener.photo_done(self.dispatcher.done_event(row, paths, timings))
+
+
+def _rules(plan: Plan) -> dict[str, RetryRule]:
+    limits = plan.settings.limits
+    return retry_rules(
+        attempts_after_death=limits.attempts_after_death,
+        attempts_when_busy=limits.attempts_when_busy,
+        settle_s=max(one.settings.settle_unhinted for one in plan.inboxes),
+    )
+
+
+# A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
+_WATCHED = (
+    "recursive",
+    "include",
+    "exclude",
+    "events",
+    "settle",
+    "settle_unhinted",
+    "settle_polled",
+    "poll_every",
+    "rescan_every",
+)
+
+
+def _watched_differently(keeper: Keeper, wanted: InboxPlan | None) -> bool:
+    """Whether an inbox left the config or is to be watched in another way."""
+    if wanted is None:
+        return True
+    return any(getattr(keeper.settings, name) != getattr(wanted.settings, name) for name in _WATCHED)

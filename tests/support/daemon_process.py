@@ -1,0 +1,164 @@
+"""A real `cutoutd run` process on folders of its own, and what can be seen of it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.conditions import wait_until
+
+
+@dataclass
+class Daemon:
+    """One daemon with its inbox, outbox and state below `root`.
+
+    `config` is extra TOML inside the `[[inbox]]` table; `tables` is TOML after it. `wrapper` goes in front of
+    the command (faketime, setpriv …).
+    """
+
+    root: Path
+    config: str = ""
+    tables: str = ""
+    wrapper: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def log(self) -> Path:
+        return self.root / f"log-{self.starts}"
+
+    def env(self) -> dict[str, str]:
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("CUTOUTD_")},
+            "HOME": str(self.root / "home"),
+            "XDG_DATA_HOME": str(self.root / "home" / "data"),
+            "CUTOUTD_STATE_DIR": str(self.state),
+            "CUTOUTD_CACHE_DIR": str(self.root / "cache"),
+            "CUTOUTD_MODELS_DIR": str(self.root / "models"),
+            "PYTHONWARNINGS": "error",
+            **self.environment,
+        }
+
+    def write_config(self) -> Path:
+        path = self.root / "cutoutd.toml"
+        path.write_text(
+            f'{self.tables if self.tables.startswith("#top") else ""}\n'
+            f'[[inbox]]\npath = "{self.inbox}"\noutbox = "{self.outbox}"\n{self.config}\n'
+            f'{"" if self.tables.startswith("#top") else self.tables}\n'
+        )
+        return path
+
+    def start(self, *, ready: bool = True) -> Daemon:
+        for folder in (self.inbox, self.outbox, self.root / "home"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.starts += 1
+        command = [*self.wrapper, sys.executable, "-m", "cutoutd.service", "run", "-c", str(self.write_config())]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env(), start_new_session=True
+            )
+        if ready:
+            self.wait(lambda: self.said("ready"), "the daemon to be ready", 60)
+        return self
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text(errors="replace")
+
+    def wait(self, condition: Callable[[], object], what: str, timeout_s: float = 40.0) -> None:
+        try:
+            wait_until(condition, what, timeout_s)
+        except AssertionError as error:
+            text = self.log.read_text(errors="replace")[-4000:]
+            raise AssertionError(f"{error}\n--- log ---\n{text}\n--- rows ---\n{self.rows()}") from error
+
+    def send(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, *, number: int = signal.SIGTERM, timeout_s: float = 60.0) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout_s)
+        self.process = None
+        return code
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(30)
+        self.process = None
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cutoutd.service", *arguments],
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def status(self) -> dict[str, Any]:
+        answer = self.cli("status", "--json")
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    def rows(self, where: str = "1=1") -> list[dict[str, Any]]:
+        path = self.state / "ledger.sqlite"
+        if not path.exists():
+            return []
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+            db.row_factory = sqlite3.Row
+            found = db.execute(f"SELECT * FROM photos WHERE {where} ORDER BY id").fetchall()
+        db.close()
+        return [dict(row) for row in found]
+
+    def row(self, name: str) -> dict[str, Any] | None:
+        found = [row for row in self.rows("live = 1") if row["path"] == os.fsencode(name)]
+        return found[0] if found else None
+
+    def state_of(self, name: str) -> str:
+        row = self.row(name)
+        return "unknown" if row is None else str(row["state"])
+
+    def outputs(self) -> list[str]:
+        return sorted(
+            str(path.relative_to(self.outbox))
+            for path in self.outbox.rglob("*")
+            if path.is_file() and not path.name.startswith(".cutoutd-")
+        )
+
+    def leftovers(self) -> list[Path]:
+        return [path for folder in (self.inbox, self.outbox) for path in folder.rglob(".cutoutd-*")]
+
+    def settled(self) -> bool:
+        """Nothing is owed any more."""
+        return not self.rows("state IN ('pending', 'running', 'delivering')")
+
+    def workers(self) -> list[int]:
+        """The daemon's child processes."""
+        assert self.process is not None
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]

@@ -1,0 +1,44 @@
+"""Real photos for tests: the public-domain and CC0 images of scikit-image, encoded as asked."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+
+@functools.cache
+def pixels(name: str = "astronaut") -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = np.asarray(getattr(data, name)(), np.uint8)
+    return found
+
+
+def encoded(name: str = "astronaut", kind: str = "JPEG", *, size: tuple[int, int] | None = None, **options: Any) -> bytes:
+    """A photo as a file's bytes."""
+    image = Image.fromarray(pixels(name))
+    if size is not None:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    if kind == "JPEG":
+        options.setdefault("quality", 92)
+    target = io.BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def alpha_of(path: Any) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        assert image.mode == "RGBA", image.mode
+        return np.asarray(image.getchannel("A"))
+
+
+def iou(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Overlap of two alphas, each cut at one half; the second is scaled to the first."""
+    if one.shape != other.shape:
+        other = np.asarray(Image.fromarray(other).resize(one.shape[::-1], Image.Resampling.BILINEAR))
+    a, b = one > 127, other > 127
+    return float((a & b).sum() / max(1, (a | b).sum()))
