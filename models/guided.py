@@ -7,9 +7,10 @@ Sources: He, Sun, Tang, "Guided Image Filtering" (2013); He, Sun, "Fast Guided F
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from cutoutd.models.resample import Plane, box_mean
+from cutoutd.models.resample import Plane, box_mean, dilate
 
 # Window radius in samples of the model-scale alpha (before upsampling). Large windows and a small
 # epsilon win by far for soft network alphas (benchmarks/edges.py).
@@ -27,11 +28,16 @@ VOTE_FLOOR = 1e-2
 BLURRED, SHARP = 0.40, 0.62
 # The same for the sharpest tenth of the whole band.
 SHARPEST_PERCENT, SHARPEST = 90.0, (0.44, 0.58)
+# From a scale where the edge is already where it belongs: a small window.
+CARRY_RADIUS, CARRY_EPSILON = 2, 1e-4
+CARRY_REACH = 2 * CARRY_RADIUS  # samples around a tile that its averaged coefficients depend on
 # An alpha of nearly the photo's own size needs no help.
 SAME_SIZE, SMALLER = 1.05, 1.5
 
 
-def coefficients(guide: Plane, alpha: Plane, radius: int, epsilon: float | None = None) -> tuple[Plane, Plane]:
+def coefficients(
+    guide: Plane, alpha: Plane, radius: int, epsilon: float | None = None
+) -> tuple[Plane, Plane]:
     """Local linear models alpha ≈ a·RGB + b, each averaged over the windows that cover a sample.
 
     Args:
@@ -91,16 +97,50 @@ def keep_means(planes: Plane, guide: Plane, alpha: Plane, covered: tuple[float, 
         alpha: float32 (h, w), the samples to keep.
         covered: rows and columns of the grid that the photo fills.
     """
-    size, box = (alpha.shape[1], alpha.shape[0]), (0.0, 0.0, covered[1], covered[0])
-    rows, columns = guide.shape[1:]
     result = planes.copy()
-    for _ in range(PROJECTIONS):
-        fine = Image.fromarray(np.clip(apply(result, guide), 0.0, 1.0))
-        means = np.asarray(fine.resize(size, Image.Resampling.BOX, box=box), np.float32)
-        missing = Image.fromarray(alpha - means)
-        back = missing.resize((columns, rows), Image.Resampling.BILINEAR)
-        result[3] += np.asarray(back, np.float32)
+    result[3] += missing_means(apply(planes, guide), alpha, covered)
     return result
+
+
+def missing_means(fine: Plane, alpha: Plane, covered: tuple[float, float]) -> Plane:
+    """What must be added to a finer alpha (gh, gw), then clipped, so that its means are `alpha` (h, w) again."""
+    size, box = (alpha.shape[1], alpha.shape[0]), (0.0, 0.0, covered[1], covered[0])
+    rows, columns = fine.shape
+    shift = np.zeros_like(fine)
+    for _ in range(PROJECTIONS):
+        now = Image.fromarray(np.clip(fine + shift, 0.0, 1.0))
+        missing = alpha - np.asarray(now.resize(size, Image.Resampling.BOX, box=box), np.float32)
+        back = Image.fromarray(missing).resize((columns, rows), Image.Resampling.BILINEAR)
+        shift += np.asarray(back, np.float32)
+    return shift
+
+
+def carry(pixels: Plane, alpha: Plane) -> Plane:
+    """Coefficients that carry an alpha drawn at this scale to a finer one, float32 (4, h, w).
+
+    Args:
+        pixels: the photo at the alpha's scale, float32 (3, h, w), 0..1.
+        alpha: float32 (h, w), 0..1; exactly 0 or 1 where flat.
+    """
+    planes, _ = coefficients(pixels, alpha, CARRY_RADIUS, CARRY_EPSILON)
+    uneven = (alpha > 0.0) & (alpha < 1.0) | steps(alpha)
+    # Flat surroundings stay exactly flat: no texture of the photo may shine through there.
+    near = dilate(uneven, CARRY_RADIUS)
+    planes *= near
+    planes[3] += np.where(near, np.float32(0.0), alpha)
+    return planes
+
+
+def steps(alpha: Plane) -> NDArray[np.bool_]:
+    """Where a neighbour differs by more than half: an edge with no half-transparent sample in it."""
+    found = np.zeros(alpha.shape, np.bool_)
+    down = np.abs(np.diff(alpha, axis=0)) > 0.5
+    across = np.abs(np.diff(alpha, axis=1)) > 0.5
+    found[:-1] |= down
+    found[1:] |= down
+    found[:, :-1] |= across
+    found[:, 1:] |= across
+    return found
 
 
 def trust(alpha: Plane, enlargement: float) -> Plane:

@@ -6,24 +6,29 @@ Full-size arithmetic happens only in tiles that the edge band touches; all other
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models import foreground, guided
+from cutoutd.models import foreground, guided, refiner
+from cutoutd.models.closed_form import solve_band
+from cutoutd.models.matte_controls import MatteControls, edit_edges, edit_shapes
 from cutoutd.models.resample import (
     Plane,
     Span,
+    blocks,
     dilate,
     grid_step,
     onto_grid,
     reduced,
     spans,
+    tiles,
     upsample,
 )
 
 Engine = Literal["plain", "guided", "learned"]
+NATURAL = MatteControls()
 
 # Samples along the longer side of the coefficient grid; below that, detail of the guide is lost.
 GRID_LEAST = 400
@@ -31,13 +36,23 @@ GRID_LEAST = 400
 TILE = 128
 # How far beyond half-transparent samples the photo may still move the edge, in model-scale samples.
 BAND_REACH = 1.5
+# How far the learned engine gives a precise alpha its means back: all of it would also keep a network's
+# sharp mistakes, none would let the refiner soften a true matte.
+KEPT_SHARE = np.float32(0.6)
 # A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
 # suffers rounding: half of an 8-bit step.
 UNSURE, PRECISE = 0.02, 0.002
 
 
 def refine(
-    alpha: NDArray[np.float32], photo: NDArray[np.uint8], *, engine: Engine = "guided"
+    alpha: NDArray[np.float32],
+    photo: NDArray[np.uint8],
+    *,
+    engine: Engine = "guided",
+    controls: MatteControls = NATURAL,
+    closed_form: bool = False,
+    threads: int = 1,
+    notes: list[str] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Brings a model-scale alpha to the photo's resolution and takes the background out of its edge colours.
 
@@ -46,28 +61,99 @@ def refine(
         photo: uint8 (H, W, 3), sRGB.
         engine: "plain" only resamples, "guided" follows the photo's edges with a colour guided filter,
             "learned" does so with the bundled refiner network.
+        controls: what the user asked of shapes and edges; unset: nothing is changed.
+        closed_form: solve the band once more by closed-form matting (seconds to minutes; needs pymatting).
+        threads: how many threads the refiner network may use.
+        notes: a list that takes a sentence for everything that was asked for and could not be done.
 
     Returns:
         alpha uint8 (H, W) and colour uint8 (H, W, 3): colour is the photo's own RGB where alpha is 255,
         0 where alpha is 0, and the estimated foreground colour in between.
+
+    Raises:
+        ModelError: the learned engine was asked for and its network cannot be loaded.
     """
+    alpha = edit_shapes(np.asarray(alpha, np.float32), controls)
     shape = (photo.shape[0], photo.shape[1])
-    alpha = np.asarray(alpha, np.float32)
-    trust = guided.trust(alpha, max(shape) / max(alpha.shape))
-    # A precise alpha is kept block by block, which takes a grid finer than the alpha's own.
+    enough = max(shape) <= guided.SAME_SIZE * max(alpha.shape)
+    if engine == "learned" and not enough:
+        drawn = _learned(alpha, photo, threads)
+    else:
+        drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough)
+    if closed_form:
+        drawn = _solved(photo, drawn, [] if notes is None else notes)
+    return _compose(photo, drawn, controls)
+
+
+class Drawn(NamedTuple):
+    """An alpha ready to be brought to full size.
+
+    planes: coefficients of alpha = a·RGB + b, float32 (4, h, w), one sample per `step` pixels.
+    band: where the alpha is not flat, bool (h, w).
+    colours: spread subject and background colour, float32 (6, ch, cw), one sample per `colour_step` pixels.
+    """
+
+    planes: Plane
+    band: NDArray[np.bool_]
+    step: int
+    colours: Plane
+    colour_step: int
+
+
+def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool) -> Drawn:
+    """The engines without a network: resampled, or guided by the photo."""
+    shape = (photo.shape[0], photo.shape[1])
+    trust = guided.trust(alpha, max(shape) / max(alpha.shape)) if follow else np.zeros_like(alpha)
+    # A precise alpha is kept sample by sample, which takes a grid finer than the alpha's own.
     least = max(alpha.shape) if trust.mean() > 0.5 else 2 * max(alpha.shape)
     step = grid_step(shape, max(GRID_LEAST, least))
     guide = reduced(photo, step)
     grid = (guide.shape[1], guide.shape[2])
     trust = onto_grid(trust, shape, grid, step)
     coarse = _flatten(onto_grid(alpha, shape, grid, step), trust)
-    if engine == "plain":
-        planes, band = _resampled(coarse)
-    else:
+    planes, band = _resampled(coarse)
+    if follow and band.any():
         planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step))
     at_grid = np.clip(guided.apply(planes, guide), 0.0, 1.0)
-    colours = foreground.spread_colours(guide, at_grid)
-    return _compose(photo, planes, band, colours, step)
+    return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
+
+
+def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int) -> Drawn:
+    """The refiner network at the work scale, the guided filter from there on."""
+    shape = (photo.shape[0], photo.shape[1])
+    work_step = refiner.work_step(shape)
+    ratio = grid_step((shape[0] // work_step, shape[1] // work_step), max(GRID_LEAST, *alpha.shape))
+    step = work_step * ratio
+    guide = reduced(photo, step)
+    hints = refiner.hint_planes(guide, alpha, shape, step)
+    coarse = _flatten(hints[0], np.ones_like(hints[0]))
+    hints[0] = coarse
+    reach = max(2, round(refiner.BAND_REACH * max(coarse.shape) / max(alpha.shape)))
+    band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
+    planes, settled = refiner.redraw(photo, hints, band, ratio, threads)
+    fine_band = np.repeat(np.repeat(dilate(band, 1), ratio, 0), ratio, 1)[
+        : planes.shape[1], : planes.shape[2]
+    ]
+    trust = guided.trust(alpha, max(shape) / max(alpha.shape))
+    if trust.min() < 1.0:
+        covered = (shape[0] / work_step, shape[1] / work_step)
+        doubt = KEPT_SHARE * (1.0 - onto_grid(trust, shape, (settled.shape[0], settled.shape[1]), work_step))
+        shift = doubt * fine_band * guided.missing_means(settled, alpha, covered)
+        planes[3] += shift
+        settled = np.clip(settled + shift, 0.0, 1.0)
+    settled = blocks(settled[None], ratio)[0]
+    return Drawn(planes, fine_band, work_step, foreground.spread_colours(guide, settled), step)
+
+
+def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:
+    """The same band solved by closed-form matting at the work scale; unchanged, with a note, if it cannot be."""
+    first, _ = _compose(photo, drawn, NATURAL)
+    step = refiner.work_step((photo.shape[0], photo.shape[1]))
+    known = reduced(first[:, :, None], step)[0]
+    planes, band = solve_band(photo, known, step, notes)
+    if planes is None:
+        return drawn
+    return Drawn(planes, band, step, drawn.colours, drawn.colour_step)
 
 
 def _flatten(alpha: Plane, trust: Plane) -> Plane:
@@ -80,7 +166,7 @@ def _resampled(coarse: Plane) -> tuple[Plane, NDArray[np.bool_]]:
     """The alpha alone as coefficients, and the band where it is not flat."""
     planes = np.zeros((4, *coarse.shape), np.float32)
     planes[3] = coarse
-    return planes, dilate((coarse > 0.0) & (coarse < 1.0) | _steps(coarse), 2)
+    return planes, dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), 2)
 
 
 def _guided(
@@ -95,14 +181,10 @@ def _guided(
         alpha: the alpha at its own scale, float32 (h, w).
         covered: rows and columns of the grid that the photo fills (the last block may be partial).
     """
-    planes, flat_band = _resampled(coarse)
+    planes, _ = _resampled(coarse)
     scale = max(coarse.shape) / max(alpha.shape)
-    if max(covered) <= guided.SAME_SIZE * max(alpha.shape):
-        return planes, flat_band
-    band = dilate((coarse > 0.0) & (coarse < 1.0) | _steps(coarse), max(2, round(BAND_REACH * scale)))
+    band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), max(2, round(BAND_REACH * scale)))
     in_band = trust[band]
-    if not in_band.size:
-        return planes, flat_band
     fitted = np.zeros_like(planes)
     if in_band.max() > 0.0:
         followed, _ = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
@@ -115,39 +197,39 @@ def _guided(
     return planes + band * (fitted - planes), dilate(band, 2)
 
 
-def _steps(alpha: Plane) -> NDArray[np.bool_]:
-    """Where a neighbour differs by more than half: an edge with no half-transparent sample in it."""
-    steps = np.zeros(alpha.shape, np.bool_)
-    down = np.abs(np.diff(alpha, axis=0)) > 0.5
-    across = np.abs(np.diff(alpha, axis=1)) > 0.5
-    steps[:-1] |= down
-    steps[1:] |= down
-    steps[:, :-1] |= across
-    steps[:, 1:] |= across
-    return steps
-
-
 def _compose(
-    photo: NDArray[np.uint8], planes: Plane, band: NDArray[np.bool_], colours: Plane, step: int
+    photo: NDArray[np.uint8], drawn: Drawn, controls: MatteControls
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Fills full-size alpha and colour, tile by tile."""
     h, w = photo.shape[:2]
     alpha = np.zeros((h, w), np.uint8)
     colour = np.zeros((h, w, 3), np.uint8)
-    rows = spans(h, band.shape[0], step, TILE)
-    columns = spans(w, band.shape[1], step, TILE)
-    for row in rows:
-        for column in columns:
-            window = np.s_[row.start : row.stop, column.start : column.stop]
+    reach = controls.reach(max(h, w))
+    # What an edit can reach is part of the band.
+    band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
+    grid, colour_grid = band.shape, drawn.colours.shape[1:]
+    columns = tiles(w, grid[1], drawn.step, TILE, reach)
+    colour_columns = spans(w, colour_grid[1], drawn.colour_step, TILE)
+    colour_rows = spans(h, colour_grid[0], drawn.colour_step, TILE)
+    for (row, top), colour_row in zip(tiles(h, grid[0], drawn.step, TILE, reach), colour_rows, strict=True):
+        for (column, left), colour_column in zip(columns, colour_columns, strict=True):
+            window = np.s_[colour_row.start : colour_row.stop, colour_column.start : colour_column.stop]
             support = np.s_[row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
             if not band[support].any():
-                if planes[3][support][0, 0] >= 0.5:
+                if drawn.planes[3][support][0, 0] >= 0.5:
                     alpha[window] = 255
                     colour[window] = photo[window]
                 continue
-            tile_alpha = _tile_alpha(photo[window], planes, row, column)
-            alpha[window] = tile_alpha
-            colour[window] = _tile_colour(photo[window], tile_alpha, colours, row, column)
+            mixed = _tile_alpha(
+                photo[row.start : row.stop, column.start : column.stop], drawn.planes, row, column
+            )
+            edited = edit_edges(mixed, controls, max(h, w))
+            own = alpha[window]
+            inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
+            own[:] = edited[inner]
+            _fill_colour(
+                colour[window], photo[window], own, mixed[inner], drawn.colours, colour_row, colour_column
+            )
     return alpha, colour
 
 
@@ -160,16 +242,23 @@ def _tile_alpha(pixels: NDArray[np.uint8], planes: Plane, row: Span, column: Spa
     return (np.clip(value, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def _tile_colour(
-    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colours: Plane, row: Span, column: Span
-) -> NDArray[np.uint8]:
-    """The photo where opaque, zero where transparent, the subject's colour in between."""
-    colour = pixels * (alpha == 255)[:, :, None]
-    between = np.flatnonzero((alpha > 0) & (alpha < 255))
-    if between.size:
-        spread = upsample(colours, row, column).reshape(6, -1)[:, between].T
-        flat = pixels.reshape(-1, 3)[between]
-        colour.reshape(-1, 3)[between] = foreground.unmix(
-            flat, alpha.reshape(-1)[between], spread[:, :3], spread[:, 3:]
-        )
-    return colour
+def _fill_colour(
+    colour: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    mixed: NDArray[np.uint8],
+    spread: Plane,
+    row: Span,
+    column: Span,
+) -> None:
+    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
+
+    `alpha` decides what is written; `mixed`, the alpha before any edit, is how the photo mixed its colours.
+    """
+    opaque = alpha == 255
+    for channel in range(3):  # strided planes: a broadcast over triplets costs six times as much
+        np.multiply(pixels[:, :, channel], opaque, out=colour[:, :, channel])
+    between = np.nonzero((alpha > 0) & ~opaque)
+    if between[0].size:
+        near = upsample(spread, row, column)[:, between[0], between[1]]
+        colour[between] = foreground.unmix(pixels[between], mixed[between], near[:3], near[3:])

@@ -62,14 +62,23 @@ def interpolation(positions: NDArray[np.float64], length: int) -> tuple[int, int
     return first, last, matrix
 
 
+def span(start: int, stop: int, grid: int, step: int) -> Span:
+    """Pixels start..stop of one axis, each interpolated from a grid of pitch `step`."""
+    first, last, weights = interpolation((np.arange(start, stop) + 0.5) / step - 0.5, grid)
+    return Span(start, stop, first, last, weights)
+
+
 def spans(length: int, grid: int, step: int, tile: int) -> list[Span]:
     """Cuts `length` full-size pixels into tiles, each with its interpolation from a grid of pitch `step`."""
-    result: list[Span] = []
+    return [span(start, min(start + tile, length), grid, step) for start in range(0, length, tile)]
+
+
+def tiles(length: int, grid: int, step: int, tile: int, margin: int) -> list[tuple[Span, int]]:
+    """As `spans`, each widened by `margin` pixels where there are any; with how far the tile lies inside."""
+    result: list[tuple[Span, int]] = []
     for start in range(0, length, tile):
-        stop = min(start + tile, length)
-        positions = (np.arange(start, stop) + 0.5) / step - 0.5
-        first, last, weights = interpolation(positions, grid)
-        result.append(Span(start, stop, first, last, weights))
+        first = max(0, start - margin)
+        result.append((span(first, min(start + tile + margin, length), grid, step), start - first))
     return result
 
 
@@ -105,7 +114,15 @@ def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step:
 
 
 def reduced(photo: NDArray[np.uint8], step: int) -> Plane:
-    """The photo averaged over `step`-sized blocks: float32 (3, ceil(H/step), ceil(W/step)), 0..1."""
+    """The photo averaged over `step`-sized blocks: float32 (c, ceil(H/step), ceil(W/step)), 0..1.
+
+    Args:
+        photo: uint8 (H, W, c) with one or three channels.
+        step: block size in pixels.
+    """
+    if photo.shape[2] == 1:
+        plane = Image.fromarray(photo[:, :, 0]).reduce(step)
+        return np.asarray(plane, np.float32)[None] * np.float32(1 / 255)
     if step == 1:
         small = photo
     else:
@@ -148,6 +165,16 @@ def _counts(length: int, radius: int) -> Plane:
     return (np.minimum(position + radius, length - 1) - np.maximum(position - radius, 0) + 1).astype(
         np.float32
     )
+
+
+def blocks(planes: Plane, side: int) -> Plane:
+    """Means over side x side blocks, partial at the far edges: float32 (c, ceil(h/side), ceil(w/side))."""
+    for axis in (1, 2):
+        starts = np.arange(0, planes.shape[axis], side)
+        counts = np.diff(np.append(starts, planes.shape[axis])).astype(np.float32)
+        sums = np.add.reduceat(planes, starts, axis=axis)
+        planes = sums / (counts[:, None] if axis == 1 else counts)
+    return planes
 
 
 def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:

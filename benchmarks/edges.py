@@ -1,0 +1,174 @@
+"""Edge quality on synthetic mattes with exact truth: `python benchmarks/edges.py --picture edges.png`.
+
+Every row gets the same alpha, as a network would have answered it. Ratios are against bilinear resampling
+with the photo's own (mixture) colours; SAD in thousands of pixels, MSE x1000, gradient error in thousands,
+fringe = mean RGB distance to the true foreground colour over the true edge, weighted by the row's own alpha.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from synthetic_mattes import SCENES, Matte, network_like, perfect, scene, textures
+
+from cutoutd.models.matte import Engine, refine
+
+Plane = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Cut = tuple[Bytes, Bytes]
+
+ANSWERS: dict[str, Callable[[Plane], Plane]] = {
+    "network-like, blurred": lambda alpha: network_like(alpha, sigma=1.5),
+    "network-like, sharp": lambda alpha: network_like(alpha, sigma=0.5),
+    "the truth at 320 px": perfect,
+}
+MEASURES = ("SAD", "MSE", "grad", "fringe")
+
+
+def resample(alpha: Plane, photo: Bytes, how: Image.Resampling) -> Cut:
+    """Plain resampling, mixture colours."""
+    size = (photo.shape[1], photo.shape[0])
+    full = np.asarray(Image.fromarray(alpha).resize(size, how))
+    return (np.clip(full, 0, 1) * 255 + 0.5).astype(np.uint8), photo
+
+
+def rembg(alpha: Plane, photo: Bytes) -> Cut:
+    """What rembg does to a network's output: stretch min to max, 8 bits, Lanczos; mixture colours."""
+    low, high = float(alpha.min()), float(alpha.max())
+    eight = Image.fromarray((((alpha - low) / (high - low)) * 255).astype(np.uint8))
+    return np.asarray(eight.resize((photo.shape[1], photo.shape[0]), Image.Resampling.LANCZOS)), photo
+
+
+def rembg_post(alpha: Plane, photo: Bytes) -> Cut:
+    """The same with its post-process-mask: opening by a 3x3 cross, blur with sigma 2, threshold."""
+    mask = rembg(alpha, photo)[0]
+    opened = 255 - _cross_maximum(255 - mask)
+    opened = _cross_maximum(opened)
+    smooth = np.asarray(Image.fromarray(opened).filter(ImageFilter.GaussianBlur(2)))
+    return np.where(smooth < 127, 0, 255).astype(np.uint8), photo
+
+
+def _cross_maximum(mask: Bytes) -> Bytes:
+    p = np.pad(mask, 1, mode="edge")
+    parts = [p[1:-1, 1:-1], p[:-2, 1:-1], p[2:, 1:-1], p[1:-1, :-2], p[1:-1, 2:]]
+    return np.maximum.reduce(parts)
+
+
+def engine(name: Engine) -> Callable[[Plane, Bytes], Cut]:
+    """One of cutoutd's own."""
+    return lambda alpha, photo: refine(alpha, photo, engine=name)
+
+
+METHODS: dict[str, Callable[[Plane, Bytes], Cut]] = {
+    "bilinear": lambda a, p: resample(a, p, Image.Resampling.BILINEAR),
+    "Lanczos": lambda a, p: resample(a, p, Image.Resampling.LANCZOS),
+    "rembg": rembg,
+    "rembg, post-processed": rembg_post,
+    "cutoutd plain": engine("plain"),
+    "cutoutd guided": engine("guided"),
+    "cutoutd learned": engine("learned"),
+}
+
+
+def measure(cut: Cut, truth: Matte) -> NDArray[np.float64]:
+    """The four measures of one cut, in the order of MEASURES; lower is better."""
+    alpha, colour = cut[0] / 255.0, cut[1] / 255.0
+    error = alpha - truth.alpha
+    own, true = np.hypot(*np.gradient(alpha)), np.hypot(*np.gradient(truth.alpha.astype(np.float64)))
+    edge = alpha * ((truth.alpha > 0.02) & (truth.alpha < 0.98))
+    distance = np.sqrt(((colour - truth.foreground) ** 2).sum(2))
+    fringe = (distance * edge).sum() / max(edge.sum(), 1e-9)
+    return np.array(
+        [np.abs(error).sum() / 1000, (error**2).mean() * 1000, ((own - true) ** 2).sum() / 1000, fringe]
+    )
+
+
+def table(title: str, scenes: list[Matte], answer: Callable[[Plane], Plane]) -> None:
+    """Prints means over the scenes, each method against bilinear, and the worst scene's ratio."""
+    print(f"\n{title}, {len(scenes)} scenes of {scenes[0].photo.shape[1]} x {scenes[0].photo.shape[0]}")
+    print(f"{'':24}" + "".join(f"{m:>9}" for m in MEASURES) + "   ratio to bilinear (median of scenes)")
+    base: NDArray[np.float64] | None = None
+    for name, method in METHODS.items():
+        scores = np.array([measure(method(answer(s.alpha), s.photo), s) for s in scenes])
+        base = scores if base is None else base
+        ratio, single = base.mean(0) / scores.mean(0), np.median(base / scores, axis=0)
+        cells = "".join(f"{v:9.3f}" for v in scores.mean(0))
+        ratios = "  ".join(f"{m} {r:.2f}x ({s:.2f})" for m, r, s in zip(MEASURES, ratio, single, strict=True))
+        print(f"{name:24}{cells}   {ratios}", flush=True)
+
+
+def picture(scenes: list[Matte], answer: Callable[[Plane], Plane], path: Path) -> None:
+    """Crops side by side on a flat green: the photo, each method, the truth."""
+    green = np.array([0, 177, 64], np.float32)
+    rows: list[Bytes] = []
+    for truth in scenes:
+        y, x = crop_of(truth.alpha)
+        window = np.s_[y : y + 160, x : x + 160]
+        cells: list[Bytes] = [truth.photo[window]]
+        for method in METHODS.values():
+            alpha, colour = method(answer(truth.alpha), truth.photo)
+            a = alpha[window][:, :, None] / np.float32(255)
+            cells.append((colour[window] * a + green * (1 - a) + 0.5).astype(np.uint8))
+        a = truth.alpha[window][:, :, None]
+        cells.append((truth.foreground[window] * 255 * a + green * (1 - a) + 0.5).astype(np.uint8))
+        rows.append(np.concatenate(cells, axis=1))
+    Image.fromarray(np.concatenate(rows)).save(path)
+    print(f"\n{path}: photo, {', '.join(METHODS)}, truth")
+
+
+def crop_of(alpha: Plane, side: int = 160) -> tuple[int, int]:
+    """The corner of the crop with most edge in it."""
+    between = ((alpha > 0.02) & (alpha < 0.98)).astype(np.float32)
+    sums = np.asarray(Image.fromarray(between).resize((40, 30), Image.Resampling.BOX))
+    windows = np.lib.stride_tricks.sliding_window_view(sums, (side // 20, side // 20)).sum((2, 3))
+    y, x = np.unravel_index(int(windows.argmax()), windows.shape)
+    return int(y) * alpha.shape[0] // 30, int(x) * alpha.shape[1] // 40
+
+
+def timing(repeats: int) -> None:
+    """Wall and processor milliseconds for 24 megapixels from a 320 px alpha, one thread."""
+    photo = np.asarray(Image.fromarray(textures()[0]).resize((6000, 4000), Image.Resampling.BICUBIC))
+    y, x = np.mgrid[0:320, 0:320] / 320
+    alpha = np.clip((0.35 - np.hypot(y - 0.5, (x - 0.5) / 0.6)) * 40 + 0.5, 0, 1).astype(np.float32)
+    print(f"\n6000 x 4000 from 320 px, medians of {repeats}")
+    names: tuple[Engine, ...] = ("plain", "guided", "learned")
+    for name in names:
+        refine(alpha, photo, engine=name)
+        wall, cpu = [], []
+        for _ in range(repeats):
+            begun, used = time.perf_counter(), time.process_time()
+            refine(alpha, photo, engine=name)
+            wall.append((time.perf_counter() - begun) * 1000)
+            cpu.append((time.process_time() - used) * 1000)
+        print(f"{name:8} {statistics.median(wall):6.0f} ms, processor {statistics.median(cpu):6.0f} ms")
+
+
+def main() -> None:
+    """Command line of the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=2, help="scenes of each kind")
+    parser.add_argument("--scenes", nargs="*", choices=sorted(SCENES), default=list(SCENES))
+    parser.add_argument("--picture", type=Path, help="write crops side by side")
+    parser.add_argument("--timing", type=int, default=0, help="repeats of the 24 megapixel timing")
+    args = parser.parse_args()
+    sources = textures()
+    scenes = [scene(name, seed, sources) for name in args.scenes for seed in range(args.seeds)]
+    for title, answer in ANSWERS.items():
+        table(title, scenes, answer)
+    if args.picture:
+        picture(scenes[:: args.seeds], ANSWERS["network-like, blurred"], args.picture)
+    if args.timing:
+        timing(args.timing)
+
+
+if __name__ == "__main__":
+    main()
