@@ -5,6 +5,7 @@ No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks an
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from cutoutd.models.colour import Colour
 from cutoutd.models.matte import refine
 from cutoutd.models.photo import Header, Photo, decode
 from cutoutd.models.subject import has_subject
+
+
+# A lone photo's PNG is deflated on several cores; beyond four, memory and not the cores sets the pace.
+_ENCODE_THREADS = 4
 
 
 class Sees(Protocol):
@@ -82,7 +87,7 @@ def cut_out(
         segmenter: finds the subject.
         orders: the deliverables, at least one.
         matte: how the outline is found and cleaned.
-        lone: whether no other photo waits, so that inference may use all cores.
+        lone: whether no other photo waits, so that inference and encoding may use several cores.
         watch: collects seconds per stage.
 
     Raises:
@@ -92,6 +97,7 @@ def cut_out(
     coarse: NDArray[np.float32] | None = None
     rendered: dict[int, Rendered] = {}
     coverage, shape = 0.0, (header.height, header.width)
+    threads = min(_ENCODE_THREADS, os.cpu_count() or 1) if lone else 1
     for colour, bits, indices in _decodings(orders):
         with watch.stage("decode"):
             photo = decode(data, header, colour=colour, want_16bit=bits == 16)
@@ -104,7 +110,7 @@ def cut_out(
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
         for index in indices:
             with watch.stage("encode"):
-                rendered[index] = render(subject, orders[index])
+                rendered[index] = render(subject, orders[index], threads=threads)
     return Cutout(
         rendered=tuple(rendered[index] for index in range(len(orders))),
         width=shape[1],
