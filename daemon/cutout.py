@@ -24,8 +24,7 @@ from cutoutd.models.matte import refine
 from cutoutd.models.photo import Header, Photo, decode
 from cutoutd.models.subject import has_subject
 
-
-# A lone photo's PNG is deflated on several cores; beyond four, memory and not the cores sets the pace.
+# A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
 
 
