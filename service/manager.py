@@ -145,6 +145,8 @@ class Runner:
             )
         if any(word in said.lower() for word in ("access denied", "authentication", "permission denied")):
             return "Try again with sudo."
+        if said.startswith("Job for"):
+            return "`cutoutd service logs` (with --system for the machine's service) says why."
         return ""
 
 

@@ -79,10 +79,14 @@ class UserService:
         if not self.installed_path.exists():
             return [f"{printable(self.installed_path)} is not there: nothing to remove"]
         self._systemctl("disable", "--now", "--quiet", UNIT_NAME)
-        removed = [told("removed", file.path) for file in self.files() if remove_file(file.path)]
+        removed = [told("removed", path) for path in self._written() if remove_file(path)]
         self._systemctl("daemon-reload")
         self._systemctl("reset-failed", "--quiet", UNIT_NAME, check=False)
         return [*removed, "photos, cutouts, configuration and ledger are untouched"]
+
+    def _written(self) -> tuple[Path, ...]:
+        """Every file that some `install` may have written."""
+        return (self.installed_path,)
 
     def start(self) -> None:
         """Start the unit, or raise ServiceError."""
@@ -120,7 +124,11 @@ class UserService:
         # Where the journal is not kept per user, `--user --unit` finds nothing and this one does.
         which = "--user-unit" if self._scope else "--unit"
         return self.runner.show(
-            "journalctl", f"{which}={UNIT_NAME}", f"--lines={lines}", *(("--follow",) if follow else ())
+            "journalctl",
+            "--quiet",
+            f"{which}={UNIT_NAME}",
+            f"--lines={lines}",
+            *(("--follow",) if follow else ()),
         )
 
     def _advice(self) -> list[str]:
@@ -169,6 +177,9 @@ class SystemService(UserService):
         planned = (PlannedFile(self.installed_path, unit),)
         return planned if self.user else (PlannedFile(SYSUSERS, _SYSUSERS_TEXT), *planned)
 
+    def _written(self) -> tuple[Path, ...]:
+        return (self.installed_path, SYSUSERS)
+
     def install(self, *, start: bool) -> list[str]:
         """Make the user and the folders, then as for a user unit."""
         if os.geteuid() != 0:
@@ -192,8 +203,11 @@ class SystemService(UserService):
     def _own_new_folders(self) -> None:
         account = _user(self.run_as)
         settings = self.loaded.settings
+        inboxes = {inbox.path for inbox in settings.inbox}
         for folder in make_folders(settings):
             os.chown(folder, account.pw_uid, account.pw_gid)
+            # Members of the service's group drop photos and fetch cutouts; others see neither.
+            folder.chmod(0o2770 if folder in inboxes else 0o2750)
         for folder in trash_folders(settings, self.run_as):
             if not folder.is_dir():
                 folder.mkdir(parents=True, mode=0o700)
@@ -212,7 +226,10 @@ class SystemService(UserService):
                 )
 
     def _advice(self) -> list[str]:
-        return [f"it runs as {self.run_as}; its ledger lies in /var/lib/cutoutd"]
+        told_ = [f"it runs as {self.run_as}; its ledger lies in /var/lib/cutoutd"]
+        if self.user is None:
+            told_.append(f"to let somebody drop photos and fetch cutouts: usermod -aG {SERVICE_USER} USER")
+        return told_
 
 
 def unreachable_for(path: Path, account: pwd.struct_passwd) -> Path | None:

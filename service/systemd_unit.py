@@ -118,8 +118,9 @@ def _life(installation: Installation) -> Iterator[Directive]:
     )
     yield Directive(
         "ExecReload",
-        "/bin/kill -HUP $MAINPID",
-        "Reads the configuration again; one with mistakes changes nothing.",
+        "/bin/sh -c 'kill -HUP $$MAINPID'",
+        "Reads the configuration again; one with mistakes changes nothing. (The shell's kill: small systems "
+        "have no other.)",
     )
     yield Directive(
         "Restart", "on-failure", "After a crash it comes back and does what is owed; a clean stop stays one."

@@ -16,9 +16,10 @@ from cutoutd.config.errors import ExitCode, ModelError
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import StateLock
-from cutoutd.service import doctor, service_cli
-from cutoutd.service.doctor import Finding, exit_code
+from cutoutd.service import doctor, doctor_parts, service_cli
+from cutoutd.service.doctor import exit_code
 from cutoutd.service.doctor_cli import doctor as command
+from cutoutd.service.findings import Finding
 from cutoutd.service.manager import ServiceState
 
 
@@ -72,6 +73,10 @@ def test_a_broken_config_is_shown_with_its_lines_and_the_rest_goes_on(folders: P
 
 def test_missing_and_closed_folders(folders: Path) -> None:
     (folders / "out").rmdir()
+    (later,) = doctor.check_folders(settings(folders))
+    assert (later.level, later.what) == ("note", f"the outbox {folders}/out is made at the first start")
+    (folders / "state").mkdir()
+    (folders / "state/ledger.sqlite").touch()
     (missing,) = doctor.check_folders(settings(folders))
     assert (missing.level, missing.code) == ("error", ExitCode.FOLDER)
     assert "does not exist" in missing.what
@@ -157,25 +162,25 @@ def test_events_really_arrive_here(folders: Path) -> None:
 
 def test_the_ledgers_folder(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = places.state_dir()
-    assert levels(list(doctor.check_state())) == ["ok"]
+    assert levels(list(doctor_parts.check_state())) == ["ok"]
     state.mkdir(mode=0o755)
     state.chmod(0o755)
-    assert "chmod 700" in next(doctor.check_state()).fix
+    assert "chmod 700" in next(doctor_parts.check_state()).fix
     state.chmod(0o700)
-    assert levels(list(doctor.check_state())) == ["ok", "note"]
+    assert levels(list(doctor_parts.check_state())) == ["ok", "note"]
     lock = StateLock(state)
     try:
-        assert f"process {os.getpid()}" in list(doctor.check_state())[1].what
+        assert f"process {os.getpid()}" in list(doctor_parts.check_state())[1].what
     finally:
         lock.release()
     monkeypatch.setattr("cutoutd.daemon.mounts.filesystem_kind", lambda _path: "nfs4")
-    share = next(doctor.check_state())
+    share = next(doctor_parts.check_state())
     assert (share.level, share.code) == ("error", ExitCode.LEDGER)
 
 
 def test_missing_decoders_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_installed", lambda _module: False)
-    found = {finding.what: finding for finding in doctor.check_decoders()}
+    monkeypatch.setattr(doctor_parts, "_installed", lambda _module: False)
+    found = {finding.what: finding for finding in doctor_parts.check_decoders()}
     assert found["HEIC photos cannot be opened"].fix == "pip install pi-heif"
     assert found["RAW photos cannot be opened"].level == "note"
 
@@ -184,17 +189,17 @@ def test_a_damaged_model_is_an_error(folders: Path, monkeypatch: pytest.MonkeyPa
     def damaged(_spec: object) -> bytes:
         raise ModelError("the file was damaged", fix="Install cutoutd again.")
 
-    assert levels(list(doctor.check_models(settings(folders)))) == ["ok"]
+    assert levels(list(doctor_parts.check_models(settings(folders)))) == ["ok"]
     monkeypatch.setattr("cutoutd.models.providers.read_verified", damaged)
-    (found,) = doctor.check_models(settings(folders))
+    (found,) = doctor_parts.check_models(settings(folders))
     assert (found.level, found.code, found.fix) == ("error", ExitCode.MODEL, "Install cutoutd again.")
-    (unknown,) = doctor.check_models(settings(folders, 'model = "u2nett"'))
+    (unknown,) = doctor_parts.check_models(settings(folders, 'model = "u2nett"'))
     assert unknown.level == "error"
 
 
 def test_a_provider_that_cannot_be_had_is_an_error(folders: Path) -> None:
-    assert levels(list(doctor.check_providers(settings(folders)))) == ["ok"]
-    (found,) = doctor.check_providers(settings(folders, '[engine]\nproviders = ["directml"]'))
+    assert levels(list(doctor_parts.check_providers(settings(folders)))) == ["ok"]
+    (found,) = doctor_parts.check_providers(settings(folders, '[engine]\nproviders = ["directml"]'))
     assert (found.level, found.code) == ("error", ExitCode.ENGINE)
     assert found.fix
 
@@ -218,8 +223,8 @@ def test_the_sandboxs_answers(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object] | str, levels_: list[str]
 ) -> None:
     whole = {"network": "n", "files": "f", **answer} if isinstance(answer, dict) else answer
-    monkeypatch.setattr(doctor, "_sandbox_answers", lambda: whole)
-    assert levels(list(doctor.check_sandbox())) == levels_
+    monkeypatch.setattr(doctor_parts, "_sandbox_answers", lambda: whole)
+    assert levels(list(doctor_parts.check_sandbox())) == levels_
 
 
 class Manager:
@@ -246,7 +251,7 @@ def test_the_services_state(
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(service_cli, "systemd_runs", lambda: True)
     monkeypatch.setattr(service_cli, "manager_for", lambda _loaded, **_kwargs: Manager(state))
-    first = next(doctor.check_service())
+    first = next(doctor_parts.check_service())
     assert first.level == level
     assert fix in first.fix
 

@@ -90,7 +90,9 @@ def test_uninstall_leaves_photos_and_config(loaded: Loaded, tmp_path: Path) -> N
     service = user_service(loaded, tmp_path, recorder)
     service.install(start=False)
     (tmp_path / "in/photo.jpg").touch()
-    assert service.uninstall()[0] == f"removed {service.installed_path}"
+    later = user_service(loaded, tmp_path, recorder)
+    later.program = ()  # removing needs to know nothing of what was installed
+    assert later.uninstall()[0] == f"removed {service.installed_path}"
     assert orders(recorder)[2] == "systemctl --user disable --now --quiet cutoutd.service"
     assert (tmp_path / "in/photo.jpg").exists()
     assert loaded.path is not None
@@ -120,7 +122,7 @@ def test_orders_after_installation(loaded: Loaded, tmp_path: Path) -> None:
         "systemctl --user start cutoutd.service",
         "systemctl --user stop cutoutd.service",
         "systemctl --user restart cutoutd.service",
-        "journalctl --user-unit=cutoutd.service --lines=20 --follow",
+        "journalctl --quiet --user-unit=cutoutd.service --lines=20 --follow",
     ]
 
 
@@ -182,8 +184,12 @@ def test_new_folders_belong_to_the_services_user(
     service.install(start=False)
     nobody = pwd.getpwnam("nobody").pw_uid
     assert (tmp_path / "out").stat().st_uid == nobody
+    assert (tmp_path / "out").stat().st_mode & 0o7777 == 0o2750
     assert (tmp_path / "in").stat().st_uid == os.getuid()  # it was there: nobody's to change
     assert (tmp_path / "units/cutoutd.service").exists()
+    monkeypatch.setattr(systemd, "SYSUSERS", tmp_path / "none.conf")
+    assert SystemService(loaded, (), Recorder()).uninstall()[0] == f"removed {tmp_path}/units/cutoutd.service"
+    assert (tmp_path / "out").is_dir()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="closing a folder against another user needs root")

@@ -55,7 +55,7 @@ def test_what_the_promises_rest_on(make: Callable[[Settings], Installation]) -> 
         "WatchdogSec=60",
         "Restart=on-failure",
         "StartLimitBurst=5",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/bin/sh -c 'kill -HUP $$MAINPID'",
         "KillMode=mixed",
         "OOMPolicy=continue",
         "RestrictAddressFamilies=AF_UNIX",

@@ -1,0 +1,245 @@
+"""cutoutd as a service of real systemd: installed from its wheel, killed, stalled, reloaded, uninstalled.
+
+Slow (a few minutes the first time, then about two): it boots a machine. Skipped, with the reason, where that
+cannot be done.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests.endtoend.machine import Machine, make_root, wait_until, wheels, why_not
+
+REASON = why_not()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(bool(REASON), reason=REASON or "can run"),
+]
+
+INBOX, OUTBOX = "Pictures/Cutouts/Inbox", "Pictures/Cutouts/Outbox"
+# A cutout takes a second or two on an idle machine; here several tests share few cores.
+CUTOUT_S = 60
+PHOTO = "/var/lib/photo.jpg"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    data = pytest.importorskip("skimage.data", reason="scikit-image has the test photos")
+    scratch = tmp_path_factory.mktemp("machine")
+    one = Machine(scratch)
+    try:
+        one.prepare(make_root(), wheels(scratch))
+        (one.root / "var/lib").mkdir(exist_ok=True)
+        Image.fromarray(data.astronaut()).save(one.root / PHOTO.lstrip("/"))
+        one.boot()
+        one.run("useradd", "--create-home", "ann")
+        one.run("loginctl", "enable-linger", "ann")
+        assert wait_until(
+            lambda: one.run("test", "-S", "/run/user/1000/bus", check=False).returncode == 0, 30
+        )
+        yield one
+    finally:
+        one.end()
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Machine]:
+    """Ann's user service, with folders and ledger of its own, running."""
+    machine.run("rm", "-rf", "Pictures", ".local/state/cutoutd", ".config/cutoutd", user="ann")
+    machine.run("cutoutd", "init", user="ann")
+    done = machine.run("cutoutd", "service", "install", user="ann", check=False)
+    assert done.returncode == 0, done.stderr + logs(machine)
+    yield machine
+    machine.run("cutoutd", "service", "uninstall", user="ann", check=False)
+    machine.run("rm", "-rf", ".config/systemd/user/cutoutd.service.d", user="ann")
+    machine.run("systemctl", "--user", "daemon-reload", user="ann")
+
+
+def drop(machine: Machine, *names: str, inbox: str = INBOX) -> None:
+    for name in names:
+        machine.run("cp", PHOTO, f"{inbox}/{name}", user="ann")
+
+
+def listing(machine: Machine, folder: str = OUTBOX, user: str = "ann") -> list[str]:
+    return sorted(machine.run("ls", folder, user=user).stdout.split())
+
+
+def appears(machine: Machine, *names: str, folder: str = OUTBOX, user: str = "ann") -> bool:
+    return wait_until(lambda: set(names) <= set(listing(machine, folder, user)), CUTOUT_S)
+
+
+def state(machine: Machine, *flags: str, user: str = "ann") -> dict[str, Any]:
+    shown = machine.run("cutoutd", "service", "status", "--json", *flags, user=user, check=False)
+    return json.loads(shown.stdout)
+
+
+def logs(machine: Machine, *flags: str, user: str = "ann") -> str:
+    return machine.run("cutoutd", "service", "logs", "-n", "200", *flags, user=user).stdout
+
+
+def kill(machine: Machine, signal: str, pid: int | str) -> None:
+    # The shell's own: a minimal Debian has no program of that name.
+    machine.run("sh", "-c", f"kill -{signal} {pid}")
+
+
+def whole(path: Path) -> bool:
+    """A finished cutout: the subject opaque, the background gone."""
+    with Image.open(path) as cutout:
+        cutout.load()
+        alpha = cutout.getchannel("A")
+        centre = alpha.getpixel((cutout.width // 2, cutout.height // 2))
+        return alpha.getextrema() == (0, 255) and isinstance(centre, int) and centre > 250
+
+
+def test_a_users_service_from_installation_to_removal(service: Machine) -> None:
+    again = service.run("cutoutd", "service", "install", user="ann").stdout
+    assert "the unit was up to date" in again
+    before = state(service)
+    assert (before["installed"], before["enabled"], before["running"]) == (True, True, True)
+    drop(service, "DSC_1.jpg")
+    assert appears(service, "DSC_1.png")
+    assert whole(service.root / f"home/ann/{OUTBOX}/DSC_1.png")
+    assert wait_until(lambda: state(service)["text"] == "1 done", 20)
+    assert state(service)["pid"] == before["pid"]
+    said = logs(service)
+    assert "ready" in said
+    assert "DSC_1.jpg" in said
+    assert "Landlock" in said
+
+    service.run("cutoutd", "service", "stop", user="ann")
+    assert not state(service)["running"]
+    drop(service, "DSC_2.jpg")
+    service.run("cutoutd", "service", "start", user="ann")
+    assert appears(service, "DSC_2.png")  # what came while it was down is owed
+
+    service.run("cutoutd", "service", "uninstall", user="ann")
+    assert not state(service)["installed"]
+    assert listing(service, INBOX) == ["DSC_1.jpg", "DSC_2.jpg"]
+    assert listing(service) == ["DSC_1.png", "DSC_2.png"]
+    service.run("test", "-f", ".config/cutoutd/config.toml", user="ann")
+    assert "nothing to remove" in service.run("cutoutd", "service", "uninstall", user="ann").stdout
+
+
+def test_a_killed_daemon_comes_back_and_finishes_the_rest(service: Machine) -> None:
+    names = [f"IMG_{number}" for number in range(8)]
+    drop(service, *(f"{name}.jpg" for name in names))
+    assert wait_until(lambda: listing(service), CUTOUT_S)
+    first = state(service)
+    kill(service, "KILL", first["pid"])
+    assert appears(service, *(f"{name}.png" for name in names))
+    assert listing(service) == [f"{name}.png" for name in names]  # each once, and no temporary left
+    after = state(service)
+    assert after["restarts"] == 1
+    assert after["pid"] != first["pid"]
+    for name in names:
+        assert whole(service.root / f"home/ann/{OUTBOX}/{name}.png")
+
+
+def test_a_killed_worker_does_not_stop_the_service(service: Machine) -> None:
+    pid = state(service)["pid"]
+    workers = service.run("sh", "-c", f"cat /proc/{pid}/task/*/children").stdout.split()
+    adjusted = {service.run("cat", f"/proc/{worker}/oom_score_adj").stdout.strip() for worker in workers}
+    assert "1000" in adjusted
+    for worker in workers:
+        kill(service, "KILL", worker)
+    drop(service, "DSC_9.jpg")
+    assert appears(service, "DSC_9.png")
+    after = state(service)
+    assert (after["pid"], after["restarts"]) == (pid, 0)
+
+
+def test_a_stalled_daemon_is_restarted_by_the_watchdog(service: Machine) -> None:
+    # The unit's own 60 s, shortened so that the test ends soon.
+    drop_in = "home/ann/.config/systemd/user/cutoutd.service.d/test.conf"
+    service.write(drop_in, "[Service]\nWatchdogSec=12\nTimeoutAbortSec=2\nRestartSec=1\n")
+    service.run("chown", "-R", "ann:ann", "/home/ann/.config/systemd")
+    service.run("systemctl", "--user", "daemon-reload", user="ann")
+    service.run("cutoutd", "service", "restart", user="ann")
+    pid = state(service)["pid"]
+    # Healthy and idle for longer than the limit: the watchdog is fed.
+    assert not wait_until(lambda: state(service)["pid"] != pid, 20)
+    kill(service, "STOP", pid)
+    assert wait_until(lambda: (now := state(service))["running"] and now["pid"] not in {0, pid}, 60)
+    assert "atchdog" in service.run("journalctl", "--quiet", "--no-pager", "-b").stdout
+    drop(service, "DSC_5.jpg")
+    assert appears(service, "DSC_5.png")
+
+
+def test_a_changed_config_is_taken_up_and_a_broken_one_is_not(service: Machine) -> None:
+    config = ".config/cutoutd/config.toml"
+    pid = state(service)["pid"]
+    service.run("mkdir", "-p", "second/in", "second/out", user="ann")
+    original = service.run("cat", config, user="ann").stdout
+    more = '\n[[inbox]]\npath = "~/second/in"\noutbox = "~/second/out"\n'
+    service.write(f"home/ann/{config}", original + more)
+    service.run("systemctl", "--user", "reload", "cutoutd.service", user="ann")
+    drop(service, "a.jpg", inbox="second/in")
+    assert appears(service, "a.png", folder="second/out")
+
+    service.write(f"home/ann/{config}", original + more + 'order = "newst"\n')
+    service.run("systemctl", "--user", "reload", "cutoutd.service", user="ann")
+    assert wait_until(lambda: 'did you mean "newest"?' in logs(service), 20)
+    drop(service, "b.jpg", inbox="second/in")
+    assert appears(service, "b.png", folder="second/out")
+    assert state(service)["pid"] == pid
+
+
+def test_a_hardened_system_service(machine: Machine) -> None:
+    machine.run("mkdir", "-p", "/srv/studio")
+    config = "/etc/cutoutd/config.toml"
+    machine.run("cutoutd", "init", "-c", config, "--inbox", "/srv/studio/in", "--outbox", "/srv/studio/out")
+    machine.run("rmdir", "/srv/studio/in", "/srv/studio/out")  # so that the installation makes them
+    try:
+        said = machine.run("cutoutd", "service", "install", "--system").stdout
+        assert "usermod -aG cutoutd" in said
+        machine.run("cp", PHOTO, "/srv/studio/in/")
+        assert appears(machine, "photo.png", folder="/srv/studio/out", user="root")
+        facts = machine.run("stat", "-c", "%U %a", "/srv/studio/out/photo.png").stdout.split()
+        assert facts == ["cutoutd", "640"]
+        _is_confined(machine, state(machine, "--system", user="root")["pid"])
+        _keeps_to_its_folders(machine, config)
+    finally:
+        machine.run("cutoutd", "service", "uninstall", "--system")
+    assert not state(machine, "--system", user="root")["installed"]
+    machine.run("test", "-f", config)
+    machine.run("test", "-f", "/var/lib/cutoutd/ledger.sqlite")
+    assert "photo.png" in listing(machine, "/srv/studio/out", "root")
+
+
+def _is_confined(machine: Machine, pid: int) -> None:
+    status = machine.run("cat", f"/proc/{pid}/status").stdout
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+    assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE)
+    inside = ["nsenter", "-t", str(pid), "-m", "--"]
+    assert machine.run(*inside, "touch", "/srv/studio/in/x", check=False).returncode != 0
+    assert machine.run(*inside, "ls", "/home/ann", check=False).returncode != 0
+    assert machine.run(*inside, "touch", "/srv/studio/out/x", check=False).returncode == 0
+    machine.run("rm", "/srv/studio/out/x")
+    shown = machine.run("systemd-analyze", "security", "--no-pager", "cutoutd.service").stdout
+    exposure = re.search(r"Overall exposure level for cutoutd.service: ([\d.]+)", shown)
+    assert exposure is not None
+    assert float(exposure[1]) <= 1.0
+
+
+def _keeps_to_its_folders(machine: Machine, config: str) -> None:
+    """A reload beyond the unit keeps the old configuration and names the command; that command widens it."""
+    machine.run("mkdir", "-p", "/srv/other/in")
+    text = machine.run("cat", config).stdout
+    machine.write(config, text + '\n[[inbox]]\npath = "/srv/other/in"\noutbox = "/srv/other/out"\n')
+    machine.run("systemctl", "reload", "cutoutd.service")
+    assert wait_until(
+        lambda: "sudo cutoutd service install --system" in logs(machine, "--system", user="root"), 20
+    )
+    machine.run("cp", PHOTO, "/srv/studio/in/second.jpg")
+    assert appears(machine, "second.png", folder="/srv/studio/out", user="root")
+    machine.run("cutoutd", "service", "install", "--system")
+    machine.run("cp", PHOTO, "/srv/other/in/third.jpg")
+    assert appears(machine, "third.png", folder="/srv/other/out", user="root")
