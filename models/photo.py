@@ -181,7 +181,7 @@ def _cannot_read(exc: OSError, path: bytes | Path) -> PhotoError:
 
 def _out_of_memory(name: str | bytes | Path, header: Header | None = None) -> PhotoError:
     size = "" if header is None else f" of {header.megapixels:.1f} megapixels"
-    fix = "Close other programs, set workers.count to 1, or lower limits.max_megapixels."
+    fix = "Raise limits.worker_memory, set engine.workers to 1, or lower limits.max_megapixels."
     return PhotoError(Reason.OUT_OF_MEMORY, f"There was not enough memory for this photo{size}", name, fix)
 
 

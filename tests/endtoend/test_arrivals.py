@@ -65,8 +65,12 @@ def _hard_link(target: Path, content: bytes) -> None:
     os.link(outside, target)
 
 
-WAYS = {
-    "written at once": lambda target, content: target.write_bytes(content),
+def _at_once(target: Path, content: bytes) -> None:
+    target.write_bytes(content)
+
+
+WAYS: dict[str, Callable[[Path, bytes], None]] = {
+    "written at once": _at_once,
     "written slowly": _slowly,
     "renamed in": _renamed_in,
     "moved from elsewhere": _from_elsewhere,

@@ -18,7 +18,9 @@ def pixels(name: str = "astronaut") -> NDArray[np.uint8]:
     return found
 
 
-def encoded(name: str = "astronaut", kind: str = "JPEG", *, size: tuple[int, int] | None = None, **options: Any) -> bytes:
+def encoded(
+    name: str = "astronaut", kind: str = "JPEG", *, size: tuple[int, int] | None = None, **options: Any
+) -> bytes:
     """A photo as a file's bytes."""
     image = Image.fromarray(pixels(name))
     if size is not None:
