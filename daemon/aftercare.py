@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cutoutd.daemon.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
-from cutoutd.daemon.names import candidates
+from cutoutd.daemon.names import LONGEST_NAME, candidates
 from cutoutd.daemon.outbox import digest_file
 from cutoutd.daemon.trash import trash_target, write_trash_info
 
 REAL = RealFileSystem()
+_HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
 
 
 class Step(StrEnum):
@@ -39,9 +41,15 @@ class Ready:
 
 
 def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
-    """The name, beside the original, under which it waits while it is identified and moved."""
-    name = f".cutoutd-{instance}-{photo}.original".encode()
-    return os.path.join(os.path.dirname(path), name)
+    """The name, beside the original, under which it waits while it is identified and moved.
+
+    It holds the original's own name, so that even a lost ledger loses no photo; one that is too long is cut.
+    """
+    head = f".cutoutd-{instance}-{photo}.original.".encode()
+    stem, extension = os.path.splitext(os.path.basename(path))
+    # Room for `.part` behind it, which a copy to another file system is called.
+    room = LONGEST_NAME - len(head) - len(b".part") - len(extension)
+    return os.path.join(os.path.dirname(path), head + stem[:room] + extension)
 
 
 def hide(
@@ -153,6 +161,63 @@ def _copy_across(hidden: bytes, target: bytes, digest: str, fs: FileSystem) -> b
     fs.fsync_dir(os.path.dirname(target))
     fs.unlink(hidden)
     return True
+
+
+def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem = REAL) -> bool:
+    """Puts a hidden original back under its name.
+
+    Args:
+        hidden: where it lies, if it does.
+        original: its name.
+        for_good: take the next free name when another file has taken its own; else it then stays hidden.
+        fs: the file system.
+
+    Returns:
+        Whether it is back; False when nothing was hidden, or its name is taken.
+
+    Raises:
+        OSError: the folder cannot be changed now.
+    """
+    try:
+        if for_good:
+            _give_back(hidden, original, fs)
+        else:
+            _move_without_replacing(hidden, original, fs)
+    except (FileNotFoundError, FileExistsError):
+        return False
+    return True
+
+
+def restore_orphans(root: bytes, instance: str, known: frozenset[bytes], fs: FileSystem = REAL) -> int:
+    """Gives the names back to originals that an earlier life with another ledger had hidden.
+
+    Args:
+        root: the inbox.
+        instance: this state folder's id; others' files are left alone.
+        known: absolute hidden names that the ledger knows.
+        fs: the file system.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found = 0
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        with fs.scandir(folder) as entries:
+            listed = list(entries)
+        for entry in listed:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+                continue
+            match = _HIDDEN.match(entry.name)
+            if match is not None and match[1].decode() == instance and entry.path not in known:
+                _give_back(entry.path, os.path.join(folder, match[2]), fs)
+                found += 1
+    return found
 
 
 def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:

@@ -105,6 +105,8 @@ class Backlog:
         row = self.ledger.one(
             f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
             " AND (not_before <= ? OR not_before > ?) AND settled >= ?"
+            # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
+            " AND NOT EXISTS (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"
             f" ORDER BY settled DESC, stage, interruptions, arrived {direction}, id {direction} LIMIT 1",
             (inbox, now, now + LONGEST_PAUSE_S, 0 if early else 1),
         )

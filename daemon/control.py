@@ -74,7 +74,7 @@ class Control:
         counts = {state.value: 0 for state in State if state is not State.SUPERSEDED}
         for row in self.ledger.read(
             "SELECT state, count(*) AS n FROM photos WHERE state <> 'superseded'"
-            f" AND (live = 1 OR state = 'done'){condition} GROUP BY state",
+            f" AND (live = 1 OR state = 'done' OR archived_to IS NOT NULL){condition} GROUP BY state",
             values,
         ):
             counts[row["state"]] = row["n"]
@@ -92,7 +92,8 @@ class Control:
     def failures(self) -> list[PhotoRow]:
         """Failed photos, oldest first."""
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE state = 'failed' AND live = 1 ORDER BY finished, id"
+            f"SELECT {COLUMNS} FROM photos WHERE state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)"
+            " ORDER BY finished, id"
         )
         return [photo_row(row) for row in rows]
 
@@ -122,7 +123,7 @@ class Control:
 
     def retry(self, paths: list[bytes] | None) -> int:
         """Failed photos (all, or those at these absolute paths) become pending. Returns how many."""
-        return self._revive("state = 'failed' AND live = 1", paths, {})
+        return self._revive("state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)", paths, {})
 
     def redo(self, paths: list[bytes] | None, *, since: float | None, overrides: dict[str, Any]) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
@@ -135,7 +136,8 @@ class Control:
         Returns:
             How many photos will be done again.
         """
-        condition = "state = 'done' AND path IS NOT NULL"
+        # A row that stepped back for a newer photo at its path has no original of its own any more.
+        condition = "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)"
         if since is not None:
             condition += f" AND finished >= {float(since)}"
         return self._revive(condition, paths, overrides)

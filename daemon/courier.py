@@ -1,4 +1,4 @@
-"""From finished temporaries to published cutouts, and what then becomes of the original; it decides no names itself.
+"""From finished temporaries to published cutouts; what then becomes of the original is `caretaker.py`'s business.
 
 Every step commits its intention to the ledger, then acts on an I/O thread, then commits the outcome. All methods
 run in the supervisor's loop.
@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutoutd.config.errors import Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon import aftercare, manifest, outbox
+from cutoutd.daemon import manifest, outbox
 from cutoutd.daemon.history import History
-from cutoutd.daemon.intake import Intake, PhotoRow, State
+from cutoutd.daemon.intake import Intake, PhotoRow
 from cutoutd.daemon.iothread import IoThread
 from cutoutd.daemon.job import Draft, Finished, is_trouble_of_the_outbox
 from cutoutd.daemon.ledger import Ledger
@@ -43,7 +42,6 @@ class Route:
 
     settings: Inbox
     io: IoThread
-    inbox_io: IoThread
     mode: int
     keep_names: bool
     final_stage: bool
@@ -65,7 +63,7 @@ class Courier:
         on_done: called with a row's id and the paths of its cutouts once all are published.
         on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
         on_released: called with a row's id when it is no longer in hand, whatever became of it.
-        on_warning: called with a sentence when after-care could not be done.
+        on_owed: called with a row's id when its original is to be moved now.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class Courier:
         on_done: Callable[[int, list[bytes], Mapping[str, float]], None],
         on_trouble: Callable[[bytes, str], None],
         on_released: Callable[[int], None],
-        on_warning: Callable[[str], None],
+        on_owed: Callable[[int], None],
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
@@ -87,7 +85,7 @@ class Courier:
         self._on_done = on_done
         self._on_trouble = on_trouble
         self._on_released = on_released
-        self._on_warning = on_warning
+        self._on_owed = on_owed
         self._routes: dict[bytes, Route] = {}
         self._busy: set[int] = set()
         self._mounts: dict[bytes, MountIdentity] = {}
@@ -105,8 +103,8 @@ class Courier:
     def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
         """Finds names for a photo's drafts, commits them, publishes."""
         route = self._routes.get(row.inbox)
-        if route is None:
-            self._drop(row, finished)
+        if route is None or not _lies_in(finished, route.outbox):
+            self._drop(row, finished)  # the config changed while it was in hand
             return
         self._busy.add(row.id)
         earlier = self._outcomes.earlier(row)
@@ -195,7 +193,7 @@ class Courier:
             self._trouble(row, error, lambda: self._drop(row, finished))
             return
         route = self._routes.get(row.inbox)
-        if route is None:
+        if route is None or not _lies_in(finished, route.outbox):
             self._drop(row, finished)
             return
         deliveries = [
@@ -225,12 +223,35 @@ class Courier:
         if route is None or row.id in self._busy:
             return
         self._busy.add(row.id)
-        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries))
+        if any(delivery.outbox != route.outbox for delivery in deliveries):
+            self._look_back(row, route, deliveries)
+            return
+        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries, []))
 
-    def _run_again(self, row: PhotoRow, deliveries: list[Delivery]) -> None:
+    def _look_back(self, row: PhotoRow, route: Route, deliveries: list[Delivery]) -> None:
+        """The config names another outbox since: what lies in the old one counts, the rest is made for the new."""
+
+        def look() -> list[Published]:
+            return [
+                Published.DONE if outbox.holds(d.outbox, d.name, d.out_digest) else Published.GONE
+                for d in deliveries
+            ]
+
+        def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
+            if outcome is not None and all(one is Published.DONE for one in outcome):
+                self._delivered(row, route, deliveries, {})
+            else:
+                self._run_again(row, deliveries, outcome or [])
+
+        route.io.call(look, looked)
+
+    def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
+        through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
         temporaries = [d.temporary for d in deliveries]
-        self._routes[row.inbox].io.call(lambda: outbox.discard(temporaries), lambda _value, _error: None)
-        self._outcomes.undeliver(row.id)
+        route = self._routes.get(row.inbox)
+        if route is not None:
+            route.io.call(lambda: outbox.discard(temporaries), lambda _value, _error: None)
+        self._outcomes.undeliver(row.id, through)
         self._release(row.id)
 
     def _publish(
@@ -266,7 +287,7 @@ class Courier:
                 spent = {**timings, "deliver": time.perf_counter() - started}
                 self._delivered(row, route, deliveries, spent)
             elif Published.GONE in outcome:
-                self._run_again(row, deliveries)
+                self._run_again(row, deliveries, outcome)
             else:
                 otherwise()
 
@@ -276,7 +297,10 @@ class Courier:
         self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
     ) -> None:
         after = route.settings.after
-        draft = row.stage == "draft" and route.final_stage
+        now = self._intake.get(row.id) or row
+        # A newer photo may lie at its path by now: then no better cutout of this one can be made.
+        stepped_back = not now.live and row.archived_to is None
+        draft = row.stage == "draft" and route.final_stage and not stepped_back
         owed = after.action != "keep" and not draft and row.archived_to is None
         if owed:
             with self._ledger.durably():
@@ -292,7 +316,7 @@ class Courier:
         self._release(row.id)
         self._on_done(row.id, paths, timings)
         if owed:
-            self.after(row.id)
+            self._on_owed(row.id)
 
     def _trouble(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> None:
         code = getattr(error, "errno", None) or errno.EIO
@@ -319,94 +343,9 @@ class Courier:
         self._busy.discard(photo)
         self._on_released(photo)
 
-    # --- after-care --------------------------------------------------------------------------------------------
 
-    def after(self, photo: int) -> None:
-        """Archives or trashes the original of a finished photo, or continues where a crash left off."""
-        row = self._intake.get(photo)
-        route = None if row is None else self._routes.get(row.inbox)
-        if row is None or route is None or row.path is None or row.state != State.DONE:
-            return
-        action = route.settings.after.action
-        if action == "keep":
-            self._outcomes.aftercare(row.id, "none")
-            return
-        root = os.fsencode(route.settings.path)
-        original = os.path.join(root, row.path)
-        hidden = os.path.join(root, aftercare.hidden_name(row.path, self._instance, row.id))
-        if row.aftercare == "owed":
-            with self._ledger.durably():
-                self._outcomes.aftercare(row.id, "hidden", hidden=hidden)
-        archive = None if action == "trash" else os.fsencode(route.settings.after.archive or "")
-        digest, relative, planned = row.digest or "", row.path, row.archived_to or b""
-        route.inbox_io.call(
-            lambda: aftercare.hide(
-                original, hidden, digest, archive=archive, relative=relative, planned=planned
-            ),
-            lambda ready, error: self._hidden(row, route, original, hidden, ready, error),
-        )
-
-    def _hidden(
-        self,
-        row: PhotoRow,
-        route: Route,
-        original: bytes,
-        hidden: bytes,
-        ready: aftercare.Ready | None,
-        error: BaseException | None,
-    ) -> None:
-        if ready is None:
-            self._aftercare_failed(row, error)
-            return
-        if ready.step in (aftercare.Step.GONE, aftercare.Step.REPLACED):
-            # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
-            self._outcomes.aftercare(row.id, "none")
-            return
-        if ready.step is aftercare.Step.MOVED:
-            self._moved(row, route, ready.target)
-            return
-        with self._ledger.durably():
-            self._outcomes.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
-        trash = route.settings.after.action == "trash"
-        digest = row.digest or ""
-
-        def moved(done: bool | None, error: BaseException | None) -> None:
-            if done is None:
-                self._aftercare_failed(row, error)
-            elif done:
-                self._moved(row, route, ready.target)
-            else:
-                self.after(row.id)
-
-        route.inbox_io.call(
-            lambda: aftercare.move(original, hidden, ready.target, digest, trash=trash), moved
-        )
-
-    def _moved(self, row: PhotoRow, route: Route, target: bytes) -> None:
-        self._outcomes.aftercare(row.id, "done", to=target)
-        if not route.keep_names:
-            self._history.drop_names(row.id)
-
-    def _aftercare_failed(self, row: PhotoRow, error: BaseException | None) -> None:
-        self._outcomes.aftercare_failed(row.id, str(error))
-        self._on_warning(f"An original could not be moved ({error}); it is still in the inbox's folder.")
-
-    def failed(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        """Moves a failed original to the folder for such, where one is set."""
-        route = self._routes.get(row.inbox)
-        if route is None or route.settings.after.failed is None or row.path is None or row.archived_to:
-            return
-        original = os.path.join(os.fsencode(route.settings.path), row.path)
-        folder, relative = os.fsencode(route.settings.after.failed), row.path
-
-        def moved(target: bytes | None, error: BaseException | None) -> None:
-            if error is not None:
-                self._on_warning(f"A failed original could not be moved ({error}); it stays in the inbox.")
-            elif target is not None:
-                self._outcomes.moved_failed(row.id, target)
-
-        text = f"{reason}: {detail}"
-        route.inbox_io.call(lambda: aftercare.move_failed(original, folder, relative, text), moved)
+def _lies_in(finished: Finished, folder: bytes) -> bool:
+    return all(draft.temporary.startswith(folder + b"/") for draft in finished.drafts)
 
 
 def _address(

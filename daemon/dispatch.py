@@ -5,6 +5,7 @@ All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.backlog import Backlog, Budget
+from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.courier import Courier
 from cutoutd.daemon.intake import Intake, PhotoRow, State
 from cutoutd.daemon.ledger import Ledger
@@ -26,6 +28,8 @@ from cutoutd.daemon.names import Temporary, mirrored_folder
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.plan import InboxPlan, PhotoOptions, Plan, options_for
 
+# What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 # The tag of the bundled test photo; ledger rows count from 1.
 SELF_TEST = -1
 SELF_TEST_LIMIT_S = 120.0
@@ -73,6 +77,7 @@ class Dispatcher:
     backlog: Backlog
     workers: pool.Workers
     courier: Courier
+    caretaker: Caretaker
     listener: Listener
     plan: Plan
     budget: Budget
@@ -177,19 +182,27 @@ class Dispatcher:
         hand = self.in_hand.get(event.tag)
         row = self._row(event.tag)
         if hand is None or row is None:
+            self._let_go(event.tag)
             return
         result: jobs.Result = event.result
         if isinstance(result, jobs.Finished):
             hand.finished = result
+            for note in result.notes:
+                self.listener.notice(f"{self.event(row).name}: {note}")
             self.settle(event.tag)
             return
         self._let_go(event.tag)
-        if isinstance(result, jobs.Unchanged):
+        if _moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
+            self.outcomes.again(row.id)  # the answer may be about bytes that are no longer there
+        elif isinstance(result, jobs.Unchanged):
             self._unchanged(row, result)
         elif isinstance(result, jobs.OverBudget):
             self.outcomes.learned_megapixels(row.id, result.megapixels)
         elif isinstance(result, jobs.Changed):
             self._changed(row)
+        elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
+            detail = f"The outbox refuses the name or the folder of its cutout: {os.strerror(result.code)}."
+            self._tried(row, Reason.CANNOT_RENDER, f"{detail} Give it a shorter or plainer name.")
         elif isinstance(result, jobs.OutboxRefused):
             self.outcomes.again(row.id)
             self.on_outbox_trouble(row.inbox, result.detail)
@@ -289,7 +302,7 @@ class Dispatcher:
         Intake(self.ledger).unchanged(row, result.same_as, result.digest)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        if not row.settled:
+        if not row.settled and reason is not Reason.VANISHED:
             # It may simply not be complete yet: look again when it is.
             self.outcomes.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
             return
@@ -307,7 +320,7 @@ class Dispatcher:
             return
         ended = self._row(row.id)
         if ended is not None and ended.state == State.FAILED:
-            self.courier.failed(row, reason, detail)
+            self.caretaker.failed(row, reason, detail)
             self.listener.photo_failed(event)
 
     def trouble(self, inbox: bytes, why: str) -> None:
@@ -334,7 +347,7 @@ class Dispatcher:
         suspects, self._suspects = self._suspects, []
         for suspect in suspects:
             row = self._row(suspect.row.id)
-            if row is not None and row.state == State.PENDING:
+            if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
                 self._tried(row, suspect.reason, suspect.detail)
 
     def _test_failed(self, why: str) -> None:
@@ -389,3 +402,12 @@ class Dispatcher:
             seconds=sum(timings.values()),
             timings=dict(timings),
         )
+
+
+def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:
+    """Whether another file was seen at the photo's path since."""
+    return now.archived_to is None and (before.size, before.mtime_ns, before.inode) != (
+        now.size,
+        now.mtime_ns,
+        now.inode,
+    )

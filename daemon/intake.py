@@ -141,10 +141,16 @@ class Intake:
         if row.state == State.PENDING:
             self._refresh(row, facts, settled=settled and (same or settled))
             return Seen.WAITING, row.id
-        if row.state in (State.RUNNING, State.DELIVERING):
+        if row.state == State.RUNNING:
             # The outcome compares what the worker read with these facts and runs again when they differ.
             self._refresh(row, facts, settled=settled, keep_state=True)
             return Seen.WAITING, row.id
+        if row.state == State.DELIVERING and same:
+            return Seen.WAITING, row.id
+        if row.state == State.DELIVERING:
+            # Names are committed and a delivery may take hours (an outbox that is away): what lies here now is
+            # the next photo, which waits until this one is through (`backlog.py`) and then replaces its cutout.
+            return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
         if same and not _deserves_another_look(row, facts):
             return Seen.KNOWN, None
         return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
@@ -163,9 +169,19 @@ class Intake:
     def _succeed(self, row: PhotoRow, path: bytes, facts: Facts, *, settled: bool, stage: str) -> int | None:
         """A new owed row for a path whose file looks different; the old one steps back until that is sure."""
         self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
-        # A failed or skipped row has no cutout to keep: its successor looks through to the last good one.
-        previous = row.id if row.state == State.DONE else row.previous
+        previous = row.id if row.state == State.DELIVERING or self.has_cutout(row.id) else row.previous
         return self._insert(row.inbox, path, facts, settled=settled, stage=stage, previous=previous)
+
+    def has_cutout(self, photo: int) -> bool:
+        """Whether a cutout of this row lies in an outbox; its successor, if any, then replaces that one.
+
+        A failed or skipped row mostly has none, so that its successor looks through to the last good one; but
+        one that failed when it was done again has.
+        """
+        found = self.ledger.one(
+            "SELECT 1 FROM deliverables WHERE photo = ? AND state = 'done' LIMIT 1", (photo,)
+        )
+        return found is not None
 
     def _insert(
         self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str, previous: int | None
@@ -246,7 +262,7 @@ class Intake:
             known[stone["digest"]] = 0
         for other in self.ledger.read(
             "SELECT id, digest FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND state = 'done'"
-            " AND live = 1 AND key <> ? AND digest IS NOT NULL LIMIT 20",
+            " AND live = 1 AND aftercare = 'none' AND key <> ? AND digest IS NOT NULL LIMIT 20",
             (row.inbox, row.size, row.mtime_ns, row.key),
         ):
             known[other["digest"]] = other["id"]
@@ -270,6 +286,12 @@ class Intake:
             " WHERE id = ?",
             (row.path, row.key, row.size, row.mtime_ns, row.inode, row.access, same_as),
         )
+        if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
+            self.ledger.write(
+                "UPDATE photos SET state = 'done', reason = '', detail = '' WHERE id = ?"
+                " AND state IN ('superseded', 'skipped')",
+                (same_as,),
+            )
 
     def vanished_paths(self, inbox: bytes) -> list[tuple[int, bytes, str]]:
         """(id, path, state) of live rows whose file ought to be there; the caller looks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,15 +34,20 @@ class IoThread:
         self._calls: SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]] | None]
         self._calls = SimpleQueue()
         self._waiting = 0
+        self._stopped = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def call(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
-        """Queues `work`; `then(value, error)` runs later in the supervisor's loop."""
+        """Queues `work`; `then(value, error)` runs later in the supervisor's loop, after `stop` with an error."""
         with self._lock:
-            self._waiting += 1
-        self._calls.put((work, then))
+            stopped = self._stopped
+            if not stopped:
+                self._waiting += 1
+                self._calls.put((work, then))
+        if stopped:
+            self._post(Done(then, None, OSError(errno.ENODEV, "the folder is no longer in the config")))
 
     @property
     def waiting(self) -> int:
@@ -51,7 +57,9 @@ class IoThread:
 
     def stop(self) -> None:
         """Ends the thread after the calls queued so far; does not wait for it."""
-        self._calls.put(None)
+        with self._lock:
+            self._stopped = True
+            self._calls.put(None)
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the thread to end; False when it still hangs."""

@@ -219,6 +219,13 @@ class Ledger:
         self.commit()
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
+    def abandon(self) -> None:
+        """Drops uncommitted writes and closes, for a disk that takes no more."""
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        with contextlib.suppress(sqlite3.Error):
+            self.db.close()
+
     def close(self) -> None:
         """Commits and closes; the log is folded into the file."""
         self.commit()
@@ -227,6 +234,17 @@ class Ledger:
     def _close_quietly(self) -> None:
         if hasattr(self, "db"):
             self.db.close()
+
+
+def is_disk_trouble(error: sqlite3.Error) -> bool:
+    """Whether SQLite could not write because of the disk, which passes, and not because of a mistake of ours."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
 
 
 class LedgerCorruptError(LedgerError):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 
 from cutoutd.config.errors import AlreadyRunningError, LedgerError
+
+# `holder` takes the lock for an instant to see whether it is free; a daemon that meets that waits no longer.
+LOOKER_S = 2.0
 
 
 class StateLock:
@@ -27,18 +31,27 @@ class StateLock:
             raise LedgerError(
                 f"The state folder cannot be used ({error.strerror})", state, "Check its permissions."
             ) from error
+        until = time.monotonic() + LOOKER_S
+        while not self._taken():
+            pid = holder(state)
+            if pid is None and time.monotonic() < until:
+                time.sleep(0.01)  # only a `cutoutd status` that was looking at this very moment
+                continue
+            os.close(self._fd)
+            raise AlreadyRunningError(
+                f"Another cutoutd (process {pid or 'unknown'}) is already at work with this state folder",
+                state,
+                "Use that one (`cutoutd status`), or stop it first.",
+            )
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def _taken(self) -> bool:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = holder(state) or "unknown"
-            os.close(self._fd)
-            raise AlreadyRunningError(
-                f"Another cutoutd (process {pid}) is already at work with this state folder",
-                state,
-                "Use that one (`cutoutd status`), or stop it first.",
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+            return False
+        return True
 
     def release(self) -> None:
         """Lets another daemon start."""

@@ -14,6 +14,7 @@ from cutoutd.config.errors import CutoutError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon import workers
 from cutoutd.daemon.backlog import Backlog, Budget
+from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.control import Control
 from cutoutd.daemon.courier import Courier, Route
 from cutoutd.daemon.dispatch import Dispatcher
@@ -90,6 +91,14 @@ class Machinery:
         self.backlog = Backlog(self.ledger)
         self.keepers: dict[bytes, Keeper] = {}
         self.outcomes = Outcomes(self.ledger, _rules(self.plan))
+        self.caretaker = Caretaker(
+            self.ledger,
+            self.outcomes,
+            instance=instance,
+            folder_mode=0o777 & ~self._places.umask,
+            on_warning=self._listener.warning,
+            clock=self._clock,
+        )
         self.courier = Courier(
             self.ledger,
             self.outcomes,
@@ -97,7 +106,7 @@ class Machinery:
             on_done=self._photo_done,
             on_trouble=self._outbox_trouble_for,
             on_released=self._released,
-            on_warning=self._listener.warning,
+            on_owed=self.caretaker.after,
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -116,6 +125,7 @@ class Machinery:
             backlog=self.backlog,
             workers=self.workers,
             courier=self.courier,
+            caretaker=self.caretaker,
             listener=self._listener,
             plan=self.plan,
             budget=Budget(limits.photos_in_flight, limits.megapixels_in_flight),
@@ -128,8 +138,11 @@ class Machinery:
 
     # --- start, change, end ----------------------------------------------------------------------------------
 
-    def recover(self) -> None:
+    def recover(self, *, blame: bool = True) -> None:
         """What the last life left in hand: waits until its workers are gone, then owes it again.
+
+        Args:
+            blame: count it as an interruption of those photos, which may have caused it.
 
         Raises:
             CutoutError: workers of an earlier daemon do not end.
@@ -144,7 +157,10 @@ class Machinery:
                 )
             time.sleep(0.05)
         for row in self.outcomes.in_state(State.RUNNING):
-            self.outcomes.interrupted(row)
+            if blame:
+                self.outcomes.interrupted(row)
+            else:
+                self.outcomes.again(row.id)
         self.ledger.commit()
 
     def apply(self, plan: Plan) -> None:
@@ -187,7 +203,7 @@ class Machinery:
             clock=self._clock,
             on_settled=self.dispatcher.settle,
             on_gone=self.dispatcher.gone,
-            on_open=self._folder_open,
+            on_open=self._inbox_open,
             on_stir=self.wake_workers,
             stage=stage,
         )
@@ -205,7 +221,6 @@ class Machinery:
                 one.key: Route(
                     settings=one.settings,
                     io=self.outboxes.io(one.settings.outbox),
-                    inbox_io=self.keepers[one.key].io,
                     mode=0o666 & ~self.dispatcher.umask_of(one),
                     keep_names=self.plan.settings.history.filenames,
                     final_stage=one.draft is not None,
@@ -213,6 +228,10 @@ class Machinery:
                 )
                 for one in self.plan.inboxes
             }
+        )
+        self.caretaker.configure(
+            {one.key: (one.settings, self.keepers[one.key].io) for one in self.plan.inboxes},
+            keep_names=self.plan.settings.history.filenames,
         )
 
     def close(self) -> None:
@@ -232,6 +251,14 @@ class Machinery:
         for keeper in self.keepers.values():
             keeper.join(2.0)
         self.ledger.close()
+
+    def abandon(self) -> None:
+        """Ends everything without another write: the ledger cannot take one. The next life recovers."""
+        self.workers.stop(now=True)
+        for keeper in self.keepers.values():
+            keeper.close()
+        self.outboxes.close(2.0)
+        self.ledger.abandon()
 
     # --- workers ---------------------------------------------------------------------------------------------
 
@@ -260,6 +287,7 @@ class Machinery:
         times = [
             self.outboxes.next_due(),
             self.dispatcher.next_due(),
+            self.caretaker.next_due(),
             *(keeper.next_due() for keeper in self.keepers.values()),
             float("inf") if due is None else due,
         ]
@@ -298,8 +326,7 @@ class Machinery:
         self.ready = True
         for row in self.outcomes.in_state(State.DELIVERING):
             self.courier.resume(row)
-        for row in self.outcomes.aftercare_owed():
-            self.courier.after(row.id)
+        self.caretaker.resume()
         return True
 
     # --- folders -----------------------------------------------------------------------------------------------
@@ -309,6 +336,12 @@ class Machinery:
         self._present[path] = inode
         if self._workers_started and self._bound.get(path) != inode:
             self._recycle()
+
+    def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        self._folder_open(path, inode)
+        self.caretaker.look_for_orphans(os.fsencode(path))
+        if self.ready:
+            self.caretaker.resume()
 
     def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
         self._folder_open(path, inode)

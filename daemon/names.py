@@ -77,8 +77,14 @@ def portable(stem: str) -> str:
 
 def name_prefix(folder: bytes, stem: str) -> str:
     """What the collision keys of all of a stem's candidate names begin with."""
-    # 40 characters are at most 160 bytes: no candidate is ever cut as short as that.
-    return name_key(os.path.join(folder, os.fsencode(stem[:40])))
+    # 40 characters are at most 160 bytes: no candidate is ever cut as short as that. What follows may still
+    # join with the last of them (an accent with its letter), so that one is left out, with its accents.
+    head = stem[:40]
+    if len(stem) > 40:
+        while head and unicodedata.combining(head[-1]):
+            head = head[:-1]
+        head = head[:-1]
+    return name_key(os.path.join(folder, os.fsencode(head)))
 
 
 def candidates(folder: bytes, stem: str, extension: str) -> Iterator[bytes]:

@@ -179,11 +179,19 @@ def may_replace(outbox: bytes, name: bytes, ours: str, size: int, fs: FileSystem
     return How.REPLACE if _holds(path, ours, size, fs) else None
 
 
+def holds(outbox: bytes, name: bytes, digest: str, fs: FileSystem = REAL) -> bool:
+    """Whether a cutout lies whole under a name. Raises OSError when the outbox cannot be looked at."""
+    return _holds(os.path.join(outbox, name), digest, 0, fs)
+
+
 def _holds(path: bytes, digest: str, size: int, fs: FileSystem) -> bool:
-    facts = fs.lstat(path)
-    if not stat.S_ISREG(facts.st_mode) or (size and facts.st_size != size):
-        return False
-    return digest_file(path, fs) == digest
+    try:
+        facts = fs.lstat(path)
+        if not stat.S_ISREG(facts.st_mode) or (size and facts.st_size != size):
+            return False
+        return digest_file(path, fs) == digest
+    except (FileNotFoundError, PermissionError):
+        return False  # just removed by somebody, or so much theirs that we may not even read it
 
 
 def publish(

@@ -114,6 +114,12 @@ class Outboxes:
         folder = self._folders.get(path)
         if folder is None:
             return
+        if folder.trouble and not folder.open and not folder.opening:
+            folder.trouble = why  # it waits already: many photos in hand do not make the pause longer
+            return
+        self._pause(folder, why)
+
+    def _pause(self, folder: _Folder, why: str) -> None:
         folder.open = False
         folder.trouble = why
         folder.retry_at = self._clock() + folder.pause_s
@@ -163,7 +169,7 @@ class Outboxes:
         folder.opening = False
         if opened is None:
             why = error.what if isinstance(error, OutboxError) else str(error)
-            self.blame(folder.path, why)
+            self._pause(folder, why)
             self._on_trouble(folder.path, why)
             return
         folder.open = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cutoutd.config.errors import SKIPPED, Reason
@@ -146,16 +146,24 @@ class Outcomes:
         )
 
     def changed_while_read(self, row: PhotoRow) -> int:
-        """The file is not what was read: the row is superseded and a fresh one owed. Returns its id."""
+        """The file is not what was read: the row is superseded and a fresh one owed. Returns its id.
+
+        A row that already has a cutout (done again, or on its second stage) stays as the one to be replaced.
+        An original in an archive is no path that a camera writes to: it is simply read once more.
+        """
+        if row.archived_to is not None:
+            self.again(row.id)
+            return row.id
+        replaced = self._intake.has_cutout(row.id)
         self.ledger.write(
-            "UPDATE photos SET state = 'superseded', live = 0, finished = ? WHERE id = ?",
-            (self.ledger.clock(), row.id),
+            "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
+            (State.DONE if replaced else State.SUPERSEDED, self.ledger.clock(), row.id),
         )
         cursor = self.ledger.write(
-            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage,"
-            " previous, arrived) SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending', settled,"
-            " stage, previous, arrived FROM photos WHERE id = ?",
-            (row.id,),
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage, forced,"
+            " overrides, previous, arrived) SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending',"
+            " settled, stage, forced, overrides, ?, arrived FROM photos WHERE id = ?",
+            (row.id if replaced else row.previous, row.id),
         )
         return int(cursor.lastrowid or 0)
 
@@ -170,16 +178,11 @@ class Outcomes:
     def earlier(self, row: PhotoRow) -> dict[str, Delivery]:
         """By label, our cutouts that this photo's new ones replace: its own, or those of earlier content."""
         own = {d.label: d for d in self.deliveries(row.id) if d.state == "done"}
-        if own or row.previous is None:
-            return own
-        previous = self._intake.get(row.previous)
-        if (
-            previous is None
-            or previous.archived_to is not None
-            or previous.aftercare not in ("none", "failed")
-        ):
-            return {}  # the earlier frame's original is elsewhere: its cutout is the only one, it stays
-        return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"}
+        previous = None if row.previous is None else self._intake.get(row.previous)
+        if previous is None or previous.archived_to is not None or previous.aftercare != "none":
+            return own  # an earlier frame's original is elsewhere: its cutout is the only one, it stays
+        # Both, since a crash may have left some of this row's cutouts published and others not.
+        return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"} | own
 
     def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> frozenset[str]:
         """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
@@ -265,12 +268,51 @@ class Outcomes:
             ),
         )
 
-    def undeliver(self, photo: int) -> None:
-        """A delivery could not be completed after a crash: its names are free again, the photo runs again."""
+    def undeliver(self, photo: int, published: Iterable[str] = ()) -> None:
+        """A delivery cannot be completed: what did not come through gives its name up, and the photo runs again.
+
+        The earlier cutouts that were to be replaced are the photo's own again, so that the next try replaces
+        them instead of lying down beside them.
+
+        Args:
+            photo: the row.
+            published: labels of deliverables that do lie whole in their outbox.
+        """
+        row = self._intake.get(photo)
+        through = set(published)
+        for delivery in self.deliveries(photo):
+            if row is None or delivery.state != "delivering":
+                continue
+            state = "done" if delivery.label in through else "replaced"
+            self.ledger.write(
+                "UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id)
+            )
+            if state == "replaced" and delivery.replaces:
+                self._restore(row, delivery)
+        if row is None or row.live or row.archived_to is not None:
+            self.again(photo)
+            return
+        # Another photo lies at its path by now, so it cannot run again.
+        ended = State.DONE if self._intake.has_cutout(photo) else State.SUPERSEDED
         self.ledger.write(
-            "UPDATE deliverables SET state = 'replaced' WHERE photo = ? AND state = 'delivering'", (photo,)
+            "UPDATE photos SET state = ?, finished = ? WHERE id = ?", (ended, self.ledger.clock(), photo)
         )
-        self.again(photo)
+
+    def _restore(self, row: PhotoRow, delivery: Delivery) -> None:
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
+            " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
+            " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
+            (
+                row.id,
+                row.previous,
+                delivery.label,
+                delivery.outbox,
+                delivery.name_key,
+                delivery.replaces,
+                delivery.id,
+            ),
+        )
 
     def interrupted(self, row: PhotoRow) -> None:
         """The daemon ended while the photo was in hand: an interruption, not an attempt."""
@@ -297,8 +339,16 @@ class Outcomes:
             (status, hidden, to, status, photo),
         )
 
+    def aftercare_again(self, photo: int) -> None:
+        """The original is back under its name: its after-care begins anew."""
+        self.ledger.write(
+            "UPDATE photos SET aftercare = 'owed', hidden_name = NULL, archived_to = NULL WHERE id = ?"
+            " AND aftercare = 'hidden'",
+            (photo,),
+        )
+
     def aftercare_failed(self, photo: int, why: str) -> None:
-        """The original could not be moved: it stays, `status` says so, and the next start tries again."""
+        """The original could not be moved: it stays, `status` says so, and it is tried again."""
         self.ledger.write("UPDATE photos SET detail = ? WHERE id = ?", (f"after-care: {why}", photo))
 
     def moved_failed(self, photo: int, target: bytes) -> None:

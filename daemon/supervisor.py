@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typing import Any
 from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import guest, report, workers
 from cutoutd.daemon.iothread import Done
+from cutoutd.daemon.ledger import is_disk_trouble
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.machinery import Machinery, Places
@@ -33,6 +35,9 @@ HOUSEKEEPING_S = 5.0
 MESSAGES_PER_TURN = 200
 # A loop that is this late was stopped or suspended: deadlines move by as much.
 LATE_S = 1.0
+# A full ledger disk is looked at this often; it must take this much before work begins again.
+LEDGER_RETRY_S = 2.0
+LEDGER_ROOM_BYTES = 1 << 20
 # The live status is written at most this often.
 STATUS_EVERY_S = 1.0
 
@@ -96,16 +101,55 @@ class Supervisor:
         try:
             self.listener.starting("Opening the ledger")
             self.sandbox = guard_supervisor()
-            self.machinery = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
             self._take_signals()
-            try:
-                self.machinery.recover()
-                self.machinery.apply(self._plan)
-                self._loop()
-            finally:
-                self.machinery.close()
+            self._live(first=True)
+            while not self._finished:
+                self._wait_for_ledger()
+                self._live(first=False)
         finally:
             lock.release()
+
+    def _live(self, *, first: bool) -> None:
+        """One life of the machinery; it ends with the daemon, or when the ledger's disk takes no more.
+
+        In the second case nothing more is published, and the next life recovers as after a crash.
+        """
+        if self._finished:
+            return
+        self._queue = SimpleQueue()
+        self.machinery = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
+        try:
+            self.machinery.recover(blame=first)
+            self.machinery.apply(self._plan)
+            self._loop()
+            self.machinery.close()
+        except sqlite3.OperationalError as error:
+            self.machinery.abandon()
+            if not is_disk_trouble(error):
+                raise
+            self.listener.warning(
+                f"The ledger in {self._places.state} cannot be written ({error}). Photos wait and nothing is "
+                "published; free space there and it goes on by itself."
+            )
+        except BaseException:
+            self.machinery.close()
+            raise
+
+    def _wait_for_ledger(self) -> None:
+        """Until the state folder takes writes again, or the daemon is told to stop."""
+        probe = self._places.state / "probe"
+        while self._signals == 0:
+            with suppress(Empty):
+                message = self._queue.get(timeout=LEDGER_RETRY_S)
+                if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
+                    self._signals += 1
+                continue
+            with suppress(OSError):
+                probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
+                probe.unlink()
+                return
+            probe.unlink(missing_ok=True)
+        self._finished = True
 
     def _take_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -178,6 +222,7 @@ class Supervisor:
         for keeper in parts.keepers.values():
             keeper.tick(now)
         parts.outboxes.tick(now)
+        parts.caretaker.tick(now)
         parts.start_workers(now)
         parts.workers.tick(now, late_s)
         if now >= self._housekeeping_at:
@@ -286,7 +331,8 @@ class Supervisor:
         self.machinery.workers.stop(now=False)
 
     def _wind_down(self, now: float) -> None:
-        nothing_left = not self.machinery.dispatcher.in_hand and not self.machinery.courier.in_transit()
+        parts = self.machinery
+        nothing_left = not (parts.dispatcher.in_hand or parts.courier.in_transit() or parts.caretaker.busy())
         if nothing_left or now >= self._grace_until:
             self._finished = True
 

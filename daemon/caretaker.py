@@ -1,0 +1,307 @@
+"""What becomes of originals: after-care planned, committed, done, and tried again; it publishes no cutouts.
+
+Each step is committed to the ledger before it is done on the inbox's I/O thread. All methods run in the
+supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cutoutd.config.errors import Reason, printable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon import aftercare
+from cutoutd.daemon.history import History
+from cutoutd.daemon.intake import Intake, PhotoRow, State
+from cutoutd.daemon.iothread import IoThread
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.outboxes import make_folder
+from cutoutd.daemon.outcomes import Outcomes
+
+# After-care that failed (an archive that is full or away) is tried again after the first pause, which doubles up
+# to the second: nobody waits for it, and each try touches the originals.
+RETRY_FIRST_S, RETRY_LONGEST_S = 5.0, 600.0
+
+
+class Caretaker:
+    """Archives, trashes, or moves failed originals.
+
+    Args:
+        ledger: where plans and outcomes are committed.
+        outcomes: the rows' life.
+        instance: id in our hidden names.
+        folder_mode: permission bits of an archive that is made.
+        on_warning: called with a sentence when an original could not be moved.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        *,
+        instance: str,
+        folder_mode: int = 0o755,
+        on_warning: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._outcomes = outcomes
+        self._intake = Intake(ledger)
+        self._history = History(ledger)
+        self._instance = instance
+        self._folder_mode = folder_mode
+        self._on_warning = on_warning
+        self._clock = clock
+        self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
+        self._keep_names = True
+        self._caring: set[int] = set()
+        self._retry_at = float("inf")
+        self._pause_s = RETRY_FIRST_S
+        self._warned = ""
+
+    def configure(self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool) -> None:
+        """Sets the inboxes, each with the I/O thread of its folder, and whether finished rows keep names."""
+        self._inboxes = dict(inboxes)
+        self._keep_names = keep_names
+
+    def busy(self) -> int:
+        """How many originals are being moved at this moment."""
+        return len(self._caring)
+
+    def next_due(self) -> float:
+        """Monotonic time at which failed after-care is tried again, or infinity."""
+        return self._retry_at
+
+    def tick(self, now: float) -> None:
+        """Tries again what failed."""
+        if now >= self._retry_at:
+            self.resume()
+
+    def resume(self) -> None:
+        """Goes on with all after-care that is owed: after a start, an inbox's return, or a pause."""
+        self._retry_at = float("inf")
+        for row in self._outcomes.aftercare_owed():
+            self.after(row.id)
+
+    # --- originals of finished photos ------------------------------------------------------------------------
+
+    def after(self, photo: int) -> None:
+        """Archives or trashes the original of a finished photo, or continues where a crash left off."""
+        row = self._intake.get(photo)
+        there = None if row is None else self._inboxes.get(row.inbox)
+        if (
+            row is None
+            or there is None
+            or row.path is None
+            or row.state != State.DONE
+            or photo in self._caring
+        ):
+            return
+        inbox, io = there
+        root = os.fsencode(inbox.path)
+        original = os.path.join(root, row.path)
+        hidden = row.hidden_name or os.path.join(
+            root, aftercare.hidden_name(row.path, self._instance, row.id)
+        )
+        if inbox.after.action == "keep":  # the setting changed meanwhile
+            self._caring.add(photo)
+            io.call(
+                lambda: aftercare.give_back(hidden, original, for_good=True),
+                lambda _value, error: self._kept(row, error),
+            )
+            return
+        if row.aftercare == "owed":
+            with self._ledger.durably():
+                self._outcomes.aftercare(row.id, "hidden", hidden=hidden)
+        archive = None if inbox.after.action == "trash" else inbox.after.archive
+        mounts = self._mounts(inbox.path, archive)
+        digest, relative, planned = row.digest or "", row.path, row.archived_to or b""
+
+        def hide() -> tuple[aftercare.Ready, MountIdentity | None]:
+            _must_be_there(inbox.path, mounts.get(inbox.path))
+            found = None if archive is None else self._open_folder(archive, mounts.get(archive))
+            target = None if archive is None else os.fsencode(archive)
+            ready = aftercare.hide(
+                original, hidden, digest, archive=target, relative=relative, planned=planned
+            )
+            return ready, found
+
+        self._caring.add(photo)
+        io.call(hide, lambda value, error: self._hidden(row, original, hidden, value, error))
+
+    def _mounts(self, *folders: Path | None) -> dict[Path, MountIdentity]:
+        found: dict[Path, MountIdentity] = {}
+        for folder in folders:
+            if folder is None:
+                continue
+            row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder),))
+            if row is not None:
+                found[folder] = MountIdentity.from_json(row["mount"])
+        return found
+
+    def _open_folder(self, folder: Path, recorded: MountIdentity | None) -> MountIdentity:
+        """On the I/O thread: made when it was never seen, else it must be the one that was seen."""
+        if recorded is None:
+            make_folder(folder, self._folder_mode)
+        _must_be_there(folder, recorded)
+        return identify(folder)
+
+    def _record(self, folder: Path, identity: MountIdentity) -> None:
+        self._ledger.write(
+            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
+            (os.fsencode(folder), identity.to_json()),
+        )
+
+    def _hidden(
+        self,
+        row: PhotoRow,
+        original: bytes,
+        hidden: bytes,
+        value: tuple[aftercare.Ready, MountIdentity | None] | None,
+        error: BaseException | None,
+    ) -> None:
+        self._caring.discard(row.id)
+        there = self._inboxes.get(row.inbox)
+        if value is None or there is None:
+            self._put_off(row, original, hidden, error)
+            return
+        inbox, io = there
+        ready, archive = value
+        if archive is not None and inbox.after.archive is not None:
+            self._record(inbox.after.archive, archive)
+        if ready.step in (aftercare.Step.GONE, aftercare.Step.REPLACED):
+            # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
+            self._outcomes.aftercare(row.id, "none")
+            return
+        if ready.step is aftercare.Step.MOVED:
+            self._moved(row, ready.target)
+            return
+        with self._ledger.durably():
+            self._outcomes.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
+        trash = inbox.after.action == "trash"
+        digest = row.digest or ""
+
+        def moved(done: bool | None, error: BaseException | None) -> None:
+            self._caring.discard(row.id)
+            if done is None:
+                self._put_off(row, original, hidden, error)
+            elif done:
+                self._moved(row, ready.target)
+            else:
+                self.after(row.id)  # the place was taken meanwhile
+
+        self._caring.add(row.id)
+        io.call(lambda: aftercare.move(original, hidden, ready.target, digest, trash=trash), moved)
+
+    def _moved(self, row: PhotoRow, target: bytes) -> None:
+        self._outcomes.aftercare(row.id, "done", to=target)
+        self._pause_s, self._warned = RETRY_FIRST_S, ""
+        if not self._keep_names:
+            self._history.drop_names(row.id)
+
+    def _kept(self, row: PhotoRow, error: BaseException | None) -> None:
+        self._caring.discard(row.id)
+        if error is None:
+            self._outcomes.aftercare(row.id, "none")
+        else:
+            self._later(row, str(error))
+
+    def _put_off(self, row: PhotoRow, original: bytes, hidden: bytes, error: BaseException | None) -> None:
+        """Back to its name with the original, which nobody may miss while an archive is full or away."""
+        why = getattr(error, "strerror", None) or str(error)
+        there = self._inboxes.get(row.inbox)
+        if there is None:
+            return
+
+        def given(back: bool | None, _error: BaseException | None) -> None:
+            self._caring.discard(row.id)
+            if back:
+                self._outcomes.aftercare_again(row.id)
+            self._later(row, why)
+
+        self._caring.add(row.id)
+        there[1].call(lambda: aftercare.give_back(hidden, original, for_good=False), given)
+
+    def _later(self, row: PhotoRow, why: str) -> None:
+        self._outcomes.aftercare_failed(row.id, why)
+        if why != self._warned:
+            self._warned = why
+            self._on_warning(
+                f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
+            )
+        if self._retry_at == float("inf"):
+            self._retry_at = self._clock() + self._pause_s
+            self._pause_s = min(RETRY_LONGEST_S, self._pause_s * 2)
+
+    # --- originals that a lost ledger left hidden --------------------------------------------------------------
+
+    def look_for_orphans(self, inbox: bytes) -> None:
+        """Once per ledger and inbox: originals that an earlier, lost ledger had hidden get their names back."""
+        name = f"orphans sought in {inbox.hex()}"
+        there = self._inboxes.get(inbox)
+        if there is None or self._ledger.get_meta(name) is not None:
+            return
+        known = frozenset(
+            row["hidden_name"]
+            for row in self._ledger.read("SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL")
+        )
+
+        def sought(found: int | None, error: BaseException | None) -> None:
+            if error is not None:
+                return  # sought again when the inbox is opened again
+            self._ledger.set_meta(name, 1)
+            if found:
+                self._on_warning(
+                    f"{found} originals in {printable(inbox)} that were on their way to the archive are back."
+                )
+
+        root = os.fsencode(there[0].path)
+        there[1].call(lambda: aftercare.restore_orphans(root, self._instance, known), sought)
+
+    # --- originals of failed photos ------------------------------------------------------------------------------
+
+    def failed(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+        """Moves a failed original to the folder for such, where one is set."""
+        there = self._inboxes.get(row.inbox)
+        if there is None or there[0].after.failed is None or row.path is None or row.archived_to:
+            return
+        inbox, io = there
+        folder, relative = there[0].after.failed, row.path
+        mounts = self._mounts(inbox.path, folder)
+        original = os.path.join(os.fsencode(inbox.path), relative)
+        text = f"{reason}: {detail}"
+
+        def move() -> tuple[bytes | None, MountIdentity]:
+            _must_be_there(inbox.path, mounts.get(inbox.path))
+            found = self._open_folder(folder, mounts.get(folder))
+            facts = os.lstat(original)
+            if (facts.st_size, facts.st_mtime_ns, facts.st_ino) != (row.size, row.mtime_ns, row.inode):
+                return None, found  # a newer photo lies there by now
+            return aftercare.move_failed(original, os.fsencode(folder), relative, text), found
+
+        def moved(value: tuple[bytes | None, MountIdentity] | None, error: BaseException | None) -> None:
+            self._caring.discard(row.id)
+            if value is None:
+                if not isinstance(error, FileNotFoundError):
+                    self._on_warning(
+                        f"A failed original could not be moved ({error}); it stays in the inbox."
+                    )
+                return
+            self._record(folder, value[1])
+            if value[0] is not None:
+                self._outcomes.moved_failed(row.id, value[0])
+
+        self._caring.add(row.id)
+        io.call(move, moved)
+
+
+def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:
+    there, why = really_there(folder, recorded)
+    if not there:
+        raise OSError(errno.ENODEV, why)
