@@ -18,6 +18,7 @@ def test_figures_come_from_a_process_of_their_own(tmp_path: Path) -> None:
     assert figures.load_ms > 0
     assert figures.first_ms > 0
     assert figures.photo_ms > 0
+    assert figures.cpu_ms > 0
     assert figures.peak_mb >= figures.resting_mb > 0
 
 

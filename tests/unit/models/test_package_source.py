@@ -80,7 +80,7 @@ def test_the_announcement_is_the_command_and_what_it_reaches(path: dict[str, str
         ),
         (
             (
-                "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError: Connection refused'\n"
+                "WARNING: Retrying (Retry(total=0)) after connection broken by 'Connection refused'\n"
                 "ERROR: Could not find a version that satisfies the requirement x==1\n"
                 "ERROR: No matching distribution found for x==1\n"
             ),
