@@ -258,7 +258,8 @@ def _fill_colour(
     opaque = alpha == 255
     for channel in range(3):  # strided planes: a broadcast over triplets costs six times as much
         np.multiply(pixels[:, :, channel], opaque, out=colour[:, :, channel])
-    between = np.nonzero((alpha > 0) & ~opaque)
-    if between[0].size:
+    flat = np.flatnonzero((alpha > 0) & ~opaque)
+    if flat.size:
+        between = np.divmod(flat, alpha.shape[1])
         near = upsample(spread, row, column)[:, between[0], between[1]]
         colour[between] = foreground.unmix(pixels[between], mixed[between], near[:3], near[3:])

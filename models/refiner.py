@@ -111,7 +111,7 @@ def _redraw_tile(
     row = span(top, end, planes.shape[1], ratio)
     column = span(left, edge, planes.shape[2], ratio)
     told = hints(upsample(planes, row, column), pixels)
-    alpha = _run(network, pixels, told)
+    alpha = run(network, pixels, told)
     nearest = band[np.ix_(np.arange(top, end) // ratio, np.arange(left, edge) // ratio)]
     alpha = np.where(nearest, np.clip((alpha - UNSURE) / (1 - 2 * UNSURE), 0.0, 1.0), told[0] >= 0.5)
     alpha = alpha.astype(np.float32)
@@ -129,7 +129,7 @@ def _redraw_tile(
     result[4, y:bottom, x:right] = alpha[inner[1:]]
 
 
-def _run(network: ort.InferenceSession, pixels: Plane, told: Plane) -> Plane:
+def run(network: ort.InferenceSession, pixels: Plane, told: Plane) -> Plane:
     """The network's alpha for pixels (3, h, w) and hints (9, h, w): float32 (h, w), 0..1."""
     h, w = pixels.shape[1:]
     pad = ((0, 0), (0, -h % UNSHUFFLE), (0, -w % UNSHUFFLE))

@@ -1,24 +1,53 @@
-"""What `refine` promises whatever the engine: shapes, types, exact colours where nothing is mixed."""
+"""What `refine` promises: exact colours where nothing is mixed, and better edges than resampling wherever it acts."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 
-from cutoutd.models.matte import refine
+from cutoutd.models.matte import Engine, refine
+from cutoutd.models.matte_controls import Edge, MatteControls
+
+ENGINES: list[Engine] = ["plain", "guided", "learned"]
 
 
-def disc(height: int, width: int) -> np.ndarray:
+def _benchmark(name: str) -> ModuleType:
+    path = Path(__file__).parents[3] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # edges.py imports synthetic_mattes by this name
+    spec.loader.exec_module(module)
+    return module
+
+
+mattes = _benchmark("synthetic_mattes")
+edges = _benchmark("edges")
+
+
+def disc(height: int, width: int) -> NDArray[np.float32]:
     y, x = np.mgrid[0:height, 0:width]
     distance = np.hypot((y - height / 2) / height, (x - width / 2) / width)
     return np.clip((0.3 - distance) * 20 + 0.5, 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("engine", ["plain", "guided"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("size", [(96, 96), (37, 61), (320, 320), (700, 900)])
-def test_opaque_pixels_are_the_photos_and_transparent_ones_are_black(engine, size):
-    photo = data.astronaut()[:, :400]
+def test_opaque_pixels_are_the_photos_and_transparent_ones_are_black(
+    engine: Engine, size: tuple[int, int]
+) -> None:
+    photo = data.astronaut()[:, :401]
+    before = photo.copy()
     alpha, colour = refine(disc(*size), photo, engine=engine)
     assert alpha.dtype == colour.dtype == np.uint8
     assert alpha.shape == photo.shape[:2]
@@ -27,3 +56,106 @@ def test_opaque_pixels_are_the_photos_and_transparent_ones_are_black(engine, siz
     assert not colour[alpha == 0].any()
     assert (alpha == 255).mean() > 0.1
     assert (alpha == 0).mean() > 0.3
+    assert (photo == before).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("value", [0, 1])
+def test_an_alpha_without_edges_stays_without_edges(engine: Engine, value: float) -> None:
+    photo = data.coffee()[:333, :257]
+    alpha, colour = refine(np.full((64, 64), value, np.float32), photo, engine=engine)
+    assert (alpha == 255 * value).all()
+    assert (colour == photo * value).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (5, 700)])
+def test_the_smallest_and_thinnest_photos_pass(engine: Engine, shape: tuple[int, int]) -> None:
+    photo = np.full((*shape, 3), 90, np.uint8)
+    alpha, colour = refine(disc(16, 16), photo, engine=engine)
+    assert alpha.shape == shape
+    assert colour.shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_alpha_of_the_photos_own_size_is_kept(engine: Engine) -> None:
+    photo = data.chelsea()
+    true = disc(*photo.shape[:2])
+    alpha, _ = refine(true, photo, engine=engine)
+    assert np.abs(alpha / 255 - true).max() < 0.01
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_input_gives_the_same_bytes(engine: Engine) -> None:
+    photo = data.coffee()
+    first, second = (refine(disc(80, 80), photo, engine=engine) for _ in range(2))
+    assert (first[0] == second[0]).all()
+    assert (first[1] == second[1]).all()
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Any]:
+    sources = mattes.textures()
+    return [mattes.scene(name, 11, sources) for name in ("hair", "fur", "product", "defocus")]
+
+
+def ratios(scenes: list[Any], engine: Engine, answer: Any) -> NDArray[np.float64]:
+    """Bilinear with mixture colours divided by ours: SAD, MSE, gradient error, fringe."""
+    ours = np.mean([edges.measure(refine(answer(s.alpha), s.photo, engine=engine), s) for s in scenes], 0)
+    plain = [edges.resample(answer(s.alpha), s.photo, Image.Resampling.BILINEAR) for s in scenes]
+    return np.mean([edges.measure(p, s) for p, s in zip(plain, scenes, strict=True)], 0) / ours
+
+
+@pytest.mark.parametrize(
+    ("engine", "sad", "mse", "fringe"), [("guided", 1.2, 1.5, 2.0), ("learned", 1.5, 2.5, 2.5)]
+)
+def test_edges_from_a_blurred_answer_are_far_better_than_resampled(
+    scenes: list[Any], engine: Engine, sad: float, mse: float, fringe: float
+) -> None:
+    gain = ratios(scenes, engine, mattes.network_like)
+    assert gain[0] >= sad
+    assert gain[1] >= mse
+    assert gain[2] >= 1.0
+    assert gain[3] >= fringe
+
+
+@pytest.mark.parametrize("engine", ["guided", "learned"])
+def test_a_good_alpha_does_not_get_worse(scenes: list[Any], engine: Engine) -> None:
+    assert (ratios(scenes, engine, mattes.perfect) >= 1.0).all()
+
+
+@pytest.mark.parametrize("engine", ["guided", "learned"])
+def test_large_photos_are_refined_too(engine: Engine) -> None:
+    scene = mattes.scene("fur", 3)
+    size = (2400, 1800)
+    photo = np.asarray(Image.fromarray(scene.photo).resize(size, Image.Resampling.BICUBIC))
+    true = np.clip(np.asarray(Image.fromarray(scene.alpha).resize(size, Image.Resampling.BICUBIC)), 0, 1)
+    answer = mattes.network_like(scene.alpha)
+    plain = np.asarray(Image.fromarray(answer).resize(size, Image.Resampling.BILINEAR))
+    alpha, _ = refine(answer, photo, engine=engine)
+    assert ((alpha / 255 - true) ** 2).mean() * 2 < ((plain - true) ** 2).mean()
+
+
+def test_a_crisp_edge_is_narrower_and_a_soft_one_wider() -> None:
+    photo = data.astronaut()
+    y, x = np.mgrid[0:512, 0:512]
+    sharp = np.clip((180 - np.hypot(y - 256, x - 256)) / 6, 0, 1).astype(np.float32)
+    width: dict[str, int] = {}
+    edges_asked: list[Edge] = ["crisp", "natural", "soft"]
+    for edge in edges_asked:
+        alpha, colour = refine(sharp, photo, engine="plain", controls=MatteControls(edge=edge))
+        width[edge] = int(((alpha > 0) & (alpha < 255)).sum())
+        assert (colour[alpha == 255] == photo[alpha == 255]).all()
+        assert not colour[alpha == 0].any()
+    assert width["crisp"] < 0.8 * width["natural"]
+    assert width["soft"] > 1.2 * width["natural"]
+
+
+@pytest.mark.parametrize("pixels", [-9.0, 4.5, 30.0])
+def test_growing_moves_the_outline_by_pixels_of_the_photo(pixels: float) -> None:
+    photo = np.full((900, 900, 3), 120, np.uint8)
+    y, x = np.mgrid[0:900, 0:900]
+    true = np.clip(200.5 - np.hypot(y - 449.5, x - 449.5), 0, 1).astype(np.float32)
+    alpha, _ = refine(true, photo, controls=MatteControls(grow=pixels))
+    radius = np.sqrt((alpha / 255).sum() / np.pi)
+    assert radius == pytest.approx(200 + pixels, abs=0.8)
