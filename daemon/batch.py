@@ -234,6 +234,7 @@ class Batch:
                         outputs=tuple(outputs),
                         seconds=self._clock() - started,
                         timings=result.timings,
+                        detail=" ".join(result.notes),
                     )
                 ]
             case jobs.OutboxRefused():

@@ -5,7 +5,6 @@ No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks an
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from cutoutd.config.settings import Matte, parse_roi
 from cutoutd.daemon.render import Rendered, Subject, render
 from cutoutd.models.colour import Colour
 from cutoutd.models.matte import refine
+from cutoutd.models.matte_controls import MatteControls
 from cutoutd.models.photo import Header, Photo, decode
 from cutoutd.models.subject import has_subject
 
@@ -58,7 +58,8 @@ class Cutout:
     """What one photo became.
 
     `rendered` follows the order of the deliverables asked for; `coverage` is the subject's share of the photo,
-    0..1; `timings` are seconds per stage.
+    0..1; `timings` are seconds per stage; `notes` say what was ignored
+    or could not be done as asked.
     """
 
     rendered: tuple[Rendered, ...]
@@ -66,6 +67,7 @@ class Cutout:
     height: int
     coverage: float
     timings: dict[str, float] = field(default_factory=dict[str, float])
+    notes: tuple[str, ...] = ()
 
 
 def cut_out(
@@ -76,6 +78,7 @@ def cut_out(
     matte: Matte,
     *,
     lone: bool = True,
+    threads: int = 1,
     watch: Stopwatch | None = None,
 ) -> Cutout:
     """Turns one photo into everything that is ordered from it: one inference, one matte for all.
@@ -87,6 +90,7 @@ def cut_out(
         orders: the deliverables, at least one.
         matte: how the outline is found and cleaned.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
+        threads: how many cores that is.
         watch: collects seconds per stage.
 
     Raises:
@@ -95,17 +99,19 @@ def cut_out(
     watch = watch or Stopwatch()
     coarse: NDArray[np.float32] | None = None
     rendered: dict[int, Rendered] = {}
+    notes: list[str] = []
     coverage, shape = 0.0, (header.height, header.width)
-    threads = min(_ENCODE_THREADS, os.cpu_count() or 1) if lone else 1
+    threads = min(_ENCODE_THREADS, threads) if lone else 1
     for colour, bits, indices in _decodings(orders):
         with watch.stage("decode"):
             photo = decode(data, header, colour=colour, want_16bit=bits == 16)
         shape = photo.rgb.shape[:2]
+        notes += [note for note in photo.notes if note not in notes]
         if coarse is None:
             with watch.stage("infer"):
                 coarse = find_subject(photo.rgb, segmenter, matte, lone=lone)
         with watch.stage("matte"):
-            subject = _subject(photo, coarse, matte)
+            subject = _subject(photo, coarse, matte, threads, notes)
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
         for index in indices:
             with watch.stage("encode"):
@@ -116,6 +122,7 @@ def cut_out(
         height=shape[0],
         coverage=coverage,
         timings=watch.seconds,
+        notes=tuple(notes),
     )
 
 
@@ -181,8 +188,30 @@ def _embed(
     return whole
 
 
-def _subject(photo: Photo, coarse: NDArray[np.float32], matte: Matte) -> Subject:
-    alpha, colour = refine(coarse, photo.rgb, engine=matte.engine)
+def controls_of(matte: Matte) -> MatteControls:
+    """The settings in the terms of `models/matte_controls.py`: solidity 0..1 instead of percent."""
+    return MatteControls(
+        edge=matte.edge,
+        solidify=matte.solidify / 100,
+        fill_holes=matte.fill_holes or False,
+        keep=matte.keep,
+        min_island=matte.min_island,
+        grow=matte.grow,
+    )
+
+
+def _subject(
+    photo: Photo, coarse: NDArray[np.float32], matte: Matte, threads: int, notes: list[str]
+) -> Subject:
+    alpha, colour = refine(
+        coarse,
+        photo.rgb,
+        engine=matte.engine,
+        controls=controls_of(matte),
+        closed_form=matte.closed_form,
+        threads=threads,
+        notes=notes,
+    )
     subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc)
     return subject if photo.alpha is None else _keep_existing_alpha(subject, photo.alpha)
 

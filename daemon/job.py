@@ -86,6 +86,7 @@ class Finished:
     coverage: float
     drafts: tuple[Draft, ...]
     timings: dict[str, float]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,14 @@ def _run(job: Job) -> Result:
     if header.megapixels > job.allowance_mp:
         return OverBudget(header.megapixels)
     cutout = cut_out(
-        read.data, header, _segmenter(job.model), job.orders, job.matte, lone=job.lone, watch=watch
+        read.data,
+        header,
+        _segmenter(job.model),
+        job.orders,
+        job.matte,
+        lone=job.lone,
+        threads=1 if _engines is None else _engines.threads,
+        watch=watch,
     )
     drafts: list[Draft] = []
     try:
@@ -259,6 +267,7 @@ def _run(job: Job) -> Result:
         coverage=cutout.coverage,
         drafts=tuple(drafts),
         timings=dict(watch.seconds),
+        notes=cutout.notes,
     )
 
 

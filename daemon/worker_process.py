@@ -95,6 +95,8 @@ def begin(orders: Orders) -> Reply:
         warm = _named(orders.warm_up)(pickle.loads(orders.context))  # noqa: S301 - our own supervisor's bytes
     except Exception as error:  # noqa: BLE001 - whatever a library raises is the reason the slot cannot start
         return Reply(None, _sendable(error), resident_bytes())
+    # libtiff and LibRaw print to standard error about files that we report by name ourselves.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     facts = {
         "pid": os.getpid(),
         "start_s": time.monotonic() - started,
