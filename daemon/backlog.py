@@ -12,12 +12,23 @@ from cutoutd.daemon.outcomes import INTERRUPTIONS_ALONE
 LONGEST_PAUSE_S = 600.0
 
 
+# A photo of unknown size may take this share of the room left: with 400 megapixels the first three such may have
+# 100, 75 and 56, more than nearly every camera's; a larger one costs a second reading.
+UNKNOWN_SHARE = 0.25
+
+
+def alone(row: PhotoRow) -> bool:
+    """Whether the photo may be what takes the daemon down: it runs last, and with nothing beside it."""
+    return row.interruptions >= INTERRUPTIONS_ALONE
+
+
 @dataclass(slots=True)
 class Budget:
     """Bounds on photos and megapixels in hand; a lone photo of any permitted size always fits.
 
-    A photo whose size is not known yet is let in with what is left as its allowance: the worker reads the
-    header first and hands it back when it does not fit.
+    A photo whose size is not known yet is let in with a share of what is left as its allowance, so that the
+    bound holds whatever they turn out to be: the worker reads the header first and hands it back, with its
+    size, when it does not fit.
     """
 
     photos: int
@@ -25,13 +36,13 @@ class Budget:
     _held: dict[int, float] = field(default_factory=dict[int, float])
 
     def allowance(self, megapixels: float) -> float | None:
-        """Megapixels the next photo may have, or None when nothing more (or not this one) fits now."""
-        if not self._held:
+        """Megapixels the next photo may have (0: not known), or None when nothing more, or not this one, fits."""
+        if not self._held and megapixels:
             return float("inf")
         left = self.megapixels - sum(self._held.values())
         if len(self._held) >= self.photos or left <= 0 or megapixels > left:
             return None
-        return left
+        return left if megapixels else left * UNKNOWN_SHARE
 
     def take(self, photo: int, megapixels: float) -> None:
         """Counts a photo as in hand."""
@@ -91,8 +102,8 @@ class Backlog:
         while candidates:
             path = self._whose_turn({p: open_turns[p] for p in candidates})
             row = candidates.pop(path)
-            if row.interruptions >= INTERRUPTIONS_ALONE and (budget.in_hand or candidates):
-                continue  # it may be what takes the daemon down: alone and last
+            if alone(row) and (budget.in_hand or candidates):
+                continue
             allowance = budget.allowance(row.megapixels)
             if allowance is None:
                 continue  # it stays first in its inbox; a smaller one elsewhere may still fit

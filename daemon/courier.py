@@ -26,6 +26,9 @@ from cutoutd.daemon.names import candidates, mirrored_folder, name_prefix, porta
 from cutoutd.daemon.outbox import How, Published
 from cutoutd.daemon.outcomes import Delivery, Outcomes
 
+# What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
@@ -64,6 +67,7 @@ class Courier:
         on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
         on_released: called with a row's id when it is no longer in hand, whatever became of it.
         on_owed: called with a row's id when its original is to be moved now.
+        on_refused: called with a row and a sentence when the outbox cannot hold the cutout's name.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Courier:
         on_trouble: Callable[[bytes, str], None],
         on_released: Callable[[int], None],
         on_owed: Callable[[int], None],
+        on_refused: Callable[[PhotoRow, str], None],
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
@@ -86,6 +91,8 @@ class Courier:
         self._on_trouble = on_trouble
         self._on_released = on_released
         self._on_owed = on_owed
+        self._on_refused = on_refused
+        self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
         self._busy: set[int] = set()
         self._mounts: dict[bytes, MountIdentity] = {}
@@ -151,7 +158,8 @@ class Courier:
             for order in orders
         ]
         route = self._routes[row.inbox]
-        return folders, [portable(stem) for stem in stems] if route.portable else stems
+        plain = route.portable or route.outbox in self._plain_names
+        return folders, [portable(stem) for stem in stems] if plain else stems
 
     def _counter(self, row: PhotoRow) -> int:
         """One number per photo and inbox, the same when the photo is done again."""
@@ -190,7 +198,8 @@ class Courier:
         error: BaseException | None,
     ) -> None:
         if addressed is None:
-            self._trouble(row, error, lambda: self._drop(row, finished))
+            if not self._blame_name(row, error, lambda: self._drop(row, finished)):
+                self._trouble(row, error, lambda: self._drop(row, finished))
             return
         route = self._routes.get(row.inbox)
         if route is None or not _lies_in(finished, route.outbox):
@@ -282,7 +291,8 @@ class Courier:
 
         def published(outcome: list[Published] | None, error: BaseException | None) -> None:
             if outcome is None:
-                self._trouble(row, error, lambda: self._release(row.id))
+                if not self._blame_name(row, error, lambda: self._run_again(row, deliveries, [])):
+                    self._trouble(row, error, lambda: self._release(row.id))
             elif all(one is Published.DONE for one in outcome):
                 spent = {**timings, "deliver": time.perf_counter() - started}
                 self._delivered(row, route, deliveries, spent)
@@ -325,6 +335,20 @@ class Courier:
             why = f"{type(error).__name__}: {error}"
         otherwise()
         self._on_trouble(row.inbox, str(why))
+
+    def _blame_name(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
+        """Whether the outbox refused this one name; then plainer ones are tried, or the photo alone fails."""
+        code = getattr(error, "errno", None)
+        if code not in OF_THE_NAME:
+            return False
+        otherwise()
+        route = self._routes.get(row.inbox)
+        plain = route is None or route.portable or route.outbox in self._plain_names
+        if plain or code == errno.ENAMETOOLONG:
+            self._on_refused(row, os.strerror(code or 0))
+        elif route is not None:
+            self._plain_names.add(route.outbox)
+        return True
 
     def _drop(self, row: PhotoRow, finished: Finished) -> None:
         """The result cannot be delivered now: the photo is owed again, its temporaries go."""

@@ -5,7 +5,6 @@ All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -18,9 +17,9 @@ from cutoutd.config.errors import PhotoError, Reason, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
-from cutoutd.daemon.backlog import Backlog, Budget
+from cutoutd.daemon.backlog import Backlog, Budget, alone
 from cutoutd.daemon.caretaker import Caretaker
-from cutoutd.daemon.courier import Courier
+from cutoutd.daemon.courier import OF_THE_NAME, Courier
 from cutoutd.daemon.intake import Intake, PhotoRow, State
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener, PhotoEvent
@@ -28,13 +27,11 @@ from cutoutd.daemon.names import Temporary, mirrored_folder
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.plan import InboxPlan, PhotoOptions, Plan, options_for
 
-# What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
-OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 # The tag of the bundled test photo; ledger rows count from 1.
 SELF_TEST = -1
 SELF_TEST_LIMIT_S = 120.0
-# While even the test photo kills workers, it is tried again after this long.
-SELF_TEST_PAUSE_S = 60.0
+# While even the test photo kills workers, it is tried again after this long, which doubles up to a minute.
+SELF_TEST_FIRST_S, SELF_TEST_LONGEST_S = 5.0, 60.0
 
 
 @dataclass(slots=True)
@@ -92,6 +89,7 @@ class Dispatcher:
     _suspects: list[_Suspect] = field(default_factory=list[_Suspect])
     _testing: bool = False
     _test_at: float = 0.0
+    _test_pause_s: float = SELF_TEST_FIRST_S
 
     # --- giving out ------------------------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ class Dispatcher:
         job = self._job(row, inbox, options, allowance_mp, known)
         self.outcomes.started(row.id, "", model.name)
         self.ledger.commit()
-        self.budget.take(row.id, row.megapixels)
+        self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
         self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
         self.workers.submit(row.id, jobs.run_job, job, limit_s=self.plan.settings.limits.time_per_photo)
         self.listener.photo_started(self.event(row))
@@ -186,6 +184,7 @@ class Dispatcher:
             return
         result: jobs.Result = event.result
         if isinstance(result, jobs.Finished):
+            self.budget.take(event.tag, 0.0)  # its pixels are gone from memory
             hand.finished = result
             for note in result.notes:
                 self.listener.notice(f"{self.event(row).name}: {note}")
@@ -201,8 +200,7 @@ class Dispatcher:
         elif isinstance(result, jobs.Changed):
             self._changed(row)
         elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
-            detail = f"The outbox refuses the name or the folder of its cutout: {os.strerror(result.code)}."
-            self._tried(row, Reason.CANNOT_RENDER, f"{detail} Give it a shorter or plainer name.")
+            self.name_refused(row, os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
             self.outcomes.again(row.id)
             self.on_outbox_trouble(row.inbox, result.detail)
@@ -308,6 +306,11 @@ class Dispatcher:
             return
         self._tried(row, reason, detail)
 
+    def name_refused(self, row: PhotoRow, why: str) -> None:
+        """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
+        detail = f"The outbox refuses the name or the folder of its cutout ({why})."
+        self._tried(row, Reason.CANNOT_RENDER, f"{detail} Give the photo a shorter or plainer name.")
+
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.plan.inbox(row.inbox)
         return 0.5 if inbox is None else inbox.settings.settle
@@ -341,6 +344,7 @@ class Dispatcher:
 
     def _test_passed(self) -> None:
         self._testing = False
+        self._test_pause_s = SELF_TEST_FIRST_S
         if self.ailing:
             self.ailing = ""
             self.listener.notice("The engine works again; photos are taken up.")
@@ -353,7 +357,8 @@ class Dispatcher:
     def _test_failed(self, why: str) -> None:
         self._testing = False
         self._suspects.clear()  # no photo is to blame
-        self._test_at = self.clock() + SELF_TEST_PAUSE_S
+        self._test_at = self.clock() + self._test_pause_s
+        self._test_pause_s = min(SELF_TEST_LONGEST_S, self._test_pause_s * 2)
         if not self.ailing:
             self.listener.warning(
                 f"Even the built-in test photo cannot be processed ({why}). Photos wait and none is marked failed; "
@@ -370,11 +375,10 @@ class Dispatcher:
         return frozenset(name for hand in self.in_hand.values() for name in hand.temporaries)
 
     def temporaries_by_outbox(self) -> dict[Path, list[bytes]]:
-        """The same, for tidying up at the end; those whose names are committed stay."""
+        """The same, for tidying up at the end."""
         found: dict[Path, list[bytes]] = {}
         for hand in self.in_hand.values():
-            if not hand.delivering:
-                found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
+            found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
         return found
 
     # --- words -----------------------------------------------------------------------------------------------

@@ -46,10 +46,14 @@ class History:
         """Whether scans of this inbox need to report what they saw."""
         return self.ledger.one("SELECT 1 FROM tombstones WHERE inbox = ? LIMIT 1", (inbox,)) is not None
 
-    def drop_stones(self, inbox: bytes, keep_s: float) -> int:
-        """Drops tombstones whose file no error-free scan has seen for `keep_s` seconds. Returns how many."""
+    def drop_stones(self, inbox: bytes, keep_s: float, *, scanned: float) -> int:
+        """Drops tombstones whose file no error-free scan has seen for `keep_s` seconds. Returns how many.
+
+        `scanned` is when the last such scan began, by the wall clock: measured from there and not from now, so
+        that a clock that jumps ahead between scan and trimming makes no old photo new.
+        """
         cursor = self.ledger.write(
-            "DELETE FROM tombstones WHERE inbox = ? AND last_seen < ?", (inbox, self.ledger.clock() - keep_s)
+            "DELETE FROM tombstones WHERE inbox = ? AND last_seen < ?", (inbox, scanned - keep_s)
         )
         return cursor.rowcount
 

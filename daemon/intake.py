@@ -293,11 +293,11 @@ class Intake:
                 (same_as,),
             )
 
-    def vanished_paths(self, inbox: bytes) -> list[tuple[int, bytes, str]]:
-        """(id, path, state) of live rows whose file ought to be there; the caller looks."""
+    def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str]]:
+        """(id, path, state) of failed photos, and of those in hand that still settle; the caller looks for them."""
         rows = self.ledger.read(
             "SELECT id, path, state FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
-            " AND state IN ('pending', 'failed') ORDER BY id",
+            " AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
             (inbox,),
         )
         return [(row["id"], row["path"], row["state"]) for row in rows]

@@ -6,6 +6,7 @@ this inbox. All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -84,6 +85,7 @@ class Keeper:
         self.trouble: str = ""
         self.watching = False
         self.scanned = False
+        self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
         self.polled = False
         self._ledger = ledger
         self._intake = Intake(ledger)
@@ -103,6 +105,7 @@ class Keeper:
         self._listener = listener
         self._clock = clock
         self._on_open = on_open
+        self._on_gone = on_gone
         self._poll = PollState()
         self._watcher: Watcher | None = None
         self._opening = False
@@ -110,6 +113,7 @@ class Keeper:
         self._scanning = False
         self._scan_again: str | None = None
         self._ahead = threading.Semaphore(SCAN_AHEAD)
+        self._inode = (0, 0)
         self._retry_at = clock()
         self._retry_pause_s = RETRY_FIRST_S
         self._scan_at = float("inf")
@@ -166,7 +170,7 @@ class Keeper:
         self.watching = True
         self.polled = opened.polled
         self._watcher = opened.watcher
-        self._retry_pause_s = RETRY_FIRST_S
+        self._inode = opened.inode
         if opened.polled:
             self.arrivals.poll()
             self._poll_at = now + self.settings.poll_every
@@ -270,11 +274,11 @@ class Keeper:
             return
         self._scanning = True
         self._scan_at = float("inf")
-        started = self._clock()
+        started, wall = self._clock(), self._ledger.clock()
         stones = self._history.has_tombstones(self.key)
         self._io.call(
             lambda: self._scan_on_thread(stones=stones),
-            lambda clean, error: self._scan_done(started, clean=clean, error=error),
+            lambda clean, error: self._scan_done(started, wall, clean=clean, error=error),
         )
 
     def _walk_part(self, under: bytes) -> list[Found]:
@@ -294,6 +298,9 @@ class Keeper:
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
         clean = True
+        facts = self.settings.path.stat()
+        if (facts.st_dev, facts.st_ino) != self._inode:
+            raise OSError(errno.ESTALE, "another folder lies there now", self.name)
         findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive)
         if self.polled:
             self._poll.begin()
@@ -312,12 +319,20 @@ class Keeper:
         if stones:
             self._history.seen(self.key, [found.path for found, _ in batch])
 
-    def _scan_done(self, started: float, *, clean: bool | None, error: BaseException | None) -> None:
+    def _scan_done(
+        self, started: float, wall: float, *, clean: bool | None, error: BaseException | None
+    ) -> None:
         self._scanning = False
         now = self._clock()
         if error is not None:
             self.lost(str(error))
+            if (
+                not self._opening
+            ):  # a folder that can be opened but not read: no faster than one that is missing
+                self._retry_at = now + self._retry_pause_s
+                self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
             return
+        self._retry_pause_s = RETRY_FIRST_S
         self.scanned = True
         self._scan_at = now + self.settings.rescan_every
         blind = self._watcher is not None and bool(self._watcher.blind)
@@ -327,25 +342,29 @@ class Keeper:
             # A walk that takes long is not started again at once: at most half the time goes into polling.
             self._poll_at = now + max(self.settings.poll_every, now - started)
         if clean:
-            self._check_failed()
+            self.scanned_clean = wall
+            self._check_absent()
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)
 
-    def _check_failed(self) -> None:
-        """Failed photos whose file is gone are no longer anybody's concern."""
-        failed = [
-            (photo, path) for photo, path, state in self._intake.vanished_paths(self.key) if state == "failed"
-        ]
-        if not failed:
+    def _check_absent(self) -> None:
+        """Photos that failed, or wait to settle, and whose file is gone are no longer anybody's concern."""
+        doubtful = self._intake.doubtful_paths(self.key)
+        if not doubtful:
             return
         root = os.fsencode(self.settings.path)
 
-        def missing() -> list[int]:
-            return [photo for photo, path in failed if not os.path.lexists(os.path.join(root, path))]
+        def missing() -> list[tuple[int, str]]:
+            return [
+                (n, state) for n, path, state in doubtful if not os.path.lexists(os.path.join(root, path))
+            ]
 
-        def forget(photos: list[int] | None, _error: BaseException | None) -> None:
-            for photo in photos or ():
+        def forget(photos: list[tuple[int, str]] | None, _error: BaseException | None) -> None:
+            for photo, state in photos or ():
+                if state != "failed":
+                    self._on_gone(photo)
+                    continue
                 self._ledger.write(
                     "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'",
                     (Reason.VANISHED, photo),

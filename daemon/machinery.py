@@ -18,7 +18,7 @@ from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.control import Control
 from cutoutd.daemon.courier import Courier, Route
 from cutoutd.daemon.dispatch import Dispatcher
-from cutoutd.daemon.intake import State
+from cutoutd.daemon.intake import PhotoRow, State
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
@@ -107,6 +107,7 @@ class Machinery:
             on_trouble=self._outbox_trouble_for,
             on_released=self._released,
             on_owed=self.caretaker.after,
+            on_refused=self._name_refused,
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -240,9 +241,10 @@ class Machinery:
         self.ledger.rollback()
         for row in self.outcomes.in_state(State.RUNNING):
             self.outcomes.again(row.id)
+        promised = self._committed_temporaries()
         for path, names in self.dispatcher.temporaries_by_outbox().items():
             with suppress(KeyError):  # its inbox left the config meanwhile
-                self.outboxes.discard(path, names)
+                self.outboxes.discard(path, [name for name in names if name not in promised])
         self.control.publish({"state": "stopped"})
         self.ledger.commit()
         for keeper in self.keepers.values():
@@ -368,10 +370,16 @@ class Machinery:
 
     def _temporaries_to_keep(self) -> frozenset[bytes]:
         """Temporaries that are still to be published, or are being written now."""
+        return self._committed_temporaries() | self.dispatcher.temporaries()
+
+    def _committed_temporaries(self) -> frozenset[bytes]:
         rows = self.ledger.read(
             "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
         )
-        return frozenset(row["temporary"] for row in rows) | self.dispatcher.temporaries()
+        return frozenset(row["temporary"] for row in rows)
+
+    def _name_refused(self, row: PhotoRow, why: str) -> None:
+        self.dispatcher.name_refused(row, why)
 
     def _released(self, photo: int) -> None:
         self.dispatcher.released(photo)

@@ -97,5 +97,5 @@ class Orders:
         if history.trim(keep_s):
             self._ledger.truncate_wal()
         for key, keeper in self._keepers.items():
-            if keeper.scanned and keeper.watching:
-                history.drop_stones(key, max(keep_s, 7 * 86400.0))
+            if keeper.scanned_clean is not None and keeper.watching:
+                history.drop_stones(key, max(keep_s, 7 * 86400.0), scanned=keeper.scanned_clean)

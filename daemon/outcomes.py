@@ -75,6 +75,8 @@ def retry_rules(
         Reason.TOO_SLOW: death,
         Reason.OUT_OF_MEMORY: death,
         Reason.BUSY: RetryRule(attempts_when_busy, 1.0, 300.0),
+        # Folders change hands too (a share that is being set up), and the file's own mode does not show that.
+        Reason.NO_PERMISSION: RetryRule(3, 1.0, 60.0),
         # A camera may still be writing after a pause: one more look after the settle time.
         Reason.UNREADABLE: RetryRule(2, max(2.0, settle_s), 30.0),
     }
