@@ -126,7 +126,9 @@ def train(args: argparse.Namespace) -> None:
     network = Refiner()
     if args.resume:
         network.load_state_dict(torch.load(args.resume, weights_only=True))
-    averaged = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    averaged = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+    )
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=1e-4)
     pool = Pool(args.shards)
     kept = sorted(args.shards.glob("*[0-9].npz"))[:TESTED]
@@ -148,7 +150,11 @@ def train(args: argparse.Namespace) -> None:
         step += 1
         if elapsed - report > args.report:
             report = elapsed
-            print(f"{elapsed:6.0f} s step {step} scenes {len(pool.scenes)} loss {loss.item():.4f}", test(averaged.module, kept), flush=True)
+            print(
+                f"{elapsed:6.0f} s step {step} scenes {len(pool.scenes)} loss {loss.item():.4f}",
+                test(averaged.module, kept),
+                flush=True,
+            )
             torch.save(averaged.module.state_dict(), args.out / "refiner.pt")
     print("final", step, test(averaged.module, kept))
     torch.save(averaged.module.state_dict(), args.out / "refiner.pt")

@@ -25,7 +25,11 @@ class Textures:
 
     def __init__(self, data: Path) -> None:
         self.backgrounds = sorted((data / "backgrounds").glob("*/*.webp"))
-        self.photos = sorted(p for s in ("ccp", "icoseg", "human", "duts", "cats") for p in (data / "segmentation" / s).glob("*.webp"))
+        self.photos = sorted(
+            p
+            for s in ("ccp", "icoseg", "human", "duts", "cats")
+            for p in (data / "segmentation" / s).glob("*.webp")
+        )
         self.emoji = sorted((data / "cutouts_rgba" / "emoji").glob("*.webp"))
 
     def texture(self, rng: np.random.Generator) -> np.ndarray:
@@ -35,7 +39,9 @@ class Textures:
         pool = self.backgrounds if rng.random() < 0.6 else self.photos
         image = cv2.imread(str(pool[rng.integers(len(pool))]))
         zoom = math.exp(rng.uniform(-0.5, 0.6))
-        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+        image = cv2.resize(
+            image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+        )
         h, w = image.shape[:2]
         y, x = rng.integers(h), rng.integers(w)
         image = np.pad(image, ((y, max(0, SIDE)), (x, max(0, SIDE)), (0, 0)), mode="symmetric")[:SIDE, :SIDE]
@@ -51,8 +57,14 @@ class Textures:
             side = SIDE * SUPER
             share = rng.uniform(0.5, 1.2)
             size = min(mask.shape) * share
-            centre = np.argwhere(mask > 127)[rng.integers((mask > 127).sum())][::-1] if rng.random() < 0.5 else np.array(mask.shape[::-1]) / 2
-            matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), rng.uniform(-30, 30), side / size)
+            centre = (
+                np.argwhere(mask > 127)[rng.integers((mask > 127).sum())][::-1]
+                if rng.random() < 0.5
+                else np.array(mask.shape[::-1]) / 2
+            )
+            matrix = cv2.getRotationMatrix2D(
+                (float(centre[0]), float(centre[1])), rng.uniform(-30, 30), side / size
+            )
             matrix[:, 2] += side / 2 - centre
             big = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_LINEAR)
             soft = cv2.GaussianBlur(big, (0, 0), side / size * 1.2)
@@ -69,13 +81,17 @@ def jitter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def plain_colour(rng: np.random.Generator) -> np.ndarray:
     """Hair, fur, cloth: one colour, gentle shading, some grain."""
     base = np.clip(rng.uniform(0.02, 0.98) + rng.normal(0, 0.08, 3), 0, 1)
-    noise = cv2.resize(rng.normal(0, 1, (6, 6)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    noise = cv2.resize(
+        rng.normal(0, 1, (6, 6)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
+    )
     fine = cv2.GaussianBlur(rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32), (0, 0), rng.uniform(0.5, 2))
     shade = 1 + 0.12 * noise + rng.uniform(0, 0.2) * fine
     return np.clip(base * shade[:, :, None], 0, 1).astype(np.float32)
 
 
-def strands(image: np.ndarray, rng: np.random.Generator, count: int, length: float, width: float, spread: float) -> None:
+def strands(
+    image: np.ndarray, rng: np.random.Generator, count: int, length: float, width: float, spread: float
+) -> None:
     """Draws curved tapering hairs outwards from the shape's own contour; lengths in final pixels."""
     contours, _ = cv2.findContours(image.copy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
@@ -88,7 +104,15 @@ def strands(image: np.ndarray, rng: np.random.Generator, count: int, length: flo
         i = int((first + rng.uniform(0, share) * n) % n)
         tangent = contour[(i + 12) % n] - contour[i - 12]
         angle = math.atan2(tangent[1], tangent[0]) + comb + rng.normal(0, spread)
-        if image[tuple(np.clip((contour[i] + 14 * np.array([math.cos(angle), math.sin(angle)])).astype(int)[::-1], 0, image.shape[0] - 1))]:
+        if image[
+            tuple(
+                np.clip(
+                    (contour[i] + 14 * np.array([math.cos(angle), math.sin(angle)])).astype(int)[::-1],
+                    0,
+                    image.shape[0] - 1,
+                )
+            )
+        ]:
             angle += math.pi
         reach = rng.gamma(3, length / 3) * SUPER
         thick = max(1.0, rng.uniform(0.4, 1.6) * width * SUPER)
@@ -97,7 +121,15 @@ def strands(image: np.ndarray, rng: np.random.Generator, count: int, length: flo
         for k in range(steps):
             ahead = position + reach / steps * np.array([math.cos(angle), math.sin(angle)])
             w = max(1, round(thick * (1 - k / steps) ** 0.6))
-            cv2.line(image, tuple(np.rint(position * 8).astype(int).tolist()), tuple(np.rint(ahead * 8).astype(int).tolist()), 255, w, cv2.LINE_8, 3)
+            cv2.line(
+                image,
+                tuple(np.rint(position * 8).astype(int).tolist()),
+                tuple(np.rint(ahead * 8).astype(int).tolist()),
+                255,
+                w,
+                cv2.LINE_8,
+                3,
+            )
             position = ahead
             angle += bend + rng.normal(0, 0.08)
 
@@ -129,7 +161,9 @@ def draw_alpha(rng: np.random.Generator, textures: Textures) -> np.ndarray:
         if style < 0.35:
             alpha = cv2.GaussianBlur(alpha, (0, 0), math.exp(rng.uniform(-0.7, 1.8)))
         elif style < 0.5:
-            ramp = np.clip(np.linspace(-1, 2, SIDE) * rng.choice([-1, 1]) + rng.uniform(-0.5, 0.5), 0, 1).astype(np.float32)
+            ramp = np.clip(
+                np.linspace(-1, 2, SIDE) * rng.choice([-1, 1]) + rng.uniform(-0.5, 0.5), 0, 1
+            ).astype(np.float32)
             ramp = ramp[:, None] if rng.random() < 0.5 else ramp[None]
             alpha = alpha * (1 - ramp) + cv2.GaussianBlur(alpha, (0, 0), rng.uniform(2, 8)) * ramp
         elif style < 0.65:
@@ -139,7 +173,12 @@ def draw_alpha(rng: np.random.Generator, textures: Textures) -> np.ndarray:
             cv2.line(kernel, (round(c - d[0]), round(c - d[1])), (round(c + d[0]), round(c + d[1])), 1.0, 1)
             alpha = cv2.filter2D(alpha, -1, kernel / kernel.sum())
         elif style < 0.72:
-            sheet = cv2.resize(textures.silhouette(rng), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            sheet = (
+                cv2.resize(textures.silhouette(rng), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(
+                    np.float32
+                )
+                / 255
+            )
             alpha = np.maximum(alpha, sheet * rng.uniform(0.3, 0.8))
     elif rng.random() < 0.5:
         alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 1.0))  # what a lens does
@@ -212,7 +251,9 @@ def main() -> None:
     textures = Textures(args.data)
     for shard in range(args.count // 32):
         rng = np.random.default_rng([args.seed, shard])
-        photo, truth, hint = (np.stack(x) for x in zip(*(scene(rng, textures) for _ in range(32)), strict=True))
+        photo, truth, hint = (
+            np.stack(x) for x in zip(*(scene(rng, textures) for _ in range(32)), strict=True)
+        )
         partial = args.out / f"{args.seed}-{shard:04d}.part.npz"
         np.savez(partial, photo=photo, truth=truth, hints=hint)
         partial.rename(args.out / f"{args.seed}-{shard:04d}.npz")
