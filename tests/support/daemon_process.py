@@ -90,7 +90,7 @@ class Daemon:
             wait_until(condition, what, timeout_s)
         except AssertionError as error:
             text = self.log.read_text(errors="replace")[-4000:]
-            raise AssertionError(f"{error}\n--- log ---\n{text}\n--- rows ---\n{self.rows()}") from error
+            raise AssertionError(f"{error}\n--- log ---\n{text}\n--- last rows ---\n{self.rows()[-4:]}") from error
 
     def send(self, number: int) -> None:
         assert self.process is not None
