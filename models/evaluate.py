@@ -38,6 +38,7 @@ from cutoutd.models.segmenter import Segmenter
 LIMITS: Final = photos.PhotoLimits(max_bytes=200_000_000, max_megapixels=100)
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jpg", ".jpeg")
 ALL: Final = "all"
+FLIP_SUFFIX: Final = "@flip"  # of a model's name or file: averaged with its mirrored look
 
 # Columns of the table: field of Summary, heading, and whether more is better.
 COLUMNS: Final = (
@@ -160,6 +161,9 @@ def model_spec(model: str, like: str | None) -> ModelSpec:
         ModelError: the name is unknown or not installed.
         UsageError: a file without `like`, or a file that is not there.
     """
+    if model.endswith(FLIP_SUFFIX):
+        once = model_spec(model.removesuffix(FLIP_SUFFIX), like)
+        return replace(once, name=once.name + FLIP_SUFFIX, flip=True)
     path = Path(model)
     if like is None and path.suffix != ".onnx":
         return find_model(model, models_dir())
@@ -325,7 +329,7 @@ def parser() -> argparse.ArgumentParser:
         dest="models",
         action=_ModelOption,
         metavar="NAME|FILE",
-        help="may be repeated; unset: bundled",
+        help=f"may be repeated; with {FLIP_SUFFIX} mirrored too; unset: bundled",
     )
     p.add_argument("--like", action=_ModelOption, metavar="NAME", help="how the FILE before it is fed")
     p.add_argument("--names", type=Path, help="text file: only these pairs (path without suffix, one a line)")

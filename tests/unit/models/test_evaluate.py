@@ -65,9 +65,19 @@ def test_models_side_by_side_and_the_best_is_not_the_mirrored_one(
     assert first["folders"] == second["folders"]
 
 
+def test_one_model_asked_once_and_mirrored(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folders, "--json", "--no-flip", "--model", BUNDLED) == 0
+    once = json.loads(capsys.readouterr().out)[BUNDLED]
+    assert call(folders, "--json", "--model", f"{BUNDLED}@flip") == 0
+    both = json.loads(capsys.readouterr().out)[f"{BUNDLED}@flip"]
+    assert once["folders"] != both["folders"]
+
+
 def test_options_reach_the_network(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     answers: list[float] = []
-    for more in ((), ("--flip",), ("--size", "256"), ("--fit", "pad")):
+    for more in (("--no-flip",), ("--flip",), ("--size", "256"), ("--fit", "pad")):
         assert call(folders, "--json", *more) == 0
         answers.append(json.loads(capsys.readouterr().out)[BUNDLED]["folders"]["all"]["mae"])
     assert len(set(answers)) == 4
