@@ -95,11 +95,11 @@ def parity() -> None:
                     )
 
 
-def scores(images: Path, masks: Path, names: Path | None, every: int) -> None:
+def scores(images: Path, masks: Path, names: Path | None, every: int, models: tuple[str, ...]) -> None:
     cases = find_cases(images, masks, names, every)
     print(f"{len(cases)} photos")
     heading("model", "IoU", "MAE", "maxF", "boundary IoU")
-    for name in MODELS:
+    for name in models:
         spec = spec_of(name)
         arithmetics = [spec] if name == BUNDLED else [spec, spec_of(f"{name}@rembg")]
         for spec in arithmetics:
@@ -146,6 +146,7 @@ def main() -> None:
     wanted.add_argument("--masks", type=Path, required=True)
     wanted.add_argument("--names", type=Path)
     wanted.add_argument("--every", type=int, default=1)
+    wanted.add_argument("--models", default=",".join(MODELS))
     sheet = commands.add_parser("picture")
     sheet.add_argument("out", type=Path)
     sheet.add_argument("photos", type=Path, nargs="*", help="unset: the public-domain photos of scikit-image")
@@ -156,7 +157,7 @@ def main() -> None:
     elif options.command == "parity":
         parity()
     elif options.command == "scores":
-        scores(options.images, options.masks, options.names, options.every)
+        scores(options.images, options.masks, options.names, options.every, tuple(options.models.split(",")))
     else:
         picture(options.out, tuple(options.models.split(",")), options.photos)
 

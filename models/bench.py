@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import resource
 import statistics
@@ -95,6 +96,7 @@ def _measure_here(
     shape: tuple[int, int],
 ) -> Figures:
     photo = made_up_photo(shape)
+    _forget_peak()
     resting_before = _resting_mb()
     started = time.perf_counter()
     segmenter = Segmenter(spec, providers=providers, threads=threads, cache_dir=cache_dir)
@@ -134,13 +136,26 @@ def _ms_since(started: float) -> float:
 
 def _resting_mb() -> float:
     """Memory of this process now; where /proc is missing, the most so far."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return _peak_mb()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    return _from_proc("VmRSS") or _peak_mb()
 
 
 def _peak_mb() -> float:
+    """The most this process ever needed, since `_forget_peak` where the kernel can forget."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB here
+    # Linux hands the parent's figure on to a child there, but not in /proc.
+    return _from_proc("VmHWM") or peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _forget_peak() -> None:
+    """Starts the kernel's count of the peak afresh, so that making the photo does not count."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _from_proc(name: str) -> float | None:
+    """A line of /proc/self/status in MB, or None where there is no such file."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
