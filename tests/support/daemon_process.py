@@ -63,9 +63,9 @@ class Daemon:
     def write_config(self) -> Path:
         path = self.root / "cutoutd.toml"
         path.write_text(
-            f'{self.tables if self.tables.startswith("#top") else ""}\n'
+            f"{self.tables if self.tables.startswith('#top') else ''}\n"
             f'[[inbox]]\npath = "{self.inbox}"\noutbox = "{self.outbox}"\n{self.config}\n'
-            f'{"" if self.tables.startswith("#top") else self.tables}\n'
+            f"{'' if self.tables.startswith('#top') else self.tables}\n"
         )
         return path
 
@@ -73,10 +73,23 @@ class Daemon:
         for folder in (self.inbox, self.outbox, self.root / "home"):
             folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
-        command = [*self.wrapper, sys.executable, "-m", "cutoutd.service", "run", "-c", str(self.write_config())]
+        command = [
+            *self.wrapper,
+            sys.executable,
+            "-m",
+            "cutoutd.service",
+            "run",
+            "-c",
+            str(self.write_config()),
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env(), start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.env(),
+                start_new_session=True,
             )
         if ready:
             self.wait(lambda: self.said("ready"), "the daemon to be ready", 60)
@@ -90,7 +103,9 @@ class Daemon:
             wait_until(condition, what, timeout_s)
         except AssertionError as error:
             text = self.log.read_text(errors="replace")[-4000:]
-            raise AssertionError(f"{error}\n--- log ---\n{text}\n--- last rows ---\n{self.rows()[-4:]}") from error
+            raise AssertionError(
+                f"{error}\n--- log ---\n{text}\n--- last rows ---\n{self.rows()[-4:]}"
+            ) from error
 
     def send(self, number: int) -> None:
         assert self.process is not None

@@ -287,7 +287,9 @@ def bomb_avif() -> bytes:
 @pytest.mark.parametrize(
     "bomb", [lambda: bomb_png(60_000, 60_000), bomb_gif, bomb_tiff, bomb_bmp, bomb_jpeg, bomb_avif]
 )
-def test_a_header_that_claims_too_much_is_refused_before_anything_is_decoded(bomb: Callable[[], bytes]) -> None:
+def test_a_header_that_claims_too_much_is_refused_before_anything_is_decoded(
+    bomb: Callable[[], bytes],
+) -> None:
     with pytest.raises(PhotoError) as caught:
         read_header(bomb(), "bomb", PhotoLimits(10**9, 150))
     assert caught.value.reason in (Reason.TOO_LARGE, Reason.UNREADABLE)
