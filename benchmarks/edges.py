@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +82,19 @@ def measure(cut: Cut, truth: Matte) -> NDArray[np.float64]:
     """The four measures of one cut, in the order of MEASURES; lower is better."""
     alpha, colour = cut[0] / 255.0, cut[1] / 255.0
     error = alpha - truth.alpha
-    own, true = np.hypot(*np.gradient(alpha)), np.hypot(*np.gradient(truth.alpha.astype(np.float64)))
+    own, true = steepness(alpha), steepness(truth.alpha)
     edge = alpha * ((truth.alpha > 0.02) & (truth.alpha < 0.98))
     distance = np.sqrt(((colour - truth.foreground) ** 2).sum(2))
     fringe = (distance * edge).sum() / max(edge.sum(), 1e-9)
     return np.array(
         [np.abs(error).sum() / 1000, (error**2).mean() * 1000, ((own - true) ** 2).sum() / 1000, fringe]
     )
+
+
+def steepness(alpha: NDArray[Any]) -> NDArray[np.float64]:
+    """The length of the gradient at every pixel."""
+    down, across = np.gradient(np.asarray(alpha, np.float64))
+    return np.asarray(np.hypot(down, across), np.float64)
 
 
 def table(title: str, scenes: list[Matte], answer: Callable[[Plane], Plane]) -> None:
@@ -104,20 +111,25 @@ def table(title: str, scenes: list[Matte], answer: Callable[[Plane], Plane]) -> 
         print(f"{name:24}{cells}   {ratios}", flush=True)
 
 
+def on_green(colour: NDArray[Any], alpha: NDArray[Any]) -> Bytes:
+    """Colour 0..255 over a flat green by alpha 0..1."""
+    green = np.array([0, 177, 64], np.float32)
+    share = np.asarray(alpha, np.float32)[:, :, None]
+    return np.asarray(colour * share + green * (1 - share) + 0.5, np.float32).astype(np.uint8)
+
+
 def picture(scenes: list[Matte], answer: Callable[[Plane], Plane], path: Path) -> None:
     """Crops side by side on a flat green: the photo, each method, the truth."""
-    green = np.array([0, 177, 64], np.float32)
     rows: list[Bytes] = []
     for truth in scenes:
         y, x = crop_of(truth.alpha)
         window = np.s_[y : y + 160, x : x + 160]
-        cells: list[Bytes] = [truth.photo[window]]
+        cells = list[Bytes]()
+        cells.append(np.asarray(truth.photo[window], np.uint8))
         for method in METHODS.values():
             alpha, colour = method(answer(truth.alpha), truth.photo)
-            a = alpha[window][:, :, None] / np.float32(255)
-            cells.append((colour[window] * a + green * (1 - a) + 0.5).astype(np.uint8))
-        a = truth.alpha[window][:, :, None]
-        cells.append((truth.foreground[window] * 255 * a + green * (1 - a) + 0.5).astype(np.uint8))
+            cells.append(on_green(colour[window], alpha[window] / 255))
+        cells.append(on_green(truth.foreground[window] * 255, truth.alpha[window]))
         rows.append(np.concatenate(cells, axis=1))
     Image.fromarray(np.concatenate(rows)).save(path)
     print(f"\n{path}: photo, {', '.join(METHODS)}, truth")

@@ -221,7 +221,7 @@ def network_like(alpha: Plane, side: int = 320, sigma: float = 1.5) -> Plane:
     """What a network makes of a subject: hard, squashed to a square of `side` pixels, blurred."""
     hard = Image.fromarray(((alpha > 0.5) * 255).astype(np.uint8))
     small = hard.resize((side, side), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(sigma))
-    return np.asarray(small, np.float32) / 255
+    return np.asarray(small, np.float32) / np.float32(255)
 
 
 def perfect(alpha: Plane, side: int = 320) -> Plane:

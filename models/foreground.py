@@ -57,7 +57,7 @@ def _halve(planes: Plane) -> Plane:
     if h % 2 or w % 2:
         planes = np.pad(planes, ((0, 0), (0, h % 2), (0, w % 2)), mode="edge")
     rows = planes[:, 0::2] + planes[:, 1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)
+    return np.asarray((rows[:, :, 0::2] + rows[:, :, 1::2]) * 0.25, np.float32)
 
 
 def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
@@ -70,7 +70,7 @@ def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
         pair = np.stack([planes * 0.75 + before * 0.25, planes * 0.75 + after * 0.25], axis + 1)
         size = list(planes.shape)
         size[axis] *= 2
-        planes = pair.reshape(size).take(range(length), axis)
+        planes = np.asarray(pair.reshape(size).take(range(length), axis), np.float32)
     return planes
 
 

@@ -18,6 +18,7 @@ from cutoutd.models.resample import (
     Plane,
     Span,
     blocks,
+    clip01,
     dilate,
     grid_step,
     onto_grid,
@@ -140,7 +141,7 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int) -> Drawn:
         doubt = KEPT_SHARE * (1.0 - onto_grid(trust, shape, (settled.shape[0], settled.shape[1]), work_step))
         shift = doubt * fine_band * guided.missing_means(settled, alpha, covered)
         planes[3] += shift
-        settled = np.clip(settled + shift, 0.0, 1.0)
+        settled = clip01(settled + shift)
     settled = blocks(settled[None], ratio)[0]
     return Drawn(planes, fine_band, work_step, foreground.spread_colours(guide, settled), step)
 
@@ -159,7 +160,7 @@ def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:
 def _flatten(alpha: Plane, trust: Plane) -> Plane:
     """Stretches the alpha so that flat areas are exactly flat; only slightly where it is precise already."""
     low = np.float32(PRECISE) + np.float32(UNSURE - PRECISE) * trust
-    return np.clip((alpha - low) / (1.0 - 2.0 * low), 0.0, 1.0)
+    return clip01((alpha - low) / (1.0 - 2.0 * low))
 
 
 def _resampled(coarse: Plane) -> tuple[Plane, NDArray[np.bool_]]:
@@ -194,7 +195,7 @@ def _guided(
     if in_band.min() < 1.0:
         kept, _ = guided.coefficients(guide, coarse, max(2, round(guided.PRECISE_RADIUS * scale)))
         fitted += (1.0 - trust) * guided.keep_means(kept, guide, alpha, covered)
-    return planes + band * (fitted - planes), dilate(band, 2)
+    return np.asarray(planes + band * (fitted - planes), np.float32), dilate(band, 2)
 
 
 def _compose(

@@ -200,8 +200,9 @@ def components(mask: NDArray[np.bool_], *, diagonal: bool) -> NDArray[np.int32]:
             i = parent[i]
         return i
 
-    first = np.searchsorted(row, np.arange(h + 1)).tolist()
-    starts, stops = start.tolist(), stop.tolist()
+    first: list[int] = np.searchsorted(row, np.arange(h + 1, dtype=np.int64)).tolist()
+    starts: list[int] = start.tolist()
+    stops: list[int] = stop.tolist()
     slack = 1 if diagonal else 0
     for y in range(1, h):
         above, here = first[y - 1], first[y]

@@ -6,9 +6,10 @@ works at a quarter of the tile's scale (pixel-unshuffle); training/refiner.py ma
 
 from __future__ import annotations
 
+import importlib
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,14 @@ from cutoutd.config.errors import ModelError
 from cutoutd.models import foreground, guided
 from cutoutd.models.resample import Plane, onto_grid, reduced, span, upsample
 
-if TYPE_CHECKING:
-    import onnxruntime as ort
+
+class Network(Protocol):
+    """The part of an ONNX Runtime session that is used here; the package ships no types."""
+
+    def run(self, outputs: list[str], feed: dict[str, Plane]) -> list[Plane]:
+        """The named outputs for the named inputs."""
+        ...
+
 
 REFINER_FILE = Path(__file__).parent / "bundled" / "refiner.onnx"
 # The refiner works at this many pixels along the longer side, or the photo's own if it has fewer: four times
@@ -41,14 +48,13 @@ def work_step(shape: tuple[int, int]) -> int:
 
 
 @lru_cache(maxsize=4)
-def session(threads: int, path: Path = REFINER_FILE) -> ort.InferenceSession:
+def session(threads: int, path: Path = REFINER_FILE) -> Network:
     """The refiner loaded once per process and thread count.
 
     Raises:
         ModelError: the file is missing or damaged.
     """
-    import onnxruntime as ort
-
+    ort: Any = importlib.import_module("onnxruntime")  # heavy, and only this engine needs it
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -99,7 +105,7 @@ def _redraw_tile(
     planes: Plane,
     band: NDArray[np.bool_],
     ratio: int,
-    network: ort.InferenceSession,
+    network: Network,
 ) -> None:
     """Runs the network on one tile and its margin; writes the tile's coefficients and alpha."""
     y, bottom, x, right = tile
@@ -112,7 +118,8 @@ def _redraw_tile(
     column = span(left, edge, planes.shape[2], ratio)
     told = hints(upsample(planes, row, column), pixels)
     alpha = run(network, pixels, told)
-    nearest = band[np.ix_(np.arange(top, end) // ratio, np.arange(left, edge) // ratio)]
+    down = np.arange(top, end, dtype=np.int64)[:, None] // ratio
+    nearest = band[down, np.arange(left, edge, dtype=np.int64) // ratio]
     alpha = np.where(nearest, np.clip((alpha - UNSURE) / (1 - 2 * UNSURE), 0.0, 1.0), told[0] >= 0.5)
     alpha = alpha.astype(np.float32)
     if step == 1:
@@ -129,7 +136,7 @@ def _redraw_tile(
     result[4, y:bottom, x:right] = alpha[inner[1:]]
 
 
-def run(network: ort.InferenceSession, pixels: Plane, told: Plane) -> Plane:
+def run(network: Network, pixels: Plane, told: Plane) -> Plane:
     """The network's alpha for pixels (3, h, w) and hints (9, h, w): float32 (h, w), 0..1."""
     h, w = pixels.shape[1:]
     pad = ((0, 0), (0, -h % UNSHUFFLE), (0, -w % UNSHUFFLE))
@@ -137,8 +144,7 @@ def run(network: ort.InferenceSession, pixels: Plane, told: Plane) -> Plane:
         "photo": np.pad(pixels, pad, mode="edge")[None],
         "hints": np.pad(told, pad, mode="edge")[None],
     }
-    answer = cast("Plane", network.run(["alpha"], feed)[0])
-    return answer[0, 0, :h, :w]
+    return network.run(["alpha"], feed)[0][0, 0, :h, :w]
 
 
 def hint_planes(guide: Plane, alpha: Plane, shape: tuple[int, int], step: int) -> Plane:

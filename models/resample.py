@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,11 @@ def tiles(length: int, grid: int, step: int, tile: int, margin: int) -> list[tup
     return result
 
 
+def clip01(values: NDArray[Any]) -> Plane:
+    """float32, cut to 0..1."""
+    return np.asarray(np.clip(values, 0.0, 1.0), np.float32)
+
+
 def upsample(planes: Plane, row: Span, column: Span) -> Plane:
     """Grid planes float32 (c, gh, gw) at the full-size pixels of one tile: float32 (c, th, tw)."""
     part = planes[:, row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
@@ -89,7 +94,8 @@ def upsample(planes: Plane, row: Span, column: Span) -> Plane:
     # Two large products instead of one small one per channel: four times faster.
     stacked = np.ascontiguousarray(part.transpose(1, 0, 2)).reshape(gh, channels * gw)
     tall = (row.weights @ stacked).reshape(-1, gw) @ column.weights.T
-    return tall.reshape(len(row.weights), channels, -1).transpose(1, 0, 2)
+    full = tall.reshape(len(row.weights), channels, -1).transpose(1, 0, 2)
+    return cast("Plane", full)
 
 
 def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step: int) -> Plane:
@@ -114,7 +120,7 @@ def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step:
     y0, y1, down = interpolation(ys, h)
     x0, x1, across = interpolation(xs, w)
     sampled = down @ alpha[y0:y1, x0:x1] @ across.T
-    return np.clip(sampled, 0.0, 1.0)
+    return clip01(sampled)
 
 
 def reduced(photo: NDArray[np.uint8], step: int) -> Plane:
@@ -146,14 +152,14 @@ def reduced(photo: NDArray[np.uint8], step: int) -> Plane:
 def window_sums(x: Plane, radius: int, axis: int) -> Plane:
     """Sums over a sliding window of 2*radius+1 along one axis; the window shrinks at the borders."""
     length = x.shape[axis]
-    head = np.minimum(np.arange(length) + radius, length - 1)
-    tail = np.arange(length) - radius - 1
-    inside = tail >= 0
+    position = _positions(length)
+    head = np.minimum(position + radius, length - 1)
+    tail = position[radius + 1 :] - radius - 1
     total = np.cumsum(x, axis=axis, dtype=x.dtype)
     result = np.take(total, head, axis=axis)
     index = [slice(None)] * x.ndim
-    index[axis] = slice(int(np.argmax(inside)) if inside.any() else length, None)
-    result[tuple(index)] -= np.take(total, tail[inside], axis=axis)
+    index[axis] = slice(radius + 1, None)
+    result[tuple(index)] -= np.take(total, tail, axis=axis)
     return result
 
 
@@ -161,11 +167,15 @@ def box_mean(planes: Plane, radius: int) -> Plane:
     """Means over a square window of 2*radius+1 that shrinks at the borders; float32 (c, h, w)."""
     h, w = planes.shape[-2:]
     sums = window_sums(window_sums(planes, radius, planes.ndim - 2), radius, planes.ndim - 1)
-    return sums / (_counts(h, radius)[:, None] * _counts(w, radius))
+    return cast("Plane", sums / (_counts(h, radius)[:, None] * _counts(w, radius)))
+
+
+def _positions(length: int) -> NDArray[np.int64]:
+    return np.arange(length, dtype=np.int64)
 
 
 def _counts(length: int, radius: int) -> Plane:
-    position = np.arange(length)
+    position = _positions(length)
     return (np.minimum(position + radius, length - 1) - np.maximum(position - radius, 0) + 1).astype(
         np.float32
     )
@@ -174,10 +184,10 @@ def _counts(length: int, radius: int) -> Plane:
 def blocks(planes: Plane, side: int) -> Plane:
     """Means over side x side blocks, partial at the far edges: float32 (c, ceil(h/side), ceil(w/side))."""
     for axis in (1, 2):
-        starts = np.arange(0, planes.shape[axis], side)
+        starts = _positions(planes.shape[axis])[::side]
         counts = np.diff(np.append(starts, planes.shape[axis])).astype(np.float32)
         sums = np.add.reduceat(planes, starts, axis=axis)
-        planes = sums / (counts[:, None] if axis == 1 else counts)
+        planes = np.asarray(sums / (counts[:, None] if axis == 1 else counts), np.float32)
     return planes
 
 

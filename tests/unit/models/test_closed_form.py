@@ -11,6 +11,10 @@ from cutoutd.models import closed_form
 from cutoutd.models.matte import refine
 
 
+def sample(name: str) -> NDArray[np.uint8]:
+    return np.asarray(getattr(data, name)(), np.uint8)
+
+
 def disc(side: int) -> NDArray[np.float32]:
     y, x = np.mgrid[0:side, 0:side]
     return np.clip((0.3 - np.hypot(y / side - 0.5, x / side - 0.5)) * 15 + 0.5, 0, 1).astype(np.float32)
@@ -18,7 +22,7 @@ def disc(side: int) -> NDArray[np.float32]:
 
 def test_without_the_extra_the_matte_is_as_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "solver", lambda: None)
-    photo = data.astronaut()
+    photo = sample("astronaut")
     notes: list[str] = []
     alpha, colour = refine(disc(96), photo, closed_form=True, notes=notes)
     plain_alpha, plain_colour = refine(disc(96), photo)
@@ -37,7 +41,7 @@ def test_a_solver_that_fails_costs_a_note_and_no_cutout(
 
     monkeypatch.setattr(closed_form, "solver", lambda: fail)
     notes: list[str] = []
-    alpha, _ = refine(disc(96), data.astronaut(), closed_form=True, notes=notes)
+    alpha, _ = refine(disc(96), sample("astronaut"), closed_form=True, notes=notes)
     assert (alpha == 255).mean() > 0.1
     assert "gave up" in notes[0]
 
@@ -55,7 +59,7 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
         return np.where(trimap == 0.5, 0.25, trimap)
 
     monkeypatch.setattr(closed_form, "solver", lambda: record)
-    photo = np.resize(data.astronaut(), (*size, 3))
+    photo = np.resize(sample("astronaut"), (*size, 3))
     alpha, colour = refine(disc(96), photo, closed_form=True)
     assert seen
     assert max(max(shape) for shape in seen) <= 256
@@ -66,5 +70,5 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
 def test_with_the_extra_the_edge_is_solved() -> None:
     pytest.importorskip("pymatting", reason="the matting extra is not installed")
     notes: list[str] = []
-    refine(disc(96), data.astronaut(), closed_form=True, notes=notes)
+    refine(disc(96), sample("astronaut"), closed_form=True, notes=notes)
     assert notes == []

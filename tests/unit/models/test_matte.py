@@ -35,6 +35,10 @@ mattes = _benchmark("synthetic_mattes")
 edges = _benchmark("edges")
 
 
+def sample(name: str) -> NDArray[np.uint8]:
+    return np.asarray(getattr(data, name)(), np.uint8)
+
+
 def disc(height: int, width: int) -> NDArray[np.float32]:
     y, x = np.mgrid[0:height, 0:width]
     distance = np.hypot((y - height / 2) / height, (x - width / 2) / width)
@@ -46,7 +50,7 @@ def disc(height: int, width: int) -> NDArray[np.float32]:
 def test_opaque_pixels_are_the_photos_and_transparent_ones_are_black(
     engine: Engine, size: tuple[int, int]
 ) -> None:
-    photo = data.astronaut()[:, :401]
+    photo = sample("astronaut")[:, :401]
     before = photo.copy()
     alpha, colour = refine(disc(*size), photo, engine=engine)
     assert alpha.dtype == colour.dtype == np.uint8
@@ -62,7 +66,7 @@ def test_opaque_pixels_are_the_photos_and_transparent_ones_are_black(
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("value", [0, 1])
 def test_an_alpha_without_edges_stays_without_edges(engine: Engine, value: float) -> None:
-    photo = data.coffee()[:333, :257]
+    photo = sample("coffee")[:333, :257]
     alpha, colour = refine(np.full((64, 64), value, np.float32), photo, engine=engine)
     assert (alpha == 255 * value).all()
     assert (colour == photo * value).all()
@@ -79,7 +83,7 @@ def test_the_smallest_and_thinnest_photos_pass(engine: Engine, shape: tuple[int,
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_alpha_of_the_photos_own_size_is_kept(engine: Engine) -> None:
-    photo = data.chelsea()
+    photo = sample("chelsea")
     true = disc(*photo.shape[:2])
     alpha, _ = refine(true, photo, engine=engine)
     assert np.abs(alpha / 255 - true).max() < 0.01
@@ -87,7 +91,7 @@ def test_an_alpha_of_the_photos_own_size_is_kept(engine: Engine) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_same_input_gives_the_same_bytes(engine: Engine) -> None:
-    photo = data.coffee()
+    photo = sample("coffee")
     first, second = (refine(disc(80, 80), photo, engine=engine) for _ in range(2))
     assert (first[0] == second[0]).all()
     assert (first[1] == second[1]).all()
@@ -137,7 +141,7 @@ def test_large_photos_are_refined_too(engine: Engine) -> None:
 
 
 def test_a_crisp_edge_is_narrower_and_a_soft_one_wider() -> None:
-    photo = data.astronaut()
+    photo = sample("astronaut")
     y, x = np.mgrid[0:512, 0:512]
     sharp = np.clip((180 - np.hypot(y - 256, x - 256)) / 6, 0, 1).astype(np.float32)
     width: dict[str, int] = {}

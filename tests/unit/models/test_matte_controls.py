@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cutoutd.models.matte_controls import MatteControls, components, edit_edges, edit_shapes, grow
+
+ndimage: Any = pytest.importorskip("scipy.ndimage", reason="scipy is the independent judge here")
 
 
 def squares(*boxes: tuple[int, int, int, int], value: float = 1.0, side: int = 100) -> NDArray[np.float32]:
