@@ -153,7 +153,7 @@ def timing(repeats: int) -> None:
     names: tuple[Engine, ...] = ("plain", "guided", "learned")
     for name in names:
         refine(alpha, photo, engine=name)
-        wall, cpu = [], []
+        wall, cpu = list[float](), list[float]()
         for _ in range(repeats):
             begun, used = time.perf_counter(), time.process_time()
             refine(alpha, photo, engine=name)
