@@ -334,12 +334,16 @@ class Machinery:
     # --- folders -----------------------------------------------------------------------------------------------
 
     def _folder_open(self, path: Path, inode: tuple[int, int]) -> None:
-        """A folder is there. Landlock binds inodes, so another folder under the name needs other workers."""
+        """A folder is there. Landlock binds inodes, so another folder under the name needs other workers.
+
+        So does one that was away in between: a worker that started meanwhile is bound to what lay beneath it.
+        """
         self._present[path] = inode
         if self._workers_started and self._bound.get(path) != inode:
             self._recycle()
 
     def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        self._bound.pop(path, None)  # opened again means that it was lost
         self._folder_open(path, inode)
         self.caretaker.look_for_orphans(os.fsencode(path))
         if self.ready:
@@ -358,6 +362,7 @@ class Machinery:
                     self.courier.resume(row)
 
     def _outbox_trouble(self, path: Path, why: str) -> None:
+        self._bound.pop(path, None)
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.trouble(one.key, why)
