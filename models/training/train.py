@@ -233,7 +233,7 @@ def batches(
         stream,
         batch_size=None,
         num_workers=arguments.workers,
-        prefetch_factor=4,
+        prefetch_factor=4 if arguments.workers else None,
         pin_memory=arguments.device == "cuda",
     )
     return iter(loader)
