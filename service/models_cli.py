@@ -321,7 +321,6 @@ def bench_command(
         "provider",
         "threads",
         "load ms",
-        "first ms",
         "ms/photo",
         "CPU ms",
         "resting MB",
@@ -329,6 +328,6 @@ def bench_command(
     ):
         table.add_column(heading, justify="left" if heading in ("model", "provider") else "right")
     for one in figures:
-        numbers = (one.load_ms, one.first_ms, one.photo_ms, one.cpu_ms, one.resting_mb, one.peak_mb)
+        numbers = (one.load_ms, one.photo_ms, one.cpu_ms, one.resting_mb, one.peak_mb)
         table.add_row(one.model, one.provider, str(one.threads), *(f"{number:.0f}" for number in numbers))
     Console().print(table)

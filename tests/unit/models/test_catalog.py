@@ -196,3 +196,29 @@ def test_rembg_arithmetic_is_a_suffix(tmp_path: Path) -> None:
 def test_large_inputs_are_loaded_once_per_machine() -> None:
     assert catalogue()["isnet-imgly"].once_per_machine
     assert not catalogue()[BUNDLED].once_per_machine
+
+
+def test_the_page_about_networks_knows_every_one_of_them() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "MODELS.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
+    listed = {cells[1].strip(): cells for cells in rows if len(cells) == 8}
+    for spec in catalogue().values():
+        if spec.name.startswith("birefnet") and spec.name not in listed:
+            assert "-" + spec.name.rpartition("-")[2] in listed["birefnet-portrait, -dis, -hrsod, -cod"][1]
+            assert spec.rank == 0
+            continue
+        cells = [cell.strip(" *") for cell in listed[spec.name]]
+        assert cells[3] == str(spec.input_size)
+        assert cells[5] == (str(spec.rank) if spec.rank else "by name")
+        if spec.bytes is not None:
+            assert cells[2] == str(round(spec.bytes / 1e6))
+
+
+def test_only_the_pull_can_open_a_connection() -> None:
+    room = Path(catalog.__file__).parent
+    opener = re.compile(
+        r"^\s*(?:import|from)\s+(socket|ssl|http|urllib\.request|asyncio|ftplib|requests|httpx)\b",
+        re.MULTILINE,
+    )
+    found = {path.name for path in room.glob("*.py") if opener.search(path.read_text(encoding="utf-8"))}
+    assert found == {"pull.py"}
