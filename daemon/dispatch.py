@@ -217,8 +217,13 @@ class Dispatcher:
         if row is None:
             return
         error = event.error
-        reason = error.reason if isinstance(error, PhotoError) else Reason.CRASHED
-        self._refused(row, reason, f"Processing it failed unexpectedly ({type(error).__name__}: {error}).")
+        if isinstance(error, PhotoError):
+            self._refused(row, error.reason, str(error))
+            return
+        # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
+        self.outcomes.again(row.id)
+        detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
+        self._suspects.append(_Suspect(row, Reason.CRASHED, detail))
 
     def died(self, event: pool.Died) -> None:
         """The worker is gone; whether the photo is to blame is decided after the test photo ran."""

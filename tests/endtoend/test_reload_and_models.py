@@ -1,0 +1,97 @@
+"""A running daemon takes up another config and another model without losing a photo; a draft comes before its final."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.daemon_process import Daemon
+from tests.support.photos import encoded
+
+import cutoutd.models.bundled
+
+Make = Callable[..., Daemon]
+
+
+def _add_own_model(one: Daemon) -> None:
+    """The bundled network's file again, made smaller differently: another model with answers that differ."""
+    assert cutoutd.models.bundled.__file__ is not None
+    source = Path(cutoutd.models.bundled.__file__).parent / "cutout-s.onnx"
+    one.root.mkdir(exist_ok=True)
+    own = one.root / "own.onnx"
+    shutil.copyfile(source, own)
+    answer = one.cli(
+        "models", "add", str(own), "--like", "cutout-s", "--name", "own", "--resample", "lanczos"
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_an_added_model_by_reload_without_losing_a_photo(daemon: Make) -> None:
+    one = daemon().start()
+    _add_own_model(one)
+    for number in range(6):
+        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(300 + number, 300)))
+    one.config = 'model = "own"'
+    one.write_config()
+    one.send(signal.SIGHUP)
+    one.wait(lambda: one.said("new config is in force"), "the reload")
+    for number in range(3):
+        (one.inbox / f"after{number}.jpg").write_bytes(encoded("chelsea", size=(300 + number, 200)))
+    one.wait(lambda: len(one.outputs()) == 9 and one.settled(), "all nine cutouts", 90)
+    models = {os.fsdecode(row["path"]): row["model"] for row in one.rows("state = 'done'")}
+    assert {models[f"after{n}.jpg"] for n in range(3)} == {"own"}
+    assert one.stop() == 0
+
+
+def test_a_broken_config_keeps_the_old_one_and_says_why(daemon: Make) -> None:
+    one = daemon().start()
+    one.config = 'setle = "1s"'
+    one.write_config()
+    one.wait(lambda: one.said("old one stays in force"), "the refusal", 30)
+    assert one.said("did you mean")
+    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    one.wait(lambda: one.outputs() == ["a.png"], "work to go on")
+    one.stop()
+
+
+def test_a_config_that_names_a_missing_model_is_an_error_with_the_command(daemon: Make) -> None:
+    one = daemon(config='model = "u2net"')
+    one.inbox.mkdir(parents=True)
+    answer = one.cli("run", "-c", str(one.write_config()))
+    assert answer.returncode == 6
+    assert "cutoutd models pull u2net" in answer.stderr
+
+
+def test_inboxes_come_and_go_by_reload(daemon: Make, tmp_path: Path) -> None:
+    one = daemon().start()
+    second = tmp_path / "second"
+    one.tables = f'[[inbox]]\npath = "{second / "in"}"\noutbox = "{second / "out"}"'
+    one.write_config()
+    one.wait((second / "in").exists, "the second inbox", 30)
+    (second / "in" / "b.jpg").write_bytes(encoded("astronaut"))
+    one.wait((second / "out" / "b.png").exists, "its cutout")
+    one.tables = ""
+    one.write_config()
+    one.wait(lambda: len(one.status()["inboxes"]) == 1, "the second inbox to go", 30)
+    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    one.wait(lambda: one.outputs() == ["a.png"], "the first inbox to go on")
+    one.stop()
+
+
+def test_the_draft_comes_first_and_the_final_replaces_it(daemon: Make) -> None:
+    one = daemon(config='quality = "own"\ndraft_then_final = true')
+    _add_own_model(one)
+    one.start()
+    for number in range(4):
+        (one.inbox / f"frame{number}.jpg").write_bytes(encoded("astronaut", size=(640 + number, 640)))
+    expected = [f"frame{number}.png" for number in range(4)]
+    one.wait(lambda: one.outputs() == expected, "the drafts")
+    one.kill()  # between drafts and finals: nothing is lost or doubled
+    one.start()
+    one.wait(lambda: [row["model"] for row in one.rows("state = 'done'")] == ["own"] * 4, "the finals", 90)
+    assert one.outputs() == expected
+    assert one.stop() == 0
+    assert one.leftovers() == []
