@@ -10,7 +10,8 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from cutoutd.config.output import Deliverable
@@ -22,12 +23,15 @@ from cutoutd.daemon.iothread import IoThread
 from cutoutd.daemon.job import Draft, Finished, is_trouble_of_the_outbox
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.mounts import MountIdentity, identify, really_there
-from cutoutd.daemon.names import candidates, mirrored_folder, name_prefix, portable, stem_of
+from cutoutd.daemon.names import candidates, mirrored_folder, name_key, name_prefix, portable, stem_of
 from cutoutd.daemon.outbox import How, Published
-from cutoutd.daemon.outcomes import Delivery, Outcomes
+from cutoutd.daemon.outcomes import Delivery, Outcomes, Taken
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+
+# A cutout whose name was not kept is looked for among this many numbered names.
+NAMES_TRIED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,9 +377,15 @@ def _lies_in(finished: Finished, folder: bytes) -> bool:
 
 
 def _address(
-    route: Route, draft: Draft, folder: bytes, stem: str, taken: frozenset[str], earlier: Delivery | None
+    route: Route, draft: Draft, folder: bytes, stem: str, taken: Taken, earlier: Delivery | None
 ) -> Addressed:
     """On the I/O thread: the name for one draft."""
+    if earlier is not None and not earlier.name:
+        # Its name was not kept, only the name's keyed digest: it is found again among those it can have had.
+        for name in islice(candidates(folder, stem, draft.extension), NAMES_TRIED):
+            if taken.key(name_key(name)) == earlier.name_key:
+                earlier = replace(earlier, name=name)
+                break
     if earlier is not None and earlier.name and earlier.outbox == route.outbox:
         extension = os.path.splitext(earlier.name)[1]
         how = outbox.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size)

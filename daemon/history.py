@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from cutoutd.daemon.ledger import Ledger
 
+# The daemon's loop must not stand still for a reader; the next sweep tries again.
+SWEEP_PATIENCE_S = 0.1
+
+# Photos nobody has anything to do for any more; a failed one keeps its name until it is forgotten by order,
+# since the user is to find it and try it again.
+_ENDED_WELL = "state IN ('done', 'skipped', 'superseded') AND aftercare IN ('none', 'done')"
+_ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done', 'failed')"
+
 
 class History:
     """Removes names, reasons and times of old rows, and keeps what stops an old photo from becoming new."""
@@ -58,16 +66,47 @@ class History:
         return cursor.rowcount
 
     def drop_names(self, photo: int) -> None:
-        """Keeps only the keyed digest of a finished photo's name (`history.filenames = false`).
+        """Keeps only keyed digests of a finished photo's names (`history.filenames = false`).
 
-        The names of its cutouts go as well; their keys and digests stay, so that nothing is done twice.
+        The names of its cutouts go as well; their keys and digests stay, so that nothing is done twice and a
+        changed photo still replaces its own cutout.
         """
-        self.ledger.write(
-            "UPDATE photos SET path = NULL, detail = '' WHERE id = ? AND state IN ('done', 'skipped')"
-            " AND aftercare IN ('none', 'done', 'failed')",
-            (photo,),
+        self._unname(f"id = {photo:d} AND {_ENDED_WELL}", f"photo = {photo:d}")
+
+    def sweep(self) -> bool:
+        """Drops the names of all photos that ended well or were never to be cut out, and empties the log.
+
+        For `history.filenames = false`, at quiet moments: `drop_names` leaves the name in the write-ahead log,
+        skipped files have names too, and rows may stem from a time when names were kept.
+
+        Returns:
+            Whether nothing of it is left; False when a reader was in the way, and the next call tries again.
+        """
+        self._unname(_ENDED_WELL)
+        self._unname_rest()
+        return self.ledger.truncate_wal(SWEEP_PATIENCE_S)
+
+    def _unname(self, condition: str, whose: str = "1 = 1") -> int:
+        """Names out of photos that meet the condition, and out of their deliverables. Returns how many photos."""
+        cursor = self.ledger.write(
+            "UPDATE photos SET path = NULL, detail = '', archived_to = NULL, hidden_name = NULL"
+            f" WHERE path IS NOT NULL AND {condition}"
         )
-        self.ledger.write("UPDATE deliverables SET name = NULL WHERE photo = ? AND state = 'done'", (photo,))
+        self.ledger.write(
+            "UPDATE deliverables SET name = NULL, temporary = NULL, manifest = x'',"
+            " name_key = nameless(name_key)"
+            f" WHERE name IS NOT NULL AND state IN ('done', 'replaced') AND {whose}"
+            " AND (SELECT path FROM photos p WHERE p.id = photo) IS NULL"
+        )
+        return cursor.rowcount
+
+    def _unname_rest(self) -> None:
+        """Orders that were carried out name photos too, and so does a status from when they were in hand."""
+        self.ledger.write("UPDATE commands SET arguments = '' WHERE taken IS NOT NULL AND arguments <> ''")
+        self.ledger.write(
+            "UPDATE meta SET value = json_set(value, '$.in_hand', json('[]'))"
+            " WHERE name = 'status' AND json_array_length(value, '$.in_hand') > 0"
+        )
 
     def forget(self, *, everything: bool) -> int:
         """Removes the names of finished photos now; with `everything` their rows become tombstones.
@@ -75,16 +114,7 @@ class History:
         Returns:
             How many photos were forgotten.
         """
-        if everything:
-            count = self.trim(-1.0)
-        else:
-            cursor = self.ledger.write(
-                "UPDATE photos SET path = NULL, detail = '', archived_to = NULL WHERE path IS NOT NULL"
-                " AND state IN ('done', 'skipped', 'superseded', 'failed')"
-                " AND aftercare IN ('none', 'done', 'failed')"
-            )
-            count = cursor.rowcount
-            self.ledger.write("UPDATE deliverables SET name = NULL WHERE state IN ('done', 'replaced')")
-        self.ledger.write("UPDATE commands SET arguments = '', answer = '' WHERE taken IS NOT NULL")
+        count = self.trim(-1.0) if everything else self._unname(_ENDED)
+        self._unname_rest()
         self.ledger.truncate_wal()
         return count

@@ -25,6 +25,9 @@ SHARED_NOTHING = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.rclone", "ceph", "vboxsf"}
 )
 
+# How long a statement waits for another process that holds the file.
+BUSY_S = 10.0
+
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE folders (path BLOB PRIMARY KEY, mount TEXT NOT NULL) WITHOUT ROWID;
@@ -91,7 +94,7 @@ class Ledger:
         self._depth = 0
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self.db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self.db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self.db.row_factory = sqlite3.Row
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -112,6 +115,7 @@ class Ledger:
                 "Check the state folder's permissions.",
             ) from error
         self.secret = bytes(self._meta("secret") or b"")
+        self.db.create_function("nameless", 1, self.nameless, deterministic=True)
 
     def _prepare(self) -> None:
         self.db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -206,6 +210,10 @@ class Ledger:
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 
+    def writes(self) -> int:
+        """A number that grows with every row this process writes."""
+        return self.db.total_changes
+
     def data_version(self) -> int:
         """A number that changes when another process wrote to the ledger."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
@@ -214,10 +222,30 @@ class Ledger:
         """`"ok"`, or what SQLite found wrong."""
         return str(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
-    def truncate_wal(self) -> None:
-        """Empties the write-ahead log, so that deleted names are not left behind in it."""
+    def nameless(self, name_key: str) -> str:
+        """What stands for a cutout's name key when its name is gone; no relative name begins with a slash."""
+        if name_key.startswith("/"):
+            return name_key
+        return "/" + self.key(name_key.encode("utf-8", "surrogateescape")).hex()
+
+    def truncate_wal(self, patience_s: float = BUSY_S) -> bool:
+        """Empties the write-ahead log, so that deleted names are not left behind in it.
+
+        Args:
+            patience_s: how long to wait for other processes that are reading.
+
+        Returns:
+            False when one of them read on and part of the log had to stay.
+        """
         self.commit()
-        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.db.execute(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+        try:
+            busy = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:  # another process is writing
+            return False
+        finally:
+            self.db.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+        return busy == 0
 
     def abandon(self) -> None:
         """Drops uncommitted writes and closes, for a disk that takes no more."""

@@ -135,7 +135,12 @@ class Machinery:
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
         )
-        self.orders = Orders(self.ledger, self.keepers, lambda: self.plan.settings.history.keep)
+        self.orders = Orders(
+            self.ledger,
+            self.keepers,
+            lambda: self.plan.settings.history.keep,
+            lambda: self.plan.settings.history.filenames,
+        )
 
     # --- start, change, end ----------------------------------------------------------------------------------
 
@@ -246,6 +251,7 @@ class Machinery:
             with suppress(KeyError):  # its inbox left the config meanwhile
                 self.outboxes.discard(path, [name for name in names if name not in promised])
         self.control.publish({"state": "stopped"})
+        self.orders.drop_names()
         self.ledger.commit()
         for keeper in self.keepers.values():
             keeper.close()
@@ -313,6 +319,15 @@ class Machinery:
             self.workers.unload()
         elif self.unloaded and not self.dispatcher.stopped and self.owed():
             self.wake_workers()
+
+    def healthy(self) -> bool:
+        """Whether watches stand (or their folders are known to be missing) and workers can start.
+
+        A watchdog that is no longer fed restarts the daemon, which loses nothing.
+        """
+        watched = all(keeper.watching or keeper.trouble for keeper in self.keepers.values())
+        states = {slot.state for slot in self.workers.status()}
+        return self.ready and watched and (self.unloaded or states != {"waiting"})
 
     def owed(self) -> bool:
         """Whether any photo is still to be finished."""

@@ -59,14 +59,23 @@ class Orders:
         ledger: where commands wait.
         keepers: the watched inboxes, by path; the supervisor's own dict.
         keep_s: how long history is kept at present, seconds.
+        keep_names: whether names of finished photos are kept at present.
     """
 
-    def __init__(self, ledger: Ledger, keepers: Mapping[bytes, Keeper], keep_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        keepers: Mapping[bytes, Keeper],
+        keep_s: Callable[[], float],
+        keep_names: Callable[[], bool],
+    ) -> None:
         self._ledger = ledger
         self._control = Control(ledger)
         self._history = History(ledger)
         self._keepers = keepers
         self._keep_s = keep_s
+        self._keep_names = keep_names
+        self._swept = -1
         self._seen_version = -1
         self._trim_at = 0.0
         self.paused = bool(self._ledger.get_meta("paused"))
@@ -85,6 +94,13 @@ class Orders:
             self._control.answer(command.id, answer)
             self._ledger.commit()
         self.paused = bool(self._ledger.get_meta("paused"))
+
+    def drop_names(self) -> None:
+        """Where names are not to be kept: drops those of finished photos, when anything was written since."""
+        if self._keep_names() or self._ledger.writes() == self._swept:
+            return
+        if self._history.sweep():
+            self._swept = self._ledger.writes()
 
     def trim_history(self) -> None:
         """Turns old rows into tombstones, and drops tombstones whose file has long been gone."""

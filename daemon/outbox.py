@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -141,7 +141,7 @@ def find_place(
     outbox: bytes,
     names: Iterable[bytes],
     *,
-    taken: frozenset[str],
+    taken: Container[str],
     digest: str,
     size: int,
     fs: FileSystem = REAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cutoutd.config.errors import SKIPPED, Reason
@@ -54,6 +54,21 @@ def _delivery(row: sqlite3.Row) -> Delivery:
         state=row["state"],
         manifest=row["manifest"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Name keys that are held, some of them known by their keyed digests alone (`history.filenames = false`)."""
+
+    names: frozenset[str]
+    nameless: frozenset[str]
+    key: Callable[[str], str]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names or (bool(self.nameless) and self.key(str(name)) in self.nameless)
+
+    def __or__(self, more: Iterable[str]) -> Taken:
+        return Taken(self.names | frozenset(more), self.nameless, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +201,19 @@ class Outcomes:
         # Both, since a crash may have left some of this row's cutouts published and others not.
         return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"} | own
 
-    def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> frozenset[str]:
+    def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> Taken:
         """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
-        rows = self.ledger.read(
+        held = (
             "SELECT name_key FROM deliverables WHERE outbox = ? AND name_key >= ? AND name_key < ?"
-            " AND state IN ('delivering', 'done') AND photo <> ?",
-            (outbox, prefix, prefix + "\U0010ffff", besides),
+            " AND state IN ('delivering', 'done') AND photo <> ?"
         )
-        return frozenset(row["name_key"] for row in rows)
+        rows = self.ledger.read(held, (outbox, prefix, prefix + "\U0010ffff", besides))
+        nameless = self.ledger.read(held, (outbox, "/", "0", besides))  # "0" comes after "/"
+        return Taken(
+            frozenset(row["name_key"] for row in rows),
+            frozenset(row["name_key"] for row in nameless),
+            self.ledger.nameless,
+        )
 
     def delivering(self, row: PhotoRow, digest: str, deliveries: Sequence[Delivery]) -> bool:
         """Commits, on the disk, every name before it is tried. False when a name has been taken meanwhile."""

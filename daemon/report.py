@@ -15,6 +15,7 @@ def live_status(
 ) -> dict[str, Any]:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
+    named = daemon.plan.settings.history.filenames
     return {
         "state": _state(daemon, stopping=stopping, yielding=yielding),
         "why": _why(daemon, yielding),
@@ -24,7 +25,8 @@ def live_status(
         "in_hand": [
             {
                 "photo": hand.row.id,
-                "name": daemon.dispatcher.event(hand.row).name,
+                # The status is a row of the ledger too.
+                "name": daemon.dispatcher.event(hand.row).name if named else f"photo {hand.row.id}",
                 "inbox": hand.plan.settings.label,
                 "stage": "waiting to settle" if hand.finished is not None else "working",
             }

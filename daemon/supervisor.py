@@ -247,7 +247,8 @@ class Supervisor:
         self._hold_or_go()
         parts.unload_when_idle()
         parts.orders.trim_history()
-        if parts.ready:
+        parts.orders.drop_names()
+        if parts.healthy():
             self.listener.healthy()
 
     def _hold_or_go(self) -> None:

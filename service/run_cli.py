@@ -72,6 +72,8 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=settings.log.level.upper(), handlers=[handler])
+    # At level debug it would name every file, whatever log.filenames says.
+    logging.getLogger("watchdog").setLevel(logging.INFO)
     everyone: list[Listener] = []
     finish: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end without a terminal
     if sys.stdout.isatty():

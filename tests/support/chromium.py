@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -34,9 +35,13 @@ class Chromium:
         if dark:
             flags.append("--force-dark-mode")
         # The browser reads from descriptor 3 and writes to 4.
-        script = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
+        high = "a, b = fcntl.fcntl(a, fcntl.F_DUPFD, 20), fcntl.fcntl(b, fcntl.F_DUPFD, 20)"
+        script = (
+            f"import fcntl, os, sys; a, b = {to_read}, {to_write}; {high}; os.dup2(a, 3); os.dup2(b, 4);"
+            "os.execv(sys.argv[1], sys.argv[1:])"
+        )
         self._process = subprocess.Popen(
-            ["sh", "-c", script, BROWSER, *flags, "about:blank"],
+            [sys.executable, "-c", script, BROWSER, *flags, "about:blank"],
             pass_fds=(to_read, to_write),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -44,6 +49,13 @@ class Chromium:
         )
         os.close(to_read)
         os.close(to_write)
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _attach(self) -> None:
         self._number = 0
         self._rest = b""
         self._session: str | None = None
