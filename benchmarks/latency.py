@@ -1,0 +1,120 @@
+"""Seconds from close(2) of an arriving photo to its finished cutout under its name; and where they go."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.options import Options
+from benchmarks.running import daemon, save, stages, visible
+from tests.support.daemon_process import Daemon
+
+EVERY_S = 2.0
+BURST = 20
+
+
+def run(options: Options) -> dict[str, Any]:
+    """An idle daemon with the bundled network: single photos, then bursts."""
+    running = daemon(options.fresh("latency")).start()
+    try:
+        photos = 6 if options.quick else 60
+        paced = _paced(options, running, photos)
+        bursts = [_burst(options, running, number) for number in range(1 if options.quick else 3)]
+    finally:
+        running.stop()
+    impatient = daemon(options.fresh("latency-unsettled"), config="settle = 0.001").start()
+    try:
+        overhead = _overhead(options, impatient, 6 if options.quick else 40)
+    finally:
+        impatient.stop()
+    return {
+        "megapixels": options.large,
+        "every_s": EVERY_S,
+        "paced": paced,
+        "bursts": bursts,
+        "overhead": overhead,
+    }
+
+
+def _paced(options: Options, running: Daemon, count: int) -> dict[str, Any]:
+    """One photo per two seconds, each written in place; the first one only warms the caches."""
+    latencies: list[float] = []
+    found: list[dict[str, float]] = []
+    for number, source in enumerate(options.photos(options.large, count + 1)):
+        started = time.perf_counter()
+        taken = _one(running, source.read_bytes(), f"paced-{number:04}")
+        if number:
+            latencies.append(taken)
+            found.append(stages(running, f"paced-{number:04}.jpg"))
+        (running.outbox / f"paced-{number:04}.png").unlink()
+        time.sleep(max(0.0, EVERY_S - (time.perf_counter() - started)))
+    print(f"  latency: median {measure.spread(latencies)['median']:.3f} s", flush=True)
+    return {**_percentiles(latencies), "photos": count, "stages_s": _median_stages(found), "all_s": latencies}
+
+
+def _one(running: Daemon, data: bytes, stem: str) -> float:
+    closed = save(data, running.inbox / f"{stem}.jpg")
+    return visible(running.outbox / f"{stem}.png") - closed
+
+
+def _burst(options: Options, running: Daemon, number: int) -> dict[str, Any]:
+    """Twenty frames as fast as the disk takes them; each frame's own time from its close."""
+    closed: dict[str, float] = {}
+    sources = options.photos(options.large, BURST)
+    for frame, source in enumerate(sources):
+        stem = f"burst{number}-{frame:02}"
+        closed[stem] = save(source.read_bytes(), running.inbox / f"{stem}.jpg")
+    waiting = dict(closed)
+    latencies: list[float] = []
+    until = time.perf_counter() + 300
+    while waiting and time.perf_counter() < until:
+        there = [stem for stem in waiting if (running.outbox / f"{stem}.png").exists()]
+        latencies += [time.perf_counter() - waiting.pop(stem) for stem in there]
+        time.sleep(0.002)
+    if waiting:
+        raise TimeoutError(f"{len(waiting)} frames of the burst were not cut out")
+    found = [stages(running, f"{stem}.jpg") for stem in closed]
+    for stem in closed:
+        (running.outbox / f"{stem}.png").unlink()
+    return {
+        **_percentiles(latencies),
+        "frames": BURST,
+        "whole_s": max(latencies),
+        "stages_s": _median_stages(found),
+    }
+
+
+def _overhead(options: Options, running: Daemon, count: int) -> dict[str, Any]:
+    """What the daemon adds to the worker's own stages, with no settling: events, queue, ledger, publication."""
+    added: list[float] = []
+    found: list[dict[str, float]] = []
+    for number, source in enumerate(options.photos(2, count + 1)):
+        stem = f"quick-{number:04}"
+        taken = _one(running, source.read_bytes(), stem)
+        seen = stages(running, f"{stem}.jpg")
+        if number:
+            worked = sum(seconds for stage, seconds in seen.items() if stage not in ("queue", "deliver"))
+            added.append((taken - worked) * 1000)
+            found.append(seen)
+    shutil.rmtree(running.outbox)
+    running.outbox.mkdir()
+    deliver = [seen["deliver"] * 1000 for seen in found]
+    return {
+        "added_ms": measure.spread(added),
+        "of_it_publication_ms": measure.spread(deliver),
+        "photos": count,
+    }
+
+
+def _percentiles(values: list[float]) -> dict[str, float]:
+    return {
+        name: measure.percentile(values, share)
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+
+
+def _median_stages(found: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: measure.spread([one.get(name, 0.0) for one in found])["median"] for name in names}

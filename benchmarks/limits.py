@@ -1,0 +1,102 @@
+"""The floor on this machine: what a photo costs with no daemon, and with no pipeline either.
+
+bare: the decoder, the network and the encoder alone, on the same photo, in one process and one thread after the
+other; nobody who uses these libraries can be quicker without replacing one. pipeline: `cut_out` as the workers call
+it, default edges included. worker: the pipeline with reading, digests, the synced temporary and its re-reading.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks import measure
+from benchmarks.options import Options
+from PIL import Image
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Limits, Matte
+from cutoutd.daemon import job, png
+from cutoutd.daemon.cutout import Stopwatch, cut_out
+from cutoutd.daemon.plan import cores
+from cutoutd.models.catalog import resolve
+from cutoutd.models.photo import PhotoLimits, read_header
+from cutoutd.models.segmenter import Segmenter, to_planes
+
+_LIMITS = PhotoLimits(10**9, 150)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Medians over all pictures, each contestant in turns on each."""
+    spec = resolve("fast", options.work / "no-models", "normal")
+    segmenter = Segmenter(spec, threads=cores())
+    job.warm_up(job.Engines((spec,), "auto", cores(), None))
+    folder = options.fresh("limits")
+    photos = options.photos(options.large, 4)
+    rounds = 2 if options.quick else 3 * options.rounds
+    results: dict[str, list[float]] = {}
+    stages: dict[str, list[float]] = {}
+    for path in photos:
+        contestants = _contestants(path, folder, segmenter, spec.name, stages)
+        for one in contestants.values():
+            one()
+        for name, found in measure.interleaved(contestants, rounds, say=lambda _: None).items():
+            results.setdefault(name, []).extend(found)
+    return {
+        "megapixels": options.large,
+        "seconds": {name: measure.spread(found) for name, found in results.items()},
+        "pipeline_to_bare": measure.ratios(results["pipeline"], results["bare"]),
+        "worker_to_pipeline": measure.ratios(results["worker"], results["pipeline"]),
+        "stages_s": {name: measure.spread(found)["median"] for name, found in stages.items()},
+    }
+
+
+def _contestants(
+    path: Path, folder: Path, segmenter: Segmenter, model: str, stages: dict[str, list[float]]
+) -> dict[str, Callable[[], float]]:
+    data = path.read_bytes()
+    header = read_header(data, path.name, _LIMITS)
+    cut = cut_out(data, header, segmenter, (Deliverable(),), Matte())
+    finished = np.asarray(Image.open(io.BytesIO(cut.rendered[0].data)))
+    colour, alpha = np.ascontiguousarray(finished[..., :3]), np.ascontiguousarray(finished[..., 3])
+    side = segmenter.spec.input_size
+    planes = to_planes(np.asarray(Image.open(path).convert("RGB").resize((side, side))), segmenter.spec)
+
+    def bare() -> float:
+        started = time.perf_counter()
+        np.asarray(Image.open(io.BytesIO(data)))
+        segmenter.raw(planes)
+        png.encode(colour, alpha, threads=cores())
+        return time.perf_counter() - started
+
+    def pipeline() -> float:
+        watch = Stopwatch()
+        started = time.perf_counter()
+        cut_out(data, header, segmenter, (Deliverable(),), Matte(), watch=watch)
+        seconds = time.perf_counter() - started
+        for name, spent in watch.seconds.items():
+            stages.setdefault(name, []).append(spent)
+        return seconds
+
+    def worker() -> float:
+        temporary = folder / "cutout.part"
+        temporary.unlink(missing_ok=True)
+        outbox = str(folder).encode()
+        order = job.Job(
+            1, str(path).encode(), path.name, model, (Deliverable(),), (outbox,), (str(temporary).encode(),),
+            Matte(), Limits(), float("inf"),
+        )  # fmt: skip
+        started = time.perf_counter()
+        answer = job.run_job(order)
+        seconds = time.perf_counter() - started
+        if not isinstance(answer, job.Finished):
+            raise TypeError(f"{path} could not be cut out: {answer}")
+        for name in ("read", "write"):
+            stages.setdefault(name, []).append(answer.timings[name])
+        return seconds
+
+    return {"bare": bare, "pipeline": pipeline, "worker": worker}

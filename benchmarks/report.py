@@ -1,0 +1,437 @@
+"""docs/PERFORMANCE.md from the benchmarks' results: every figure in it comes out of a JSON file, none is typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plots import Bar, bars
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
+PICTURES = ROOT / "docs" / "performance"
+
+Results = Mapping[str, Any]
+
+
+def save(name: str, results: Results, machine: Mapping[str, Any], command: str) -> Path:
+    """Keeps one benchmark's results beside what they were measured on."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    whole = {"command": command, "machine": dict(machine), "results": results}
+    path.write_text(json.dumps(whole, indent=1, sort_keys=False) + "\n", encoding="utf-8")
+    return path
+
+
+def load() -> dict[str, dict[str, Any]]:
+    """Everything measured so far, by benchmark."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
+    }
+
+
+def write() -> None:
+    """The document and its pictures, from all results there are."""
+    found = load()
+    sections = [_intro(found), _reach(found)]
+    for name, section in (
+        ("throughput", _throughput),
+        ("latency", _latency),
+        ("limits", _limits),
+        ("scale", _scale),
+        ("startup", _startup),
+    ):
+        if name in found:
+            sections.append(section(found[name]["results"]) + _measured_by(found[name]))
+    DOCUMENT.write_text("\n\n".join(part.strip() for part in sections if part) + "\n", encoding="utf-8")
+
+
+# --- the top
+
+
+def _intro(found: Mapping[str, dict[str, Any]]) -> str:
+    lines = [
+        "# Performance",
+        "",
+        (
+            "All figures were measured, side by side where two programs are compared, and can be measured again: "
+            "`make bench` (or `python -m benchmarks NAME…`) rewrites this page. The photos are generated, the same "
+            "bytes every time: real photos enlarged to a camera's size, with its grain, file size, EXIF and profile "
+            "(`benchmarks/photos.py`)."
+        ),
+        "",
+        (
+            "Figures are medians; `[a … b]` is the range over all rounds. Contestants take turns in one run, and "
+            "ratios are taken within a round, so that a busy moment of the machine falls on both."
+        ),
+    ]
+    machines = {json.dumps(_machine_key(one["machine"])): one["machine"] for one in found.values()}
+    for machine in list(machines.values())[:1]:
+        versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+        lines += [
+            "",
+            (
+                f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+                f"{machine['system']}, {machine['file_system']} (one fsync {machine['fsync_ms']} ms), "
+                f"Python {machine['python']}, cutoutd {machine['cutoutd']}, {versions}."
+            ),
+        ]
+    return "\n".join(lines)
+
+
+def _machine_key(machine: Mapping[str, Any]) -> list[Any]:
+    return [machine[name] for name in ("processor", "cores", "memory_gb", "system")]
+
+
+def _measured_by(one: Mapping[str, Any]) -> str:
+    machine = one["machine"]
+    return (
+        f"\n\n*`{one['command']}`, {machine['measured']}; load average before: {machine['load_before']}, "
+        f"after: {machine.get('load_after', '–')}.*"
+    )
+
+
+# --- the targets
+
+
+def _reach(found: Mapping[str, dict[str, Any]]) -> str:
+    rows: list[list[str]] = []
+    for measure, target, value, met in targets({name: one["results"] for name, one in found.items()}):
+        rows.append([measure, target, value, "met" if met else "**not met**"])
+    return "" if not rows else "## Targets\n\n" + _table(["measure", "target", "measured", ""], rows)
+
+
+def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
+    """(measure, target, measured, met) for every target that has been measured."""
+    rows: list[tuple[str, str, str, bool]] = []
+
+    def least(measure: str, value: float, bound: float, text: str, unit: str) -> None:
+        rows.append((measure, f"≥ {bound:g} {unit}".strip(), text, value >= bound))
+
+    def most(measure: str, value: float, bound: float, text: str, unit: str) -> None:
+        rows.append((measure, f"≤ {bound:g} {unit}".strip(), text, value <= bound))
+
+    run = _largest(found["throughput"]) if "throughput" in found else None
+    if run is not None:
+        for name, what, bound in (
+            ("once", "24 MP → RGBA PNG, same network, photos per second against rembg", 6),
+            ("once, bundled", "the same with the bundled network, rembg with u2netp", 10),
+        ):
+            ratio = run["speed_ratio"][name]
+            least(what, ratio["median"], bound, _ranged(ratio, "×", 1), "×")
+        for name, what, bound in (
+            ("once, 1 worker", "peak memory (summed PSS), one worker, against rembg", 0.5),
+            ("once", "the same, two workers", 1.0),
+        ):
+            ratio = run["memory_ratio"][name]
+            most(what, ratio["median"], bound, _ranged(ratio, "×", 2), "×")
+    if "latency" in found:
+        paced, added = found["latency"]["paced"], found["latency"]["overhead"]["added_ms"]
+        most("24 MP, close(2) to finished cutout, p95", paced["p95"], 0.8, f"{paced['p95']:.2f} s", "s")
+        if "limits" in found:
+            bare = found["limits"]["seconds"]["pipeline"]["median"]
+            ratio = paced["p50"] / bare
+            most("the same, median, against the pipeline called bare", ratio, 1.25, f"{ratio:.2f} ×", "×")
+        most("the daemon's own time per photo", added["median"], 20, _ranged(added, "ms", 1), "ms")
+    if "scale" in found:
+        owed = {one["owed"]: one["supervisor_resident_mb"] for one in found["scale"]["runs"]}
+        if 100_000 in owed:
+            more = owed[100_000] - owed[0]
+            most("100,000 photos owed: memory above idle", more, 50, f"{more:.0f} MB", "MB")
+    if "startup" in found:
+        start = found["startup"]
+        idle, unloaded = start["idle_loaded"], start["idle_unloaded"]
+        share, memory = idle["cpu_percent_of_a_core"], unloaded["tree_pss_mb"]
+        most("idle processor time, of one core", share, 0.2, f"{share:.2f} %", "%")
+        most(
+            "idle memory after unload, whole tree (PSS)",
+            memory,
+            50,
+            f"{memory:.0f} MB (supervisor resident {unloaded['supervisor_resident_mb']:.0f} MB)",
+            "MB",
+        )
+        version, size = start["version_s"], start["installed_mb"]["all"]
+        most("`cutoutd --version`", version["median"], 0.1, _ranged(version, "s", 3), "s")
+        most("installed size, product and its dependencies", size, 220, f"{size:.0f} MB", "MB")
+    return rows
+
+
+def _largest(results: Results) -> dict[str, Any] | None:
+    """The run with 24 megapixels and the most photos that was run more than once, else the most photos."""
+    runs = [run for run in results["runs"] if run["megapixels"] == 24]
+    runs.sort(key=lambda run: (run["photos"] > 1, run["rounds"] > 1, run["photos"]))
+    return runs[-1] if runs else None
+
+
+# --- the sections
+
+
+def _throughput(results: Results) -> str:
+    lines = [
+        f"## Beside {results['rival']}",
+        "",
+        (
+            f"The same photos through `rembg p` and `cutoutd once`, whole processes from start to end, the same ONNX "
+            f"file ({results['network']}) in both; “bundled” is cutoutd's own network. The daemon is warm, its time "
+            "runs from the first arrival to the last cutout. Memory is the proportional set size of the whole "
+            "process tree."
+        ),
+        "",
+    ]
+    rows: list[list[str]] = []
+    for run in results["runs"]:
+        for name, wall in run["wall_s"].items():
+            speed = run["speed_ratio"].get(name)
+            memory = run["memory_ratio"].get(name)
+            rows.append(
+                [
+                    f"{run['megapixels']} MP × {run['photos']}",
+                    name,
+                    _ranged(wall, "s", 2),
+                    f"{run['photos'] / wall['median']:.2f}",
+                    "1" if speed is None else _ranged(speed, "×", 1),
+                    f"{run['cpu_s'][name]['median'] / run['photos']:.2f}",
+                    f"{run['peak_pss_mb'][name]['median']:.0f}",
+                    "1" if memory is None else _ranged(memory, "×", 2),
+                ]
+            )
+    heads = ["photos", "program", "wall", "photos/s", "speed", "CPU s/photo", "peak MB", "memory"]
+    lines.append(_table(heads, rows))
+    largest = _largest(results)
+    if largest is not None:
+        _chart_rivals(largest)
+        lines += [
+            "",
+            "![Photos per second](performance/speed.png)",
+            "",
+            "![Peak memory](performance/memory.png)",
+        ]
+    return "\n".join(lines)
+
+
+def _chart_rivals(run: dict[str, Any]) -> None:
+    title = f"{run['photos']} photos of {run['megapixels']} megapixels"
+    speed: list[Bar] = []
+    memory: list[Bar] = []
+    for name, wall in run["wall_s"].items():
+        colour = (1,) if name == "rembg" else (0,)
+        rate = run["photos"] / wall["median"]
+        speed.append(
+            Bar(
+                name,
+                (rate,),
+                f"{rate:.2f}",
+                colour,
+                run["photos"] / wall["greatest"],
+                run["photos"] / wall["least"],
+            )
+        )
+        peak = run["peak_pss_mb"][name]["median"]
+        memory.append(Bar(name, (peak,), f"{peak:.0f}", colour))
+    bars(
+        PICTURES / "speed.png", f"Photos per second: {title}", speed, unit="photos per second, more is better"
+    )
+    bars(PICTURES / "memory.png", f"Peak memory: {title}", memory, unit="MB, less is better")
+
+
+def _latency(results: Results) -> str:
+    paced, overhead = results["paced"], results["overhead"]
+    rows = [
+        [
+            f"one photo per {results['every_s']:g} s",
+            str(paced["photos"]),
+            *(f"{paced[name]:.2f} s" for name in ("p50", "p95", "p99")),
+        ]
+    ]
+    for number, burst in enumerate(results["bursts"], 1):
+        rows.append(
+            [
+                f"burst {number}",
+                str(burst["frames"]),
+                *(f"{burst[name]:.2f} s" for name in ("p50", "p95", "p99")),
+            ]
+        )
+    lines = [
+        "## Latency",
+        "",
+        (
+            f"From close(2) of an arriving {results['megapixels']}-megapixel JPEG to its finished PNG under its name, "
+            "idle daemon, bundled network. The settle time (0.5 s) is included; it passes while the photo is worked on."
+        ),
+        "",
+        _table(["photos", "count", "p50", "p95", "p99"], rows),
+        "",
+        "Where a lone photo's time goes (medians, ms; what remains of the latency is waiting for the file to settle):",
+        "",
+        _stage_table(paced["stages_s"]),
+        "",
+        (
+            f"What the daemon adds to the worker's own stages (events, queue, ledger with its syncs, publication), "
+            f"measured with 2-megapixel photos and no settling: {_ranged(overhead['added_ms'], 'ms', 1)}, of which "
+            f"publication with its syncs {_ranged(overhead['of_it_publication_ms'], 'ms', 1)}."
+        ),
+        "",
+        "![Where the time goes](performance/latency.png)",
+    ]
+    _chart_stages(results)
+    return "\n".join(lines)
+
+
+def _chart_stages(results: Results) -> None:
+    rows = [("one at a time", results["paced"])]
+    rows += [("in a burst", burst) for burst in results["bursts"][:1]]
+    names = [name for name in results["paced"]["stages_s"] if name != "queue"]
+    colours = tuple(range(len(names)))
+    bars(
+        PICTURES / "latency.png",
+        f"One {results['megapixels']}-megapixel photo, stage by stage",
+        [
+            Bar(
+                label,
+                tuple(one["stages_s"].get(name, 0.0) * 1000 for name in names),
+                f"{sum(one['stages_s'].get(name, 0.0) for name in names) * 1000:.0f}",
+                colours,
+            )
+            for label, one in rows
+        ],
+        unit="milliseconds",
+        legend=names,
+    )
+
+
+def _stage_table(stages: Mapping[str, float]) -> str:
+    return _table(list(stages), [[f"{seconds * 1000:.0f}" for seconds in stages.values()]])
+
+
+def _limits(results: Results) -> str:
+    what = {
+        "bare": "decoder, network and PNG writer alone",
+        "pipeline": "`cut_out`: also the edge work, erasing, checks",
+        "worker": "also reading, digests, the synced temporary and reading it back",
+    }
+    rows = [[name, text, _ranged(results["seconds"][name], "s", 3)] for name, text in what.items()]
+    return "\n".join(
+        [
+            "## The floor",
+            "",
+            f"One {results['megapixels']}-megapixel photo in one process, no daemon, bundled network, all cores.",
+            "",
+            _table(["", "what it includes", "seconds"], rows),
+            "",
+            (
+                f"Pipeline to bare: {_ranged(results['pipeline_to_bare'], '×', 2)}; worker to pipeline: "
+                f"{_ranged(results['worker_to_pipeline'], '×', 2)}. Stages in ms:"
+            ),
+            "",
+            _stage_table(results["stages_s"]),
+        ]
+    )
+
+
+def _scale(results: Results) -> str:
+    rows: list[list[str]] = []
+    idle = next((one for one in results["runs"] if one["owed"] == 0), None)
+    for one in results["runs"]:
+        choosing, recording = one.get("choosing_ms"), one.get("recording_ms")
+        above = one["supervisor_resident_mb"] - (idle["supervisor_resident_mb"] if idle else 0)
+        rows.append(
+            [
+                f"{one['owed']:,}",
+                f"{one['known_after_s']:.1f} s",
+                f"{one['supervisor_cpu_s']:.1f} s",
+                f"{one['supervisor_resident_mb']:.0f} MB",
+                f"{above:+.0f} MB",
+                "–" if choosing is None else _ranged(choosing, "ms", 2),
+                "–" if recording is None else _ranged(recording, "ms", 2),
+            ]
+        )
+    heads = [
+        "owed",
+        "all known after",
+        "supervisor CPU",
+        "supervisor resident",
+        "above idle",
+        "choosing",
+        "recording",
+    ]
+    lines = [
+        "## Many photos owed",
+        "",
+        (
+            "A paused daemon started on an inbox with that many photos in folders of a thousand. “All known” is when "
+            "the ledger holds a row for each, counted from the process's start. Choosing and recording are the "
+            "ledger's work for one photo while so many wait; recording holds one synced commit."
+        ),
+        "",
+        _table(heads, rows),
+        "",
+        "![Memory with photos owed](performance/scale.png)",
+    ]
+    bars(
+        PICTURES / "scale.png",
+        "The supervisor's memory by photos owed",
+        [
+            Bar(f"{one['owed']:,}", (one["supervisor_resident_mb"],), f"{one['supervisor_resident_mb']:.0f}")
+            for one in results["runs"]
+        ],
+        unit="MB resident",
+    )
+    return "\n".join(lines)
+
+
+def _startup(results: Results) -> str:
+    rows = [
+        ["`cutoutd --version`", _ranged(results["version_s"], "s", 3)],
+        ["start to `ready` (folders watched, model warm)", _ranged(results["ready_s"], "s", 2)],
+        ["start to the first 24 MP cutout", _ranged(results["first_cutout_s"], "s", 2)],
+    ]
+    states = {
+        "idle, model loaded": results["idle_loaded"],
+        "after a 24 MP photo": results["after_a_photo"],
+        "idle, model unloaded": results["idle_unloaded"],
+    }
+    memory: list[list[str]] = []
+    for name, one in states.items():
+        share = one.get("cpu_percent_of_a_core")
+        memory.append(
+            [
+                name,
+                f"{one['supervisor_resident_mb']:.0f} MB",
+                f"{one['tree_pss_mb']:.0f} MB",
+                str(one["processes"]),
+                "–" if share is None else f"{share:.2f} % over {one['seconds']:.0f} s",
+            ]
+        )
+    sizes = ", ".join(
+        f"{name} {size:.0f} MB"
+        for name, size in results["installed_mb"].items()
+        if name != "all" and size >= 1
+    )
+    return "\n".join(
+        [
+            "## Starting and resting",
+            "",
+            _table(["", ""], rows),
+            "",
+            _table(["", "supervisor resident", "whole tree (PSS)", "processes", "processor"], memory),
+            "",
+            f"Installed: {results['installed_mb']['all']:.0f} MB in all ({sizes}).",
+        ]
+    )
+
+
+# --- forms
+
+
+def _ranged(values: Mapping[str, float], unit: str, digits: int) -> str:
+    middle = f"{values['median']:.{digits}f} {unit}"
+    low, high = f"{values['least']:.{digits}f}", f"{values['greatest']:.{digits}f}"
+    return middle if low == high else f"{middle} [{low} … {high}]"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

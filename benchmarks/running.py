@@ -1,0 +1,63 @@
+"""A real daemon for benchmarks: the tests' harness, with photos put into its inbox as a camera would."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon_process import Daemon
+
+# How often the outbox is looked at for a name: a look costs 2 µs, so this adds at most half a millisecond.
+LOOK_EVERY_S = 0.0005
+
+
+def daemon(root: Path, *, config: str = "", tables: str = "", models: Path | None = None) -> Daemon:
+    """A daemon, not started, on folders below `root`.
+
+    Args:
+        root: an empty folder.
+        config: TOML of the inbox's table.
+        tables: TOML of other tables.
+        models: a models folder, in place of an empty one.
+    """
+    environment = {} if models is None else {"CUTOUTD_MODELS_DIR": str(models)}
+    return Daemon(root, config=config, tables=tables, environment=environment)
+
+
+def save(data: bytes, path: Path) -> float:
+    """Writes a photo in place, as a tethered camera's program does; returns the moment close(2) came back."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    os.write(handle, data)
+    os.close(handle)
+    return time.perf_counter()
+
+
+def visible(path: Path, timeout_s: float = 60.0) -> float:
+    """Waits until a name appears in the outbox; returns the moment.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    until = time.perf_counter() + timeout_s
+    while not path.exists():
+        if time.perf_counter() > until:
+            raise TimeoutError(f"{path} did not appear within {timeout_s} s")
+        time.sleep(LOOK_EVERY_S)
+    return time.perf_counter()
+
+
+def stages(running: Daemon, name: str) -> dict[str, float]:
+    """Seconds per stage of one finished photo, from the ledger; with `queue`: from its row to its start."""
+
+    def done() -> bool:
+        row = running.row(name)
+        return row is not None and row["state"] == "done"
+
+    running.wait(done, f"{name} to be done in the ledger")
+    row: dict[str, Any] = running.row(name) or {}
+    timings: dict[str, float] = json.loads(row["timings"])
+    timings["queue"] = max(0.0, float(row["started"]) - float(row["arrived"]))
+    return timings
