@@ -1,0 +1,383 @@
+"""The daemon's real machinery in one thread: pretended workers, calls in order, a clock that is turned by hand.
+
+Ledger, settling, backlog, dispatching, delivery and after-care are the real ones, on real files and real
+SQLite. It can be made to die at any call to the file system and at any commit, and be started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.config.settings import Settings
+from cutoutd.daemon import job as jobs
+from cutoutd.daemon import keeper as keeper_module
+from cutoutd.daemon import machinery as machinery_module
+from cutoutd.daemon import outboxes as outboxes_module
+from cutoutd.daemon import workers as pool
+from cutoutd.daemon.filesystem import RealFileSystem
+from cutoutd.daemon.iothread import Done
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.listener import Listener
+from cutoutd.daemon.machinery import Machinery, Places
+from cutoutd.daemon.outbox import TemporaryError, digest_of, write_temporary
+from cutoutd.daemon.plan import make_plan
+
+CALLS = (
+    "open", "read", "write", "fsync", "fsync_dir", "close", "chmod", "rename", "rename_noreplace", "link",
+    "unlink", "mkdir",
+)  # fmt: skip
+
+
+class Crash(BaseException):
+    """The process is gone: nothing may catch it."""
+
+
+@dataclass
+class Crasher:
+    """Dies at the n-th point that is passed; with no n it counts them."""
+
+    at: int | None = None
+    passed: int = 0
+    names: list[str] = field(default_factory=list[str])
+
+    def point(self, name: str) -> None:
+        self.passed += 1
+        self.names.append(name)
+        if self.at is not None and self.passed == self.at:
+            raise Crash(name)
+
+
+class InlineIo:
+    """An I/O thread that has no thread: its calls wait until the simulation makes them."""
+
+    def __init__(self, name: str, post: Callable[[Done], None]) -> None:
+        self.calls: deque[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = deque()
+        self.post = post
+        self.stopped = False
+        ALL_IO.append(self)
+
+    def call(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        self.calls.append((work, then))
+
+    @property
+    def waiting(self) -> int:
+        return len(self.calls)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def join(self, timeout_s: float) -> bool:
+        return True
+
+    def step(self) -> bool:
+        if not self.calls:
+            return False
+        work, then = self.calls.popleft()
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = work()
+        except Exception as caught:  # noqa: BLE001 - as the real thread does
+            error = caught
+        self.post(Done(then, value, error))
+        return True
+
+
+ALL_IO: list[InlineIo] = []
+
+
+class PretendedWorkers:
+    """Slots that cut out at once, when the simulation says so; the cutout is a mark and the photo's bytes."""
+
+    def __init__(self, _setup: object, size: int, *, post: Callable[[Any], None], clock: object) -> None:
+        self.size = size
+        self.post = post
+        self.jobs: deque[tuple[int, Any]] = deque()
+        self.kill_next = False
+        self.variant = b""
+        self.refuse: jobs.Result | None = None
+
+    def start(self) -> None:
+        self.post(pool.SlotReady(0, {}))
+
+    load = unload = recycle = resize = stop = lambda self, *_args, **_named: None
+
+    def tick(self, *_args: object) -> None: ...
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def free(self) -> int:
+        return self.size - len(self.jobs)
+
+    def status(self) -> list[Any]:
+        return []
+
+    def submit(self, tag: int, function: object, job: Any, *, limit_s: float) -> None:
+        self.jobs.append((tag, job))
+
+    def step(self) -> bool:
+        if not self.jobs:
+            return False
+        tag, job = self.jobs.popleft()
+        if self.kill_next and tag > 0:
+            self.kill_next = False
+            self.post(pool.Died(tag, "crashed", "killed by the test"))
+        else:
+            self.post(pool.Finished(tag, True if tag < 0 else self._work(job)))
+        return True
+
+    def _work(self, job: jobs.Job) -> jobs.Result:
+        try:
+            fd = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return jobs.Refused(jobs.Reason.VANISHED, "gone")
+        with os.fdopen(fd, "rb") as file:
+            facts, data = os.fstat(file.fileno()), file.read()
+        digest = digest_of(data)
+        if digest in job.known:
+            return jobs.Unchanged(digest, job.known[digest])
+        if self.refuse is not None:
+            return self.refuse
+        drafts: list[jobs.Draft] = []
+        try:
+            for order, outbox, temporary in zip(job.orders, job.outboxes, job.temporaries, strict=True):
+                made = cutout_of(data, self.variant, order.label)
+                out = write_temporary(outbox, temporary, made)
+                drafts.append(jobs.Draft(order.label, temporary, out, len(made), 1, 1, ".png"))
+        except TemporaryError as error:
+            return jobs.OutboxRefused(error.outbox, error.code, str(error))
+        return jobs.Finished(
+            digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {}
+        )
+
+
+def cutout_of(photo: bytes, variant: bytes = b"", label: str = "") -> bytes:
+    return b"cutout " + label.encode() + b" " + variant + b" " + photo
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.failures: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def photo_failed(self, event: Any) -> None:
+        self.failures.append(event.reason)
+
+
+@dataclass
+class Simulation:
+    """One daemon below `root`; `inbox_table` overrides keys of its `[[inbox]]` table."""
+
+    root: Path
+    inbox_table: dict[str, Any] = field(default_factory=dict[str, Any])
+    tables: dict[str, Any] = field(default_factory=dict[str, Any])
+    crasher: Crasher = field(default_factory=Crasher)
+    now: float = 1000.0
+    wall: float = 1.7e9
+    machinery: Machinery | None = None
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def archive(self) -> Path:
+        return self.root / "archive"
+
+    @property
+    def parts(self) -> Machinery:
+        assert self.machinery is not None
+        return self.machinery
+
+    @property
+    def workers(self) -> PretendedWorkers:
+        found: Any = self.parts.workers
+        return found
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        table = {
+            "path": self.inbox, "outbox": self.outbox, "events": "poll", "poll_every": 1, "settle_polled": 2,
+            **self.inbox_table,
+        }  # fmt: skip
+        return Settings.model_validate({"inbox": [table], "engine": {"workers": 2}, **self.tables})
+
+    def boot(self) -> Simulation:
+        for folder in (self.inbox, self.outbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        ALL_IO.clear()
+        self.queue: deque[Any] = deque()
+        self.heard = Heard()
+        plan = make_plan(self.settings(), self.root / "models", None)
+        places = Places(self.root / "state")
+        self.machinery = Machinery(plan, places, self.heard, self.queue.append, lambda: self.now)
+        self.parts.ledger.clock = lambda: self.wall
+        self.parts.recover()
+        self.parts.apply(plan)
+        return self
+
+    def die(self) -> None:
+        """Without a goodbye: uncommitted writes are gone, files stay as they are."""
+        if self.machinery is not None:
+            self.machinery.ledger.db.close()
+            self.machinery = None
+
+    def stop(self) -> None:
+        """A clean stop, as the supervisor makes it: what is in hand is finished first."""
+        self.parts.dispatcher.stopped = True
+        for _ in range(200):
+            busy = (
+                self.parts.dispatcher.in_hand
+                or self.parts.courier.in_transit()
+                or self.parts.caretaker.busy()
+            )
+            if not busy:
+                break
+            self.turn()
+        self.parts.close()
+        for io in ALL_IO:
+            while io.step():
+                pass
+        self.machinery = None
+
+    # --- time ------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """One turn of the supervisor's loop, after each other part made one step."""
+        self.workers.step()
+        for io in ALL_IO:
+            io.step()
+        while self.queue:
+            self._message(self.queue.popleft())
+        parts = self.parts
+        for keeper in list(parts.keepers.values()):
+            keeper.tick(self.now)
+        parts.outboxes.tick(self.now)
+        parts.caretaker.tick(self.now)
+        parts.start_workers(self.now)
+        parts.dispatcher.dispatch()
+        parts.ledger.commit()
+        self.now += 0.25
+        self.wall += 0.25
+
+    def _message(self, message: Any) -> None:
+        parts = self.parts
+        match message:
+            case Done():
+                message.then(message.value, message.error)
+            case pool.Finished():
+                parts.dispatcher.finished(message)
+            case pool.Died():
+                parts.dispatcher.died(message)
+            case pool.SlotReady():
+                parts.slot_ready(message)
+            case _:
+                raise TypeError(message)
+
+    def run(self, turns: int = 40) -> Simulation:
+        for _ in range(turns):
+            self.turn()
+        return self
+
+    def finish(self, turns: int = 4000) -> Simulation:
+        """Until nothing is owed and nothing moves any more."""
+        quiet = 0
+        for _ in range(turns):
+            self.turn()
+            parts = self.parts
+            busy = (
+                parts.owed()
+                or parts.dispatcher.in_hand
+                or parts.outcomes.aftercare_owed()
+                or parts.caretaker.busy()
+                or parts.courier.in_transit()
+            )
+            quiet = 0 if busy else quiet + 1
+            if quiet > 24:  # longer than two polls and a settle time
+                return self
+        raise AssertionError(f"never finished: {self.rows()}, {self.heard.warnings}")
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall += seconds
+
+    # --- what can be seen --------------------------------------------------------------------------------------
+
+    def put(self, name: str, data: bytes) -> None:
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.new")  # another inode each time, as most programs make
+        new.write_bytes(data)
+        new.rename(path)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.parts.ledger.read("SELECT * FROM photos ORDER BY id")]
+
+    def states(self) -> dict[str, str]:
+        return {os.fsdecode(r["path"] or b"?"): r["state"] for r in self.rows() if r["live"]}
+
+    def outputs(self) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(self.outbox)): path.read_bytes()
+            for path in sorted(self.outbox.rglob("*"))
+            if path.is_file() and not path.name.startswith(".cutoutd-")
+        }
+
+    def leftovers(self) -> list[str]:
+        folders = (self.inbox, self.outbox, self.archive)
+        return [str(p) for folder in folders if folder.exists() for p in folder.rglob(".cutoutd-*")]
+
+
+@contextlib.contextmanager
+def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -> Generator[None]:
+    """Puts the pretended parts in place, and crash points into every call and commit."""
+    crasher = crasher or Crasher()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper_module, "IoThread", InlineIo)
+        patch.setattr(outboxes_module, "IoThread", InlineIo)
+        patch.setattr(machinery_module.workers, "Workers", PretendedWorkers)
+        for call in CALLS:
+            patch.setattr(RealFileSystem, call, _pointed(getattr(RealFileSystem, call), call, crasher))
+        commit, durably = Ledger.commit, Ledger.durably
+
+        def crashing_commit(self: Ledger) -> None:
+            if self.db.in_transaction and self._depth == 0:
+                crasher.point("before commit")
+                commit(self)
+                crasher.point("after commit")
+
+        @contextlib.contextmanager
+        def crashing_durably(self: Ledger) -> Iterator[None]:
+            crasher.point("before durable commit")
+            with durably(self):
+                yield
+            crasher.point("after durable commit")
+
+        patch.setattr(Ledger, "commit", crashing_commit)
+        patch.setattr(Ledger, "durably", crashing_durably)
+        yield
+
+
+def _pointed(call: Callable[..., Any], name: str, crasher: Crasher) -> Callable[..., Any]:
+    def pointed(self: RealFileSystem, *arguments: Any, **named: Any) -> Any:
+        crasher.point(name)
+        return call(self, *arguments, **named)
+
+    return pointed

@@ -1,0 +1,95 @@
+"""The daemon under attack: started, killed, stopped, and looked at from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon_process import Daemon
+
+
+@dataclass
+class Attacked(Daemon):
+    """A `Daemon` that keeps count of its deaths and remembers its logs."""
+
+    kills: int = 0
+    worker_kills: int = 0
+    bad_exits: list[str] = field(default_factory=list[str])
+    settle_ms: int = 500
+    archives: bool = False
+    polled: bool = False
+    fake_clock: Path | None = None
+
+    @property
+    def archive(self) -> Path:
+        return self.root / "archive"
+
+    def write_config(self) -> Path:
+        after = f'[inbox.after]\naction = "archive"\narchive = "{self.archive}"\n' if self.archives else ""
+        events = 'events = "poll"\npoll_every = "300ms"\nsettle_polled = "600ms"\n' if self.polled else ""
+        self.config = f'settle = "{self.settle_ms}ms"\nrescan_every = "10s"\n{events}{after}'
+        self.tables = "[engine]\nworkers = 2\n"
+        return super().write_config()
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def ensure(self, *, ready: bool = False) -> None:
+        """Started if it is down; a daemon that ended by itself is a finding."""
+        if self.process is not None and not self.alive():
+            self.bad_exits.append(f"ended by itself with {self.process.returncode}")
+            self.process = None
+        if self.process is None:
+            self.start(ready=False)
+        if ready:
+            self.wait(lambda: self.said("INFO ready") or not self.alive(), "the daemon to be ready", 90)
+
+    def murder(self) -> None:
+        if self.alive():
+            self.kills += 1
+        self.kill()
+
+    def kill_worker(self, pick: int) -> bool:
+        """SIGKILL to one worker. False when none lives."""
+        with contextlib.suppress(OSError, AssertionError):
+            found = [
+                pid for pid in self.workers() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+            if found:
+                os.kill(found[pick % len(found)], signal.SIGKILL)
+                self.worker_kills += 1
+                return True
+        return False
+
+    def end(self) -> None:
+        """A clean stop, whose exit code counts."""
+        if not self.alive():
+            self.ensure()
+        code = self.stop(timeout_s=90)
+        early = code == -signal.SIGTERM and not self.said("Loading the model")
+        if code != 0 and not early:  # before it listens to signals it has touched nothing
+            self.bad_exits.append(f"exit code {code} after SIGTERM")
+
+    def logs(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.root.glob("log-*")))
+
+    def cutouts(self) -> list[dict[str, Any]]:
+        """All deliverables that the ledger calls done, with their photo's row."""
+        return self._query(
+            "SELECT d.name, d.out_digest, d.state AS d_state, p.* FROM deliverables d JOIN photos p"
+            " ON p.id = d.photo WHERE d.state IN ('done', 'delivering') ORDER BY d.id"
+        )
+
+    def integrity(self) -> str:
+        found = self._query("PRAGMA integrity_check")
+        return str(next(iter(found[0].values())))
+
+    def _query(self, sql: str) -> list[dict[str, Any]]:
+        with contextlib.closing(sqlite3.connect(self.state / "ledger.sqlite", timeout=10)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql).fetchall()]

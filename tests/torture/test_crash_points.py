@@ -1,0 +1,177 @@
+"""The machinery dies at every single call and commit of a delivery, is started again, and must come out whole."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.simulation import Crash, Crasher, Simulation, cutout_of, simulated
+
+ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
+ARCHIVED = {"after": {"action": "archive", "archive": "ARCHIVE"}}
+TWICE = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
+
+# A spread of the points each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
+EVERY_POINT = os.environ.get("CUTOUTD_EVERY_POINT") == "1"
+
+Act = Callable[[Simulation], None]
+
+
+def fresh(sim: Simulation) -> None:
+    sim.put("a.jpg", ONE)
+    sim.put("sub/b.jpg", TWO)
+    sim.finish()
+
+
+def replaced(sim: Simulation) -> None:
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    sim.put("a.jpg", TWO)
+    sim.finish()
+
+
+def replaced_in_hand(sim: Simulation) -> None:
+    sim.put("a.jpg", ONE)
+    sim.run(14)
+    sim.put("a.jpg", TWO)
+    sim.finish()
+
+
+def done_again(sim: Simulation) -> None:
+    """A `redo` whose cutout has other bytes: it replaces the old one."""
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    sim.workers.variant = b"better"
+    sim.parts.control.redo(None, since=None, overrides={})
+    sim.finish()
+
+
+def renamed(sim: Simulation) -> None:
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    (sim.inbox / "a.jpg").rename(sim.inbox / "b.jpg")
+    sim.finish()
+
+
+def same_name_again(sim: Simulation) -> None:
+    """With an archive: the camera uses the name of an archived frame once more."""
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    sim.put("a.jpg", TWO)
+    sim.finish()
+
+
+SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
+    "fresh": (fresh, {}),
+    "fresh, two deliverables": (fresh, TWICE),
+    "replaced": (replaced, {}),
+    "replaced, two deliverables": (replaced, TWICE),
+    "replaced in hand": (replaced_in_hand, {}),
+    "done again": (done_again, {}),
+    "done again, two deliverables": (done_again, TWICE),
+    "renamed": (renamed, {}),
+    "archived": (fresh, ARCHIVED),
+    "archived, same name again": (same_name_again, ARCHIVED),
+    "archived, replaced in hand": (replaced_in_hand, ARCHIVED),
+    "trashed": (fresh, {"after": {"action": "trash"}}),
+}
+
+
+def _simulation(root: Path, table: dict[str, Any], crasher: Crasher) -> Simulation:
+    table = dict(table)
+    if table.get("after", {}).get("archive") == "ARCHIVE":
+        table["after"] = {"action": "archive", "archive": root / "archive"}
+    return Simulation(root, inbox_table=table, crasher=crasher)
+
+
+def _live(root: Path, act: Act, table: dict[str, Any], crasher: Crasher) -> Simulation:
+    """One life that may end early, and one that finishes what is left, undisturbed."""
+    sim = _simulation(root, table, crasher)
+    try:
+        sim.boot()
+        act(sim)
+        sim.stop()
+    except Crash:
+        sim.die()
+    return sim
+
+
+def _check(sim: Simulation, where: str) -> None:
+    """One cutout per deliverable of each photo that lies somewhere, of it and of nothing else."""
+    labels = [one.label for one in sim.settings().inbox[0].orders()]
+    trash = sim.root / "home" / "data" / "Trash" / "files"
+    originals = [
+        path.read_bytes()
+        for folder in (sim.inbox, sim.archive, trash)
+        if folder.exists()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".a.jpg")
+    ]
+    made = Counter(sim.outputs().values())
+    for photo in originals:
+        for label in labels:
+            found = sum(made[cutout_of(photo, variant, label)] for variant in (b"", b"better"))
+            assert found == 1, (
+                f"{found} cutouts of {photo[:11]!r} as {label} {where}: {sorted(sim.outputs())}"
+            )
+    shown = {cutout_of(photo, v, label) for photo in originals for label in labels for v in (b"", b"better")}
+    # A frame that was replaced before it was archived is nobody's; its cutout may stay only with an archive.
+    if not sim.archive.exists() and not trash.exists():
+        assert set(made) <= shown, f"{where}: {sorted(sim.outputs())}"
+    assert sim.leftovers() == [], where
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_death_at_any_point_loses_and_doubles_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act, table = SCENARIOS[name]
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    crasher = Crasher()
+    with simulated(monkeypatch, crasher):
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "count" / "home" / "data"))
+        sim = _live(tmp_path / "count", act, table, crasher)
+        points = crasher.passed
+        _check(sim, "undisturbed")
+        assert points > 25
+        thin = 1 if EVERY_POINT else max(1, points // 16)
+        for at in range(1 + random.Random(name).randrange(thin), points + 1, thin):
+            _die_and_recover(tmp_path / str(at), act, table, crasher, monkeypatch, [at])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_deaths_in_a_row(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    crasher = Crasher()
+    with simulated(monkeypatch, crasher):
+        for number in range(4):
+            act, table = SCENARIOS[rng.choice(list(SCENARIOS))]
+            deaths = [rng.randrange(1, 220), rng.randrange(1, 120)]
+            _die_and_recover(tmp_path / str(number), act, table, crasher, monkeypatch, deaths)
+
+
+def _die_and_recover(
+    root: Path,
+    act: Act,
+    table: dict[str, Any],
+    crasher: Crasher,
+    monkeypatch: pytest.MonkeyPatch,
+    deaths: list[int],
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(root / "home" / "data"))
+    names: list[str] = []
+    for life, at in enumerate(deaths):
+        crasher.at, crasher.passed, crasher.names = at, 0, []
+        sim = _live(root, act if life == 0 else Simulation.finish, table, crasher)
+        names.append(f"{at} ({crasher.names[-1]} after {crasher.names[-4:-1]})")
+    crasher.at = None
+    sim = _simulation(root, table, crasher).boot()
+    sim.finish()
+    sim.stop()
+    _check(sim, f"after death at {', then '.join(names)}")

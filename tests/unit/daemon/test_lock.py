@@ -1,0 +1,78 @@
+"""One daemon per state folder; the lock is the kernel's, so it ends with the process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cutoutd.config.errors import AlreadyRunningError, LedgerError
+from cutoutd.daemon.lock import StateLock, holder, instance_id, workers_gone
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from cutoutd.daemon.lock import StateLock
+lock = StateLock(Path(sys.argv[1])); print("held", flush=True); time.sleep(60)
+"""
+
+
+def test_the_second_is_refused_by_the_firsts_pid_and_free_after_its_death(tmp_path: Path) -> None:
+    first = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"held\n"
+    with pytest.raises(AlreadyRunningError, match=str(first.pid)):
+        StateLock(tmp_path)
+    assert holder(tmp_path) == first.pid
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    assert holder(tmp_path) is None
+    StateLock(tmp_path).release()
+
+
+def test_a_mere_look_at_the_lock_turns_no_daemon_away(tmp_path: Path) -> None:
+    StateLock(tmp_path).release()
+    looker = os.open(tmp_path / "daemon.lock", os.O_RDWR)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+
+    def done() -> None:
+        time.sleep(0.2)
+        os.close(looker)
+
+    threading.Thread(target=done).start()
+    StateLock(tmp_path).release()
+
+
+def test_no_state_folder_means_nobody(tmp_path: Path) -> None:
+    assert holder(tmp_path / "absent") is None
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="state folder"):
+        StateLock(tmp_path / "file" / "state")
+
+
+def test_workers_of_an_earlier_life_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "workers.lock"
+    assert workers_gone(path)
+    worker = os.open(path, os.O_RDWR)
+    fcntl.flock(worker, fcntl.LOCK_SH)
+    assert not workers_gone(path)
+    os.close(worker)
+    assert workers_gone(path)
+
+
+def test_the_instance_outlives_the_ledger(tmp_path: Path) -> None:
+    one = instance_id(tmp_path)
+    assert instance_id(tmp_path) == one
+    assert len(bytes.fromhex(one)) == 4
+    (tmp_path / "instance").write_text("../../x")
+    assert instance_id(tmp_path) not in (one, "../../x")
