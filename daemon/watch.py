@@ -304,6 +304,9 @@ def _limit_sentence(name: str, what: str, setting: str, better: int) -> str:
     )
 
 
+_PROBE = ".cutoutd-probe-"
+
+
 def probe_events(root: Path, timeout_s: float) -> bool:
     """Whether native events can be relied on in a folder.
 
@@ -317,7 +320,10 @@ def probe_events(root: Path, timeout_s: float) -> bool:
         return False
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     watcher = Watcher("probe", root, recursive=False, post=inbox.put)
-    probe = root / f".cutoutd-probe-{secrets.token_hex(8)}"
+    for left in root.glob(_PROBE + "[0-9a-f]" * 16):  # of a daemon that was killed in this very second
+        with suppress(OSError):
+            left.unlink()
+    probe = root / f"{_PROBE}{secrets.token_hex(8)}"
     if not watcher.start():
         return False
     try:

@@ -498,3 +498,11 @@ def test_refusals_are_sentences_for_people(code: int, kind: str, words: str) -> 
     assert answer == kind
     assert why.startswith("/in ")
     assert words in why
+
+
+def test_a_probe_that_a_killed_daemon_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".cutoutd-probe-0123456789abcdef"
+    left.write_bytes(b"")
+    (tmp_path / ".cutoutd-probe-holiday.jpg").write_bytes(b"theirs")
+    probe_events(tmp_path, 0.5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".cutoutd-probe-holiday.jpg"]
