@@ -497,4 +497,4 @@ def test_replacing_many_times_leaks_nothing(bench: Callable[..., Bench]) -> None
         made.ready()
     made.until(lambda: made.workers.next_deadline() is None)
     made.until(lambda: held() <= before)
-    assert held() == before
+    assert held() <= before  # other programs make and free semaphores too
