@@ -296,13 +296,15 @@ class Dispatcher:
 
     def _unchanged(self, row: PhotoRow, result: jobs.Unchanged) -> None:
         other = self._row(result.same_as) if result.same_as else None
-        renamed = other is not None and other.key != row.key
-        if renamed and other is not None and other.path is not None:
-            old = os.path.join(other.inbox, other.path)
-            if os.path.lexists(old):  # not a rename: a copy, which owes its own cutout
-                self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
+        if other is None or other.key == row.key or other.path is None:
+            Intake(self.ledger).unchanged(row, result.same_as, result.digest)
+            return
+        for twin in Intake(self.ledger).twins(row, result.digest):
+            if twin.path is not None and not os.path.lexists(os.path.join(twin.inbox, twin.path)):
+                Intake(self.ledger).unchanged(row, twin.id, result.digest)
                 return
-        Intake(self.ledger).unchanged(row, result.same_as, result.digest)
+        # Not a rename: a copy, which owes its own cutout.
+        self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:

@@ -260,16 +260,21 @@ class Intake:
             "SELECT digest FROM tombstones WHERE inbox = ? AND key = ?", (row.inbox, row.key)
         ):
             known[stone["digest"]] = 0
-        for other in self.ledger.read(
-            "SELECT id, digest FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND state = 'done'"
-            " AND live = 1 AND aftercare = 'none' AND key <> ? AND digest IS NOT NULL LIMIT 20",
-            (row.inbox, row.size, row.mtime_ns, row.key),
-        ):
-            known[other["digest"]] = other["id"]
+        for other in self.twins(row):
+            known[other.digest or ""] = other.id
         previous = None if row.previous is None else self.get(row.previous)
         if previous is not None and previous.digest:
             known[previous.digest] = previous.id
         return known
+
+    def twins(self, row: PhotoRow, digest: str | None = None) -> list[PhotoRow]:
+        """Finished photos of equal size and time (and content) under other names: copies, or what it was before."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND state = 'done'"
+            " AND live = 1 AND aftercare = 'none' AND key <> ? AND digest = coalesce(?, digest) LIMIT 20",
+            (row.inbox, row.size, row.mtime_ns, row.key, digest),
+        )
+        return [photo_row(one) for one in rows]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """The content turned out to be known: the row goes, the earlier one learns the new hints."""
