@@ -366,7 +366,8 @@ class Keeper:
                     self._on_gone(photo)
                     continue
                 self._ledger.write(
-                    "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'",
+                    "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
+                    " AND live = 1 AND archived_to IS NULL",
                     (Reason.VANISHED, photo),
                 )
 
