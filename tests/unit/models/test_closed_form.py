@@ -67,6 +67,7 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
     assert (colour[alpha == 255] == photo[alpha == 255]).all()
 
 
+@pytest.mark.timeout(900)  # numba compiles the solver at its first import
 def test_with_the_extra_the_edge_is_solved() -> None:
     pytest.importorskip("pymatting", reason="the matting extra is not installed")
     notes: list[str] = []
