@@ -5,10 +5,11 @@ All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,9 @@ class Dispatcher:
     _suspects: list[_Suspect] = field(default_factory=list[_Suspect])
     _testing: bool = False
     _test_at: float = 0.0
+    # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
+    # earlier try may still wait on a slow outbox's thread.
+    _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
     _test_pause_s: float = SELF_TEST_FIRST_S
 
     # --- giving out ------------------------------------------------------------------------------------------
@@ -135,7 +139,7 @@ class Dispatcher:
         path = row.path or b""
         outbox = os.fsencode(inbox.settings.outbox)
         date = time.strftime("%Y-%m-%d", time.localtime(row.mtime_ns / 1e9))
-        attempt = row.attempts + row.interruptions
+        attempt = next(self._tries)
         temporaries = tuple(
             os.path.join(
                 outbox,
