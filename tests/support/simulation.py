@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,16 @@ class PretendedWorkers:
     def start(self) -> None:
         self.post(pool.SlotReady(0, {}))
 
-    load = unload = recycle = resize = stop = lambda self, *_args, **_named: None
+    def load(self) -> None: ...
+
+    def unload(self) -> None: ...
+
+    def recycle(self, setup: object) -> None: ...
+
+    def resize(self, size: int) -> None:
+        self.size = size
+
+    def stop(self, *, now: bool) -> None: ...
 
     def tick(self, *_args: object) -> None: ...
 
@@ -132,10 +141,10 @@ class PretendedWorkers:
             self.kill_next = False
             self.post(pool.Died(tag, "crashed", "killed by the test"))
         else:
-            self.post(pool.Finished(tag, True if tag < 0 else self._work(job)))
+            self.post(pool.Finished(tag, True if tag < 0 else self.work(job)))
         return True
 
-    def _work(self, job: jobs.Job) -> jobs.Result:
+    def work(self, job: jobs.Job) -> jobs.Result:
         try:
             fd = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -160,7 +169,7 @@ class PretendedWorkers:
         )
 
 
-def cutout_of(photo: bytes, variant: bytes = b"", label: str = "") -> bytes:
+def cutout_of(photo: bytes, variant: bytes = b"", label: str = "cutout") -> bytes:
     return b"cutout " + label.encode() + b" " + variant + b" " + photo
 
 
@@ -358,13 +367,13 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
         commit, durably = Ledger.commit, Ledger.durably
 
         def crashing_commit(self: Ledger) -> None:
-            if self.db.in_transaction and self._depth == 0:
+            if self.db.in_transaction and not inside_durably(self):
                 crasher.point("before commit")
                 commit(self)
                 crasher.point("after commit")
 
         @contextlib.contextmanager
-        def crashing_durably(self: Ledger) -> Iterator[None]:
+        def crashing_durably(self: Ledger) -> Generator[None]:
             crasher.point("before durable commit")
             with durably(self):
                 yield
@@ -373,6 +382,10 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
         patch.setattr(Ledger, "commit", crashing_commit)
         patch.setattr(Ledger, "durably", crashing_durably)
         yield
+
+
+def inside_durably(ledger: Ledger) -> bool:
+    return bool(vars(ledger)["_depth"])
 
 
 def _pointed(call: Callable[..., Any], name: str, crasher: Crasher) -> Callable[..., Any]:

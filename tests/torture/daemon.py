@@ -85,11 +85,21 @@ class Attacked(Daemon):
             " ON p.id = d.photo WHERE d.state IN ('done', 'delivering') ORDER BY d.id"
         )
 
+    def tombstones(self) -> int:
+        return len(self._query("SELECT 1 FROM tombstones"))
+
+    def knows_its_folders(self) -> bool:
+        try:
+            return len(self._query("SELECT 1 FROM folders")) >= 2
+        except sqlite3.OperationalError:
+            return False  # not made yet
+
     def integrity(self) -> str:
         found = self._query("PRAGMA integrity_check")
         return str(next(iter(found[0].values())))
 
     def _query(self, sql: str) -> list[dict[str, Any]]:
-        with contextlib.closing(sqlite3.connect(self.state / "ledger.sqlite", timeout=10)) as db:
+        path = f"file:{self.state / 'ledger.sqlite'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(path, uri=True, timeout=10)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(sql).fetchall()]

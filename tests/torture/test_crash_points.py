@@ -19,7 +19,7 @@ TWICE = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
 # A spread of the points each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
 EVERY_POINT = os.environ.get("CUTOUTD_EVERY_POINT") == "1"
 
-Act = Callable[[Simulation], None]
+Act = Callable[[Simulation], object]
 
 
 def fresh(sim: Simulation) -> None:

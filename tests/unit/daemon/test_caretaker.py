@@ -1,0 +1,166 @@
+"""After-care in the machinery: archives full, away or no longer wanted; an original is always somewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.daemon.filesystem import RealFileSystem
+from cutoutd.daemon.job import Reason, Refused
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+def _archiving(sim: Make, tmp_path: Path) -> Simulation:
+    return sim(after={"action": "archive", "archive": tmp_path / "archive"})
+
+
+def _until(sim: Simulation, aftercare: str) -> None:
+    for _ in range(300):
+        sim.turn()
+        if any(row["aftercare"] == aftercare for row in sim.rows()):
+            return
+    raise AssertionError(sim.rows())
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Renames into the archive fail while `full["now"]`."""
+    real = RealFileSystem.rename_noreplace
+    state = {"now": False}
+
+    def rename(self: RealFileSystem, source: bytes, target: bytes) -> None:
+        if state["now"] and b"/archive/" in target:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, source, target)
+
+    monkeypatch.setattr(RealFileSystem, "rename_noreplace", rename)
+    return state
+
+
+def test_a_full_archive_gives_the_original_its_name_back_and_is_tried_again(
+    sim: Make, tmp_path: Path, full: dict[str, bool]
+) -> None:
+    one = _archiving(sim, tmp_path)
+    one.put("a.jpg", ONE)
+    one.boot()
+    full["now"] = True
+    _until(one, "owed")
+    one.run(60)
+    assert (one.inbox / "a.jpg").read_bytes() == ONE
+    assert one.leftovers() == []
+    assert len([text for text in one.heard.warnings if "could not be moved" in text]) == 1
+    assert one.parts.control.aftercare_troubles()
+    full["now"] = False
+    one.pass_time(600)
+    one.finish()
+    assert (one.archive / "a.jpg").read_bytes() == ONE
+    assert not (one.inbox / "a.jpg").exists()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_an_inbox_that_is_away_does_not_end_the_aftercare_of_its_photos(sim: Make, tmp_path: Path) -> None:
+    """Its originals once counted as taken away by somebody, and stayed in the inbox for ever."""
+    one = _archiving(sim, tmp_path)
+    one.put("a.jpg", ONE)
+    one.boot()
+    _until(one, "hidden")
+    one.die()
+    one.inbox.rename(tmp_path / "away")
+    one.boot()
+    one.inbox.rmdir()  # the test's own boot made it
+    one.run(40)
+    (tmp_path / "away").rename(one.inbox)
+    one.pass_time(60)
+    one.finish()
+    assert (one.archive / "a.jpg").read_bytes() == ONE
+    assert one.leftovers() == []
+
+
+def test_a_setting_back_to_keep_brings_hidden_originals_back(sim: Make, tmp_path: Path) -> None:
+    one = _archiving(sim, tmp_path)
+    one.put("a.jpg", ONE)
+    one.boot()
+    _until(one, "hidden")
+    one.run(1)
+    one.die()
+    one.inbox_table.pop("after")
+    one.boot().finish()
+    one.stop()
+    assert (one.inbox / "a.jpg").read_bytes() == ONE or (one.archive / "a.jpg").read_bytes() == ONE
+    assert one.leftovers() == []
+
+
+def test_a_lost_ledger_with_hidden_originals_loses_none(sim: Make, tmp_path: Path) -> None:
+    one = _archiving(sim, tmp_path)
+    one.put("day/a.jpg", ONE)
+    one.boot()
+    _until(one, "hidden")
+    while not any(path.name.startswith(".cutoutd-") for path in one.inbox.rglob("*")):
+        one.turn()
+    one.die()
+    for path in (one.root / "state").glob("ledger*"):
+        path.unlink()
+    one.boot().finish()
+    one.pass_time(30)
+    one.finish()
+    assert (one.archive / "day" / "a.jpg").read_bytes() == ONE
+    assert one.outputs() == {"day/a.png": cutout_of(ONE)}
+
+
+def test_a_name_the_camera_uses_again_is_another_photo(sim: Make, tmp_path: Path) -> None:
+    one = _archiving(sim, tmp_path)
+    one.boot()
+    for data in (ONE, TWO):
+        one.put("a.jpg", data)
+        one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "a (2).png": cutout_of(TWO)}
+    assert sorted(path.read_bytes() for path in one.archive.iterdir()) == [ONE, TWO]
+
+
+def test_a_stop_waits_for_originals_under_way(sim: Make, tmp_path: Path) -> None:
+    one = _archiving(sim, tmp_path)
+    one.put("a.jpg", ONE)
+    one.boot()
+    _until(one, "hidden")
+    one.stop()
+    assert one.leftovers() == []
+    assert (one.archive / "a.jpg").read_bytes() == ONE
+
+
+def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Make, tmp_path: Path) -> None:
+    one = sim(after={"failed": tmp_path / "failed"})
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.refuse = Refused(Reason.TOO_LARGE, "no")
+    one.finish()
+    one.run(5)
+    assert (tmp_path / "failed" / "a.jpg").read_bytes() == ONE
+    assert (tmp_path / "failed" / "a.jpg.txt").read_text().startswith("too-large")
+    assert [row.reason for row in one.parts.control.failures()] == ["too-large"]
+    one.workers.refuse = None
+    assert one.parts.control.retry(None) == 1
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_a_failure_moves_no_photo_that_came_after_it(sim: Make, tmp_path: Path) -> None:
+    one = sim(after={"failed": tmp_path / "failed"})
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.refuse = Refused(Reason.TOO_LARGE, "no")
+    while "failed" not in one.states().values():
+        one.turn()
+        if one.workers.jobs:
+            one.workers.step()
+            one.put("a.jpg", TWO)  # between the worker's answer and the move
+            one.workers.refuse = None
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO)}
+    assert (one.inbox / "a.jpg").read_bytes() == TWO

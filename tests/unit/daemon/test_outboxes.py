@@ -1,0 +1,72 @@
+"""Outboxes as folders: found in trouble, looked at again, swept, and never made twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.daemon.names import Temporary
+from cutoutd.daemon.outboxes import RETRY_FIRST_S, RETRY_LONGEST_S
+
+Make = Callable[..., Simulation]
+
+
+def test_leftovers_of_an_earlier_life_go_and_foreign_ones_stay(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.stop()
+    instance = (one.root / "state" / "instance").read_text()
+    ours = one.outbox / Temporary(instance, 5, 0, 0).name().decode()
+    theirs = one.outbox / Temporary("ffffffff", 5, 0, 0).name().decode()
+    for path in (ours, theirs):
+        path.write_bytes(b"part")
+    one.boot().run(10)
+    assert not ours.exists()
+    assert theirs.exists()
+
+
+def test_a_folder_that_is_away_is_looked_for_with_growing_pauses(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    away = one.root / "away"
+    one.outbox.rename(away)
+    one.put("a.jpg", b"photo")
+    looks: list[float] = []
+    for _ in range(1200):
+        before = one.parts.outboxes.troubles()
+        one.turn()
+        due = one.parts.outboxes.next_due()
+        if before and due != float("inf") and (not looks or due != looks[-1]):
+            looks.append(due)
+    pauses = [round(b - a) for a, b in itertools.pairwise(looks)]
+    assert pauses == sorted(pauses), "no pause is shorter than the one before"
+    assert pauses[0] <= 4 * RETRY_FIRST_S
+    assert pauses[-1] <= RETRY_LONGEST_S + 1
+    assert len([text for text in one.heard.warnings if "wait" in text]) == 1
+    away.rename(one.outbox)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}
+
+
+def test_many_photos_in_trouble_make_the_pause_no_longer(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    for _ in range(30):
+        one.parts.outboxes.blame(one.outbox, "full")
+    assert one.parts.outboxes.next_due() - one.now <= RETRY_FIRST_S
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_it_is_made_on_the_first_start_only(sim: Make, known: bool) -> None:
+    one = sim()
+    if known:
+        one.boot().run(10)
+        one.stop()
+    one.inbox.mkdir(parents=True, exist_ok=True)
+    one.boot()
+    one.outbox.rmdir()
+    one.run(10)
+    assert one.outbox.exists() is not known
