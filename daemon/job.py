@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What a worker loads at its warm-up: the models of all inboxes, and how to run them."""
+    """What a worker loads at its warm-up: the models of all inboxes, how to run them, and the matting solver."""
 
     specs: tuple[ModelSpec, ...]
     providers: tuple[str, ...] | str
     threads: int
     cache_dir: Path | None
+    closed_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,10 @@ def warm_up(engines: Engines) -> dict[str, Any]:
         segmenter = _segmenter(spec.name)
         segmenter.alpha(np.zeros((64, 64, 3), np.uint8))
         facts[spec.name] = {"provider": segmenter.provider, "why_not": list(segmenter.why_not)}
+    if engines.closed_form:
+        from cutoutd.models import closed_form
+
+        closed_form.prepare()
     return facts
 
 

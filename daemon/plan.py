@@ -75,6 +75,7 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         providers="auto" if providers == "auto" else tuple(providers),
         threads=settings.engine.threads or cores(),
         cache_dir=cache_dir,
+        closed_form=any(one.settings.matte.closed_form for one in inboxes),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
     once = any(spec.once_per_machine for spec in specs.values())

@@ -7,6 +7,7 @@ Weiss, "A Closed-Form Solution to Natural Image Matting" (2008), through pymatti
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 from collections.abc import Callable
@@ -28,13 +29,31 @@ BAND_REACH = 3
 Solver = Callable[..., Any]
 
 
+def _no_cache(_dispatcher: object) -> None:
+    """In place of numba's `enable_caching`."""
+
+
 def solver() -> Solver | None:
     """The solver of pymatting, or None where the extra is not installed or does not run here."""
     try:
+        # A worker may write no files where numba would keep its compiled code: it compiles once per worker.
+        dispatcher: Any = importlib.import_module("numba.core.dispatcher")
+        dispatcher.Dispatcher.enable_caching = _no_cache
         module = importlib.import_module("pymatting.alpha.estimate_alpha_cf")
-    except ImportError:
+    except (ImportError, RuntimeError, OSError):
         return None
-    return module.estimate_alpha_cf
+    # Its default, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: more than a worker may.
+    jacobi = importlib.import_module("pymatting.preconditioner.jacobi").jacobi
+    return functools.partial(module.estimate_alpha_cf, preconditioner=jacobi)
+
+
+def prepare() -> None:
+    """Compiles the solver on a tiny picture, which takes half a minute, so that no photo waits for it."""
+    solve = solver()
+    if solve is not None:
+        trimap = np.full((24, 24), 0.5)
+        trimap[:, :4], trimap[:, -4:] = 0.0, 1.0
+        solve(np.linspace(0.0, 1.0, 24 * 24 * 3).reshape(24, 24, 3), trimap)
 
 
 def solve_band(

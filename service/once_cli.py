@@ -72,7 +72,8 @@ def once(
     backgrounds = [path for one in orders if (path := one.background_path) is not None]
     size = min(workers or max(1, min(cores(), ram_bytes() // RAM_PER_WORKER)), max(1, len(photos)))
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
-        setup = _setup(spec, photos, out, backgrounds, Path(scratch), limits)
+        reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
+        setup = _setup(spec, reads, out, Path(scratch), closed_form=matte.closed_form)
         batch = Batch(order, setup, size, instance=secrets.token_hex(4))
         outcomes = _show(batch, photos, as_json=as_json, timings=timings)
     return int(ExitCode.SOME_FAILED if any(one.state != "done" for one in outcomes) else ExitCode.OK)
@@ -103,21 +104,18 @@ def _make(folder: Path, mode: int) -> Path:
     return path
 
 
-def _setup(
-    spec: ModelSpec, photos: list[Source], out: Path, backgrounds: list[Path], scratch: Path, limits: Limits
-) -> WorkerSetup:
+def _setup(spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, *, closed_form: bool) -> WorkerSetup:
     assert spec.path is not None  # noqa: S101 - resolve only finds installed models
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    roots = {Path(os.fsdecode(one.root)) for one in photos}
     engine = Engine()
     return WorkerSetup(
         lock_path=scratch / "workers.lock",
-        read_paths=(*sorted(roots), *backgrounds, spec.path, bundled_folder()),
+        read_paths=(*sorted(reads), spec.path, bundled_folder()),
         write_paths=(out, cache),
-        memory_limit_bytes=limits.worker_memory + 3 * spec.path.stat().st_size,
+        memory_limit_bytes=Limits().worker_memory + 3 * spec.path.stat().st_size,
         warm_up="cutoutd.daemon.job:warm_up",
-        context=Engines((spec,), "auto", cores(), cache),
+        context=Engines((spec,), "auto", cores(), cache, closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
         sandbox=engine.sandbox,
