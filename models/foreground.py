@@ -74,30 +74,28 @@ def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
     return planes
 
 
-def unmix(
-    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], subject: Plane, background: Plane
-) -> NDArray[np.uint8]:
-    """The subject's colour at half-transparent pixels.
+def unmix(shades: Plane, alpha: NDArray[np.uint8], subject: Plane, background: Plane) -> NDArray[np.uint8]:
+    """The subject's colour wherever it is mixed with the background's.
 
     The colours F' and B' nearest to the spread ones that also give the photo's pixel when mixed by alpha:
     one damped step of a least-squares problem with a closed solution.
 
     Args:
-        pixels: the photo's RGB, uint8 (n, 3).
-        alpha: uint8 (n,), 1..254.
-        subject: spread subject colour, float32 (3, n), 0..1.
-        background: spread background colour, float32 (3, n), 0..1.
+        shades: the photo's RGB in planes, float32 (3, h, w), 0..1.
+        alpha: uint8 (h, w); of no meaning where it is 0.
+        subject: spread subject colour, float32 (3, h, w), 0..1.
+        background: spread background colour, float32 (3, h, w), 0..1.
 
     Returns:
-        uint8 (n, 3).
+        uint8 (3, h, w).
     """
     a = alpha * np.float32(1 / 255)
     rest = np.float32(1.0) - a
     step = a / (a * a + rest * rest + np.float32(CORRECTION_DAMPING))
-    result = np.empty(pixels.shape, np.uint8)
+    result = np.empty(shades.shape, np.uint8)
     for channel in range(3):  # planes of floats, not triplets: three times faster
         own, behind = subject[channel], background[channel]
-        colour = own + step * (pixels[:, channel] * np.float32(1 / 255) - behind - a * (own - behind))
+        colour = own + step * (shades[channel] - behind - a * (own - behind))
         np.clip(colour, 0.0, 1.0, out=colour)
-        result[:, channel] = colour * np.float32(255) + np.float32(0.5)
+        result[channel] = colour * np.float32(255) + np.float32(0.5)
     return result
