@@ -48,7 +48,9 @@ CREATE TABLE photos (
     arrived REAL NOT NULL, started REAL, finished REAL
 );
 CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
-CREATE INDEX photos_waiting ON photos (inbox, stage, interruptions, arrived, id) WHERE state = 'pending';
+CREATE INDEX photos_next ON photos (inbox, settled DESC, stage, interruptions, arrived, id)
+    WHERE state = 'pending';
+CREATE INDEX photos_pausing ON photos (state, not_before) WHERE not_before > 0;
 CREATE INDEX photos_state ON photos (state, finished);
 CREATE INDEX photos_facts ON photos (inbox, size, mtime_ns) WHERE state = 'done';
 CREATE TABLE deliverables (
