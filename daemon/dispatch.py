@@ -82,6 +82,7 @@ class Dispatcher:
     instance: str
     umask: int
     on_outbox_trouble: Callable[[bytes, str], None]
+    on_confined: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -315,6 +316,10 @@ class Dispatcher:
             # It may simply not be complete yet: look again when it is.
             self.outcomes.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
             return
+        if reason is Reason.NO_PERMISSION and row.path is not None:
+            path = row.archived_to or os.path.join(row.inbox, row.path)
+            if os.access(path, os.R_OK):  # it is the worker that may not: bound to a folder that is no more
+                self.on_confined()
         self._tried(row, reason, detail)
 
     def name_refused(self, row: PhotoRow, why: str) -> None:

@@ -134,6 +134,7 @@ class Machinery:
             clock=self._clock,
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
+            on_confined=self._recycle,
         )
         self.orders = Orders(
             self.ledger,
