@@ -95,7 +95,16 @@ def unmix(shades: Plane, alpha: NDArray[np.uint8], subject: Plane, background: P
     result = np.empty(shades.shape, np.uint8)
     for channel in range(3):  # planes of floats, not triplets: three times faster
         own, behind = subject[channel], background[channel]
-        colour = own + step * (shades[channel] - behind - a * (own - behind))
-        np.clip(colour, 0.0, 1.0, out=colour)
-        result[channel] = colour * np.float32(255) + np.float32(0.5)
+        # own + step · (shade − behind − a · (own − behind)), in place: fresh arrays would leave the cache.
+        mixed = own - behind
+        mixed *= a
+        colour = shades[channel] - behind
+        colour -= mixed
+        colour *= step
+        colour += own
+        np.maximum(colour, np.float32(0.0), out=colour)
+        np.minimum(colour, np.float32(1.0), out=colour)
+        colour *= np.float32(255)
+        colour += np.float32(0.5)
+        result[channel] = colour
     return result

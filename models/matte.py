@@ -241,8 +241,13 @@ def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArra
     slopes = upsample(planes, row, column)
     value = slopes[3]
     for channel in range(3):
-        value += slopes[channel] * shades[channel]
-    return (np.clip(value, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        slopes[channel] *= shades[channel]
+        value += slopes[channel]
+    np.maximum(value, np.float32(0.0), out=value)
+    np.minimum(value, np.float32(1.0), out=value)
+    value *= np.float32(255)
+    value += np.float32(0.5)
+    return value.astype(np.uint8)
 
 
 def _fill_colour(
