@@ -8,6 +8,10 @@ import os
 import shutil
 import sys
 
+# Before NumPy is imported, as in the workers (daemon/worker_process.py): its small products gain nothing from
+# threads that spin between them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from benchmarks import machine, report
 from benchmarks.options import Options
 

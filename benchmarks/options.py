@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,8 @@ class Options:
 
     @property
     def work(self) -> Path:
-        """Where inboxes, outboxes and state folders of the runs lie."""
-        return cache_folder() / "work"
+        """Where inboxes, outboxes and state folders of this process's runs lie."""
+        return cache_folder() / f"work-{os.getpid()}"
 
     def photos(self, megapixels: int, count: int) -> list[Path]:
         """That many different photos of that size."""

@@ -35,7 +35,7 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
     running.start()
     running.cli("pause")
     running.stop()
-    _fill(options, running.inbox, count)
+    _fill(running.inbox, count)
     if count:
         time.sleep(_OLD_ENOUGH_S)
     started = time.perf_counter()
@@ -65,11 +65,11 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
     return result
 
 
-def _fill(options: Options, inbox: Path, count: int) -> None:
+def _fill(inbox: Path, count: int) -> None:
     """Small real JPEGs in folders of a thousand; contents differ by their EXIF number, as frames do."""
-    from benchmarks.photos import base, with_exif
+    from benchmarks.photos import base, cache_folder, with_exif
 
-    jpeg = base(options.work.parent / "photos", "coffee", 2)[:4096]  # never opened: the daemon is paused
+    jpeg = base(cache_folder() / "photos", "coffee", 2)[:4096]  # never opened: the daemon is paused
     for number in range(count):
         folder = inbox / f"{number // _PER_FOLDER:04}"
         if number % _PER_FOLDER == 0:
