@@ -19,14 +19,13 @@ def run(options: Options) -> dict[str, Any]:
     """An idle daemon with the bundled network: single photos, then bursts."""
     running = daemon(options.fresh("latency")).start()
     try:
-        photos = 6 if options.quick else 60
-        paced = _paced(options, running, photos)
-        bursts = [_burst(options, running, number) for number in range(1 if options.quick else 3)]
+        paced = _paced(options, running, 6 if options.quick else 12 * options.rounds)
+        bursts = [_burst(options, running, number) for number in range(max(1, options.rounds // 2))]
     finally:
         running.stop()
     impatient = daemon(options.fresh("latency-unsettled"), config="settle = 0.001").start()
     try:
-        overhead = _overhead(options, impatient, 6 if options.quick else 40)
+        overhead = _overhead(options, impatient, 6 if options.quick else 8 * options.rounds)
     finally:
         impatient.stop()
     return {
