@@ -31,6 +31,8 @@ from cutoutd.daemon.plan import InboxPlan, PhotoOptions, Plan, options_for
 # The tag of the bundled test photo; ledger rows count from 1.
 SELF_TEST = -1
 SELF_TEST_LIMIT_S = 120.0
+# A photo that was renamed while its old name is in a worker's hand is looked at again after this long.
+RENAMED_PAUSE_S = 1.0
 # While even the test photo kills workers, it is tried again after this long, which doubles up to a minute.
 SELF_TEST_FIRST_S, SELF_TEST_LONGEST_S = 5.0, 60.0
 
@@ -273,6 +275,9 @@ class Dispatcher:
             self.courier.discard(row.inbox, read)
             self._let_go(photo)
             self._changed(row)
+        elif row.settled and self._renamed(row, read.digest):
+            self.courier.discard(row.inbox, read)
+            self._let_go(photo)
         elif row.settled:
             hand.delivering = True
             self.courier.deliver(row, read, hand.orders)
@@ -304,12 +309,24 @@ class Dispatcher:
         if other is None or other.key == row.key or other.path is None:
             Intake(self.ledger).unchanged(row, result.same_as, result.digest)
             return
-        for twin in Intake(self.ledger).twins(row, result.digest):
-            if twin.path is not None and not os.path.lexists(os.path.join(twin.inbox, twin.path)):
-                Intake(self.ledger).unchanged(row, twin.id, result.digest)
-                return
+        if self._renamed(row, result.digest):
+            return
         # Not a rename: a copy, which owes its own cutout.
         self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
+
+    def _renamed(self, row: PhotoRow, digest: str) -> bool:
+        """Whether the photo had another name before, under which it has its cutout or just gets it."""
+        if row.forced or row.digest or row.previous is not None:
+            return False
+        for twin in Intake(self.ledger).twins(row, digest):
+            if twin.path is None or os.path.lexists(os.path.join(twin.inbox, twin.path)):
+                continue
+            if twin.state in (State.RUNNING, State.DELIVERING):
+                self.outcomes.again(row.id, pause_s=RENAMED_PAUSE_S)  # what becomes of it shows soon
+            else:
+                Intake(self.ledger).unchanged(row, twin.id, digest)
+            return True
+        return False
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:

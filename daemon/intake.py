@@ -261,20 +261,30 @@ class Intake:
         ):
             known[stone["digest"]] = 0
         for other in self.twins(row):
-            known[other.digest or ""] = other.id
+            if other.digest and other.state not in (State.RUNNING, State.DELIVERING):
+                known[other.digest] = other.id
         previous = None if row.previous is None else self.get(row.previous)
         if previous is not None and previous.digest:
             known[previous.digest] = previous.id
         return known
 
     def twins(self, row: PhotoRow, digest: str | None = None) -> list[PhotoRow]:
-        """Finished photos of equal size and time (and content) under other names: copies, or what it was before."""
+        """Photos of equal size and time under other names: copies of it, or what it was called before.
+
+        They have a cutout, or are in hand and may get one (whose content may not be known yet).
+
+        Args:
+            row: the photo.
+            digest: unless None, only those that are known, or may turn out, to have this content.
+        """
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND state = 'done'"
-            " AND live = 1 AND aftercare = 'none' AND key <> ? AND digest = coalesce(?, digest) LIMIT 20",
-            (row.inbox, row.size, row.mtime_ns, row.key, digest),
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND live = 1"
+            " AND aftercare = 'none' AND key <> ? AND (state IN ('done', 'running', 'delivering') OR EXISTS"
+            " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')) LIMIT 20",
+            (row.inbox, row.size, row.mtime_ns, row.key),
         )
-        return [photo_row(one) for one in rows]
+        found = [photo_row(one) for one in rows]
+        return [one for one in found if digest is None or one.digest in (None, digest)]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """The content turned out to be known: the row goes, the earlier one learns the new hints."""

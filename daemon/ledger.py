@@ -52,7 +52,7 @@ CREATE INDEX photos_next ON photos (inbox, settled DESC, stage, interruptions, a
     WHERE state = 'pending';
 CREATE INDEX photos_pausing ON photos (state, not_before) WHERE not_before > 0;
 CREATE INDEX photos_state ON photos (state, finished);
-CREATE INDEX photos_facts ON photos (inbox, size, mtime_ns) WHERE state = 'done';
+CREATE INDEX photos_facts ON photos (inbox, size, mtime_ns) WHERE live = 1;
 CREATE TABLE deliverables (
     id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
     label TEXT NOT NULL, outbox BLOB NOT NULL, name BLOB, name_key TEXT NOT NULL,
