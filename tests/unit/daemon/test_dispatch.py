@@ -131,3 +131,44 @@ def test_photos_of_removed_inboxes_hold_nothing_up(sim: Make) -> None:
         one.turn()
     assert one.states() == {"a.jpg": "done", "y": "pending"}
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_workers_that_may_not_read_what_the_daemon_may_are_renewed(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    renewed: list[object] = []
+    vars(one.workers)["recycle"] = renewed.append
+    one.workers.refuse = Refused(Reason.NO_PERMISSION, "Permission denied")
+    _until_in_a_worker(one)
+    renewed.clear()  # of the start
+    one.run(3)
+    one.workers.refuse = None
+    one.finish()
+    assert len(renewed) == 1
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.heard.failures == []
+
+
+def test_a_photo_renamed_while_it_is_in_hand_gets_one_cutout(sim: Make) -> None:
+    for turns in range(1, 12):
+        one = sim()
+        name, moved = f"{turns}.jpg", f"{turns}-renamed.jpg"
+        one.put(name, ONE + b"%d" % turns)
+        one.boot()
+        _until_in_a_worker(one)
+        one.run(turns)
+        (one.inbox / name).rename(one.inbox / moved)
+        one.finish()
+        one.die()
+        assert list(one.outputs().values()).count(cutout_of(ONE + b"%d" % turns)) == 1, turns
+
+
+def test_a_photo_renamed_after_it_was_ordered_anew_follows_too(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None, overrides={})
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert list(one.outputs().values()) == [cutout_of(ONE)]

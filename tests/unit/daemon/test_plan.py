@@ -1,0 +1,67 @@
+"""Settings turned into orders for workers: what they may read and write, how many, and what one photo becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.config.errors import CutoutError
+from cutoutd.config.settings import Settings
+from cutoutd.daemon.plan import (
+    RAM_PER_WORKER,
+    Plan,
+    cores,
+    make_plan,
+    options_for,
+    worker_count,
+    worker_setup,
+)
+
+
+def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:
+    table = {"path": tmp_path / "in", "outbox": tmp_path / "out", **(inbox or {})}
+    return make_plan(Settings.model_validate({"inbox": [table], **tables}), tmp_path / "models", None)
+
+
+def test_an_unknown_model_is_a_sentence_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(CutoutError, match="no-such-model"):
+        _plan(tmp_path, {"model": "no-such-model"})
+
+
+def test_workers_may_write_outboxes_only_and_only_folders_that_are_there(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"after": {"action": "archive", "archive": tmp_path / "archive"}})
+    (tmp_path / "archive").mkdir()
+    nothing = worker_setup(plan, tmp_path / "state", {})
+    assert tmp_path / "in" not in nothing.read_paths
+    assert nothing.write_paths == ()
+    both = worker_setup(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})
+    assert {tmp_path / "in", tmp_path / "archive"} <= set(both.read_paths)
+    assert both.write_paths == (tmp_path / "out",)
+    assert tmp_path / "state" not in (*both.read_paths, *both.write_paths)
+
+
+def test_memory_and_cores_bound_the_workers(tmp_path: Path) -> None:
+    settings = _plan(tmp_path).settings
+    assert worker_count(settings, once=False, ram=lambda: 100 * RAM_PER_WORKER) == cores()
+    assert worker_count(settings, once=False, ram=lambda: RAM_PER_WORKER // 2) == 1
+    assert worker_count(settings, once=True, ram=lambda: 100 * RAM_PER_WORKER) == 1
+    assert _plan(tmp_path, engine={"workers": 7}).workers == 7
+
+
+def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, {"deliver": [{"label": "master"}, {"label": "web", "format": "webp"}]})
+    inbox, limits = plan.inboxes[0].settings, plan.settings.limits
+    assert [one.label for one in options_for(inbox, limits, {}).orders] == ["master", "web"]
+    only = options_for(inbox, limits, {"deliverable": "web", "output": {"background": "#ffffff"}})
+    assert [(one.label, str(one.format)) for one in only.orders] == [("web", "webp")]
+    assert only.orders[0].background == "#ffffff"
+    assert options_for(inbox, limits, {"matte": {"edge": "crisp"}}).matte.edge == "crisp"
+    assert inbox.orders()[1].background != "#ffffff"
+
+
+def test_an_inbox_is_found_by_its_bytes(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    assert plan.inbox(bytes(tmp_path / "in")) is plan.inboxes[0]
+    assert plan.inbox(b"/elsewhere") is None
