@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
@@ -30,7 +31,12 @@ def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(sim: Make
     opened: list[str] = []
     inner = vars(one.parts.keepers[bytes(one.inbox)])
     real = inner["_on_open"]
-    inner["_on_open"] = lambda path, inode: (opened.append("open"), real(path, inode))
+
+    def hear(path: Path, inode: tuple[int, int]) -> None:
+        opened.append("open")
+        real(path, inode)
+
+    inner["_on_open"] = hear
     one.inbox.rename(one.root / "aside")  # kept, so that the new folder cannot get its inode
     one.put("a.jpg", ONE)
     for _ in range(200):

@@ -92,6 +92,7 @@ def test_a_damaged_ledger_is_moved_aside_and_a_new_one_made(tmp_path: Path, dama
         Ledger(path)
     new, aside = open_ledger(path, clock=lambda: 12.0)
     assert aside == tmp_path / "ledger.sqlite.damaged-12"
+    assert aside is not None
     assert aside.read_bytes() == bytes(data)
     assert new.get_meta("n1") is None
     assert new.integrity() == "ok"
