@@ -88,6 +88,18 @@ def _machine_key(machine: Mapping[str, Any]) -> list[Any]:
 
 def _measured_by(one: Mapping[str, Any]) -> str:
     machine = one["machine"]
+    busy = ""
+    if machine["load_before"] > machine["cores"]:
+        busy = (
+            " **Other programs kept this machine busy meanwhile:** seconds are several times what an idle machine "
+            "needs, and what runs on several cores at once gains too little; processor seconds, memory and ratios "
+            "within a round say more."
+        )
+    return (f"\n\n{busy.strip()}" if busy else "") + _command_line(one)
+
+
+def _command_line(one: Mapping[str, Any]) -> str:
+    machine = one["machine"]
     return (
         f"\n\n*`{one['command']}`, {machine['measured']}; load average before: {machine['load_before']}, "
         f"after: {machine.get('load_after', '–')}.*"
