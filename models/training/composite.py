@@ -37,10 +37,8 @@ class Subject(NamedTuple):
 
 def studio(rng: Random, size: int) -> Pixels:
     """A paper sweep: one colour, light falling off, sometimes a soft horizon between floor and wall."""
-    if rng.random() < 0.7:
-        colour = np.full(3, rng.uniform(90, 255)) + rng.normal(0, 10, 3)
-    else:
-        colour = rng.uniform(0, 255, 3)
+    paper = np.full(3, rng.uniform(90, 255)) + rng.normal(0, 10, 3)
+    colour = paper if rng.random() < 0.7 else rng.uniform(0, 255, 3)
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32) / size
     light = rng.uniform(-50, 50) * xx + rng.uniform(-50, 50) * yy
     light = light + rng.uniform(-70, 30) * ((xx - rng.random()) ** 2 + (yy - rng.random()) ** 2)
