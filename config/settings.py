@@ -72,7 +72,9 @@ class Engine(Section):
         )
     )
     effort: Literal["normal", "high"] = Field(
-        default="normal", description="`high` looks at each photo more than once: better edges, slower."
+        default="normal",
+        description="Each photo is looked at twice, the second time mirrored, for better outlines: with the "
+        "bundled network always, with larger ones at `high` only.",
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=5, description="Priority of the workers; 19 yields to everything else."

@@ -22,7 +22,7 @@ from cutoutd.models.colour import Colour
 from cutoutd.models.matte import refine
 from cutoutd.models.matte_controls import MatteControls
 from cutoutd.models.photo import Header, Photo, decode
-from cutoutd.models.subject import has_subject
+from cutoutd.models.subject import CERTAIN, has_subject
 
 # A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
@@ -79,6 +79,7 @@ def cut_out(
     *,
     lone: bool = True,
     threads: int = 1,
+    certain: float = CERTAIN,
     watch: Stopwatch | None = None,
 ) -> Cutout:
     """Turns one photo into everything that is ordered from it: one inference, one matte for all.
@@ -91,6 +92,7 @@ def cut_out(
         matte: how the outline is found and cleaned.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
         threads: how many cores that is.
+        certain: from `models.subject.certainty_of` the network.
         watch: collects seconds per stage.
 
     Raises:
@@ -109,7 +111,7 @@ def cut_out(
         notes += [note for note in photo.notes if note not in notes]
         if coarse is None:
             with watch.stage("infer"):
-                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone)
+                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone, certain=certain)
         with watch.stage("matte"):
             subject = _subject(photo, coarse, matte, threads, notes)
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
@@ -139,7 +141,12 @@ def _needs(order: Output) -> tuple[Colour, int]:
 
 
 def find_subject(
-    rgb: NDArray[np.uint8], segmenter: Sees, matte: Matte, *, lone: bool = True
+    rgb: NDArray[np.uint8],
+    segmenter: Sees,
+    matte: Matte,
+    *,
+    lone: bool = True,
+    certain: float = CERTAIN,
 ) -> NDArray[np.float32]:
     """The network's alpha at its own scale, covering the whole photo; outside the region of interest it is 0.
 
@@ -148,7 +155,7 @@ def find_subject(
     """
     box = region(matte.roi, rgb.shape[1], rgb.shape[0])
     alpha = segmenter.alpha(rgb if box is None else rgb[box[1] : box[3], box[0] : box[2]], lone=lone)
-    if not has_subject(alpha):
+    if not has_subject(alpha, certain):
         if matte.no_subject == "pass":
             return np.ones_like(alpha)
         raise PhotoError(

@@ -227,6 +227,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder))
         made = {shot.name: _make(shot, photos) for section in SECTIONS for shot in section.shots}
+        _before_after(photos)
     PAGE.write_text(_page(made), encoding="utf-8")
     sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
     too_large = [name for name, size in sizes.items() if size > MAX_BYTES_EACH]
@@ -255,6 +256,30 @@ def _make(shot: Shot, photos: Path) -> str:
     (made,) = out.glob(f"{shot.name}.*")
     (FOLDER / made.name).write_bytes(made.read_bytes())
     return f"pictures/{made.name}"
+
+
+def _before_after(photos: Path) -> None:
+    """The README's picture: two photos, each beside its cutout on a chequerboard."""
+    names, height = ("coffee", "astronaut"), 300
+    strip: list[Image.Image] = []
+    for name in names:
+        command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / f"{name}.png")]
+        subprocess.run([*command, "-o", str(photos / "readme")], check=True, capture_output=True)
+        photo, cutout = Image.open(photos / f"{name}.png"), Image.open(photos / "readme" / f"{name}.png")
+        size = (round(photo.width * height / photo.height), height)
+        board = Image.new("RGBA", size, "white")
+        for x in range(0, size[0], 20):
+            for y in range((x // 10) % 4 // 2 * 10, height, 20):
+                board.paste("#dddddd", (x, y, x + 10, y + 10))
+                board.paste("#dddddd", (x + 10, y + 10, x + 20, y + 20))
+        board.alpha_composite(cutout.resize(size, Image.Resampling.LANCZOS))
+        strip += [photo.convert("RGB").resize(size, Image.Resampling.LANCZOS), board.convert("RGB")]
+    whole = Image.new("RGB", (sum(image.width for image in strip) + 6 * len(strip) - 6, height), "white")
+    left = 0
+    for image in strip:
+        whole.paste(image, (left, 0))
+        left += image.width + 6
+    whole.save(FOLDER / "before-after.webp", quality=82, method=6)
 
 
 def _page(made: dict[str, str]) -> str:

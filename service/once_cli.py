@@ -37,7 +37,12 @@ from cutoutd.service.option_flags import deliverables, matte_options, output_and
     "--preset", "presets", multiple=True, help="Start from a preset; several give several outputs each."
 )
 @click.option("--model", default="", help="A model by name, or `best`; unset, the bundled one.")
-@click.option("--effort", type=click.Choice(["normal", "high"]), default="normal", help="High looks twice.")
+@click.option(
+    "--effort",
+    type=click.Choice(["normal", "high"]),
+    default="normal",
+    help="High looks twice with any model.",
+)
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes; unset, one per core.")
 @click.option("--overwrite", is_flag=True, help="Replace files under the cutouts' names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per photo.")

@@ -86,7 +86,9 @@ def test_the_bundled_model_is_there_without_a_store() -> None:
 
 
 def test_high_effort_asks_for_the_mirrored_look() -> None:
-    assert resolve("fast", NOWHERE, "high") == replace(resolve("fast", NOWHERE), flip=True)
+    # The bundled network is quick enough to look twice at every effort.
+    assert resolve("fast", NOWHERE).flip
+    assert resolve("fast", NOWHERE, "high") == resolve("fast", NOWHERE)
 
 
 @pytest.mark.parametrize(
