@@ -85,6 +85,7 @@ class Dispatcher:
     umask: int
     on_outbox_trouble: Callable[[bytes, str], None]
     on_confined: Callable[[], None]
+    outbox_inode: Callable[[Path], tuple[int, int] | None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -171,6 +172,7 @@ class Dispatcher:
             lone=lone,
             folder_mode=0o777 & ~self.umask_of(inbox),
             manifest=inbox.settings.manifest,
+            outbox_inode=self.outbox_inode(inbox.settings.outbox),
         )
 
     def umask_of(self, inbox: InboxPlan) -> int:

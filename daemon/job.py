@@ -41,7 +41,8 @@ class Job:
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
     never created, sub-folders are. `allowance_mp` is how large the photo may be to fit the budget.
     New sub-folders get the bits `folder_mode`. With `manifest` the outputs' SHA-256 is computed too. `known`
-    maps digests that mean "no new work" to the row they belong to.
+    maps digests that mean "no new work" to the row they belong to. `outbox_inode` is the device and inode of the
+    outboxes as they were opened: another folder in their place (an unmounted share) is not written to.
     """
 
     photo: int
@@ -58,6 +59,7 @@ class Job:
     lone: bool = True
     folder_mode: int = 0o755
     manifest: bool = False
+    outbox_inode: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,8 @@ def _run(job: Job) -> Result:
         certain=certainty_of(job.model),
         watch=watch,
     )
+    for outbox in set(job.outboxes):
+        _must_be_the_one(outbox, job.outbox_inode)
     drafts: list[Draft] = []
     try:
         for order, outbox, temporary, rendered in zip(
@@ -276,6 +280,15 @@ def _run(job: Job) -> Result:
         timings=dict(watch.seconds),
         notes=cutout.notes,
     )
+
+
+def _must_be_the_one(outbox: bytes, inode: tuple[int, int] | None) -> None:
+    if inode is None:
+        return
+    with contextlib.suppress(OSError):  # one that is gone is told by the attempt to write there
+        facts = os.stat(outbox)
+        if (facts.st_dev, facts.st_ino) != inode:
+            raise TemporaryError(outbox, errno.ENODEV, "Another folder lies in the outbox's place")
 
 
 def _empty(drafts: list[Draft]) -> None:

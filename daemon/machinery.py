@@ -135,6 +135,7 @@ class Machinery:
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
             on_confined=self._recycle,
+            outbox_inode=self.outboxes.inode,
         )
         self.orders = Orders(
             self.ledger,

@@ -45,6 +45,7 @@ class _Folder:
     retry_at: float = 0.0
     pause_s: float = RETRY_FIRST_S
     portable_names: bool = False
+    inode: tuple[int, int] | None = None
 
 
 class Outboxes:
@@ -100,6 +101,11 @@ class Outboxes:
     def portable_names(self, path: Path) -> bool:
         """Whether the folder's file system refuses characters that others allow."""
         return self._folders[path].portable_names
+
+    def inode(self, path: Path) -> tuple[int, int] | None:
+        """Device and inode of the folder as it was last opened; None when it never was."""
+        folder = self._folders.get(path)
+        return None if folder is None else folder.inode
 
     def all_known(self) -> bool:
         """Whether each folder has been opened or found in trouble."""
@@ -174,6 +180,7 @@ class Outboxes:
             return
         folder.open = True
         folder.trouble = ""
+        folder.inode = opened.inode
         folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
         self._ledger.write(
             "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
