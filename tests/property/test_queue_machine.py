@@ -102,8 +102,11 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def stop(self) -> None:
         self.sim.stop()
-        assert self.sim.leftovers() == []
+        left = self.sim.leftovers()
         self.sim.boot()
+        # While an outbox is in trouble, finished cutouts whose names are committed wait there for the next start.
+        delivering = sum(row["state"] == "delivering" for row in self.sim.rows())
+        assert len(left) <= delivering, left
 
     @precondition(lambda self: self.sim.workers.jobs)
     @rule()

@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from tests.torture.invariant import Verdict
 from tests.torture.run import Result, run
 
 
@@ -21,7 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=12, help="events per run")
     parser.add_argument("--keep", action="store_true", help="keep the folders of failing runs")
     parser.add_argument("--json", type=Path, help="also append one line per run to this file")
+    parser.add_argument("--table", type=Path, help="run nothing: the table of such a file's runs")
     options = parser.parse_args(arguments)
+    if options.table is not None:
+        print(table([_result(line) for line in options.table.read_text().splitlines()]))
+        return 0
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     results: list[Result] = []
@@ -73,6 +78,21 @@ def _line(result: Result) -> str:
     )
 
 
+def _result(line: str) -> Result:
+    facts = json.loads(line)
+    verdict = Verdict(
+        **{name: facts[name] for name in ("photos", "cutouts", "lost", "doubled", "harmed", "other")}
+    )
+    return Result(
+        facts["seed"],
+        verdict,
+        Counter(facts["thrown"]),
+        facts["kills"],
+        facts["worker_kills"],
+        facts["seconds"],
+    )
+
+
 def table(results: list[Result]) -> str:
     """Markdown: per event how often it was thrown, in how many runs, and with how many photos at stake there."""
     thrown: Counter[str] = Counter()
@@ -98,6 +118,8 @@ def table(results: list[Result]) -> str:
     kills = sum(result.kills for result in results)
     workers = sum(result.worker_kills for result in results)
     total = sum(result.verdict.photos for result in results)
+    odd = sum(len(result.verdict.other) for result in results)
+    lines.append(f"\nOther findings (leftovers, exit codes, tracebacks, blame, ledger): {odd}.")
     lines.append(f"\n{len(results)} runs, {total} photos, {kills} kills of the daemon, {workers} of workers.")
     return "\n".join(lines)
 

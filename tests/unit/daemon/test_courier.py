@@ -12,7 +12,10 @@ import pytest
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon import job as jobs
+from cutoutd.daemon.courier import OF_THE_NAME
 from cutoutd.daemon.filesystem import RealFileSystem
+from cutoutd.daemon.outbox import TemporaryError
 from cutoutd.daemon.plan import make_plan
 
 Make = Callable[..., Simulation]
@@ -218,3 +221,17 @@ def test_drafts_are_followed_by_finals_unless_the_photo_was_replaced(sim: Make) 
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
     assert [(row["state"], row["stage"]) for row in one.rows()] == [("done", "final")]
+
+
+def test_no_worker_writes_below_a_mount_point(tmp_path: Path) -> None:
+    """The share went away after its outbox was opened; what lies in its place is not the outbox."""
+    opened, beneath = tmp_path / "share", tmp_path / "outbox"
+    opened.mkdir()
+    beneath.mkdir()
+    facts = opened.stat()
+    with pytest.raises(TemporaryError) as caught:
+        jobs._must_be_the_one(bytes(beneath), (facts.st_dev, facts.st_ino))  # pyright: ignore[reportPrivateUsage]
+    assert caught.value.code == errno.ENODEV
+    assert jobs.is_trouble_of_the_outbox(errno.ENODEV) or errno.ENODEV not in OF_THE_NAME
+    jobs._must_be_the_one(bytes(opened), (facts.st_dev, facts.st_ino))  # pyright: ignore[reportPrivateUsage]
+    jobs._must_be_the_one(bytes(tmp_path / "gone"), (1, 1))  # pyright: ignore[reportPrivateUsage]
