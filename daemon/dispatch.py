@@ -318,7 +318,7 @@ class Dispatcher:
 
     def _renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, under which it has its cutout or just gets it."""
-        if row.forced or row.digest or row.previous is not None:
+        if row.forced or row.digest:
             return False
         for twin in Intake(self.ledger).twins(row, digest):
             if twin.path is None or os.path.lexists(os.path.join(twin.inbox, twin.path)):
