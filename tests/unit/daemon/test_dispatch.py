@@ -172,3 +172,14 @@ def test_a_photo_renamed_after_it_was_ordered_anew_follows_too(sim: Make) -> Non
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.finish()
     assert list(one.outputs().values()) == [cutout_of(ONE)]
+
+
+def test_a_photo_renamed_onto_the_name_of_one_that_was_removed_follows_too(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot().finish()
+    (one.inbox / "a.jpg").unlink()
+    (one.inbox / "b.jpg").rename(one.inbox / "a.jpg")
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
