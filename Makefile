@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: run test check lint types imports unit docs docs-check wheel bench fuzz soak torture train clean
+.PHONY: run test check lint types imports unit docs pictures docs-check wheel bench fuzz soak torture train clean
 
 run: $(VENV)/.product
 	@exec $(BIN)/cutoutd run $(ARGS)
@@ -46,6 +46,10 @@ unit: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write
+
+# The pictures of docs/OPTIONS.md and the README, made by cutoutd itself; after a change to options or networks.
+pictures: $(VENV)/.dev
+	$(BIN)/python docs/make_pictures.py
 
 docs-check: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --check

@@ -10,7 +10,9 @@ import venv
 from pathlib import Path
 
 from PIL import Image
-from skimage import data
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.support.photos import encoded
 
 
 def main() -> int:
@@ -22,7 +24,7 @@ def main() -> int:
         venv.create(folder / "env", with_pip=True)
         _run(str(folder / "env/bin/python"), "-m", "pip", "install", "--quiet", str(wheel))
         photo = folder / "astronaut.jpg"
-        Image.fromarray(data.astronaut()).save(photo)
+        photo.write_bytes(encoded("astronaut"))
         # From another folder and with a home of its own: nothing of the checkout may be needed.
         environment = {**os.environ, "HOME": str(folder / "home"), "PYTHONPATH": ""}
         (folder / "home").mkdir()
