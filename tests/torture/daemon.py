@@ -75,6 +75,14 @@ class Attacked(Daemon):
         if code != 0 and not early:  # before it listens to signals it has touched nothing
             self.bad_exits.append(f"exit code {code} after SIGTERM")
 
+    def await_end(self) -> None:
+        """After two signals; the second may come when Python has already given its handlers back."""
+        assert self.process is not None
+        code = self.process.wait(90)
+        self.process = None
+        if code not in (0, -signal.SIGTERM):
+            self.bad_exits.append(f"exit code {code} after two times SIGTERM")
+
     def logs(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.root.glob("log-*")))
 

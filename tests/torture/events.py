@@ -176,7 +176,7 @@ def stop_twice(world: World) -> None:
     nap(world, 0.3)
     with contextlib.suppress(ProcessLookupError):
         world.daemon.send(signal.SIGTERM)
-    world.daemon.end()
+    world.daemon.await_end()
     world.daemon.ensure()
 
 
