@@ -230,7 +230,10 @@ def main() -> int:
         _before_after(photos)
     PAGE.write_text(_page(made), encoding="utf-8")
     sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
-    too_large = [name for name, size in sizes.items() if size > MAX_BYTES_EACH]
+    # The README's picture is four photos wide.
+    too_large = [
+        name for name, size in sizes.items() if size > MAX_BYTES_EACH * (4 if "before" in name else 1)
+    ]
     sys.stdout.write(f"{len(sizes)} pictures, {sum(sizes.values()) / 1000:.0f} kB\n")
     if too_large or sum(sizes.values()) > MAX_BYTES_TOTAL:
         sys.stderr.write(f"too large: {', '.join(too_large) or 'all together'}\n")
