@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cutoutd.config.errors import UsageError, printable
@@ -220,10 +219,10 @@ def failures(as_json: bool) -> None:
     if not rows:
         click.echo("No photo has failed.")
         return
-    table = Table("photo", "why", "what happened and what to do")
+    console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
     for row in rows:
-        table.add_row(Text(row["original"] or row["name"]), row["reason"], Text(row["detail"]))
-    Console().print(table)
+        console.print(Text(f"✗ {row['original'] or row['name']}", style="bold red"))
+        console.print(Text(f"  {row['reason']}: {row['detail']}"))
     click.echo("Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")
 
 
