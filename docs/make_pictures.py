@@ -267,7 +267,8 @@ def _before_after(photos: Path) -> None:
     strip: list[Image.Image] = []
     for name in names:
         command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / f"{name}.png")]
-        subprocess.run([*command, "-o", str(photos / "readme")], check=True, capture_output=True)
+        options = ["-o", str(photos / "readme"), "--edge-engine", "learned"]
+        subprocess.run([*command, *options], check=True, capture_output=True)
         photo, cutout = Image.open(photos / f"{name}.png"), Image.open(photos / "readme" / f"{name}.png")
         size = (round(photo.width * height / photo.height), height)
         board = Image.new("RGBA", size, "white")
