@@ -122,6 +122,9 @@ class Ledger:
     def _prepare(self) -> None:
         self.db.execute("PRAGMA journal_mode=WAL").fetchone()
         self.db.execute("PRAGMA synchronous=NORMAL")
+        # A megabyte of log at most: a small disk for the state folder must not fill up with our own log.
+        self.db.execute("PRAGMA wal_autocheckpoint=250")
+        self.db.execute("PRAGMA journal_size_limit=1000000")
         self.db.execute("PRAGMA secure_delete=ON")
         self.db.execute("PRAGMA foreign_keys=ON")
         self.db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the platter

@@ -259,7 +259,7 @@ def test_a_full_outbox_pauses_and_goes_on_by_itself(daemon: Make) -> None:
 def test_a_full_ledger_disk_pauses_and_goes_on_by_itself(daemon: Make) -> None:
     one = daemon()
     one.state.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(one.state)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(one.state)], check=True)
     try:
         one.start()
         ballast = one.state / "ballast"
