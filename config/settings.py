@@ -50,7 +50,7 @@ class Limits(Section):
     )
     worker_memory: ByteCount = Field(
         default=3 * 10**9,
-        ge=500 * 10**6,
+        ge=800 * 10**6,  # a warm worker holds 400 MB of data, and a small photo needs a share of that again
         description="Data memory one worker may use, the model's own size on top.",
     )
 

@@ -297,7 +297,7 @@ def test_too_slow_twice_is_a_failure_that_names_the_setting(daemon: Make) -> Non
 
 
 def test_out_of_memory_twice_is_a_failure_that_names_the_setting(daemon: Make) -> None:
-    one = daemon(tables='[limits]\nworker_memory = "500MB"').start()
+    one = daemon(tables='[limits]\nworker_memory = "800MB"').start()
     target = io.BytesIO()
     Image.fromarray(pixels("astronaut")).resize((12000, 11000)).save(target, "JPEG", quality=30)
     (one.inbox / "huge.jpg").write_bytes(target.getvalue())
