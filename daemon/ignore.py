@@ -195,7 +195,7 @@ def translate(pattern: str) -> str:
         token = match.group() if match else rest[0]
         rest = rest[len(token) :]
         parts.append(
-            _class(token) if len(token) > 1 and token[0] == "[" else _TOKENS.get(token) or re.escape(token)
+            _class(token) if len(token) > 2 and token[0] == "[" else _TOKENS.get(token) or re.escape(token)
         )
     return "".join(parts)
 
@@ -209,7 +209,12 @@ def _class(token: str) -> str:
     negated = token[1] == "!"
     body = token[2 if negated else 1 : -1].replace("\\", "\\\\").replace("^", "\\^").replace("[", "\\[")
     body = body.replace("]", "\\]").replace("&", "\\&").replace("~", "\\~").replace("|", "\\|")
-    return f"[^/{body}]" if negated else f"[{body}]"
+    found = f"[^/{body}]" if negated else f"[{body}]"
+    try:
+        re.compile(found)
+    except re.error:  # a range that runs backwards: the pattern means what it says
+        return re.escape(token)
+    return found
 
 
 def _wanted(text: str, rules: Rules) -> bool:

@@ -387,6 +387,7 @@ def with_watch_limit(count: int) -> list[str]:
     return prefix
 
 
+@pytest.mark.timeout(400)  # it takes all the watches the system grants
 def test_a_sub_folder_beyond_the_watch_limit_is_told_with_the_setting_to_raise(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"d{number}").mkdir()
