@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from tests.torture.invariant import Verdict
@@ -30,11 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     results: list[Result] = []
-    with ProcessPoolExecutor(options.jobs, max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(run, seed, events=options.events, keep_folder=options.keep) for seed in seeds]
-        for done in as_completed(waiting):
-            results.append(done.result())
-            _tell(results[-1])
+    one = partial(run, events=options.events, keep_folder=options.keep)
+    # Forked, so that no run loads numpy and the photos anew; each in a process of its own, for its own mounts.
+    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
+        for result in pool.imap_unordered(one, seeds):
+            results.append(result)
+            _tell(result)
             if options.json is not None:
                 with options.json.open("a") as file:
                     file.write(_line(results[-1]) + "\n")
