@@ -219,6 +219,7 @@ class Dispatcher:
     def failed(self, event: pool.Failed) -> None:
         """The worker's function raised something unforeseen; the worker lives."""
         if event.tag == SELF_TEST:
+            self.on_confined()  # it lives on, and may itself be what is ill: the next try is a new worker's
             self._test_failed(str(event.error))
             return
         row = self._row(event.tag)
@@ -309,7 +310,7 @@ class Dispatcher:
     def _unchanged(self, row: PhotoRow, result: jobs.Unchanged) -> None:
         other = self._row(result.same_as) if result.same_as else None
         if other is None or other.key == row.key or other.path is None:
-            Intake(self.ledger).unchanged(row, result.same_as, result.digest)
+            self._known(row, result.same_as, result.digest)
             return
         if self._renamed(row, result.digest):
             return
@@ -326,9 +327,23 @@ class Dispatcher:
             if twin.state in (State.RUNNING, State.DELIVERING):
                 self.outcomes.again(row.id, pause_s=RENAMED_PAUSE_S)  # what becomes of it shows soon
             else:
-                Intake(self.ledger).unchanged(row, twin.id, digest)
+                self._known(row, twin.id, digest)
             return True
         return False
+
+    def _known(self, row: PhotoRow, same_as: int, digest: str) -> None:
+        """The file is one that is done: its row follows, and what was to become of the original still does.
+
+        After-care that was due when the file was renamed found nothing under the old name and gave up.
+        """
+        Intake(self.ledger).unchanged(row, same_as, digest)
+        done = self._row(same_as) if same_as else None
+        inbox = self.plan.inbox(row.inbox)
+        if done is None or inbox is None or inbox.settings.after.action == "keep":
+            return
+        if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
+            self.outcomes.aftercare(done.id, "owed")
+            self.caretaker.after(done.id)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:
