@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1-20", help="one seed, or a range such as 1-300")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--events", type=int, default=12, help="events per run")
+    parser.add_argument(
+        "--kill-weight", type=int, default=1, help="how much likelier kills are than they were"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folders of failing runs")
     parser.add_argument("--json", type=Path, help="also append one line per run to this file")
     parser.add_argument("--table", type=Path, help="run nothing: the table of such a file's runs")
@@ -31,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     results: list[Result] = []
-    one = partial(run, events=options.events, keep_folder=options.keep)
+    one = partial(run, events=options.events, kill_weight=options.kill_weight, keep_folder=options.keep)
     # Forked, so that no run loads numpy and the photos anew; each in a process of its own, for its own mounts.
     with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
         for result in pool.imap_unordered(one, seeds):

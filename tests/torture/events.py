@@ -487,6 +487,10 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "clock jumped": (8, clock),
 }
 
+KILLS = {
+    "daemon killed", "daemon killed while starting", "daemon killed at a publication", "worker attacked",
+}  # fmt: skip
+
 # Events that need a certain disk or a faked clock; a run without it leaves them out.
 NEEDS = {
     "outbox away and back": ("plain",),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.torture.daemon import Attacked
-from tests.torture.events import add, can_mount, nap, possible
+from tests.torture.events import KILLS, add, can_mount, nap, possible
 from tests.torture.invariant import BLAME_FOR_ATTACKS, Verdict, check
 from tests.torture.mounts import Disk
 from tests.torture.world import World
@@ -49,7 +49,7 @@ class Result:
     log: str = ""
 
 
-def run(seed: int, *, events: int = 12, keep_folder: bool = False) -> Result:
+def run(seed: int, *, events: int = 12, kill_weight: int = 1, keep_folder: bool = False) -> Result:
     """Runs one seed in a folder of its own, which is removed when all went well."""
     started = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-"))
@@ -58,7 +58,7 @@ def run(seed: int, *, events: int = 12, keep_folder: bool = False) -> Result:
     script: list[str] = []
     try:
         try:
-            _throw(world, events, script)
+            _throw(world, events, kill_weight, script)
             _calm(world)
             verdict = check(world)
         except Exception:  # noqa: BLE001 - whatever went wrong belongs to this seed's verdict
@@ -109,14 +109,14 @@ def _world(seed: int, root: Path) -> World:
     return World(daemon, rng, Disk(kind, at, root / "behind"), keep=not daemon.archives)
 
 
-def _throw(world: World, events: int, script: list[str]) -> None:
+def _throw(world: World, events: int, kill_weight: int, script: list[str]) -> None:
     add(world)
     world.daemon.ensure(ready=world.rng.random() < 0.7)
     # Until both folders were seen once, they may still be made: that is what a first start is for.
     world.daemon.wait(world.daemon.knows_its_folders, "the folders to be known", 60)
     choices = possible(world)
     names = list(choices)
-    weights = [choices[name][0] for name in names]
+    weights = [choices[name][0] * (kill_weight if name in KILLS else 1) for name in names]
     for _ in range(events):
         name = world.rng.choices(names, weights)[0]
         script.append(name)
