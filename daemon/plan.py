@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
 from cutoutd.daemon.job import Engines
 from cutoutd.daemon.workers import WorkerSetup
+from cutoutd.models.accelerators import Opened, expected, opened
 from cutoutd.models.catalog import ModelSpec, resolve
 
 # A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
@@ -126,10 +127,11 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
     if plan.engines.cache_dir is not None:
         plan.engines.cache_dir.mkdir(parents=True, exist_ok=True)
         write.append(plan.engines.cache_dir)
+    machine = accelerator(settings.engine)
     largest = max((path.stat().st_size for path in plan.model_files), default=0)
     return WorkerSetup(
         lock_path=state / "workers.lock",
-        read_paths=tuple(dict.fromkeys(read)),
+        read_paths=tuple(dict.fromkeys((*read, *machine.reads))),
         write_paths=tuple(dict.fromkeys(write)),
         # Weights are held about three times while a session is made.
         memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
@@ -137,9 +139,19 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
         context=plan.engines,
         nice=settings.engine.nice,
         threads=plan.engines.threads,
-        sandbox=settings.engine.sandbox,
+        sandbox=bool(settings.engine.sandbox),
+        devices=machine.devices,
+        unconfined=machine.unconfined,
         recycle_after=settings.engine.recycle_after,
     )
+
+
+def accelerator(engine: Engine) -> Opened:
+    """What workers with these settings get for their engine, beside photos and models."""
+    machine = opened(expected(engine.providers))
+    if engine.sandbox == "network":
+        return replace(machine, unconfined='engine.sandbox is "network"')
+    return machine
 
 
 def bundled_folder() -> Path:
