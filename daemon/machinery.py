@@ -34,6 +34,8 @@ from cutoutd.daemon.sandbox import SandboxState
 FOLDERS_WAIT_S = 3.0
 # How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
 ORPHANS_WAIT_S = 30.0
+# Originals outside the inboxes (a trash) that one set of workers is allowed to read; each costs a rule.
+ELSEWHERE_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,10 @@ class Machinery:
     # --- workers ---------------------------------------------------------------------------------------------
 
     def _setup(self) -> workers.WorkerSetup:
-        return worker_setup(self.plan, self._places.state, self._present)
+        owed = self.outcomes.owed_elsewhere(ELSEWHERE_AT_ONCE)
+        return worker_setup(
+            self.plan, self._places.state, self._present, [Path(os.fsdecode(path)) for path in owed]
+        )
 
     def _recycle(self) -> None:
         self._bound = dict(self._present)
