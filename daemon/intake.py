@@ -269,22 +269,24 @@ class Intake:
         return known
 
     def twins(self, row: PhotoRow, digest: str | None = None) -> list[PhotoRow]:
-        """Photos of equal size and time under other names: copies of it, or what it was called before.
+        """Photos of equal size under other names: copies of it, or what it was called before.
 
         They have a cutout, or are in hand and may get one (whose content may not be known yet).
 
         Args:
             row: the photo.
-            digest: unless None, only those that are known, or may turn out, to have this content.
+            digest: those that are known, or may turn out, to have this content. With None, before it is known,
+                those of equal time: a guess that may save the work.
         """
+        same, value = ("mtime_ns = ?", row.mtime_ns) if digest is None else ("digest = ?", digest)
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND live = 1"
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND ({same} OR digest IS NULL) AND live = 1"
             " AND aftercare = 'none' AND key <> ? AND (state IN ('done', 'running', 'delivering') OR EXISTS"
-            " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')) LIMIT 20",
-            (row.inbox, row.size, row.mtime_ns, row.key),
+            " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done'))"
+            " ORDER BY digest IS NULL, id LIMIT 20",
+            (row.inbox, row.size, value, row.key),
         )
-        found = [photo_row(one) for one in rows]
-        return [one for one in found if digest is None or one.digest in (None, digest)]
+        return [photo_row(one) for one in rows]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """The content turned out to be known: the row goes, the earlier one learns the new hints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,23 @@ def test_a_worker_that_fails_the_test_photo_and_lives_is_replaced(
     one.finish()
     assert not ill["now"]
     assert one.states() == {"a.jpg": "done"}
+
+
+@pytest.mark.parametrize("moment", ["pending", "running", "done"])
+def test_a_photo_that_was_renamed_and_touched_while_the_daemon_was_down_has_one_cutout(
+    sim: Make, moment: str
+) -> None:
+    """Its time no longer tells that it is the same; its content does."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    for _ in range(200):
+        if [row["state"] for row in one.rows()] == [moment]:
+            break
+        one.turn()
+    one.die()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    os.utime(one.inbox / "b.jpg", (5, 5))
+    one.boot().finish()
+    assert list(one.outputs().values()) == [cutout_of(ONE)]
+    assert {name: state for name, state in one.states().items() if state != "skipped"} == {"b.jpg": "done"}
