@@ -10,9 +10,11 @@ import contextlib
 import ctypes
 import errno
 import os
+import select
 import struct
 import subprocess
 import threading
+import time
 from enum import IntEnum
 from pathlib import Path
 
@@ -77,12 +79,17 @@ class HangingMount:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
+                if not select.select([self._fd], [], [], 0.05)[0]:
+                    continue
+                if self.hanging.is_set():
+                    # Left unread: a call that the server has taken cannot even be ended by SIGKILL, and no program
+                    # can do anything about that; a call to a server that is away can.
+                    self.asked_in_vain += 1
+                    time.sleep(0.05)
+                    continue
                 request = os.read(self._fd, 1 << 20)
                 _, opcode, unique, node, *_ = _HEADER.unpack_from(request)
                 if opcode in _NEEDS_NO_ANSWER:
-                    continue
-                if self.hanging.is_set():
-                    self.asked_in_vain += 1
                     continue
                 try:
                     answer, code = self._answer(opcode, node, request[_HEADER.size :]), 0
