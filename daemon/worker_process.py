@@ -49,7 +49,8 @@ class Orders:
         warm_up: "module:function", called once with the context; its answer becomes part of the facts.
         context: the pickled argument of warm_up, unpickled only inside the sandbox.
         sandbox: False leaves network and files as they are, because the user said so.
-        confine_files: False where a graphics driver needs files nobody can list.
+        devices: an accelerator's device files, to read, write and control.
+        unconfined: why files are left alone, or "" to confine them.
         umask: for every file the worker creates without a mode.
     """
 
@@ -63,7 +64,8 @@ class Orders:
     warm_up: str
     context: bytes
     sandbox: bool
-    confine_files: bool
+    devices: tuple[str, ...]
+    unconfined: str
     umask: int
 
 
@@ -145,7 +147,8 @@ def first_acts(orders: Orders) -> sandbox.SandboxState:
     return sandbox.guard_worker(
         [Path(name) for name in orders.read_paths],
         [Path(name) for name in orders.write_paths],
-        files=orders.confine_files,
+        devices=[Path(name) for name in orders.devices],
+        unconfined=orders.unconfined,
     )
 
 
