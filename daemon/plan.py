@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,9 @@ def ram_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> WorkerSetup:
+def worker_setup(
+    plan: Plan, state: Path, present: Mapping[Path, object], elsewhere: Iterable[Path] = ()
+) -> WorkerSetup:
     """How this plan's workers are made: what they may read and write, and what they load.
 
     Args:
@@ -110,9 +112,10 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
         state: the state folder.
         present: inboxes and outboxes known to be there; a missing one is left out, since looking at it could
             hang and a rule needs a folder to bind to.
+        elsewhere: originals that are owed and lie in no inbox, such as in the trash; each is readable by itself.
     """
     settings = plan.settings
-    read: list[Path] = [*plan.model_files, bundled_folder()]
+    read: list[Path] = [*plan.model_files, bundled_folder(), *elsewhere]
     write: list[Path] = []
     for one in plan.inboxes:
         inbox = one.settings
