@@ -169,6 +169,11 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         _show_inbox(inbox, console)
     for model, one in facts.get("models", {}).items():
         console.print(Text(f"model {model} on {one['provider']}", style="dim"))
+        for reason in one.get("why_not", ()):
+            if (
+                "does not start" in reason or "memory" in reason
+            ):  # the rest is as it should be; --json has all
+                console.print(Text(f"  not on {reason}", style="yellow"))
     sandbox: dict[str, Any] = facts.get("sandbox") or {}
     worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
@@ -304,5 +309,5 @@ def forget(everything: bool) -> None:
     """Remove the names of finished photos from the ledger; photos and cutouts stay."""
     _say(
         order("forget", everything=everything),
-        "{photos} forgotten; nothing of what is forgotten will be done again.",
+        "{photos} forgotten; nothing is done again for that.",
     )
