@@ -28,7 +28,8 @@ def keep_freed_memory() -> bool:
     libc = _glibc()
     if libc is None:
         return False
-    return all([libc.mallopt(parameter, value) for parameter, value in _RULES.values()])
+    heard = [libc.mallopt(parameter, value) for parameter, value in _RULES.values()]
+    return all(heard)
 
 
 def give_back() -> None:
