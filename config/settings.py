@@ -92,8 +92,10 @@ class Engine(Section):
     recycle_after: Annotated[int, Field(ge=1)] = Field(
         default=500, description="A worker is replaced after this many photos, between two of them."
     )
-    sandbox: bool = Field(
-        default=True, description="Give up the network and foreign files before the first photo. Leave it on."
+    sandbox: bool | Literal["network"] = Field(
+        default=True,
+        description="Give up the network and foreign files before the first photo. Leave it on; `network` leaves "
+        "files alone, for an accelerator whose driver does not start otherwise.",
     )
 
 

@@ -18,23 +18,19 @@ from cutoutd.config.errors import PhotoError, Reason, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
+from cutoutd.daemon.assignment import Circumstances, make_job
 from cutoutd.daemon.backlog import Backlog, Budget, alone
 from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.courier import OF_THE_NAME, Courier
+from cutoutd.daemon.examiner import SELF_TEST, Examiner, Suspect
 from cutoutd.daemon.intake import Intake, PhotoRow, State
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener, PhotoEvent
-from cutoutd.daemon.names import Temporary, mirrored_folder
 from cutoutd.daemon.outcomes import Outcomes
-from cutoutd.daemon.plan import InboxPlan, PhotoOptions, Plan, options_for
+from cutoutd.daemon.plan import InboxPlan, Plan, options_for
 
-# The tag of the bundled test photo; ledger rows count from 1.
-SELF_TEST = -1
-SELF_TEST_LIMIT_S = 120.0
 # A photo that was renamed while its old name is in a worker's hand is looked at again after this long.
 RENAMED_PAUSE_S = 1.0
-# While even the test photo kills workers, it is tried again after this long, which doubles up to a minute.
-SELF_TEST_FIRST_S, SELF_TEST_LONGEST_S = 5.0, 60.0
 
 
 @dataclass(slots=True)
@@ -49,23 +45,6 @@ class InHand:
     started: float
     finished: jobs.Finished | None = None
     delivering: bool = False
-
-
-@dataclass(slots=True)
-class _Suspect:
-    row: PhotoRow
-    reason: Reason
-    detail: str
-
-
-_CAUSES = {
-    "timeout": (Reason.TOO_SLOW, "It took longer than limits.time_per_photo allows; raise that setting."),
-    "out-of-memory": (
-        Reason.OUT_OF_MEMORY,
-        "It needs more memory than a worker may use; raise limits.worker_memory.",
-    ),
-    "crashed": (Reason.CRASHED, "The decoder or the engine crashed on it."),
-}
 
 
 @dataclass(slots=True)
@@ -90,21 +69,28 @@ class Dispatcher:
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     stopped: bool = False
-    ailing: str = ""
-    _suspects: list[_Suspect] = field(default_factory=list[_Suspect])
-    _testing: bool = False
-    _test_at: float = 0.0
+    examiner: Examiner = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
     _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
-    _test_pause_s: float = SELF_TEST_FIRST_S
+
+    def __post_init__(self) -> None:
+        """Connects the examiner."""
+        self.examiner = Examiner(
+            self.workers,
+            engines=lambda: self.plan.engines,
+            listener=self.listener,
+            clock=self.clock,
+            on_guilty=self._guilty,
+            on_ill=self.on_confined,
+        )
 
     # --- giving out ------------------------------------------------------------------------------------------
 
     def dispatch(self) -> bool:
         """Fills free slots. Returns whether any photo is waiting or in hand."""
-        if self._suspects or self.ailing:
-            self._examine()
+        if self.examiner.at_work():
+            self.examiner.examine()
             return True
         if self.stopped:
             return bool(self.in_hand)
@@ -124,7 +110,16 @@ class Dispatcher:
         options = options_for(inbox.settings, self.plan.settings.limits, overrides)
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)
-        job = self._job(row, inbox, options, allowance_mp, known)
+        now = Circumstances(
+            instance=self.instance,
+            attempt=next(self._tries),
+            allowance_mp=allowance_mp,
+            known=known,
+            lone=self._is_lone(row),
+            umask=self.umask_of(inbox),
+            outbox_inode=self.outbox_inode(inbox.settings.outbox),
+        )
+        job = make_job(row, inbox, options, now)
         self.outcomes.started(row.id, "", model.name)
         self.ledger.commit()
         self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
@@ -132,48 +127,10 @@ class Dispatcher:
         self.workers.submit(row.id, jobs.run_job, job, limit_s=self.plan.settings.limits.time_per_photo)
         self.listener.photo_started(self.event(row))
 
-    def _job(
-        self,
-        row: PhotoRow,
-        inbox: InboxPlan,
-        options: PhotoOptions,
-        allowance_mp: float,
-        known: Mapping[str, int],
-    ) -> jobs.Job:
-        path = row.path or b""
-        outbox = os.fsencode(inbox.settings.outbox)
-        date = time.strftime("%Y-%m-%d", time.localtime(row.mtime_ns / 1e9))
-        attempt = next(self._tries)
-        temporaries = tuple(
-            os.path.join(
-                outbox,
-                mirrored_folder(path, order.folder, date=date, label=order.label),
-                Temporary(self.instance, row.id, attempt, index).name(),
-            )
-            for index, order in enumerate(options.orders)
-        )
-        lone = (
-            self.budget.in_hand == 0
-            and self.ledger.one("SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1", (row.id,))
-            is None
-        )
-        return jobs.Job(
-            photo=row.id,
-            path=row.archived_to or os.path.join(row.inbox, path),
-            name=printable(os.path.basename(path)),
-            model=inbox.model(row.stage).name,
-            orders=options.orders,
-            outboxes=(outbox,) * len(options.orders),
-            temporaries=temporaries,
-            matte=options.matte,
-            limits=options.limits,
-            allowance_mp=allowance_mp,
-            known=dict(known),
-            lone=lone,
-            folder_mode=0o777 & ~self.umask_of(inbox),
-            manifest=inbox.settings.manifest,
-            outbox_inode=self.outbox_inode(inbox.settings.outbox),
-        )
+    def _is_lone(self, row: PhotoRow) -> bool:
+        """Whether no other photo waits or is in hand."""
+        others = "SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1"
+        return self.budget.in_hand == 0 and self.ledger.one(others, (row.id,)) is None
 
     def umask_of(self, inbox: InboxPlan) -> int:
         """The mode mask for what is published from an inbox."""
@@ -184,7 +141,7 @@ class Dispatcher:
     def finished(self, event: pool.Finished) -> None:
         """A worker returned a result."""
         if event.tag == SELF_TEST:
-            self._test_passed()
+            self.examiner.passed()
             return
         hand = self.in_hand.get(event.tag)
         row = self._row(event.tag)
@@ -219,7 +176,7 @@ class Dispatcher:
     def failed(self, event: pool.Failed) -> None:
         """The worker's function raised something unforeseen; the worker lives."""
         if event.tag == SELF_TEST:
-            self._test_failed(str(event.error))
+            self.examiner.failed(str(event.error), lives=True)
             return
         row = self._row(event.tag)
         self._let_go(event.tag)
@@ -232,12 +189,12 @@ class Dispatcher:
         # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
         self.outcomes.again(row.id)
         detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
-        self._suspects.append(_Suspect(row, Reason.CRASHED, detail))
+        self.examiner.suspect(row, Reason.CRASHED, detail)
 
     def died(self, event: pool.Died) -> None:
         """The worker is gone; whether the photo is to blame is decided after the test photo ran."""
         if event.tag == SELF_TEST:
-            self._test_failed(event.detail)
+            self.examiner.failed(event.detail, lives=False)
             return
         row = self._row(event.tag)
         self._let_go(event.tag)
@@ -246,9 +203,8 @@ class Dispatcher:
         if event.cause == "killed":  # we ended it: the photo is simply owed
             self.outcomes.again(row.id)
             return
-        reason, sentence = _CAUSES[event.cause]
         self.outcomes.again(row.id)
-        self._suspects.append(_Suspect(row, reason, f"{sentence} ({event.detail})"))
+        self.examiner.suspect_of_death(row, event)
 
     def _row(self, photo: int) -> PhotoRow | None:
         return Intake(self.ledger).get(photo)
@@ -309,7 +265,7 @@ class Dispatcher:
     def _unchanged(self, row: PhotoRow, result: jobs.Unchanged) -> None:
         other = self._row(result.same_as) if result.same_as else None
         if other is None or other.key == row.key or other.path is None:
-            Intake(self.ledger).unchanged(row, result.same_as, result.digest)
+            self._known(row, result.same_as, result.digest)
             return
         if self._renamed(row, result.digest):
             return
@@ -326,9 +282,23 @@ class Dispatcher:
             if twin.state in (State.RUNNING, State.DELIVERING):
                 self.outcomes.again(row.id, pause_s=RENAMED_PAUSE_S)  # what becomes of it shows soon
             else:
-                Intake(self.ledger).unchanged(row, twin.id, digest)
+                self._known(row, twin.id, digest)
             return True
         return False
+
+    def _known(self, row: PhotoRow, same_as: int, digest: str) -> None:
+        """The file is one that is done: its row follows, and what was to become of the original still does.
+
+        After-care that was due when the file was renamed found nothing under the old name and gave up.
+        """
+        Intake(self.ledger).unchanged(row, same_as, digest)
+        done = self._row(same_as) if same_as else None
+        inbox = self.plan.inbox(row.inbox)
+        if done is None or inbox is None or inbox.settings.after.action == "keep":
+            return
+        if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
+            self.outcomes.aftercare(done.id, "owed")
+            self.caretaker.after(done.id)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:
@@ -337,7 +307,9 @@ class Dispatcher:
             return
         if reason is Reason.NO_PERMISSION and row.path is not None:
             path = row.archived_to or os.path.join(row.inbox, row.path)
-            if os.access(path, os.R_OK):  # it is the worker that may not: bound to a folder that is no more
+            if os.access(path, os.R_OK):
+                # It is the worker that may not: bound to a folder that is no more, or started before an original
+                # in the trash was to be done again.
                 self.on_confined()
         self._tried(row, reason, detail)
 
@@ -369,41 +341,15 @@ class Dispatcher:
             )
         self.paused[inbox] = why
 
-    # --- the test photo --------------------------------------------------------------------------------------
-
-    def _examine(self) -> None:
-        if self._testing or self.clock() < self._test_at or not self.workers.free():
-            return
-        self._testing = True
-        self.workers.submit(SELF_TEST, jobs.run_self_test, self.plan.engines, limit_s=SELF_TEST_LIMIT_S)
-
-    def _test_passed(self) -> None:
-        self._testing = False
-        self._test_pause_s = SELF_TEST_FIRST_S
-        if self.ailing:
-            self.ailing = ""
-            self.listener.notice("The engine works again; photos are taken up.")
-        suspects, self._suspects = self._suspects, []
-        for suspect in suspects:
-            row = self._row(suspect.row.id)
-            if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
-                self._tried(row, suspect.reason, suspect.detail)
-
-    def _test_failed(self, why: str) -> None:
-        self._testing = False
-        self._suspects.clear()  # no photo is to blame
-        self._test_at = self.clock() + self._test_pause_s
-        self._test_pause_s = min(SELF_TEST_LONGEST_S, self._test_pause_s * 2)
-        if not self.ailing:
-            self.listener.warning(
-                f"Even the built-in test photo cannot be processed ({why}). Photos wait and none is marked failed; "
-                "run `cutoutd doctor`."
-            )
-        self.ailing = why
+    def _guilty(self, suspect: Suspect) -> None:
+        """The machine is sound, so the photo did it, unless another file lies there by now."""
+        row = self._row(suspect.row.id)
+        if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
+            self._tried(row, suspect.reason, suspect.detail)
 
     def next_due(self) -> float:
-        """Monotonic time of the next try of the test photo, or infinity."""
-        return self._test_at if self.ailing and not self._testing else float("inf")
+        """Monotonic time at which the examiner has something to do, or infinity."""
+        return self.examiner.next_due()
 
     def temporaries(self) -> frozenset[bytes]:
         """Absolute paths of temporaries that belong to photos in hand."""

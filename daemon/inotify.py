@@ -67,6 +67,23 @@ class Complaint:
     error: Exception | None = None
 
 
+class _StopIsNoError(logging.Filter):
+    """Keeps one line of watchdog's out of the log: "queue_events() called when the thread is inactive".
+
+    Watchdog stops an emitter from another thread. One that has just read an event, or is just about to wait for
+    the next, finds its watch taken away and calls that an error, though nothing went wrong: the watch was to end.
+    The probe at each start comes upon it often, since its own file's removal is the last event before its stop.
+    What is dropped belongs to a watch that is no more; the walk after a new watch sees the files.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True for all other lines."""
+        return "called when the thread is inactive" not in record.msg
+
+
+logging.getLogger(InotifyFullEmitter.__module__).addFilter(_StopIsNoError())
+
+
 class ReportingInotify(InotifyFD):
     """One inotify instance whose failures are told; its thread survives any error in handling an event."""
 

@@ -217,6 +217,7 @@ class Keeper:
     def close(self) -> None:
         """Stops watching; rows stay."""
         self._closed = True
+        self._ahead.release()  # a scan that waits for a loop which has ended goes home
         if self._watcher is not None:
             watcher, self._watcher = self._watcher, None
             self._io.call(watcher.stop, lambda _value, _error: None)
@@ -308,6 +309,8 @@ class Keeper:
             clean = clean and not any(found.error for found in batch)
             hints = [(found, self._poll.see(found) if self.polled else None) for found in batch]
             self._ahead.acquire()
+            if self._closed:  # nobody will take what is found
+                return False
             self._post(Done(lambda value, _error: self._batch(value, stones=stones), hints, None))
         if self.polled:
             self._poll.end(complete=clean)

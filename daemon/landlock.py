@@ -91,13 +91,19 @@ def handled(version: int) -> Access:
     return rights
 
 
-def confine(read: Iterable[Path], create: Iterable[Path], write_devices: Iterable[Path] = ()) -> Confined:
+def confine(
+    read: Iterable[Path],
+    create: Iterable[Path],
+    write_devices: Iterable[Path] = (),
+    control_devices: Iterable[Path] = (),
+) -> Confined:
     """Restricts the calling thread and every thread and process it starts later; there is no way back.
 
     Args:
         read: files and folders (with all beneath them) that stay readable.
         create: folders in which files and folders may also be created and written, not removed or renamed.
         write_devices: existing files that may be read and written, such as /dev/null.
+        control_devices: device files that may also be controlled (ioctl), such as a graphics card's.
 
     Raises:
         OSError: the kernel has no Landlock (ENOSYS), or a rule was refused.
@@ -113,6 +119,7 @@ def confine(read: Iterable[Path], create: Iterable[Path], write_devices: Iterabl
             (read, READ),
             (create, CREATE),
             (write_devices, Access.READ_FILE | Access.WRITE_FILE),
+            (control_devices, Access.READ_FILE | Access.WRITE_FILE | Access.IOCTL_DEV),
         ):
             absent += [path for path in paths if not _allow(libc, ruleset, path, rights & handled(version))]
         no_new_privileges(libc)

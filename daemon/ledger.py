@@ -7,6 +7,7 @@ It stores and answers; what a row *means* for the work is decided in `intake.py`
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -99,6 +100,10 @@ class Ledger:
             self.db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self.db.row_factory = sqlite3.Row
             self._prepare()
+            self.secret = bytes(self._meta("secret") or b"")
+        except LedgerError:
+            self._close_quietly()
+            raise
         except sqlite3.DatabaseError as error:
             self._close_quietly()
             if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
@@ -116,7 +121,6 @@ class Ledger:
                 path,
                 "Check the state folder's permissions.",
             ) from error
-        self.secret = bytes(self._meta("secret") or b"")
         self.db.create_function("nameless", 1, self.nameless, deterministic=True)
 
     def _prepare(self) -> None:
@@ -266,11 +270,20 @@ class Ledger:
 
     def _close_quietly(self) -> None:
         if hasattr(self, "db"):
-            self.db.close()
+            with contextlib.suppress(sqlite3.Error):
+                self.db.close()
 
 
-def is_disk_trouble(error: sqlite3.Error) -> bool:
-    """Whether SQLite could not write because of the disk, which passes, and not because of a mistake of ours."""
+def is_disk_trouble(error: BaseException) -> bool:
+    """Whether the ledger could not be used because of its disk, which passes, and not because of a mistake of ours.
+
+    Args:
+        error: SQLite's error, an OSError, or the LedgerError that one of them became.
+    """
+    if isinstance(error, LedgerError):
+        return error.__cause__ is not None and is_disk_trouble(error.__cause__)
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in {
         sqlite3.SQLITE_FULL,

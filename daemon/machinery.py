@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import CutoutError
+from cutoutd.config.errors import CutoutError, LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon import workers
 from cutoutd.daemon.backlog import Backlog, Budget
@@ -33,6 +34,8 @@ from cutoutd.daemon.sandbox import SandboxState
 FOLDERS_WAIT_S = 3.0
 # How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
 ORPHANS_WAIT_S = 30.0
+# Originals outside the inboxes (a trash) that one set of workers is allowed to read; each costs a rule.
+ELSEWHERE_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,18 @@ class Machinery:
         self.ledger, aside = open_ledger(places.state / "ledger.sqlite")
         if aside is not None:
             listener.warning(f"The ledger was damaged and lies at {aside}; it is rebuilt from what is there.")
-        self._make()
+        try:
+            self._make()
+        except sqlite3.OperationalError as error:
+            self.ledger.abandon()
+            raise LedgerError(
+                f"The ledger cannot be read ({error})",
+                self.ledger.path,
+                "Check the folder's permissions and free space.",
+            ) from error
+        except BaseException:
+            self.ledger.abandon()
+            raise
 
     def _make(self) -> None:
         limits = self.plan.settings.limits
@@ -243,8 +257,22 @@ class Machinery:
         )
 
     def close(self) -> None:
-        """Whatever is still in hand goes back into the ledger; our temporaries go."""
+        """Whatever is still in hand goes back into the ledger; our temporaries go.
+
+        Raises:
+            sqlite3.OperationalError: the ledger takes no more. All is ended none the less, and the next life
+                recovers as after a crash.
+        """
         self.workers.stop(now=True)
+        try:
+            self._hand_back()
+        except BaseException:
+            self.abandon()
+            raise
+        self._end_folders()
+        self.ledger.close()
+
+    def _hand_back(self) -> None:
         self.ledger.rollback()
         for row in self.outcomes.in_state(State.RUNNING):
             self.outcomes.again(row.id)
@@ -255,25 +283,27 @@ class Machinery:
         self.control.publish({"state": "stopped"})
         self.orders.drop_names()
         self.ledger.commit()
+
+    def _end_folders(self) -> None:
         for keeper in self.keepers.values():
             keeper.close()
         self.outboxes.close(2.0)
         for keeper in self.keepers.values():
             keeper.join(2.0)
-        self.ledger.close()
 
     def abandon(self) -> None:
         """Ends everything without another write: the ledger cannot take one. The next life recovers."""
         self.workers.stop(now=True)
-        for keeper in self.keepers.values():
-            keeper.close()
-        self.outboxes.close(2.0)
+        self._end_folders()
         self.ledger.abandon()
 
     # --- workers ---------------------------------------------------------------------------------------------
 
     def _setup(self) -> workers.WorkerSetup:
-        return worker_setup(self.plan, self._places.state, self._present)
+        owed = self.outcomes.owed_elsewhere(ELSEWHERE_AT_ONCE)
+        return worker_setup(
+            self.plan, self._places.state, self._present, [Path(os.fsdecode(path)) for path in owed]
+        )
 
     def _recycle(self) -> None:
         self._bound = dict(self._present)

@@ -351,6 +351,15 @@ class Outcomes:
         rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE state = ? ORDER BY id", (state,))
         return [photo_row(row) for row in rows]
 
+    def owed_elsewhere(self, limit: int) -> list[bytes]:
+        """Where originals lie that are to be done again and were archived, trashed or put aside; absolute paths."""
+        rows = self.ledger.read(
+            "SELECT archived_to FROM photos WHERE state IN ('pending', 'running') AND archived_to IS NOT NULL"
+            " ORDER BY arrived, id LIMIT ?",
+            (limit,),
+        )
+        return [row["archived_to"] for row in rows]
+
     def aftercare(
         self, photo: int, status: str, *, hidden: bytes | None = None, to: bytes | None = None
     ) -> None:

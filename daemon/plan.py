@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
 from cutoutd.daemon.job import Engines
 from cutoutd.daemon.workers import WorkerSetup
+from cutoutd.models.accelerators import Opened, expected, opened
 from cutoutd.models.catalog import ModelSpec, resolve
 
 # A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
@@ -101,7 +102,9 @@ def ram_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> WorkerSetup:
+def worker_setup(
+    plan: Plan, state: Path, present: Mapping[Path, object], elsewhere: Iterable[Path] = ()
+) -> WorkerSetup:
     """How this plan's workers are made: what they may read and write, and what they load.
 
     Args:
@@ -109,9 +112,10 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
         state: the state folder.
         present: inboxes and outboxes known to be there; a missing one is left out, since looking at it could
             hang and a rule needs a folder to bind to.
+        elsewhere: originals that are owed and lie in no inbox, such as in the trash; each is readable by itself.
     """
     settings = plan.settings
-    read: list[Path] = [*plan.model_files, bundled_folder()]
+    read: list[Path] = [*plan.model_files, bundled_folder(), *elsewhere]
     write: list[Path] = []
     for one in plan.inboxes:
         inbox = one.settings
@@ -126,10 +130,11 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
     if plan.engines.cache_dir is not None:
         plan.engines.cache_dir.mkdir(parents=True, exist_ok=True)
         write.append(plan.engines.cache_dir)
+    machine = accelerator(settings.engine)
     largest = max((path.stat().st_size for path in plan.model_files), default=0)
     return WorkerSetup(
         lock_path=state / "workers.lock",
-        read_paths=tuple(dict.fromkeys(read)),
+        read_paths=tuple(dict.fromkeys((*read, *machine.reads))),
         write_paths=tuple(dict.fromkeys(write)),
         # Weights are held about three times while a session is made.
         memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
@@ -137,9 +142,19 @@ def worker_setup(plan: Plan, state: Path, present: Mapping[Path, object]) -> Wor
         context=plan.engines,
         nice=settings.engine.nice,
         threads=plan.engines.threads,
-        sandbox=settings.engine.sandbox,
+        sandbox=bool(settings.engine.sandbox),
+        devices=machine.devices,
+        unconfined=machine.unconfined,
         recycle_after=settings.engine.recycle_after,
     )
+
+
+def accelerator(engine: Engine) -> Opened:
+    """What workers with these settings get for their engine, beside photos and models."""
+    machine = opened(expected(engine.providers))
+    if engine.sandbox == "network":
+        return replace(machine, unconfined='engine.sandbox is "network"')
+    return machine
 
 
 def bundled_folder() -> Path:

@@ -61,7 +61,7 @@ def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
         return "starting"
     if daemon.orders.paused:
         return "paused"
-    if daemon.dispatcher.ailing or yielding:
+    if daemon.dispatcher.examiner.ailing or yielding:
         return "waiting"
     return "working" if daemon.dispatcher.in_hand else "idle"
 
@@ -69,4 +69,4 @@ def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
 def _why(daemon: Machinery, yielding: str) -> str:
     if daemon.orders.paused:
         return "paused by command; `cutoutd resume` goes on"
-    return daemon.dispatcher.ailing or yielding
+    return daemon.dispatcher.examiner.ailing or yielding

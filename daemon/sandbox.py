@@ -69,22 +69,24 @@ def guard_supervisor() -> SandboxState:
     return SandboxState(network, refused, files, False, core_dumps, core_dumps_off)
 
 
-def guard_worker(read: Iterable[Path], write: Iterable[Path], *, files: bool = True) -> SandboxState:
+def guard_worker(
+    read: Iterable[Path], write: Iterable[Path], *, devices: Iterable[Path] = (), unconfined: str = ""
+) -> SandboxState:
     """A worker's promises; call it before numpy or the engine is imported, for their threads would escape.
 
     Args:
         read: what photos, models and backgrounds need, beside the interpreter and the system's libraries.
         write: the outboxes; files may be created and written there, not removed or renamed.
-        files: False leaves files alone (graphics drivers open device files nobody can list); the network
-            is given up all the same.
+        devices: an accelerator's device files, to read, write and control.
+        unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
     """
     core_dumps, core_dumps_off = no_core_dumps()
     read, write = tuple(read), tuple(write)
     if sys.platform == "darwin":
-        return _guard_worker_macos(write if files else None, core_dumps, core_dumps_off)
-    sentence, confined = ("not confined, because a graphics processor is in use", False)
-    if files:
-        sentence, confined = confine_files(read, write)
+        return _guard_worker_macos(None if unconfined else write, core_dumps, core_dumps_off)
+    sentence, confined = (f"not confined ({unconfined})", False)
+    if not unconfined:
+        sentence, confined = confine_files(read, write, devices)
     network, refused = give_up_network(keep_unix=False)
     return SandboxState(network, refused, sentence, confined, core_dumps, core_dumps_off)
 
@@ -117,8 +119,12 @@ def give_up_network(*, keep_unix: bool) -> tuple[str, bool]:
     return f"{kept} refused by the kernel (seccomp)", True
 
 
-def confine_files(read: Iterable[Path], write: Iterable[Path]) -> tuple[str, bool]:
+def confine_files(
+    read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path] = ()
+) -> tuple[str, bool]:
     """Only `read` (and what the interpreter needs) stays readable, and only `write` takes new files.
+
+    `devices` are the accelerator's, and named in the answer.
 
     It binds this thread and what it starts: threads that run already would escape, and then it says so.
 
@@ -127,10 +133,10 @@ def confine_files(read: Iterable[Path], write: Iterable[Path]) -> tuple[str, boo
     """
     if sys.platform != "linux":
         return f"not enforced here ({sys.platform} has no Landlock)", False
-    own, write = tuple(read), tuple(write)
+    own, write, devices = tuple(read), tuple(write), tuple(devices)
     others = threads() - 1
     try:
-        done = landlock.confine((*own, *runtime_paths()), write, [Path(name) for name in _DEVICES])
+        done = landlock.confine((*own, *runtime_paths()), write, [Path(name) for name in _DEVICES], devices)
     except OSError as error:
         return f"not enforced here (Landlock: {_reason(error)})", False
     if others > 0:
@@ -138,7 +144,9 @@ def confine_files(read: Iterable[Path], write: Iterable[Path]) -> tuple[str, boo
     named = {*own, *write}
     missing = [str(path) for path in done.absent if path in named]
     note = f"; not there: {', '.join(missing)}" if missing else ""
-    return f"confined by the kernel to inboxes, outboxes and the program (Landlock {done.abi}){note}", True
+    opened = f"; open for the accelerator: {', '.join(map(str, devices))}" if devices else ""
+    within = f"inboxes, outboxes and the program (Landlock {done.abi})"
+    return f"confined by the kernel to {within}{opened}{note}", True
 
 
 def threads() -> int:

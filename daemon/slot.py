@@ -28,7 +28,8 @@ class WorkerSetup:
     Attributes:
         context: the argument of warm_up, any picklable value; unpickled inside the sandbox.
         sandbox: False gives up neither network nor files (`engine.sandbox = false`).
-        confine_files: False leaves files alone, for graphics drivers; the network is given up all the same.
+        devices: an accelerator's device files, to read, write and control.
+        unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
         start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
         recycle_after: photos after which a worker is replaced.
         grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
@@ -43,7 +44,8 @@ class WorkerSetup:
     nice: int = 0
     threads: int = 1
     sandbox: bool = True
-    confine_files: bool = True
+    devices: tuple[Path, ...] = ()
+    unconfined: str = ""
     umask: int = 0o077
     start_limit_s: float = 300.0
     recycle_after: int = 500
@@ -62,7 +64,8 @@ class WorkerSetup:
             warm_up=self.warm_up,
             context=pickle.dumps(self.context),
             sandbox=self.sandbox,
-            confine_files=self.confine_files,
+            devices=tuple(map(str, self.devices)),
+            unconfined=self.unconfined,
             umask=self.umask,
         )
 

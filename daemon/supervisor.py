@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError
+from cutoutd.config.errors import CutoutError, LedgerError
 from cutoutd.daemon import guest, report, workers
 from cutoutd.daemon.iothread import Done
 from cutoutd.daemon.ledger import is_disk_trouble
@@ -116,39 +116,67 @@ class Supervisor:
         """
         if self._finished:
             return
-        self._queue = SimpleQueue()
-        self.machinery = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
+        self._renew_queue()
         try:
-            self.machinery.recover(blame=first)
-            self.machinery.apply(self._plan)
+            parts = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
+        except (LedgerError, OSError) as error:
+            if first or not is_disk_trouble(error):
+                raise
+            self._wait_is_on(error)
+            return
+        self.machinery = parts
+        try:
+            parts.recover(blame=first)
+            parts.apply(self._plan)
             self._loop()
-            self.machinery.close()
+            parts.close()
         except sqlite3.OperationalError as error:
-            self.machinery.abandon()
+            parts.abandon()
             if not is_disk_trouble(error):
                 raise
-            self.listener.warning(
-                f"The ledger in {self._places.state} cannot be written ({error}). Photos wait and nothing is "
-                "published; free space there and it goes on by itself."
-            )
-        except BaseException:
-            self.machinery.close()
+            self._wait_is_on(error)
+        except BaseException as error:
+            try:
+                parts.close()
+            except sqlite3.Error as second:  # the first error is the one to be told
+                error.add_note(f"Nor could the ledger be closed ({second}); the next start recovers.")
             raise
+
+    def _renew_queue(self) -> None:
+        """What was said to an earlier life is of no use to the next, but a signal is meant for the daemon."""
+        old, self._queue = self._queue, SimpleQueue()
+        with suppress(Empty):
+            while True:
+                message = old.get_nowait()
+                if isinstance(message, _Signal):
+                    self._queue.put(message)
+
+    def _wait_is_on(self, error: Exception) -> None:
+        self.listener.warning(
+            f"The ledger in {self._places.state} cannot be written ({error}). Photos wait and nothing is "
+            "published; free space there and it goes on by itself."
+        )
 
     def _wait_for_ledger(self) -> None:
         """Until the state folder takes writes again, or the daemon is told to stop."""
         probe = self._places.state / "probe"
+        kept: list[_Signal] = []
         while self._signals == 0:
             with suppress(Empty):
                 message = self._queue.get(timeout=LEDGER_RETRY_S)
                 if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
                     self._signals += 1
+                elif isinstance(message, _Signal):
+                    kept.append(message)  # a reload waits for a life to reload
                 continue
             with suppress(OSError):
                 probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
                 probe.unlink()
+                for message in kept:
+                    self._queue.put(message)
                 return
-            probe.unlink(missing_ok=True)
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
         self._finished = True
 
     def _take_signals(self) -> None:
@@ -304,6 +332,7 @@ class Supervisor:
         except CutoutError as error:
             self.listener.warning(f"The new config is not used; the old one stays in force. {error}")
         else:
+            self._plan = plan  # also for a next life, after a full ledger disk
             self.machinery.apply(plan)
             self.listener.notice("The new config is in force.")
         self.listener.reloaded()

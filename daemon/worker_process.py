@@ -27,9 +27,11 @@ from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import sandbox
+from cutoutd.daemon.heap import IdleRelease, keep_freed_memory
 
 _PR_SET_PDEATHSIG: Final = 1
 _UNDER_WATCH: Final = "cutoutd-parent-watch"
+_memory = IdleRelease()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Orders:
         warm_up: "module:function", called once with the context; its answer becomes part of the facts.
         context: the pickled argument of warm_up, unpickled only inside the sandbox.
         sandbox: False leaves network and files as they are, because the user said so.
-        confine_files: False where a graphics driver needs files nobody can list.
+        devices: an accelerator's device files, to read, write and control.
+        unconfined: why files are left alone, or "" to confine them.
         umask: for every file the worker creates without a mode.
     """
 
@@ -61,7 +64,8 @@ class Orders:
     warm_up: str
     context: bytes
     sandbox: bool
-    confine_files: bool
+    devices: tuple[str, ...]
+    unconfined: str
     umask: int
 
 
@@ -108,10 +112,13 @@ def begin(orders: Orders) -> Reply:
 
 def run(function: Callable[[Any], Any], job: Any) -> Reply:
     """One photo. Errors travel as values, so that an odd exception class cannot break the pool."""
+    _memory.begin()
     try:
         return Reply(function(job), None, resident_bytes())
     except Exception as error:  # noqa: BLE001 - the supervisor names it; a worker must outlive a bad photo
         return Reply(None, _sendable(error), resident_bytes())
+    finally:
+        _memory.end()
 
 
 def first_acts(orders: Orders) -> sandbox.SandboxState:
@@ -134,12 +141,14 @@ def first_acts(orders: Orders) -> sandbox.SandboxState:
     # A library that prints must not garble the supervisor's standard output (`once --json`).
     os.dup2(2, 1)
     _quiet_libraries(orders.threads)
+    keep_freed_memory()
     if not orders.sandbox:
         return sandbox.unguarded()
     return sandbox.guard_worker(
         [Path(name) for name in orders.read_paths],
         [Path(name) for name in orders.write_paths],
-        files=orders.confine_files,
+        devices=[Path(name) for name in orders.devices],
+        unconfined=orders.unconfined,
     )
 
 

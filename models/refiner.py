@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cutoutd.config.errors import ModelError
 from cutoutd.models import foreground, guided
+from cutoutd.models.parallel import side_by_side
 from cutoutd.models.resample import Plane, onto_grid, span, upsample
 
 
@@ -79,7 +80,7 @@ def redraw(
         band: where the alpha may change, on the grid.
         ratio: work pixels per grid sample along one side.
         carried: whether the photo is finer than the work scale, so that the alpha has to follow it there.
-        threads: how many threads the network may use.
+        threads: how many may work on the tiles; the result is the same for any number.
 
     Returns:
         float32 (4, wh, ww): alpha = a·RGB + b, on the work scale; and that alpha there, float32 (wh, ww).
@@ -87,15 +88,13 @@ def redraw(
     rows, columns = work.shape[1:]
     flat = (planes[0] >= 0.5).astype(np.float32)
     settled = np.repeat(np.repeat(flat, ratio, 0), ratio, 1)[:rows, :columns]
-    network = session(threads)
+    network = session(1)  # rows of tiles are shared among the threads; none has to wait for another then
     runs = _runs(band, ratio, (rows, columns))
-    for run_of_tiles in runs:
-        _redraw_tiles(settled, run_of_tiles, work, planes, band, ratio, network)
+    side_by_side(lambda some: _redraw_tiles(settled, some, work, planes, band, ratio, network), runs, threads)
     result = np.zeros((4, rows, columns), np.float32)
     result[3] = settled
     if carried:
-        for run_of_tiles in runs:
-            _carry_tiles(result, run_of_tiles, work, settled)
+        side_by_side(lambda some: _carry_tiles(result, some, work, settled), runs, threads)
     return result, settled
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.catalog import ModelSpec
-from cutoutd.models.providers import Choice, choose, first_line, open_session, runtime_errors
+from cutoutd.models.providers import Choice, choose, first_line, lacks_memory, open_session, runtime_errors
 
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
 # With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
@@ -31,6 +31,7 @@ class Segmenter:
     Raises:
         ModelError: the file is missing, is not the recorded one, or does not fit its description.
         EngineError: a named provider does not start.
+        MemoryError: not enough memory to load it.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Segmenter:
         for name in tried:
             try:
                 session = open_session(self.spec, name, (), self._threads, self._cache_dir)
-            except EngineError as error:
-                why_not = (*why_not, f"{name}: {error.what}")
+            except (EngineError, MemoryError) as error:
+                if name == "cpu" and isinstance(error, MemoryError):
+                    raise
+                why_not = (*why_not, f"{name}: {getattr(error, 'what', error)}")
                 continue
             self._sessions[self._threads] = session
             slower = tried[tried.index(name) + 1 :]
@@ -120,8 +123,10 @@ class Segmenter:
         try:
             answer = session.run([self._output], {self._input: batch})[0]
         except runtime_errors() as error:
-            if "allocat" in str(error).lower() or "out of memory" in str(error).lower():
-                raise MemoryError(f"not enough memory to run the model {self.spec.name!r}") from error
+            if lacks_memory(error):
+                raise MemoryError(
+                    f"There is not enough memory to run the model {self.spec.name!r}"
+                ) from error
             raise EngineError(
                 f"The model {self.spec.name!r} failed on {self._provider} ({first_line(error)})",
                 fix='Try `providers = ["cpu"]` under [engine].',

@@ -50,7 +50,7 @@ def examine(config_file: Path | None) -> list[Finding]:
     checks += [check_state, check_decoders]
     if settings is not None:
         checks += [lambda: check_models(settings), lambda: check_providers(settings)]
-    checks += [check_sandbox, check_service]
+    checks += [lambda: check_sandbox(settings), check_service]
     for check in checks:
         try:
             findings += check()

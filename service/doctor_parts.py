@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
-from cutoutd.config.settings import Settings
+from cutoutd.config.settings import Engine, Settings
 from cutoutd.service.findings import Finding, Level
+
+if TYPE_CHECKING:
+    from cutoutd.models.accelerators import Opened
 
 # A worker's start is imports alone here; a cold disk needs seconds.
 SELF_TEST_S = 60
@@ -24,7 +27,7 @@ _SANDBOX_TEST = """
 import json, sys
 from pathlib import Path
 from cutoutd.daemon import sandbox
-state = sandbox.guard_worker([], [])
+state = sandbox.guard_worker([], [], unconfined=sys.argv[2], devices=[Path(name) for name in sys.argv[3:]])
 found = {"network": state.network, "refused": state.network_refused, "files": state.files,
          "confined": state.files_confined, "tried": sandbox.try_network()}
 try:
@@ -123,29 +126,39 @@ def check_models(settings: Settings) -> Iterator[Finding]:
 
 def check_providers(settings: Settings) -> Iterator[Finding]:
     """What the network runs on, and whether everything asked for by name can be had."""
-    from cutoutd.models.providers import choose
+    from cutoutd.models.catalog import resolve
+    from cutoutd.models.providers import runtime
+    from cutoutd.models.segmenter import Segmenter
 
     asked = settings.engine.providers
     try:
-        chosen, _ = choose("auto" if asked == "auto" else list(asked))
+        trial = Segmenter(
+            resolve("fast", places.models_dir()),
+            providers="auto" if asked == "auto" else list(asked),
+            threads=1,
+        )
     except CutoutError as error:
         yield Finding("engine", "error", error.what, error.fix, error.exit_code)
         return
-    yield Finding("engine", "ok", f"runs on {', '.join(chosen)} ({_runtime_version()})")
-
-
-def _runtime_version() -> str:
-    from cutoutd.models.providers import runtime
-
-    return f"ONNX Runtime {runtime().__version__}"
+    why: dict[str, list[str]] = {}
+    for sentence in trial.why_not if asked == "auto" else ():
+        name, _, reason = sentence.partition(": ")
+        why.setdefault(reason, []).append(name)
+    others = "".join(f"; not on {', '.join(names)}: {reason}" for reason, names in why.items())
+    yield Finding("engine", "ok", f"runs on {trial.provider} (ONNX Runtime {runtime().__version__}){others}")
 
 
 # --- promises and service ------------------------------------------------------------------------------------
 
 
-def check_sandbox() -> Iterator[Finding]:
+def check_sandbox(settings: Settings | None = None) -> Iterator[Finding]:
     """A process like a worker gives up network and files, and then tries both."""
-    found = _sandbox_answers()
+    from cutoutd.daemon.plan import accelerator
+
+    engine = Engine() if settings is None else settings.engine
+    if not engine.sandbox:
+        yield Finding("sandbox", "warning", "engine.sandbox is off in the configuration", "Leave it on.")
+    found = _sandbox_answers(accelerator(engine))
     if isinstance(found, str):
         yield Finding("sandbox", "error", f"the self-test did not run: {found}", code=ExitCode.VERIFY)
         return
@@ -158,18 +171,18 @@ def check_sandbox() -> Iterator[Finding]:
     if found["confined"] and found["read"] != "open":
         yield Finding("sandbox", "ok", f"files: {found['files']}")
     else:
-        yield Finding(
-            "sandbox",
-            "note",
-            f"files: {found['files']}",
-            "Landlock needs Linux 5.13 or newer, with it enabled.",
+        kernel = (
+            ""
+            if "not confined (" in found["files"]
+            else "Landlock needs Linux 5.13 or newer, with it enabled."
         )
+        yield Finding("sandbox", "note", f"files: {found['files']}", kernel)
 
 
-def _sandbox_answers() -> dict[str, Any] | str:
+def _sandbox_answers(machine: Opened) -> dict[str, Any] | str:
     # A file everybody may read, that no worker needs.
     foreign = "/etc/passwd" if os.path.exists("/etc/passwd") else __file__  # noqa: PTH110
-    command = [sys.executable, "-c", _SANDBOX_TEST, foreign]
+    command = [sys.executable, "-c", _SANDBOX_TEST, foreign, machine.unconfined, *map(str, machine.devices)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SELF_TEST_S, check=False)
     except subprocess.TimeoutExpired:

@@ -21,7 +21,7 @@ from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch, BatchOrder, Outcome, Source, sources
 from cutoutd.daemon.job import Engines
-from cutoutd.daemon.plan import RAM_PER_WORKER, bundled_folder, cores, ram_bytes
+from cutoutd.daemon.plan import RAM_PER_WORKER, accelerator, bundled_folder, cores, ram_bytes
 from cutoutd.daemon.sandbox import guard_supervisor
 from cutoutd.daemon.workers import WorkerSetup
 from cutoutd.models.catalog import ModelSpec, resolve
@@ -114,16 +114,19 @@ def _setup(spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, *, close
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     engine = Engine()
+    machine = accelerator(engine)
     return WorkerSetup(
         lock_path=scratch / "workers.lock",
-        read_paths=(*sorted(reads), spec.path, bundled_folder()),
+        read_paths=(*sorted(reads), spec.path, bundled_folder(), *machine.reads),
         write_paths=(out, cache),
         memory_limit_bytes=Limits().worker_memory + 3 * spec.path.stat().st_size,
         warm_up="cutoutd.daemon.job:warm_up",
         context=Engines((spec,), "auto", cores(), cache, closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
-        sandbox=engine.sandbox,
+        sandbox=bool(engine.sandbox),
+        devices=machine.devices,
+        unconfined=machine.unconfined,
         recycle_after=engine.recycle_after,
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from cutoutd.config.errors import ConfigError, printable
 from cutoutd.config.folders import is_inside
 from cutoutd.config.settings import Settings
+from cutoutd.models.accelerators import expected
 
 UNIT_NAME = "cutoutd.service"
 # Tells a reloading daemon which folders its unit lets it write to.
@@ -52,9 +53,8 @@ class Installation:
 
     @property
     def accelerated(self) -> bool:
-        """Whether a graphics processor or a compiling engine is asked for by name."""
-        asked = self.settings.engine.providers
-        return asked != "auto" and any(name != "cpu" for name in asked)
+        """Whether a graphics processor or a compiling engine is asked for, or found by "auto"."""
+        return any(name != "cpu" for name in expected(self.settings.engine.providers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ def _homes_and_tmp(installation: Installation) -> Iterator[Directive]:
 
 def _devices(installation: Installation) -> Iterator[Directive]:
     if installation.accelerated:
-        yield Directive("PrivateDevices", "no", "The accelerator asked for in engine.providers is a device.")
+        yield Directive("PrivateDevices", "no", "The accelerator (engine.providers) is a device.")
         return
     yield Directive("PrivateDevices", "yes", "No disks, cameras or microphones: only /dev/null and its like.")
     yield Directive("DevicePolicy", "closed", "The same once more, by the control group.")

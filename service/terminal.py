@@ -29,7 +29,9 @@ def ready_lines(status: dict[str, Any]) -> list[str]:
         if inbox["trouble"]:
             lines.append(f"  waiting: {inbox['trouble']}")
     for model, facts in status["models"].items():
-        lines.append(f"Model              {model} on {facts['provider']}, {status['workers']} workers")
+        count = status["workers"]
+        workers = f"{count} worker{'' if count == 1 else 's'}"
+        lines.append(f"Model              {model} on {facts['provider']}, {workers}")
     sandbox = status["sandbox"]["worker"]
     if sandbox is not None:
         lines.append(f"Privacy            network: {sandbox['network']}; files: {sandbox['files']}")

@@ -295,6 +295,8 @@ class Simulation:
                 parts.dispatcher.finished(message)
             case pool.Died():
                 parts.dispatcher.died(message)
+            case pool.Failed():
+                parts.dispatcher.failed(message)
             case pool.SlotReady():
                 parts.slot_ready(message)
             case _:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from tests.torture.invariant import Verdict
@@ -20,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1-20", help="one seed, or a range such as 1-300")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--events", type=int, default=12, help="events per run")
+    parser.add_argument(
+        "--kill-weight", type=int, default=1, help="how much likelier kills are than they were"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folders of failing runs")
     parser.add_argument("--json", type=Path, help="also append one line per run to this file")
     parser.add_argument("--table", type=Path, help="run nothing: the table of such a file's runs")
@@ -30,11 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     results: list[Result] = []
-    with ProcessPoolExecutor(options.jobs, max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(run, seed, events=options.events, keep_folder=options.keep) for seed in seeds]
-        for done in as_completed(waiting):
-            results.append(done.result())
-            _tell(results[-1])
+    one = partial(run, events=options.events, kill_weight=options.kill_weight, keep_folder=options.keep)
+    # Forked, so that no run loads numpy and the photos anew; each in a process of its own, for its own mounts.
+    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
+        for result in pool.imap_unordered(one, seeds):
+            results.append(result)
+            _tell(result)
             if options.json is not None:
                 with options.json.open("a") as file:
                     file.write(_line(results[-1]) + "\n")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Attacked(Daemon):
     archives: bool = False
     polled: bool = False
     fake_clock: Path | None = None
+    engines: int = 2
+    time_limit_s: int | None = None
 
     @property
     def archive(self) -> Path:
@@ -33,7 +36,8 @@ class Attacked(Daemon):
         after = f'[inbox.after]\naction = "archive"\narchive = "{self.archive}"\n' if self.archives else ""
         events = 'events = "poll"\npoll_every = "300ms"\nsettle_polled = "600ms"\n' if self.polled else ""
         self.config = f'settle = "{self.settle_ms}ms"\nrescan_every = "10s"\n{events}{after}'
-        self.tables = "[engine]\nworkers = 2\n"
+        limits = f'[limits]\ntime_per_photo = "{self.time_limit_s}s"\n' if self.time_limit_s else ""
+        self.tables = f"[engine]\nworkers = {self.engines}\n{limits}"
         return super().write_config()
 
     def alive(self) -> bool:
@@ -54,16 +58,25 @@ class Attacked(Daemon):
             self.kills += 1
         self.kill()
 
-    def kill_worker(self, pick: int) -> bool:
-        """SIGKILL to one worker. False when none lives."""
+    def one_worker(self, pick: int) -> int | None:
+        """The process number of a worker; None when none lives."""
         with contextlib.suppress(OSError, AssertionError):
             found = [
                 pid for pid in self.workers() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
             if found:
-                os.kill(found[pick % len(found)], signal.SIGKILL)
-                self.worker_kills += 1
-                return True
+                return found[pick % len(found)]
+        return None
+
+    def kill_worker(self, pick: int, number: int = signal.SIGKILL) -> bool:
+        """A deadly signal to one worker. False when none lives."""
+        worker = self.one_worker(pick)
+        if worker is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, number)
+            self.worker_kills += 1
+            return True
         return False
 
     def end(self) -> None:
@@ -82,6 +95,16 @@ class Attacked(Daemon):
         self.process = None
         if code not in (0, -signal.SIGTERM):
             self.bad_exits.append(f"exit code {code} after two times SIGTERM")
+
+    def where_it_stands(self) -> str:
+        """The stacks of the daemon's threads, which it writes to its log as it dies of SIGABRT."""
+        if self.process is None or not self.alive():
+            return "the daemon is not running"
+        before = self.log.stat().st_size
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        return self.log.read_bytes()[before:].decode(errors="replace")
 
     def logs(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.root.glob("log-*")))

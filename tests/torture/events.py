@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import time
@@ -156,8 +157,43 @@ def kill_worker(world: World) -> None:
     world.daemon.ensure(ready=True)
     add(world)
     nap(world, 1.5)
-    if world.daemon.kill_worker(world.rng.randrange(8)):
-        world.count("worker killed")
+    for _ in range(world.rng.choice((1, 1, 2, 3))):
+        number = world.rng.choice(
+            (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
+        )
+        if world.daemon.kill_worker(world.rng.randrange(8), number):
+            world.count("worker killed" if number == signal.SIGKILL else "worker crashed")
+        nap(world, 0.5)
+
+
+def hang_worker(world: World) -> None:
+    """A worker stands still with a photo in hand: for a moment, or until the daemon ends it for its time limit."""
+    world.daemon.ensure(ready=True)
+    burst(world)
+    nap(world, 1.0)
+    worker = world.daemon.one_worker(world.rng.randrange(8))
+    if worker is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGSTOP)
+        if world.daemon.time_limit_s is not None:
+            world.count("worker hung past the time limit")
+            time.sleep(world.daemon.time_limit_s + 2)
+        else:
+            nap(world, 3.0)
+        os.kill(worker, signal.SIGCONT)
+
+
+def starve_worker(world: World) -> None:
+    """A worker that may have no more memory than it has: photos in its hands fail in whatever call comes next."""
+    world.daemon.ensure(ready=True)
+    worker = world.daemon.one_worker(world.rng.randrange(8))
+    if worker is None:
+        return
+    with contextlib.suppress(OSError):
+        _, hard = resource.prlimit(worker, resource.RLIMIT_DATA)
+        resource.prlimit(worker, resource.RLIMIT_DATA, (world.rng.choice((1, 60, 120)) << 20, hard))
+    burst(world)
 
 
 def stop(world: World) -> None:
@@ -192,6 +228,20 @@ def freeze(world: World) -> None:
         burst(world)
         nap(world, 2.0)
         send(process.pid, signal.SIGCONT)
+
+
+def suspend(world: World) -> None:
+    """Everything stands still for longer than a photo may take, as a notebook whose lid is closed."""
+    limit_s, process = world.daemon.time_limit_s, world.daemon.process
+    if limit_s is None or process is None:
+        return
+    world.daemon.ensure(ready=True)
+    burst(world)
+    nap(world, 0.7)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(limit_s + 3)
+        os.killpg(process.pid, signal.SIGCONT)
 
 
 def second(world: World) -> None:
@@ -297,6 +347,38 @@ def ledger_disk_full(world: World) -> None:
     world.disk.free()
 
 
+def outbox_read_only(world: World) -> None:
+    world.disk.read_only(yes=True)
+    burst(world)
+    nap(world, 2.5)
+    world.disk.read_only(yes=False)
+
+
+def permissions(world: World) -> None:
+    """The outbox, the inbox or one photo is shut to the daemon, and opened again."""
+    name = world.fresh_name()
+    content = frame(world.rng)
+    which = world.rng.randrange(3)
+    if which == 0:
+        path, mode = world.daemon.outbox, 0o555
+    elif which == 1:
+        path, mode = world.daemon.inbox, 0o000
+        _put(world, name, content)
+    else:
+        _put(world, name, content)
+        path, mode = world.path(name), 0o000
+    try:
+        before = path.stat().st_mode & 0o7777
+        path.chmod(mode)
+    except FileNotFoundError:  # it is on its way to the archive
+        return
+    if which == 0:
+        _put(world, name, content)
+    nap(world, 3.0)
+    with contextlib.suppress(FileNotFoundError):
+        path.chmod(before)
+
+
 def lose_ledger(world: World) -> None:
     world.daemon.murder()
     for path in world.daemon.state.glob("ledger.sqlite*"):
@@ -378,7 +460,10 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "daemon killed": (24, kill),
     "daemon killed while starting": (8, kill_while_starting),
     "daemon killed at a publication": (12, kill_in_the_act),
-    "worker attacked": (6, kill_worker),
+    "worker attacked": (10, kill_worker),
+    "worker hung": (3, hang_worker),
+    "worker starved": (3, starve_worker),
+    "suspended past the time limit": (5, suspend),
     "stopped": (4, stop),
     "stopped twice": (2, stop_twice),
     "frozen": (4, freeze),
@@ -391,6 +476,8 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "inbox removed and made anew": (1, inbox_anew),
     "outbox unmounted": (8, unmount),
     "outbox disk full": (8, disk_full),
+    "outbox read-only": (4, outbox_read_only),
+    "permissions flipped": (10, permissions),
     "ledger disk full": (8, ledger_disk_full),
     "ledger deleted": (1, lose_ledger),
     "ledger damaged": (1, damage_ledger),
@@ -400,22 +487,32 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "clock jumped": (8, clock),
 }
 
+KILLS = {
+    "daemon killed", "daemon killed while starting", "daemon killed at a publication", "worker attacked",
+}  # fmt: skip
+
 # Events that need a certain disk or a faked clock; a run without it leaves them out.
 NEEDS = {
-    "outbox away and back": "plain",
-    "outbox unmounted": "bind",
-    "outbox disk full": "tmpfs",
-    "ledger disk full": "state",
+    "outbox away and back": ("plain",),
+    "outbox unmounted": ("bind",),
+    "outbox disk full": ("tmpfs",),
+    "outbox read-only": ("bind", "tmpfs"),
+    "ledger disk full": ("state",),
 }
 
 
 def possible(world: World) -> dict[str, tuple[int, Event]]:
     """The events that this run's surroundings allow."""
+    daemon = world.daemon
+    missing = {
+        "clock jumped": daemon.fake_clock is None,
+        "permissions flipped": not daemon.wrapper,
+        "suspended past the time limit": daemon.time_limit_s is None,
+    }
     return {
         name: one
         for name, one in EVENTS.items()
-        if NEEDS.get(name, world.disk.kind) == world.disk.kind
-        and (name != "clock jumped" or world.daemon.fake_clock is not None)
+        if world.disk.kind in NEEDS.get(name, (world.disk.kind,)) and not missing.get(name, False)
     }
 
 

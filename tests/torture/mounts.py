@@ -57,6 +57,11 @@ class Disk:
     def unmount(self) -> None:
         _run("umount", "-l", str(self.at))
 
+    def read_only(self, *, yes: bool) -> None:
+        """Takes writes away, or gives them back."""
+        how = "remount,bind," if self.kind == "bind" else "remount,"
+        _run("mount", "-o", how + ("ro" if yes else "rw"), str(self.at))
+
     def fill(self) -> None:
         """Takes every byte that is left."""
         with contextlib.suppress(OSError), (self.at / "filler").open("wb", buffering=0) as file:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import traceback
@@ -14,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.torture.daemon import Attacked
-from tests.torture.events import add, can_mount, nap, possible
-from tests.torture.invariant import Verdict, check
+from tests.torture.events import KILLS, add, can_mount, nap, possible
+from tests.torture.invariant import BLAME_FOR_ATTACKS, Verdict, check
 from tests.torture.mounts import Disk
 from tests.torture.world import World
 
@@ -24,8 +25,14 @@ LIBFAKETIME = (
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib64/faketime/libfaketime.so.1",
 )
-# How long a daemon that nobody attacks may take to finish everything, before a photo counts as lost.
-CALM_S = 120.0
+# A daemon that nobody attacks may take as long as something moves (a row, a cutout); so long without any movement
+# is longer than each of its pauses, and a photo that is still owed then counts as lost. Nothing may take for ever.
+STILL_S = 120.0
+LONGEST_S = 600.0
+
+
+class OverdueError(AssertionError):
+    """Photos are owed and nothing moves; the text says which, and what the daemon was doing."""
 
 
 @dataclass
@@ -42,7 +49,7 @@ class Result:
     log: str = ""
 
 
-def run(seed: int, *, events: int = 12, keep_folder: bool = False) -> Result:
+def run(seed: int, *, events: int = 12, kill_weight: int = 1, keep_folder: bool = False) -> Result:
     """Runs one seed in a folder of its own, which is removed when all went well."""
     started = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-"))
@@ -51,11 +58,11 @@ def run(seed: int, *, events: int = 12, keep_folder: bool = False) -> Result:
     script: list[str] = []
     try:
         try:
-            _throw(world, events, script)
+            _throw(world, events, kill_weight, script)
             _calm(world)
             verdict = check(world)
         except Exception:  # noqa: BLE001 - whatever went wrong belongs to this seed's verdict
-            verdict = Verdict(other=["the run itself broke: " + traceback.format_exc()[-3000:]])
+            verdict = Verdict(other=["the run itself broke: " + traceback.format_exc()[-20000:]])
         log = "" if verdict.good else world.daemon.logs()[-6000:]
     finally:
         world.daemon.kill()
@@ -77,6 +84,7 @@ def run(seed: int, *, events: int = 12, keep_folder: bool = False) -> Result:
 
 def _world(seed: int, root: Path) -> World:
     rng = random.Random(seed)
+    no_overrides = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
     kinds = ["plain", "plain", "tmpfs", "bind", "state"] if can_mount() else ["plain"]
     kind = rng.choice(kinds)
     daemon = Attacked(root, archives=rng.random() < 0.35, polled=rng.random() < 0.15)
@@ -91,18 +99,24 @@ def _world(seed: int, root: Path) -> World:
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
+    daemon.engines = rng.choice((1, 2))
+    if rng.random() < 0.15:
+        daemon.time_limit_s = 15
+    if rng.random() < 0.25 and os.geteuid() == 0 and shutil.which("setpriv"):
+        daemon.wrapper = no_overrides  # root that is refused like anybody else
+    daemon.environment["PYTHONFAULTHANDLER"] = "1"  # SIGABRT shows where each thread stands
     at = daemon.state if kind == "state" else daemon.outbox
     return World(daemon, rng, Disk(kind, at, root / "behind"), keep=not daemon.archives)
 
 
-def _throw(world: World, events: int, script: list[str]) -> None:
+def _throw(world: World, events: int, kill_weight: int, script: list[str]) -> None:
     add(world)
     world.daemon.ensure(ready=world.rng.random() < 0.7)
     # Until both folders were seen once, they may still be made: that is what a first start is for.
     world.daemon.wait(world.daemon.knows_its_folders, "the folders to be known", 60)
     choices = possible(world)
     names = list(choices)
-    weights = [choices[name][0] for name in names]
+    weights = [choices[name][0] * (kill_weight if name in KILLS else 1) for name in names]
     for _ in range(events):
         name = world.rng.choices(names, weights)[0]
         script.append(name)
@@ -117,7 +131,7 @@ def _calm(world: World) -> None:
     daemon.ensure(ready=True)
     daemon.cli("resume")
     _finished(world)
-    if daemon.rows("state = 'failed' AND reason = 'crashed'"):
+    if any(row["reason"] in BLAME_FOR_ATTACKS for row in daemon.rows("state = 'failed'")):
         daemon.cli("retry", "--all")
         _finished(world)
     daemon.end()
@@ -128,19 +142,62 @@ def _calm(world: World) -> None:
 
 
 def _finished(world: World) -> None:
+    """Waits as long as something moves.
+
+    Raises:
+        OverdueError: photos are owed and nothing has moved for STILL_S, or LONGEST_S are over.
+    """
     daemon = world.daemon
     daemon.send(signal.SIGUSR1)
-    daemon.wait(lambda: _done(world) or not daemon.alive(), "all photos to be finished", CALM_S)
+    began = moved = time.monotonic()
+    before: object = None
+    while daemon.alive() and (open_ones := owed(world)):
+        now = time.monotonic()
+        rows = [(r["id"], r["state"], r["attempts"], r["aftercare"], r["live"]) for r in daemon.rows()]
+        standing = (rows, daemon.outputs())
+        if standing != before:
+            before, moved = standing, now
+        if now - moved > STILL_S or now - began > LONGEST_S:
+            raise OverdueError(_report(world, open_ones, now - began, now - moved))
+        time.sleep(0.1)
     daemon.ensure(ready=True)
 
 
-def _done(world: World) -> bool:
-    """Whether every photo that lies in the inbox is known as it is now, and nothing is owed."""
+def _report(world: World, open_ones: list[str], waited_s: float, still_s: float) -> str:
+    """Everything that tells why photos are still owed."""
+    daemon = world.daemon
+    files = sorted(str(path.relative_to(daemon.root)) for path in daemon.inbox.rglob("*"))
+    lines = [
+        f"{len(open_ones)} still open after {waited_s:.0f} s, nothing moved for {still_s:.0f} s:",
+        *open_ones,
+        f"disk {world.disk.kind}, archives {daemon.archives}, polled {daemon.polled}, load {os.getloadavg()}",
+        "files: " + " ".join(files),
+    ]
+    try:
+        lines.append(f"status: {daemon.status()}")
+    except (AssertionError, ValueError, subprocess.SubprocessError) as error:
+        lines.append(f"no status: {error}")
+    lines += [
+        "rows:",
+        *(str({k: v for k, v in row.items() if v not in (None, "", 0)}) for row in daemon.rows()),
+    ]
+    lines += ["stacks:", daemon.where_it_stands()]
+    return "\n  ".join(lines)
+
+
+def owed(world: World) -> list[str]:
+    """What is still to come, as sentences: rows in hand, and files in the inbox that no row knows as they are."""
     rows = world.daemon.rows()
-    if any(row["state"] in ("pending", "running", "delivering") for row in rows):
-        return False
-    if any(row["state"] == "done" and row["aftercare"] in ("owed", "hidden") for row in rows):
-        return False
+    found = [
+        f"row {row['id']} {row['path']!r} is {row['state']} (settled {row['settled']}, {row['reason']})"
+        for row in rows
+        if row["state"] in ("pending", "running", "delivering")
+    ]
+    found += [
+        f"row {row['id']} {row['path']!r} is done, its original is {row['aftercare']} ({row['detail']})"
+        for row in rows
+        if row["state"] == "done" and row["aftercare"] in ("owed", "hidden")
+    ]
     forgotten = world.daemon.fake_clock is not None and world.daemon.tombstones() > 0
     known = {row["path"]: row for row in rows if row["live"]}
     for name in world.frames:
@@ -151,12 +208,12 @@ def _done(world: World) -> bool:
         row = known.get(os.fsencode(name))
         if row is None and forgotten:
             continue  # a clock that jumped two months ahead made a tombstone of it; its cutout still counts
-        if row is None or (row["size"], row["mtime_ns"], row["inode"]) != (
-            facts.st_size,
-            facts.st_mtime_ns,
-            facts.st_ino,
-        ):
-            return False
-        if not world.keep and row["state"] == "done":
-            return False  # it is still to be archived
-    return True
+        if row is None:
+            found.append(f"the file {name!r} is not known")
+        elif (row["size"], row["mtime_ns"], row["inode"]) != (facts.st_size, facts.st_mtime_ns, facts.st_ino):
+            found.append(f"the file {name!r} is known as another one (row {row['id']})")
+        elif row["reason"] in ("vanished", "no-permission"):
+            found.append(f"the file {name!r} is there and readable, and row {row['id']} says {row['reason']}")
+        elif not world.keep and row["state"] == "done":
+            found.append(f"the file {name!r} is done (row {row['id']}) and not archived ({row['aftercare']})")
+    return found

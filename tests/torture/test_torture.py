@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,15 +19,11 @@ SLICE = (3, 18, 22)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-@pytest.mark.skipif(
-    "CUTOUTD_TORTURE" not in os.environ,
-    reason="takes minutes and depends on the scheduler: set CUTOUTD_TORTURE=1",
-)
+@pytest.mark.timeout(1500)  # a run waits as long as something moves, which on a busy machine may be long
 @pytest.mark.parametrize("seed", [*ONCE_FAILED, *SLICE])
 def test_a_seeded_run_loses_doubles_and_harms_nothing(seed: int) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tests.torture", "--seeds", str(seed)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=390,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=1440,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

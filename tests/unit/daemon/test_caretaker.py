@@ -164,3 +164,43 @@ def test_a_failure_moves_no_photo_that_came_after_it(sim: Make, tmp_path: Path) 
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(TWO)}
     assert (one.inbox / "a.jpg").read_bytes() == TWO
+
+
+@pytest.mark.parametrize("moment", ["delivering", "done"])
+def test_a_photo_renamed_before_its_aftercare_is_archived_under_its_new_name(
+    sim: Make, tmp_path: Path, moment: str
+) -> None:
+    """The daemon died between cutout and after-care, and the user renamed the original while it was down."""
+    archived = {"after": {"action": "archive", "archive": tmp_path / "archive"}}
+    one = sim(**archived).boot()
+    one.put("a.jpg", ONE)
+    for _ in range(200):
+        one.turn()
+        if [row["state"] for row in one.rows()] == [moment]:
+            break
+    else:
+        raise AssertionError(one.rows())
+    one.die()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.boot()
+    one.finish()
+    assert (tmp_path / "archive" / "b.jpg").read_bytes() == ONE
+    assert list(one.inbox.iterdir()) == []
+    assert list(one.outputs()) == ["a.png"]
+
+
+def test_an_original_replaced_between_done_and_aftercare_stays_and_is_a_photo_of_its_own(
+    sim: Make, tmp_path: Path
+) -> None:
+    one = sim(after={"action": "archive", "archive": tmp_path / "archive"}).boot()
+    one.put("a.jpg", ONE)
+    for _ in range(200):
+        one.turn()
+        if [row["state"] for row in one.rows()] == ["done"]:
+            break
+    one.put("a.jpg", TWO)  # in the very instant before the I/O thread hides the first
+    one.finish()
+    archived = {path.name: path.read_bytes() for path in (tmp_path / "archive").iterdir()}
+    assert archived == {"a.jpg": TWO}
+    assert list(one.inbox.iterdir()) == []
+    assert cutout_of(TWO) in one.outputs().values()

@@ -54,7 +54,7 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     one.run(400)
     assert one.states() == {"a.jpg": "pending"}
     assert one.rows()[0]["attempts"] == 0
-    assert one.parts.dispatcher.ailing
+    assert one.parts.dispatcher.examiner.ailing
     sick["now"] = False
     one.pass_time(60)
     one.finish()
@@ -183,3 +183,30 @@ def test_a_photo_renamed_onto_the_name_of_one_that_was_removed_follows_too(sim: 
     (one.inbox / "b.jpg").rename(one.inbox / "a.jpg")
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+
+
+def test_a_worker_that_fails_the_test_photo_and_lives_is_replaced(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose memory ran out stayed in its slot, failed each further test, and held everything up for ever."""
+    one = sim().boot()
+    one.run(20)  # the start and the opening of folders replace workers too
+    ill = {"now": True}
+    step = type(one.workers).step
+
+    def failing(self: object) -> bool:
+        if not ill["now"] or not one.workers.jobs:
+            return step(one.workers)
+        tag, _ = one.workers.jobs.popleft()
+        one.workers.post(pool.Failed(tag, RuntimeError("std::bad_alloc")))
+        return True
+
+    def replaced(_workers: object, _setup: object) -> None:
+        ill["now"] = False
+
+    monkeypatch.setattr(type(one.workers), "step", failing)
+    monkeypatch.setattr(type(one.workers), "recycle", replaced)
+    one.put("a.jpg", ONE)
+    one.finish()
+    assert not ill["now"]
+    assert one.states() == {"a.jpg": "done"}

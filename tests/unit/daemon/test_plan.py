@@ -18,6 +18,7 @@ from cutoutd.daemon.plan import (
     worker_count,
     worker_setup,
 )
+from cutoutd.models.accelerators import NEEDS, Needs
 
 
 def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:
@@ -40,6 +41,32 @@ def test_workers_may_write_outboxes_only_and_only_folders_that_are_there(tmp_pat
     assert {tmp_path / "in", tmp_path / "archive"} <= set(both.read_paths)
     assert both.write_paths == (tmp_path / "out",)
     assert tmp_path / "state" not in (*both.read_paths, *both.write_paths)
+
+
+def test_workers_get_what_the_accelerator_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "card0").touch()
+    (tmp_path / "driver").mkdir()
+    needs = Needs(devices=(f"{tmp_path}/card*",), reads=(f"{tmp_path}/driver",))
+    monkeypatch.setitem(NEEDS, "cuda", needs)
+    setup = worker_setup(_plan(tmp_path, engine={"providers": ["cuda", "cpu"]}), tmp_path / "state", {})
+    assert setup.devices == (tmp_path / "card0",)
+    assert tmp_path / "driver" in setup.read_paths
+    assert setup.unconfined == ""
+    plain = worker_setup(_plan(tmp_path, engine={"providers": ["cpu"]}), tmp_path / "state", {})
+    assert (plain.devices, plain.unconfined) == ((), "")
+    assert tmp_path / "driver" not in plain.read_paths
+
+
+def test_files_are_left_alone_where_the_driver_or_the_user_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NEEDS, "rocm", Needs(unconfined="its driver compiles"))
+    rocm = worker_setup(_plan(tmp_path, engine={"providers": ["rocm"]}), tmp_path / "state", {})
+    assert (rocm.sandbox, rocm.unconfined) == (True, "rocm: its driver compiles")
+    network = worker_setup(_plan(tmp_path, engine={"sandbox": "network"}), tmp_path / "state", {})
+    assert (network.sandbox, network.unconfined) == (True, 'engine.sandbox is "network"')
+    off = worker_setup(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})
+    assert off.sandbox is False
 
 
 def test_memory_and_cores_bound_the_workers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -110,6 +111,41 @@ def test_an_unprivileged_user_can_confine_itself() -> None:
     assert state["network_refused"]
     assert set(answers.values()) == {"EACCES", "EPERM"}
     assert (no_new_privileges, mode) == ("1", "2")
+
+
+@linux
+def test_an_accelerators_devices_can_be_opened_and_controlled(tmp_path: Path) -> None:
+    # /dev/full stands in for a graphics card: a device file that anybody may open, and no worker otherwise.
+    script = TRY + (
+        "import fcntl, sys; from pathlib import Path\n"
+        "given = [Path(name) for name in sys.argv[1:]]\n"
+        "state = sandbox.guard_worker([], [], devices=given)\n"
+        "said = []\n"
+        "try:\n"
+        "    fcntl.ioctl(open('/dev/full', 'r+b', 0), 0x5401, bytes(64))\n"
+        "except OSError as error:\n"
+        "    said.append(error.strerror)\n"
+        "print(json.dumps([state.as_dict(), said]))"
+    )
+    with_it, said = in_a_child(script, "/dev/full")
+    if not with_it["files_confined"]:
+        pytest.skip(f"this kernel does not confine files: {with_it['files']}")
+    assert said == [os.strerror(errno.ENOTTY)]  # the device's own answer
+    assert "open for the accelerator: /dev/full" in with_it["files"]
+    without, said = in_a_child(script)
+    assert said == [os.strerror(errno.EACCES)]
+    assert "accelerator" not in without["files"]
+
+
+@linux
+def test_files_left_alone_are_said_with_the_reason_and_the_network_is_refused_all_the_same() -> None:
+    state, answers = in_a_child(
+        TRY + "s = sandbox.guard_worker([], [], unconfined='a driver'); open('/etc/passwd').close()\n"
+        "print(json.dumps([s.as_dict(), sandbox.try_network()]))"
+    )
+    assert state["files"] == "not confined (a driver)"
+    assert not state["files_confined"]
+    assert set(answers.values()) == {"EACCES", "EPERM"}
 
 
 @linux

@@ -87,6 +87,19 @@ def test_auto_goes_on_to_the_processor_and_says_why(tmp_path: Path, monkeypatch:
     assert any(reason.startswith("cuda: The provider 'cuda' does not start") for reason in segmenter.why_not)
 
 
+def test_memory_that_runs_out_while_loading_is_no_damaged_file(tmp_path: Path, monkeypatch: Any) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx")
+
+    def session(*_args: Any, **_options: Any) -> Any:
+        raise RuntimeError("Exception during initialization: std::bad_alloc")
+
+    monkeypatch.setattr(providers.runtime(), "InferenceSession", session)
+    with pytest.raises(MemoryError, match="to load the model 'tiny'"):
+        Segmenter(spec, providers=("cpu",), threads=1)
+    with pytest.raises(MemoryError, match="to load the model 'tiny'"):
+        Segmenter(spec, threads=1)
+
+
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
     spec = tiny_spec(tmp_path / "t.onnx")
     from tests.support.models import spec_for

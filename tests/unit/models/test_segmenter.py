@@ -241,3 +241,80 @@ def test_small_networks_keep_a_second_session_and_large_ones_do_not(tmp_path: Pa
     large = Segmenter(tiny_spec(tmp_path / "t.onnx", 1024), threads=2)
     large.alpha(cat, lone=False)
     assert sorted(large._sessions) == [2]
+
+
+class _Exhausted:
+    """A session that loads and then runs out of memory as ONNX Runtime does: in its own error's words."""
+
+    def __init__(self, real: Any, words: str) -> None:
+        self._real, self._words = real, words
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def run(self, *_: Any) -> Any:
+        from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException  # type: ignore[import-untyped]
+
+        raise RuntimeException(self._words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned: std::bad_alloc",
+        "[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc Failed to allocate memory for requested buffer of size 67",
+        "CUDA failure 2: out of memory ; GPU=0",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "hip error: out of device memory",
+    ],
+)
+def test_an_engine_without_memory_is_a_lack_of_memory(cat: Photo, words: str) -> None:
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    segmenter._sessions = {n: _Exhausted(one, words) for n, one in segmenter._sessions.items()}
+    with pytest.raises(MemoryError, match="not enough memory to run the model 'cutout-s'"):
+        segmenter.alpha(cat)
+
+
+def test_another_trouble_of_the_engine_is_not_taken_for_a_lack_of_memory(cat: Photo) -> None:
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    words = "Non-zero status code returned while running Conv node: the allocator's stream is closed"
+    segmenter._sessions = {n: _Exhausted(one, words) for n, one in segmenter._sessions.items()}
+    with pytest.raises(EngineError, match="failed on cpu"):
+        segmenter.alpha(cat)
+
+
+def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
+    cat: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from cutoutd.config.errors import Reason
+    from cutoutd.config.output import Deliverable
+    from cutoutd.config.settings import Limits, Matte
+    from cutoutd.daemon import job as jobs
+
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    segmenter._sessions = {n: _Exhausted(one, "std::bad_alloc") for n, one in segmenter._sessions.items()}
+
+    def exhausted(_name: str) -> Segmenter:
+        return segmenter
+
+    monkeypatch.setattr(jobs, "_segmenter", exhausted)
+    Image.fromarray(cat).save(tmp_path / "cat.jpg")
+    answer = jobs.run_job(
+        jobs.Job(
+            photo=1,
+            path=bytes(tmp_path / "cat.jpg"),
+            name="cat.jpg",
+            model="cutout-s",
+            orders=(Deliverable(),),
+            outboxes=(bytes(tmp_path),),
+            temporaries=(bytes(tmp_path / ".t.part"),),
+            matte=Matte(),
+            limits=Limits(),
+            allowance_mp=400.0,
+        )
+    )
+    assert isinstance(answer, jobs.Refused)
+    assert answer.reason is Reason.OUT_OF_MEMORY
+    assert "limits.worker_memory" in answer.detail

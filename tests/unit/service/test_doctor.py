@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cutoutd.config.errors import ExitCode, ModelError
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import StateLock
+from cutoutd.models.accelerators import NEEDS, Needs
 from cutoutd.service import doctor, doctor_parts, service_cli
 from cutoutd.service.doctor import exit_code
 from cutoutd.service.doctor_cli import doctor as command
@@ -198,7 +200,10 @@ def test_a_damaged_model_is_an_error(folders: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_provider_that_cannot_be_had_is_an_error(folders: Path) -> None:
-    assert levels(list(doctor_parts.check_providers(settings(folders)))) == ["ok"]
+    (found,) = doctor_parts.check_providers(settings(folders))
+    assert found.level == "ok"
+    assert found.what.startswith("runs on cpu (ONNX Runtime ")
+    assert re.search(r"; not on cuda, .*: this ONNX Runtime .* was built without it", found.what)
     (found,) = doctor_parts.check_providers(settings(folders, '[engine]\nproviders = ["directml"]'))
     assert (found.level, found.code) == ("error", ExitCode.ENGINE)
     assert found.fix
@@ -223,8 +228,26 @@ def test_the_sandboxs_answers(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object] | str, levels_: list[str]
 ) -> None:
     whole = {"network": "n", "files": "f", **answer} if isinstance(answer, dict) else answer
-    monkeypatch.setattr(doctor_parts, "_sandbox_answers", lambda: whole)
+    monkeypatch.setattr(doctor_parts, "_sandbox_answers", lambda _machine: whole)
     assert levels(list(doctor_parts.check_sandbox())) == levels_
+
+
+def test_what_is_opened_for_an_accelerator_is_said(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NEEDS, "cuda", Needs(devices=("/dev/full",)))
+    cuda = settings(folders, '[engine]\nproviders = ["cuda", "cpu"]')
+    files = [found.what for found in doctor_parts.check_sandbox(cuda) if "files:" in found.what]
+    if "confined by the kernel" not in files[0]:
+        pytest.skip(f"this system does not confine files: {files[0]}")
+    assert "open for the accelerator: /dev/full" in files[0]
+    left_alone = settings(folders, '[engine]\nsandbox = "network"')
+    (found,) = (found for found in doctor_parts.check_sandbox(left_alone) if "files:" in found.what)
+    assert (found.level, found.what, found.fix) == (
+        "note", 'files: not confined (engine.sandbox is "network")', ""
+    )  # fmt: skip
+    off = next(iter(doctor_parts.check_sandbox(settings(folders, "[engine]\nsandbox = false"))))
+    assert (off.level, off.what) == ("warning", "engine.sandbox is off in the configuration")
 
 
 class Manager:

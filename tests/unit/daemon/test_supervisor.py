@@ -1,0 +1,239 @@
+"""Lives that follow one another: what ends the daemon, what it waits for, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Heard, Simulation
+
+from cutoutd.config.errors import LedgerError
+from cutoutd.config.settings import Settings
+from cutoutd.daemon import machinery as machinery_module
+from cutoutd.daemon import supervisor as supervisor_module
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.machinery import Machinery, Places
+from cutoutd.daemon.plan import Plan, make_plan
+from cutoutd.daemon.supervisor import Supervisor
+
+
+class EnoughError(Exception):
+    """Ends a test's daemon."""
+
+
+def full_disk() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+def does_not_open() -> None:
+    """What the ledger says when its file cannot be opened on a full disk."""
+    raise LedgerError("The ledger cannot be opened", "ledger.sqlite", "Free space.") from full_disk()
+
+
+def is_newer() -> None:
+    raise LedgerError("The ledger was written by a newer cutoutd (version 9)")
+
+
+def fills_up() -> None:
+    raise full_disk()
+
+
+def ends() -> None:
+    raise EnoughError
+
+
+@dataclass
+class Lives:
+    """Stands in for the machinery: the n-th life is born, and then lives, as the test says."""
+
+    lives: list[tuple[Callable[[], None] | None, Callable[[], None]]]
+    plans: list[Plan] = field(default_factory=list[Plan])
+    seen: list[str] = field(default_factory=list[str])
+    close_error: Exception | None = None
+
+    def __call__(self, plan: Plan, *_rest: object) -> Lives:
+        self.plans.append(plan)
+        birth, self.act = self.lives.pop(0)
+        if birth is not None:
+            birth()
+        return self
+
+    def recover(self, *, blame: bool) -> None:
+        self.seen.append("blamed" if blame else "recovered")
+
+    def apply(self, plan: Plan) -> None:
+        act, self.act = self.act, lambda: None  # a reload applies once more
+        act()
+
+    def close(self) -> None:
+        self.seen.append("closed")
+        if self.close_error is not None:
+            raise self.close_error
+
+    def abandon(self) -> None:
+        self.seen.append("abandoned")
+
+
+@pytest.fixture
+def handlers() -> Generator[None]:
+    """The test runner's own signal handlers, back again afterwards."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    for folder in ("inbox", "outbox", "state"):
+        (tmp_path / folder).mkdir()
+    inbox = {"path": tmp_path / "inbox", "outbox": tmp_path / "outbox"}
+    return make_plan(Settings.model_validate({"inbox": [inbox]}), tmp_path / "models", None)
+
+
+def supervise(
+    lives: Lives, plan: Plan, monkeypatch: pytest.MonkeyPatch, load: Callable[[], Plan] | None = None
+) -> tuple[Supervisor, Heard]:
+    """A supervisor that keeps the network and whose lives are those."""
+    monkeypatch.setattr(supervisor_module, "guard_supervisor", lambda: None)
+    monkeypatch.setattr(supervisor_module, "LEDGER_RETRY_S", 0.01)
+    monkeypatch.setattr(supervisor_module, "Machinery", lives)
+    heard = Heard()
+    return Supervisor(plan, Places(plan.inboxes[0].settings.path.parent / "state"), heard, load=load), heard
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_ledger_that_does_not_open_in_a_later_life_is_waited_for(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has room for the probe and none for the ledger, or fills up again in between."""
+    later = (does_not_open, lambda: None)
+    lives = Lives([(None, fills_up), later, later, (None, ends)])
+    supervisor, heard = supervise(lives, plan, monkeypatch)
+    with pytest.raises(EnoughError):
+        supervisor.run()
+    assert lives.seen == ["blamed", "abandoned", "recovered", "closed"]
+    assert len(heard.warnings) == 3
+    assert all("free space there and it goes on by itself" in text for text in heard.warnings)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_ledger_that_does_not_open_at_the_start_is_an_error(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, _ = supervise(Lives([(does_not_open, lambda: None)]), plan, monkeypatch)
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        supervisor.run()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_newer_ledger_in_a_later_life_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting would not help: somebody updated and went back while the disk was full."""
+    supervisor, _ = supervise(Lives([(None, fills_up), (is_newer, lambda: None)]), plan, monkeypatch)
+    with pytest.raises(LedgerError, match="newer"):
+        supervisor.run()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_first_error_is_the_one_that_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor, _ = supervise(Lives([(None, ends)], close_error=full_disk()), plan, monkeypatch)
+    with pytest.raises(EnoughError) as caught:
+        supervisor.run()
+    assert any("disk is full" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_sent_before_the_ledger_filled_up_still_ends_the_daemon(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told_to_stop_and_fills_up() -> None:
+        (plan.inboxes[0].settings.path.parent / "state" / "probe").mkdir()  # no probe is to come through
+        os.kill(os.getpid(), signal.SIGTERM)
+        fills_up()
+
+    lives = Lives([(None, told_to_stop_and_fills_up)])
+    supervise(lives, plan, monkeypatch)[0].run()
+    assert lives.seen == ["blamed", "abandoned"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = replace(plan, workers=plan.workers + 5)
+
+    def reloads_and_fills_up() -> None:
+        supervisor.reload()
+        fills_up()
+
+    lives = Lives([(None, reloads_and_fills_up), (None, ends)])
+    supervisor, _ = supervise(lives, plan, monkeypatch, load=lambda: new)
+    with pytest.raises(EnoughError):
+        supervisor.run()
+    assert [one.workers for one in lives.plans] == [plan.workers, new.workers]
+
+
+def test_machinery_that_cannot_be_made_leaves_no_ledger_open(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Ledger] = []
+    real = machinery_module.open_ledger
+
+    def remember(path: Path) -> tuple[Ledger, Path | None]:
+        opened.append(real(path)[0])
+        return opened[-1], None
+
+    def unreadable(*_arguments: object) -> str:
+        raise full_disk()
+
+    monkeypatch.setattr(machinery_module, "open_ledger", remember)
+    monkeypatch.setattr(machinery_module, "instance_id", unreadable)
+    with pytest.raises(LedgerError, match="cannot be read"):
+        Machinery(plan, Places(tmp_path / "state"), Heard(), lambda _message: None)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].read("SELECT 1")
+
+
+def test_a_ledger_that_is_refused_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(LedgerError, match="newer"):
+        Ledger(path)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_ledger_disk_that_is_full_at_the_end_ends_everything_else(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim()
+    one.put("a.jpg", b"frame")
+    one.boot()
+    for _ in range(200):
+        if one.workers.jobs:
+            break
+        one.turn()
+    parts = one.parts
+
+    def full(_ledger: Ledger) -> None:
+        raise full_disk()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "commit", full)
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            parts.close()
+    parts.abandon()  # as the supervisor does; a second end is harmless
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        parts.ledger.read("SELECT 1")
+    one.machinery = None
+    one.boot()
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
