@@ -16,11 +16,14 @@ from typing import Final
 
 # How long memory is kept for a photo that may follow: longer than the pause between two frames of a shoot.
 KEEP_S: Final = 10.0
+# A worker that is larger than this after a photo gives its free pages back at once. A camera's 45 megapixels stay
+# below; the memory of a 150-megapixel scan is not kept for a photo that is unlikely to need it.
+KEEP_BYTES: Final = 700 << 20
 
-# <malloc.h>: never serve a large request by a mapping of its own, and trim the heap only when asked to.
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_MAX: Final = -4
 _LARGEST_INT: Final = 2**31 - 1
+# <malloc.h>: trim the heap only when asked to, never serve a large request by a mapping of its own, and let all
+# threads take from one heap: what a helper thread has freed must serve the next photo too.
+_RULES: Final = {"M_TRIM_THRESHOLD": (-1, _LARGEST_INT), "M_MMAP_MAX": (-4, 0), "M_ARENA_MAX": (-8, 1)}
 
 
 def keep_freed_memory() -> bool:
@@ -28,7 +31,8 @@ def keep_freed_memory() -> bool:
     libc = _glibc()
     if libc is None:
         return False
-    return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT))
+    heard = [libc.mallopt(parameter, value) for parameter, value in _RULES.values()]
+    return all(heard)
 
 
 def give_back() -> None:

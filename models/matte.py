@@ -128,13 +128,14 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int) -> Drawn:
     work_step = refiner.work_step(shape)
     ratio = grid_step((shape[0] // work_step, shape[1] // work_step), max(GRID_LEAST, *alpha.shape))
     step = work_step * ratio
-    guide = reduced(photo, step)
+    work = reduced(photo, work_step, threads)
+    guide = blocks(work, ratio)
     hints = refiner.hint_planes(guide, alpha, shape, step)
     coarse = _flatten(hints[0], np.ones_like(hints[0]))
     hints[0] = coarse
     reach = max(2, round(refiner.BAND_REACH * max(coarse.shape) / max(alpha.shape)))
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
-    planes, settled = refiner.redraw(photo, hints, band, ratio, threads)
+    planes, settled = refiner.redraw(work, hints, band, ratio, carried=work_step > 1, threads=threads)
     fine_band = np.repeat(np.repeat(dilate(band, 1), ratio, 0), ratio, 1)[
         : planes.shape[1], : planes.shape[2]
     ]

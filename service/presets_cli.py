@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.load import load_settings
-from cutoutd.config.presets import builtin, expand, packs
+from cutoutd.config.presets import builtin, expand, pack_about, packs
 from cutoutd.service.config_cli import config_option
 from cutoutd.service.screen import screen
 
@@ -73,7 +73,7 @@ def all_rows(own: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for name, one in builtin().items()
         if name not in own
     ]
-    rows += [Row(name, "pack", "One cutout for each", {}, presets=names) for name, names in packs().items()]
+    rows += [Row(name, "pack", pack_about(name), {}, presets=names) for name, names in packs().items()]
     return rows
 
 

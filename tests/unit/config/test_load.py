@@ -123,6 +123,16 @@ def test_own_presets_build_on_others() -> None:
     assert (output.background, output.margin) == ("white", "5%")
 
 
+def test_a_background_path_starts_at_the_file_through_presets_too(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    text = '[inbox.output]\npreset = "shop"\n[preset.shop]\nbackground = "sets/sky.jpg"\n'
+    text += '[[inbox.deliver]]\nbackground = "sea.png"'
+    config.write_text(GOOD + text)
+    inbox = load_settings(config).settings.inbox[0]
+    assert inbox.output.background_path == tmp_path / "sets" / "sky.jpg"
+    assert [order.background_path for order in inbox.orders()] == [tmp_path / "sea.png"]
+
+
 # Which file
 
 
