@@ -182,8 +182,11 @@ def _one(root: type[BaseModel], place: Place, field: FieldInfo | None, detail: E
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         header = ".".join(str(part) for part in place if isinstance(part, str))
         return f"{_value(detail)} is not a table: write [{header}] and its options on the lines below"
-    if kind == "tuple_type" and isinstance(detail["input"], dict):
-        return f"write [[{'.'.join(str(p) for p in place if isinstance(p, str))}]], with double brackets"
+    if kind == "tuple_type" and field is not None and describe.is_array_of_tables(field.annotation):
+        header = f"[[{'.'.join(str(p) for p in place if isinstance(p, str))}]]"
+        if isinstance(detail["input"], dict):
+            return f"write {header}, with double brackets"
+        return f"{_value(detail)} is not a table: write {header} and its options on the lines below"
     if kind == "string_pattern_mismatch" and field is not None:
         return f"{_value(detail)} does not fit: {field.description}".removesuffix(".")
     for start, words in _NOT_A.items():

@@ -47,6 +47,7 @@ class _Scanner:
         self.tables: dict[Place, int] = {}  # how many elements each array of tables has so far
 
     def run(self) -> dict[Place, int]:
+        """The line of every table and key, by place; call it once."""
         table: Place = ()
         while True:
             self._skip(_BLANK)

@@ -8,9 +8,18 @@ import string
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from cutoutd.config import lengths
+from cutoutd.config.units import BASE_FOLDER, expand_path
 
 EXTENSIONS = {"png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "jpeg": ".jpg"}
 _OTHER_SPELLINGS = {"jpg": "jpeg", "tif": "tiff"}
@@ -65,13 +74,14 @@ def _check_label(label: str) -> str:
     return label
 
 
-def _check_background(text: str) -> str:
+def _check_background(text: str, info: ValidationInfo) -> str:
     if text == "transparent" or lengths.parse_colour(text) is not None:
         return text
     if text.startswith("#"):
         raise ValueError(f'"{text}" is no colour: write "#" and three or six hexadecimal digits')
     if os.sep in text or "." in text or text.startswith(("~", "$")):
-        return str(Path(os.path.expandvars(text)).expanduser())
+        context: dict[str, Any] = info.context or {}
+        return str(expand_path(text, context.get(BASE_FOLDER, Path())))
     raise ValueError(
         f'"{text}" is no background: write "transparent", "white", "#rrggbb" or a picture\'s path'
     )
@@ -146,7 +156,8 @@ class Output(BaseModel):
     )
     background: Annotated[str, AfterValidator(_check_background)] = Field(
         default="transparent",
-        description='Behind the subject: "transparent", "white", "black", "#rrggbb", or a picture\'s path.',
+        description='Behind the subject: "transparent", "white", "black", "#rrggbb", or a picture\'s path '
+        "(in a configuration file it starts at that file's folder).",
     )
     background_fit: Literal["fit", "fill", "tile"] = Field(
         default="fill",

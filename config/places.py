@@ -5,11 +5,15 @@ Every place can be moved by one environment variable, which tests and unusual in
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import platformdirs
+
+from cutoutd.config.errors import ConfigError
 
 APP = "cutoutd"
 CONFIG_NAME = "config.toml"
@@ -19,7 +23,8 @@ SYSTEM_STATE = Path("/var/lib") / APP
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's own config file, whether or not it exists: `$CUTOUTD_CONFIG` or the platform's place."""
-    return _override(environ, "CUTOUTD_CONFIG") or platformdirs.user_config_path(APP) / CONFIG_NAME
+    explicit = _override(environ, "CUTOUTD_CONFIG")
+    return explicit or _usual(partial(platformdirs.user_config_path, APP)) / CONFIG_NAME
 
 
 def config_candidates(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -41,7 +46,7 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     own = _override(environ, "CUTOUTD_STATE_DIR") or _from_systemd(environ, "STATE_DIRECTORY")
     if own is not None:
         return own
-    personal = platformdirs.user_state_path(APP)
+    personal = _usual(partial(platformdirs.user_state_path, APP))
     if not personal.exists() and _runs_for_me(SYSTEM_STATE):
         return SYSTEM_STATE
     return personal
@@ -52,7 +57,7 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return (
         _override(environ, "CUTOUTD_CACHE_DIR")
         or _from_systemd(environ, "CACHE_DIRECTORY")
-        or platformdirs.user_cache_path(APP)
+        or _usual(partial(platformdirs.user_cache_path, APP))
     )
 
 
@@ -65,12 +70,29 @@ def models_dir(environ: Mapping[str, str] = os.environ) -> Path:
     if moved is not None:
         return moved
     state = _from_systemd(environ, "STATE_DIRECTORY")
-    return (state or platformdirs.user_data_path(APP)) / "models"
+    return (state or _usual(partial(platformdirs.user_data_path, APP))) / "models"
 
 
 def pictures_dir() -> Path:
     """The user's Pictures folder, under which the default inbox and outbox lie; not created here."""
-    return platformdirs.user_pictures_path()
+    return _usual(platformdirs.user_pictures_path)
+
+
+def _usual(place: Callable[[], Path]) -> Path:
+    """A place of the user's. Without a home folder it would be one called `~`, wherever we happen to stand.
+
+    Raises:
+        ConfigError: this user has no home folder.
+    """
+    with contextlib.suppress(RuntimeError):  # newer platformdirs raise, older ones answer with the `~`
+        folder = place()
+        if folder.is_absolute():
+            return folder
+    raise ConfigError(
+        "This user has no home folder, so there is no usual place for what cutoutd keeps",
+        fix="Set HOME, or name every place: CUTOUTD_CONFIG, CUTOUTD_STATE_DIR, CUTOUTD_CACHE_DIR, "
+        "CUTOUTD_MODELS_DIR.",
+    )
 
 
 def _override(environ: Mapping[str, str], name: str) -> Path | None:

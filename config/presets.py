@@ -48,6 +48,11 @@ def packs() -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(row["presets"]) for name, row in _table()["pack"].items()}
 
 
+def pack_about(name: str) -> str:
+    """What a pack is for, in a line."""
+    return str(_table()["pack"][name]["about"])
+
+
 def unpack(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """The presets behind these preset and pack names, in order, each once."""
     known = packs()

@@ -172,9 +172,10 @@ def _preset_tables() -> Iterator[str]:
         options = ", ".join(f"{key} = {describe.toml_text(value)}" for key, value in preset.options.items())
         rule = f"{preset.rule} ([source]({preset.source}))" if preset.source else preset.rule
         yield f"| `{preset.name}` | {_cell(preset.about)} | `{_cell(options)}` | {_cell(rule)} |"
-    yield "\n| Pack | Its presets |\n|---|---|"
+    yield "\n| Pack | For | Its presets |\n|---|---|---|"
     for name, members in presets.packs().items():
-        yield f"| `{name}` | {', '.join(f'`{member}`' for member in members)} |"
+        its = ", ".join(f"`{member}`" for member in members)
+        yield f"| `{name}` | {_cell(presets.pack_about(name))} | {its} |"
     yield ""
 
 

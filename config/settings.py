@@ -98,6 +98,13 @@ class Engine(Section):
         "files alone, for an accelerator whose driver does not start otherwise.",
     )
 
+    @field_validator("providers")
+    @classmethod
+    def _at_least_one(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError('names no provider: write "auto", or a list such as ["cuda", "cpu"]')
+        return value
+
 
 class Matte(Section):
     """How the subject's outline is found and cleaned; shared by all deliverables of one photo."""

@@ -79,7 +79,7 @@ def expand_path(value: Any, base: Path = Path()) -> Any:
     A relative path starts at `base`, by default the working directory.
 
     Raises:
-        ValueError: when the path is empty or names a variable that is not set.
+        ValueError: when the path is empty, names a variable that is not set, or starts in no known home folder.
     """
     if not isinstance(value, str | Path):
         return value
@@ -88,7 +88,13 @@ def expand_path(value: Any, base: Path = Path()) -> Any:
         raise ValueError("the path is empty")
     if re.search(r"\$(\w+|\{\w+\})", text):
         raise ValueError(f'"{value}" names an environment variable that is not set')
-    return Path(os.path.abspath(Path(base, Path(text).expanduser())))  # noqa: PTH100 - keeps symbolic links as named
+    try:
+        expanded = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f'"{value}" starts in a home folder that nobody has here: write the whole path'
+        ) from error
+    return Path(os.path.abspath(Path(base, expanded)))  # noqa: PTH100 - keeps symbolic links as named
 
 
 def _folder(value: Any, info: ValidationInfo) -> Any:

@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -102,6 +103,16 @@ def write_temporary(
     Raises:
         TemporaryError: the outbox cannot take the file now.
     """
+    # The digest is worked out while the disk takes the bytes.
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(digest_of, data)
+        _write_and_compare(outbox, temporary, data, folder_mode, fs)
+        return digest.result()
+
+
+def _write_and_compare(
+    outbox: bytes, temporary: bytes, data: bytes | memoryview, folder_mode: int, fs: FileSystem
+) -> None:
     try:
         _make_folders(outbox, os.path.dirname(temporary), folder_mode, fs)
         with contextlib.suppress(FileNotFoundError):
@@ -122,7 +133,6 @@ def write_temporary(
         ) from error
     if not same:
         raise TemporaryError(outbox, errno.EIO, "The outbox gave back other bytes than were written")
-    return digest_of(data)
 
 
 def _reads_as(path: bytes, data: bytes | memoryview, fs: FileSystem) -> bool:

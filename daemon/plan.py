@@ -134,9 +134,9 @@ def worker_setup(
             background = order.background_path
             if background is not None and background.exists():
                 read.append(background)
-    if plan.engines.cache_dir is not None:
-        plan.engines.cache_dir.mkdir(parents=True, exist_ok=True)
-        write.append(plan.engines.cache_dir)
+    cache = usable_cache(plan.engines.cache_dir)
+    if cache is not None:
+        write.append(cache)
     machine = accelerator(settings.engine)
     largest = max((path.stat().st_size for path in plan.model_files), default=0)
     return WorkerSetup(
@@ -146,7 +146,7 @@ def worker_setup(
         # Weights are held about three times while a session is made.
         memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
         warm_up="cutoutd.daemon.job:warm_up",
-        context=plan.engines,
+        context=replace(plan.engines, cache_dir=cache),
         nice=settings.engine.nice,
         threads=plan.engines.threads,
         sandbox=bool(settings.engine.sandbox),
@@ -162,6 +162,17 @@ def accelerator(engine: Engine) -> Opened:
     if engine.sandbox == "network":
         return replace(machine, unconfined='engine.sandbox is "network"')
     return machine
+
+
+def usable_cache(folder: Path | None) -> Path | None:
+    """The cache folder, made if need be; None where that cannot be: without it a start takes a little longer."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder
 
 
 def bundled_folder() -> Path:

@@ -27,9 +27,11 @@ from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import sandbox
+from cutoutd.daemon.heap import KEEP_BYTES, IdleRelease, give_back, keep_freed_memory
 
 _PR_SET_PDEATHSIG: Final = 1
 _UNDER_WATCH: Final = "cutoutd-parent-watch"
+_memory = IdleRelease()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,20 @@ def begin(orders: Orders) -> Reply:
 
 def run(function: Callable[[Any], Any], job: Any) -> Reply:
     """One photo. Errors travel as values, so that an odd exception class cannot break the pool."""
+    _memory.begin()
     try:
-        return Reply(function(job), None, resident_bytes())
+        return _measured(function(job), None)
     except Exception as error:  # noqa: BLE001 - the supervisor names it; a worker must outlive a bad photo
-        return Reply(None, _sendable(error), resident_bytes())
+        return _measured(None, _sendable(error))
+    finally:
+        _memory.end()
+
+
+def _measured(result: Any, error: Exception | None) -> Reply:
+    """The reply, once a very large photo's memory has been handed back."""
+    if resident_bytes() > KEEP_BYTES:
+        give_back()
+    return Reply(result, error, resident_bytes())
 
 
 def first_acts(orders: Orders) -> sandbox.SandboxState:
@@ -136,6 +148,7 @@ def first_acts(orders: Orders) -> sandbox.SandboxState:
     # A library that prints must not garble the supervisor's standard output (`once --json`).
     os.dup2(2, 1)
     _quiet_libraries(orders.threads)
+    keep_freed_memory()
     if not orders.sandbox:
         return sandbox.unguarded()
     return sandbox.guard_worker(

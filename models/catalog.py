@@ -158,25 +158,46 @@ def installed(models_dir: Path) -> dict[str, ModelSpec]:
     """The bundled model and every model recorded in `models_dir`; damaged records are left out.
 
     Only the records are read, so a listed file may still be missing; loading it says so.
+
+    Raises:
+        ModelError: the folder or a record in it may not be read.
     """
     found = {BUNDLED: catalogue()[BUNDLED]}
-    if not models_dir.is_dir():
+    try:
+        records = sorted(path for path in models_dir.iterdir() if path.suffix == ".json")
+    except (FileNotFoundError, NotADirectoryError):
         return found
-    for record in sorted(models_dir.glob("*.json")):
+    except OSError as error:
+        raise _unreadable(models_dir, error) from error
+    for record in records:
         spec = _from_record(record)
         if spec is not None:
             found[spec.name] = spec
     return found
 
 
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"The models on this machine cannot be read ({error.strerror})",
+        path,
+        "Give yourself access, or choose another folder with $CUTOUTD_MODELS_DIR.",
+    )
+
+
 def _from_record(record: Path) -> ModelSpec | None:
     """The spec a store record describes, or None when the record is not one of ours or its file is gone."""
     try:
-        data = cast("dict[str, Any]", json.loads(record.read_text(encoding="utf-8")))
+        text = record.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    except OSError as error:
+        raise _unreadable(record, error) from error
+    try:
+        data = cast("dict[str, Any]", json.loads(text))
         name, sha256, size = str(data["name"]), str(data["sha256"]), int(data["bytes"])
         path = record.parent / Path(str(data["file"])).name
         base = catalogue()[data["like"] or name]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     if record.stem != name or not path.is_file():
         return None

@@ -74,37 +74,34 @@ def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
     return planes
 
 
-def unmix(shades: Plane, alpha: NDArray[np.uint8], subject: Plane, background: Plane) -> NDArray[np.uint8]:
+def unmix(shades: Plane, alpha: NDArray[np.uint8], near: Plane) -> NDArray[np.uint8]:
     """The subject's colour wherever it is mixed with the background's.
 
     The colours F' and B' nearest to the spread ones that also give the photo's pixel when mixed by alpha:
     one damped step of a least-squares problem with a closed solution.
 
     Args:
-        shades: the photo's RGB in planes, float32 (3, h, w), 0..1.
+        shades: the photo's RGB in planes, float32 (3, h, w), 0..255.
         alpha: uint8 (h, w); of no meaning where it is 0.
-        subject: spread subject colour, float32 (3, h, w), 0..1.
-        background: spread background colour, float32 (3, h, w), 0..1.
+        near: spread subject RGB, then background RGB, float32 (6, h, w), 0..255.
 
     Returns:
         uint8 (3, h, w).
     """
     a = alpha * np.float32(1 / 255)
     rest = np.float32(1.0) - a
-    step = a / (a * a + rest * rest + np.float32(CORRECTION_DAMPING))
-    result = np.empty(shades.shape, np.uint8)
-    for channel in range(3):  # planes of floats, not triplets: three times faster
-        own, behind = subject[channel], background[channel]
-        # own + step · (shade − behind − a · (own − behind)), in place: fresh arrays would leave the cache.
-        mixed = own - behind
-        mixed *= a
-        colour = shades[channel] - behind
-        colour -= mixed
-        colour *= step
-        colour += own
-        np.maximum(colour, np.float32(0.0), out=colour)
-        np.minimum(colour, np.float32(1.0), out=colour)
-        colour *= np.float32(255)
-        colour += np.float32(0.5)
-        result[channel] = colour
-    return result
+    step = a * a
+    rest *= rest
+    step += rest
+    step += np.float32(CORRECTION_DAMPING)
+    np.divide(a, step, out=step)
+    own, behind = near[:3], near[3:]
+    # own + step · (shade - behind - a · (own - behind)), in place: fresh arrays would leave the cache.
+    mixed = own - behind
+    mixed *= a
+    colour = shades - behind
+    colour -= mixed
+    colour *= step
+    colour += own
+    colour += np.float32(0.5)
+    return np.clip(colour, np.float32(0), np.float32(255), out=colour).astype(np.uint8)

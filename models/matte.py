@@ -6,7 +6,7 @@ Full-size arithmetic happens only in tiles that the edge band touches; all other
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cutoutd.models import foreground, guided, refiner
 from cutoutd.models.closed_form import solve_band
 from cutoutd.models.matte_controls import MatteControls, edit_edges, edit_shapes
+from cutoutd.models.parallel import side_by_side
 from cutoutd.models.resample import (
     Plane,
     Span,
@@ -30,11 +31,13 @@ from cutoutd.models.resample import (
 
 Engine = Literal["plain", "guided", "learned"]
 NATURAL = MatteControls()
+LEVELS: Final = np.float32(255)
 
 # Samples along the longer side of the coefficient grid; below that, detail of the guide is lost.
 GRID_LEAST = 400
-# Full-size tiles: small enough that flat ones are common, large enough that calls do not dominate.
-TILE = 128
+# Full-size tiles: small enough that flat ones are common, large enough that threads seldom wait for one
+# another: with 128 two of them are slower than one.
+TILE = 256
 # How far beyond half-transparent samples the photo may still move the edge, in model-scale samples.
 BAND_REACH = 1.5
 # How far the learned engine gives a precise alpha its means back: all of it would also keep a network's
@@ -64,7 +67,7 @@ def refine(
             "learned" does so with the bundled refiner network.
         controls: what the user asked of shapes and edges; unset: nothing is changed.
         closed_form: solve the band once more by closed-form matting (seconds to minutes; needs pymatting).
-        threads: how many threads the refiner network may use.
+        threads: how many threads may work on the tiles; the result is the same for any number.
         notes: a list that takes a sentence for everything that was asked for and could not be done.
 
     Returns:
@@ -80,10 +83,10 @@ def refine(
     if engine == "learned" and not enough:
         drawn = _learned(alpha, photo, threads)
     else:
-        drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough)
+        drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough, threads=threads)
     if closed_form:
         drawn = _solved(photo, drawn, [] if notes is None else notes)
-    return _compose(photo, drawn, controls)
+    return _compose(photo, drawn, controls, threads)
 
 
 class Drawn(NamedTuple):
@@ -101,20 +104,20 @@ class Drawn(NamedTuple):
     colour_step: int
 
 
-def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool) -> Drawn:
+def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: int = 1) -> Drawn:
     """The engines without a network: resampled, or guided by the photo."""
     shape = (photo.shape[0], photo.shape[1])
     trust = guided.trust(alpha, max(shape) / max(alpha.shape)) if follow else np.zeros_like(alpha)
     # A precise alpha is kept sample by sample, which takes a grid finer than the alpha's own.
     least = max(alpha.shape) if trust.mean() > 0.5 else 2 * max(alpha.shape)
     step = grid_step(shape, max(GRID_LEAST, least))
-    guide = reduced(photo, step)
+    guide = reduced(photo, step, threads)
     grid = (guide.shape[1], guide.shape[2])
     trust = onto_grid(trust, shape, grid, step)
     coarse = _flatten(onto_grid(alpha, shape, grid, step), trust)
     planes, band = _resampled(coarse)
     if follow and band.any():
-        planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step))
+        planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step), threads)
     at_grid = np.clip(guided.apply(planes, guide), 0.0, 1.0)
     return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
 
@@ -125,13 +128,14 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int) -> Drawn:
     work_step = refiner.work_step(shape)
     ratio = grid_step((shape[0] // work_step, shape[1] // work_step), max(GRID_LEAST, *alpha.shape))
     step = work_step * ratio
-    guide = reduced(photo, step)
+    work = reduced(photo, work_step, threads)
+    guide = blocks(work, ratio)
     hints = refiner.hint_planes(guide, alpha, shape, step)
     coarse = _flatten(hints[0], np.ones_like(hints[0]))
     hints[0] = coarse
     reach = max(2, round(refiner.BAND_REACH * max(coarse.shape) / max(alpha.shape)))
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
-    planes, settled = refiner.redraw(photo, hints, band, ratio, threads)
+    planes, settled = refiner.redraw(work, hints, band, ratio, carried=work_step > 1, threads=threads)
     fine_band = np.repeat(np.repeat(dilate(band, 1), ratio, 0), ratio, 1)[
         : planes.shape[1], : planes.shape[2]
     ]
@@ -171,7 +175,7 @@ def _resampled(coarse: Plane) -> tuple[Plane, NDArray[np.bool_]]:
 
 
 def _guided(
-    coarse: Plane, guide: Plane, trust: Plane, alpha: Plane, covered: tuple[float, float]
+    coarse: Plane, guide: Plane, trust: Plane, alpha: Plane, covered: tuple[float, float], threads: int
 ) -> tuple[Plane, NDArray[np.bool_]]:
     """Coefficients of alpha = a·RGB + b at every grid sample, and the band where they are not constant.
 
@@ -181,38 +185,50 @@ def _guided(
         trust: how far to follow the photo, float32 (gh, gw): 1 for a blurred alpha, 0 for a precise one.
         alpha: the alpha at its own scale, float32 (h, w).
         covered: rows and columns of the grid that the photo fills (the last block may be partial).
+        threads: how many may work at once.
     """
     planes, _ = _resampled(coarse)
     scale = max(coarse.shape) / max(alpha.shape)
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), max(2, round(BAND_REACH * scale)))
+
+    def followed() -> Plane:
+        fitted, _ = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
+        fitted *= np.float32(guided.CONTRAST)
+        fitted[3] += np.float32(0.5 - 0.5 * guided.CONTRAST)
+        return trust * fitted
+
+    def kept() -> Plane:
+        fitted, _ = guided.coefficients(guide, coarse, max(2, round(guided.PRECISE_RADIUS * scale)))
+        return (1.0 - trust) * guided.keep_means(fitted, guide, alpha, covered)
+
     in_band = trust[band]
+    needed = ((followed, in_band.max() > 0.0), (kept, in_band.min() < 1.0))
     fitted = np.zeros_like(planes)
-    if in_band.max() > 0.0:
-        followed, _ = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
-        followed *= np.float32(guided.CONTRAST)
-        followed[3] += np.float32(0.5 - 0.5 * guided.CONTRAST)
-        fitted += trust * followed
-    if in_band.min() < 1.0:
-        kept, _ = guided.coefficients(guide, coarse, max(2, round(guided.PRECISE_RADIUS * scale)))
-        fitted += (1.0 - trust) * guided.keep_means(kept, guide, alpha, covered)
+    for part in side_by_side(lambda way: way(), [way for way, wanted in needed if wanted], threads):
+        fitted += part
     return np.asarray(planes + band * (fitted - planes), np.float32), dilate(band, 2)
 
 
 def _compose(
-    photo: NDArray[np.uint8], drawn: Drawn, controls: MatteControls
+    photo: NDArray[np.uint8], drawn: Drawn, controls: MatteControls, threads: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Fills full-size alpha and colour, tile by tile."""
+    """Fills full-size alpha and colour, tile by tile; rows of tiles are shared among the threads."""
     h, w = photo.shape[:2]
     alpha = np.zeros((h, w), np.uint8)
     colour = np.zeros((h, w, 3), np.uint8)
-    reach = controls.reach(max(h, w))
+    longest = max(h, w)
+    reach = controls.reach(longest)
     # What an edit can reach is part of the band.
     band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
-    grid, colour_grid = band.shape, drawn.colours.shape[1:]
-    columns = tiles(w, grid[1], drawn.step, TILE, reach)
-    colour_columns = spans(w, colour_grid[1], drawn.colour_step, TILE)
-    colour_rows = spans(h, colour_grid[0], drawn.colour_step, TILE)
-    for (row, top), colour_row in zip(tiles(h, grid[0], drawn.step, TILE, reach), colour_rows, strict=True):
+    # In units of 8-bit levels from here on: full-size passes that only rescale would cost a tenth of the time.
+    planes = drawn.planes * LEVELS
+    planes[:3] /= LEVELS
+    colours = drawn.colours * LEVELS
+    columns = tiles(w, band.shape[1], drawn.step, TILE, reach)
+    colour_columns = spans(w, colours.shape[2], drawn.colour_step, TILE)
+
+    def fill(rows: tuple[tuple[Span, int], Span]) -> None:
+        (row, top), colour_row = rows
         for (column, left), colour_column in zip(columns, colour_columns, strict=True):
             window = np.s_[colour_row.start : colour_row.stop, colour_column.start : colour_column.stop]
             support = np.s_[row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
@@ -221,53 +237,83 @@ def _compose(
                     alpha[window] = 255
                     colour[window] = photo[window]
                 continue
-            pixels = photo[row.start : row.stop, column.start : column.stop]
-            planes = np.empty((3, *pixels.shape[:2]), np.uint8)
-            for channel in range(3):  # strided once; every step after it works on planes
-                planes[channel] = pixels[:, :, channel]
-            shades = planes * np.float32(1 / 255)
-            mixed = _tile_alpha(shades, drawn.planes, row, column)
-            edited = edit_edges(mixed, controls, max(h, w))
+            pixels = np.moveaxis(photo[row.start : row.stop, column.start : column.stop], 2, 0)
+            shades = pixels.astype(np.float32, order="C")
+            mixed = _tile_alpha(shades, planes, row, column)
+            edited = edit_edges(mixed, controls, longest)
             own = alpha[window]
             inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
             own[:] = edited[inner]
-            near = upsample(drawn.colours, colour_row, colour_column)
-            _fill_colour(colour[window], planes[:, *inner], own, mixed[inner], shades[:, *inner], near)
+            near = _Near(colours, colour_row, colour_column)
+            _fill_colour(colour[window], photo[window], own, mixed[inner], shades[:, *inner], near)
+
+    rows = zip(
+        tiles(h, band.shape[0], drawn.step, TILE, reach),
+        spans(h, colours.shape[1], drawn.colour_step, TILE),
+        strict=True,
+    )
+    side_by_side(fill, rows, threads)
     return alpha, colour
 
 
+class _Near(NamedTuple):
+    """The spread colours around one tile: float32 (6, gh, gw) in 0..255, and the tile's rows and columns."""
+
+    colours: Plane
+    row: Span
+    column: Span
+
+    def part(self, box: tuple[slice, slice]) -> Plane:
+        """Brought to the pixels of a part of the tile."""
+        return upsample(self.colours, self.row.part(box[0]), self.column.part(box[1]))
+
+
 def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArray[np.uint8]:
-    """a·RGB + b at every pixel of one tile, as uint8; shades are the photo's, float32 (3, h, w) in 0..1."""
+    """a·RGB + b at every pixel of one tile; shades are the photo's, float32 (3, h, w), all in 0..255."""
     slopes = upsample(planes, row, column)
     value = slopes[3]
+    slopes[:3] *= shades
     for channel in range(3):
-        slopes[channel] *= shades[channel]
         value += slopes[channel]
-    np.maximum(value, np.float32(0.0), out=value)
-    np.minimum(value, np.float32(1.0), out=value)
-    value *= np.float32(255)
     value += np.float32(0.5)
-    return value.astype(np.uint8)
+    return np.clip(value, np.float32(0), LEVELS, out=value).astype(np.uint8)
 
 
 def _fill_colour(
     colour: NDArray[np.uint8],
-    pixels: NDArray[np.uint8],
+    photo: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
     mixed: NDArray[np.uint8],
     shades: Plane,
-    near: Plane,
+    near: _Near,
 ) -> None:
     """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
 
     `alpha` decides what is written; `mixed`, the alpha before any edit, is how the photo mixed its colours.
-    `pixels` are the photo's in planes, uint8 (3, h, w), `shades` the same as float32 in 0..1; `near` are the
-    spread colours, float32 (6, h, w).
+    `shades` is the photo in planes, float32 (3, h, w), 0..255.
     """
-    # Estimated for all pixels of the tile: picking out the half-transparent ones costs more than it saves.
-    own = foreground.unmix(shades, mixed, near[:3], near[3:])
-    # Masks of bits: selecting by truth values takes ten times as long.
-    opaque = np.negative((alpha == 255).view(np.uint8))
-    between = np.negative(((alpha > 0) & (alpha < 255)).view(np.uint8))
+    opaque = alpha == 255
+    if opaque.any():
+        # Masks of bits: selecting by truth values takes ten times as long.
+        mask = np.negative(opaque.view(np.uint8))
+        for channel in range(3):
+            np.bitwise_and(photo[:, :, channel], mask, out=colour[:, :, channel])
+    between = (alpha > 0) & ~opaque
+    box = _box(between)
+    if box is None:
+        return
+    # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
+    own = foreground.unmix(shades[:, *box], mixed[box], near.part(box))
+    own &= np.negative(between[box].view(np.uint8))
+    target = colour[box]
     for channel in range(3):
-        colour[:, :, channel] = (pixels[channel] & opaque) | (own[channel] & between)
+        target[:, :, channel] |= own[channel]
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The rows and columns between which all true pixels lie, or None without any."""
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask.any(0))
+    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

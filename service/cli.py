@@ -7,8 +7,9 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
-from cutoutd.config.errors import CutoutError, ExitCode
+from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, printable
 from cutoutd.config.version import VERSION
 
 # command → (module, attribute, one line of help); loading all of them would cost a second at every call.
@@ -54,6 +55,16 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Command names for a tab, without importing any command."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=line)
+            for name, (_, _, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -77,10 +88,12 @@ def cutoutd() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line. Returns its exit code; errors of ours become one sentence on standard error."""
+    output = sys.stdout
+    colour = False if os.environ.get("NO_COLOR") else None
     try:
-        answer = cutoutd.main(args=arguments, prog_name="cutoutd", standalone_mode=False)
+        answer = cutoutd.main(args=arguments, prog_name="cutoutd", standalone_mode=False, color=colour)
     except CutoutError as error:
-        sys.stderr.write(f"cutoutd: {error}\n")
+        sys.stderr.write(_sentence(error))
         return int(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -91,7 +104,44 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write("cutoutd: stopped.\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (`cutoutd status | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_gone()
+    except SystemExit as leave:
+        # click and rich end the program themselves when the reader goes; click puts another stdout in place.
+        if isinstance(leave.__context__, BrokenPipeError) or sys.stdout is not output:
+            return _reader_gone()
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except Exception as error:
+        if os.environ.get("CUTOUTD_TRACEBACK"):
+            raise
+        sys.stderr.write(f"cutoutd: {_unforeseen(error)}\n")
+        return int(ExitCode.INTERNAL)
     return answer if isinstance(answer, int) else 0
+
+
+def _sentence(error: CutoutError) -> str:
+    """What is said about an error; mistakes in a configuration start their line, as compilers write them."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    if len(problems) > 1:
+        return f"cutoutd: {len(problems)} mistakes in the configuration:\n{error}\n"
+    return f"cutoutd: {error}\n"
+
+
+def _unforeseen(error: Exception) -> str:
+    """A sentence for what no command foresaw: the system's own words where it is the system's trouble."""
+    if isinstance(error, MemoryError):
+        return (
+            f"{str(error) or 'There is not enough memory'}. Close other programs, or choose a smaller model."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{printable(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{where}{error.strerror}."
+    return (
+        f"Something unforeseen went wrong ({type(error).__name__}: {error}). Please report it, with what "
+        "CUTOUTD_TRACEBACK=1 in front of the same command shows."
+    )
+
+
+def _reader_gone() -> int:
+    """The reader of our output went away (`cutoutd status | head`): nothing is wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

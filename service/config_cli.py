@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cutoutd.config import dump, places, reference
-from cutoutd.config.errors import ConfigError, FolderError, printable
+from cutoutd.config.errors import ConfigError, FolderError, ModelError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.settings import Settings, default_folders
 
@@ -27,11 +27,18 @@ def config() -> None:
     """Check and show the configuration."""
 
 
-@config.command("check")
+@config.command("check", short_help="Name every mistake with its line.")
 @config_option
 def check(config_file: Path | None) -> None:
     """Name every mistake with its line; say which file is used and what it asks for."""
+    from cutoutd.models.catalog import resolve
+
     loaded = load_settings(config_file)
+    for inbox in loaded.settings.inbox:
+        try:
+            resolve(inbox.model or inbox.quality, places.models_dir())
+        except ModelError as error:
+            raise ModelError(f"{inbox.label}: {error.what}", loaded.path, error.fix) from error
     click.echo(f"{_source(loaded)}: no mistakes")
     for inbox in loaded.settings.inbox:
         click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")

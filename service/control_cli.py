@@ -25,6 +25,7 @@ from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.daemon.orders import carry_out
 from cutoutd.service.option_flags import given, matte_options, output_and_matte_flags, output_options
+from cutoutd.service.screen import counted
 
 # A daemon answers within its housekeeping interval even when the wake-up signal may not be sent to it.
 ANSWER_WAIT_S = 12.0
@@ -77,7 +78,7 @@ def _say(answer: dict[str, Any], done: str) -> None:
     if answer.get("waiting"):
         click.echo("The daemon is busy; it carries this out as soon as it can.")
     else:
-        click.echo(done.format(**answer))
+        click.echo(done.format(photos=counted(int(answer.get("count", 0)), "photo")))
 
 
 # --- status ----------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    show_status(facts, Console())
+    show_status(facts, Console(soft_wrap=True, highlight=False))  # paths stay whole
 
 
 _COLOURS = {"idle": "green", "working": "green", "paused": "yellow", "waiting": "yellow", "stopped": "red"}
@@ -155,7 +156,7 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     console.print(head)
     if facts.get("why"):
         console.print(Text(facts["why"], style="yellow"))
-    if state == "stopped":
+    if state in ("stopped", "not started yet"):
         console.print(Text("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
     counts = facts["counts"]
     if counts:
@@ -168,6 +169,11 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         _show_inbox(inbox, console)
     for model, one in facts.get("models", {}).items():
         console.print(Text(f"model {model} on {one['provider']}", style="dim"))
+        for reason in one.get("why_not", ()):
+            if (
+                "does not start" in reason or "memory" in reason
+            ):  # the rest is as it should be; --json has all
+                console.print(Text(f"  not on {reason}", style="yellow"))
     sandbox: dict[str, Any] = facts.get("sandbox") or {}
     worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
@@ -237,7 +243,7 @@ def _paths(paths: tuple[Path, ...], everything: bool) -> list[str] | None:
 @click.option("--all", "everything", is_flag=True, help="All failed photos.")
 def retry(paths: tuple[Path, ...], everything: bool) -> None:
     """Try failed photos again."""
-    _say(order("retry", paths=_paths(paths, everything)), "{count} photos will be tried again.")
+    _say(order("retry", paths=_paths(paths, everything)), "{photos} will be tried again.")
 
 
 @click.command()
@@ -264,7 +270,7 @@ def redo(
     after = None if since is None else time.time() - _seconds(since)
     wanted = _paths(paths, everything) if since is None else ([os.path.abspath(p) for p in paths] or None)  # noqa: PTH100
     answer = order("redo", paths=wanted, since=after, overrides=overrides)
-    _say(answer, "{count} photos will be done again.")
+    _say(answer, "{photos} will be done again.")
 
 
 def _seconds(text: str) -> float:
@@ -303,5 +309,5 @@ def forget(everything: bool) -> None:
     """Remove the names of finished photos from the ledger; photos and cutouts stay."""
     _say(
         order("forget", everything=everything),
-        "{count} photos forgotten; nothing of them will be done again.",
+        "{photos} forgotten; nothing is done again for that.",
     )

@@ -5,6 +5,7 @@ Each check gives findings; a finding that is not fine carries its fix.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from cutoutd.service.doctor_parts import (
 )
 from cutoutd.service.findings import Finding, Level
 from cutoutd.service.launchd import privacy_refusal
+from cutoutd.service.screen import counted
 
 # Below this a burst of frames fills the disk within minutes: 100 cutouts of 24 megapixels at 8 MB each.
 LOW_BYTES = 10**9
@@ -38,6 +40,8 @@ _INOTIFY = Path("/proc/sys/fs/inotify")
 
 def examine(config_file: Path | None) -> list[Finding]:
     """Every check, in the order of the screen. A check that itself fails becomes a finding."""
+    # Its threads say on standard error that they were stopped, which is what a probe does to them.
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
     findings, loaded = check_config(config_file)
     settings = loaded.settings if loaded is not None else None
     checks: list[Callable[[], Iterator[Finding]]] = []
@@ -102,7 +106,7 @@ def _folder(folder: Path, name: str, *, write: bool) -> Iterator[Finding]:
         os.scandir(folder).close()
     except FileNotFoundError:
         if not (places.state_dir() / "ledger.sqlite").exists():
-            yield Finding("folders", "note", f"the {name} {printable(folder)} is made at the first start")
+            yield _to_be_made(folder, name)
             return
         yield Finding(
             "folders",
@@ -122,6 +126,18 @@ def _folder(folder: Path, name: str, *, write: bool) -> Iterator[Finding]:
             f"the {name} {printable(folder)} may not be written to",
             f"chmod u+wx '{printable(folder)}', or choose a folder of your own.",
         )
+
+
+def _to_be_made(folder: Path, name: str) -> Finding:
+    above = next((path for path in folder.parents if path.exists()), folder)
+    if os.access(above, os.W_OK | os.X_OK):
+        return Finding("folders", "note", f"the {name} {printable(folder)} is made at the first start")
+    return Finding(
+        "folders",
+        "error",
+        f"the {name} {printable(folder)} cannot be made: {printable(above)} may not be written to",
+        "Choose another folder in the configuration (`cutoutd init` writes one).",
+    )
 
 
 def check_space(settings: Settings) -> Iterator[Finding]:
@@ -198,7 +214,7 @@ def inotify_limits(folders: int, proc: Path = _INOTIFY) -> Iterator[Finding]:
     except (OSError, ValueError):
         return  # not Linux: there is no such limit
     watches = limits["max_user_watches"]
-    text = f"{folders} folders to watch of {watches} allowed (inotify)"
+    text = f"{counted(folders, 'folder')} to watch of {watches} allowed (inotify)"
     # Other programs of the same user share the limit; half of it is what we may count on.
     if folders * 2 > watches:
         yield Finding(

@@ -109,9 +109,13 @@ def _installed(module: str) -> bool:
 
 def check_models(settings: Settings) -> Iterator[Finding]:
     """Each model an inbox asks for is installed and is the file it should be."""
-    from cutoutd.models.catalog import resolve
+    from cutoutd.models.catalog import installed, resolve
     from cutoutd.models.providers import read_verified
 
+    try:
+        installed(places.models_dir())
+    except CutoutError as error:
+        yield Finding("models", "error", f"{error.path}: {error.what}", error.fix, error.exit_code)
     for wanted in dict.fromkeys(inbox.model or inbox.quality for inbox in settings.inbox):
         try:
             spec = resolve(wanted, places.models_dir())

@@ -15,6 +15,7 @@ from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.sandbox import guard_supervisor
 from cutoutd.service.control_cli import open_ledger_file
 from cutoutd.service.gallery import Shot, check_target, last_shots, page, write
+from cutoutd.service.screen import counted
 from cutoutd.service.thumbnails import Pair, PairJob, make_pairs
 
 # How often `--watch` looks into the ledger; a look costs one small query.
@@ -49,7 +50,7 @@ def gallery(target: Path, last: int, watch: bool) -> None:
         maker = Maker(path, 0o666 & ~umask, watch=watch)
         shots = last_shots(ledger, last)
         shown, absent = maker.make(shots)
-        click.echo(f"{path.as_uri()}  ({shown} photos{f', {absent} not shown' if absent else ''})")
+        click.echo(f"{path.as_uri()}  ({counted(shown, 'photo')}{f', {absent} not shown' if absent else ''})")
         if watch:
             click.echo("Renewed whenever a photo is done; Ctrl-C ends it.")
             _follow(ledger, maker, shots, last)

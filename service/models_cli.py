@@ -18,11 +18,25 @@ from rich.table import Table
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
 from cutoutd.models.catalog import BUNDLED, ModelSpec, best, catalogue, find_model, installed, known_model
+from cutoutd.service.screen import screen
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 accept_option = click.option(
     "--accept-license", "accept_license", is_flag=True, help="Accept terms that forbid commercial use."
 )
+
+
+def _known_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in catalogue() if name.startswith(incomplete)]
+
+
+def _installed_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    # A tab runs no group, so an option in front of the command is found in what was parsed so far.
+    given = context.parent.params if context.parent is not None else {}
+    folder = given.get("models_dir") or (
+        places.SYSTEM_STATE / "models" if given.get("system") else places.models_dir()
+    )
+    return [name for name in installed(folder) if name.startswith(incomplete)]
 
 
 @click.group("models")
@@ -40,7 +54,7 @@ def models_group(context: click.Context, models_dir: Path | None, system: bool) 
     context.obj = models_dir or (places.SYSTEM_STATE / "models" if system else places.models_dir())
 
 
-@models_group.command("list")
+@models_group.command("list", short_help="Every known network: size, terms, installed or not.")
 @json_option
 @click.option("--installed", "only_here", is_flag=True, help="Only what is installed.")
 @click.pass_obj
@@ -53,38 +67,29 @@ def list_command(models_dir: Path, as_json: bool, only_here: bool) -> None:
         return
     choice = best(here).name
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("model", "here", "MB", "input", "licence", "good for"):
+    for heading in ("model", "here", "MB", "licence", "good for"):
         table.add_column(
-            heading, justify="right" if heading in ("MB", "input") else "left", no_wrap=heading == "model"
+            heading, justify="right" if heading == "MB" else "left", no_wrap=heading != "good for"
         )
     for spec in shown.values():
         table.add_row(*_row(spec, spec.name == choice))
-    Console().print(table)
+    screen().print(table)
+    if not all(spec.commercial for spec in shown.values()):
+        click.echo("\n* no commercial use; `models pull` and `models add` want --accept-license")
+    so_far = "the one marked so" if choice != BUNDLED else "the same until a better one is here"
     click.echo(
-        '\n"fast" is the bundled network, "best" the one marked so. `cutoutd models pull NAME` gets one.'
+        f'\n`quality = "fast"` is the bundled network, "best" {so_far}.'
+        "\n`cutoutd models info NAME` says more, `cutoutd models pull NAME` gets one."
     )
 
 
 def _row(spec: ModelSpec, is_best: bool) -> tuple[str, ...]:
     here = (
-        ""
-        if spec.path is None
-        else "bundled"
-        if spec.name == BUNDLED
-        else "yes"
-        if spec.accepted
-        else "not accepted"
+        "" if spec.path is None else "bundled" if spec.name == BUNDLED else "yes" if spec.accepted else "no"
     )
-    size = "" if spec.bytes is None else f"{spec.bytes / 1e6:.1f}"
-    terms = spec.licence if spec.commercial else f"{spec.licence}: needs --accept-license"
-    return (
-        spec.name,
-        f"{here} (best)" if is_best else here,
-        size,
-        str(spec.input_size),
-        terms,
-        spec.recommended,
-    )
+    size = "" if spec.bytes is None else f"{spec.bytes / 1e6:.0f}"
+    terms = spec.licence.partition(" (")[0] + ("" if spec.commercial else " *")
+    return spec.name, "best" if is_best and here == "yes" else here, size, terms, spec.recommended
 
 
 def _facts(spec: ModelSpec) -> dict[str, Any]:
@@ -95,8 +100,8 @@ def _facts(spec: ModelSpec) -> dict[str, Any]:
     return facts
 
 
-@models_group.command("info")
-@click.argument("name")
+@models_group.command("info", short_help="Everything that is known about one network.")
+@click.argument("name", shell_complete=_known_names)
 @json_option
 @click.pass_obj
 def info_command(models_dir: Path, name: str, as_json: bool) -> None:
@@ -121,22 +126,19 @@ def info_command(models_dir: Path, name: str, as_json: bool) -> None:
         + (", stretched to 0..1" if spec.stretch else ""),
         "sources": "\n".join(str(source) for source in spec.sources),
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for heading, text in rows.items():
-        if text:
-            table.add_row(heading, text)
     click.echo(spec.name)
-    Console().print(table)
+    for heading, text in rows.items():
+        for number, line in enumerate(filter(None, text.split("\n"))):
+            # Lines are left as long as they are: digests and addresses are there to be copied.
+            click.echo(f"{'' if number else heading:<11} {line}")
 
 
 def _numbers(values: tuple[float, ...]) -> str:
     return "[" + " ".join(f"{value:.4g}" for value in values) + "]"
 
 
-@models_group.command("pull")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@models_group.command("pull", short_help="Fetch networks; the one command that connects.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=_known_names)
 @click.option(
     "--from", "mirror", default="", metavar="URL", help="Fetch from this address: the file or its folder."
 )
@@ -181,7 +183,7 @@ def _bar(name: str, *, quiet: bool) -> Generator[Any]:
     """(announce, progress): sentences above a bar that shows bytes and time left; on stderr."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=None, visible=False)
 
         def progress(done: int, total: int | None) -> None:
@@ -207,7 +209,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@models_group.command("add")
+@models_group.command("add", short_help="Register a network from a file, after trying it.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--like", default="", metavar="NAME", help="The network of the catalogue it is shaped and fed like."
@@ -241,8 +243,8 @@ def add_command(
     click.echo(f"{spec.name} is installed: {printable(cast('Path', spec.path))}")
 
 
-@models_group.command("verify")
-@click.argument("names", nargs=-1, metavar="[NAME…]")
+@models_group.command("verify", short_help="Digest installed networks again and run each once.")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=_installed_names)
 @json_option
 @click.pass_obj
 def verify_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> None:
@@ -265,8 +267,8 @@ def verify_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> N
         click.get_current_context().exit(ExitCode.MODEL)
 
 
-@models_group.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@models_group.command("remove", short_help="Remove installed networks.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=_installed_names)
 @json_option
 @click.pass_obj
 def remove_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> None:
@@ -283,8 +285,8 @@ def remove_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> N
         click.echo(f"{name} removed, {size / 1e6:.1f} MB freed")
 
 
-@models_group.command("bench")
-@click.argument("names", nargs=-1, metavar="[NAME…]")
+@models_group.command("bench", short_help="Milliseconds and memory on this machine.")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=_installed_names)
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads; unset, all cores.")
 @click.option(
     "--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Photos after the first."
@@ -316,18 +318,10 @@ def bench_command(
         click.echo(json.dumps([asdict(one) for one in figures], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in (
-        "model",
-        "provider",
-        "threads",
-        "load ms",
-        "ms/photo",
-        "CPU ms",
-        "resting MB",
-        "peak MB",
-    ):
+    headings = ("model", "provider", "threads", "load ms", "ms/photo", "CPU ms", "resting MB", "peak MB")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("model", "provider") else "right")
     for one in figures:
         numbers = (one.load_ms, one.photo_ms, one.cpu_ms, one.resting_mb, one.peak_mb)
         table.add_row(one.model, one.provider, str(one.threads), *(f"{number:.0f}" for number in numbers))
-    Console().print(table)
+    screen().print(table)

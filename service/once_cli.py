@@ -21,7 +21,7 @@ from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch, BatchOrder, Outcome, Source, sources
 from cutoutd.daemon.job import Engines
-from cutoutd.daemon.plan import RAM_PER_WORKER, accelerator, bundled_folder, cores, ram_bytes
+from cutoutd.daemon.plan import RAM_PER_WORKER, accelerator, bundled_folder, cores, ram_bytes, usable_cache
 from cutoutd.daemon.sandbox import guard_supervisor
 from cutoutd.daemon.workers import WorkerSetup
 from cutoutd.models.catalog import ModelSpec, resolve
@@ -111,14 +111,13 @@ def _make(folder: Path, mode: int) -> Path:
 
 def _setup(spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, *, closed_form: bool) -> WorkerSetup:
     assert spec.path is not None  # noqa: S101 - resolve only finds installed models
-    cache = cache_dir()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = usable_cache(cache_dir())
     engine = Engine()
     machine = accelerator(engine)
     return WorkerSetup(
         lock_path=scratch / "workers.lock",
         read_paths=(*sorted(reads), spec.path, bundled_folder(), *machine.reads),
-        write_paths=(out, cache),
+        write_paths=(out,) if cache is None else (out, cache),
         memory_limit_bytes=Limits().worker_memory + 3 * spec.path.stat().st_size,
         warm_up="cutoutd.daemon.job:warm_up",
         context=Engines((spec,), "auto", cores(), cache, closed_form),

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.load import load_settings
-from cutoutd.config.presets import builtin, expand, packs
+from cutoutd.config.presets import builtin, expand, pack_about, packs
 from cutoutd.service.config_cli import config_option
+from cutoutd.service.screen import screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,12 @@ class Row:
     source: str = ""
 
 
+def _names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in (*builtin(), *packs()) if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=_names)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def presets(names: tuple[str, ...], config_file: Path | None, as_json: bool) -> None:
@@ -55,8 +60,7 @@ def presets(names: tuple[str, ...], config_file: Path | None, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
-    console = Console()
-    console.print(details(rows) if names else overview(rows))
+    screen().print(details(rows) if names else overview(rows))
     if not names:
         click.echo("\n`cutoutd presets NAME` shows the rule behind a preset and the page that states it.")
 
@@ -69,7 +73,7 @@ def all_rows(own: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for name, one in builtin().items()
         if name not in own
     ]
-    rows += [Row(name, "pack", "One cutout for each", {}, presets=names) for name, names in packs().items()]
+    rows += [Row(name, "pack", pack_about(name), {}, presets=names) for name, names in packs().items()]
     return rows
 
 

@@ -24,6 +24,7 @@ from cutoutd.config.places import models_dir, state_dir
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import holder
 from cutoutd.service.config_cli import config_option
+from cutoutd.service.screen import screen
 from cutoutd.service.verify import Check, Verdict, installation, judge
 from cutoutd.service.verify_run import gather
 
@@ -69,7 +70,7 @@ def verify(config_file: Path | None, as_json: bool, keep: Path | None) -> int:
         }
         sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     else:
-        show(checks, settings, seconds, Console())
+        show(checks, settings, seconds, screen())
         if keep is not None:
             click.echo(f"Everything that was written lies in {root}.")
     return int(ExitCode.OK if sound else ExitCode.VERIFY)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from cutoutd.models import refiner
+from cutoutd.models import foreground, refiner
 from cutoutd.models.resample import reduced, spans, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
@@ -49,6 +50,14 @@ class Textures:
 
     def silhouette(self, rng: np.random.Generator) -> np.ndarray:
         """A real subject's outline, smooth, at the supersampled scene size: uint8, 0 or 255."""
+        return self.subject(rng)[0]
+
+    def subject(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A real subject's outline as `silhouette` gives it, and the subject's own colours.
+
+        The colours, float32 (SIDE, SIDE, 3) in 0..1, are spread beyond the outline: what hair or fur that
+        grows out of it would have.
+        """
         for _ in range(20):
             photo = self.photos[rng.integers(len(self.photos))]
             mask = cv2.imread(str(photo.with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
@@ -68,8 +77,14 @@ class Textures:
             matrix[:, 2] += side / 2 - centre
             big = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_LINEAR)
             soft = cv2.GaussianBlur(big, (0, 0), side / size * 1.2)
-            return ((soft > 127) * 255).astype(np.uint8)
-        return np.zeros((SIDE * SUPER, SIDE * SUPER), np.uint8)
+            small = matrix / SUPER
+            own = cv2.warpAffine(cv2.imread(str(photo)), small, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
+            inside = cv2.warpAffine((mask > 250).astype(np.float32), small, (SIDE, SIDE))
+            inside = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=2)
+            planes = np.ascontiguousarray(own.transpose(2, 0, 1)).astype(np.float32) / 255
+            spread = foreground.spread_colours(planes, inside)[:3].transpose(1, 2, 0)
+            return ((soft > 127) * 255).astype(np.uint8), jitter(spread, rng)
+        return np.zeros((SIDE * SUPER, SIDE * SUPER), np.uint8), plain_colour(rng)
 
 
 def jitter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -89,10 +104,19 @@ def plain_colour(rng: np.random.Generator) -> np.ndarray:
     return np.clip(base * shade[:, :, None], 0, 1).astype(np.float32)
 
 
-def strands(
-    image: np.ndarray, rng: np.random.Generator, count: int, length: float, width: float, spread: float
-) -> None:
-    """Draws curved tapering hairs outwards from the shape's own contour; lengths in final pixels."""
+class Strands(NamedTuple):
+    """One growth of hair. Lengths and widths in final pixels, angles in radians."""
+
+    count: int
+    length: float
+    width: float
+    spread: float
+    curl: float = 0.15
+    tuft: int = 1  # neighbours that share their root's surroundings, direction and bend
+
+
+def strands(image: np.ndarray, rng: np.random.Generator, hair: Strands) -> None:
+    """Draws curved tapering hairs outwards from the shape's own contour."""
     contours, _ = cv2.findContours(image.copy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return
@@ -100,38 +124,41 @@ def strands(
     n = len(contour)
     first, share = rng.integers(n), rng.uniform(0.2, 1.0)
     comb = rng.normal(0, 0.5)
-    for _ in range(count):
-        i = int((first + rng.uniform(0, share) * n) % n)
-        tangent = contour[(i + 12) % n] - contour[i - 12]
-        angle = math.atan2(tangent[1], tangent[0]) + comb + rng.normal(0, spread)
-        if image[
-            tuple(
-                np.clip(
-                    (contour[i] + 14 * np.array([math.cos(angle), math.sin(angle)])).astype(int)[::-1],
-                    0,
-                    image.shape[0] - 1,
-                )
-            )
-        ]:
-            angle += math.pi
-        reach = rng.gamma(3, length / 3) * SUPER
-        thick = max(1.0, rng.uniform(0.4, 1.6) * width * SUPER)
-        bend, steps = rng.normal(0, 0.15), 8
-        position = contour[i]
-        for k in range(steps):
-            ahead = position + reach / steps * np.array([math.cos(angle), math.sin(angle)])
-            w = max(1, round(thick * (1 - k / steps) ** 0.6))
-            cv2.line(
-                image,
-                tuple(np.rint(position * 8).astype(int).tolist()),
-                tuple(np.rint(ahead * 8).astype(int).tolist()),
-                255,
-                w,
-                cv2.LINE_8,
-                3,
-            )
-            position = ahead
-            angle += bend + rng.normal(0, 0.08)
+    root, lean, bend = 0, 0.0, 0.0
+    for k in range(hair.count):
+        if k % hair.tuft == 0:
+            root = int(first + rng.uniform(0, share) * n)
+            lean, bend = comb + rng.normal(0, hair.spread), rng.normal(0, hair.curl)
+        apart = hair.tuft > 1
+        i = (root + int(rng.normal(0, 4 * SUPER)) * apart) % n
+        angle = _outwards(image, contour, i) + lean + rng.normal(0, 0.12) * apart
+        _strand(image, rng, contour[i], angle, bend + rng.normal(0, 0.04) * apart, hair)
+
+
+def _outwards(image: np.ndarray, contour: np.ndarray, i: int) -> float:
+    """The contour's tangent turned away from the shape, radians."""
+    n = len(contour)
+    tangent = contour[(i + 12) % n] - contour[i - 12]
+    angle = math.atan2(tangent[1], tangent[0])
+    ahead = contour[i] + 14 * np.array([math.cos(angle), math.sin(angle)])
+    x, y = np.clip(ahead.astype(int), 0, image.shape[0] - 1)
+    return angle + math.pi if image[y, x] else angle
+
+
+def _strand(
+    image: np.ndarray, rng: np.random.Generator, root: np.ndarray, angle: float, bend: float, hair: Strands
+) -> None:
+    reach = rng.gamma(3, hair.length / 3) * SUPER
+    thick = max(1.0, rng.uniform(0.4, 1.6) * hair.width * SUPER)
+    steps = 8 if hair.length < 50 else 14
+    position = root
+    for k in range(steps):
+        ahead = position + reach / steps * np.array([math.cos(angle), math.sin(angle)])
+        w = max(1, round(thick * (1 - k / steps) ** 0.6))
+        ends = (np.rint(p * 8).astype(int).tolist() for p in (position, ahead))
+        cv2.line(image, *ends, 255, w, cv2.LINE_8, 3)
+        position = ahead
+        angle += bend + rng.normal(0, 0.08)
 
 
 def wires(image: np.ndarray, rng: np.random.Generator) -> None:
@@ -145,42 +172,79 @@ def wires(image: np.ndarray, rng: np.random.Generator) -> None:
             cv2.ellipse(image, a.tolist(), (b // 3 + 8).tolist(), float(rng.uniform(0, 180)), 0, 360, 255, w)
 
 
-def draw_alpha(rng: np.random.Generator, textures: Textures) -> np.ndarray:
-    """One exact alpha float32 (SIDE, SIDE)."""
-    image = textures.silhouette(rng)
+def hairy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A shape with hair or fur on it, some of it finer than a pixel: exact alpha float32 (SIDE, SIDE)."""
     kind = rng.random()
     if kind < 0.3:
-        strands(image, rng, int(rng.integers(100, 700)), rng.uniform(10, 60), rng.uniform(0.5, 1.6), 0.5)
-    elif kind < 0.5:
-        strands(image, rng, int(rng.integers(800, 3000)), rng.uniform(4, 16), rng.uniform(0.6, 2), 0.4)
-    elif kind < 0.62:
+        hair = Strands(int(rng.integers(100, 700)), rng.uniform(10, 60), rng.uniform(0.5, 1.6), 0.5)
+    elif kind < 0.55:  # fur
+        hair = Strands(int(rng.integers(800, 3000)), rng.uniform(4, 16), rng.uniform(0.6, 2), 0.4)
+    elif kind < 0.8:  # tresses
+        tuft = int(rng.integers(8, 60))
+        count = tuft * int(rng.integers(4, 40))
+        hair = Strands(count, rng.uniform(30, 120), rng.uniform(0.3, 1.2), 0.7, rng.uniform(0.05, 0.3), tuft)
+    else:  # frizz
+        count, width = int(rng.integers(800, 2500)), rng.uniform(0.25, 0.6)
+        hair = Strands(count, rng.uniform(10, 40), width, 0.9, rng.uniform(0.2, 0.6))
+    fine = image.copy()
+    strands(image, rng, hair)
+    alpha = _averaged(image)
+    if rng.random() < 0.6:  # hairs thinner than can be drawn: fainter instead
+        strands(
+            fine, rng, Strands(int(rng.integers(200, 1500)), hair.length * rng.uniform(0.6, 1.6), 0.3, 0.7)
+        )
+        faint = cv2.GaussianBlur(_averaged(fine), (0, 0), 0.5) * rng.uniform(0.2, 0.8)
+        alpha = 1 - (1 - alpha) * (1 - faint)
+    return alpha
+
+
+def _averaged(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def veiled(image: np.ndarray, rng: np.random.Generator, textures: Textures) -> np.ndarray:
+    """A body on or beside a sheet that lets the background through, sometimes with folds."""
+    sheet = _averaged(textures.silhouette(rng)) * rng.uniform(0.25, 0.8)
+    if rng.random() < 0.5:
+        folds = cv2.resize(
+            rng.normal(0, 1, (8, 8)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
+        )
+        sheet = np.clip(sheet * (1 + rng.uniform(0, 0.3) * folds), 0, 1)
+    return np.maximum(_averaged(image), sheet)
+
+
+def smeared(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Out of focus (wholly, or more and more to one side), or moved."""
+    style = rng.random()
+    if style < 0.45:
+        return cv2.GaussianBlur(alpha, (0, 0), math.exp(rng.uniform(-0.7, 1.8)))
+    if style < 0.72:
+        slope = np.linspace(-1, 2, SIDE) * rng.choice([-1, 1]) + rng.uniform(-0.5, 0.5)
+        ramp = np.clip(slope, 0, 1).astype(np.float32)
+        ramp = ramp[:, None] if rng.random() < 0.5 else ramp[None]
+        return alpha * (1 - ramp) + cv2.GaussianBlur(alpha, (0, 0), rng.uniform(2, 8)) * ramp
+    n, angle = int(rng.integers(5, 25)), rng.uniform(0, math.pi)
+    kernel = np.zeros((n, n), np.float32)
+    c, d = n / 2, np.array([math.cos(angle), math.sin(angle)]) * n / 2
+    cv2.line(kernel, (round(c - d[0]), round(c - d[1])), (round(c + d[0]), round(c + d[1])), 1.0, 1)
+    return cv2.filter2D(alpha, -1, kernel / kernel.sum())
+
+
+def draw_alpha(image: np.ndarray, rng: np.random.Generator, textures: Textures) -> np.ndarray:
+    """One exact alpha float32 (SIDE, SIDE) from an outline uint8 at the supersampled size."""
+    kind = rng.random()
+    if kind < 0.55:
+        alpha = hairy(image, rng)
+    elif kind < 0.66:
         wires(image, rng)
-    alpha = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    if kind > 0.62:
-        style = rng.random()
-        if style < 0.35:
-            alpha = cv2.GaussianBlur(alpha, (0, 0), math.exp(rng.uniform(-0.7, 1.8)))
-        elif style < 0.5:
-            ramp = np.clip(
-                np.linspace(-1, 2, SIDE) * rng.choice([-1, 1]) + rng.uniform(-0.5, 0.5), 0, 1
-            ).astype(np.float32)
-            ramp = ramp[:, None] if rng.random() < 0.5 else ramp[None]
-            alpha = alpha * (1 - ramp) + cv2.GaussianBlur(alpha, (0, 0), rng.uniform(2, 8)) * ramp
-        elif style < 0.65:
-            n, angle = int(rng.integers(5, 25)), rng.uniform(0, math.pi)
-            kernel = np.zeros((n, n), np.float32)
-            c, d = n / 2, np.array([math.cos(angle), math.sin(angle)]) * n / 2
-            cv2.line(kernel, (round(c - d[0]), round(c - d[1])), (round(c + d[0]), round(c + d[1])), 1.0, 1)
-            alpha = cv2.filter2D(alpha, -1, kernel / kernel.sum())
-        elif style < 0.72:
-            sheet = (
-                cv2.resize(textures.silhouette(rng), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(
-                    np.float32
-                )
-                / 255
-            )
-            alpha = np.maximum(alpha, sheet * rng.uniform(0.3, 0.8))
-    elif rng.random() < 0.5:
+        alpha = _averaged(image)
+    elif kind < 0.75:
+        alpha = veiled(image, rng, textures)
+    elif kind < 0.92:
+        return np.clip(smeared(_averaged(image), rng), 0, 1)
+    else:
+        alpha = _averaged(image)
+    if rng.random() < 0.5:
         alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 1.0))  # what a lens does
     return np.clip(alpha, 0, 1)
 
@@ -206,7 +270,7 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         xx, yy = np.meshgrid(np.arange(SIDE, dtype=np.float32), np.arange(SIDE, dtype=np.float32))
         hard = cv2.remap(hard, xx + dx, yy + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(hard, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), math.exp(rng.uniform(math.log(0.6), math.log(3.0))))
+    small = cv2.GaussianBlur(small, (0, 0), math.exp(rng.uniform(math.log(0.35), math.log(3.0))))
     if rng.random() < 0.3:
         small = 1 / (1 + np.exp(-(small - 0.5) * rng.uniform(6, 14)))  # a network's confident sigmoid
     return np.clip(small, 0, 1).astype(np.float32)
@@ -214,8 +278,10 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def scene(rng: np.random.Generator, textures: Textures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One sample: photo uint8 (SIDE, SIDE, 3), truth uint8 (SIDE, SIDE), hints uint8 (9, SIDE, SIDE)."""
-    alpha = draw_alpha(rng, textures)
-    subject = plain_colour(rng) if rng.random() < 0.45 else textures.texture(rng)
+    outline, own = textures.subject(rng)
+    alpha = draw_alpha(outline, rng, textures)
+    choice = rng.random()
+    subject = own if choice < 0.4 else plain_colour(rng) if choice < 0.75 else textures.texture(rng)
     background = plain_colour(rng) if rng.random() < 0.15 else textures.texture(rng)
     if rng.random() < 0.4:
         background = cv2.GaussianBlur(background, (0, 0), rng.uniform(1, 10))

@@ -8,6 +8,7 @@ from torch import nn
 
 FACTOR = 4  # pixel-unshuffle: the body works at a quarter of the tile's side
 CANDIDATES = 5  # resampled, guided, by colour, 0, 1
+LOGIT_MOST = 30.0  # e^30 and e^-30 are far inside float32 and far outside anything that matters
 
 
 class Refiner(nn.Module):
@@ -40,19 +41,39 @@ class Refiner(nn.Module):
             self.leave.bias.copy_(bias.repeat_interleave(FACTOR**2))
 
     def forward(self, photo: torch.Tensor, hints: torch.Tensor) -> torch.Tensor:
-        """Photo (n, 3, h, w) and hints (n, 9, h, w), all in 0..1, h and w multiples of 4; alpha (n, 1, h, w)."""
+        """Photo (n, 3, h, w) and hints (n, 9, h, w), all in 0..1, h and w multiples of 4; alpha (n, 1, h, w).
+
+        Written for ONNX Runtime: a 1x1 convolution after pixel-unshuffle is a 4x4 convolution with stride 4,
+        and neither a softmax nor a sum over channels is left, which there cost more than all convolutions.
+        """
         plain, guided = hints[:, 0:1], hints[:, 1:2]
-        subject, background = hints[:, 3:6], hints[:, 6:9]
-        apart = subject - background
-        contrast = (apart * apart).sum(1, keepdim=True)
-        by_colour = ((photo - background) * apart).sum(1, keepdim=True) / (contrast + 0.004)
+        background = hints[:, 6:9]
+        apart = hints[:, 3:6] - background
+        contrast = _total(apart * apart)
+        by_colour = _total((photo - background) * apart) / (contrast + 0.004)
         by_colour = by_colour.clamp(0.0, 1.0)
-        fine = F.pixel_unshuffle(torch.cat([photo, plain, guided, by_colour], 1), FACTOR)
-        smooth = torch.cat([hints[:, 2:9], contrast], 1)
-        x = F.relu(self.enter(torch.cat([fine - 0.5, F.avg_pool2d(smooth, FACTOR) - 0.5], 1)))
+        fine = torch.cat([photo, plain, guided, by_colour], 1)
+        smooth = F.avg_pool2d(torch.cat([hints[:, 2:9], contrast], 1), FACTOR)
+        weight, split = self.enter.weight, fine.shape[1] * FACTOR**2
+        bias = self.enter.bias - 0.5 * weight.sum((1, 2, 3))  # inputs are centred on one half
+        x = F.relu(_unshuffled(fine, weight[:, :split], bias) + F.conv2d(smooth, weight[:, split:]))
         for pair in self.pairs:
             x = F.relu(x + pair(x))
-        logits = F.pixel_shuffle(self.leave(torch.cat([x, fine - 0.5], 1)), FACTOR)
-        share = logits.softmax(1)
-        mixed = share[:, 0:1] * plain + share[:, 1:2] * guided + share[:, 2:3] * by_colour + share[:, 4:5]
-        return mixed.clamp(0.0, 1.0)
+        weight, split = self.leave.weight, x.shape[1]
+        bias = self.leave.bias - 0.5 * weight[:, split:].sum((1, 2, 3))
+        logits = _unshuffled(fine, weight[:, split:], bias) + F.conv2d(x, weight[:, :split])
+        share = F.pixel_shuffle(logits, FACTOR).clamp(-LOGIT_MOST, LOGIT_MOST).exp()
+        by = [share[:, k : k + 1] for k in range(CANDIDATES)]  # the fourth candidate is 0
+        mixed = by[0] * plain + by[1] * guided + by[2] * by_colour + by[4]
+        return (mixed / (by[0] + by[1] + by[2] + by[3] + by[4])).clamp(0.0, 1.0)
+
+
+def _unshuffled(planes: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """What a 1x1 convolution would make of the pixel-unshuffled planes."""
+    kernel = weight.reshape(weight.shape[0], planes.shape[1], FACTOR, FACTOR)
+    return F.conv2d(planes, kernel, bias, stride=FACTOR)
+
+
+def _total(planes: torch.Tensor) -> torch.Tensor:
+    """The sum over three channels, (n, 1, h, w)."""
+    return planes[:, 0:1] + planes[:, 1:2] + planes[:, 2:3]

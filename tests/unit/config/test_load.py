@@ -47,6 +47,9 @@ def problems(text: str) -> list[str]:
         ),
         ('[[inbox]]\npath = "/a"', "/c.toml:1: inbox[1].outbox: is missing: where cutouts appear; it may not lie inside an inbox"),
         ('[inbox]\npath = "/a"', "/c.toml:1: inbox: write [[inbox]], with double brackets"),
+        ('inbox = "/a"', '/c.toml:1: inbox: "/a" is not a table: write [[inbox]] and its options on the lines below'),
+        (GOOD + "[engine]\nproviders = []", '/c.toml:5: engine.providers: names no provider: write "auto", or a list such as ["cuda", "cpu"]'),
+        (GOOD.replace("/photos/in", "~no-such-user/in"), '/c.toml:2: inbox[1].path: "~no-such-user/in" starts in a home folder that nobody has here: write the whole path'),
         ("inbox = []", "/c.toml:1: inbox: is empty: write at least one [[inbox]] table"),
         (GOOD + 'after = "trash"', '/c.toml:4: inbox[1].after: "trash" is not a table: write [inbox.after] and its options on the lines below'),
         (GOOD + '[inbox.after]\naction = "archive"', '/c.toml:4: inbox[1].after: action = "archive" needs archive = "FOLDER"'),
@@ -118,6 +121,16 @@ def test_own_presets_build_on_others() -> None:
     text = GOOD + '[inbox.output]\npreset = "shop"\n[preset.shop]\npreset = "product-white"\nmargin = "5%"'
     output = parse_settings(text).inbox[0].output
     assert (output.background, output.margin) == ("white", "5%")
+
+
+def test_a_background_path_starts_at_the_file_through_presets_too(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    text = '[inbox.output]\npreset = "shop"\n[preset.shop]\nbackground = "sets/sky.jpg"\n'
+    text += '[[inbox.deliver]]\nbackground = "sea.png"'
+    config.write_text(GOOD + text)
+    inbox = load_settings(config).settings.inbox[0]
+    assert inbox.output.background_path == tmp_path / "sets" / "sky.jpg"
+    assert [order.background_path for order in inbox.orders()] == [tmp_path / "sea.png"]
 
 
 # Which file

@@ -4,12 +4,14 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from cutoutd.config.output import Deliverable, Output, extension
+from cutoutd.config.units import BASE_FOLDER
 
 
 def test_the_default_order_is_a_transparent_png_of_the_photos_size() -> None:
@@ -133,6 +135,15 @@ def test_a_background_may_be_a_path_with_home_and_variables(monkeypatch: pytest.
     assert str(Output(background="$SETS/sky").background_path) == "/srv/sets/sky"
     for colour in ("white", "#fff", "transparent"):
         assert Output(background=colour).background_path is None
+
+
+def test_a_background_path_starts_at_the_folder_of_the_config_file(tmp_path: Path) -> None:
+    given = {"background": "sets/sky.jpg"}
+    order = Output.model_validate(given, context={BASE_FOLDER: tmp_path})
+    assert order.background_path == tmp_path / "sets" / "sky.jpg"
+    assert Output.model_validate(given).background_path == Path.cwd() / "sets" / "sky.jpg"
+    colour = Output.model_validate({"background": "white"}, context={BASE_FOLDER: tmp_path})
+    assert colour.background == "white"
 
 
 @pytest.mark.parametrize("background", ["mauve", "#12", "#gggggg"])

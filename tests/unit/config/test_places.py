@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.config import places
+from cutoutd.config.errors import ConfigError
 
 
 def test_variables_move_every_place() -> None:
@@ -54,3 +55,12 @@ def test_places_without_variables_are_this_users() -> None:
     assert places.cache_dir({}).name == "cutoutd"
     assert places.models_dir({}).name == "models"
     assert places.SYSTEM_CONFIG in places.config_candidates({})
+
+
+def test_without_a_home_folder_nothing_is_put_into_one_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: (_ for _ in ()).throw(KeyError("no such user")))
+    for ask in (places.state_dir, places.cache_dir, places.models_dir, places.config_path):
+        with pytest.raises(ConfigError, match="no home folder"):
+            ask({})
+    assert places.models_dir({"CUTOUTD_MODELS_DIR": "/m"}) == Path("/m")

@@ -15,6 +15,7 @@ from cutoutd.daemon.plan import (
     cores,
     make_plan,
     options_for,
+    usable_cache,
     worker_count,
     worker_setup,
 )
@@ -67,6 +68,20 @@ def test_files_are_left_alone_where_the_driver_or_the_user_wants_it(
     assert (network.sandbox, network.unconfined) == (True, 'engine.sandbox is "network"')
     off = worker_setup(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})
     assert off.sandbox is False
+
+
+def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert usable_cache(tmp_path / "file" / "cache") is None
+    assert usable_cache(None) is None
+    assert usable_cache(tmp_path / "cache") == tmp_path / "cache"
+    table = {"path": tmp_path / "in", "outbox": tmp_path / "out"}
+    plan = make_plan(
+        Settings.model_validate({"inbox": [table]}), tmp_path / "models", tmp_path / "file" / "c"
+    )
+    setup = worker_setup(plan, tmp_path / "state", {})
+    assert setup.write_paths == ()
+    assert setup.context.cache_dir is None
 
 
 def test_memory_and_cores_bound_the_workers(tmp_path: Path) -> None:

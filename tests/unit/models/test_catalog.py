@@ -224,3 +224,21 @@ def test_only_the_pull_can_open_a_connection() -> None:
     )
     found = {path.name for path in room.glob("*.py") if opener.search(path.read_text(encoding="utf-8"))}
     assert found == {"pull.py"}
+
+
+def test_a_store_that_may_not_be_read_is_said_and_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _record(tmp_path, catalogue()["u2netp"])
+    denied = PermissionError(13, "Permission denied")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise denied
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", refuse)
+        with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\)"):
+            installed(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ModelError, match=r"cannot be read \(Permission denied\)"):
+        installed(tmp_path)

@@ -234,10 +234,13 @@ def test_answers_that_are_no_numbers_are_an_error_not_a_cutout(tmp_path: Path, c
 
 
 def test_small_networks_keep_a_second_session_and_large_ones_do_not(tmp_path: Path, cat: Photo) -> None:
-    small = Segmenter(BUNDLED, threads=2)
+    small = Segmenter(BUNDLED, threads=4)  # two looks at once, two threads each
     small.alpha(cat, lone=False)
     small.alpha(cat, lone=True)
     assert sorted(small._sessions) == [1, 2]
+    frugal = Segmenter(BUNDLED, threads=2)
+    assert np.array_equal(frugal.alpha(cat, lone=False), frugal.alpha(cat, lone=True))
+    assert sorted(frugal._sessions) == [1], "a lone photo's two looks take one thread each"
     large = Segmenter(tiny_spec(tmp_path / "t.onnx", 1024), threads=2)
     large.alpha(cat, lone=False)
     assert sorted(large._sessions) == [2]

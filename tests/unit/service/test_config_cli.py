@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cutoutd.config.errors import ConfigError, FolderError
+from cutoutd.config.errors import ConfigError, FolderError, ModelError
 from cutoutd.config.load import load_settings, parse_settings
 from cutoutd.service.config_cli import config, init, make_folders, write_new
 
@@ -36,6 +36,18 @@ def test_check_raises_all_mistakes(file: Path) -> None:
     result = run("check", "-c", str(file))
     assert isinstance(result.exception, ConfigError)
     assert len(result.exception.problems) == 2
+
+
+def test_check_names_a_model_that_is_not_here(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTOUTD_MODELS_DIR", str(tmp_path / "models"))
+    file.write_text(file.read_text() + 'model = "u2net-p"\n')
+    error = run("check", "-c", str(file)).exception
+    assert isinstance(error, ModelError)
+    assert str(error).startswith(
+        f"{file}: studio: There is no model called 'u2net-p'. Did you mean 'u2netp'?"
+    )
 
 
 def test_show_reads_back(file: Path) -> None:

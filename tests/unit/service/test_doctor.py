@@ -250,6 +250,16 @@ def test_what_is_opened_for_an_accelerator_is_said(
     assert (off.level, off.what) == ("warning", "engine.sandbox is off in the configuration")
 
 
+def test_a_folder_that_cannot_be_made_is_said_before_the_first_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = list(doctor.check_folders(settings(tmp_path / "not" / "yet")))
+    assert levels(found) == ["error", "error"]
+    assert f"cannot be made: {tmp_path} may not be written to" in found[0].what
+
+
 class Manager:
     name = "systemd user service"
 

@@ -48,12 +48,36 @@ def run(*arguments: str | Path) -> Result:
 
 
 def test_list_names_every_network_its_terms_and_what_is_here() -> None:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(models_group, ["list"])
+    result = run("list")
     assert result.exit_code == 0
-    for name in catalogue():
-        assert name in result.output
-    assert "bundled (best)" in result.output
-    assert "CC BY-NC 4.0: needs --accept-license" in result.output
+    rows = {line.split()[0]: line for line in result.output.splitlines() if line}
+    assert set(catalogue()) <= set(rows)
+    assert "bundled" in rows[BUNDLED]
+    assert "CC BY-NC 4.0 *" in rows["bria-rmbg"]
+    assert "* no commercial use" in result.output
+    assert "* no commercial use" not in run("list", "--installed").output
+
+
+def test_list_marks_the_best_of_what_is_here(mine: Path) -> None:
+    mine.write_bytes(tiny_network(1024))
+    run("add", mine, "--like", "isnet-general-use")
+    rows = {
+        line.split()[0]: line.split()[1] for line in run("list", "--installed").output.splitlines() if line
+    }
+    assert (rows["mine"], rows[BUNDLED]) == ("best", "bundled")
+
+
+def test_info_keeps_addresses_and_digests_whole() -> None:
+    lines = run("info", "u2net_human_seg").output.splitlines()
+    address = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2net_human_seg.onnx"
+    assert any(line.endswith(address) for line in lines)
+
+
+def test_add_speaks_of_the_file_that_was_named(tmp_path: Path) -> None:
+    (tmp_path / "ünfit.onnx").write_bytes(b"no network at all")
+    error = run("add", tmp_path / "ünfit.onnx", "--like", "u2netp", "--name", "unfit").exception
+    assert isinstance(error, ModelError)
+    assert error.path == tmp_path / "ünfit.onnx"
 
 
 def test_list_as_json_is_complete(mine: Path) -> None:

@@ -39,6 +39,7 @@ def test_everything_is_listed_with_its_rule(own: Path) -> None:
     assert set(rows) == {*builtin(), *packs(), "shop"}
     assert rows["amazon"]["rule"] == builtin()["amazon"].rule
     assert rows["amazon"]["source"].startswith("https://")
+    assert "each of the large marketplaces" in rows["marketplaces"]["about"]
     assert rows["marketplaces"]["presets"] == list(packs()["marketplaces"])
 
 
