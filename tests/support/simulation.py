@@ -312,6 +312,14 @@ class Simulation(Below):
                 return self
         raise AssertionError(f"never finished: {self.rows()}, {self.heard.warnings}")
 
+    def until_in_a_worker(self) -> None:
+        """Until a worker has something in hand."""
+        for _ in range(200):
+            if self.workers.jobs:
+                return
+            self.turn()
+        raise AssertionError(self.rows())
+
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.wall += seconds

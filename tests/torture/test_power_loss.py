@@ -115,7 +115,7 @@ def test_a_power_cut_at_any_moment_loses_and_doubles_nothing(
 ) -> None:
     root = fast_disk / "daemon"
     states = _states(root, story)
-    assert len(states) > 40
+    assert len(states) > 30
     photo = TWO if story == "replaced" else ONE
     kept = fast_disk / "kept.jpg"
     lying = next(path for path in (*root.rglob("*.jpg"),) if path.read_bytes() == photo)
