@@ -141,6 +141,8 @@ def _parse(text: str, path: Path | None, overrides: _Overrides) -> Settings:
             for p in problems
         )
         ordered = sorted(unique, key=lambda problem: problem[0])
+        if path is None and not text:  # from the command line alone: there is no line to name
+            raise _config_error(None, [message for _, _, message in ordered])
         raise _config_error(path, [f"{_name(path)}:{line}: {key}{message}" for line, key, message in ordered])
     return settings
 

@@ -238,9 +238,8 @@ class Batch:
                     )
                 ]
             case jobs.OutboxRefused():
-                raise OutboxError(
-                    result.detail, result.outbox, "Free space or choose another folder with -o."
-                )
+                # The detail names the outbox already.
+                raise OutboxError(result.detail, fix="Free space or choose another folder with -o.")
             case jobs.Refused():
                 return self._failed(number, result.reason, result.detail)
             case jobs.Changed():

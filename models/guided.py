@@ -29,7 +29,7 @@ BLURRED, SHARP = 0.40, 0.62
 # The same for the sharpest tenth of the whole band.
 SHARPEST_PERCENT, SHARPEST = 90.0, (0.44, 0.58)
 # From a scale where the edge is already where it belongs: a small window.
-CARRY_RADIUS, CARRY_EPSILON = 2, 1e-4
+CARRY_RADIUS, CARRY_EPSILON = 1, 3e-5
 CARRY_REACH = 2 * CARRY_RADIUS  # samples around a tile that its averaged coefficients depend on
 # An alpha of nearly the photo's own size needs no help.
 SAME_SIZE, SMALLER = 1.05, 1.5

@@ -29,7 +29,7 @@ from cutoutd.models.resample import (
     upsample,
 )
 
-Engine = Literal["plain", "guided", "learned"]
+Engine = Literal["plain", "guided", "learned", "auto"]
 NATURAL = MatteControls()
 LEVELS: Final = np.float32(255)
 
@@ -40,6 +40,9 @@ GRID_LEAST = 400
 TILE = 256
 # How far beyond half-transparent samples the photo may still move the edge, in model-scale samples.
 BAND_REACH = 1.5
+# Up to here (photos of 2,048 pixels) the learned engine spreads colours at the work scale, where wires and
+# strands have pixels of their own; beyond, the four times coarser grid saves more time than it costs fringe.
+FINE_COLOURS = 2
 # How far the learned engine gives a precise alpha its means back: all of it would also keep a network's
 # sharp mistakes, none would let the refiner soften a true matte.
 KEPT_SHARE = np.float32(0.6)
@@ -64,7 +67,8 @@ def refine(
         alpha: float32 (h, w) in 0..1, any size, covering the whole photo (squashed is fine).
         photo: uint8 (H, W, 3), sRGB.
         engine: "plain" only resamples, "guided" follows the photo's edges with a colour guided filter,
-            "learned" does so with the bundled refiner network.
+            "learned" does so with the bundled refiner network, "auto" too, but is "guided" where so much of
+            the photo is edge that the network would take long.
         controls: what the user asked of shapes and edges; unset: nothing is changed.
         closed_form: solve the band once more by closed-form matting (seconds to minutes; needs pymatting).
         threads: how many threads may work on the tiles; the result is the same for any number.
@@ -75,14 +79,15 @@ def refine(
         0 where alpha is 0, and the estimated foreground colour in between.
 
     Raises:
-        ModelError: the learned engine was asked for and its network cannot be loaded.
+        ModelError: the refiner network was asked for and cannot be loaded.
     """
     alpha = edit_shapes(np.asarray(alpha, np.float32), controls)
     shape = (photo.shape[0], photo.shape[1])
     enough = max(shape) <= guided.SAME_SIZE * max(alpha.shape)
-    if engine == "learned" and not enough:
-        drawn = _learned(alpha, photo, threads)
-    else:
+    drawn = None
+    if engine in ("learned", "auto") and not enough:
+        drawn = _learned(alpha, photo, threads, refiner.CHOSEN_MOST if engine == "auto" else None)
+    if drawn is None:
         drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough, threads=threads)
     if closed_form:
         drawn = _solved(photo, drawn, [] if notes is None else notes)
@@ -122,32 +127,39 @@ def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: 
     return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
 
 
-def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int) -> Drawn:
-    """The refiner network at the work scale, the guided filter from there on."""
+def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | None = None) -> Drawn | None:
+    """The refiner network at the work scale, the guided filter from there on.
+
+    None where it would have to look at more than `most` pixels of that scale.
+    """
     shape = (photo.shape[0], photo.shape[1])
     work_step = refiner.work_step(shape)
     ratio = grid_step((shape[0] // work_step, shape[1] // work_step), max(GRID_LEAST, *alpha.shape))
     step = work_step * ratio
+    work_shape = -(-shape[0] // work_step), -(-shape[1] // work_step)
+    grid = -(-shape[0] // step), -(-shape[1] // step)
+    plain = onto_grid(alpha, shape, grid, step)
+    coarse = _flatten(plain, np.ones_like(plain))
+    reach = max(2, round(refiner.BAND_REACH * max(grid) / max(alpha.shape)))
+    band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
+    if most is not None and refiner.asked_for(band, ratio, work_shape) > most:
+        return None
     work = reduced(photo, work_step, threads)
     guide = blocks(work, ratio)
-    hints = refiner.hint_planes(guide, alpha, shape, step)
-    coarse = _flatten(hints[0], np.ones_like(hints[0]))
+    hints = refiner.hint_planes(guide, plain, max(grid) / max(alpha.shape))
     hints[0] = coarse
-    reach = max(2, round(refiner.BAND_REACH * max(coarse.shape) / max(alpha.shape)))
-    band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
-    planes, settled = refiner.redraw(work, hints, band, ratio, carried=work_step > 1, threads=threads)
-    fine_band = np.repeat(np.repeat(dilate(band, 1), ratio, 0), ratio, 1)[
-        : planes.shape[1], : planes.shape[2]
-    ]
+    settled = refiner.redraw(work, hints, band, ratio, threads=threads)
     trust = guided.trust(alpha, max(shape) / max(alpha.shape))
     if trust.min() < 1.0:
+        wide = np.repeat(np.repeat(band, ratio, 0), ratio, 1)[: settled.shape[0], : settled.shape[1]]
         covered = (shape[0] / work_step, shape[1] / work_step)
-        doubt = KEPT_SHARE * (1.0 - onto_grid(trust, shape, (settled.shape[0], settled.shape[1]), work_step))
-        shift = doubt * fine_band * guided.missing_means(settled, alpha, covered)
-        planes[3] += shift
-        settled = clip01(settled + shift)
-    settled = blocks(settled[None], ratio)[0]
-    return Drawn(planes, fine_band, work_step, foreground.spread_colours(guide, settled), step)
+        doubt = KEPT_SHARE * (1.0 - onto_grid(trust, shape, work_shape, work_step))
+        settled = clip01(settled + doubt * wide * guided.missing_means(settled, alpha, covered))
+    planes, band = refiner.carried(work, settled, work_step, threads=threads)
+    if work_step <= FINE_COLOURS:
+        return Drawn(planes, band, work_step, foreground.spread_colours(work, settled), work_step)
+    colours = foreground.spread_colours(guide, blocks(settled[None], ratio)[0])
+    return Drawn(planes, band, work_step, colours, step)
 
 
 def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:

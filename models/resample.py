@@ -229,8 +229,14 @@ def dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     """A mask grown by a square window of 2*radius+1."""
     if radius <= 0:
         return mask
-    sums = window_sums(window_sums(mask.astype(np.int32), radius, 0), radius, 1)  # type: ignore[arg-type]
-    return sums > 0
+    for _ in range(2):  # along one axis, then, turned over, along the other
+        grown, covered, window = np.pad(mask, ((radius, radius), (0, 0))), 1, 2 * radius + 1
+        while covered < window:
+            step = min(covered, window - covered)
+            grown = grown[:-step] | grown[step:]
+            covered += step
+        mask = np.ascontiguousarray(grown.T)
+    return mask
 
 
 def grid_step(shape: tuple[int, int], least: int) -> int:

@@ -74,8 +74,10 @@ def order(verb: str, **arguments: Any) -> dict[str, Any]:
         return {"waiting": True}
 
 
-def _say(answer: dict[str, Any], done: str) -> None:
-    if answer.get("waiting"):
+def _say(answer: dict[str, Any], done: str, nothing: str = "") -> None:
+    if nothing and answer.get("count") == 0:
+        click.echo(nothing)
+    elif answer.get("waiting"):
         click.echo("The daemon is busy; it carries this out as soon as it can.")
     else:
         click.echo(done.format(photos=counted(int(answer.get("count", 0)), "photo")))
@@ -243,7 +245,8 @@ def _paths(paths: tuple[Path, ...], everything: bool) -> list[str] | None:
 @click.option("--all", "everything", is_flag=True, help="All failed photos.")
 def retry(paths: tuple[Path, ...], everything: bool) -> None:
     """Try failed photos again."""
-    _say(order("retry", paths=_paths(paths, everything)), "{photos} will be tried again.")
+    answer = order("retry", paths=_paths(paths, everything))
+    _say(answer, "{photos} will be tried again.", "No failed photo is meant; `cutoutd failures` lists them.")
 
 
 @click.command()
@@ -270,7 +273,7 @@ def redo(
     after = None if since is None else time.time() - _seconds(since)
     wanted = _paths(paths, everything) if since is None else ([os.path.abspath(p) for p in paths] or None)  # noqa: PTH100
     answer = order("redo", paths=wanted, since=after, overrides=overrides)
-    _say(answer, "{photos} will be done again.")
+    _say(answer, "{photos} will be done again.", "No finished photo is meant, or its name is no longer kept.")
 
 
 def _seconds(text: str) -> float:

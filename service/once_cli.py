@@ -100,6 +100,8 @@ def _make(folder: Path, mode: int) -> Path:
     path = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - links stay as named
     from cutoutd.daemon.outboxes import make_folder
 
+    if path.exists() and not path.is_dir():
+        raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
     try:
         make_folder(path, mode)
     except OSError as error:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from cutoutd.models import foreground, refiner
-from cutoutd.models.resample import reduced, spans, upsample
+from cutoutd.models.resample import onto_grid, reduced, spans, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
 SUPER = 4  # drawn four times larger, then averaged: 17 levels of coverage on an edge
@@ -297,7 +297,10 @@ def scene(rng: np.random.Generator, textures: Textures) -> tuple[np.ndarray, np.
 
 def product_hints(photo: np.ndarray, answer: np.ndarray, step: int) -> np.ndarray:
     """The hints exactly as the product computes them, uint8 (9, SIDE, SIDE)."""
-    planes = refiner.hint_planes(reduced(photo, step), answer, photo.shape[:2], step)
+    guide, shape = reduced(photo, step), (photo.shape[0], photo.shape[1])
+    grid = (guide.shape[1], guide.shape[2])
+    coarse = onto_grid(answer, shape, grid, step)
+    planes = refiner.hint_planes(guide, coarse, max(grid) / max(answer.shape))
     (row,), (column,) = (spans(SIDE, planes.shape[i], step, SIDE) for i in (1, 2))
     full = upsample(planes, row, column)
     guide = np.moveaxis(photo.astype(np.float32) / 255, 2, 0)

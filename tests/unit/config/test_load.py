@@ -267,3 +267,10 @@ def test_nested_inboxes(tmp_path: Path, outer_first: bool) -> None:
 def test_neighbours_with_alike_names_are_fine(tmp_path: Path) -> None:
     pair = [(tmp_path / "in", tmp_path / "in-out", ""), (tmp_path / "in2", tmp_path / "in-out", "")]
     assert len(parse_settings(config(*pair)).inbox) == 2
+
+
+def test_folders_from_the_command_line_alone_name_no_file_and_no_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(inbox=tmp_path / "in", outbox=tmp_path / "in" / "out", environ={"CUTOUTD_CONFIG": ""})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"the outbox {tmp_path}/in/out lies inside the inbox {tmp_path}/in")

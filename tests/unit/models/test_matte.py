@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from cutoutd.models import refiner
 from cutoutd.models.matte import Engine, refine
 from cutoutd.models.matte_controls import Edge, MatteControls
 
-ENGINES: list[Engine] = ["plain", "guided", "learned"]
+ENGINES: list[Engine] = ["plain", "guided", "learned", "auto"]
 
 
 def _benchmark(name: str) -> ModuleType:
@@ -163,3 +164,17 @@ def test_growing_moves_the_outline_by_pixels_of_the_photo(pixels: float) -> None
     alpha, _ = refine(true, photo, controls=MatteControls(grow=pixels))
     radius = np.sqrt((alpha / 255).sum() / np.pi)
     assert radius == pytest.approx(200 + pixels, abs=0.8)
+
+
+def test_auto_is_learned_until_too_much_of_the_photo_is_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    photo = rng.integers(0, 256, (300, 400, 3), np.uint8)
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[20:40, 30:50] = 1.0
+    asked: list[Engine] = ["auto", "learned", "guided"]
+    few, learned, _ = (refine(alpha, photo, engine=engine)[0] for engine in asked)
+    assert (few == learned).all()
+    monkeypatch.setattr(refiner, "CHOSEN_MOST", 1000)
+    many, learned, guided = (refine(alpha, photo, engine=engine)[0] for engine in asked)
+    assert (many == guided).all()
+    assert (many != learned).any()

@@ -38,3 +38,34 @@ def test_any_tile_size_runs_and_stays_in_range() -> None:
         assert alpha.shape == (h, w)
         assert alpha.min() >= 0.0
         assert alpha.max() <= 1.0
+
+
+def test_rows_of_tiles_cover_the_band_once() -> None:
+    rng = np.random.default_rng(4)
+    band = rng.random((70, 90)) < 0.003
+    runs = refiner.rows_of_tiles(band, 32, 3, 4, (278, 359))
+    covered = np.zeros((278, 359), int)
+    for top, bottom, left, right in runs:
+        assert bottom - top <= 32
+        assert right - left <= 3 * 32
+        covered[top:bottom, left:right] += 1
+    touched = np.repeat(np.repeat(band, 4, 0), 4, 1)[:278, :359]
+    assert covered.max() == 1
+    assert covered[touched].all()
+
+
+def test_an_alpha_is_carried_only_near_its_edge() -> None:
+    rng = np.random.default_rng(5)
+    work = rng.random((3, 200, 260), np.float32)
+    settled = np.zeros((200, 260), np.float32)
+    settled[60:120, 80:150] = 1.0
+    planes, band = refiner.carried(work, settled, 6, threads=1)
+    assert (planes[3][~band] == settled[~band]).all()
+    assert not planes[:3, ~band].any()
+    assert band[60, 80]
+    assert not band[90, 110]
+    shared, _ = refiner.carried(work, settled, 6, threads=3)
+    assert (shared == planes).all()
+    same, _ = refiner.carried(work, settled, 1, threads=1)
+    assert (same[3] == settled).all()
+    assert not same[:3].any()

@@ -187,3 +187,10 @@ def test_a_tab_completes(home: dict[str, str], words: str, expected: list[str]) 
         home, COMP_WORDS=words, COMP_CWORD=str(words.count(" ")), _CUTOUTD_COMPLETE="bash_complete"
     )  # fmt: skip
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == expected
+
+
+def test_cutouts_need_a_folder(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    done = run(home, "once", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "a.jpg"))
+    assert done.returncode == ExitCode.FOLDER
+    assert "This is a file, and cutouts need a folder" in done.stderr

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cutoutd.config.errors import UsageError
-from cutoutd.service.control_cli import failures, retry, show_status, status
+from cutoutd.daemon.ledger import Ledger
+from cutoutd.service.control_cli import failures, redo, retry, show_status, status
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,15 @@ def test_before_the_first_start_there_is_nothing_to_retry() -> None:
         error = CliRunner().invoke(command, arguments).exception
         assert isinstance(error, UsageError)
         assert "has not run here yet" in str(error)
+
+
+def test_a_name_that_means_no_failed_photo_is_said(state: Path) -> None:
+    state.mkdir()
+    Ledger(state / "ledger.sqlite").close()
+    assert CliRunner().invoke(failures).output == "No photo has failed.\n"
+    for command, arguments in ((retry, ["nope.jpg"]), (redo, ["nope.jpg"])):
+        result = CliRunner().invoke(command, arguments)
+        assert (result.exit_code, result.output[:3]) == (0, "No "), result.output
 
 
 def test_a_long_path_is_not_broken() -> None:
