@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cutoutd.config.errors import printable
 from cutoutd.config.explain import Problem
 from cutoutd.config.locate import Place
+from cutoutd.config.patience import within
 from cutoutd.config.settings import Inbox, Settings
 
 # A folder for comparison: device and inode of the nearest ancestor that exists, and the names below it.
 _Identity = tuple[int | str, int, tuple[str, ...]]
+_Inside = Callable[[Path, Path], bool]
+
+# All folders together are looked at for so long: far more than a share that is merely slow takes.
+LOOK_S = 5.0
 
 
 def folder_problems(settings: Settings) -> list[Problem]:
-    """Outboxes, archives and failed folders inside an inbox, and inboxes that overlap."""
-    return [*_deliveries_inside_inboxes(settings.inbox), *_overlaps(settings.inbox)]
+    """Outboxes, archives and failed folders inside an inbox, and inboxes that overlap.
+
+    While one of the folders hangs (a network mount whose server is away) they are compared by their spelling.
+    """
+    found = within(LOOK_S, lambda: _problems(settings, is_inside), None)
+    return _problems(settings, _spelt_inside) if found is None else found
+
+
+def _problems(settings: Settings, inside: _Inside) -> list[Problem]:
+    return [*_deliveries_inside_inboxes(settings.inbox, inside), *_overlaps(settings.inbox, inside)]
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -29,6 +42,10 @@ def is_inside(path: Path, folder: Path) -> bool:
     target = _identity(folder)
     real = Path(os.path.realpath(path))
     return any(_identity(ancestor) == target for ancestor in (real, *real.parents))
+
+
+def _spelt_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))
 
 
 def _identity(path: Path) -> _Identity:
@@ -58,7 +75,7 @@ def _ignores_case(folder: Path) -> bool:
         return False
 
 
-def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...]) -> Iterator[Problem]:
+def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...], inside: _Inside) -> Iterator[Problem]:
     for index, inbox in enumerate(inboxes):
         targets: list[tuple[Place, str, Path | None]] = [
             (("outbox",), "the outbox", inbox.outbox),
@@ -68,7 +85,7 @@ def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...]) -> Iterator[Problem]:
         for key, what, folder in targets:
             if folder is None:
                 continue
-            around = next((other for other in inboxes if is_inside(folder, other.path)), None)
+            around = next((other for other in inboxes if inside(folder, other.path)), None)
             if around is not None:
                 yield Problem(
                     ("inbox", index, *key),
@@ -83,13 +100,13 @@ def _not_itself(inbox: Inbox, folder: Path) -> str:
     return "-cutouts" if inbox.path.parent / folder.name == inbox.path else ""
 
 
-def _overlaps(inboxes: tuple[Inbox, ...]) -> Iterator[Problem]:
+def _overlaps(inboxes: tuple[Inbox, ...], inside: _Inside) -> Iterator[Problem]:
     for index, inbox in enumerate(inboxes):
         for other in inboxes[:index]:
-            inner, outer = (inbox, other) if is_inside(inbox.path, other.path) else (other, inbox)
-            if not is_inside(inner.path, outer.path):
+            inner, outer = (inbox, other) if inside(inbox.path, other.path) else (other, inbox)
+            if not inside(inner.path, outer.path):
                 continue
-            same = is_inside(outer.path, inner.path)
+            same = inside(outer.path, inner.path)
             if same:
                 message = f"{printable(inbox.path)} is watched twice: remove one of the two [[inbox]] tables"
             elif outer.recursive:

@@ -20,6 +20,8 @@ from cutoutd.daemon.outbox import digest_file
 from cutoutd.daemon.trash import trash_target, write_trash_info
 
 REAL = RealFileSystem()
+# What file systems without hard links, or that allow none here, say.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
 
 
@@ -89,10 +91,16 @@ def hide(
             _move_without_replacing(original, hidden, fs)
         except FileNotFoundError:
             return Ready(Step.GONE)
+        # Before it leaves the folder: a power cut that brought the old name back beside the archived photo would
+        # make a new photo of it.
+        fs.fsync_dir(os.path.dirname(hidden))
     if digest_file(hidden, fs) != digest:
         _give_back(hidden, original, fs)
         return Ready(Step.REPLACED)
     if archive is None:
+        if planned and fs.exists(planned) and digest_file(planned, fs) == digest:
+            fs.unlink(hidden)  # a crash came between its arrival there and its going here
+            return Ready(Step.MOVED, planned)
         return Ready(Step.READY, trash_target(original, fs))
     folder = os.path.join(archive, os.path.dirname(relative))
     os.makedirs(folder, exist_ok=True)
@@ -120,15 +128,13 @@ def move(
     if trash:
         write_trash_info(original, target, fs)
     try:
-        _move_without_replacing(hidden, target, fs)
+        _move_to_folder(hidden, target, fs)
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         return _copy_across(hidden, target, digest, fs)
-    fs.fsync_dir(os.path.dirname(target))
-    fs.fsync_dir(os.path.dirname(hidden))
     return True
 
 
@@ -232,6 +238,25 @@ def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
         return
 
 
+def _move_to_folder(source: bytes, target: bytes, fs: FileSystem) -> None:
+    """Into another folder of the same file system, without replacing; there on the disk before it goes from here.
+
+    A rename between folders is two changes to a disk that promises no more than it must, and a power cut may keep
+    the one that takes the name away alone. Where the file system has no links, a rename has to do.
+    """
+    try:
+        fs.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _move_without_replacing(source, target, fs)
+        fs.fsync_dir(os.path.dirname(target))
+    else:
+        fs.fsync_dir(os.path.dirname(target))
+        fs.unlink(source)
+    fs.fsync_dir(os.path.dirname(source))
+
+
 def _move_without_replacing(source: bytes, target: bytes, fs: FileSystem) -> None:
     """One rename that never replaces; where the file system has none, a link and an unlink, or a checked rename."""
     try:
@@ -240,7 +265,7 @@ def _move_without_replacing(source: bytes, target: bytes, fs: FileSystem) -> Non
         try:
             fs.link(source, target)
         except OSError as error:
-            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            if error.errno not in _NO_LINKS:
                 raise
             if fs.exists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
@@ -265,7 +290,7 @@ def move_failed(
     stem, extension = os.path.splitext(os.path.basename(relative))
     for target in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
         try:
-            _move_without_replacing(original, target, fs)
+            _move_to_folder(original, target, fs)
         except FileExistsError:
             continue
         except FileNotFoundError:

@@ -16,6 +16,8 @@ from typing import Any
 
 from cutoutd.config.errors import PhotoError, Reason, printable
 from cutoutd.config.output import Deliverable
+from cutoutd.config.patience import within
+from cutoutd.config.settings import Inbox
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.assignment import Circumstances, make_job
@@ -26,11 +28,9 @@ from cutoutd.daemon.examiner import SELF_TEST, Examiner, Suspect
 from cutoutd.daemon.intake import Intake, PhotoRow, State
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener, PhotoEvent
+from cutoutd.daemon.namesakes import LOOK_S, Namesakes
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.plan import InboxPlan, Plan, options_for
-
-# A photo that was renamed while its old name is in a worker's hand is looked at again after this long.
-RENAMED_PAUSE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -70,12 +70,14 @@ class Dispatcher:
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     stopped: bool = False
     examiner: Examiner = field(init=False)
+    namesakes: Namesakes = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
     _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
 
     def __post_init__(self) -> None:
-        """Connects the examiner."""
+        """Connects the parts of its own."""
+        self.namesakes = Namesakes(self.ledger, self.outcomes, self.caretaker, self._settings_of)
         self.examiner = Examiner(
             self.workers,
             engines=lambda: self.plan.engines,
@@ -84,6 +86,10 @@ class Dispatcher:
             on_guilty=self._guilty,
             on_ill=self.on_confined,
         )
+
+    def _settings_of(self, key: bytes) -> Inbox | None:
+        inbox = self.plan.inbox(key)
+        return None if inbox is None else inbox.settings
 
     # --- giving out ------------------------------------------------------------------------------------------
 
@@ -160,7 +166,7 @@ class Dispatcher:
         if _moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
             self.outcomes.again(row.id)  # the answer may be about bytes that are no longer there
         elif isinstance(result, jobs.Unchanged):
-            self._unchanged(row, result)
+            self.namesakes.unchanged(row, result.same_as, result.digest)
         elif isinstance(result, jobs.OverBudget):
             self.outcomes.learned_megapixels(row.id, result.megapixels)
         elif isinstance(result, jobs.Changed):
@@ -233,7 +239,7 @@ class Dispatcher:
             self.courier.discard(row.inbox, read)
             self._let_go(photo)
             self._changed(row)
-        elif row.settled and self._renamed(row, read.digest):
+        elif row.settled and self.namesakes.renamed(row, read.digest):
             self.courier.discard(row.inbox, read)
             self._let_go(photo)
         elif row.settled:
@@ -262,44 +268,6 @@ class Dispatcher:
         else:
             self.outcomes.again(row.id)
 
-    def _unchanged(self, row: PhotoRow, result: jobs.Unchanged) -> None:
-        other = self._row(result.same_as) if result.same_as else None
-        if other is None or other.key == row.key or other.path is None:
-            self._known(row, result.same_as, result.digest)
-            return
-        if self._renamed(row, result.digest):
-            return
-        # Not a rename: a copy, which owes its own cutout.
-        self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
-
-    def _renamed(self, row: PhotoRow, digest: str) -> bool:
-        """Whether the photo had another name before, under which it has its cutout or just gets it."""
-        if row.forced or row.digest:
-            return False
-        for twin in Intake(self.ledger).twins(row, digest):
-            if twin.path is None or os.path.lexists(os.path.join(twin.inbox, twin.path)):
-                continue
-            if twin.state in (State.RUNNING, State.DELIVERING):
-                self.outcomes.again(row.id, pause_s=RENAMED_PAUSE_S)  # what becomes of it shows soon
-            else:
-                self._known(row, twin.id, digest)
-            return True
-        return False
-
-    def _known(self, row: PhotoRow, same_as: int, digest: str) -> None:
-        """The file is one that is done: its row follows, and what was to become of the original still does.
-
-        After-care that was due when the file was renamed found nothing under the old name and gave up.
-        """
-        Intake(self.ledger).unchanged(row, same_as, digest)
-        done = self._row(same_as) if same_as else None
-        inbox = self.plan.inbox(row.inbox)
-        if done is None or inbox is None or inbox.settings.after.action == "keep":
-            return
-        if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
-            self.outcomes.aftercare(done.id, "owed")
-            self.caretaker.after(done.id)
-
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:
             # It may simply not be complete yet: look again when it is.
@@ -307,7 +275,7 @@ class Dispatcher:
             return
         if reason is Reason.NO_PERMISSION and row.path is not None:
             path = row.archived_to or os.path.join(row.inbox, row.path)
-            if os.access(path, os.R_OK):
+            if within(LOOK_S, lambda: os.access(path, os.R_OK), otherwise=False):
                 # It is the worker that may not: bound to a folder that is no more, or started before an original
                 # in the trash was to be done again.
                 self.on_confined()

@@ -269,22 +269,30 @@ class Intake:
         return known
 
     def twins(self, row: PhotoRow, digest: str | None = None) -> list[PhotoRow]:
-        """Photos of equal size and time under other names: copies of it, or what it was called before.
+        """Photos of equal size under other names: copies of it, or what it was called before.
 
-        They have a cutout, or are in hand and may get one (whose content may not be known yet).
+        They have a cutout, or are in hand and may get one (whose content may not be known yet). With a digest also
+        those at whose path another file was seen since: theirs may be the file that went to another name.
 
         Args:
             row: the photo.
-            digest: unless None, only those that are known, or may turn out, to have this content.
+            digest: those that are known, or may turn out, to have this content. With None, before it is known,
+                those of equal time: a guess that may save the work.
         """
+        has_cutout = "EXISTS (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')"
+        may_have_one = f"live = 1 AND (state IN ('done', 'running', 'delivering') OR {has_cutout})"
+        if digest is None:
+            which, value = f"mtime_ns = ? AND {may_have_one}", row.mtime_ns
+        else:
+            stepped_back = f"live = 0 AND archived_to IS NULL AND state = 'done' AND {has_cutout}"
+            which = f"(digest = ? OR digest IS NULL) AND (({may_have_one}) OR ({stepped_back}))"
+            value = digest
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND mtime_ns = ? AND live = 1"
-            " AND aftercare = 'none' AND key <> ? AND (state IN ('done', 'running', 'delivering') OR EXISTS"
-            " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')) LIMIT 20",
-            (row.inbox, row.size, row.mtime_ns, row.key),
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND {which}"
+            " AND aftercare = 'none' AND key <> ? ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20",
+            (row.inbox, row.size, value, row.key),
         )
-        found = [photo_row(one) for one in rows]
-        return [one for one in found if digest is None or one.digest in (None, digest)]
+        return [photo_row(one) for one in rows]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """The content turned out to be known: the row goes, the earlier one learns the new hints."""
@@ -295,12 +303,19 @@ class Intake:
             )
             self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
             return
+        earlier = self.get(same_as)
         self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
         self.ledger.write(
             "UPDATE photos SET live = 1, path = ?, key = ?, size = ?, mtime_ns = ?, inode = ?, access = ?"
             " WHERE id = ?",
             (row.path, row.key, row.size, row.mtime_ns, row.inode, row.access, same_as),
         )
+        if earlier is not None and earlier.key != row.key:
+            # What lies at its earlier name is no successor of it: its cutout comes beside this one, not instead.
+            self.ledger.write(
+                "UPDATE photos SET previous = NULL WHERE inbox = ? AND key = ? AND live = 1 AND previous = ?",
+                (earlier.inbox, earlier.key, same_as),
+            )
         if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
             self.ledger.write(
                 "UPDATE photos SET state = 'done', reason = '', detail = '' WHERE id = ?"

@@ -112,6 +112,7 @@ class Keeper:
         self._closed = False
         self._scanning = False
         self._scan_again: str | None = None
+        self._told_blind = ""
         self._ahead = threading.Semaphore(SCAN_AHEAD)
         self._inode = (0, 0)
         self._retry_at = clock()
@@ -339,6 +340,8 @@ class Keeper:
         self.scanned = True
         self._scan_at = now + self.settings.rescan_every
         blind = self._watcher is not None and bool(self._watcher.blind)
+        if blind and self._watcher is not None:
+            self._tell_blind(self._watcher.blind_why)
         if blind:  # sub-folders beyond the system's watch limit: nothing but walking finds their photos
             self._scan_at = now + max(self.settings.poll_every, now - started)
         if self.polled:
@@ -350,6 +353,11 @@ class Keeper:
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)
+
+    def _tell_blind(self, why: str) -> None:
+        if why != self._told_blind:
+            self._told_blind = why
+            self._listener.warning(why)
 
     def _check_absent(self) -> None:
         """Photos that failed, or wait to settle, and whose file is gone are no longer anybody's concern."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from cutoutd.config.errors import OutboxError
 from cutoutd.daemon import outbox
+from cutoutd.daemon.filesystem import RealFileSystem
 from cutoutd.daemon.iothread import IoThread
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.mounts import MountIdentity, identify, really_there
@@ -222,6 +223,9 @@ def _open_on_thread(
 def make_folder(path: Path, mode: int) -> None:
     """Makes a folder and its parents with the user's own mode bits, though this process's umask is private.
 
+    They are on the disk when it returns: the ledger remembers them, and would wait for ever for one that a power
+    cut took.
+
     Raises:
         OSError: it cannot be made.
     """
@@ -229,3 +233,4 @@ def make_folder(path: Path, mode: int) -> None:
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
         one.chmod(mode)
+        RealFileSystem().fsync_dir(os.fsencode(one.parent))

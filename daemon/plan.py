@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cutoutd.config.output import Deliverable
+from cutoutd.config.patience import within
 from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
 from cutoutd.daemon.job import Engines
 from cutoutd.daemon.workers import WorkerSetup
@@ -17,6 +18,8 @@ from cutoutd.models.catalog import ModelSpec, resolve
 
 # A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
 RAM_PER_WORKER = 2 * 10**9
+# An archive that hangs is left out of what workers may read, and holds up nobody for longer than this.
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,11 @@ def worker_setup(
         read += [inbox.path] if inbox.path in present else []
         write += [inbox.outbox] if inbox.outbox in present else []
         after = (inbox.after.archive, inbox.after.failed)
-        read += [folder for folder in after if folder is not None and folder.exists()]
+        read += [
+            folder
+            for folder in after
+            if folder is not None and within(LOOK_S, folder.exists, otherwise=False)
+        ]
         for order in inbox.orders():
             background = order.background_path
             if background is not None and background.exists():

@@ -101,7 +101,7 @@ class Watcher:
         self._identity: tuple[int, int] | None = None
         self._observer: BaseObserver | None = None
         self._lock = threading.Lock()
-        self._blind: set[bytes] = set()
+        self._blind: dict[bytes, str] = {}
         self._lost = ""
 
     @property
@@ -109,6 +109,12 @@ class Watcher:
         """Sub-folders without a watch (relative): they need to be walked on a timer."""
         with self._lock:
             return frozenset(self._blind)
+
+    @property
+    def blind_why(self) -> str:
+        """Why the first of them has none, as a sentence with what to do; empty when all have one."""
+        with self._lock:
+            return next(iter(self._blind.values()), "")
 
     def start(self) -> bool:
         """Set the watches; walk the inbox after this returns, not before. Slow on a huge tree or hung share.
@@ -218,9 +224,9 @@ class Watcher:
                 f"Watching {printable(self._root)} failed: {complaint.error}. It is started anew.", "broken"
             )
         elif (path := self._relative(complaint.path)) and isinstance(complaint.error, OSError):
-            with self._lock:
-                self._blind.add(path)
             why, _ = explain(Path(os.fsdecode(complaint.path)), complaint.error)
+            with self._lock:
+                self._blind.setdefault(path, why)
             self._say(Rescan(self._inbox, why, path))
 
     def _on_unmount(self) -> None:

@@ -76,7 +76,7 @@ def list_command(models_dir: Path, as_json: bool, only_here: bool) -> None:
     screen().print(table)
     if not all(spec.commercial for spec in shown.values()):
         click.echo("\n* no commercial use; `models pull` and `models add` want --accept-license")
-    so_far = "the one marked so" if choice != BUNDLED else "the same until a better one is here"
+    so_far = "the one marked so" if choice != BUNDLED else "so far the same"
     click.echo(
         f'\n`quality = "fast"` is the bundled network, "best" {so_far}.'
         "\n`cutoutd models info NAME` says more, `cutoutd models pull NAME` gets one."

@@ -14,35 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.conditions import wait_until
+from tests.support.folders import Below
 
 
 @dataclass
-class Daemon:
+class Daemon(Below):
     """One daemon with its inbox, outbox and state below `root`.
 
     `config` is extra TOML inside the `[[inbox]]` table; `tables` is TOML after it. `wrapper` goes in front of
     the command (faketime, setpriv …).
     """
 
-    root: Path
     config: str = ""
     tables: str = ""
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict[str, str])
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
-
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
-
-    @property
-    def outbox(self) -> Path:
-        return self.root / "outbox"
-
-    @property
-    def state(self) -> Path:
-        return self.root / "state"
 
     @property
     def log(self) -> Path:

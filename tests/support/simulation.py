@@ -11,10 +11,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.folders import Below
 
 from cutoutd.config.settings import Settings
 from cutoutd.daemon import job as jobs
@@ -186,28 +186,15 @@ class Heard(Listener):
 
 
 @dataclass
-class Simulation:
+class Simulation(Below):
     """One daemon below `root`; `inbox_table` overrides keys of its `[[inbox]]` table."""
 
-    root: Path
     inbox_table: dict[str, Any] = field(default_factory=dict[str, Any])
     tables: dict[str, Any] = field(default_factory=dict[str, Any])
     crasher: Crasher = field(default_factory=Crasher)
     now: float = 1000.0
     wall: float = 1.7e9
     machinery: Machinery | None = None
-
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
-
-    @property
-    def outbox(self) -> Path:
-        return self.root / "outbox"
-
-    @property
-    def archive(self) -> Path:
-        return self.root / "archive"
 
     @property
     def parts(self) -> Machinery:

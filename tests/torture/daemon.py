@@ -28,10 +28,6 @@ class Attacked(Daemon):
     engines: int = 2
     time_limit_s: int | None = None
 
-    @property
-    def archive(self) -> Path:
-        return self.root / "archive"
-
     def write_config(self) -> Path:
         after = f'[inbox.after]\naction = "archive"\narchive = "{self.archive}"\n' if self.archives else ""
         events = 'events = "poll"\npoll_every = "300ms"\nsettle_polled = "600ms"\n' if self.polled else ""

@@ -98,16 +98,17 @@ def check(world: World) -> Verdict:
 
 
 def tracebacks(logs: str) -> list[str]:
-    """Tracebacks in the logs, but for two that are none of ours.
+    """Tracebacks in the logs, but for three that are none of ours.
 
-    A process that Python is starting when its daemon is killed says EOFError before a line of ours ran; and
-    libfaketime makes watchdog's sleep fail when the faked clock jumps during it.
+    A process that Python is starting when its daemon is killed says EOFError before a line of ours ran, and
+    MemoryError when it is starved then; libfaketime makes watchdog's sleep fail when the faked clock jumps during it.
     """
+    harmless = ("EOFError", "BrokenPipe", "MemoryError")
     found = logs.split("Traceback (most recent call last):")[1:]
     return [
         text[:1500]
         for text in found
-        if not ("multiprocessing/spawn.py" in text and ("EOFError" in text or "BrokenPipe" in text))
+        if not ("multiprocessing/spawn.py" in text and any(name in text for name in harmless))
         and "watchdog/utils/delayed_queue.py" not in text
     ]
 

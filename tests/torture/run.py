@@ -149,16 +149,20 @@ def _finished(world: World) -> None:
     """
     daemon = world.daemon
     daemon.send(signal.SIGUSR1)
-    began = moved = time.monotonic()
+    looked = time.monotonic()
+    waited_s = still_s = 0.0
     before: object = None
     while daemon.alive() and (open_ones := owed(world)):
+        # Time in which this very process stood still does not count.
         now = time.monotonic()
+        step_s, looked = min(now - looked, 1.0), now
+        waited_s, still_s = waited_s + step_s, still_s + step_s
         rows = [(r["id"], r["state"], r["attempts"], r["aftercare"], r["live"]) for r in daemon.rows()]
         standing = (rows, daemon.outputs())
         if standing != before:
-            before, moved = standing, now
-        if now - moved > STILL_S or now - began > LONGEST_S:
-            raise OverdueError(_report(world, open_ones, now - began, now - moved))
+            before, still_s = standing, 0.0
+        if still_s > STILL_S or waited_s > LONGEST_S:
+            raise OverdueError(_report(world, open_ones, waited_s, still_s))
         time.sleep(0.1)
     daemon.ensure(ready=True)
 

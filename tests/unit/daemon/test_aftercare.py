@@ -106,6 +106,11 @@ class OtherDisk(RealFileSystem):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         super().rename_noreplace(source, target)
 
+    def link(self, source: bytes, target: bytes) -> None:
+        if (b"/archive/" in source) != (b"/archive/" in target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().link(source, target)
+
 
 def test_to_another_disk_it_is_copied_compared_and_keeps_its_time(inbox: Inbox) -> None:
     os.utime(inbox.original, (1_000_000_000, 1_000_000_000))

@@ -31,16 +31,16 @@ def _until(sim: Simulation, aftercare: str) -> None:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """Renames into the archive fail while `full["now"]`."""
-    real = RealFileSystem.rename_noreplace
+    """No name can be made in the archive while `full["now"]`."""
+    real = RealFileSystem.link
     state = {"now": False}
 
-    def rename(self: RealFileSystem, source: bytes, target: bytes) -> None:
+    def link(self: RealFileSystem, source: bytes, target: bytes) -> None:
         if state["now"] and b"/archive/" in target:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(self, source, target)
 
-    monkeypatch.setattr(RealFileSystem, "rename_noreplace", rename)
+    monkeypatch.setattr(RealFileSystem, "link", link)
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -210,3 +211,53 @@ def test_a_worker_that_fails_the_test_photo_and_lives_is_replaced(
     one.finish()
     assert not ill["now"]
     assert one.states() == {"a.jpg": "done"}
+
+
+@pytest.mark.parametrize("moment", ["pending", "running", "done"])
+def test_a_photo_that_was_renamed_and_touched_while_the_daemon_was_down_has_one_cutout(
+    sim: Make, moment: str
+) -> None:
+    """Its time no longer tells that it is the same; its content does."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    for _ in range(200):
+        if [row["state"] for row in one.rows()] == [moment]:
+            break
+        one.turn()
+    one.die()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    os.utime(one.inbox / "b.jpg", (5, 5))
+    one.boot().finish()
+    assert list(one.outputs().values()) == [cutout_of(ONE)]
+    assert {name: state for name, state in one.states().items() if state != "skipped"} == {"b.jpg": "done"}
+
+
+def test_photos_that_change_names_among_each_other_keep_one_cutout_each(sim: Make) -> None:
+    """The name that one gave up is another's by the time anybody looks."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "c.jpg")
+    (one.inbox / "b.jpg").rename(one.inbox / "a.jpg")
+    one.finish()
+    assert sorted(one.outputs().values()) == sorted([cutout_of(ONE), cutout_of(TWO)])
+    (one.inbox / "a.jpg").rename(one.inbox / "between.jpg")
+    (one.inbox / "c.jpg").rename(one.inbox / "a.jpg")
+    (one.inbox / "between.jpg").rename(one.inbox / "c.jpg")
+    one.finish()
+    assert sorted(one.outputs().values()) == sorted([cutout_of(ONE), cutout_of(TWO)])
+    one.put("b.jpg", b"frame 3")
+    one.finish()
+    assert sorted(one.outputs().values()) == sorted([cutout_of(ONE), cutout_of(TWO), cutout_of(b"frame 3")])
+
+
+def test_a_copy_whose_original_was_touched_owes_its_own_cutout(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    os.utime(one.inbox / "a.jpg", (7, 7))
+    one.put("b.jpg", ONE)
+    one.finish()
+    assert list(one.outputs().values()) == [cutout_of(ONE)] * 2
