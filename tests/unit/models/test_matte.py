@@ -186,13 +186,14 @@ def test_black_on_black_and_white_on_white_keep_their_fur(
 ) -> None:
     scene = mattes.scene("fur", 0)
     rng = np.random.default_rng(6)
-    mixed = background + (subject - background) * scene.alpha[:, :, None]
-    noisy = np.clip(mixed + rng.normal(0, 0.004, scene.photo.shape), 0, 1)
+    truth: NDArray[np.float32] = scene.alpha
+    mixed = background + (subject - background) * truth[:, :, None]
+    noisy = np.clip(mixed + rng.normal(0, 0.004, (*truth.shape, 3)), 0, 1)
     photo = (noisy * 255 + 0.5).astype(np.uint8)
     answer = mattes.network_like(scene.alpha)
 
     def error(engine: Engine) -> float:
-        return float(np.abs(refine(answer, photo, engine=engine)[0] / 255 - scene.alpha).sum())
+        return float(np.abs(refine(answer, photo, engine=engine)[0] / 255 - truth).sum())
 
     plain, stretched = error("plain"), error("learned")
     monkeypatch.setattr(refiner, "GAIN_MOST", 1.0)
