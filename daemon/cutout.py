@@ -19,10 +19,11 @@ from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte, parse_roi
 from cutoutd.daemon.render import Rendered, Subject, render
 from cutoutd.models.colour import Colour
+from cutoutd.models.haze import clear_haze
 from cutoutd.models.matte import refine
 from cutoutd.models.matte_controls import MatteControls
 from cutoutd.models.photo import Header, Photo, decode
-from cutoutd.models.subject import CERTAIN, has_subject
+from cutoutd.models.subject import OF_BUNDLED, Reading, has_subject
 
 # A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
@@ -79,7 +80,7 @@ def cut_out(
     *,
     lone: bool = True,
     threads: int = 1,
-    certain: float = CERTAIN,
+    reading: Reading = OF_BUNDLED,
     watch: Stopwatch | None = None,
 ) -> Cutout:
     """Turns one photo into everything that is ordered from it: one inference, one matte for all.
@@ -92,7 +93,7 @@ def cut_out(
         matte: how the outline is found and cleaned.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
         threads: how many cores that is.
-        certain: from `models.subject.certainty_of` the network.
+        reading: from `models.subject.reading_of` the network.
         watch: collects seconds per stage.
 
     Raises:
@@ -111,7 +112,7 @@ def cut_out(
         notes += [note for note in photo.notes if note not in notes]
         if coarse is None:
             with watch.stage("infer"):
-                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone, certain=certain)
+                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone, reading=reading)
         with watch.stage("matte"):
             subject = _subject(photo, coarse, matte, threads, notes)
             del photo  # a third of the memory; the subject holds what is still needed
@@ -147,7 +148,7 @@ def find_subject(
     matte: Matte,
     *,
     lone: bool = True,
-    certain: float = CERTAIN,
+    reading: Reading = OF_BUNDLED,
 ) -> NDArray[np.float32]:
     """The network's alpha at its own scale, covering the whole photo; outside the region of interest it is 0.
 
@@ -156,7 +157,7 @@ def find_subject(
     """
     box = region(matte.roi, rgb.shape[1], rgb.shape[0])
     alpha = segmenter.alpha(rgb if box is None else rgb[box[1] : box[3], box[0] : box[2]], lone=lone)
-    if not has_subject(alpha, certain):
+    if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return np.ones_like(alpha)
         raise PhotoError(
@@ -165,6 +166,7 @@ def find_subject(
             fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
             "model, see `cutoutd models list`.",
         )
+    alpha = clear_haze(alpha, reading.haze_gain)
     return alpha if box is None else _embed(alpha, box, rgb.shape[1], rgb.shape[0])
 
 

@@ -222,7 +222,7 @@ def run_job(job: Job) -> Result:
 def _run(job: Job) -> Result:
     from cutoutd.daemon.cutout import Stopwatch, cut_out
     from cutoutd.models.photo import PhotoLimits, read_bytes, read_header
-    from cutoutd.models.subject import certainty_of
+    from cutoutd.models.subject import reading_of
 
     watch = Stopwatch()
     limits = PhotoLimits(job.limits.max_bytes, job.limits.max_megapixels)
@@ -241,7 +241,7 @@ def _run(job: Job) -> Result:
         job.matte,
         lone=job.lone,
         threads=1 if _engines is None else _engines.threads,
-        certain=certainty_of(job.model),
+        reading=reading_of(job.model),
         watch=watch,
     )
     for outbox in set(job.outboxes):

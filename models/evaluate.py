@@ -28,10 +28,12 @@ from rich.table import Table
 from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.places import models_dir
 from cutoutd.models import photo as photos
-from cutoutd.models.catalog import BUNDLED, ModelSpec, find_model, known_model
+from cutoutd.models.catalog import BUNDLED, BUNDLED_FAMILY, ModelSpec, find_model, known_model
 from cutoutd.models.formats import suffix_of
+from cutoutd.models.haze import clear_haze
 from cutoutd.models.scores import Alpha, PhotoScore, Summary, score, summarise
 from cutoutd.models.segmenter import Segmenter
+from cutoutd.models.subject import reading_of
 
 # Masks are drawn by hand for photos far below these; the limits only keep a wrong folder from filling the
 # memory.
@@ -214,14 +216,21 @@ def adjusted(spec: ModelSpec, options: argparse.Namespace) -> ModelSpec:
 # --- judging
 
 
+def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
+    """The network's answer, read as the product reads it; a candidate to be bundled is read as the bundled one."""
+    spec = segmenter.spec
+    reading = reading_of(BUNDLED if spec.family == BUNDLED_FAMILY else spec.name)
+    return clear_haze(segmenter.alpha(rgb), reading.haze_gain)
+
+
 def judge(segmenter: Segmenter, cases: Sequence[Case]) -> Iterator[Judged]:
     """Run and score one model on every case, in order."""
     for number, case in enumerate(cases):
         rgb, mask = read_photo(case.photo), read_mask(case.mask)
         if number == 0:
-            segmenter.alpha(rgb)  # the first run also plans memory, and would be timed with it
+            look(segmenter, rgb)  # the first run also plans memory, and would be timed with it
         started = time.perf_counter()
-        alpha = segmenter.alpha(rgb)
+        alpha = look(segmenter, rgb)
         milliseconds = (time.perf_counter() - started) * 1000
         yield Judged(case, score(resized(alpha, *mask.shape), mask), milliseconds)
 
@@ -299,7 +308,7 @@ def sheet(segmenters: dict[str, Segmenter], cases: Sequence[Case]) -> Image.Imag
     for row, case in enumerate(cases):
         rgb, mask = read_photo(case.photo), read_mask(case.mask)
         alphas = [mask.astype(np.float32) / np.float32(255)]
-        alphas += [segmenter.alpha(rgb) for segmenter in segmenters.values()]
+        alphas += [look(segmenter, rgb) for segmenter in segmenters.values()]
         for column, pixels in enumerate([rgb, *(over_green(rgb, alpha) for alpha in alphas)]):
             page.paste(tile(pixels), (column * SHEET_SIDE, row * SHEET_SIDE))
     return page

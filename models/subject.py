@@ -4,7 +4,7 @@ matte.py.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,25 @@ CRISP: Final = 0.9
 NOT_BACKGROUND: Final = 0.1
 
 
-def certainty_of(model: str) -> float:
-    """How certain a network's surest pixels must be for a subject: calibrated for the bundled one, 0..1."""
-    return CERTAIN if model == BUNDLED else CERTAIN_OF_OTHERS
+class Reading(NamedTuple):
+    """How a network's answer is to be read.
+
+    certain: how sure its surest pixels must be for a subject, 0..1.
+    haze_gain: from 1 up, how firmly areas it left undecided are decided; see `haze.clear_haze`.
+    """
+
+    certain: float
+    haze_gain: float
+
+
+# The gain: see models/training/NOTES.md. Other networks may mean glass by a flat half, so theirs is left alone.
+OF_BUNDLED: Final = Reading(CERTAIN, 1.5)
+OF_OTHERS: Final = Reading(CERTAIN_OF_OTHERS, 1.0)
+
+
+def reading_of(model: str) -> Reading:
+    """Calibrated for the bundled network, careful with any other."""
+    return OF_BUNDLED if model == BUNDLED else OF_OTHERS
 
 
 def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
@@ -45,7 +61,7 @@ def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
 
     Args:
         alpha: float32 (h, w) in 0..1, the network's answer at its own scale, before any refinement.
-        certain: from `certainty_of` the network that answered.
+        certain: from `reading_of` the network that answered.
 
     Returns:
         False on empty walls, sweeps and plain textures; True as soon as 0.1 % of the pixels are certain.
