@@ -29,12 +29,16 @@ SMALL_JPEG = ["--quality", "75", "--max-size", "320"]
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its name, the photo, the options that the page shows, and hidden ones that keep it small."""
+    """One picture: its name, the photo, the options that the page shows, and hidden ones that keep it small.
+
+    detail: left, top, right and bottom of what is shown, twice as large; None: all of it.
+    """
 
     name: str
     photo: str
     options: str
     hidden: tuple[str, ...] = tuple(SMALL)
+    detail: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,22 @@ SECTIONS = (
         ),
     ),
     Section(
+        "edge_engine",
+        "How the outline comes from the network's 320 pixels to the photo's: only enlarged (`plain`), following the "
+        "photo's edges (`guided`), or redrawn by a small network of its own (`learned`; `auto` is `learned` as long "
+        "as not nearly all of the photo is edge). A detail, twice as large. In the config: `[inbox.matte]`, `engine`.",
+        tuple(
+            Shot(
+                f"engine-{how}",
+                "coffee",
+                f"--edge-engine {how} --background '#00b140'",
+                ("--format", "webp", "--lossless"),
+                (20, 210, 180, 330),
+            )
+            for how in ("plain", "guided", "learned")
+        ),
+    ),
+    Section(
         "edge",
         "The character of the outline.",
         tuple(
@@ -257,7 +277,13 @@ def _make(shot: Shot, photos: Path) -> str:
     command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / f"{shot.photo}.png")]
     subprocess.run([*command, "-o", str(out), "--name", shot.name, *options], check=True, capture_output=True)
     (made,) = out.glob(f"{shot.name}.*")
-    (FOLDER / made.name).write_bytes(made.read_bytes())
+    if shot.detail is None:
+        (FOLDER / made.name).write_bytes(made.read_bytes())
+    else:
+        with Image.open(made) as whole:
+            part = whole.convert("RGB").crop(shot.detail)
+        double = part.resize((part.width * 2, part.height * 2), Image.Resampling.BICUBIC)
+        double.save(FOLDER / made.name, quality=80, method=6)
     return f"pictures/{made.name}"
 
 

@@ -178,3 +178,24 @@ def test_auto_is_learned_until_too_much_of_the_photo_is_edge(monkeypatch: pytest
     many, learned, guided = (refine(alpha, photo, engine=engine)[0] for engine in asked)
     assert (many == guided).all()
     assert (many != learned).any()
+
+
+@pytest.mark.parametrize(("subject", "background"), [(0.06, 0.03), (0.92, 0.97)])
+def test_black_on_black_and_white_on_white_keep_their_fur(
+    subject: float, background: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = mattes.scene("fur", 0)
+    rng = np.random.default_rng(6)
+    truth: NDArray[np.float32] = scene.alpha
+    mixed = background + (subject - background) * truth[:, :, None]
+    noisy = np.clip(mixed + rng.normal(0, 0.004, (*truth.shape, 3)), 0, 1)
+    photo = (noisy * 255 + 0.5).astype(np.uint8)
+    answer = mattes.network_like(scene.alpha)
+
+    def error(engine: Engine) -> float:
+        return float(np.abs(refine(answer, photo, engine=engine)[0] / 255 - truth).sum())
+
+    plain, stretched = error("plain"), error("learned")
+    monkeypatch.setattr(refiner, "GAIN_MOST", 1.0)
+    assert stretched < 0.5 * plain
+    assert stretched < 0.8 * error("learned")
