@@ -101,6 +101,7 @@ def begin(orders: Orders) -> Reply:
         return Reply(None, _sendable(error), resident_bytes())
     # libtiff and LibRaw print to standard error about files that we report by name ourselves.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    give_back()  # loading takes more than the loaded model keeps
     facts = {
         "pid": os.getpid(),
         "start_s": time.monotonic() - started,
