@@ -18,10 +18,13 @@ import types
 from concurrent.futures import process as pool
 from dataclasses import is_dataclass
 from enum import Enum
-from multiprocessing import reduction, resource_tracker
+from multiprocessing import parent_process, reduction, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Final
+
+from cutoutd.config.errors import EngineError
+from cutoutd.daemon.worker_process import die_with
 
 # The longest honest answer is a few hundred facts; a worker cannot make the supervisor swallow more.
 LONGEST_MESSAGE_BYTES: Final = 16_000_000
@@ -134,6 +137,20 @@ class SlotProcess(SpawnProcess):
         finally:
             sys.modules["__main__"] = main
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self) -> None:
+        """In the worker: dies with its daemon from now on, then waits for the pool's calls.
+
+        Waiting alone would never notice: each worker holds both ends of the pipe that its calls come through.
+        """
+        parent = parent_process()
+        if parent is None or parent.pid is None:
+            return
+        try:
+            die_with(parent.pid)
+        except EngineError:
+            return  # there is nobody left to tell
+        super().run()
 
 
 class SlotContext(SpawnContext):

@@ -136,7 +136,7 @@ def first_acts(orders: Orders) -> sandbox.SandboxState:
         EngineError: the supervisor is gone, or the worker lock cannot be had.
     """
     _ignore_terminal()
-    _die_with(orders.parent_pid)
+    die_with(orders.parent_pid)
     _hold_lock(orders.lock_path)
     # Before "not dumpable", after which /proc/self belongs to root. The kernel's choice when memory runs
     # out: a worker, never the supervisor.
@@ -178,8 +178,12 @@ def _ignore_terminal() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
 
-def _die_with(parent_pid: int) -> None:
-    """When the supervisor dies, so does this worker, whatever it is doing."""
+def die_with(parent_pid: int) -> None:
+    """When the supervisor dies, so does this worker, whatever it is doing.
+
+    Raises:
+        EngineError: it is dead already.
+    """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, *(ctypes.c_ulong(n) for n in (signal.SIGKILL, 0, 0, 0)))

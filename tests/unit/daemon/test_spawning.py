@@ -7,9 +7,13 @@ import os
 import pathlib
 import pickle
 import subprocess
+import sys
+import textwrap
+import time
 from concurrent.futures import process as pool
 from datetime import UTC, datetime
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +162,35 @@ def test_a_message_that_would_fill_the_memory_is_not_read(ends: tuple[ReplyPipe,
     os.write(writer.fileno(), (LONGEST_MESSAGE_BYTES + 1).to_bytes(4, "big"))
     with pytest.raises(OSError, match="bad message length"):
         pipe.recv()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the processes through /proc")
+def test_a_worker_that_waits_for_its_first_call_dies_with_its_daemon() -> None:
+    program = textwrap.dedent("""
+        import time
+        from cutoutd.daemon.spawning import SlotContext
+        process = SlotContext().Process(target=time.sleep, args=(600,))
+        process.start()
+        print(process.pid, flush=True)
+        time.sleep(600)
+    """)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        worker = int(daemon.stdout.readline())
+        until = time.monotonic() + 60
+        while b"spawn_main" not in Path(f"/proc/{worker}/cmdline").read_bytes() or not _sleeps(worker):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        daemon.kill()
+    while Path(f"/proc/{worker}").exists() and not _is_zombie(worker):
+        assert time.monotonic() < until, "it outlived the daemon that started it"
+        time.sleep(0.01)
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether it has come to its function: nothing before it takes this system call."""
+    return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
