@@ -311,15 +311,19 @@ import sys, time
 from pathlib import Path
 from cutoutd.daemon.watch import Hint, Watcher
 
+def say(*words):  # one write: the watcher speaks from a thread of its own
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
+
 def post(message):
     if not isinstance(message, Hint):
         facts = getattr(message, "code", ""), getattr(message, "path", b"")
-        print(type(message).__name__, *facts, message.why, flush=True)
+        say(type(message).__name__, *facts, message.why)
 
 watcher = Watcher("inbox", Path(sys.argv[1]), recursive=True, post=post)
-print("ready", watcher.start(), sorted(watcher.blind), flush=True)
+say("ready", watcher.start(), sorted(watcher.blind))
 for line in sys.stdin:
-    print("healthy", watcher.healthy(), flush=True)
+    say("healthy", watcher.healthy())
 watcher.stop()
 """
 
