@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -12,6 +13,7 @@ from cutoutd.config.errors import AlreadyRunningError, LedgerError
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that meets that waits no longer.
 LOOKER_S = 2.0
+PID_BYTES = 32  # more than any process number has digits
 
 
 class StateLock:
@@ -43,8 +45,10 @@ class StateLock:
                 state,
                 "Use that one (`cutoutd status`), or stop it first.",
             )
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        # In place and never shortened, so that a full disk takes it too. Who holds the lock helps people; that it is
+        # held is what counts, so a first start on a full disk goes on without.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, f"{os.getpid():<{PID_BYTES}}".encode(), 0)
 
     def _taken(self) -> bool:
         try:
@@ -54,8 +58,7 @@ class StateLock:
         return True
 
     def release(self) -> None:
-        """Lets another daemon start."""
-        os.ftruncate(self._fd, 0)
+        """Lets another daemon start; the number that stays behind means nothing without the lock."""
         os.close(self._fd)
 
 
@@ -70,7 +73,7 @@ def holder(state: Path) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(fd, 32, 0).strip()
+        text = os.pread(fd, PID_BYTES, 0).strip()
         return int(text) if text.isdigit() else 0
     else:
         return None

@@ -76,3 +76,33 @@ def test_the_instance_outlives_the_ledger(tmp_path: Path) -> None:
     assert len(bytes.fromhex(one)) == 4
     (tmp_path / "instance").write_text("../../x")
     assert instance_id(tmp_path) not in (one, "../../x")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_full_disk_keeps_no_daemon_from_its_lock(tmp_path: Path, known: bool) -> None:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to make a mount namespace (root)")
+    program = """
+import os, sys
+from pathlib import Path
+from cutoutd.daemon.lock import StateLock, holder
+state = Path(sys.argv[1])
+if sys.argv[2] == "True":
+    StateLock(state).release()
+try:
+    with open(state / "filler", "wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+except OSError:
+    pass
+lock = StateLock(state)
+print(os.getpid(), holder(state))
+"""
+    script = f'mount -t tmpfs -o size=64k disk "{tmp_path}" && exec "$@"'
+    run = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", program, str(tmp_path), str(known)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    pid, told = run.stdout.split()
+    assert told == (pid if known else "0")
