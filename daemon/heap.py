@@ -16,9 +16,10 @@ from typing import Final
 
 # How long memory is kept for a photo that may follow: longer than the pause between two frames of a shoot.
 KEEP_S: Final = 10.0
-# A worker that is larger than this after a photo gives its free pages back at once. A camera's 45 megapixels stay
-# below; the memory of a 150-megapixel scan is not kept for a photo that is unlikely to need it.
-KEEP_BYTES: Final = 700 << 20
+# A worker that is larger than this after a photo gives its free pages back at once. After 24 megapixels it has about
+# 470 MB, after 45 about 720; the memory of a 150-megapixel scan is not kept. It must stay below what a worker may grow
+# by (`slot.WorkerSetup.grow_limit_bytes`), or large photos would cost their worker.
+KEEP_BYTES: Final = 900 << 20
 
 _LARGEST_INT: Final = 2**31 - 1
 # <malloc.h>: trim the heap only when asked to, never serve a large request by a mapping of its own, and let all
