@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cutoutd.config.errors import ModelError
 from cutoutd.models import foreground, guided
+from cutoutd.models.boxes import Box, cut
 from cutoutd.models.parallel import side_by_side
 from cutoutd.models.resample import Plane, clip01, dilate, span, upsample
 
@@ -32,11 +33,12 @@ REFINER_FILE = Path(__file__).parent / "bundled" / "refiner.onnx"
 # The refiner works at this many pixels along the longer side, or the photo's own if it has fewer: four times
 # the alpha's scale, which is what it was trained for. Beyond that the guided filter follows the edge it drew.
 WORK_MOST = 1024
-# Tiles of the work scale, and what each carries around it: the network sees 40 pixels around every one, but
-# beyond 16 nothing changes that the edge benchmark could see. Neighbours in a row go together, up to LONGEST.
-TILE, MARGIN, LONGEST = 96, 16, 4
-# Tiles in which the alpha is carried on: their margin is small, so they can be small too.
-CARRY_TILE, CARRY_LONGEST = 48, 8
+# The network sees 40 pixels around every one, but beyond 16 nothing changes that the edge benchmark could see.
+MARGIN = 16
+# What a run of the network costs besides its pixels, in pixels, and the largest run (it stays in the cache).
+CALL, LARGEST = 3_000, (128, 384)
+# The same where the alpha is carried on.
+CARRY_CALL, CARRY_LARGEST = 3_000, (48, 384)
 UNSHUFFLE = 4  # sides of what the network runs on are multiples of this
 # How far beyond half-transparent samples it may find strands, in model-scale samples.
 BAND_REACH = 2.5
@@ -91,8 +93,8 @@ def redraw(work: Plane, planes: Plane, band: NDArray[np.bool_], ratio: int, *, t
     settled = np.repeat(np.repeat(flat, ratio, 0), ratio, 1)[: shape[0], : shape[1]]
     network = session(1)  # rows of tiles are shared among the threads; none has to wait for another then
     side_by_side(
-        lambda some: _redraw_tiles(settled, some, work, planes, band, ratio, network),
-        rows_of_tiles(band, TILE, LONGEST, ratio, shape),
+        lambda box: _redraw_box(settled, box, work, planes, band, ratio, network),
+        _asked_boxes(band, ratio, shape),
         threads,
     )
     return settled
@@ -100,8 +102,15 @@ def redraw(work: Plane, planes: Plane, band: NDArray[np.bool_], ratio: int, *, t
 
 def asked_for(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> int:
     """How many work pixels `redraw` would run the network on, margins included."""
-    tiles = (_widened(some, MARGIN, shape) for some in rows_of_tiles(band, TILE, LONGEST, ratio, shape))
-    return sum((bottom - top) * (right - left) for top, bottom, left, right in tiles)
+    widened = (box.widened(MARGIN, shape) for box in _asked_boxes(band, ratio, shape))
+    return sum((bottom - top) * (right - left) for top, bottom, left, right in widened)
+
+
+def _asked_boxes(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> list[Box]:
+    """The boxes of the work scale that the network is run on, without their margin."""
+    largest = -(-LARGEST[0] // ratio), -(-LARGEST[1] // ratio)
+    found = cut(band, margin=MARGIN / ratio, call=CALL / ratio**2, largest=largest)
+    return [box.times(ratio, shape) for box in found]
 
 
 def carried(work: Plane, settled: Plane, step: int, *, threads: int) -> tuple[Plane, NDArray[np.bool_]]:
@@ -121,63 +130,23 @@ def carried(work: Plane, settled: Plane, step: int, *, threads: int) -> tuple[Pl
     band = (settled > 0.0) & (settled < 1.0) | guided.steps(settled)
     if step > 1:
         band = dilate(band, guided.CARRY_REACH)
-        tiles = rows_of_tiles(band, CARRY_TILE, CARRY_LONGEST, 1, settled.shape)
-        side_by_side(lambda some: _carry_tiles(result, some, work, settled), tiles, threads)
+        boxes = cut(band, margin=guided.CARRY_REACH, call=CARRY_CALL, largest=CARRY_LARGEST)
+        side_by_side(lambda box: _carry_box(result, box, work, settled), boxes, threads)
     return result, band
 
 
-def rows_of_tiles(
-    band: NDArray[np.bool_], tile: int, longest: int, ratio: int, shape: tuple[int, ...]
-) -> list[tuple[int, int, int, int]]:
-    """Rows of neighbouring tiles that the band touches: (top, bottom, left, right) at the work scale.
-
-    Args:
-        band: one sample per `ratio` work pixels.
-        tile: work pixels along a tile's side.
-        longest: tiles that go together at most.
-        ratio: work pixels per sample.
-        shape: rows and columns of the work scale.
-    """
-    rows, columns = shape
-    found: list[tuple[int, int, int, int]] = []
-    for y in range(0, rows, tile):
-        bottom = min(y + tile, rows)
-        for x in range(0, columns, tile):
-            right = min(x + tile, columns)
-            if not band[y // ratio : -(-bottom // ratio), x // ratio : -(-right // ratio)].any():
-                continue
-            if found and found[-1][0] == y and found[-1][3] == x and x - found[-1][2] < longest * tile:
-                found[-1] = (y, bottom, found[-1][2], right)
-            else:
-                found.append((y, bottom, x, right))
-    return found
-
-
-def _widened(
-    tiles: tuple[int, int, int, int], margin: int, shape: tuple[int, ...]
-) -> tuple[int, int, int, int]:
-    """Some tiles with a margin around them, as far as there are pixels."""
-    y, bottom, x, right = tiles
-    return (
-        max(0, y - margin),
-        min(shape[0], bottom + margin),
-        max(0, x - margin),
-        min(shape[1], right + margin),
-    )
-
-
-def _redraw_tiles(
+def _redraw_box(
     settled: Plane,
-    tiles: tuple[int, int, int, int],
+    box: Box,
     work: Plane,
     planes: Plane,
     band: NDArray[np.bool_],
     ratio: int,
     network: Network,
 ) -> None:
-    """Runs the network on some tiles and their margin; writes their alpha where the band lies."""
-    y, bottom, x, right = tiles
-    top, end, left, edge = _widened(tiles, MARGIN, settled.shape)
+    """Runs the network on a box and its margin; writes its alpha where the band lies."""
+    y, bottom, x, right = box
+    top, end, left, edge = box.widened(MARGIN, settled.shape)
     pixels = work[:, top:end, left:edge]
     row = span(top, end, planes.shape[1], ratio)
     column = span(left, edge, planes.shape[2], ratio)
@@ -206,10 +175,10 @@ def _stretched(pixels: Plane, colours: Plane) -> tuple[Plane, Plane]:
     return clip01(pixels * gain + shift), clip01(colours * gain + shift)
 
 
-def _carry_tiles(result: Plane, tiles: tuple[int, int, int, int], work: Plane, settled: Plane) -> None:
-    """Writes the coefficients of some tiles."""
-    y, bottom, x, right = tiles
-    top, end, left, edge = _widened(tiles, guided.CARRY_REACH, settled.shape)
+def _carry_box(result: Plane, box: Box, work: Plane, settled: Plane) -> None:
+    """Writes the coefficients of one box."""
+    y, bottom, x, right = box
+    top, end, left, edge = box.widened(guided.CARRY_REACH, settled.shape)
     carried = guided.carry(work[:, top:end, left:edge], settled[top:end, left:edge])
     result[:, y:bottom, x:right] = carried[:, y - top : bottom - top, x - left : right - left]
 
