@@ -25,7 +25,7 @@ from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import instance_id, workers_gone
 from cutoutd.daemon.orders import Orders
-from cutoutd.daemon.outboxes import Outboxes, make_folder
+from cutoutd.daemon.outboxes import ASK_EVERY_S, Outboxes, make_folder
 from cutoutd.daemon.outcomes import Outcomes, RetryRule, retry_rules
 from cutoutd.daemon.plan import InboxPlan, Plan, worker_setup
 from cutoutd.daemon.sandbox import SandboxState
@@ -132,6 +132,7 @@ class Machinery:
             keep=self._temporaries_to_keep,
             on_open=self._outbox_open,
             on_trouble=self._outbox_trouble,
+            on_silent=self._outbox_silent,
         )
         self.workers = workers.Workers(self._setup(), self.plan.workers, post=self._post, clock=self._clock)
         self.dispatcher = Dispatcher(
@@ -413,6 +414,17 @@ class Machinery:
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.trouble(one.key, why)
+
+    def ask_outboxes(self, now: float) -> None:
+        """Photos that take long may wait for a share that hangs; its outbox is asked."""
+        for path in self.dispatcher.outboxes_in_use(now, ASK_EVERY_S):
+            self.outboxes.ask(path, now)
+
+    def _outbox_silent(self, path: Path) -> None:
+        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
+        self._present.pop(path, None)
+        self._recycle()
+        self.dispatcher.take_from_workers(path)
 
     def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
         one = self.plan.inbox(inbox)

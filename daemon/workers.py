@@ -176,6 +176,14 @@ class Workers:
             return
         raise NoFreeSlotError("No worker is free")
 
+    def kill(self, tag: int) -> None:
+        """Ends the worker that has this photo; `Died` with cause "killed" follows, if need be after `KILL_S`."""
+        self._absorb()
+        for slot in self._slots.values():
+            worker = slot.worker
+            if worker is not None and slot.state is State.BUSY and worker.call.tag == tag:
+                self._kill(worker, "killed", self._clock())
+
     def tick(self, now: float | None = None, late_s: float = 0.0) -> None:
         """Kills what is past its deadline and starts what is due.
 
