@@ -101,9 +101,9 @@ def _best_cut(part: NDArray[np.bool_], margin: float) -> tuple[float, int]:
     h, w = part.shape
     if w < 2:
         return np.inf, 0
-    used = part.any(0)
-    first = np.where(used, part.argmax(0), h)
-    last = np.where(used, h - part[::-1].argmax(0), 0)
+    used: NDArray[np.bool_] = np.asarray(part.any(0), np.bool_)
+    first: _Numbers = np.where(used, np.argmax(part, axis=0), np.int64(h))
+    last: _Numbers = np.where(used, np.int64(h) - np.argmax(part[::-1], axis=0), np.int64(0))
     left = _areas(first, last, used, margin)[:-1]
     right = _areas(first[::-1], last[::-1], used[::-1], margin)[:-1][::-1]
     both = left + right

@@ -6,11 +6,13 @@ Sources: He, Sun, Tang, "Guided Image Filtering" (2013); He, Sun, "Fast Guided F
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.resample import Plane, box_mean, dilate
+from cutoutd.models.resample import Plane, blocks, box_mean, dilate, span, upsample
 
 # Window radius in samples of the model-scale alpha (before upsampling). Large windows and a small
 # epsilon win by far for soft network alphas (benchmarks/edges.py).
@@ -20,14 +22,20 @@ EPSILON = 1e-5
 PRECISE_RADIUS = 4.0
 PROJECTIONS = 3  # rounds of giving each sample its mean back; clipping disturbs it again a little
 # Averaging over windows flattens the alpha; this much steeper about one half gives the truth back.
-CONTRAST = 1.2
+CONTRAST = 1.1
 # Residual variance below which windows count alike.
 VOTE_FLOOR = 1e-2
-# Steepest slope near an edge, per model-scale sample. An alpha averaged from the truth has 0.7 and more at
-# an ordinary edge, a network's blur of one sample has 0.4: between these two trust goes over.
-BLURRED, SHARP = 0.40, 0.62
-# The same for the sharpest tenth of the whole band.
-SHARPEST_PERCENT, SHARPEST = 90.0, (0.44, 0.58)
+# Slopes of an alpha at its edges, per sample of its own (the sharpest tenth counts). Averaged from the truth it has
+# 0.83 and more, made by a threshold and blurred by half a sample 0.78 and less: between these trust goes over.
+SHARPEST_PERCENT, PRECISE = 90.0, (0.77, 0.84)
+# The same for the neighbourhood of one sample, where hair and corners make all slopes smaller.
+PRECISE_NEARBY = (0.74, 0.86)
+# From here on an alpha can be called sharp, and may be soft on purpose somewhere: its median slope is then less than
+# half of its sharpest. Made by a threshold it is two thirds and more.
+SHARP_ENOUGH, UNIFORM = (0.38, 0.46), (0.50, 0.70)
+# The slope in the middle of an ideal edge times the standard deviation of its blur; blocks as wide as three of these
+# give the fit the same blur as the alpha, and a window of three blocks to each side is the least to fit in.
+STEP_SLOPE, BLOCK_PER_BLUR, WINDOW_LEAST = 0.4, 3.0, 3.0
 # From a scale where the edge is already where it belongs: a small window.
 CARRY_RADIUS, CARRY_EPSILON = 1, 3e-5
 CARRY_REACH = 2 * CARRY_RADIUS  # samples around a tile that its averaged coefficients depend on
@@ -143,19 +151,21 @@ def steps(alpha: Plane) -> NDArray[np.bool_]:
     return found
 
 
-def trust(alpha: Plane, enlargement: float) -> Plane:
-    """How far to follow the photo's edges rather than the alpha's own: 1 for blurred edges, 0 for sharp ones.
+class Steepness(NamedTuple):
+    """How fast an alpha changes along its edges, per sample of its own.
 
-    Args:
-        alpha: float32 (h, w), 0..1, at its own scale.
-        enlargement: the photo's longer side divided by the alpha's.
-
-    Returns:
-        float32 (h, w), 0..1.
+    nearby: the steepest slope around every sample, averaged along the edge, float32 (h, w).
+    sharpest: of the sharpest tenth of the edge; 1 is an edge between two samples, 0 stands for no edge at all.
+    typical: of the median edge sample.
     """
-    by_size = min(1.0, max(0.0, (enlargement - SAME_SIZE) / (SMALLER - SAME_SIZE)))
-    if by_size == 0.0:
-        return np.zeros_like(alpha)
+
+    nearby: Plane
+    sharpest: float
+    typical: float
+
+
+def steepness(alpha: Plane) -> Steepness:
+    """Measures an alpha, float32 (h, w) in 0..1, at its own scale."""
     down, across = np.abs(np.diff(alpha, axis=0)), np.abs(np.diff(alpha, axis=1))
     slope = np.zeros_like(alpha)
     slope[1:] = np.maximum(slope[1:], down)
@@ -164,15 +174,73 @@ def trust(alpha: Plane, enlargement: float) -> Plane:
     slope[:, :-1] = np.maximum(slope[:, :-1], across)
     steepest = dilate((slope * np.float32(255)).astype(np.uint8), 2)
     nearby = steepest.astype(np.float32) * np.float32(1 / 255)
-    band = ((alpha > 0.0) & (alpha < 1.0) | (slope > 0.5)).astype(np.float32)
-    weighted, weight = box_mean(np.stack([nearby * band, band]), 6)
-    sharpness = weighted / (weight + np.float32(1e-6))
-    local = 1.0 - _smooth_step(sharpness, BLURRED, SHARP)
-    inside = nearby[band > 0]
-    # An alpha that can be sharp somewhere means it where it is soft: defocus, motion, glass.
-    sharpest = np.percentile(inside, SHARPEST_PERCENT) if inside.size else 0.0
-    overall = 1.0 - _smooth_step(np.float32(sharpest), *SHARPEST)
-    return np.float32(by_size) * np.minimum(local, overall)
+    band = (alpha > 0.0) & (alpha < 1.0) | (slope > 0.5)
+    inside = nearby[band]
+    weighted, weight = box_mean(np.stack([nearby * band, band.astype(np.float32)]), 6)
+    averaged = weighted / (weight + np.float32(1e-6))
+    if not inside.size:
+        return Steepness(averaged, 0.0, 0.0)
+    return Steepness(
+        averaged, float(np.percentile(inside, SHARPEST_PERCENT)), float(np.median(averaged[band]))
+    )
+
+
+def trust(measured: Steepness, enlargement: float) -> Plane:
+    """How far to follow the photo's edges rather than the alpha's own: 0 for a precise alpha, else 1.
+
+    Args:
+        measured: the alpha's edges.
+        enlargement: the photo's longer side divided by the alpha's.
+
+    Returns:
+        float32 (h, w), 0..1.
+    """
+    by_size = min(1.0, max(0.0, (enlargement - SAME_SIZE) / (SMALLER - SAME_SIZE)))
+    if by_size == 0.0:
+        return np.zeros_like(measured.nearby)
+    local = 1.0 - _smooth_step(measured.nearby, *PRECISE_NEARBY)
+    sharpest = np.float32(measured.sharpest)
+    # An alpha that can be sharp somewhere means it where it is soft: defocus, motion, glass. One that was made
+    # by a threshold has the same slope nearly everywhere.
+    uniform = _smooth_step(np.float32(measured.typical / max(measured.sharpest, 1e-6)), *UNIFORM)
+    soft_on_purpose = _smooth_step(sharpest, *SHARP_ENOUGH) * (1.0 - uniform)
+    precise = np.maximum(_smooth_step(sharpest, *PRECISE), soft_on_purpose)
+    return np.float32(by_size) * np.minimum(local, 1.0 - precise)
+
+
+def block(measured: Steepness, scale: float) -> int:
+    """The side of the blocks that `fitted` averages, in grid samples: as wide as the alpha's edges are blurred.
+
+    Args:
+        measured: the alpha's edges.
+        scale: grid samples per sample of the alpha.
+    """
+    blur = STEP_SLOPE / max(measured.sharpest, STEP_SLOPE / RADIUS)
+    most = max(1, int(RADIUS * scale / WINDOW_LEAST))
+    return min(max(1, round(BLOCK_PER_BLUR * blur * scale)), most)
+
+
+def fitted(guide: Plane, alpha: Plane, scale: float, side: int) -> tuple[Plane, Plane]:
+    """`coefficients` from means over blocks, at every sample of the grid again.
+
+    A blurred alpha and the sharp photo disagree about every hair, and a regression answers with slopes too
+    flat. Averaged as widely as the alpha is blurred, both tell the same; what is linear in a mixture stays
+    so in its means.
+
+    Args:
+        guide: float32 (3, h, w), 0..1.
+        alpha: float32 (h, w), 0..1.
+        scale: grid samples per sample of the network's alpha.
+        side: samples along a block's side, from `block`.
+    """
+    rough = blocks(guide, side)
+    means = blocks(alpha[None], side)[0]
+    planes, fit = coefficients(rough, means, max(2, round(RADIUS * scale / side)))
+    if side == 1:
+        return planes, fit
+    (h, w), (rows, columns) = alpha.shape, means.shape
+    wide = upsample(np.concatenate([planes, fit[None]]), span(0, h, rows, side), span(0, w, columns, side))
+    return wide[:4], wide[4]
 
 
 def _smooth_step(value: Plane | np.float32, low: float, high: float) -> Plane:

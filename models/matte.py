@@ -43,9 +43,6 @@ BAND_REACH = 1.5
 # Up to here (photos of 2,048 pixels) the learned engine spreads colours at the work scale, where wires and
 # strands have pixels of their own; beyond, the four times coarser grid saves more time than it costs fringe.
 FINE_COLOURS = 2
-# How far the learned engine gives a precise alpha its means back: all of it would also keep a network's
-# sharp mistakes, none would let the refiner soften a true matte.
-KEPT_SHARE = np.float32(0.6)
 # A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
 # suffers rounding: half of an 8-bit step.
 UNSURE, PRECISE = 0.02, 0.002
@@ -112,7 +109,8 @@ class Drawn(NamedTuple):
 def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: int = 1) -> Drawn:
     """The engines without a network: resampled, or guided by the photo."""
     shape = (photo.shape[0], photo.shape[1])
-    trust = guided.trust(alpha, max(shape) / max(alpha.shape)) if follow else np.zeros_like(alpha)
+    edges = guided.steepness(alpha)
+    trust = guided.trust(edges, max(shape) / max(alpha.shape)) if follow else np.zeros_like(alpha)
     # A precise alpha is kept sample by sample, which takes a grid finer than the alpha's own.
     least = max(alpha.shape) if trust.mean() > 0.5 else 2 * max(alpha.shape)
     step = grid_step(shape, max(GRID_LEAST, least))
@@ -122,7 +120,8 @@ def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: 
     coarse = _flatten(onto_grid(alpha, shape, grid, step), trust)
     planes, band = _resampled(coarse)
     if follow and band.any():
-        planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step), threads)
+        side = guided.block(edges, max(grid) / max(alpha.shape))
+        planes, band = _guided(coarse, guide, trust, alpha, (shape[0] / step, shape[1] / step), side, threads)
     at_grid = np.clip(guided.apply(planes, guide), 0.0, 1.0)
     return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
 
@@ -146,14 +145,16 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | N
         return None
     work = reduced(photo, work_step, threads)
     guide = blocks(work, ratio)
-    hints = refiner.hint_planes(guide, plain, max(grid) / max(alpha.shape))
+    edges, scale = guided.steepness(alpha), max(grid) / max(alpha.shape)
+    hints = refiner.hint_planes(guide, plain, scale, guided.block(edges, scale))
     hints[0] = coarse
     settled = refiner.redraw(work, hints, band, ratio, threads=threads)
-    trust = guided.trust(alpha, max(shape) / max(alpha.shape))
+    trust = guided.trust(edges, max(shape) / max(alpha.shape))
     if trust.min() < 1.0:
         wide = np.repeat(np.repeat(band, ratio, 0), ratio, 1)[: settled.shape[0], : settled.shape[1]]
         covered = (shape[0] / work_step, shape[1] / work_step)
-        doubt = KEPT_SHARE * (1.0 - onto_grid(trust, shape, work_shape, work_step))
+        # A precise alpha gets its means back: the network would soften or sharpen what is true already.
+        doubt = 1.0 - onto_grid(trust, shape, work_shape, work_step)
         settled = clip01(settled + doubt * wide * guided.missing_means(settled, alpha, covered))
     planes, band = refiner.carried(work, settled, work_step, threads=threads)
     if work_step <= FINE_COLOURS:
@@ -187,7 +188,13 @@ def _resampled(coarse: Plane) -> tuple[Plane, NDArray[np.bool_]]:
 
 
 def _guided(
-    coarse: Plane, guide: Plane, trust: Plane, alpha: Plane, covered: tuple[float, float], threads: int
+    coarse: Plane,
+    guide: Plane,
+    trust: Plane,
+    alpha: Plane,
+    covered: tuple[float, float],
+    side: int,
+    threads: int,
 ) -> tuple[Plane, NDArray[np.bool_]]:
     """Coefficients of alpha = a·RGB + b at every grid sample, and the band where they are not constant.
 
@@ -197,6 +204,7 @@ def _guided(
         trust: how far to follow the photo, float32 (gh, gw): 1 for a blurred alpha, 0 for a precise one.
         alpha: the alpha at its own scale, float32 (h, w).
         covered: rows and columns of the grid that the photo fills (the last block may be partial).
+        side: of the blocks that a blurred alpha is fitted on, in grid samples.
         threads: how many may work at once.
     """
     planes, _ = _resampled(coarse)
@@ -204,7 +212,7 @@ def _guided(
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), max(2, round(BAND_REACH * scale)))
 
     def followed() -> Plane:
-        fitted, _ = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
+        fitted, _ = guided.fitted(guide, coarse, scale, side)
         fitted *= np.float32(guided.CONTRAST)
         fitted[3] += np.float32(0.5 - 0.5 * guided.CONTRAST)
         return trust * fitted

@@ -194,19 +194,20 @@ def run(network: Network, pixels: Plane, told: Plane) -> Plane:
     return network.run(["alpha"], feed)[0][0, 0, :h, :w]
 
 
-def hint_planes(guide: Plane, coarse: Plane, scale: float) -> Plane:
+def hint_planes(guide: Plane, coarse: Plane, scale: float, side: int) -> Plane:
     """What the refiner is told, on the grid: float32 (12, gh, gw).
 
     Args:
         guide: the photo averaged over blocks, float32 (3, gh, gw), 0..1.
         coarse: the network's answer there, float32 (gh, gw), 0..1.
         scale: grid samples per sample of that answer, along the longer sides.
+        side: of the blocks that the guided filter is fitted on, from `guided.block`.
 
     Returns:
         The alpha itself, four guided coefficients, the fit, subject RGB, background RGB.
     """
-    fitted, fit = guided.coefficients(guide, coarse, max(2, round(guided.RADIUS * scale)))
-    followed = np.clip(guided.apply(fitted, guide), 0.0, 1.0)
+    fitted, fit = guided.fitted(guide, coarse, scale, side)
+    followed = clip01(guided.apply(fitted, guide))
     colours = foreground.spread_colours(guide, followed, HINT_CERTAINTY)
     return np.concatenate([coarse[None], fitted, fit[None], colours])
 

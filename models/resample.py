@@ -16,6 +16,7 @@ _Level = TypeVar("_Level", np.bool_, np.uint8)
 
 # Catmull-Rom: interpolating (a constant stays that constant) and the sharpest of the usual cubics.
 CUBIC_A = -0.5
+IN_CACHE = 130_000  # bytes that several passes find in the cache again
 STRIP_ROWS = 128  # 128 rows of 6,000 RGB pixels stay within a second-level cache
 
 
@@ -166,10 +167,12 @@ def window_sums(x: Plane, radius: int, axis: int) -> Plane:
     of its width. Unlike with running sums no rounding error grows along the axis.
     """
     width, length = 2 * radius + 1, x.shape[axis]
-    doubled = np.pad(x, [(radius, radius) if one == axis else (0, 0) for one in range(x.ndim)])
 
     def part(start: int, stop: int) -> tuple[slice, ...]:
         return tuple(slice(start, stop) if one == axis else slice(None) for one in range(x.ndim))
+
+    doubled = np.zeros([side + 2 * radius * (one == axis) for one, side in enumerate(x.shape)], x.dtype)
+    doubled[part(radius, radius + length)] = x
 
     result = np.zeros_like(x)
     size, done = 1, 0
@@ -187,8 +190,12 @@ def box_mean(planes: Plane, radius: int) -> Plane:
     """Means over a square window of 2*radius+1 that shrinks at the borders; float32 (c, h, w)."""
     result = np.empty_like(planes)
     counts = _counts(planes.shape[1], radius)[:, None] * _counts(planes.shape[2], radius)
-    for plane, mean in zip(planes, result, strict=True):  # one by one they stay in the cache
-        np.divide(window_sums(window_sums(plane, radius, 0), radius, 1), counts, out=mean)
+    together = max(
+        1, IN_CACHE // max(1, planes[0].nbytes)
+    )  # planes at a time: few calls, and none leaves the cache
+    for first in range(0, len(planes), together):
+        some = np.s_[first : first + together]
+        np.divide(window_sums(window_sums(planes[some], radius, 1), radius, 2), counts, out=result[some])
     return result
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cutoutd.models import foreground, refiner
+from cutoutd.models import foreground, guided, refiner
 from cutoutd.models.resample import onto_grid, reduced, spans, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
@@ -300,7 +300,8 @@ def product_hints(photo: np.ndarray, answer: np.ndarray, step: int) -> np.ndarra
     guide, shape = reduced(photo, step), (photo.shape[0], photo.shape[1])
     grid = (guide.shape[1], guide.shape[2])
     coarse = onto_grid(answer, shape, grid, step)
-    planes = refiner.hint_planes(guide, coarse, max(grid) / max(answer.shape))
+    scale = max(grid) / max(answer.shape)
+    planes = refiner.hint_planes(guide, coarse, scale, guided.block(guided.steepness(answer), scale))
     (row,), (column,) = (spans(SIDE, planes.shape[i], step, SIDE) for i in (1, 2))
     full = upsample(planes, row, column)
     guide = np.moveaxis(photo.astype(np.float32) / 255, 2, 0)

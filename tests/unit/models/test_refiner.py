@@ -40,18 +40,13 @@ def test_any_tile_size_runs_and_stays_in_range() -> None:
         assert alpha.max() <= 1.0
 
 
-def test_rows_of_tiles_cover_the_band_once() -> None:
-    rng = np.random.default_rng(4)
-    band = rng.random((70, 90)) < 0.003
-    runs = refiner.rows_of_tiles(band, 32, 3, 4, (278, 359))
-    covered = np.zeros((278, 359), int)
-    for top, bottom, left, right in runs:
-        assert bottom - top <= 32
-        assert right - left <= 3 * 32
-        covered[top:bottom, left:right] += 1
-    touched = np.repeat(np.repeat(band, 4, 0), 4, 1)[:278, :359]
-    assert covered.max() == 1
-    assert covered[touched].all()
+def test_the_network_is_asked_for_less_where_the_edge_is_thin() -> None:
+    y, x = np.mgrid[:200, :300]
+    thin = np.abs(np.hypot(y - 100, x - 150) - 80) < 4
+    wide = np.ones_like(thin)
+    assert refiner.asked_for(thin, 2, (400, 600)) < 0.6 * refiner.asked_for(wide, 2, (400, 600))
+    assert refiner.asked_for(wide, 2, (400, 600)) < 1.5 * 400 * 600
+    assert refiner.asked_for(np.zeros_like(thin), 2, (400, 600)) == 0
 
 
 def test_an_alpha_is_carried_only_near_its_edge() -> None:
