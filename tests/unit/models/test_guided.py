@@ -1,0 +1,90 @@
+"""When the guided filter follows the photo, and on which scale it is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from cutoutd.models import guided
+from cutoutd.models.resample import blocks
+
+FINE, SIDE = 960, 320
+
+
+def _disc(softness: float = 0.5) -> NDArray[np.float32]:
+    """A disc at three times the network's scale; `softness` is the width of its edge in pixels."""
+    y, x = np.mgrid[:FINE, :FINE]
+    away = np.hypot(y - FINE / 2, x - FINE / 2) - FINE / 4
+    return np.clip(0.5 - away / softness, 0, 1).astype(np.float32)
+
+
+def _averaged(fine: NDArray[np.float32]) -> NDArray[np.float32]:
+    return blocks(fine[None], FINE // SIDE)[0]
+
+
+def _by_threshold(fine: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    hard = Image.fromarray((_averaged((fine > 0.5).astype(np.float32)) * 255).astype(np.uint8))
+    return np.asarray(hard.filter(ImageFilter.GaussianBlur(sigma)), np.float32) / np.float32(255)
+
+
+def _trusted(alpha: NDArray[np.float32], enlargement: float = 2.5) -> float:
+    edge = (alpha > 0.02) & (alpha < 0.98)
+    return float(guided.trust(guided.steepness(alpha), enlargement)[edge].mean())
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.7, 1.0, 1.5, 3.0])
+def test_the_photo_is_followed_for_whatever_a_threshold_made(sigma: float) -> None:
+    assert _trusted(_by_threshold(_disc(), sigma)) > 0.85
+
+
+def test_a_precise_alpha_is_kept() -> None:
+    assert _trusted(_averaged(_disc())) < 0.05
+
+
+def test_a_precise_alpha_may_be_soft_somewhere() -> None:
+    """An object that is in focus on one side only."""
+    x = np.linspace(0, 1, FINE, dtype=np.float32)
+    fine = _disc(2.0) * x + _disc(60.0) * (1 - x)
+    assert _trusted(_averaged(fine)) < 0.1
+
+
+def test_haze_of_a_network_is_no_softness_on_purpose() -> None:
+    x = np.linspace(0, 1, FINE, dtype=np.float32)
+    fine = _disc(2.0) * x + _disc(60.0) * (1 - x)
+    never_sure = _averaged(fine) * np.float32(0.998) + np.float32(0.001)
+    assert _trusted(never_sure) > 0.95
+
+
+def test_nothing_is_followed_at_the_same_size() -> None:
+    assert _trusted(_by_threshold(_disc(), 1.0), enlargement=1.0) == 0.0
+
+
+@pytest.mark.parametrize("alpha", [np.zeros((8, 9), np.float32), np.ones((8, 9), np.float32)])
+def test_an_alpha_without_an_edge_is_measured_too(alpha: NDArray[np.float32]) -> None:
+    measured = guided.steepness(alpha)
+    assert (measured.sharpest, measured.typical) == (0.0, 0.0)
+    assert np.isfinite(guided.trust(measured, 3.0)).all()
+    assert guided.block(measured, 1.25) >= 1
+
+
+def test_blocks_grow_with_the_blur_but_leave_a_window() -> None:
+    sides = [guided.block(guided.steepness(_by_threshold(_disc(), s)), 2.0) for s in (0.5, 1.0, 2.0, 8.0)]
+    assert sides == sorted(sides)
+    assert sides[0] < sides[1] < sides[2]
+    assert sides[-1] * guided.WINDOW_LEAST <= guided.RADIUS * 2.0
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
+def test_a_fit_on_blocks_finds_the_same_mixture(side: int) -> None:
+    """Alpha is linear in a mixture of two colours, so it is in its means; 61 and 83 leave partial blocks."""
+    rng = np.random.default_rng(1)
+    small = rng.random((9, 12), np.float32)
+    alpha = np.asarray(Image.fromarray(small).resize((83, 61), Image.Resampling.BILINEAR), np.float32)
+    subject, behind = np.array([0.8, 0.3, 0.2], np.float32), np.array([0.1, 0.5, 0.6], np.float32)
+    photo = subject[:, None, None] * alpha + behind[:, None, None] * (1 - alpha)
+    planes, fit = guided.fitted(photo, alpha, 1.0, side)
+    assert planes.shape == (4, 61, 83)
+    assert fit.min() > 0.9
+    assert np.abs(guided.apply(planes, photo) - alpha).max() < 0.02
