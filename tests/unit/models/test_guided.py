@@ -46,13 +46,13 @@ def test_a_precise_alpha_is_kept() -> None:
 def test_a_precise_alpha_may_be_soft_somewhere() -> None:
     """An object that is in focus on one side only."""
     x = np.linspace(0, 1, FINE, dtype=np.float32)
-    fine = _disc(2.0) * x + _disc(60.0) * (1 - x)
+    fine = (_disc(2.0) * x + _disc(60.0) * (1 - x)).astype(np.float32)
     assert _trusted(_averaged(fine)) < 0.1
 
 
 def test_haze_of_a_network_is_no_softness_on_purpose() -> None:
     x = np.linspace(0, 1, FINE, dtype=np.float32)
-    fine = _disc(2.0) * x + _disc(60.0) * (1 - x)
+    fine = (_disc(2.0) * x + _disc(60.0) * (1 - x)).astype(np.float32)
     never_sure = _averaged(fine) * np.float32(0.998) + np.float32(0.001)
     assert _trusted(never_sure) > 0.95
 
@@ -83,7 +83,7 @@ def test_a_fit_on_blocks_finds_the_same_mixture(side: int) -> None:
     small = rng.random((9, 12), np.float32)
     alpha = np.asarray(Image.fromarray(small).resize((83, 61), Image.Resampling.BILINEAR), np.float32)
     subject, behind = np.array([0.8, 0.3, 0.2], np.float32), np.array([0.1, 0.5, 0.6], np.float32)
-    photo = subject[:, None, None] * alpha + behind[:, None, None] * (1 - alpha)
+    photo = (subject[:, None, None] * alpha + behind[:, None, None] * (1 - alpha)).astype(np.float32)
     planes, fit = guided.fitted(photo, alpha, 1.0, side)
     assert planes.shape == (4, 61, 83)
     assert fit.min() > 0.9
