@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -77,22 +77,19 @@ class Workers:
     """All slots. Call `tick` once per turn of the loop: only there are processes started and killed.
 
     Args:
-        setup: how workers are made.
-        size: how many slots.
+        setups: how the worker of each slot is made, by the slot's number.
         post: takes an event from any thread, at once and without raising (a `SimpleQueue.put`).
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        setup: WorkerSetup,
-        size: int,
+        setups: Sequence[WorkerSetup],
         *,
         post: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._setup = setup
-        self._size = size
+        self._setups = tuple(setups)
         self._post = post
         self._clock = clock
         self._slots: dict[int, Slot] = {}
@@ -118,17 +115,16 @@ class Workers:
         for slot in self._slots.values():
             self._vacate(slot)
 
-    def resize(self, size: int) -> None:
-        """More or fewer slots; a busy slot that is no longer wanted finishes its photo."""
-        self._absorb()
-        self._size = size
-        self._shape()
-        self._fill(self._clock())
+    def recycle(self, setups: Sequence[WorkerSetup]) -> None:
+        """Replaces workers, idle ones now and busy ones after their photo.
 
-    def recycle(self, setup: WorkerSetup | None = None) -> None:
-        """Replaces workers, idle ones now and busy ones after their photo; `setup` is for all that follow."""
+        Args:
+            setups: for all workers that follow, by the slot's number. With more or fewer of them there are more
+                or fewer slots; a busy one that is no longer wanted finishes its photo.
+        """
         self._absorb()
-        self._setup = setup or self._setup
+        self._setups = tuple(setups)
+        self._shape()
         for slot in self._slots.values():
             if slot.state in {State.STARTING, State.IDLE, State.BUSY}:
                 self._vacate(slot)
@@ -136,18 +132,32 @@ class Workers:
             slot.retry_at = min(slot.retry_at, self._clock())
         self._fill(self._clock())
 
-    def free(self) -> int:
-        """How many slots are warm, alive and without a photo."""
+    def free(self, among: Sequence[int] | None = None) -> int:
+        """How many slots are warm, alive and without a photo; `among` counts only these."""
         self._absorb()
         self._notice_idle_deaths(self._clock())
-        return sum(slot.state is State.IDLE for slot in self._slots.values())
+        return len(self._idle(among))
+
+    def _idle(self, among: Sequence[int] | None) -> list[Slot]:
+        """The free ones of these slots, in their order; of all, when None."""
+        numbers = sorted(self._slots) if among is None else among
+        slots = (self._slots.get(number) for number in numbers)
+        return [slot for slot in slots if slot is not None and slot.state is State.IDLE]
 
     def busy(self) -> int:
         """How many slots have a photo in hand."""
         self._absorb()
         return sum(slot.state is State.BUSY for slot in self._slots.values())
 
-    def submit(self, tag: int, function: Callable[[Any], Any], job: Any, *, limit_s: float) -> None:
+    def submit(
+        self,
+        tag: int,
+        function: Callable[[Any], Any],
+        job: Any,
+        *,
+        limit_s: float,
+        slots: Sequence[int] | None = None,
+    ) -> None:
         """Gives one photo to a free slot; exactly one of Finished, Failed, Died with this tag follows.
 
         Args:
@@ -155,13 +165,14 @@ class Workers:
             function: importable, called with job in the worker; may return what `spawning` lets through.
             job: any picklable value.
             limit_s: seconds after which the worker is killed.
+            slots: those that may take it, best first; unset, any.
 
         Raises:
-            NoFreeSlotError: every slot is busy, starting or waiting.
+            NoFreeSlotError: every one of these slots is busy, starting or waiting.
         """
         now = self._clock()
-        while self.free():
-            slot = next(slot for slot in self._slots.values() if slot.state is State.IDLE)
+        while self.free(slots):
+            slot = self._idle(slots)[0]
             worker = slot.worker
             assert worker is not None  # noqa: S101 - an idle slot has its worker
             call = Call(tag, now + limit_s, worker_death.oom_kills())
@@ -260,11 +271,11 @@ class Workers:
 
     def _shape(self) -> None:
         """As many slots as wanted; those above the size go, or are marked to go after their photo."""
-        for number in range(self._size):
+        for number in range(len(self._setups)):
             slot = self._slots.setdefault(number, Slot(number))
             if self._loaded and slot.state is State.UNLOADED:
                 slot.state, slot.retry_at = State.WAITING, self._clock()
-        for number in [number for number in self._slots if number >= self._size]:
+        for number in [number for number in self._slots if number >= len(self._setups)]:
             self._vacate(self._slots[number])
             if self._slots[number].state is not State.BUSY:
                 del self._slots[number]
@@ -280,12 +291,13 @@ class Workers:
     def _spawn(self, slot: Slot, now: float) -> None:
         """Starts a process and gives it its first call, the warm-up."""
         retry_in_s = retry_delay_s(slot.failures)
-        call = Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
+        setup = self._setups[slot.number]
+        call = Call(None, now + setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
         context = SlotContext()
         try:
             executor = ProcessPoolExecutor(1, mp_context=context)
-            worker = Worker(slot.number, self._setup, context, executor, call)
-            future = executor.submit(worker_process.begin, self._setup.orders())
+            worker = Worker(slot.number, setup, context, executor, call)
+            future = executor.submit(worker_process.begin, setup.orders())
         except (OSError, RuntimeError, Warning) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
             self._wait(slot, now, retry_in_s, str(error))
@@ -357,7 +369,7 @@ class Workers:
         """After a photo: a slot above the size goes, one that was unloaded meanwhile stays empty."""
         if slot.state in {State.BUSY, State.STARTING, State.IDLE}:
             return
-        if slot.number >= self._size:
+        if slot.number >= len(self._setups):
             self._slots.pop(slot.number, None)
         elif not self._loaded or self._stopping:
             slot.state = State.UNLOADED

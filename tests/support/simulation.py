@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,25 +97,25 @@ ALL_IO: list[InlineIo] = []
 class PretendedWorkers:
     """Slots that cut out at once, when the simulation says so; the cutout is a mark and the photo's bytes."""
 
-    def __init__(self, _setup: object, size: int, *, post: Callable[[Any], None], clock: object) -> None:
-        self.size = size
+    def __init__(self, setups: Sequence[object], *, post: Callable[[Any], None], clock: object) -> None:
+        self.size = len(setups)
         self.post = post
         self.jobs: deque[tuple[int, Any]] = deque()
+        self.slot_of: dict[int, int] = {}
         self.kill_next = False
         self.variant = b""
         self.refuse: jobs.Result | None = None
 
     def start(self) -> None:
-        self.post(pool.SlotReady(0, {}))
+        for number in range(self.size):
+            self.post(pool.SlotReady(number, {}))
 
     def load(self) -> None: ...
 
     def unload(self) -> None: ...
 
-    def recycle(self, setup: object) -> None: ...
-
-    def resize(self, size: int) -> None:
-        self.size = size
+    def recycle(self, setups: Sequence[object]) -> None:
+        self.size = len(setups)
 
     def stop(self, *, now: bool) -> None: ...
 
@@ -124,13 +124,21 @@ class PretendedWorkers:
     def next_deadline(self) -> float | None:
         return None
 
-    def free(self) -> int:
-        return self.size - len(self.jobs)
+    def free(self, among: Sequence[int] | None = None) -> int:
+        return len(self.idle(among))
+
+    def idle(self, among: Sequence[int] | None = None) -> list[int]:
+        busy = {self.slot_of[tag] for tag, _ in self.jobs}
+        numbers = range(self.size) if among is None else among
+        return [number for number in numbers if number < self.size and number not in busy]
 
     def status(self) -> list[Any]:
         return []
 
-    def submit(self, tag: int, function: object, job: Any, *, limit_s: float) -> None:
+    def submit(
+        self, tag: int, function: object, job: Any, *, limit_s: float, slots: Sequence[int] | None = None
+    ) -> None:
+        self.slot_of[tag] = self.idle(slots)[0]
         self.jobs.append((tag, job))
 
     def step(self) -> bool:

@@ -10,14 +10,11 @@ import pytest
 from cutoutd.config.errors import CutoutError
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.plan import (
-    RAM_PER_WORKER,
     Plan,
-    cores,
     make_plan,
     options_for,
     usable_cache,
-    worker_count,
-    worker_setup,
+    worker_setups,
 )
 from cutoutd.models.accelerators import NEEDS, Needs
 
@@ -35,10 +32,10 @@ def test_an_unknown_model_is_a_sentence_before_anything_starts(tmp_path: Path) -
 def test_workers_may_write_outboxes_only_and_only_folders_that_are_there(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"after": {"action": "archive", "archive": tmp_path / "archive"}})
     (tmp_path / "archive").mkdir()
-    nothing = worker_setup(plan, tmp_path / "state", {})
+    nothing = worker_setups(plan, tmp_path / "state", {})[0]
     assert tmp_path / "in" not in nothing.read_paths
     assert nothing.write_paths == ()
-    both = worker_setup(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})
+    both = worker_setups(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})[0]
     assert {tmp_path / "in", tmp_path / "archive"} <= set(both.read_paths)
     assert both.write_paths == (tmp_path / "out",)
     assert tmp_path / "state" not in (*both.read_paths, *both.write_paths)
@@ -49,11 +46,11 @@ def test_workers_get_what_the_accelerator_needs(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "driver").mkdir()
     needs = Needs(devices=(f"{tmp_path}/card*",), reads=(f"{tmp_path}/driver",))
     monkeypatch.setitem(NEEDS, "cuda", needs)
-    setup = worker_setup(_plan(tmp_path, engine={"providers": ["cuda", "cpu"]}), tmp_path / "state", {})
+    setup = worker_setups(_plan(tmp_path, engine={"providers": ["cuda", "cpu"]}), tmp_path / "state", {})[0]
     assert setup.devices == (tmp_path / "card0",)
     assert tmp_path / "driver" in setup.read_paths
     assert setup.unconfined == ""
-    plain = worker_setup(_plan(tmp_path, engine={"providers": ["cpu"]}), tmp_path / "state", {})
+    plain = worker_setups(_plan(tmp_path, engine={"providers": ["cpu"]}), tmp_path / "state", {})[0]
     assert (plain.devices, plain.unconfined) == ((), "")
     assert tmp_path / "driver" not in plain.read_paths
 
@@ -62,11 +59,11 @@ def test_files_are_left_alone_where_the_driver_or_the_user_wants_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NEEDS, "rocm", Needs(unconfined="its driver compiles"))
-    rocm = worker_setup(_plan(tmp_path, engine={"providers": ["rocm"]}), tmp_path / "state", {})
+    rocm = worker_setups(_plan(tmp_path, engine={"providers": ["rocm"]}), tmp_path / "state", {})[0]
     assert (rocm.sandbox, rocm.unconfined) == (True, "rocm: its driver compiles")
-    network = worker_setup(_plan(tmp_path, engine={"sandbox": "network"}), tmp_path / "state", {})
+    network = worker_setups(_plan(tmp_path, engine={"sandbox": "network"}), tmp_path / "state", {})[0]
     assert (network.sandbox, network.unconfined) == (True, 'engine.sandbox is "network"')
-    off = worker_setup(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})
+    off = worker_setups(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})[0]
     assert off.sandbox is False
 
 
@@ -79,17 +76,9 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     plan = make_plan(
         Settings.model_validate({"inbox": [table]}), tmp_path / "models", tmp_path / "file" / "c"
     )
-    setup = worker_setup(plan, tmp_path / "state", {})
+    setup = worker_setups(plan, tmp_path / "state", {})[0]
     assert setup.write_paths == ()
     assert setup.context.cache_dir is None
-
-
-def test_memory_and_cores_bound_the_workers(tmp_path: Path) -> None:
-    settings = _plan(tmp_path).settings
-    assert worker_count(settings, once=False, ram=lambda: 100 * RAM_PER_WORKER) == cores()
-    assert worker_count(settings, once=False, ram=lambda: RAM_PER_WORKER // 2) == 1
-    assert worker_count(settings, once=True, ram=lambda: 100 * RAM_PER_WORKER) == 1
-    assert _plan(tmp_path, engine={"workers": 7}).workers == 7
 
 
 def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
