@@ -11,27 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, LedgerError
+from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon import workers
+from cutoutd.daemon.address import Route
 from cutoutd.daemon.backlog import Backlog, Budget
 from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.control import Control
-from cutoutd.daemon.courier import Courier, Route
+from cutoutd.daemon.courier import Courier
 from cutoutd.daemon.dispatch import Dispatcher
 from cutoutd.daemon.intake import PhotoRow, State
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
-from cutoutd.daemon.lock import instance_id, workers_gone
+from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.orders import Orders
 from cutoutd.daemon.outboxes import Outboxes, make_folder
 from cutoutd.daemon.outcomes import Outcomes, RetryRule, retry_rules
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workforce import Workforce
-
-# How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
-ORPHANS_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +162,7 @@ class Machinery:
         Raises:
             CutoutError: workers of an earlier daemon do not end.
         """
-        until = self._clock() + ORPHANS_WAIT_S
-        while not workers_gone(self._places.state / "workers.lock"):
-            if self._clock() > until:
-                raise CutoutError(
-                    "Workers of an earlier cutoutd are still alive",
-                    self._places.state,
-                    "End them and start again.",
-                )
-            time.sleep(0.05)
+        wait_for_workers(self._places.state / "workers.lock", self._clock)
         for row in self.outcomes.in_state(State.RUNNING):
             if blame:
                 self.outcomes.interrupted(row)
@@ -402,22 +392,6 @@ def _rules(plan: Plan) -> dict[str, RetryRule]:
     )
 
 
-# A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
-_WATCHED = (
-    "recursive",
-    "include",
-    "exclude",
-    "events",
-    "settle",
-    "settle_unhinted",
-    "settle_polled",
-    "poll_every",
-    "rescan_every",
-)
-
-
 def _watched_differently(keeper: Keeper, wanted: InboxPlan | None) -> bool:
     """Whether an inbox left the config or is to be watched in another way."""
-    if wanted is None:
-        return True
-    return any(getattr(keeper.settings, name) != getattr(wanted.settings, name) for name in _WATCHED)
+    return wanted is None or not wanted.watched_like(keeper.settings)

@@ -21,6 +21,18 @@ from cutoutd.models.catalog import ModelSpec, resolve
 LOOK_S = 1.0
 # A photo's stages, in their order: every waiting draft goes before every waiting final.
 STAGES = ("draft", "final")
+# A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
+WATCHED = (
+    "recursive",
+    "include",
+    "exclude",
+    "events",
+    "settle",
+    "settle_unhinted",
+    "settle_polled",
+    "poll_every",
+    "rescan_every",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,10 @@ class InboxPlan:
     def large(self, stage: str) -> bool:
         """Whether that is a large network, which not every worker has."""
         return self.model(stage).once_per_machine
+
+    def watched_like(self, before: Inbox) -> bool:
+        """Whether a watch that was made for other settings of this inbox will do."""
+        return all(getattr(before, name) == getattr(self.settings, name) for name in WATCHED)
 
 
 @dataclass(frozen=True, slots=True)

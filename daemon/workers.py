@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death, worker_process
+from cutoutd.daemon.farewell import Farewell
 from cutoutd.daemon.slot import (
     Call,
     Died,
@@ -33,6 +34,7 @@ from cutoutd.daemon.slot import (
     Worker,
     WorkerSetup,
     event_of,
+    retry_delay_s,
 )
 from cutoutd.daemon.spawning import SlotContext
 from cutoutd.daemon.worker_death import Cause
@@ -52,21 +54,11 @@ __all__ = [
     "Workers",
 ]
 
-# A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
-FIRST_RETRY_S: Final = 1.0
-LONGEST_RETRY_S: Final = 60.0
 # A worker that stayed up this long before it died idle has not failed to start.
 STEADY_S: Final = 60.0
-# How long a worker that was asked to end may take, and one that was killed (a read from a dead network
-# mount cannot be killed at all) before its slot goes on without it.
-GOODBYE_S: Final = 5.0
+# How long a worker that was killed may take (a read from a dead network mount cannot be killed at all) before
+# its slot goes on without it.
 KILL_S: Final = 10.0
-
-
-def retry_delay_s(failures: int) -> float:
-    """Seconds until the next start, after so many failed ones before."""
-    # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
-    return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
 
 
 class NoFreeSlotError(CutoutError):
@@ -93,7 +85,7 @@ class Workers:
         self._post = post
         self._clock = clock
         self._slots: dict[int, Slot] = {}
-        self._leaving: list[Worker] = []
+        self._farewell = Farewell(clock)
         self._arrived: SimpleQueue[tuple[Worker, Event, int]] = SimpleQueue()
         self._loaded = False
         self._stopping = False
@@ -207,13 +199,13 @@ class Workers:
                 self._kill(worker, "timeout", now)
             elif worker.kill_cause is not None and now >= worker.killed_at + KILL_S:
                 self._give_up(slot, worker)
-        self._see_off(now)
+        self._farewell.see_off(now)
         # A slot freed in this very turn is due a moment after `now` was taken.
         self._fill(max(now, self._clock()))
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, in the clock's seconds; None while nothing is planned."""
-        times = [worker.leave_by for worker in self._leaving]
+        times = self._farewell.deadlines()
         for slot in self._slots.values():
             if slot.state is State.WAITING and not self._stopping:
                 times.append(slot.retry_at)
@@ -228,7 +220,7 @@ class Workers:
         Args:
             now: False lets busy slots finish their photo (their events still come; `busy` counts them);
                 True kills them (`Died` with cause "killed" for each) and returns when all processes and
-                threads are gone, or after `GOODBYE_S` if one cannot be killed.
+                threads are gone, or after a few seconds if one cannot be killed.
         """
         self._absorb()
         self._stopping = True
@@ -240,17 +232,8 @@ class Workers:
                 slot.state = State.UNLOADED
             else:
                 self._vacate(slot)
-        if not now:
-            return
-        for worker in self._leaving:
-            worker.kill()
-        until = time.monotonic() + GOODBYE_S
-        for worker in self._leaving:
-            if worker.manager is not None:
-                worker.manager.join(max(until - time.monotonic(), 0.0))
-            if worker.context.process is not None:
-                worker.context.process.join(max(until - time.monotonic(), 0.0))
-        self._see_off(self._clock())
+        if now:
+            self._farewell.end()
 
     def status(self) -> list[SlotStatus]:
         """Every slot, by number."""
@@ -300,17 +283,11 @@ class Workers:
             future = executor.submit(worker_process.begin, setup.orders())
         except (OSError, RuntimeError, Warning) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
-            self._wait(slot, now, retry_in_s, str(error))
+            slot.wait(now, retry_in_s, str(error))
             return
         worker.manager = getattr(executor, "_executor_manager_thread", None)
         slot.worker, slot.state, slot.renew = worker, State.STARTING, False
         future.add_done_callback(partial(self._answer, worker, call))
-
-    def _wait(self, slot: Slot, now: float, retry_in_s: float, error: str) -> None:
-        """The slot tries again later."""
-        slot.worker, slot.state, slot.error = None, State.WAITING, error
-        slot.failures += 1
-        slot.retry_at = now + retry_in_s
 
     # Answers: `_answer` runs in the pools' threads, everything else in the loop's
 
@@ -336,7 +313,7 @@ class Workers:
         now = self._clock()
         if isinstance(event, SlotFailed):
             self._leave(slot)
-            self._wait(slot, now, event.retry_in_s, event.error)
+            slot.wait(now, event.retry_in_s, event.error)
         elif isinstance(event, SlotReady):
             slot.state, slot.error = State.IDLE, ""
             worker.ready_at, worker.rss_bytes, worker.warm_rss_bytes = now, rss_bytes, rss_bytes
@@ -380,23 +357,11 @@ class Workers:
         if worker is None:
             return
         if slot.state is State.IDLE and worker.kill_cause is None:
-            if worker.context.replies is not None:
-                worker.context.replies.retiring = True
-        else:
-            if slot.state is State.STARTING:
-                worker.call.claim()
-            worker.kill()
-        worker.executor.shutdown(wait=False)
-        worker.leave_by = self._clock() + GOODBYE_S
-        self._leaving.append(worker)
-
-    def _see_off(self, now: float) -> None:
-        """Forgets workers that are gone; kills those that were asked to go and have not."""
-        self._leaving = [worker for worker in self._leaving if not worker.gone()]
-        for worker in self._leaving:
-            if now >= worker.leave_by:
-                worker.kill()
-                worker.leave_by = now + GOODBYE_S
+            self._farewell.ask(worker)
+            return
+        if slot.state is State.STARTING:
+            worker.call.claim()
+        self._farewell.kill(worker)
 
     def _kill(self, worker: Worker, cause: Cause, now: float) -> None:
         """Kills by process number; the pool notices, and its callback says why."""
@@ -428,5 +393,5 @@ class Workers:
         retry_in_s = retry_delay_s(slot.failures)
         detail = "A worker ended with no photo in hand."
         self._leave(slot)
-        self._wait(slot, now, retry_in_s, detail)
+        slot.wait(now, retry_in_s, detail)
         self._post(SlotFailed(slot.number, detail, retry_in_s))

@@ -20,6 +20,7 @@ import pytest
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.daemon import workers as module
+from cutoutd.daemon.farewell import GOODBYE_S
 from cutoutd.daemon.worker_process import WorkerFaultError
 from cutoutd.daemon.workers import (
     Died,
@@ -303,11 +304,6 @@ def test_a_slot_that_cannot_start_waits_longer_each_time_and_recovers(
     assert made.workers.status()[0].error == ""
 
 
-def test_the_longest_wait_is_a_minute_however_often_it_failed() -> None:
-    assert [module.retry_delay_s(n) for n in (0, 1, 5, 6, 7)] == [1.0, 2.0, 32.0, 60.0, 60.0]
-    assert module.retry_delay_s(100_000) == 60.0
-
-
 @pytest.mark.parametrize(
     ("context", "changes", "word"),
     [
@@ -381,9 +377,7 @@ def test_recycling_replaces_idle_workers_now_and_busy_ones_after_their_photo(
     assert {made.pid(0), made.pid(1)}.isdisjoint({busy, idle})
 
 
-def test_growing_and_shrinking(
-    bench: Callable[..., Bench], setup: WorkerSetup, tmp_path: Path
-) -> None:
+def test_growing_and_shrinking(bench: Callable[..., Bench], setup: WorkerSetup, tmp_path: Path) -> None:
     made = bench(1)
     made.ready(1)
     made.workers.recycle([setup] * 3)
@@ -437,7 +431,7 @@ def test_stopping_now_kills_and_says_so(bench: Callable[..., Bench]) -> None:
     made.workers.submit(1, time.sleep, LONG_S, limit_s=LONG_S)
     started = time.monotonic()
     made.workers.stop(now=True)
-    assert time.monotonic() - started < module.GOODBYE_S
+    assert time.monotonic() - started < GOODBYE_S
     assert multiprocessing.active_children() == []
     event = made.events.get(timeout=PATIENCE_S)
     assert isinstance(event, Died)
