@@ -102,6 +102,7 @@ class PretendedWorkers:
         self.post = post
         self.jobs: deque[tuple[int, Any]] = deque()
         self.slot_of: dict[int, int] = {}
+        self.taken: set[int] = set()  # slots that a test keeps busy
         self.kill_next = False
         self.variant = b""
         self.refuse: jobs.Result | None = None
@@ -128,7 +129,7 @@ class PretendedWorkers:
         return len(self.idle(among))
 
     def idle(self, among: Sequence[int] | None = None) -> list[int]:
-        busy = {self.slot_of[tag] for tag, _ in self.jobs}
+        busy = self.taken | {self.slot_of[tag] for tag, _ in self.jobs}
         numbers = range(self.size) if among is None else among
         return [number for number in numbers if number < self.size and number not in busy]
 
@@ -320,13 +321,21 @@ class Simulation(Below):
                 return self
         raise AssertionError(f"never finished: {self.rows()}, {self.heard.warnings}")
 
-    def until_in_a_worker(self) -> None:
-        """Until a worker has something in hand."""
-        for _ in range(200):
-            if self.workers.jobs:
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turns until the condition holds."""
+        for _ in range(400):
+            if condition():
                 return
             self.turn()
         raise AssertionError(self.rows())
+
+    def until_in_a_worker(self) -> None:
+        """Until a worker has something in hand."""
+        self.until(lambda: self.workers.jobs)
+
+    def reload(self) -> None:
+        """Takes up what `inbox_table` and `tables` are now."""
+        self.parts.apply(make_plan(self.settings(), self.root / "models", None))
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.models import add_large_stand_in
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.config.settings import Settings
@@ -17,6 +19,7 @@ from cutoutd.daemon.plan import (
     worker_setups,
 )
 from cutoutd.models.accelerators import NEEDS, Needs
+from cutoutd.models.catalog import BUNDLED
 
 
 def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:
@@ -79,6 +82,46 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     setup = worker_setups(plan, tmp_path / "state", {})[0]
     assert setup.write_paths == ()
     assert setup.context.cache_dir is None
+
+
+def test_only_the_first_slots_load_a_large_network_and_know_where_it_is(tmp_path: Path) -> None:
+    large = add_large_stand_in(tmp_path / "models")
+    assert large.path is not None
+    plan = _plan(tmp_path, {"model": "large", "draft_then_final": True}, engine={"workers": 3})
+    first, second, third = worker_setups(plan, tmp_path / "state", {})
+    assert first == second
+    assert [spec.name for spec in first.context.specs] == [BUNDLED, "large"]
+    assert [spec.name for spec in third.context.specs] == [BUNDLED]
+    assert large.path in first.read_paths
+    assert large.path not in third.read_paths
+    assert set(third.read_paths) < set(first.read_paths)
+    assert replace(
+        third,
+        context=first.context,
+        read_paths=first.read_paths,
+        memory_limit_bytes=first.memory_limit_bytes,
+    ) == first  # fmt: skip
+    assert plan.engines_for(large=True) == plan.engines
+    assert plan.engines_for(large=False).specs == third.context.specs
+
+
+def test_stages_that_need_a_large_network(tmp_path: Path) -> None:
+    add_large_stand_in(tmp_path / "models")
+
+    def stages(**inbox: Any) -> frozenset[str]:
+        (found,) = _plan(tmp_path, inbox).large_stages().values()
+        return found
+
+    assert stages() == frozenset()
+    assert stages(model="large") == {"draft", "final"}  # also for rows that were to have a draft once
+    assert stages(model="large", draft_then_final=True) == {"final"}
+
+
+def test_an_inbox_is_watched_anew_only_for_what_concerns_its_watch(tmp_path: Path) -> None:
+    one = _plan(tmp_path).inboxes[0]
+    assert one.watched_like(one.settings)
+    assert one.watched_like(one.settings.model_copy(update={"quality": "best"}))
+    assert not one.watched_like(one.settings.model_copy(update={"recursive": False}))
 
 
 def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:

@@ -174,6 +174,23 @@ def test_no_photo_is_taken_before_the_warm_up_or_while_busy(bench: Callable[...,
     assert made.next() == Finished(1, 2)
 
 
+def test_each_slot_is_made_as_it_is_told_and_only_the_slots_asked_for_take_a_photo(
+    bench: Callable[..., Bench], setup: WorkerSetup
+) -> None:
+    made = bench(2)
+    made.ready(2)
+    made.workers.recycle([replace(setup, context="every model"), replace(setup, context="the small one")])
+    contexts = {event.slot: event.facts["warm_up"]["context"] for event in made.ready(2)}
+    assert contexts == {0: "every model", 1: "the small one"}
+    made.workers.submit(1, jobs.pid, None, limit_s=LONG_S, slots=(1, 0))
+    assert (made.workers.free([1]), made.workers.free([0]), made.workers.free()) == (0, 1, 1)
+    with pytest.raises(NoFreeSlotError):
+        made.workers.submit(2, jobs.pid, None, limit_s=LONG_S, slots=(1,))
+    assert made.next() == Finished(1, made.pid(1))
+    made.workers.submit(3, jobs.pid, None, limit_s=LONG_S, slots=(0,))
+    assert made.next() == Finished(3, made.pid(0))
+
+
 def test_our_errors_arrive_whole_and_the_worker_lives_on(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.ready()
