@@ -1,4 +1,4 @@
-"""Drafts at once, then finals: with a slow stand-in, and a burst with the real large network and a kill in the middle."""
+"""Drafts at once, then finals: with a slow stand-in, and in a burst with the real large network and a kill."""
 
 from __future__ import annotations
 

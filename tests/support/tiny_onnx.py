@@ -59,7 +59,10 @@ def _busy(layers: int) -> tuple[list[bytes], list[bytes]]:
     ]
     nodes = [_node("Conv", ["mixed", "spread"], "layer0")]
     nodes += [_node("Conv", [f"layer{n}", "wide"], f"layer{n + 1}", _SAME_SIZE) for n in range(layers)]
-    nodes += [_node("Conv", [f"layer{layers}", "gather"], "little"), _node("Add", ["mixed", "little"], "kept")]
+    nodes += [
+        _node("Conv", [f"layer{layers}", "gather"], "little"),
+        _node("Add", ["mixed", "little"], "kept"),
+    ]
     return tensors, nodes
 
 
