@@ -95,7 +95,8 @@ class Workforce:
 
     def slot_ready(self, event: workers.SlotReady) -> None:
         """A worker is warm; it may be one of those that have the small networks only."""
-        facts = {**self.models, **(event.facts.get("warm_up") or {})}
+        more: Mapping[str, Any] = event.facts.get("warm_up") or {}
+        facts = {**self.models, **more}
         names = {spec.name for spec in self._plan.engines.specs}
         self.models = {name: fact for name, fact in facts.items() if name in names}
         self.sandbox = event.facts.get("sandbox")

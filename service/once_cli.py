@@ -76,7 +76,7 @@ def once(
     limits = Limits()
     order = BatchOrder(out, spec.name, orders, matte, limits, umask, overwrite)
     backgrounds = [path for one in orders if (path := one.background_path) is not None]
-    size = min(crew_for([spec], workers).size, max(1, len(photos)))
+    size = min(crew_for([spec], workers or 0).size, max(1, len(photos)))
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
         reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
         setup = _setup(spec, reads, out, Path(scratch), closed_form=matte.closed_form)
