@@ -340,6 +340,17 @@ class Dispatcher:
         """Monotonic time at which the examiner has something to do, or infinity."""
         return self.examiner.next_due()
 
+    def outboxes_in_use(self, now: float, longer_than_s: float) -> set[Path]:
+        """Outboxes of photos that have been in hand for longer than so many seconds."""
+        hands = self.in_hand.values()
+        return {hand.plan.settings.outbox for hand in hands if now - hand.started > longer_than_s}
+
+    def take_from_workers(self, outbox: Path) -> None:
+        """Ends the workers that write into an outbox which hangs; their photos are owed as before."""
+        for photo, hand in self.in_hand.items():
+            if hand.finished is None and hand.plan.settings.outbox == outbox:
+                self.workers.kill(photo)
+
     def temporaries(self) -> frozenset[bytes]:
         """Absolute paths of temporaries that belong to photos in hand."""
         return frozenset(name for hand in self.in_hand.values() for name in hand.temporaries)

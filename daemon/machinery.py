@@ -20,13 +20,13 @@ from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.control import Control
 from cutoutd.daemon.courier import Courier
 from cutoutd.daemon.dispatch import Dispatcher
-from cutoutd.daemon.intake import PhotoRow, State
+from cutoutd.daemon.intake import State
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.orders import Orders
-from cutoutd.daemon.outboxes import Outboxes, make_folder
+from cutoutd.daemon.outboxes import ASK_EVERY_S, Outboxes, make_folder
 from cutoutd.daemon.outcomes import Outcomes, RetryRule, retry_rules
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workforce import Workforce
@@ -104,9 +104,9 @@ class Machinery:
             instance=instance,
             on_done=self._photo_done,
             on_trouble=self._outbox_trouble_for,
-            on_released=self._released,
+            on_released=lambda photo: self.dispatcher.released(photo),  # noqa: PLW0108 - it is made below
             on_owed=self.caretaker.after,
-            on_refused=self._name_refused,
+            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - as above
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -117,6 +117,7 @@ class Machinery:
             keep=self._temporaries_to_keep,
             on_open=self._outbox_open,
             on_trouble=self._outbox_trouble,
+            on_silent=self._outbox_silent,
         )
         self.workforce = Workforce(
             self.plan,
@@ -182,10 +183,9 @@ class Machinery:
         )
         self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
         wanted = {one.key: one for one in plan.inboxes}
-        for key in [
-            key for key, keeper in self.keepers.items() if _watched_differently(keeper, wanted.get(key))
-        ]:
-            self.keepers.pop(key).close()
+        for key, keeper in list(self.keepers.items()):
+            if key not in wanted or not wanted[key].watched_like(keeper.settings):
+                self.keepers.pop(key).close()
         for one in plan.inboxes:
             self._keep(one)
         self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
@@ -351,6 +351,16 @@ class Machinery:
             if one.settings.outbox == path:
                 self.dispatcher.trouble(one.key, why)
 
+    def ask_outboxes(self, now: float) -> None:
+        """Photos that take long may wait for a share that hangs; its outbox is asked."""
+        for path in self.dispatcher.outboxes_in_use(now, ASK_EVERY_S):
+            self.outboxes.ask(path, now)
+
+    def _outbox_silent(self, path: Path) -> None:
+        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
+        self.workforce.folder_hangs(path)
+        self.dispatcher.take_from_workers(path)
+
     def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
         one = self.plan.inbox(inbox)
         if one is not None:
@@ -366,12 +376,6 @@ class Machinery:
             "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
         )
         return frozenset(row["temporary"] for row in rows)
-
-    def _name_refused(self, row: PhotoRow, why: str) -> None:
-        self.dispatcher.name_refused(row, why)
-
-    def _released(self, photo: int) -> None:
-        self.dispatcher.released(photo)
 
     def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
         row = self.outcomes.get(photo)
@@ -390,8 +394,3 @@ def _rules(plan: Plan) -> dict[str, RetryRule]:
         attempts_when_busy=limits.attempts_when_busy,
         settle_s=max(one.settings.settle_unhinted for one in plan.inboxes),
     )
-
-
-def _watched_differently(keeper: Keeper, wanted: InboxPlan | None) -> bool:
-    """Whether an inbox left the config or is to be watched in another way."""
-    return wanted is None or not wanted.watched_like(keeper.settings)

@@ -21,6 +21,10 @@ from cutoutd.daemon.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.names import Temporary
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
+# While a photo is in hand for longer than this, its outbox is asked whether it still answers, this often …
+ASK_EVERY_S = 5.0
+# … and one that has not answered for so long hangs: a server that wakes a disk up needs less.
+ANSWER_S = 10.0
 # Room that must be there again before a full outbox is tried: one large cutout.
 PROBE_BYTES = 1 << 20
 # File systems whose names may not hold everything a camera or a Mac writes.
@@ -47,6 +51,10 @@ class _Folder:
     pause_s: float = RETRY_FIRST_S
     portable_names: bool = False
     inode: tuple[int, int] | None = None
+    # Asks whether the folder answers, beside calls that may take their time; made when first needed.
+    asking: IoThread | None = None
+    asked_at: float | None = None
+    ask_next: float = 0.0
 
 
 class Outboxes:
@@ -61,6 +69,7 @@ class Outboxes:
         keep: absolute paths of temporaries that still wait to be published.
         on_open: called with a folder and its inode when it can be used (again).
         on_trouble: called with a folder and a sentence when it cannot.
+        on_silent: called with a folder, after `on_trouble`, when no call to it returns any more.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Outboxes:
         keep: Callable[[], frozenset[bytes]],
         on_open: Callable[[Path, tuple[int, int]], None],
         on_trouble: Callable[[Path, str], None],
+        on_silent: Callable[[Path], None],
     ) -> None:
         self._ledger = ledger
         self._post = post
@@ -83,13 +93,15 @@ class Outboxes:
         self._keep = keep
         self._on_open = on_open
         self._on_trouble = on_trouble
+        self._on_silent = on_silent
         self._folders: dict[Path, _Folder] = {}
 
     def configure(self, paths: Iterable[Path]) -> None:
         """Opens the folders that are new and lets go of those no longer named."""
         wanted = set(paths)
         for path in [path for path in self._folders if path not in wanted]:
-            self._folders.pop(path).io.stop()
+            for thread in _threads(self._folders.pop(path)):
+                thread.stop()
         for path in wanted:
             if path not in self._folders:
                 self._folders[path] = _Folder(path, IoThread(f"outbox {path.name}", self._post))
@@ -139,16 +151,48 @@ class Outboxes:
             folder.pause_s = RETRY_FIRST_S
 
     def next_due(self) -> float:
-        """Monotonic time at which a folder in trouble is looked at again."""
-        return min(
-            (f.retry_at for f in self._folders.values() if f.trouble and not f.opening), default=float("inf")
-        )
+        """Monotonic time at which a folder in trouble is looked at again, or must have answered."""
+        folders = self._folders.values()
+        looks = [folder.retry_at for folder in folders if folder.trouble and not folder.opening]
+        answers = [f.asked_at + ANSWER_S for f in folders if f.asked_at is not None and not f.trouble]
+        return min([*looks, *answers], default=float("inf"))
 
-    def tick(self, now: float) -> None:
-        """Looks again at folders in trouble whose pause is over."""
+    def tick(self, now: float, late_s: float = 0.0) -> None:
+        """Looks again at folders in trouble whose pause is over; notices those that no longer answer.
+
+        Args:
+            now: monotonic seconds.
+            late_s: how much later than planned this turn is (stopped, suspended): answers may be as late.
+        """
         for folder in self._folders.values():
+            if folder.asked_at is not None and late_s:
+                folder.asked_at += late_s
             if folder.trouble and not folder.opening and now >= folder.retry_at:
                 self._open(folder)
+            elif folder.asked_at is not None and not folder.trouble and now >= folder.asked_at + ANSWER_S:
+                self._silent(folder)
+
+    def ask(self, path: Path, now: float) -> None:
+        """Something takes long there: does the folder still answer? At most every `ASK_EVERY_S`."""
+        folder = self._folders.get(path)
+        if folder is None or not folder.open or folder.asked_at is not None or now < folder.ask_next:
+            return
+        if folder.asking is None:
+            folder.asking = IoThread(f"asking {path.name}", self._post)
+        folder.asked_at = now
+        # The one call whose answer no network file system keeps for later.
+        folder.asking.call(lambda: os.statvfs(path), lambda _value, _error: self._answered(folder))
+
+    def _answered(self, folder: _Folder) -> None:
+        # An error is an answer too; what it means shows when the folder is next used.
+        folder.asked_at = None
+        folder.ask_next = self._clock() + ASK_EVERY_S
+
+    def _silent(self, folder: _Folder) -> None:
+        why = f"the outbox {folder.path} does not answer"
+        self._pause(folder, why)
+        self._on_trouble(folder.path, why)
+        self._on_silent(folder.path)
 
     def discard(self, path: Path, temporaries: list[bytes]) -> None:
         """Removes temporaries that nobody will publish."""
@@ -156,10 +200,11 @@ class Outboxes:
 
     def close(self, timeout_s: float) -> None:
         """Ends the I/O threads, without waiting for one that hangs."""
-        for folder in self._folders.values():
-            folder.io.stop()
-        for folder in self._folders.values():
-            folder.io.join(timeout_s)
+        threads = [thread for folder in self._folders.values() for thread in _threads(folder)]
+        for thread in threads:
+            thread.stop()
+        for thread in threads:
+            thread.join(timeout_s)
 
     def _open(self, folder: _Folder) -> None:
         folder.opening = True
@@ -188,6 +233,10 @@ class Outboxes:
             (os.fsencode(folder.path), opened.identity.to_json()),
         )
         self._on_open(folder.path, opened.inode)
+
+
+def _threads(folder: _Folder) -> list[IoThread]:
+    return [folder.io] if folder.asking is None else [folder.io, folder.asking]
 
 
 def _open_on_thread(

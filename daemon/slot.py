@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, cast
 
+from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death
 from cutoutd.daemon.spawning import SlotContext
 from cutoutd.daemon.worker_death import Cause
@@ -29,6 +30,10 @@ def retry_delay_s(failures: int) -> float:
     """Seconds until the next start, after so many failed ones before."""
     # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
     return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
+
+
+class NoFreeSlotError(CutoutError):
+    """A photo was handed in while no slot was free; ask `free` first."""
 
 
 @dataclass(frozen=True, slots=True)

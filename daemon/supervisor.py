@@ -249,7 +249,8 @@ class Supervisor:
         parts = self.machinery
         for keeper in parts.keepers.values():
             keeper.tick(now)
-        parts.outboxes.tick(now)
+        parts.outboxes.tick(now, late_s)
+        parts.ask_outboxes(now)
         parts.caretaker.tick(now)
         parts.start_workers(now)
         parts.workers.tick(now, late_s)

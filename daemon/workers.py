@@ -17,7 +17,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death, worker_process
 from cutoutd.daemon.farewell import Farewell
 from cutoutd.daemon.slot import (
@@ -26,6 +25,7 @@ from cutoutd.daemon.slot import (
     Event,
     Failed,
     Finished,
+    NoFreeSlotError,
     Slot,
     SlotFailed,
     SlotReady,
@@ -56,13 +56,8 @@ __all__ = [
 
 # A worker that stayed up this long before it died idle has not failed to start.
 STEADY_S: Final = 60.0
-# How long a worker that was killed may take (a read from a dead network mount cannot be killed at all) before
-# its slot goes on without it.
+# How long a killed worker may take (a read from a dead mount cannot be killed) until its slot goes on without it.
 KILL_S: Final = 10.0
-
-
-class NoFreeSlotError(CutoutError):
-    """A photo was handed in while no slot was free; ask `free` first."""
 
 
 class Workers:
@@ -87,8 +82,7 @@ class Workers:
         self._slots: dict[int, Slot] = {}
         self._farewell = Farewell(clock)
         self._arrived: SimpleQueue[tuple[Worker, Event, int]] = SimpleQueue()
-        self._loaded = False
-        self._stopping = False
+        self._loaded = self._stopping = False
 
     def start(self) -> None:
         """Starts every slot; `SlotReady` or `SlotFailed` follows for each."""
@@ -111,8 +105,8 @@ class Workers:
         """Replaces workers, idle ones now and busy ones after their photo.
 
         Args:
-            setups: for all workers that follow, by the slot's number. With more or fewer of them there are more
-                or fewer slots; a busy one that is no longer wanted finishes its photo.
+            setups: for all workers that follow, by the slot's number; a slot that has none any more is given up,
+                after the photo it has in hand.
         """
         self._absorb()
         self._setups = tuple(setups)
@@ -178,6 +172,14 @@ class Workers:
             future.add_done_callback(partial(self._answer, worker, call))
             return
         raise NoFreeSlotError("No worker is free")
+
+    def kill(self, tag: int) -> None:
+        """Ends the worker that has this photo; `Died` with cause "killed" follows, if need be after `KILL_S`."""
+        self._absorb()
+        for slot in self._slots.values():
+            worker = slot.worker
+            if worker is not None and slot.state is State.BUSY and worker.call.tag == tag:
+                self._kill(worker, "killed", self._clock())
 
     def tick(self, now: float | None = None, late_s: float = 0.0) -> None:
         """Kills what is past its deadline and starts what is due.

@@ -138,6 +138,11 @@ class Workforce:
         if self._started and self._bound.get(path) != inode:
             self.recycle()
 
+    def folder_hangs(self, path: Path) -> None:
+        """New workers, which must not be bound to it, for those that wait for it."""
+        self._present.pop(path, None)
+        self.recycle()
+
     def folder_lost(self, path: Path) -> None:
         """Whatever lies there next needs other workers."""
         self._bound.pop(path, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from cutoutd.models.resample import Plane, box_mean, dilate
 
@@ -162,8 +162,8 @@ def trust(alpha: Plane, enlargement: float) -> Plane:
     slope[:-1] = np.maximum(slope[:-1], down)
     slope[:, 1:] = np.maximum(slope[:, 1:], across)
     slope[:, :-1] = np.maximum(slope[:, :-1], across)
-    steepest = Image.fromarray((slope * np.float32(255)).astype(np.uint8)).filter(ImageFilter.MaxFilter(5))
-    nearby = np.asarray(steepest, np.float32) * np.float32(1 / 255)
+    steepest = dilate((slope * np.float32(255)).astype(np.uint8), 2)
+    nearby = steepest.astype(np.float32) * np.float32(1 / 255)
     band = ((alpha > 0.0) & (alpha < 1.0) | (slope > 0.5)).astype(np.float32)
     weighted, weight = box_mean(np.stack([nearby * band, band]), 6)
     sharpness = weighted / (weight + np.float32(1e-6))

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+
+from cutoutd.models.resample import dilate
 
 # Side of the window, in samples of the network's 320; a network's edge is two to four samples wide.
 WINDOW: Final = 5
@@ -31,10 +32,10 @@ def clear_haze(alpha: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
     """
     if gain == 1.0 or alpha.size == 0:
         return alpha
-    levels = Image.fromarray((alpha * np.float32(255)).astype(np.uint8))
-    highest = np.asarray(levels.filter(ImageFilter.MaxFilter(WINDOW)), np.float32)
-    lowest = np.asarray(levels.filter(ImageFilter.MinFilter(WINDOW)), np.float32)
-    t = ((highest - lowest) * np.float32(1 / 255) - np.float32(FLAT)) * np.float32(1 / (STEEP - FLAT))
+    levels = (alpha * np.float32(255)).astype(np.uint8)
+    highest, lowest = dilate(levels, WINDOW // 2), ~dilate(~levels, WINDOW // 2)
+    spread = (highest - lowest).astype(np.float32)
+    t = (spread * np.float32(1 / 255) - np.float32(FLAT)) * np.float32(1 / (STEEP - FLAT))
     t = t.clip(0.0, 1.0)
     edge = t * t * (3.0 - 2.0 * t)
     # The sigmoid of gain times the logit, written so that 0 and 1 stay exactly what they are.

@@ -225,7 +225,9 @@ def shrink(rgb: NDArray[np.uint8], height: int, width: int, spec: ModelSpec) -> 
         return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
     step_y = max(1, rgb.shape[0] // (height * SAMPLES_PER_PIXEL))
     step_x = max(1, rgb.shape[1] // (width * SAMPLES_PER_PIXEL))
-    thin = np.ascontiguousarray(rgb[step_y // 2 :: step_y, step_x // 2 :: step_x])
+    # Pixels are picked as wholes: channel by channel takes twice as long.
+    whole = (rgb if rgb.strides[2] == 1 else np.ascontiguousarray(rgb)).view("V3")
+    thin = np.ascontiguousarray(whole[step_y // 2 :: step_y, step_x // 2 :: step_x]).view(np.uint8)
     # The last sample may stand for less than a whole step; the box keeps the picture from growing by as much.
     box = (0, 0, min(rgb.shape[1] / step_x, thin.shape[1]), min(rgb.shape[0] / step_y, thin.shape[0]))
     return np.asarray(Image.fromarray(thin).resize((width, height), Image.Resampling.BILINEAR, box=box))

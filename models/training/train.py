@@ -1,12 +1,11 @@
 """Trains the network: resumable, on two CPU cores in the background or on a GPU in steps of any length.
 
 Not for exporting (`export`) or for the scores of the model card (`cutoutd.models.evaluate`). One command per
-stage::
+stage; the first starts from ImageNet weights, the second from our own, the third goes on where RUN stopped::
 
-    python -m cutoutd.models.training.train --out RUN --encoder LITE0.pth --total 300000     # from ImageNet
-    weights python -m cutoutd.models.training.train --out RUN --start WEIGHTS.pt --total 60000       # from
-    our own weights python -m cutoutd.models.training.train --out RUN --total 80000 --minutes 9
-    # go on where RUN stopped
+    python -m cutoutd.models.training.train --out RUN --encoder LITE0.pth --total 300000
+    python -m cutoutd.models.training.train --out RUN --start WEIGHTS.pt --total 60000
+    python -m cutoutd.models.training.train --out RUN --total 80000 --minutes 9
 
 The learning rate follows the samples seen, never the clock, so a run may be cut into pieces of any length,
 and `--total` may be moved while it goes on.

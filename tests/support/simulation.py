@@ -60,8 +60,10 @@ class InlineIo:
 
     def __init__(self, name: str, post: Callable[[Done], None]) -> None:
         self.calls: deque[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = deque()
+        self.name = name
         self.post = post
         self.stopped = False
+        self.hangs = False
         ALL_IO.append(self)
 
     def call(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
@@ -78,7 +80,7 @@ class InlineIo:
         return True
 
     def step(self) -> bool:
-        if not self.calls:
+        if not self.calls or self.hangs:
             return False
         work, then = self.calls.popleft()
         value: Any = None
@@ -106,6 +108,7 @@ class PretendedWorkers:
         self.kill_next = False
         self.variant = b""
         self.refuse: jobs.Result | None = None
+        self.hang = False
 
     def start(self) -> None:
         for number in range(self.size):
@@ -136,6 +139,10 @@ class PretendedWorkers:
     def status(self) -> list[Any]:
         return []
 
+    def kill(self, tag: int) -> None:
+        self.jobs = deque(job for job in self.jobs if job[0] != tag)
+        self.post(pool.Died(tag, "killed", "killed by the daemon"))
+
     def submit(
         self, tag: int, function: object, job: Any, *, limit_s: float, slots: Sequence[int] | None = None
     ) -> None:
@@ -143,7 +150,7 @@ class PretendedWorkers:
         self.jobs.append((tag, job))
 
     def step(self) -> bool:
-        if not self.jobs:
+        if not self.jobs or self.hang:
             return False
         tag, job = self.jobs.popleft()
         if self.kill_next and tag > 0:
@@ -275,6 +282,7 @@ class Simulation(Below):
         for keeper in list(parts.keepers.values()):
             keeper.tick(self.now)
         parts.outboxes.tick(self.now)
+        parts.ask_outboxes(self.now)
         parts.caretaker.tick(self.now)
         parts.start_workers(self.now)
         parts.dispatcher.dispatch()

@@ -1,7 +1,7 @@
-"""A network mount that hangs: a small read-only FUSE file system over a folder, which can be told to answer no more.
+"""A network mount that hangs: a small FUSE file system over a folder, which can be told to answer no more.
 
 Needs root and /dev/fuse. It speaks the kernel's protocol itself (linux/fuse.h, version 7.31), so that it needs no
-library; what it serves is flat: the files of one folder.
+library; what it serves is flat: the files of one folder, to be read, written, renamed and removed.
 """
 
 from __future__ import annotations
@@ -25,18 +25,29 @@ class _Op(IntEnum):
     LOOKUP = 1
     FORGET = 2
     GETATTR = 3
+    SETATTR = 4
+    UNLINK = 10
+    RENAME = 12
     OPEN = 14
     READ = 15
+    WRITE = 16
     STATFS = 17
     RELEASE = 18
+    FSYNC = 20
     FLUSH = 25
     INIT = 26
     OPENDIR = 27
     READDIR = 28
     RELEASEDIR = 29
+    FSYNCDIR = 30
+    CREATE = 35
     BATCH_FORGET = 42
+    RENAME2 = 45
 
 
+# Which fields of a SETATTR request mean something (FATTR_*).
+_SET_MODE, _SET_SIZE = 1 << 0, 1 << 3
+_RENAME_NOREPLACE = 1
 _HEADER = struct.Struct("<IIQQIIIi")
 _OUT = struct.Struct("<IiQ")
 _NEEDS_NO_ANSWER = {_Op.FORGET, _Op.BATCH_FORGET}
@@ -102,8 +113,7 @@ class HangingMount:
             case _Op.INIT:  # version, read-ahead, flags, background, threshold, largest write, granularity, …
                 return struct.pack("<IIIIHHIIHHI28x", 7, 31, 1 << 16, 0, 12, 9, 1 << 16, 1, 0, 0, 0)
             case _Op.LOOKUP:
-                number = self._number(os.fsdecode(body.rstrip(b"\0")))
-                return struct.pack("<QQQQII", number, 0, 0, 0, 0, 0) + self._attributes(number)
+                return self._entry(self._number(os.fsdecode(body.rstrip(b"\0"))))
             case _Op.GETATTR:
                 return struct.pack("<QII", 0, 0, 0) + self._attributes(node)
             case _Op.OPEN | _Op.OPENDIR:
@@ -118,10 +128,54 @@ class HangingMount:
                 return self._listing(offset, size)
             case _Op.STATFS:
                 return struct.pack("<QQQQQIIII24x", 1 << 20, 1 << 19, 1 << 19, 1000, 1000, 4096, 255, 4096, 0)
-            case _Op.RELEASE | _Op.FLUSH | _Op.RELEASEDIR:
+            case _Op.RELEASE | _Op.FLUSH | _Op.RELEASEDIR | _Op.FSYNC | _Op.FSYNCDIR:
+                return b""
+            case _:
+                return self._change(opcode, node, body)
+
+    def _change(self, opcode: int, node: int, body: bytes) -> bytes:
+        match opcode:
+            case _Op.CREATE:
+                flags, mode, umask = struct.unpack_from("<III", body)
+                name = os.fsdecode(body[16:].rstrip(b"\0"))
+                os.close(
+                    os.open(self.behind / name, os.O_WRONLY | os.O_CREAT | flags & os.O_EXCL, mode & ~umask)
+                )
+                return self._entry(self._number(name)) + struct.pack("<QII", 0, 0, 0)
+            case _Op.WRITE:
+                _, offset, size = struct.unpack_from("<QQI", body)
+                with self._path(node).open("r+b") as file:
+                    file.seek(offset)
+                    file.write(body[40 : 40 + size])
+                return struct.pack("<II", size, 0)
+            case _Op.SETATTR:
+                valid, _, _, size = struct.unpack_from("<IIQQ", body)
+                if valid & _SET_SIZE:
+                    os.truncate(self._path(node), size)
+                if valid & _SET_MODE:
+                    self._path(node).chmod(struct.unpack_from("<I", body, 68)[0] & 0o7777)
+                return struct.pack("<QII", 0, 0, 0) + self._attributes(node)
+            case _Op.UNLINK:
+                (self.behind / os.fsdecode(body.rstrip(b"\0"))).unlink()
+                return b""
+            case _Op.RENAME | _Op.RENAME2:
+                start, flags = (8, 0) if opcode == _Op.RENAME else (16, struct.unpack_from("<QI", body)[1])
+                self._rename(*(os.fsdecode(name) for name in body[start:].split(b"\0")[:2]), flags=flags)
                 return b""
             case _:
                 raise OSError(errno.ENOSYS, "not served")
+
+    def _rename(self, old: str, new: str, *, flags: int) -> None:
+        if flags & _RENAME_NOREPLACE and (self.behind / new).exists():
+            raise FileExistsError(errno.EEXIST, new)
+        (self.behind / old).rename(self.behind / new)
+        # The number follows the file: whoever has it open goes on reading the same one.
+        number = self._names.index(old)
+        self._names = [name if name != new else "" for name in self._names]
+        self._names[number] = new
+
+    def _entry(self, number: int) -> bytes:
+        return struct.pack("<QQQQII", number, 0, 0, 0, 0, 0) + self._attributes(number)
 
     def _number(self, name: str) -> int:
         if not (self.behind / name).is_file():

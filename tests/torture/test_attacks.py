@@ -195,6 +195,88 @@ def test_a_network_mount_that_hangs_stalls_only_its_own_inbox(make: Make) -> Non
         whole.end()
 
 
+@pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
+@pytest.mark.timeout(900)
+def test_an_outbox_that_hangs_stalls_only_the_photos_that_go_there(make: Make) -> None:
+    if not own_namespace():
+        pytest.skip("no mounts of its own here")
+    one = make(tables='[limits]\ntime_per_photo = "20s"\n[engine]\nworkers = 2')
+    session, share, behind = one.root / "session", one.root / "share", one.root / "behind"
+    for folder in (session, behind):
+        folder.mkdir()
+    one.tables += f'\n[[inbox]]\npath = "{session}"\noutbox = "{share}"\n'
+    mount = hanging_mount.HangingMount(behind, share)
+    try:
+        one.start()
+        frames = photos(6)
+        (session / "first.jpg").write_bytes(encoded("chelsea", size=(160, 120)))
+        one.wait((behind / "first.png").exists, "the cutout on the share", 60)
+        one.wait(one.settled, "its row", 60)
+        mount.hang()
+        for name, data in frames.items():
+            (session / name).write_bytes(data)
+        one.wait(lambda: mount.asked_in_vain > 0, "the daemon to run into it")
+        for name, data in frames.items():
+            (one.inbox / name).write_bytes(data)
+        one.wait(lambda: len(one.outputs()) == len(frames), "the other inbox's cutouts", 60)
+        one.wait(lambda: one.said("does not answer"), "the user to be told", 60)
+        (one.inbox / "later.jpg").write_bytes(encoded("astronaut", size=(160, 120)))
+        one.wait(lambda: "later.png" in one.outputs(), "a photo that came while it hung", 10)
+    finally:
+        mount.end()
+    whole = hanging_mount.HangingMount(behind, share)
+    try:
+        one.wait(lambda: len(list(behind.glob("*.png"))) == len(frames) + 1, "what had waited", 120)
+        one.wait(one.settled, "nothing owed any more", 60)
+        assert not one.rows("state = 'failed' OR attempts > 0")
+        assert not one.said("Traceback")
+        one.stop()
+        assert not list(behind.glob(".cutoutd*"))
+    finally:
+        whole.end()
+
+
+@pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
+@pytest.mark.timeout(900)
+def test_an_archive_that_hangs_stalls_only_its_own_inbox(make: Make) -> None:
+    if not own_namespace():
+        pytest.skip("no mounts of its own here")
+    one = make(tables="[engine]\nworkers = 2")
+    session, share, behind = one.root / "session", one.root / "share", one.root / "behind"
+    for folder in (session, behind):
+        folder.mkdir()
+    one.tables += f'\n[[inbox]]\npath = "{session}"\noutbox = "{one.root / "outbox-session"}"\n'
+    one.tables += f'[inbox.after]\naction = "archive"\narchive = "{share}"\n'
+    frames = photos(6)
+    mount = hanging_mount.HangingMount(behind, share)
+    try:
+        one.start()
+        (session / "first.jpg").write_bytes(encoded("chelsea", size=(160, 120)))
+        one.wait((behind / "first.jpg").exists, "the original on the share", 60)
+        mount.hang()
+        for name, data in frames.items():
+            (session / name).write_bytes(data)
+        one.wait(lambda: mount.asked_in_vain > 0, "the daemon to run into it", 60)
+        for name, data in frames.items():
+            (one.inbox / name).write_bytes(data)
+        one.wait(lambda: len(one.outputs()) == len(frames), "the other inbox's cutouts", 60)
+    finally:
+        mount.end()
+    whole = hanging_mount.HangingMount(behind, share)
+    try:
+        one.wait(
+            lambda: len(list(behind.glob("*.jpg"))) == len(frames) + 1, "the originals that had waited", 180
+        )
+        one.wait(one.settled, "nothing owed any more", 60)
+        assert not one.rows("state = 'failed' OR attempts > 0")
+        assert not one.said("Traceback")
+        one.stop()
+        assert {name: (behind / name).read_bytes() for name in frames} == frames
+        assert not list(session.iterdir())
+    finally:
+        whole.end()
+
+
 @pytest.mark.timeout(600)
 def test_workers_that_cannot_start_blame_no_photo(make: Make) -> None:
     one = make(tables="[engine]\nworkers = 2").start()

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from tests.support.simulation import Simulation, cutout_of
+from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
 from cutoutd.daemon.names import Temporary
-from cutoutd.daemon.outboxes import RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.outboxes import ANSWER_S, ASK_EVERY_S, RETRY_FIRST_S, RETRY_LONGEST_S
 
 Make = Callable[..., Simulation]
 
@@ -70,3 +70,56 @@ def test_it_is_made_on_the_first_start_only(sim: Make, known: bool) -> None:
     one.outbox.rmdir()
     one.run(10)
     assert one.outbox.exists() is not known
+
+
+def hang(one: Simulation, *, hangs: bool) -> None:
+    """Whatever touches the outbox waits: its I/O threads, also those to come, and workers that write there."""
+    one.workers.hang = hangs
+    for io in ALL_IO:
+        if io.name.endswith(one.outbox.name):
+            io.hangs = hangs
+
+
+def test_an_outbox_that_answers_no_more_gives_its_workers_back_and_blames_no_photo(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.put("a.jpg", b"photo")
+    one.until_in_a_worker()
+    hang(one, hangs=True)
+    for _ in range(round((ASK_EVERY_S + ANSWER_S) * 4) + 40):
+        one.turn()
+        hang(one, hangs=True)
+    assert "does not answer" in one.parts.outboxes.troubles()[one.outbox]
+    assert not one.workers.jobs, "the worker was taken away from it"
+    assert [(row["state"], row["attempts"]) for row in one.rows()] == [("pending", 0)]
+    assert len([text for text in one.heard.warnings if "does not answer" in text]) == 1
+    hang(one, hangs=False)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}
+    assert not one.parts.outboxes.troubles()
+
+
+def test_a_photo_that_merely_takes_long_is_left_in_peace(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.put("a.jpg", b"photo")
+    one.until_in_a_worker()
+    one.workers.hang = True
+    one.run(round((ASK_EVERY_S + ANSWER_S) * 4) + 200)
+    assert not one.parts.outboxes.troubles()
+    assert len(one.workers.jobs) == 1
+    one.workers.hang = False
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}
+
+
+def test_an_answer_may_be_as_late_as_the_whole_daemon_was(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.parts.outboxes.ask(one.outbox, one.now)
+    one.pass_time(3600.0)  # the machine slept
+    one.parts.outboxes.tick(one.now, 3600.0)
+    assert not one.parts.outboxes.troubles()
+    one.pass_time(ANSWER_S + 1)
+    one.parts.outboxes.tick(one.now)
+    assert one.parts.outboxes.troubles()

@@ -276,6 +276,27 @@ def test_a_photo_past_its_limit_is_killed(bench: Callable[..., Bench]) -> None:
     made.ready()
 
 
+def test_a_photo_is_taken_from_its_worker_and_from_no_other(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    made = bench(size=2)
+    made.ready(2)
+    mark = tmp_path / "outbox" / "started"
+    made.workers.submit(1, time.sleep, LONG_S, limit_s=LONG_S)
+    made.workers.submit(2, jobs.mark_and_sleep, (str(mark), 0.3), limit_s=LONG_S)
+    made.until(mark.exists)
+    made.workers.kill(3)  # nobody has it
+    made.workers.kill(1)
+    ends: dict[int, Died | Finished] = {}
+    while len(ends) < 2:
+        event = made.next()
+        if isinstance(event, Died | Finished):
+            ends[event.tag] = event
+    assert isinstance(ends[1], Died)
+    assert ends[1].cause == "killed"
+    assert ends[2] == Finished(2, str(mark))
+
+
 def test_a_stopped_worker_is_killed_too(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.ready()
