@@ -104,9 +104,9 @@ class Machinery:
             instance=instance,
             on_done=self._photo_done,
             on_trouble=self._outbox_trouble_for,
-            on_released=lambda photo: self.dispatcher.released(photo),  # noqa: PLW0108 - it is made below
+            on_released=self._released,
             on_owed=self.caretaker.after,
-            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - as above
+            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -376,6 +376,9 @@ class Machinery:
             "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
         )
         return frozenset(row["temporary"] for row in rows)
+
+    def _released(self, photo: int) -> None:
+        self.dispatcher.released(photo)
 
     def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
         row = self.outcomes.get(photo)
