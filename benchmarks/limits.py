@@ -21,9 +21,9 @@ from PIL import Image
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import job, png
+from cutoutd.daemon.crew import cores
 from cutoutd.daemon.cutout import Stopwatch, cut_out
 from cutoutd.daemon.heap import keep_freed_memory
-from cutoutd.daemon.plan import cores
 from cutoutd.models.catalog import resolve
 from cutoutd.models.photo import PhotoLimits, read_header
 from cutoutd.models.segmenter import Segmenter, to_planes

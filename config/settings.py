@@ -59,7 +59,9 @@ class Engine(Section):
     """How much of the machine inference may use."""
 
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0, description="Worker processes; 0 means one per core, but no more than RAM / 2 GB."
+        default=0,
+        description="Worker processes; 0 means one per core, but no more than RAM / 2 GB; with a large network one "
+        "for that, and one more where small ones are in use too.",
     )
     threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="Threads for a lone photo in one worker; 0 means all cores."

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 from cutoutd.daemon.intake import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.outcomes import INTERRUPTIONS_ALONE
+from cutoutd.daemon.plan import STAGES
 
 # A pause never lasts longer than this; a row that claims more comes from a clock that jumped back.
 LONGEST_PAUSE_S = 600.0
+NOTHING_HELD: Mapping[bytes, Collection[str]] = {}
 
 
 # A photo of unknown size may take this share of the room left: with 400 megapixels the first three such may have
@@ -87,7 +91,13 @@ class Backlog:
         }
 
     def next(
-        self, budget: Budget, *, now: float, paused: frozenset[bytes] = frozenset(), early: bool = True
+        self,
+        budget: Budget,
+        *,
+        now: float,
+        paused: frozenset[bytes] = frozenset(),
+        held: Mapping[bytes, Collection[str]] = NOTHING_HELD,
+        early: bool = True,
     ) -> tuple[PhotoRow, float] | None:
         """The row to start now and its megapixel allowance, or None.
 
@@ -95,15 +105,19 @@ class Backlog:
             budget: what is in hand already.
             now: wall-clock seconds.
             paused: inboxes that cannot deliver at present.
+            held: per inbox the stages that no free worker can take at present.
             early: whether photos that have not settled may start (their result waits for the settling).
         """
         open_turns = {path: turn for path, turn in self._turns.items() if path not in paused}
-        candidates = {path: row for path in open_turns if (row := self._first(path, now, early=early))}
+        stages = {path: [one for one in STAGES if one not in held.get(path, ())] for path in open_turns}
+        candidates = {
+            path: row for path in open_turns if (row := self._first(path, now, stages[path], early=early))
+        }
         while candidates:
             path = self._whose_turn({p: open_turns[p] for p in candidates})
             row = candidates.pop(path)
-            if alone(row) and (budget.in_hand or candidates):
-                continue
+            if alone(row) and (budget.in_hand or candidates or any(held.values())):
+                continue  # what is held is to run before it
             allowance = budget.allowance(row.megapixels)
             if allowance is None:
                 continue  # it stays first in its inbox; a smaller one elsewhere may still fit
@@ -111,17 +125,22 @@ class Backlog:
             return row, allowance
         return None
 
-    def _first(self, inbox: bytes, now: float, *, early: bool) -> PhotoRow | None:
+    def _first(self, inbox: bytes, now: float, stages: list[str], *, early: bool) -> PhotoRow | None:
         direction = "DESC" if self._turns[inbox].newest else "ASC"
-        row = self.ledger.one(
-            f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
-            " AND (not_before <= ? OR not_before > ?) AND settled >= ?"
-            # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
-            " AND NOT EXISTS (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"
-            f" ORDER BY settled DESC, stage, interruptions, arrived {direction}, id {direction} LIMIT 1",
-            (inbox, now, now + LONGEST_PAUSE_S, 0 if early else 1),
-        )
-        return None if row is None else photo_row(row)
+        # One look at the index each, instead of a walk past all that is held.
+        for settled, stage in product((1, 0) if early else (1,), stages):
+            row = self.ledger.one(
+                f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
+                " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ?)"
+                # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
+                " AND NOT EXISTS"
+                " (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"
+                f" ORDER BY interruptions, arrived {direction}, id {direction} LIMIT 1",
+                (inbox, settled, stage, now, now + LONGEST_PAUSE_S),
+            )
+            if row is not None:
+                return photo_row(row)
+        return None
 
     @staticmethod
     def _whose_turn(turns: dict[bytes, _Turn]) -> bytes:

@@ -127,7 +127,7 @@ class Batch:
         self._instance = instance
         self._clock = clock
         self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._workers = workers.Workers(setup, size, post=self._queue.put, clock=clock)
+        self._workers = workers.Workers((setup,) * size, post=self._queue.put, clock=clock)
         self._taken: set[str] = set()
         self._in_hand: dict[int, tuple[Source, float, tuple[bytes, ...]]] = {}
         self._attempts: dict[int, int] = {}

@@ -10,54 +10,22 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Inbox
 from cutoutd.daemon import manifest, outbox
+from cutoutd.daemon.address import Addressed, Route, address, manifest_line, wishes
 from cutoutd.daemon.history import History
 from cutoutd.daemon.intake import Intake, PhotoRow
-from cutoutd.daemon.iothread import IoThread
-from cutoutd.daemon.job import Draft, Finished, is_trouble_of_the_outbox
+from cutoutd.daemon.job import Finished, is_trouble_of_the_outbox
 from cutoutd.daemon.ledger import Ledger
-from cutoutd.daemon.mounts import MountIdentity, identify, really_there
-from cutoutd.daemon.names import candidates, mirrored_folder, name_key, name_prefix, portable, stem_of
-from cutoutd.daemon.outbox import How, Published
-from cutoutd.daemon.outcomes import Delivery, Outcomes, Taken
+from cutoutd.daemon.mounts import MountIdentity, really_there
+from cutoutd.daemon.names import name_prefix
+from cutoutd.daemon.outbox import Published
+from cutoutd.daemon.outcomes import Delivery, Outcomes
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
-
-# A cutout whose name was not kept is looked for among this many numbered names.
-NAMES_TRIED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """A draft with the place it shall have and the digest of our own cutout that may lie there."""
-
-    draft: Draft
-    place: outbox.Place
-    replaces: str
-
-
-@dataclass(slots=True)
-class Route:
-    """Where the cutouts of one inbox go, and how."""
-
-    settings: Inbox
-    io: IoThread
-    mode: int
-    keep_names: bool
-    final_stage: bool
-    portable: bool = False
-
-    @property
-    def outbox(self) -> bytes:
-        """The outbox's absolute path."""
-        return os.fsencode(self.settings.outbox)
 
 
 class Courier:
@@ -119,7 +87,9 @@ class Courier:
             return
         self._busy.add(row.id)
         earlier = self._outcomes.earlier(row)
-        folders, stems = self._wishes(row, finished, orders)
+        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
+        plain = route.portable or route.outbox in self._plain_names
+        folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
         taken = {
             (folder, stem): self._outcomes.names_taken(
                 route.outbox, name_prefix(folder, stem), besides=row.id
@@ -134,7 +104,7 @@ class Courier:
             claimed: set[str] = set()
             found: list[Addressed] = []
             for draft, folder, stem in zip(finished.drafts, folders, stems, strict=True):
-                one = _address(
+                one = address(
                     route, draft, folder, stem, taken[folder, stem] | claimed, earlier.get(draft.label)
                 )
                 claimed.add(one.place.key)
@@ -142,28 +112,6 @@ class Courier:
             return found
 
         route.io.call(find, lambda value, error: self._found(row, finished, orders, value, error))
-
-    def _wishes(
-        self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]
-    ) -> tuple[list[bytes], list[str]]:
-        path = row.path or b"photo"
-        date = time.strftime("%Y-%m-%d", time.localtime(finished.mtime_ns / 1e9))
-        folders = [mirrored_folder(path, order.folder, date=date, label=order.label) for order in orders]
-        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
-        stems = [
-            stem_of(
-                order.name,
-                path,
-                mtime_ns=finished.mtime_ns,
-                counter=counter,
-                digest=finished.digest,
-                label=order.label,
-            )
-            for order in orders
-        ]
-        route = self._routes[row.inbox]
-        plain = route.portable or route.outbox in self._plain_names
-        return folders, [portable(stem) for stem in stems] if plain else stems
 
     def _counter(self, row: PhotoRow) -> int:
         """One number per photo and inbox, the same when the photo is done again."""
@@ -184,14 +132,6 @@ class Courier:
         """Reads the recorded identity of every outbox from the ledger."""
         rows = self._ledger.read("SELECT path, mount FROM folders")
         self._mounts = {row["path"]: MountIdentity.from_json(row["mount"]) for row in rows}
-
-    def record_mount(self, folder: Path) -> None:
-        """Records what a folder is now, once it was seen to work."""
-        self._ledger.write(
-            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
-            (os.fsencode(folder), identify(folder).to_json()),
-        )
-        self.remember_mounts()
 
     def _found(
         self,
@@ -220,7 +160,7 @@ class Courier:
                 temporary=one.draft.temporary,
                 replaces=one.replaces,
                 stage=row.stage,
-                manifest=_manifest_line(row, one.draft, one.place.name),
+                manifest=manifest_line(row, one.draft, one.place.name),
             )
             for one in addressed
         ]
@@ -374,40 +314,3 @@ class Courier:
 
 def _lies_in(finished: Finished, folder: bytes) -> bool:
     return all(draft.temporary.startswith(folder + b"/") for draft in finished.drafts)
-
-
-def _address(
-    route: Route, draft: Draft, folder: bytes, stem: str, taken: Taken, earlier: Delivery | None
-) -> Addressed:
-    """On the I/O thread: the name for one draft."""
-    if earlier is not None and not earlier.name:
-        # Its name was not kept, only the name's keyed digest: it is found again among those it can have had.
-        for name in islice(candidates(folder, stem, draft.extension), NAMES_TRIED):
-            if taken.key(name_key(name)) == earlier.name_key:
-                earlier = replace(earlier, name=name)
-                break
-    if earlier is not None and earlier.name and earlier.outbox == route.outbox:
-        extension = os.path.splitext(earlier.name)[1]
-        how = outbox.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size)
-        if how is not None and extension == draft.extension.encode():
-            place = outbox.Place(earlier.name, earlier.name_key, how)
-            return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
-    names = candidates(folder, stem, draft.extension)
-    place = outbox.find_place(route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size)
-    return Addressed(draft, place, "")
-
-
-def _manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:
-    """The line for one deliverable; empty when none was asked for."""
-    if not draft.sha256:
-        return b""
-    return manifest.line(
-        source=row.key.hex() if row.path is None else os.fsdecode(row.path),
-        output=os.fsdecode(name),
-        deliverable=draft.label,
-        width=draft.width,
-        height=draft.height,
-        size=draft.out_size,
-        sha256=draft.sha256,
-        model=row.model,
-    )

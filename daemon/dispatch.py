@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.assignment import Circumstances, make_job
-from cutoutd.daemon.backlog import Backlog, Budget, alone
+from cutoutd.daemon.backlog import NOTHING_HELD, Backlog, Budget, alone
 from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.courier import OF_THE_NAME, Courier
 from cutoutd.daemon.examiner import SELF_TEST, Examiner, Suspect
@@ -80,7 +80,7 @@ class Dispatcher:
         self.namesakes = Namesakes(self.ledger, self.outcomes, self.caretaker, self._settings_of)
         self.examiner = Examiner(
             self.workers,
-            engines=lambda: self.plan.engines,
+            plan=lambda: self.plan,
             listener=self.listener,
             clock=self.clock,
             on_guilty=self._guilty,
@@ -101,11 +101,18 @@ class Dispatcher:
         if self.stopped:
             return bool(self.in_hand)
         while self.workers.free():
-            pick = self.backlog.next(self.budget, now=self.ledger.clock(), paused=frozenset(self.paused))
+            pick = self.backlog.next(
+                self.budget, now=self.ledger.clock(), paused=frozenset(self.paused), held=self._held()
+            )
             if pick is None:
                 break
             self._start(*pick)
         return bool(self.in_hand)
+
+    def _held(self) -> Mapping[bytes, Collection[str]]:
+        """What no free worker can take: work for a large network, while those that have it are busy."""
+        free = self.workers.free(self.plan.crew.slots(large=True))
+        return NOTHING_HELD if free else self.plan.large_stages()
 
     def _start(self, row: PhotoRow, allowance_mp: float) -> None:
         inbox = self.plan.inbox(row.inbox)
@@ -130,7 +137,14 @@ class Dispatcher:
         self.ledger.commit()
         self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
         self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
-        self.workers.submit(row.id, jobs.run_job, job, limit_s=self.plan.settings.limits.time_per_photo)
+        limit_s = self.plan.settings.limits.time_per_photo
+        slots = self.plan.crew.slots(large=inbox.large(row.stage))
+        try:
+            self.workers.submit(row.id, jobs.run_job, job, limit_s=limit_s, slots=slots)
+        except pool.NoFreeSlotError:  # the worker died this very moment
+            self._let_go(row.id)
+            self.outcomes.again(row.id)
+            return
         self.listener.photo_started(self.event(row))
 
     def _is_lone(self, row: PhotoRow) -> bool:
@@ -185,6 +199,7 @@ class Dispatcher:
             self.examiner.failed(str(event.error), lives=True)
             return
         row = self._row(event.tag)
+        large = self._large(event.tag)
         self._let_go(event.tag)
         if row is None:
             return
@@ -195,7 +210,7 @@ class Dispatcher:
         # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
         self.outcomes.again(row.id)
         detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
-        self.examiner.suspect(row, Reason.CRASHED, detail)
+        self.examiner.suspect(row, Reason.CRASHED, detail, large=large)
 
     def died(self, event: pool.Died) -> None:
         """The worker is gone; whether the photo is to blame is decided after the test photo ran."""
@@ -203,6 +218,7 @@ class Dispatcher:
             self.examiner.failed(event.detail, lives=False)
             return
         row = self._row(event.tag)
+        large = self._large(event.tag)
         self._let_go(event.tag)
         if row is None:
             return
@@ -210,7 +226,12 @@ class Dispatcher:
             self.outcomes.again(row.id)
             return
         self.outcomes.again(row.id)
-        self.examiner.suspect_of_death(row, event)
+        self.examiner.suspect_of_death(row, event, large=large)
+
+    def _large(self, photo: int) -> bool:
+        """Whether a large network works on a photo in hand."""
+        hand = self.in_hand.get(photo)
+        return hand is not None and hand.plan.large(hand.row.stage)
 
     def _row(self, photo: int) -> PhotoRow | None:
         return Intake(self.ledger).get(photo)

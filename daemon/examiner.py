@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
@@ -14,6 +15,7 @@ from cutoutd.daemon import job as jobs
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.intake import PhotoRow
 from cutoutd.daemon.listener import Listener
+from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.worker_death import Cause
 
 # The tag of the test photo; ledger rows count from 1.
@@ -34,11 +36,15 @@ _CAUSES: dict[Cause, tuple[Reason, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A photo that was in the hand of a worker when it died, and what it would be blamed for."""
+    """A photo that was in the hand of a worker when it died, and what it would be blamed for.
+
+    `large`: a large network worked on it.
+    """
 
     row: PhotoRow
     reason: Reason
     detail: str
+    large: bool
 
 
 class Examiner:
@@ -46,7 +52,7 @@ class Examiner:
 
     Args:
         workers: the slots.
-        engines: the engines in force, for the test.
+        plan: the plan in force: with which networks to test, and in which slots.
         listener: hears when even the test photo fails, and when it works again.
         clock: monotonic seconds.
         on_guilty: called with each suspect once the machine turned out to be sound.
@@ -57,7 +63,7 @@ class Examiner:
         self,
         workers: pool.Workers,
         *,
-        engines: Callable[[], jobs.Engines],
+        plan: Callable[[], Plan],
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
         on_guilty: Callable[[Suspect], None],
@@ -65,24 +71,26 @@ class Examiner:
     ) -> None:
         self.ailing = ""  # why even the test photo fails; no photo is given out meanwhile
         self._workers = workers
-        self._engines = engines
+        self._plan = plan
         self._listener = listener
         self._clock = clock
         self._on_guilty = on_guilty
         self._on_ill = on_ill
         self._suspects: list[Suspect] = []
         self._testing = False
+        self._large = False  # whether the test is to include the large networks
         self._test_at = 0.0
         self._pause_s = FIRST_PAUSE_S
 
-    def suspect(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+    def suspect(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
         """A photo that may be to blame; the test photo runs before any other photo does."""
-        self._suspects.append(Suspect(row, reason, detail))
+        self._suspects.append(Suspect(row, reason, detail, large))
+        self._large = self._large or large
 
-    def suspect_of_death(self, row: PhotoRow, death: pool.Died) -> None:
+    def suspect_of_death(self, row: PhotoRow, death: pool.Died, *, large: bool) -> None:
         """The same for a worker's death, in words."""
         reason, sentence = _CAUSES[death.cause]
-        self.suspect(row, reason, f"{sentence} ({death.detail})")
+        self.suspect(row, reason, f"{sentence} ({death.detail})", large=large)
 
     def at_work(self) -> bool:
         """Whether photos wait for the outcome of a test."""
@@ -90,14 +98,20 @@ class Examiner:
 
     def examine(self) -> None:
         """Runs the test photo, when it is due and a slot is free."""
-        if self._testing or self._clock() < self._test_at or not self._workers.free():
+        plan = self._plan()
+        slots = plan.crew.slots(large=self._large)
+        if self._testing or self._clock() < self._test_at or not self._workers.free(slots):
             return
-        self._testing = True
-        self._workers.submit(SELF_TEST, jobs.run_self_test, self._engines(), limit_s=SELF_TEST_LIMIT_S)
+        engines = plan.engines_for(large=self._large)
+        with suppress(pool.NoFreeSlotError):  # the worker died this very moment: the next turn tries again
+            self._workers.submit(
+                SELF_TEST, jobs.run_self_test, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots
+            )
+            self._testing = True
 
     def passed(self) -> None:
         """The machine is sound: the suspects did it."""
-        self._testing = False
+        self._testing = self._large = False
         self._pause_s = FIRST_PAUSE_S
         if self.ailing:
             self.ailing = ""

@@ -7,12 +7,15 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from cutoutd.config.errors import AlreadyRunningError, LedgerError
+from cutoutd.config.errors import AlreadyRunningError, CutoutError, LedgerError
 
 # `holder` takes the lock for an instant to see whether it is free; a daemon that meets that waits no longer.
 LOOKER_S = 2.0
+# How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
+ORPHANS_WAIT_S = 30.0
 PID_BYTES = 32  # more than any process number has digits
 
 
@@ -92,6 +95,23 @@ def workers_gone(lock_path: Path) -> bool:
         return True
     finally:
         os.close(fd)
+
+
+def wait_for_workers(
+    lock_path: Path, clock: Callable[[], float], sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Returns once the workers of an earlier daemon are gone.
+
+    Raises:
+        CutoutError: they do not end.
+    """
+    until = clock() + ORPHANS_WAIT_S
+    while not workers_gone(lock_path):
+        if clock() > until:
+            raise CutoutError(
+                "Workers of an earlier cutoutd are still alive", lock_path.parent, "End them and start again."
+            )
+        sleep(0.05)
 
 
 def instance_id(state: Path) -> str:

@@ -11,31 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, LedgerError
+from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon import workers
+from cutoutd.daemon.address import Route
 from cutoutd.daemon.backlog import Backlog, Budget
 from cutoutd.daemon.caretaker import Caretaker
 from cutoutd.daemon.control import Control
-from cutoutd.daemon.courier import Courier, Route
+from cutoutd.daemon.courier import Courier
 from cutoutd.daemon.dispatch import Dispatcher
-from cutoutd.daemon.intake import PhotoRow, State
+from cutoutd.daemon.intake import State
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.ledger import open_ledger
 from cutoutd.daemon.listener import Listener
-from cutoutd.daemon.lock import instance_id, workers_gone
+from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.orders import Orders
 from cutoutd.daemon.outboxes import ASK_EVERY_S, Outboxes, make_folder
 from cutoutd.daemon.outcomes import Outcomes, RetryRule, retry_rules
-from cutoutd.daemon.plan import InboxPlan, Plan, worker_setup
-from cutoutd.daemon.sandbox import SandboxState
-
-# Start-up does not wait longer than this for folders on slow shares before it warms the workers.
-FOLDERS_WAIT_S = 3.0
-# How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
-ORPHANS_WAIT_S = 30.0
-# Originals outside the inboxes (a trash) that one set of workers is allowed to read; each costs a rule.
-ELSEWHERE_AT_ONCE = 1000
+from cutoutd.daemon.plan import InboxPlan, Plan
+from cutoutd.daemon.workforce import Workforce
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +63,10 @@ class Machinery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan = plan
-        self.models: Mapping[str, Any] = {}
-        self.worker_sandbox: SandboxState | None = None
-        self.ready = False
-        self.unloaded = False
-        self.busy_at = clock()
         self._places = places
         self._listener = listener
         self._post = post
         self._clock = clock
-        self._started_at = clock()
-        self._workers_started = False
-        self._present: dict[Path, tuple[int, int]] = {}
-        self._bound: dict[Path, tuple[int, int]] = {}
         self.ledger, aside = open_ledger(places.state / "ledger.sqlite")
         if aside is not None:
             listener.warning(f"The ledger was damaged and lies at {aside}; it is rebuilt from what is there.")
@@ -121,7 +106,7 @@ class Machinery:
             on_trouble=self._outbox_trouble_for,
             on_released=self._released,
             on_owed=self.caretaker.after,
-            on_refused=self._name_refused,
+            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -134,7 +119,15 @@ class Machinery:
             on_trouble=self._outbox_trouble,
             on_silent=self._outbox_silent,
         )
-        self.workers = workers.Workers(self._setup(), self.plan.workers, post=self._post, clock=self._clock)
+        self.workforce = Workforce(
+            self.plan,
+            self._places.state,
+            self._listener,
+            self._post,
+            elsewhere=self.outcomes.owed_elsewhere,
+            clock=self._clock,
+        )
+        self.workers = self.workforce.slots
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             outcomes=self.outcomes,
@@ -149,7 +142,7 @@ class Machinery:
             clock=self._clock,
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
-            on_confined=self._recycle,
+            on_confined=self.workforce.recycle,
             outbox_inode=self.outboxes.inode,
         )
         self.orders = Orders(
@@ -170,15 +163,7 @@ class Machinery:
         Raises:
             CutoutError: workers of an earlier daemon do not end.
         """
-        until = self._clock() + ORPHANS_WAIT_S
-        while not workers_gone(self._places.state / "workers.lock"):
-            if self._clock() > until:
-                raise CutoutError(
-                    "Workers of an earlier cutoutd are still alive",
-                    self._places.state,
-                    "End them and start again.",
-                )
-            time.sleep(0.05)
+        wait_for_workers(self._places.state / "workers.lock", self._clock)
         for row in self.outcomes.in_state(State.RUNNING):
             if blame:
                 self.outcomes.interrupted(row)
@@ -198,17 +183,14 @@ class Machinery:
         )
         self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
         wanted = {one.key: one for one in plan.inboxes}
-        for key in [
-            key for key, keeper in self.keepers.items() if _watched_differently(keeper, wanted.get(key))
-        ]:
-            self.keepers.pop(key).close()
+        for key, keeper in list(self.keepers.items()):
+            if key not in wanted or not wanted[key].watched_like(keeper.settings):
+                self.keepers.pop(key).close()
         for one in plan.inboxes:
             self._keep(one)
         self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
         self._route()
-        if self._workers_started:
-            self.workers.resize(plan.workers)
-            self._recycle()
+        self.workforce.follow(plan)
 
     def _keep(self, one: InboxPlan) -> None:
         stage = "draft" if one.draft is not None else "final"
@@ -227,7 +209,7 @@ class Machinery:
             on_settled=self.dispatcher.settle,
             on_gone=self.dispatcher.gone,
             on_open=self._inbox_open,
-            on_stir=self.wake_workers,
+            on_stir=self.workforce.wake,
             stage=stage,
         )
 
@@ -300,58 +282,24 @@ class Machinery:
 
     # --- workers ---------------------------------------------------------------------------------------------
 
-    def _setup(self) -> workers.WorkerSetup:
-        owed = self.outcomes.owed_elsewhere(ELSEWHERE_AT_ONCE)
-        return worker_setup(
-            self.plan, self._places.state, self._present, [Path(os.fsdecode(path)) for path in owed]
-        )
-
-    def _recycle(self) -> None:
-        self._bound = dict(self._present)
-        self.workers.recycle(self._setup())
-
     def start_workers(self, now: float) -> None:
-        """Starts them once the folders they are confined to are known, or have kept us waiting too long."""
-        if self._workers_started:
-            return
+        """Starts them once it is known which folders are there."""
         known = self.outboxes.all_known() and all(k.watching or k.trouble for k in self.keepers.values())
-        if not known and now < self._started_at + FOLDERS_WAIT_S:
-            return
-        self._listener.starting("Loading the model")
-        self._workers_started = True
-        self._recycle()
-        self.workers.start()
-
-    def next_due(self) -> float:
-        """Monotonic time at which folders or workers have something to do."""
-        due = self.workers.next_deadline()
-        times = [
-            self.outboxes.next_due(),
-            self.dispatcher.next_due(),
-            self.caretaker.next_due(),
-            *(keeper.next_due() for keeper in self.keepers.values()),
-            float("inf") if due is None else due,
-        ]
-        if not self._workers_started:
-            times.append(self._started_at + FOLDERS_WAIT_S)
-        return min(times)
-
-    def wake_workers(self) -> None:
-        """A file stirs: workers that were unloaded start while it settles."""
-        if self.unloaded:
-            self.unloaded = False
-            self.workers.load()
-        self.busy_at = self._clock()
+        self.workforce.start(now, folders_known=known)
 
     def unload_when_idle(self) -> None:
         """Ends the workers after a long rest, and brings them back when something is owed after all."""
-        limit_s = self.plan.settings.engine.idle_unload
-        idle_s = self._clock() - self.busy_at
-        if limit_s and idle_s > limit_s and self.ready and not self.unloaded and not self.owed():
-            self.unloaded = True
-            self.workers.unload()
-        elif self.unloaded and not self.dispatcher.stopped and self.owed():
-            self.wake_workers()
+        self.workforce.rest(owed=self.owed, stopped=self.dispatcher.stopped)
+
+    def next_due(self) -> float:
+        """Monotonic time at which folders or workers have something to do."""
+        return min(
+            self.outboxes.next_due(),
+            self.dispatcher.next_due(),
+            self.caretaker.next_due(),
+            self.workforce.next_due(),
+            *(keeper.next_due() for keeper in self.keepers.values()),
+        )
 
     def healthy(self) -> bool:
         """Whether watches stand (or their folders are known to be missing) and workers can start.
@@ -359,8 +307,7 @@ class Machinery:
         A watchdog that is no longer fed restarts the daemon, which loses nothing.
         """
         watched = all(keeper.watching or keeper.trouble for keeper in self.keepers.values())
-        states = {slot.state for slot in self.workers.status()}
-        return self.ready and watched and (self.unloaded or states != {"waiting"})
+        return self.workforce.ready and watched and self.workforce.can_start()
 
     def owed(self) -> bool:
         """Whether any photo is still to be finished."""
@@ -368,49 +315,38 @@ class Machinery:
         return self.ledger.one(query) is not None
 
     def slot_ready(self, event: workers.SlotReady) -> bool:
-        """A worker is warm. Returns True for the first: from now on photos are taken up."""
-        self.models = event.facts.get("warm_up") or {}
-        self.worker_sandbox = event.facts.get("sandbox")
-        if self.ready:
-            return False
-        self.ready = True
-        for row in self.outcomes.in_state(State.DELIVERING):
-            self.courier.resume(row)
-        self.caretaker.resume()
-        return True
+        """A worker is warm: from the first one on photos are taken up. True when all networks are, the first time."""
+        was_warm, was_ready = self.workforce.warm, self.workforce.ready
+        self.workforce.slot_ready(event)
+        if not was_warm:
+            for row in self.outcomes.in_state(State.DELIVERING):
+                self.courier.resume(row)
+            self.caretaker.resume()
+        return self.workforce.ready and not was_ready
 
     # --- folders -----------------------------------------------------------------------------------------------
 
-    def _folder_open(self, path: Path, inode: tuple[int, int]) -> None:
-        """A folder is there. Landlock binds inodes, so another folder under the name needs other workers.
-
-        So does one that was away in between: a worker that started meanwhile is bound to what lay beneath it.
-        """
-        self._present[path] = inode
-        if self._workers_started and self._bound.get(path) != inode:
-            self._recycle()
-
     def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        self._bound.pop(path, None)  # opened again means that it was lost
-        self._folder_open(path, inode)
+        self.workforce.folder_lost(path)  # opened again means that it was lost
+        self.workforce.folder_open(path, inode)
         self.caretaker.look_for_orphans(os.fsencode(path))
-        if self.ready:
+        if self.workforce.warm:
             self.caretaker.resume()
 
     def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        self._folder_open(path, inode)
+        self.workforce.folder_open(path, inode)
         self._route()
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
         was_paused = [self.dispatcher.paused.pop(key, None) for key in keys]
         if any(why is not None for why in was_paused):
             self._listener.notice(f"The outbox {path} can be used again.")
-        if self.ready:
+        if self.workforce.warm:
             for row in self.outcomes.in_state(State.DELIVERING):
                 if row.inbox in keys:
                     self.courier.resume(row)
 
     def _outbox_trouble(self, path: Path, why: str) -> None:
-        self._bound.pop(path, None)
+        self.workforce.folder_lost(path)
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.trouble(one.key, why)
@@ -422,8 +358,7 @@ class Machinery:
 
     def _outbox_silent(self, path: Path) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
-        self._present.pop(path, None)
-        self._recycle()
+        self.workforce.folder_hangs(path)
         self.dispatcher.take_from_workers(path)
 
     def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
@@ -441,9 +376,6 @@ class Machinery:
             "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
         )
         return frozenset(row["temporary"] for row in rows)
-
-    def _name_refused(self, row: PhotoRow, why: str) -> None:
-        self.dispatcher.name_refused(row, why)
 
     def _released(self, photo: int) -> None:
         self.dispatcher.released(photo)
@@ -465,24 +397,3 @@ def _rules(plan: Plan) -> dict[str, RetryRule]:
         attempts_when_busy=limits.attempts_when_busy,
         settle_s=max(one.settings.settle_unhinted for one in plan.inboxes),
     )
-
-
-# A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
-_WATCHED = (
-    "recursive",
-    "include",
-    "exclude",
-    "events",
-    "settle",
-    "settle_unhinted",
-    "settle_polled",
-    "poll_every",
-    "rescan_every",
-)
-
-
-def _watched_differently(keeper: Keeper, wanted: InboxPlan | None) -> bool:
-    """Whether an inbox left the config or is to be watched in another way."""
-    if wanted is None:
-        return True
-    return any(getattr(keeper.settings, name) != getattr(wanted.settings, name) for name in _WATCHED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,28 @@ from typing import Any
 from cutoutd.config.output import Deliverable
 from cutoutd.config.patience import within
 from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
+from cutoutd.daemon.crew import Crew, cores, crew_for
 from cutoutd.daemon.job import Engines
 from cutoutd.daemon.workers import WorkerSetup
 from cutoutd.models.accelerators import Opened, expected, opened
 from cutoutd.models.catalog import ModelSpec, resolve
 
-# A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
-RAM_PER_WORKER = 2 * 10**9
 # An archive that hangs is left out of what workers may read, and holds up nobody for longer than this.
 LOOK_S = 1.0
+# A photo's stages, in their order: every waiting draft goes before every waiting final.
+STAGES = ("draft", "final")
+# A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
+WATCHED = (
+    "recursive",
+    "include",
+    "exclude",
+    "events",
+    "settle",
+    "settle_unhinted",
+    "settle_polled",
+    "poll_every",
+    "rescan_every",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,14 @@ class InboxPlan:
         """The model for a stage of a photo's life."""
         return self.draft if stage == "draft" and self.draft is not None else self.final
 
+    def large(self, stage: str) -> bool:
+        """Whether that is a large network, which not every worker has."""
+        return self.model(stage).once_per_machine
+
+    def watched_like(self, before: Inbox) -> bool:
+        """Whether a watch that was made for other settings of this inbox will do."""
+        return all(getattr(before, name) == getattr(self.settings, name) for name in WATCHED)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -47,12 +68,23 @@ class Plan:
     settings: Settings
     inboxes: tuple[InboxPlan, ...]
     engines: Engines
-    workers: int
+    crew: Crew
     model_files: tuple[Path, ...]
 
     def inbox(self, key: bytes) -> InboxPlan | None:
         """The inbox with this path."""
         return next((one for one in self.inboxes if one.key == key), None)
+
+    def large_stages(self) -> dict[bytes, frozenset[str]]:
+        """Per inbox the stages that need a large network."""
+        return {one.key: frozenset(stage for stage in STAGES if one.large(stage)) for one in self.inboxes}
+
+    def engines_for(self, *, large: bool) -> Engines:
+        """What a worker loads that may have large networks, or one that may not."""
+        if large:
+            return self.engines
+        small = tuple(spec for spec in self.engines.specs if not spec.once_per_machine)
+        return replace(self.engines, specs=small)
 
 
 def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> Plan:
@@ -82,33 +114,14 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         closed_form=any(one.settings.matte.closed_form for one in inboxes),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
-    once = any(spec.once_per_machine for spec in specs.values())
-    return Plan(settings, tuple(inboxes), engines, worker_count(settings, once=once), files)
+    crew = crew_for(engines.specs, settings.engine.workers)
+    return Plan(settings, tuple(inboxes), engines, crew, files)
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def worker_count(settings: Settings, *, once: bool, ram: Callable[[], int] | None = None) -> int:
-    """How many workers: as set, else one per core within the memory; one alone for models that fill a machine."""
-    if settings.engine.workers:
-        return settings.engine.workers
-    if once:
-        return 1
-    return max(1, min(cores(), (ram or ram_bytes)() // RAM_PER_WORKER))
-
-
-def ram_bytes() -> int:
-    """Memory of the machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def worker_setup(
+def worker_setups(
     plan: Plan, state: Path, present: Mapping[Path, object], elsewhere: Iterable[Path] = ()
-) -> WorkerSetup:
-    """How this plan's workers are made: what they may read and write, and what they load.
+) -> tuple[WorkerSetup, ...]:
+    """How the worker of each of this plan's slots is made: what it may read and write, and what it loads.
 
     Args:
         plan: the resolved settings.
@@ -138,13 +151,11 @@ def worker_setup(
     if cache is not None:
         write.append(cache)
     machine = accelerator(settings.engine)
-    largest = max((path.stat().st_size for path in plan.model_files), default=0)
-    return WorkerSetup(
+    every = WorkerSetup(
         lock_path=state / "workers.lock",
         read_paths=tuple(dict.fromkeys((*read, *machine.reads))),
         write_paths=tuple(dict.fromkeys(write)),
-        # Weights are held about three times while a session is made.
-        memory_limit_bytes=settings.limits.worker_memory + 3 * largest,
+        memory_limit_bytes=_memory_limit(settings, plan.model_files),
         warm_up="cutoutd.daemon.job:warm_up",
         context=replace(plan.engines, cache_dir=cache),
         nice=settings.engine.nice,
@@ -154,6 +165,25 @@ def worker_setup(
         unconfined=machine.unconfined,
         recycle_after=settings.engine.recycle_after,
     )
+    return (every,) * plan.crew.large + (_small(plan, every),) * (plan.crew.size - plan.crew.large)
+
+
+def _small(plan: Plan, every: WorkerSetup) -> WorkerSetup:
+    """The same without the large networks."""
+    engines = plan.engines_for(large=False)
+    files = {spec.path for spec in engines.specs if spec.path is not None}
+    large = set(plan.model_files) - files
+    return replace(
+        every,
+        context=replace(every.context, specs=engines.specs),
+        read_paths=tuple(path for path in every.read_paths if path not in large),
+        memory_limit_bytes=_memory_limit(plan.settings, files),
+    )
+
+
+def _memory_limit(settings: Settings, models: Iterable[Path]) -> int:
+    """Bytes for a worker that loads these files: weights are held about three times while a session is made."""
+    return settings.limits.worker_memory + 3 * max((path.stat().st_size for path in models), default=0)
 
 
 def accelerator(engine: Engine) -> Opened:

@@ -16,6 +16,7 @@ def live_status(
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
     named = daemon.plan.settings.history.filenames
+    worker = daemon.workforce.sandbox
     return {
         "state": _state(daemon, stopping=stopping, yielding=yielding),
         "why": _why(daemon, yielding),
@@ -45,11 +46,11 @@ def live_status(
             for one in daemon.plan.inboxes
             if (keeper := daemon.keepers.get(one.key)) is not None
         ],
-        "models": daemon.models,
-        "workers": daemon.plan.workers,
+        "models": daemon.workforce.models,
+        "workers": daemon.plan.crew.size,
         "sandbox": {
             "daemon": None if sandbox is None else sandbox.as_dict(),
-            "worker": None if daemon.worker_sandbox is None else daemon.worker_sandbox.as_dict(),
+            "worker": None if worker is None else worker.as_dict(),
         },
     }
 
@@ -57,7 +58,7 @@ def live_status(
 def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
     if stopping:
         return "stopping"
-    if not daemon.ready:
+    if not daemon.workforce.ready:
         return "starting"
     if daemon.orders.paused:
         return "paused"

@@ -13,12 +13,27 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death
 from cutoutd.daemon.spawning import SlotContext
 from cutoutd.daemon.worker_death import Cause
 from cutoutd.daemon.worker_process import Orders, Reply, WorkerFaultError
+
+# A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+
+
+def retry_delay_s(failures: int) -> float:
+    """Seconds until the next start, after so many failed ones before."""
+    # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
+    return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
+
+
+class NoFreeSlotError(CutoutError):
+    """A photo was handed in while no slot was free; ask `free` first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +231,12 @@ class Slot:
     retry_at: float = 0.0
     renew: bool = False
     error: str = ""
+
+    def wait(self, now: float, retry_in_s: float, error: str) -> None:
+        """It has no worker and tries again later."""
+        self.worker, self.state, self.error = None, State.WAITING, error
+        self.failures += 1
+        self.retry_at = now + retry_in_s
 
 
 def event_of(worker: Worker, call: Call, done: Future[Reply]) -> tuple[Event, int]:

@@ -258,7 +258,7 @@ class Supervisor:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeep()
         if parts.dispatcher.dispatch():
-            parts.busy_at = now
+            parts.workforce.busy_at = now
         self._announce(now)
         if self.stopping:
             self._wind_down(now)

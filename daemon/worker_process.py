@@ -229,7 +229,8 @@ def _quiet_libraries(threads: int) -> None:
     # onnxruntime 1.31 sends usage data from Linux and macOS as well, and writes a device number below the
     # home folder on import; disable_telemetry_events() comes too late for the file.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # Each BLAS thread reserves memory that counts against the limit, and no photo needs matrix products.
+    # Each BLAS thread reserves memory that counts against the limit. The matrices that matting multiplies are a
+    # tile's (models/resample.py), and a lone photo's tiles are shared out among our own threads.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.environ["OMP_NUM_THREADS"] = str(max(threads, 1))
 

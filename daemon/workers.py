@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from cutoutd.config.errors import CutoutError
 from cutoutd.daemon import worker_death, worker_process
+from cutoutd.daemon.farewell import Farewell
 from cutoutd.daemon.slot import (
     Call,
     Died,
     Event,
     Failed,
     Finished,
+    NoFreeSlotError,
     Slot,
     SlotFailed,
     SlotReady,
@@ -33,6 +34,7 @@ from cutoutd.daemon.slot import (
     Worker,
     WorkerSetup,
     event_of,
+    retry_delay_s,
 )
 from cutoutd.daemon.spawning import SlotContext
 from cutoutd.daemon.worker_death import Cause
@@ -52,54 +54,35 @@ __all__ = [
     "Workers",
 ]
 
-# A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
-FIRST_RETRY_S: Final = 1.0
-LONGEST_RETRY_S: Final = 60.0
 # A worker that stayed up this long before it died idle has not failed to start.
 STEADY_S: Final = 60.0
-# How long a worker that was asked to end may take, and one that was killed (a read from a dead network
-# mount cannot be killed at all) before its slot goes on without it.
-GOODBYE_S: Final = 5.0
+# How long a killed worker may take (a read from a dead mount cannot be killed) until its slot goes on without it.
 KILL_S: Final = 10.0
-
-
-def retry_delay_s(failures: int) -> float:
-    """Seconds until the next start, after so many failed ones before."""
-    # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
-    return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
-
-
-class NoFreeSlotError(CutoutError):
-    """A photo was handed in while no slot was free; ask `free` first."""
 
 
 class Workers:
     """All slots. Call `tick` once per turn of the loop: only there are processes started and killed.
 
     Args:
-        setup: how workers are made.
-        size: how many slots.
+        setups: how the worker of each slot is made, by the slot's number.
         post: takes an event from any thread, at once and without raising (a `SimpleQueue.put`).
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        setup: WorkerSetup,
-        size: int,
+        setups: Sequence[WorkerSetup],
         *,
         post: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._setup = setup
-        self._size = size
+        self._setups = tuple(setups)
         self._post = post
         self._clock = clock
         self._slots: dict[int, Slot] = {}
-        self._leaving: list[Worker] = []
+        self._farewell = Farewell(clock)
         self._arrived: SimpleQueue[tuple[Worker, Event, int]] = SimpleQueue()
-        self._loaded = False
-        self._stopping = False
+        self._loaded = self._stopping = False
 
     def start(self) -> None:
         """Starts every slot; `SlotReady` or `SlotFailed` follows for each."""
@@ -118,17 +101,16 @@ class Workers:
         for slot in self._slots.values():
             self._vacate(slot)
 
-    def resize(self, size: int) -> None:
-        """More or fewer slots; a busy slot that is no longer wanted finishes its photo."""
-        self._absorb()
-        self._size = size
-        self._shape()
-        self._fill(self._clock())
+    def recycle(self, setups: Sequence[WorkerSetup]) -> None:
+        """Replaces workers, idle ones now and busy ones after their photo.
 
-    def recycle(self, setup: WorkerSetup | None = None) -> None:
-        """Replaces workers, idle ones now and busy ones after their photo; `setup` is for all that follow."""
+        Args:
+            setups: for all workers that follow, by the slot's number; a slot that has none any more is given up,
+                after the photo it has in hand.
+        """
         self._absorb()
-        self._setup = setup or self._setup
+        self._setups = tuple(setups)
+        self._shape()
         for slot in self._slots.values():
             if slot.state in {State.STARTING, State.IDLE, State.BUSY}:
                 self._vacate(slot)
@@ -136,18 +118,32 @@ class Workers:
             slot.retry_at = min(slot.retry_at, self._clock())
         self._fill(self._clock())
 
-    def free(self) -> int:
-        """How many slots are warm, alive and without a photo."""
+    def free(self, among: Sequence[int] | None = None) -> int:
+        """How many slots are warm, alive and without a photo; `among` counts only these."""
         self._absorb()
         self._notice_idle_deaths(self._clock())
-        return sum(slot.state is State.IDLE for slot in self._slots.values())
+        return len(self._idle(among))
+
+    def _idle(self, among: Sequence[int] | None) -> list[Slot]:
+        """The free ones of these slots, in their order; of all, when None."""
+        numbers = sorted(self._slots) if among is None else among
+        slots = (self._slots.get(number) for number in numbers)
+        return [slot for slot in slots if slot is not None and slot.state is State.IDLE]
 
     def busy(self) -> int:
         """How many slots have a photo in hand."""
         self._absorb()
         return sum(slot.state is State.BUSY for slot in self._slots.values())
 
-    def submit(self, tag: int, function: Callable[[Any], Any], job: Any, *, limit_s: float) -> None:
+    def submit(
+        self,
+        tag: int,
+        function: Callable[[Any], Any],
+        job: Any,
+        *,
+        limit_s: float,
+        slots: Sequence[int] | None = None,
+    ) -> None:
         """Gives one photo to a free slot; exactly one of Finished, Failed, Died with this tag follows.
 
         Args:
@@ -155,13 +151,14 @@ class Workers:
             function: importable, called with job in the worker; may return what `spawning` lets through.
             job: any picklable value.
             limit_s: seconds after which the worker is killed.
+            slots: those that may take it, best first; unset, any.
 
         Raises:
-            NoFreeSlotError: every slot is busy, starting or waiting.
+            NoFreeSlotError: every one of these slots is busy, starting or waiting.
         """
         now = self._clock()
-        while self.free():
-            slot = next(slot for slot in self._slots.values() if slot.state is State.IDLE)
+        while self.free(slots):
+            slot = self._idle(slots)[0]
             worker = slot.worker
             assert worker is not None  # noqa: S101 - an idle slot has its worker
             call = Call(tag, now + limit_s, worker_death.oom_kills())
@@ -204,13 +201,13 @@ class Workers:
                 self._kill(worker, "timeout", now)
             elif worker.kill_cause is not None and now >= worker.killed_at + KILL_S:
                 self._give_up(slot, worker)
-        self._see_off(now)
+        self._farewell.see_off(now)
         # A slot freed in this very turn is due a moment after `now` was taken.
         self._fill(max(now, self._clock()))
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, in the clock's seconds; None while nothing is planned."""
-        times = [worker.leave_by for worker in self._leaving]
+        times = self._farewell.deadlines()
         for slot in self._slots.values():
             if slot.state is State.WAITING and not self._stopping:
                 times.append(slot.retry_at)
@@ -225,7 +222,7 @@ class Workers:
         Args:
             now: False lets busy slots finish their photo (their events still come; `busy` counts them);
                 True kills them (`Died` with cause "killed" for each) and returns when all processes and
-                threads are gone, or after `GOODBYE_S` if one cannot be killed.
+                threads are gone, or after a few seconds if one cannot be killed.
         """
         self._absorb()
         self._stopping = True
@@ -237,17 +234,8 @@ class Workers:
                 slot.state = State.UNLOADED
             else:
                 self._vacate(slot)
-        if not now:
-            return
-        for worker in self._leaving:
-            worker.kill()
-        until = time.monotonic() + GOODBYE_S
-        for worker in self._leaving:
-            if worker.manager is not None:
-                worker.manager.join(max(until - time.monotonic(), 0.0))
-            if worker.context.process is not None:
-                worker.context.process.join(max(until - time.monotonic(), 0.0))
-        self._see_off(self._clock())
+        if now:
+            self._farewell.end()
 
     def status(self) -> list[SlotStatus]:
         """Every slot, by number."""
@@ -268,11 +256,11 @@ class Workers:
 
     def _shape(self) -> None:
         """As many slots as wanted; those above the size go, or are marked to go after their photo."""
-        for number in range(self._size):
+        for number in range(len(self._setups)):
             slot = self._slots.setdefault(number, Slot(number))
             if self._loaded and slot.state is State.UNLOADED:
                 slot.state, slot.retry_at = State.WAITING, self._clock()
-        for number in [number for number in self._slots if number >= self._size]:
+        for number in [number for number in self._slots if number >= len(self._setups)]:
             self._vacate(self._slots[number])
             if self._slots[number].state is not State.BUSY:
                 del self._slots[number]
@@ -288,25 +276,20 @@ class Workers:
     def _spawn(self, slot: Slot, now: float) -> None:
         """Starts a process and gives it its first call, the warm-up."""
         retry_in_s = retry_delay_s(slot.failures)
-        call = Call(None, now + self._setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
+        setup = self._setups[slot.number]
+        call = Call(None, now + setup.start_limit_s, worker_death.oom_kills(), retry_in_s)
         context = SlotContext()
         try:
             executor = ProcessPoolExecutor(1, mp_context=context)
-            worker = Worker(slot.number, self._setup, context, executor, call)
-            future = executor.submit(worker_process.begin, self._setup.orders())
+            worker = Worker(slot.number, setup, context, executor, call)
+            future = executor.submit(worker_process.begin, setup.orders())
         except (OSError, RuntimeError, Warning) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
-            self._wait(slot, now, retry_in_s, str(error))
+            slot.wait(now, retry_in_s, str(error))
             return
         worker.manager = getattr(executor, "_executor_manager_thread", None)
         slot.worker, slot.state, slot.renew = worker, State.STARTING, False
         future.add_done_callback(partial(self._answer, worker, call))
-
-    def _wait(self, slot: Slot, now: float, retry_in_s: float, error: str) -> None:
-        """The slot tries again later."""
-        slot.worker, slot.state, slot.error = None, State.WAITING, error
-        slot.failures += 1
-        slot.retry_at = now + retry_in_s
 
     # Answers: `_answer` runs in the pools' threads, everything else in the loop's
 
@@ -332,7 +315,7 @@ class Workers:
         now = self._clock()
         if isinstance(event, SlotFailed):
             self._leave(slot)
-            self._wait(slot, now, event.retry_in_s, event.error)
+            slot.wait(now, event.retry_in_s, event.error)
         elif isinstance(event, SlotReady):
             slot.state, slot.error = State.IDLE, ""
             worker.ready_at, worker.rss_bytes, worker.warm_rss_bytes = now, rss_bytes, rss_bytes
@@ -365,7 +348,7 @@ class Workers:
         """After a photo: a slot above the size goes, one that was unloaded meanwhile stays empty."""
         if slot.state in {State.BUSY, State.STARTING, State.IDLE}:
             return
-        if slot.number >= self._size:
+        if slot.number >= len(self._setups):
             self._slots.pop(slot.number, None)
         elif not self._loaded or self._stopping:
             slot.state = State.UNLOADED
@@ -376,23 +359,11 @@ class Workers:
         if worker is None:
             return
         if slot.state is State.IDLE and worker.kill_cause is None:
-            if worker.context.replies is not None:
-                worker.context.replies.retiring = True
-        else:
-            if slot.state is State.STARTING:
-                worker.call.claim()
-            worker.kill()
-        worker.executor.shutdown(wait=False)
-        worker.leave_by = self._clock() + GOODBYE_S
-        self._leaving.append(worker)
-
-    def _see_off(self, now: float) -> None:
-        """Forgets workers that are gone; kills those that were asked to go and have not."""
-        self._leaving = [worker for worker in self._leaving if not worker.gone()]
-        for worker in self._leaving:
-            if now >= worker.leave_by:
-                worker.kill()
-                worker.leave_by = now + GOODBYE_S
+            self._farewell.ask(worker)
+            return
+        if slot.state is State.STARTING:
+            worker.call.claim()
+        self._farewell.kill(worker)
 
     def _kill(self, worker: Worker, cause: Cause, now: float) -> None:
         """Kills by process number; the pool notices, and its callback says why."""
@@ -424,5 +395,5 @@ class Workers:
         retry_in_s = retry_delay_s(slot.failures)
         detail = "A worker ended with no photo in hand."
         self._leave(slot)
-        self._wait(slot, now, retry_in_s, detail)
+        slot.wait(now, retry_in_s, detail)
         self._post(SlotFailed(slot.number, detail, retry_in_s))

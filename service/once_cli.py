@@ -20,8 +20,9 @@ from cutoutd.config.errors import ExitCode, FolderError, UsageError, printable
 from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch, BatchOrder, Outcome, Source, sources
+from cutoutd.daemon.crew import cores, crew_for
 from cutoutd.daemon.job import Engines
-from cutoutd.daemon.plan import RAM_PER_WORKER, accelerator, bundled_folder, cores, ram_bytes, usable_cache
+from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox import guard_supervisor
 from cutoutd.daemon.workers import WorkerSetup
 from cutoutd.models.catalog import ModelSpec, resolve
@@ -75,7 +76,7 @@ def once(
     limits = Limits()
     order = BatchOrder(out, spec.name, orders, matte, limits, umask, overwrite)
     backgrounds = [path for one in orders if (path := one.background_path) is not None]
-    size = min(workers or max(1, min(cores(), ram_bytes() // RAM_PER_WORKER)), max(1, len(photos)))
+    size = min(crew_for([spec], workers or 0).size, max(1, len(photos)))
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
         reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
         setup = _setup(spec, reads, out, Path(scratch), closed_form=matte.closed_form)

@@ -70,7 +70,7 @@ def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair |
         recycle_after=len(jobs) + 1,
     )
     events: SimpleQueue[workers.Event] = SimpleQueue()
-    slots = workers.Workers(setup, 1, post=events.put)
+    slots = workers.Workers([setup], post=events.put)
     slots.start()
     waiting = list(enumerate(jobs))[::-1]
     left = len(jobs)

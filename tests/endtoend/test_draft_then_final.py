@@ -1,4 +1,4 @@
-"""A draft, then the real large network's final: a burst, a kill in the middle, every final all the same."""
+"""Drafts at once, then finals: with a slow stand-in, and in a burst with the real large network and a kill."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from benchmarks.photos import frames
 from tests.support.daemon_process import Daemon
+from tests.support.models import add_large_stand_in
+from tests.support.photos import encoded
 
 Make = Callable[..., Daemon]
 
@@ -37,6 +39,34 @@ def _deliverables(one: Daemon) -> Counter[tuple[int, str, str]]:
         rows = db.execute("SELECT photo, stage, state FROM deliverables").fetchall()
     db.close()
     return Counter((photo, stage, state) for photo, stage, state in rows)
+
+
+def _in_hand(one: Daemon, name: str, model: str) -> bool:
+    row = one.row(name)
+    return row is not None and (row["state"], row["model"]) == ("running", model)
+
+
+@pytest.mark.timeout(600)  # 20 s of processor time, on a machine that may have other work
+def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make) -> None:
+    one = daemon(
+        config='model = "slow"\ndraft_then_final = true\nsettle = "50ms"', tables="[engine]\nthreads = 1"
+    )
+    # Three seconds for a final, on one thread however many cores there are: many times what a draft takes.
+    add_large_stand_in(one.root / "models", "slow", busy_layers=12, weights=(18.0, 8.0, -14.0))
+    _start(one)
+    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    one.wait(lambda: _in_hand(one, "a.jpg", "slow"), "the first frame's final to begin", 120)
+    assert one.outputs() == ["a.png"]  # its draft
+    (one.inbox / "b.jpg").write_bytes(encoded("chelsea"))
+    one.wait(lambda: "b.png" in one.outputs(), "the second frame's draft", 120)
+    assert _in_hand(one, "a.jpg", "slow"), "the draft came only after the other frame's final"
+    drafts = {name: (one.outbox / name).read_bytes() for name in ("a.png", "b.png")}
+    one.wait(lambda: _finals(one) == 2, "both finals", 240)
+    assert one.outputs() == ["a.png", "b.png"]
+    assert all((one.outbox / name).read_bytes() != draft for name, draft in drafts.items())
+    assert one.status()["workers"] == 2
+    assert one.stop() == 0
+    assert one.leftovers() == []
 
 
 @pytest.mark.slow

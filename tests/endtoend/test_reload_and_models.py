@@ -8,7 +8,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.support.daemon_process import Daemon
+from tests.support.models import add_large_stand_in
 from tests.support.photos import encoded
 
 import cutoutd.models.bundled
@@ -44,6 +46,43 @@ def test_an_added_model_by_reload_without_losing_a_photo(daemon: Make) -> None:
     models = {os.fsdecode(row["path"]): row["model"] for row in one.rows("state = 'done'")}
     assert {models[f"after{n}.jpg"] for n in range(3)} == {"own"}
     assert one.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon: Make) -> None:
+    one = daemon().start()
+    add_large_stand_in(one.root / "models", weights=(18.0, 8.0, -14.0))
+
+    def reloaded(config: str, times: int) -> None:
+        one.config = config
+        one.write_config()
+        one.send(signal.SIGHUP)
+        said = "new config is in force"
+        one.wait(lambda: one.log.read_text(errors="replace").count(said) >= times, "the reload", 60)
+
+    for number in range(3):
+        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(300 + number, 300)))
+    reloaded('model = "large"\ndraft_then_final = true', 1)
+    for number in range(3):
+        (one.inbox / f"during{number}.jpg").write_bytes(encoded("chelsea", size=(300 + number, 200)))
+    one.wait(
+        lambda: (
+            [row["model"] for row in one.rows("CAST(path AS TEXT) LIKE 'during%' AND state = 'done'")]
+            == ["large"] * 3
+        ),
+        "the finals of the large network",
+        120,
+    )
+    assert set(one.status()["models"]) == {"cutout-s", "large"}
+    reloaded("", 2)
+    (one.inbox / "after.jpg").write_bytes(encoded("astronaut", size=(310, 310)))
+    one.wait(lambda: len(one.outputs()) == 7 and one.settled(), "all seven cutouts", 120)
+    after = one.row("after.jpg")
+    assert after is not None
+    assert after["model"] == "cutout-s"
+    assert set(one.status()["models"]) == {"cutout-s"}
+    assert one.stop() == 0
+    assert one.leftovers() == []
 
 
 def test_a_broken_config_keeps_the_old_one_and_says_why(daemon: Make) -> None:

@@ -58,7 +58,7 @@ class House:
             nice=3,
         )
         self.model = spec.name
-        self.workers = Workers(setup, 1, post=self.events.put)
+        self.workers = Workers([setup], post=self.events.put)
         self.workers.start()
         ready = self.events.get(timeout=PATIENCE_S)
         assert isinstance(ready, SlotReady), ready
@@ -230,7 +230,7 @@ from cutoutd.daemon.workers import Finished, SlotReady, Workers, WorkerSetup
 root = Path(sys.argv[1])
 setup = WorkerSetup(root / "lock", (), (root,), 2_000_000_000, "builtins:repr")
 events = queue.SimpleQueue()
-workers = Workers(setup, 2, post=events.put)
+workers = Workers([setup] * 2, post=events.put)
 workers.start()
 ready = [events.get(timeout=60) for _ in range(2)]
 assert all(isinstance(event, SlotReady) for event in ready), ready

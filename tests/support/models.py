@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.models.catalog import ModelSpec, catalogue
+from cutoutd.models.store import add
 
 
 def spec_for(content: bytes, path: Path | None = None, **changed: Any) -> ModelSpec:
@@ -44,6 +45,14 @@ def tiny_spec(
     """A tiny network on disk with its spec."""
     content = tiny_network(size, **(network or {}))
     return spec_for(content, path, **({"input_size": size if isinstance(size, int) else 320} | changed))
+
+
+def add_large_stand_in(models_dir: Path, name: str = "large", **network: Any) -> ModelSpec:
+    """A tiny network that takes 1,024 pixels, as the large ones do, so that it is loaded once per machine."""
+    models_dir.mkdir(parents=True, exist_ok=True)
+    file = models_dir.parent / f"{name}.onnx"
+    file.write_bytes(tiny_network(1024, **network))
+    return add(file, models_dir, like="isnet-general-use", name=name)
 
 
 def skimage_photo(name: str) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,26 +99,27 @@ ALL_IO: list[InlineIo] = []
 class PretendedWorkers:
     """Slots that cut out at once, when the simulation says so; the cutout is a mark and the photo's bytes."""
 
-    def __init__(self, _setup: object, size: int, *, post: Callable[[Any], None], clock: object) -> None:
-        self.size = size
+    def __init__(self, setups: Sequence[object], *, post: Callable[[Any], None], clock: object) -> None:
+        self.size = len(setups)
         self.post = post
         self.jobs: deque[tuple[int, Any]] = deque()
+        self.slot_of: dict[int, int] = {}
+        self.taken: set[int] = set()  # slots that a test keeps busy
         self.kill_next = False
         self.variant = b""
         self.refuse: jobs.Result | None = None
         self.hang = False
 
     def start(self) -> None:
-        self.post(pool.SlotReady(0, {}))
+        for number in range(self.size):
+            self.post(pool.SlotReady(number, {}))
 
     def load(self) -> None: ...
 
     def unload(self) -> None: ...
 
-    def recycle(self, setup: object) -> None: ...
-
-    def resize(self, size: int) -> None:
-        self.size = size
+    def recycle(self, setups: Sequence[object]) -> None:
+        self.size = len(setups)
 
     def stop(self, *, now: bool) -> None: ...
 
@@ -127,8 +128,13 @@ class PretendedWorkers:
     def next_deadline(self) -> float | None:
         return None
 
-    def free(self) -> int:
-        return self.size - len(self.jobs)
+    def free(self, among: Sequence[int] | None = None) -> int:
+        return len(self.idle(among))
+
+    def idle(self, among: Sequence[int] | None = None) -> list[int]:
+        busy = self.taken | {self.slot_of[tag] for tag, _ in self.jobs}
+        numbers = range(self.size) if among is None else among
+        return [number for number in numbers if number < self.size and number not in busy]
 
     def status(self) -> list[Any]:
         return []
@@ -137,7 +143,10 @@ class PretendedWorkers:
         self.jobs = deque(job for job in self.jobs if job[0] != tag)
         self.post(pool.Died(tag, "killed", "killed by the daemon"))
 
-    def submit(self, tag: int, function: object, job: Any, *, limit_s: float) -> None:
+    def submit(
+        self, tag: int, function: object, job: Any, *, limit_s: float, slots: Sequence[int] | None = None
+    ) -> None:
+        self.slot_of[tag] = self.idle(slots)[0]
         self.jobs.append((tag, job))
 
     def step(self) -> bool:
@@ -320,13 +329,21 @@ class Simulation(Below):
                 return self
         raise AssertionError(f"never finished: {self.rows()}, {self.heard.warnings}")
 
-    def until_in_a_worker(self) -> None:
-        """Until a worker has something in hand."""
-        for _ in range(200):
-            if self.workers.jobs:
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turns until the condition holds."""
+        for _ in range(400):
+            if condition():
                 return
             self.turn()
         raise AssertionError(self.rows())
+
+    def until_in_a_worker(self) -> None:
+        """Until a worker has something in hand."""
+        self.until(lambda: self.workers.jobs)
+
+    def reload(self) -> None:
+        """Takes up what `inbox_table` and `tables` are now."""
+        self.parts.apply(make_plan(self.settings(), self.root / "models", None))
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds

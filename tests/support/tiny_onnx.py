@@ -38,8 +38,32 @@ def _value(name: str, shape: tuple[int | str, ...], kind: int = FLOAT) -> bytes:
     return _message(1, name) + _message(2, _message(1, _number(1, kind) + _message(2, dims)))
 
 
-def _node(operator: str, inputs: list[str], output: str) -> bytes:
-    return b"".join(_message(1, name) for name in inputs) + _message(2, output) + _message(4, operator)
+def _node(operator: str, inputs: list[str], output: str, attributes: bytes = b"") -> bytes:
+    names = b"".join(_message(1, name) for name in inputs)
+    return names + _message(2, output) + _message(4, operator) + attributes
+
+
+# A convolution whose answer is as large as its input: the attribute `auto_pad`, a text.
+_SAME_SIZE = _message(5, _message(1, "auto_pad") + _message(4, "SAME_UPPER") + _number(20, 3))
+_BUSY_CHANNELS = 32
+
+
+def _busy(layers: int) -> tuple[list[bytes], list[bytes]]:
+    """Tensors and nodes that work long on "mixed" and change it by next to nothing, as "kept"."""
+    noise = np.random.default_rng(4)
+    wide = noise.normal(0, 0.05, (_BUSY_CHANNELS, _BUSY_CHANNELS, 3, 3))
+    tensors = [
+        _tensor("spread", np.full((_BUSY_CHANNELS, 1, 1, 1), 0.1)),
+        _tensor("wide", wide),
+        _tensor("gather", np.full((1, _BUSY_CHANNELS, 1, 1), 1e-9)),
+    ]
+    nodes = [_node("Conv", ["mixed", "spread"], "layer0")]
+    nodes += [_node("Conv", [f"layer{n}", "wide"], f"layer{n + 1}", _SAME_SIZE) for n in range(layers)]
+    nodes += [
+        _node("Conv", [f"layer{layers}", "gather"], "little"),
+        _node("Add", ["mixed", "little"], "kept"),
+    ]
+    return tensors, nodes
 
 
 def tiny_network(
@@ -54,6 +78,7 @@ def tiny_network(
     extra_inputs: int = 0,
     not_numbers: bool = False,
     padding_bytes: int = 0,
+    busy_layers: int = 0,
 ) -> bytes:
     """An ONNX file that mixes the channels of each pixel into one number.
 
@@ -68,6 +93,8 @@ def tiny_network(
         extra_inputs: further inputs, which no photo can fill.
         not_numbers: answers with NaN.
         padding_bytes: makes the file larger, with noise that does not compress.
+        busy_layers: so many convolutions of 32 channels before the answer: about 10^10 multiplications each at
+            1,024 pixels, 0.2 s of processor time. For one plane only.
     """
     mix = np.resize(np.asarray(weights, np.float32), (planes, channels, 1, 1))
     tensors = [_tensor("w", mix), _tensor("b", np.full(planes, bias, np.float32))]
@@ -75,6 +102,9 @@ def tiny_network(
         tensors.append(_tensor("padding", np.random.default_rng(3).random(padding_bytes // 4, np.float32)))
     nodes = [_node("Conv", ["photo", "w", "b"], "mixed")]
     last = "mixed"
+    if busy_layers:
+        more_tensors, more_nodes = _busy(busy_layers)
+        tensors, nodes, last = tensors + more_tensors, nodes + more_nodes, "kept"
     if sigmoid:
         nodes.append(_node("Sigmoid", [last], "soft"))
         last = "soft"

@@ -98,6 +98,30 @@ def test_what_took_the_daemon_down_runs_last_and_alone(backlog: Backlog) -> None
     assert _take(backlog, budget) == "suspect"
 
 
+def test_what_no_free_worker_can_take_is_passed_over_in_its_inbox_alone(backlog: Backlog) -> None:
+    _add(backlog, "final", arrived=1)
+    _add(backlog, "draft", stage="draft", arrived=2)
+    _add(backlog, "b", b"/b", arrived=3)
+    held = {b"/a": frozenset({"final"}), b"/b": frozenset[str]()}
+    assert {_take(backlog, held=held), _take(backlog, held=held)} == {"draft", "b"}
+    assert _take(backlog, held=held) is None
+    assert _take(backlog, held={b"/a": {"draft", "final"}}) is None
+    assert _take(backlog, held={b"/a": {"draft"}}) == "final"
+
+
+def test_a_draft_goes_before_every_final_that_arrived_earlier(backlog: Backlog) -> None:
+    _add(backlog, "final", arrived=1)
+    _add(backlog, "newest", stage="draft", arrived=3)
+    _add(backlog, "new", stage="draft", arrived=2)
+    assert [_take(backlog) for _ in range(3)] == ["new", "newest", "final"]
+
+
+def test_what_took_the_daemon_down_waits_for_what_is_held_too(backlog: Backlog) -> None:
+    _add(backlog, "suspect", stage="draft", interruptions=INTERRUPTIONS_ALONE)
+    assert _take(backlog, held={b"/a": {"final"}}) is None
+    assert _take(backlog) == "suspect"
+
+
 def test_settled_photos_go_before_those_that_may_still_change(backlog: Backlog) -> None:
     _add(backlog, "early", settled=0)
     _add(backlog, "settled")

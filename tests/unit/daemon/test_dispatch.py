@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.job import OverBudget, Reason, Refused
+from cutoutd.models.catalog import BUNDLED
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -101,3 +103,91 @@ def test_workers_that_may_not_read_what_the_daemon_may_are_renewed(sim: Make) ->
     assert len(renewed) == 1
     assert one.outputs() == {"a.png": cutout_of(ONE)}
     assert one.heard.failures == []
+
+
+def _with_a_large_network(sim: Make) -> Simulation:
+    add_large_stand_in(sim().root / "models")
+    return sim(model="large", draft_then_final=True)
+
+
+def _model_in(one: Simulation, slot: int) -> str:
+    """The network of the photo that a slot has in hand, or nothing."""
+    found = [job.model for tag, job in one.workers.jobs if one.workers.slot_of[tag] == slot]
+    return found[0] if found else ""
+
+
+def test_a_new_draft_does_not_wait_for_the_final_in_hand(sim: Make) -> None:
+    one = _with_a_large_network(sim)
+    one.put("a.jpg", ONE)
+    one.boot()
+    while _model_in(one, 0) != "large":
+        assert _model_in(one, 0) == ""  # the first draft left the large network's slot alone
+        one.turn()
+    final, one.workers.jobs = one.workers.jobs[0], type(one.workers.jobs)()
+    one.workers.taken = {0}  # it stays in hand for a while
+    one.put("b.jpg", TWO)
+    one.run(80)
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+    by_path = {row["path"]: row for row in one.rows()}
+    assert (by_path[b"a.jpg"]["state"], by_path[b"a.jpg"]["model"]) == ("running", "large")
+    # The second final waits for the slot of the first, and for no other.
+    assert (by_path[b"b.jpg"]["state"], by_path[b"b.jpg"]["stage"]) == ("pending", "final")
+    one.workers.variant = b"better"
+    one.workers.taken = set()
+    one.queue.append(pool.Finished(final[0], one.workers.work(final[1])))
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better"), "b.png": cutout_of(TWO, b"better")}
+    assert {row["model"] for row in one.rows()} == {"large"}
+
+
+def test_drafts_use_every_slot_and_finals_only_theirs(sim: Make) -> None:
+    one = _with_a_large_network(sim)
+    for number in range(6):
+        one.put(f"{number}.jpg", b"frame %d" % number)
+    one.boot()
+    seen: set[tuple[int, str]] = set()
+    for _ in range(300):
+        seen |= {(slot, _model_in(one, slot)) for slot in (0, 1)}
+        one.turn()
+    assert seen - {(0, ""), (1, "")} == {(0, BUNDLED), (1, BUNDLED), (0, "large")}
+    assert set(one.states().values()) == {"done"}
+
+
+def test_a_reload_brings_and_takes_a_large_network_without_losing_a_photo(sim: Make) -> None:
+    one = sim()
+    add_large_stand_in(one.root / "models")
+    for number in range(4):
+        one.put(f"{number}.jpg", b"frame %d" % number)
+    one.boot()
+    one.until_in_a_worker()
+    one.inbox_table = {"model": "large", "draft_then_final": True}
+    one.reload()
+    assert one.workers.size == 2
+    for number in range(4, 8):
+        one.put(f"{number}.jpg", b"frame %d" % number)
+    one.until(lambda: any(row["stage"] == "final" and row["model"] == "large" for row in one.rows()))
+    one.inbox_table = {}
+    one.reload()
+    one.finish()
+    assert one.outputs() == {f"{n}.png": cutout_of(b"frame %d" % n) for n in range(8)}
+    assert set(one.states().values()) == {"done"}
+
+
+def test_a_worker_that_dies_as_a_photo_is_given_out_costs_nothing(sim: Make) -> None:
+    """It went unnoticed until the photo was on its way: an error that nobody expected ended the daemon."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    submit, refused = one.workers.submit, list[int]()
+
+    def dies(tag: int, *rest: object, **named: object) -> None:
+        if not refused:
+            refused.append(tag)
+            raise pool.NoFreeSlotError("No worker is free")
+        submit(tag, *rest, **named)  # type: ignore[arg-type]
+
+    vars(one.workers)["submit"] = dies
+    one.finish()
+    assert len(refused) == 1
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.rows()[0]["attempts"] == 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.daemon import workers as pool
+from cutoutd.models.catalog import BUNDLED
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -36,6 +38,31 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     one.pass_time(60)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+@pytest.mark.parametrize(("stage", "slot"), [("draft", 1), ("final", 0)])
+def test_the_test_photo_runs_where_the_suspect_ran_and_with_its_networks(
+    sim: Make, stage: str, slot: int
+) -> None:
+    add_large_stand_in(tmp := sim().root / "models")
+    assert tmp.is_dir()
+    one = sim(model="large", draft_then_final=True)
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.until_in_a_worker()
+    while one.rows()[0]["stage"] != stage or not one.workers.jobs:
+        one.turn()
+    one.workers.kill_next = True
+    tag, engines = 1, None
+    while tag > 0:
+        one.turn()
+        tag, engines = one.workers.jobs[0] if one.workers.jobs else (1, None)
+    assert one.workers.slot_of[tag] == slot
+    names = [spec.name for spec in getattr(engines, "specs", ())]
+    assert names == ([BUNDLED] if stage == "draft" else [BUNDLED, "large"])
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
+    assert one.rows()[0]["model"] == "large"
 
 
 def test_a_worker_that_fails_the_test_photo_and_lives_is_replaced(

@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.config.errors import AlreadyRunningError, LedgerError
-from cutoutd.daemon.lock import StateLock, holder, instance_id, workers_gone
+from cutoutd.config.errors import AlreadyRunningError, CutoutError, LedgerError
+from cutoutd.daemon.lock import (
+    ORPHANS_WAIT_S,
+    StateLock,
+    holder,
+    instance_id,
+    wait_for_workers,
+    workers_gone,
+)
 
 HOLD = """
 import sys, time
@@ -68,6 +75,21 @@ def test_workers_of_an_earlier_life_are_noticed(tmp_path: Path) -> None:
     assert not workers_gone(path)
     os.close(worker)
     assert workers_gone(path)
+
+
+def test_a_new_daemon_waits_for_them_and_says_so_when_they_do_not_end(tmp_path: Path) -> None:
+    path = tmp_path / "workers.lock"
+    worker = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(worker, fcntl.LOCK_SH)
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with pytest.raises(CutoutError, match="still alive"):
+        wait_for_workers(path, lambda: now[0], sleep)
+    assert now[0] >= ORPHANS_WAIT_S
+    wait_for_workers(path, lambda: now[0], lambda _seconds: os.close(worker))
 
 
 def test_the_instance_outlives_the_ledger(tmp_path: Path) -> None:

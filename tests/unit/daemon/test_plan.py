@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.models import add_large_stand_in
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.plan import (
-    RAM_PER_WORKER,
     Plan,
-    cores,
     make_plan,
     options_for,
     usable_cache,
-    worker_count,
-    worker_setup,
+    worker_setups,
 )
 from cutoutd.models.accelerators import NEEDS, Needs
+from cutoutd.models.catalog import BUNDLED
 
 
 def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:
@@ -35,10 +35,10 @@ def test_an_unknown_model_is_a_sentence_before_anything_starts(tmp_path: Path) -
 def test_workers_may_write_outboxes_only_and_only_folders_that_are_there(tmp_path: Path) -> None:
     plan = _plan(tmp_path, {"after": {"action": "archive", "archive": tmp_path / "archive"}})
     (tmp_path / "archive").mkdir()
-    nothing = worker_setup(plan, tmp_path / "state", {})
+    nothing = worker_setups(plan, tmp_path / "state", {})[0]
     assert tmp_path / "in" not in nothing.read_paths
     assert nothing.write_paths == ()
-    both = worker_setup(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})
+    both = worker_setups(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})[0]
     assert {tmp_path / "in", tmp_path / "archive"} <= set(both.read_paths)
     assert both.write_paths == (tmp_path / "out",)
     assert tmp_path / "state" not in (*both.read_paths, *both.write_paths)
@@ -49,11 +49,11 @@ def test_workers_get_what_the_accelerator_needs(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "driver").mkdir()
     needs = Needs(devices=(f"{tmp_path}/card*",), reads=(f"{tmp_path}/driver",))
     monkeypatch.setitem(NEEDS, "cuda", needs)
-    setup = worker_setup(_plan(tmp_path, engine={"providers": ["cuda", "cpu"]}), tmp_path / "state", {})
+    setup = worker_setups(_plan(tmp_path, engine={"providers": ["cuda", "cpu"]}), tmp_path / "state", {})[0]
     assert setup.devices == (tmp_path / "card0",)
     assert tmp_path / "driver" in setup.read_paths
     assert setup.unconfined == ""
-    plain = worker_setup(_plan(tmp_path, engine={"providers": ["cpu"]}), tmp_path / "state", {})
+    plain = worker_setups(_plan(tmp_path, engine={"providers": ["cpu"]}), tmp_path / "state", {})[0]
     assert (plain.devices, plain.unconfined) == ((), "")
     assert tmp_path / "driver" not in plain.read_paths
 
@@ -62,11 +62,11 @@ def test_files_are_left_alone_where_the_driver_or_the_user_wants_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NEEDS, "rocm", Needs(unconfined="its driver compiles"))
-    rocm = worker_setup(_plan(tmp_path, engine={"providers": ["rocm"]}), tmp_path / "state", {})
+    rocm = worker_setups(_plan(tmp_path, engine={"providers": ["rocm"]}), tmp_path / "state", {})[0]
     assert (rocm.sandbox, rocm.unconfined) == (True, "rocm: its driver compiles")
-    network = worker_setup(_plan(tmp_path, engine={"sandbox": "network"}), tmp_path / "state", {})
+    network = worker_setups(_plan(tmp_path, engine={"sandbox": "network"}), tmp_path / "state", {})[0]
     assert (network.sandbox, network.unconfined) == (True, 'engine.sandbox is "network"')
-    off = worker_setup(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})
+    off = worker_setups(_plan(tmp_path, engine={"sandbox": False}), tmp_path / "state", {})[0]
     assert off.sandbox is False
 
 
@@ -79,17 +79,49 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     plan = make_plan(
         Settings.model_validate({"inbox": [table]}), tmp_path / "models", tmp_path / "file" / "c"
     )
-    setup = worker_setup(plan, tmp_path / "state", {})
+    setup = worker_setups(plan, tmp_path / "state", {})[0]
     assert setup.write_paths == ()
     assert setup.context.cache_dir is None
 
 
-def test_memory_and_cores_bound_the_workers(tmp_path: Path) -> None:
-    settings = _plan(tmp_path).settings
-    assert worker_count(settings, once=False, ram=lambda: 100 * RAM_PER_WORKER) == cores()
-    assert worker_count(settings, once=False, ram=lambda: RAM_PER_WORKER // 2) == 1
-    assert worker_count(settings, once=True, ram=lambda: 100 * RAM_PER_WORKER) == 1
-    assert _plan(tmp_path, engine={"workers": 7}).workers == 7
+def test_only_the_first_slots_load_a_large_network_and_know_where_it_is(tmp_path: Path) -> None:
+    large = add_large_stand_in(tmp_path / "models")
+    assert large.path is not None
+    plan = _plan(tmp_path, {"model": "large", "draft_then_final": True}, engine={"workers": 3})
+    first, second, third = worker_setups(plan, tmp_path / "state", {})
+    assert first == second
+    assert [spec.name for spec in first.context.specs] == [BUNDLED, "large"]
+    assert [spec.name for spec in third.context.specs] == [BUNDLED]
+    assert large.path in first.read_paths
+    assert large.path not in third.read_paths
+    assert set(third.read_paths) < set(first.read_paths)
+    assert replace(
+        third,
+        context=first.context,
+        read_paths=first.read_paths,
+        memory_limit_bytes=first.memory_limit_bytes,
+    ) == first  # fmt: skip
+    assert plan.engines_for(large=True) == plan.engines
+    assert plan.engines_for(large=False).specs == third.context.specs
+
+
+def test_stages_that_need_a_large_network(tmp_path: Path) -> None:
+    add_large_stand_in(tmp_path / "models")
+
+    def stages(**inbox: Any) -> frozenset[str]:
+        (found,) = _plan(tmp_path, inbox).large_stages().values()
+        return found
+
+    assert stages() == frozenset()
+    assert stages(model="large") == {"draft", "final"}  # also for rows that were to have a draft once
+    assert stages(model="large", draft_then_final=True) == {"final"}
+
+
+def test_an_inbox_is_watched_anew_only_for_what_concerns_its_watch(tmp_path: Path) -> None:
+    one = _plan(tmp_path).inboxes[0]
+    assert one.watched_like(one.settings)
+    assert one.watched_like(one.settings.model_copy(update={"quality": "best"}))
+    assert not one.watched_like(one.settings.model_copy(update={"recursive": False}))
 
 
 def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:

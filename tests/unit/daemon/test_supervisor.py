@@ -16,6 +16,7 @@ from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Settings
 from cutoutd.daemon import machinery as machinery_module
 from cutoutd.daemon import supervisor as supervisor_module
+from cutoutd.daemon.crew import Crew
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.machinery import Machinery, Places
 from cutoutd.daemon.plan import Plan, make_plan
@@ -166,7 +167,7 @@ def test_a_signal_sent_before_the_ledger_filled_up_still_ends_the_daemon(
 
 @pytest.mark.usefixtures("handlers")
 def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = replace(plan, workers=plan.workers + 5)
+    new = replace(plan, crew=Crew(plan.crew.size + 5, 1))
 
     def reloads_and_fills_up() -> None:
         supervisor.reload()
@@ -176,7 +177,7 @@ def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.Mo
     supervisor, _ = supervise(lives, plan, monkeypatch, load=lambda: new)
     with pytest.raises(EnoughError):
         supervisor.run()
-    assert [one.workers for one in lives.plans] == [plan.workers, new.workers]
+    assert [one.crew for one in lives.plans] == [plan.crew, new.crew]
 
 
 def test_machinery_that_cannot_be_made_leaves_no_ledger_open(

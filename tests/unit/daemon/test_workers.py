@@ -20,6 +20,7 @@ import pytest
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.daemon import workers as module
+from cutoutd.daemon.farewell import GOODBYE_S
 from cutoutd.daemon.worker_process import WorkerFaultError
 from cutoutd.daemon.workers import (
     Died,
@@ -57,7 +58,7 @@ class Bench:
     def __init__(self, setup: WorkerSetup, size: int) -> None:
         self.clock = Clock()
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.workers = Workers(setup, size, post=self.events.put, clock=self.clock)
+        self.workers = Workers([setup] * size, post=self.events.put, clock=self.clock)
 
     def next(self) -> Event:
         """The next event; the loop turns as the supervisor's does, woken by events and deadlines."""
@@ -171,6 +172,23 @@ def test_no_photo_is_taken_before_the_warm_up_or_while_busy(bench: Callable[...,
     with pytest.raises(NoFreeSlotError):
         made.workers.submit(2, jobs.double, 1, limit_s=LONG_S)
     assert made.next() == Finished(1, 2)
+
+
+def test_each_slot_is_made_as_it_is_told_and_only_the_slots_asked_for_take_a_photo(
+    bench: Callable[..., Bench], setup: WorkerSetup
+) -> None:
+    made = bench(2)
+    made.ready(2)
+    made.workers.recycle([replace(setup, context="every model"), replace(setup, context="the small one")])
+    contexts = {event.slot: event.facts["warm_up"]["context"] for event in made.ready(2)}
+    assert contexts == {0: "every model", 1: "the small one"}
+    made.workers.submit(1, jobs.pid, None, limit_s=LONG_S, slots=(1, 0))
+    assert (made.workers.free([1]), made.workers.free([0]), made.workers.free()) == (0, 1, 1)
+    with pytest.raises(NoFreeSlotError):
+        made.workers.submit(2, jobs.pid, None, limit_s=LONG_S, slots=(1,))
+    assert made.next() == Finished(1, made.pid(1))
+    made.workers.submit(3, jobs.pid, None, limit_s=LONG_S, slots=(0,))
+    assert made.next() == Finished(3, made.pid(0))
 
 
 def test_our_errors_arrive_whole_and_the_worker_lives_on(bench: Callable[..., Bench]) -> None:
@@ -324,11 +342,6 @@ def test_a_slot_that_cannot_start_waits_longer_each_time_and_recovers(
     assert made.workers.status()[0].error == ""
 
 
-def test_the_longest_wait_is_a_minute_however_often_it_failed() -> None:
-    assert [module.retry_delay_s(n) for n in (0, 1, 5, 6, 7)] == [1.0, 2.0, 32.0, 60.0, 60.0]
-    assert module.retry_delay_s(100_000) == 60.0
-
-
 @pytest.mark.parametrize(
     ("context", "changes", "word"),
     [
@@ -393,7 +406,7 @@ def test_recycling_replaces_idle_workers_now_and_busy_ones_after_their_photo(
     made.workers.submit(1, jobs.mark_and_sleep, (str(mark), 1.0), limit_s=LONG_S)
     made.until(mark.exists)
     busy, idle = made.pid(0), made.pid(1)
-    made.workers.recycle(replace(setup, context="another model"))
+    made.workers.recycle([replace(setup, context="another model")] * 2)
     assert made.pid(0) == busy
     events = [made.next(), made.next(), made.next()]
     assert Finished(1, str(mark)) in events
@@ -402,18 +415,21 @@ def test_recycling_replaces_idle_workers_now_and_busy_ones_after_their_photo(
     assert {made.pid(0), made.pid(1)}.isdisjoint({busy, idle})
 
 
-def test_growing_and_shrinking(bench: Callable[..., Bench], tmp_path: Path) -> None:
+def test_growing_and_shrinking(bench: Callable[..., Bench], setup: WorkerSetup, tmp_path: Path) -> None:
     made = bench(1)
     made.ready(1)
-    made.workers.resize(3)
-    made.ready(2)
+    made.workers.recycle([setup] * 3)
+    made.ready(3)
     assert made.workers.free() == 3
     mark = tmp_path / "outbox" / "started"
     for tag in range(3):
         made.workers.submit(tag, jobs.mark_and_sleep, (str(mark), 0.3), limit_s=LONG_S)
-    made.workers.resize(1)
+    made.workers.recycle([setup])
     # Photos in hand are finished, then their slots go.
-    assert {made.next() for _ in range(3)} == {Finished(tag, str(mark)) for tag in range(3)}
+    seen: list[Event] = []
+    while sum(isinstance(event, Finished) for event in seen) < 3 or not isinstance(seen[-1], SlotReady):
+        seen.append(made.next())
+    assert {event.tag for event in seen if isinstance(event, Finished)} == {0, 1, 2}
     assert [status.slot for status in made.workers.status()] == [0]
     assert made.workers.free() == 1
 
@@ -453,7 +469,7 @@ def test_stopping_now_kills_and_says_so(bench: Callable[..., Bench]) -> None:
     made.workers.submit(1, time.sleep, LONG_S, limit_s=LONG_S)
     started = time.monotonic()
     made.workers.stop(now=True)
-    assert time.monotonic() - started < module.GOODBYE_S
+    assert time.monotonic() - started < GOODBYE_S
     assert multiprocessing.active_children() == []
     event = made.events.get(timeout=PATIENCE_S)
     assert isinstance(event, Died)
