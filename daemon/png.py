@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.daemon import deflate, pixels
 from cutoutd.daemon.pixels import Samples
+from cutoutd.models import fullsize
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # samples per pixel → PNG colour type
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 _ADLER_BASE = 65_521
+BAND_ROWS = fullsize.TILE  # full-size pixels are worked out in bands of so many rows
 # isal's levels 1 to 3 are its own; from 4 on, zlib's search finds what isal's does not look for.
 _FIRST_ZLIB_LEVEL = 4
 # Measured on a 24-megapixel cutout: level 2 is as quick as 1 and smaller; of zlib's levels with Z_FILTERED 4
@@ -56,16 +58,88 @@ def encode(
     """
     _check(colour, alpha)
     height, width = colour.shape[:2]
+    level = _level(compression)
     samples = pixels.channels(colour, alpha)
-    depth = colour.dtype.itemsize * 8
-    header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPE[samples], 0, 0, 0)
+    row_bytes = width * samples * colour.dtype.itemsize
+    # No strip reaches from one band into the next, so that `encode_bands` makes the same bytes.
+    ranges = [
+        (band + top, band + bottom)
+        for band in range(0, height, BAND_ROWS)
+        for top, bottom in pixels.strips(min(BAND_ROWS, height - band), row_bytes)
+    ]
+
+    def strip(number: int) -> list[_Piece]:
+        top, bottom = ranges[number]
+        rows = _filtered(colour, alpha, top, bottom, best=level >= _FIRST_ZLIB_LEVEL)
+        return [_piece(rows, level, last=bottom == height)]
+
+    stream = _stream(strip, len(ranges), threads)
+    return _file((width, height), colour.dtype.itemsize * 8, samples, stream, dpi=dpi, icc=icc)
+
+
+class Bands(Protocol):
+    """A picture in 8 bits whose rows are worked out when they are asked for, from several threads at once."""
+
+    def bands(self) -> Sequence[tuple[int, int]]:
+        """Row ranges (top, bottom) that cover the picture in order: BAND_ROWS each, the last perhaps fewer."""
+        ...
+
+    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Alpha uint8 (h, W) and colour uint8 (h, W, 3) of one of them."""
+        ...
+
+
+def can_stream(compression: str | int) -> bool:
+    """Whether `encode_bands` takes this compression: filters chosen by the row above would need other bands."""
+    return _level(compression) < _FIRST_ZLIB_LEVEL
+
+
+def encode_bands(
+    source: Bands,
+    size: tuple[int, int],
+    *,
+    compression: str | int = "fast",
+    dpi: int = 0,
+    icc: bytes | None = None,
+    threads: int = 1,
+) -> bytes:
+    """As `encode`, of RGBA that never exists as a whole: each band is deflated while the cache still holds it.
+
+    Args:
+        source: the picture.
+        size: its width and height in pixels.
+        compression: one that `can_stream`.
+        dpi: as for `encode`.
+        icc: as for `encode`.
+        threads: how many bands are worked on at once; the bytes are the same for any number.
+    """
+    level = _level(compression)
+    ranges = source.bands()
+
+    def band(number: int) -> list[_Piece]:
+        alpha, colour = source.band(number)
+        height, width = alpha.shape
+        last = number == len(ranges) - 1
+        return [
+            _piece(_filtered(colour, alpha, top, bottom, best=False), level, last=last and bottom == height)
+            for top, bottom in pixels.strips(height, width * 4)
+        ]
+
+    return _file(size, 8, 4, _stream(band, len(ranges), threads), dpi=dpi, icc=icc)
+
+
+def _file(
+    size: tuple[int, int], depth: int, samples: int, stream: Iterator[bytes], *, dpi: int, icc: bytes | None
+) -> bytes:
+    """The whole file around a zlib stream that comes in pieces."""
+    header = struct.pack(">IIBBBBB", *size, depth, _COLOUR_TYPE[samples], 0, 0, 0)
     parts = [SIGNATURE, _chunk(b"IHDR", header)]
     if icc is not None:
         parts.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)))
     if dpi:
         per_metre = round(dpi / 0.0254)
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
-    parts.extend(_chunk(b"IDAT", data) for data in _deflated(colour, alpha, _level(compression), threads))
+    parts.extend(_chunk(b"IDAT", data) for data in stream)
     parts.append(_chunk(b"IEND", b""))
     return b"".join(parts)
 
@@ -93,30 +167,34 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", crc)))
 
 
-def _deflated(colour: Samples, alpha: Samples | None, level: int, threads: int) -> Iterator[bytes]:
-    """The zlib stream in pieces: header, one piece per strip, checksum."""
-    height, width = colour.shape[:2]
-    row_bytes = width * pixels.channels(colour, alpha) * colour.dtype.itemsize
-    ranges = pixels.strips(height, row_bytes)
+class _Piece(NamedTuple):
+    """A deflated strip; checksum and length are of the bytes that went in."""
 
-    def strip(number: int) -> tuple[bytes, int, int]:
-        top, bottom = ranges[number]
-        rows = _filtered(colour, alpha, top, bottom, best=level >= _FIRST_ZLIB_LEVEL)
-        last = number == len(ranges) - 1
-        return _compress(rows, level, last=last), deflate.adler32(rows), rows.size
+    data: bytes
+    adler: int
+    length: int
 
+
+def _piece(rows: NDArray[np.uint8], level: int, *, last: bool) -> _Piece:
+    return _Piece(_compress(rows, level, last=last), deflate.adler32(rows), rows.size)
+
+
+def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -> Iterator[bytes]:
+    """The zlib stream in pieces: header, what `function` makes of each number in order, checksum."""
     # 0x78: deflate with a 32 KiB window. The second byte only completes the check that 16 bits divide by 31.
     yield b"\x78\x01"
     checksum = 1
-    if threads > 1 and len(ranges) > 1:
+    if threads > 1 and count > 1:
         with ThreadPoolExecutor(threads) as pool:
-            for data, adler, length in pool.map(strip, range(len(ranges))):
+            for pieces in pool.map(function, range(count)):
+                for data, adler, length in pieces:
+                    checksum = _combine(checksum, adler, length)
+                    yield data
+    else:
+        for pieces in map(function, range(count)):
+            for data, adler, length in pieces:
                 checksum = _combine(checksum, adler, length)
                 yield data
-    else:
-        for data, adler, length in map(strip, range(len(ranges))):
-            checksum = _combine(checksum, adler, length)
-            yield data
     yield struct.pack(">I", checksum)
 
 

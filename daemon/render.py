@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.config.output import Output, extension
-from cutoutd.daemon import compose, id_photo, layout, pixels, shadow
+from cutoutd.daemon import compose, id_photo, layout, pixels, png, shadow
 from cutoutd.daemon.background import backdrop
 from cutoutd.daemon.encode import Picture, encode
 from cutoutd.daemon.layout import Placement
@@ -66,6 +66,40 @@ def render(
     else:
         picture = _coloured(subject, output, placement, background_image)
     return Rendered(encode(picture, output, threads=threads), width, height, extension(output))
+
+
+def is_plain(output: Output, photo: tuple[int, int]) -> bool:
+    """Whether the order is the cutout itself, pixel for pixel in 8 bits, as a PNG that `render_plain` can make.
+
+    Args:
+        output: the order.
+        photo: width and height in pixels.
+    """
+    plain = (output.format, output.channels, output.bits, output.background, output.shadow)
+    if plain != ("png", "rgba", 8, "transparent", "none") or not png.can_stream(output.compression):
+        return False
+    if output.fit == "head" or layout.needs_subject(output):
+        return False
+    placement = layout.place(output, photo)
+    return placement.is_identity and placement.source == layout.Box(0, 0, *photo)
+
+
+def render_plain(
+    source: png.Bands, output: Output, photo: tuple[int, int], *, icc: bytes | None = None, threads: int = 1
+) -> Rendered:
+    """The same bytes as `render` makes of a plain order, from a cutout that never exists as a whole.
+
+    Args:
+        source: alpha and colour of the cutout in bands, colour 0 where alpha is 0.
+        output: an order that `is_plain`.
+        photo: width and height in pixels.
+        icc: profile of the colours; None means sRGB.
+        threads: how many bands are worked on at once; the bytes do not depend on it.
+    """
+    data = png.encode_bands(
+        source, photo, compression=output.compression, dpi=output.density, icc=icc, threads=threads
+    )
+    return Rendered(data, *photo, extension(output))
 
 
 def _placement(alpha: NDArray[np.uint8], output: Output) -> Placement:

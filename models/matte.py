@@ -1,43 +1,36 @@
 """From the network's scale to the photo's: alpha at full resolution and the subject's colour at its edge.
 
-Not for finding the subject (segmenter.py), and not for what one order makes of it (render.py).
-Full-size arithmetic happens only in tiles that the edge band touches; all others are copied or left zero.
+Not for finding the subject (segmenter.py), not for the arithmetic of full-size pixels (fullsize.py), and not for what
+one order makes of it (render.py).
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models import foreground, guided, refiner
 from cutoutd.models.closed_form import solve_band
-from cutoutd.models.matte_controls import MatteControls, edit_edges, edit_shapes
+from cutoutd.models.fullsize import Drawn, FullSize
+from cutoutd.models.matte_controls import MatteControls, edit_shapes
 from cutoutd.models.parallel import side_by_side
 from cutoutd.models.resample import (
     Plane,
-    Span,
     blocks,
     clip01,
     dilate,
     grid_step,
     onto_grid,
     reduced,
-    spans,
-    tiles,
-    upsample,
 )
 
 Engine = Literal["plain", "guided", "learned", "auto"]
 NATURAL = MatteControls()
-LEVELS: Final = np.float32(255)
 
 # Samples along the longer side of the coefficient grid; below that, detail of the guide is lost.
 GRID_LEAST = 400
-# Full-size tiles: small enough that flat ones are common, large enough that threads seldom wait for one
-# another: with 128 two of them are slower than one.
-TILE = 256
 # How far beyond half-transparent samples the photo may still move the edge, in model-scale samples.
 BAND_REACH = 1.5
 # Up to here (photos of 2,048 pixels) the learned engine spreads colours at the work scale, where wires and
@@ -78,6 +71,23 @@ def refine(
     Raises:
         ModelError: the refiner network was asked for and cannot be loaded.
     """
+    full = prepare(
+        alpha, photo, engine=engine, controls=controls, closed_form=closed_form, threads=threads, notes=notes
+    )
+    return full.whole(threads)
+
+
+def prepare(
+    alpha: NDArray[np.float32],
+    photo: NDArray[np.uint8],
+    *,
+    engine: Engine = "guided",
+    controls: MatteControls = NATURAL,
+    closed_form: bool = False,
+    threads: int = 1,
+    notes: list[str] | None = None,
+) -> FullSize:
+    """As `refine`, but full-size pixels are worked out when they are asked for, a band of rows at a time."""
     alpha = edit_shapes(np.asarray(alpha, np.float32), controls)
     shape = (photo.shape[0], photo.shape[1])
     enough = max(shape) <= guided.SAME_SIZE * max(alpha.shape)
@@ -88,22 +98,7 @@ def refine(
         drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough, threads=threads)
     if closed_form:
         drawn = _solved(photo, drawn, [] if notes is None else notes)
-    return _compose(photo, drawn, controls, threads)
-
-
-class Drawn(NamedTuple):
-    """An alpha ready to be brought to full size.
-
-    planes: coefficients of alpha = a·RGB + b, float32 (4, h, w), one sample per `step` pixels.
-    band: where the alpha is not flat, bool (h, w).
-    colours: spread subject and background colour, float32 (6, ch, cw), one sample per `colour_step` pixels.
-    """
-
-    planes: Plane
-    band: NDArray[np.bool_]
-    step: int
-    colours: Plane
-    colour_step: int
+    return FullSize(photo, drawn, controls)
 
 
 def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: int = 1) -> Drawn:
@@ -165,7 +160,7 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | N
 
 def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:
     """The same band solved by closed-form matting at the work scale; unchanged, with a note, if it cannot be."""
-    first, _ = _compose(photo, drawn, NATURAL)
+    first, _ = FullSize(photo, drawn, NATURAL).whole()
     step = refiner.work_step((photo.shape[0], photo.shape[1]))
     known = reduced(first[:, :, None], step)[0]
     planes, band = solve_band(photo, known, step, notes)
@@ -227,113 +222,3 @@ def _guided(
     for part in side_by_side(lambda way: way(), [way for way, wanted in needed if wanted], threads):
         fitted += part
     return np.asarray(planes + band * (fitted - planes), np.float32), dilate(band, 2)
-
-
-def _compose(
-    photo: NDArray[np.uint8], drawn: Drawn, controls: MatteControls, threads: int = 1
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Fills full-size alpha and colour, tile by tile; rows of tiles are shared among the threads."""
-    h, w = photo.shape[:2]
-    alpha = np.zeros((h, w), np.uint8)
-    colour = np.zeros((h, w, 3), np.uint8)
-    longest = max(h, w)
-    reach = controls.reach(longest)
-    # What an edit can reach is part of the band.
-    band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
-    # In units of 8-bit levels from here on: full-size passes that only rescale would cost a tenth of the time.
-    planes = drawn.planes * LEVELS
-    planes[:3] /= LEVELS
-    colours = drawn.colours * LEVELS
-    columns = tiles(w, band.shape[1], drawn.step, TILE, reach)
-    colour_columns = spans(w, colours.shape[2], drawn.colour_step, TILE)
-
-    def fill(rows: tuple[tuple[Span, int], Span]) -> None:
-        (row, top), colour_row = rows
-        for (column, left), colour_column in zip(columns, colour_columns, strict=True):
-            window = np.s_[colour_row.start : colour_row.stop, colour_column.start : colour_column.stop]
-            support = np.s_[row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
-            if not band[support].any():
-                if drawn.planes[3][support][0, 0] >= 0.5:
-                    alpha[window] = 255
-                    colour[window] = photo[window]
-                continue
-            pixels = np.moveaxis(photo[row.start : row.stop, column.start : column.stop], 2, 0)
-            shades = pixels.astype(np.float32, order="C")
-            mixed = _tile_alpha(shades, planes, row, column)
-            edited = edit_edges(mixed, controls, longest)
-            own = alpha[window]
-            inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
-            own[:] = edited[inner]
-            near = _Near(colours, colour_row, colour_column)
-            _fill_colour(colour[window], photo[window], own, mixed[inner], shades[:, *inner], near)
-
-    rows = zip(
-        tiles(h, band.shape[0], drawn.step, TILE, reach),
-        spans(h, colours.shape[1], drawn.colour_step, TILE),
-        strict=True,
-    )
-    side_by_side(fill, rows, threads)
-    return alpha, colour
-
-
-class _Near(NamedTuple):
-    """The spread colours around one tile: float32 (6, gh, gw) in 0..255, and the tile's rows and columns."""
-
-    colours: Plane
-    row: Span
-    column: Span
-
-    def part(self, box: tuple[slice, slice]) -> Plane:
-        """Brought to the pixels of a part of the tile."""
-        return upsample(self.colours, self.row.part(box[0]), self.column.part(box[1]))
-
-
-def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArray[np.uint8]:
-    """a·RGB + b at every pixel of one tile; shades are the photo's, float32 (3, h, w), all in 0..255."""
-    slopes = upsample(planes, row, column)
-    value = slopes[3]
-    slopes[:3] *= shades
-    for channel in range(3):
-        value += slopes[channel]
-    value += np.float32(0.5)
-    return np.clip(value, np.float32(0), LEVELS, out=value).astype(np.uint8)
-
-
-def _fill_colour(
-    colour: NDArray[np.uint8],
-    photo: NDArray[np.uint8],
-    alpha: NDArray[np.uint8],
-    mixed: NDArray[np.uint8],
-    shades: Plane,
-    near: _Near,
-) -> None:
-    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
-
-    `alpha` decides what is written; `mixed`, the alpha before any edit, is how the photo mixed its colours.
-    `shades` is the photo in planes, float32 (3, h, w), 0..255.
-    """
-    opaque = alpha == 255
-    if opaque.any():
-        # Masks of bits: selecting by truth values takes ten times as long.
-        mask = np.negative(opaque.view(np.uint8))
-        for channel in range(3):
-            np.bitwise_and(photo[:, :, channel], mask, out=colour[:, :, channel])
-    between = (alpha > 0) & ~opaque
-    box = _box(between)
-    if box is None:
-        return
-    # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
-    own = foreground.unmix(shades[:, *box], mixed[box], near.part(box))
-    own &= np.negative(between[box].view(np.uint8))
-    target = colour[box]
-    for channel in range(3):
-        target[:, :, channel] |= own[channel]
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """The rows and columns between which all true pixels lie, or None without any."""
-    rows = np.flatnonzero(mask.any(1))
-    if not len(rows):
-        return None
-    columns = np.flatnonzero(mask.any(0))
-    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
