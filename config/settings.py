@@ -114,8 +114,8 @@ class Matte(Section):
     engine: Literal["guided", "learned", "auto", "plain"] = Field(
         default="guided",
         description="How the network's outline is brought to full resolution: following the photo's edges "
-        "(guided), redrawn by a small network of its own (learned: finer hair and wires, 0.1 to 0.2 s more on "
-        "24 megapixels), learned but guided where nearly the whole photo is edge (auto), or only enlarged (plain).",
+        "(guided), redrawn by a small network of its own (learned: finer hair and wires, for 0.06 to 0.2 s more "
+        "on 24 megapixels), learned but guided where nearly the whole photo is edge (auto), or only enlarged (plain).",
     )
     edge: Literal["crisp", "natural", "soft"] = Field(
         default="natural", description="Character of the outline."
