@@ -71,13 +71,7 @@ def coefficients(
     rg, rb, gb = rg - mr * mg, rb - mr * mb, gb - mg * mb
     ra, ga, ba = ra - mr * ma, ga - mg * ma, ba - mb * ma
     aa = np.maximum(aa - ma * ma, 0.0)
-    # The inverse of the symmetric 3x3 covariance through its cofactors.
-    c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-    determinant = np.maximum(rr * c00 + rg * c01 + rb * c02, eps**3)
-    sr = (c00 * ra + c01 * ga + c02 * ba) / determinant
-    sg = (c01 * ra + c11 * ga + c12 * ba) / determinant
-    sb = (c02 * ra + c12 * ga + c22 * ba) / determinant
+    sr, sg, sb = _solved(rr, gg, bb, rg, rb, gb, ra, ga, ba, eps)
     offset = ma - sr * mr - sg * mg - sb * mb
     explained = sr * ra + sg * ga + sb * ba
     fit = np.clip(explained / (aa + np.float32(1e-4)), 0.0, 1.0)
@@ -89,6 +83,35 @@ def coefficients(
     slopes = means[:3]
     offset = means[3] + np.float32(0.5) - np.float32(0.5) * slopes.sum(0)
     return np.concatenate([slopes, offset[None]]), means[4]
+
+
+def _solved(
+    rr: Plane,
+    gg: Plane,
+    bb: Plane,
+    rg: Plane,
+    rb: Plane,
+    gb: Plane,
+    ra: Plane,
+    ga: Plane,
+    ba: Plane,
+    eps: np.float32,
+) -> tuple[Plane, Plane, Plane]:
+    """The slopes of a regression at every sample: (covariance of r, g, b)⁻¹ · (their covariance with alpha).
+
+    By elimination (L·D·Lᵀ), not by cofactors: where the channels go together, in black and white photos, what is
+    left of those after cancellation is noise in single precision, and the slopes were several times too large.
+    """
+    l_rg, l_rb = rg / rr, rb / rr
+    d_g = np.maximum(gg - l_rg * rg, eps)  # never less but for rounding: eps was added to each variance
+    rest = gb - l_rg * rb
+    l_gb = rest / d_g
+    d_b = np.maximum(bb - l_rb * rb - l_gb * rest, eps)
+    y_g = ga - l_rg * ra
+    sb = (ba - l_rb * ra - l_gb * y_g) / d_b
+    sg = y_g / d_g - l_gb * sb
+    sr = ra / rr - l_rg * sg - l_rb * sb
+    return sr, sg, sb
 
 
 def apply(planes: Plane, guide: Plane) -> Plane:
