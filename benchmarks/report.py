@@ -277,9 +277,9 @@ def _latency(results: Results) -> str:
         _table(["photos", "count", "p50", "p95", "p99"], rows),
         "",
         (
-            "Where a lone photo's time goes (medians, ms; what remains of the latency is waiting for the file to settle). "
-            "The plain PNG is brought to full size and packed in bands of rows: all of that is under encode, and matte "
-            "is the edge work at its own scale:"
+            "Where a lone photo's time goes (medians, ms; what remains of the latency is waiting for the file to "
+            "settle). The plain PNG is brought to full size and packed in bands of rows: all of that is under encode, "
+            "and matte is the edge work at its own scale:"
         ),
         "",
         _stage_table(paced["stages_s"]),

@@ -111,7 +111,7 @@ def _solved(
     sb = (ba - l_rb * ra - l_gb * y_g) / d_b
     sg = y_g / d_g - l_gb * sb
     sr = ra / rr - l_rg * sg - l_rb * sb
-    return sr, sg, sb
+    return np.asarray(sr, np.float32), np.asarray(sg, np.float32), np.asarray(sb, np.float32)
 
 
 def apply(planes: Plane, guide: Plane) -> Plane:

@@ -117,7 +117,9 @@ def _window_slopes(
     values = alpha[part].ravel().astype(np.float64)
     centred = colours - colours.mean(1, keepdims=True)
     covariance = centred @ centred.T / values.size + guided.EPSILON * np.eye(3)
-    return np.asarray(np.linalg.solve(covariance, centred @ (values - values.mean()) / values.size), np.float64)
+    return np.asarray(
+        np.linalg.solve(covariance, centred @ (values - values.mean()) / values.size), np.float64
+    )
 
 
 def _mean_of_slopes(
