@@ -101,7 +101,8 @@ def tracebacks(logs: str) -> list[str]:
     """Tracebacks in the logs, but for three that are none of ours.
 
     A process that Python is starting when its daemon is killed says EOFError before a line of ours ran, and
-    MemoryError, or that a library cannot be mapped, when it is starved then; libfaketime makes watchdog's sleep fail when the faked clock jumps during it.
+    MemoryError, or that a library cannot be mapped, when it is starved then; libfaketime makes watchdog's sleep fail
+    when the faked clock jumps during it.
     """
     harmless = ("EOFError", "BrokenPipe", "MemoryError", "failed to map segment")
     found = logs.split("Traceback (most recent call last):")[1:]
