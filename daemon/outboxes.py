@@ -153,7 +153,7 @@ class Outboxes:
     def next_due(self) -> float:
         """Monotonic time at which a folder in trouble is looked at again, or must have answered."""
         folders = self._folders.values()
-        looks = [folder.retry_at for folder in folders if folder.trouble and not folder.opening]
+        looks = [folder.retry_at for folder in folders if _to_be_opened(folder)]
         answers = [f.asked_at + ANSWER_S for f in folders if f.asked_at is not None and not f.trouble]
         return min([*looks, *answers], default=float("inf"))
 
@@ -167,7 +167,7 @@ class Outboxes:
         for folder in self._folders.values():
             if folder.asked_at is not None and late_s:
                 folder.asked_at += late_s
-            if folder.trouble and not folder.opening and now >= folder.retry_at:
+            if _to_be_opened(folder) and now >= folder.retry_at:
                 self._open(folder)
             elif folder.asked_at is not None and not folder.trouble and now >= folder.asked_at + ANSWER_S:
                 self._silent(folder)
@@ -233,6 +233,11 @@ class Outboxes:
             (os.fsencode(folder.path), opened.identity.to_json()),
         )
         self._on_open(folder.path, opened.inode)
+
+
+def _to_be_opened(folder: _Folder) -> bool:
+    """Whether a folder in trouble is to be looked at again; one that owes an answer is not, until it gives it."""
+    return bool(folder.trouble) and not folder.opening and folder.asked_at is None
 
 
 def _threads(folder: _Folder) -> list[IoThread]:

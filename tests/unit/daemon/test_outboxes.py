@@ -123,3 +123,17 @@ def test_an_answer_may_be_as_late_as_the_whole_daemon_was(sim: Make) -> None:
     one.pass_time(ANSWER_S + 1)
     one.parts.outboxes.tick(one.now)
     assert one.parts.outboxes.troubles()
+
+
+def test_a_folder_that_owes_an_answer_is_not_looked_at_before_it_gives_it(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.parts.outboxes.ask(one.outbox, one.now)
+    asking = next(io for io in ALL_IO if io.name.startswith("asking"))
+    asking.hangs = True  # and the other thread is free: it could open the folder
+    one.run(round(ANSWER_S * 4) + 400)
+    assert one.parts.outboxes.troubles()
+    assert len([text for text in one.heard.warnings if "does not answer" in text]) == 1
+    asking.hangs = False
+    one.run(400)
+    assert not one.parts.outboxes.troubles()
