@@ -323,14 +323,14 @@ class Intake:
                 (same_as,),
             )
 
-    def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str]]:
-        """(id, path, state) of failed photos, and of those in hand that still settle; the caller looks for them."""
+    def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
+        """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
         rows = self.ledger.read(
-            "SELECT id, path, state FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
+            "SELECT id, path, state, reason FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
             " AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
             (inbox,),
         )
-        return [(row["id"], row["path"], row["state"]) for row in rows]
+        return [(row["id"], row["path"], row["state"], row["reason"]) for row in rows]
 
     def owed(self) -> int:
         """How many photos are still to be finished."""

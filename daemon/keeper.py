@@ -16,9 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import Reason, printable
+from cutoutd.config.errors import printable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.arrivals import Arrivals, Hearers
+from cutoutd.daemon.doubtful import Doubtful
 from cutoutd.daemon.history import History
 from cutoutd.daemon.ignore import Rules
 from cutoutd.daemon.intake import Intake
@@ -100,12 +101,12 @@ class Keeper:
             clock=clock,
             stage=stage,
         )
+        self._doubtful = Doubtful(self.key, ledger, self._io, on_gone)
         self._history = History(ledger)
         self._post = post
         self._listener = listener
         self._clock = clock
         self._on_open = on_open
-        self._on_gone = on_gone
         self._poll = PollState()
         self._watcher: Watcher | None = None
         self._opening = False
@@ -296,6 +297,7 @@ class Keeper:
             self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
         if len(found) == SCAN_BATCH * SCAN_AHEAD:
             self._later("a large new folder")
+        self._doubtful.look(walked_cleanly=False)
 
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
@@ -349,7 +351,7 @@ class Keeper:
             self._poll_at = now + max(self.settings.poll_every, now - started)
         if clean:
             self.scanned_clean = wall
-            self._check_absent()
+        self._doubtful.look(walked_cleanly=bool(clean))
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)
@@ -358,31 +360,6 @@ class Keeper:
         if why != self._told_blind:
             self._told_blind = why
             self._listener.warning(why)
-
-    def _check_absent(self) -> None:
-        """Photos that failed, or wait to settle, and whose file is gone are no longer anybody's concern."""
-        doubtful = self._intake.doubtful_paths(self.key)
-        if not doubtful:
-            return
-        root = os.fsencode(self.settings.path)
-
-        def missing() -> list[tuple[int, str]]:
-            return [
-                (n, state) for n, path, state in doubtful if not os.path.lexists(os.path.join(root, path))
-            ]
-
-        def forget(photos: list[tuple[int, str]] | None, _error: BaseException | None) -> None:
-            for photo, state in photos or ():
-                if state != "failed":
-                    self._on_gone(photo)
-                    continue
-                self._ledger.write(
-                    "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
-                    " AND live = 1 AND archived_to IS NULL",
-                    (Reason.VANISHED, photo),
-                )
-
-        self._io.call(missing, forget)
 
 
 def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:

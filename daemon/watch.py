@@ -201,8 +201,13 @@ class Watcher:
         elif isinstance(event, events.FileMovedEvent):
             self._hint(source, "deleted")
             self._hint(target, "moved")
-        elif isinstance(event, events.DirAttribEvent) and source in self.blind:
-            self._lose("A folder that could not be watched has changed: the watches are set anew.", "stale")
+        elif isinstance(event, events.DirAttribEvent):
+            if source in self.blind:
+                self._lose(
+                    "A folder that could not be watched has changed: the watches are set anew.", "stale"
+                )
+            elif source is not None and (self._recursive or not source):
+                self._say(Rescan(self._inbox, "a folder's permissions changed", source))
         elif type(event) in _FOLDER_EVENTS:
             if isinstance(event, events.DirDeletedEvent) and source == b"":
                 self._lose(

@@ -194,6 +194,28 @@ def test_no_permission_is_named_and_mended(daemon: Make) -> None:
     one.stop()
 
 
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@pytest.mark.parametrize("shut", ["inbox", "folder", "photo"])
+def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: str) -> None:
+    """Seen from the photo nothing has changed by then: same bytes, times and permissions as when it was noticed."""
+    wrapper = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    one = daemon(wrapper=wrapper).start()
+    one.cli("pause")
+    photo = one.inbox / "folder" / "a.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(encoded("astronaut"))
+    one.wait(lambda: one.rows("state = 'pending' AND settled = 1"), "the row")
+    closed = {"inbox": one.inbox, "folder": photo.parent, "photo": photo}[shut]
+    before = closed.stat().st_mode & 0o777
+    closed.chmod(0)
+    one.cli("resume")
+    one.wait(lambda: one.rows("state = 'failed' AND reason = 'no-permission'"), "the failure", 60)
+    closed.chmod(before)
+    assert one.cli("rescan").returncode == 0
+    one.wait(lambda: one.outputs() == ["folder/a.png"], "the cutout")
+    one.stop()
+
+
 def test_vanished_and_back_again(daemon: Make) -> None:
     one = daemon().start()
     one.cli("pause")

@@ -61,7 +61,17 @@ def _tell(result: Result) -> None:
     for kind in ("lost", "doubled", "harmed", "other"):
         for text in getattr(verdict, kind):
             print(f"  {kind}: {text}")
-    print("  log:\n" + result.log, flush=True)
+    print("  log:\n" + result.log)
+    print("  in short:")  # where only the end of the output is kept, it says what was wrong
+    for kind in ("lost", "doubled", "harmed", "other"):
+        for text in getattr(verdict, kind):
+            print(f"  {kind}: " + "\n  ".join(_gist(text)), flush=True)
+
+
+def _gist(text: str) -> list[str]:
+    """The end of a long finding's first paragraphs: what is owed, without rows and stacks."""
+    lines = text.split("\n  rows:", maxsplit=1)[0].splitlines()
+    return lines[-12:]
 
 
 def _line(result: Result) -> str:

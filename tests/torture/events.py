@@ -374,7 +374,7 @@ def permissions(world: World) -> None:
         return
     if which == 0:
         _put(world, name, content)
-    nap(world, 3.0)
+    nap(world, 9.0)  # sometimes past the last of a photo's attempts: its failure must end with its cause
     with contextlib.suppress(FileNotFoundError):
         path.chmod(before)
 

@@ -221,7 +221,7 @@ def test_doubtful_are_failed_photos_and_those_that_wait_to_settle(intake: Intake
     ):  # fmt: skip
         photo = _see(intake, path=name)[1] or 0
         _set(intake, photo, state=state, settled=settled)
-    assert [path for _, path, _ in intake.doubtful_paths(BOX)] == [b"1", b"2"]
+    assert [path for _, path, _, _ in intake.doubtful_paths(BOX)] == [b"1", b"2"]
 
 
 def test_names_need_not_be_utf8(intake: Intake) -> None:

@@ -139,6 +139,16 @@ def test_a_chmod_is_a_hint(inbox: Watched) -> None:
     inbox.wait(lambda: inbox.hints("a.jpg")[-1] == "modified", "the chmod")
 
 
+@pytest.mark.parametrize("folder", ["", "day"])
+def test_a_folder_whose_permissions_changed_is_walked(inbox: Watched, folder: str) -> None:
+    (inbox.root / "day").mkdir()
+    inbox.flush()
+    before = inbox.rescans().count(os.fsencode(folder))
+    (inbox.root / folder).chmod(0o700)
+    inbox.wait(lambda: inbox.rescans().count(os.fsencode(folder)) > before, "the chmod")
+    assert inbox.lost() == []
+
+
 def test_names_of_any_bytes(inbox: Watched) -> None:
     name = b"caf\xe9 \xff\n.jpg"
     with open(os.fsencode(inbox.root) + b"/" + name, "wb") as file:
