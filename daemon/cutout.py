@@ -83,6 +83,7 @@ def cut_out(
     threads: int = 1,
     reading: Reading = OF_BUNDLED,
     watch: Stopwatch | None = None,
+    take: Callable[[bytes], object] | None = None,
 ) -> Cutout:
     """Turns one photo into everything that is ordered from it: one inference, one matte for all.
 
@@ -96,6 +97,8 @@ def cut_out(
         threads: how many cores that is.
         reading: from `models.subject.reading_of` the network.
         watch: collects seconds per stage; of the usual order, the plain PNG, full-size pixels count as encode.
+        take: called with each piece of the file, in order, as soon as it is made; only of the usual order, and
+            when it is the only one.
 
     Raises:
         PhotoError: the photo cannot be decoded, shows no subject, or an order cannot be fulfilled for it.
@@ -118,7 +121,7 @@ def cut_out(
             full = _prepared(photo, coarse, matte, threads, notes)
         if len(orders) == 1 and photo.alpha is None and is_plain(orders[0], (shape[1], shape[0])):
             with watch.stage("encode"):
-                rendered[0], coverage = _streamed(full, orders[0], photo.icc, threads)
+                rendered[0], coverage = _streamed(full, orders[0], photo.icc, threads, take)
             continue
         with watch.stage("matte"):
             subject = _subject(photo, full, threads)
@@ -250,11 +253,17 @@ class _Counted:
         return sum(self._sums) / (height * width) / 255.0
 
 
-def _streamed(full: FullSize, order: Deliverable, icc: bytes | None, threads: int) -> tuple[Rendered, float]:
+def _streamed(
+    full: FullSize,
+    order: Deliverable,
+    icc: bytes | None,
+    threads: int,
+    take: Callable[[bytes], object] | None,
+) -> tuple[Rendered, float]:
     """The usual order: full-size pixels are worked out and deflated band by band, side by side."""
     counted = _Counted(full)
     height, width = full.shape
-    rendered = render_plain(counted, order, (width, height), icc=icc, threads=threads)
+    rendered = render_plain(counted, order, (width, height), icc=icc, threads=threads, take=take)
     return rendered, counted.coverage
 
 

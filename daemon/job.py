@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.outbox import TemporaryError, write_temporary
+from cutoutd.daemon.temporary import Growing, TemporaryError
 from cutoutd.models.catalog import ModelSpec
 
 if TYPE_CHECKING:
+    from cutoutd.daemon.render import Rendered
     from cutoutd.models.segmenter import Segmenter
 
 
@@ -233,38 +235,27 @@ def _run(job: Job) -> Result:
     header = read_header(read.data, job.name, limits)
     if header.megapixels > job.allowance_mp:
         return OverBudget(header.megapixels)
-    cutout = cut_out(
-        read.data,
-        header,
-        _segmenter(job.model),
-        job.orders,
-        job.matte,
-        lone=job.lone,
-        threads=1 if _engines is None else _engines.threads,
-        reading=reading_of(job.model),
-        watch=watch,
-    )
-    for outbox in set(job.outboxes):
-        _must_be_the_one(outbox, job.outbox_inode)
     drafts: list[Draft] = []
     try:
-        for order, outbox, temporary, rendered in zip(
-            job.orders, job.outboxes, job.temporaries, cutout.rendered, strict=True
-        ):
-            with watch.stage("write"):
-                out_digest = write_temporary(outbox, temporary, rendered.data, folder_mode=job.folder_mode)
-            drafts.append(
-                Draft(
-                    label=order.label,
-                    temporary=temporary,
-                    out_digest=out_digest,
-                    out_size=len(rendered.data),
-                    width=rendered.width,
-                    height=rendered.height,
-                    extension=rendered.extension,
-                    sha256=hashlib.sha256(rendered.data).hexdigest() if job.manifest else "",
-                )
+        with _growing(job, 0) as first:
+            cutout = cut_out(
+                read.data,
+                header,
+                _segmenter(job.model),
+                job.orders,
+                job.matte,
+                lone=job.lone,
+                threads=1 if _engines is None else _engines.threads,
+                reading=reading_of(job.model),
+                watch=watch,
+                take=first.take,
             )
+            for number, rendered in enumerate(cutout.rendered):
+                with watch.stage("write"), _growing(job, number) if number else nullcontext(first) as file:
+                    if not file.begun:
+                        for piece in rendered.pieces:
+                            file.take(piece)
+                    drafts.append(_draft(job, number, rendered, file.finish()))
     except TemporaryError:
         _empty(drafts)
         raise
@@ -282,13 +273,30 @@ def _run(job: Job) -> Result:
     )
 
 
-def _must_be_the_one(outbox: bytes, inode: tuple[int, int] | None) -> None:
-    if inode is None:
-        return
-    with contextlib.suppress(OSError):  # one that is gone is told by the attempt to write there
-        facts = os.stat(outbox)
-        if (facts.st_dev, facts.st_ino) != inode:
-            raise TemporaryError(outbox, errno.ENODEV, "Another folder lies in the outbox's place")
+def _growing(job: Job, number: int) -> Growing:
+    """The temporary of one deliverable; nothing is opened yet."""
+    return Growing(
+        job.outboxes[number],
+        job.temporaries[number],
+        inode=job.outbox_inode,
+        folder_mode=job.folder_mode,
+    )
+
+
+def _draft(job: Job, number: int, rendered: Rendered, out_digest: str) -> Draft:
+    sha256 = hashlib.sha256()
+    for piece in rendered.pieces if job.manifest else ():
+        sha256.update(piece)
+    return Draft(
+        label=job.orders[number].label,
+        temporary=job.temporaries[number],
+        out_digest=out_digest,
+        out_size=rendered.size,
+        width=rendered.width,
+        height=rendered.height,
+        extension=rendered.extension,
+        sha256=sha256.hexdigest() if job.manifest else "",
+    )
 
 
 def _empty(drafts: list[Draft]) -> None:

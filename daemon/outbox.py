@@ -6,36 +6,21 @@ The caller commits every name to the ledger before it calls `publish` with it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Container, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
+from cutoutd.daemon.filesystem import FileSystem, RealFileSystem, RenameUnsupported
 from cutoutd.daemon.names import name_key, parse_temporary
 
 REAL = RealFileSystem()
 _BLOCK = 1 << 20
 # Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
 FOREIGN_TEMPORARY_AGE_S = 86400.0
-
-
-class TemporaryError(CutoutError):
-    """A temporary could not be written; `code` is the errno and `outbox` the folder it concerns."""
-
-    exit_code = ExitCode.FOLDER
-
-    def __init__(self, outbox: bytes, code: int, what: str) -> None:
-        super().__init__(what, outbox)
-        self.outbox = outbox
-        self.code = code
-        self.args = (outbox, code, what)
 
 
 class How(StrEnum):
@@ -78,87 +63,6 @@ def digest_file(path: bytes, fs: FileSystem = REAL) -> str:
     finally:
         fs.close(fd)
     return total.hexdigest()
-
-
-def write_temporary(
-    outbox: bytes,
-    temporary: bytes,
-    data: bytes | memoryview,
-    *,
-    folder_mode: int = 0o755,
-    fs: FileSystem = REAL,
-) -> str:
-    """Writes a private temporary, syncs it and its folder, reads it back.
-
-    Args:
-        outbox: the outbox's absolute path; it must exist and is never created here, sub-folders are.
-        temporary: absolute path of the file, which must not exist.
-        data: the finished cutout.
-        folder_mode: permission bits of sub-folders that are made.
-        fs: the file system.
-
-    Returns:
-        The digest of what lies on the disk.
-
-    Raises:
-        TemporaryError: the outbox cannot take the file now.
-    """
-    # The digest is worked out while the disk takes the bytes.
-    with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(digest_of, data)
-        _write_and_compare(outbox, temporary, data, folder_mode, fs)
-        return digest.result()
-
-
-def _write_and_compare(
-    outbox: bytes, temporary: bytes, data: bytes | memoryview, folder_mode: int, fs: FileSystem
-) -> None:
-    try:
-        _make_folders(outbox, os.path.dirname(temporary), folder_mode, fs)
-        with contextlib.suppress(FileNotFoundError):
-            # Left over from an earlier attempt that a crash cut short; workers may only truncate it.
-            fs.close(fs.open(temporary, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
-        fd = fs.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            write_all(fs, fd, data)
-            fs.fsync(fd)
-        finally:
-            fs.close(fd)
-        fs.fsync_dir(os.path.dirname(temporary))
-        same = _reads_as(temporary, data, fs)
-    except OSError as error:
-        code = error.errno or errno.EIO
-        raise TemporaryError(
-            outbox, code, f"The outbox cannot take a cutout ({os.strerror(code)})"
-        ) from error
-    if not same:
-        raise TemporaryError(outbox, errno.EIO, "The outbox gave back other bytes than were written")
-
-
-def _reads_as(path: bytes, data: bytes | memoryview, fs: FileSystem) -> bool:
-    """Whether a file holds exactly `data`: compared byte by byte, which takes a tenth of digesting it again."""
-    expected, at = memoryview(data), 0
-    fd = fs.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        while block := fs.read(fd, _BLOCK):
-            if block != bytes(expected[at : at + len(block)]):  # two views compare item by item, slowly
-                return False
-            at += len(block)
-    finally:
-        fs.close(fd)
-    return at == len(expected)
-
-
-def _make_folders(outbox: bytes, folder: bytes, mode: int, fs: FileSystem) -> None:
-    missing: list[bytes] = []
-    while folder != outbox and not fs.exists(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for path in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            fs.mkdir(path)
-            fs.chmod(path, mode)  # the process's own umask is private
-        fs.fsync_dir(os.path.dirname(path))
 
 
 def find_place(

@@ -74,7 +74,7 @@ def encode(
         return [_piece(rows, level, last=bottom == height)]
 
     stream = _stream(strip, len(ranges), threads)
-    return _file((width, height), colour.dtype.itemsize * 8, samples, stream, dpi=dpi, icc=icc)
+    return b"".join(_file((width, height), colour.dtype.itemsize * 8, samples, stream, dpi=dpi, icc=icc))
 
 
 class Bands(Protocol):
@@ -102,8 +102,10 @@ def encode_bands(
     dpi: int = 0,
     icc: bytes | None = None,
     threads: int = 1,
-) -> bytes:
+) -> Iterator[bytes]:
     """As `encode`, of RGBA that never exists as a whole: each band is deflated while the cache still holds it.
+
+    The file comes in pieces, in order, as soon as they are made; others are made meanwhile.
 
     Args:
         source: the picture.
@@ -130,18 +132,18 @@ def encode_bands(
 
 def _file(
     size: tuple[int, int], depth: int, samples: int, stream: Iterator[bytes], *, dpi: int, icc: bytes | None
-) -> bytes:
-    """The whole file around a zlib stream that comes in pieces."""
-    header = struct.pack(">IIBBBBB", *size, depth, _COLOUR_TYPE[samples], 0, 0, 0)
-    parts = [SIGNATURE, _chunk(b"IHDR", header)]
+) -> Iterator[bytes]:
+    """The pieces of the file around a zlib stream that comes in pieces."""
+    yield SIGNATURE
+    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, _COLOUR_TYPE[samples], 0, 0, 0))
     if icc is not None:
-        parts.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)))
+        yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
     if dpi:
         per_metre = round(dpi / 0.0254)
-        parts.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
-    parts.extend(_chunk(b"IDAT", data) for data in stream)
-    parts.append(_chunk(b"IEND", b""))
-    return b"".join(parts)
+        yield _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+    for data in stream:
+        yield _chunk(b"IDAT", data)
+    yield _chunk(b"IEND", b"")
 
 
 def _check(colour: Samples, alpha: Samples | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,22 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A finished file in memory: its bytes, its size in pixels, its extension with the dot."""
+    """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot."""
 
-    data: bytes
+    pieces: tuple[bytes, ...]
     width: int
     height: int
     extension: str
+
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """The file's length in bytes."""
+        return sum(map(len, self.pieces))
 
 
 def render(
@@ -65,7 +76,7 @@ def render(
         picture = Picture(compose.placed_mask(subject.alpha, placement), None, None)
     else:
         picture = _coloured(subject, output, placement, background_image)
-    return Rendered(encode(picture, output, threads=threads), width, height, extension(output))
+    return Rendered((encode(picture, output, threads=threads),), width, height, extension(output))
 
 
 def is_plain(output: Output, photo: tuple[int, int]) -> bool:
@@ -85,7 +96,13 @@ def is_plain(output: Output, photo: tuple[int, int]) -> bool:
 
 
 def render_plain(
-    source: png.Bands, output: Output, photo: tuple[int, int], *, icc: bytes | None = None, threads: int = 1
+    source: png.Bands,
+    output: Output,
+    photo: tuple[int, int],
+    *,
+    icc: bytes | None = None,
+    threads: int = 1,
+    take: Callable[[bytes], object] | None = None,
 ) -> Rendered:
     """The same bytes as `render` makes of a plain order, from a cutout that never exists as a whole.
 
@@ -95,11 +112,16 @@ def render_plain(
         photo: width and height in pixels.
         icc: profile of the colours; None means sRGB.
         threads: how many bands are worked on at once; the bytes do not depend on it.
+        take: called with each piece of the file in order, while the next ones are made.
     """
-    data = png.encode_bands(
+    pieces: list[bytes] = []
+    for piece in png.encode_bands(
         source, photo, compression=output.compression, dpi=output.density, icc=icc, threads=threads
-    )
-    return Rendered(data, *photo, extension(output))
+    ):
+        pieces.append(piece)
+        if take is not None:
+            take(piece)
+    return Rendered(tuple(pieces), *photo, extension(output))
 
 
 def _placement(alpha: NDArray[np.uint8], output: Output) -> Placement:

@@ -59,6 +59,11 @@ class FullSize:
         self._planes[:3] /= LEVELS
         self._colours = drawn.colours * LEVELS
         grid, coarse = self._band.shape, self._colours.shape[1:]
+        # Outside the band the alpha of a block and of all that its pixels are interpolated from is flat.
+        self._level = (drawn.planes[3] >= 0.5).view(np.uint8) * np.uint8(255)
+        self._step = drawn.step
+        # An edit looks around itself: its tiles, which are widened for that, are worked out whole.
+        self._boxed = reach == 0
         self._columns = tiles(w, grid[1], drawn.step, TILE, reach)
         self._colour_columns = spans(w, coarse[1], drawn.colour_step, TILE)
         self._rows = tiles(h, grid[0], drawn.step, TILE, reach)
@@ -101,21 +106,55 @@ class FullSize:
         band_photo = self._photo[colour_row.start : colour_row.stop]
         for (column, left), colour_column in zip(self._columns, self._colour_columns, strict=True):
             window = np.s_[:, colour_column.start : colour_column.stop]
-            support = np.s_[row.grid_start : row.grid_stop, column.grid_start : column.grid_stop]
-            if not self._band[support].any():
-                if self._planes[3][support][0, 0] >= LEVELS / 2:
+            down, across = _blocks(row, self._step), _blocks(column, self._step)
+            box = self._box_of_band(row, column, down, across)
+            if box is None:
+                if self._level[down[0], across[0]]:
                     alpha[window] = 255
                     colour[window] = band_photo[window]
                 continue
-            pixels = np.moveaxis(self._photo[row.start : row.stop, column.start : column.stop], 2, 0)
-            shades = pixels.astype(np.float32, order="C")
-            mixed = _tile_alpha(shades, self._planes, row, column)
+            part_row, part_column = row.part(box[0]), column.part(box[1])
+            pixels = self._photo[part_row.start : part_row.stop, part_column.start : part_column.stop]
+            shades = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
+            mixed = _tile_alpha(shades, self._planes, part_row, part_column)
             edited = edit_edges(mixed, self._controls, self._longest)
             own = alpha[window]
-            inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
-            own[:] = edited[inner]
+            if self._boxed:
+                level = self._level[down[0] : down[-1] + 1, across]
+                np.take(level, down - down[0], axis=0, out=own)
+                own[box] = edited
+            else:
+                inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
+                own[:] = edited[inner]
+                mixed, shades, box = (
+                    mixed[inner],
+                    shades[:, *inner],
+                    np.s_[0 : own.shape[0], 0 : own.shape[1]],
+                )
             near = _Near(self._colours, colour_row, colour_column)
-            _fill_colour(colour[window], band_photo[window], own, mixed[inner], shades[:, *inner], near)
+            _fill_colour(colour[window], band_photo[window], own, _Mixed(mixed, shades, box), near)
+
+    def _box_of_band(
+        self, row: Span, column: Span, down: NDArray[np.intp], across: NDArray[np.intp]
+    ) -> tuple[slice, slice] | None:
+        """The tile's rows and columns between which its alpha is not flat, or None where all of it is."""
+        grid = _box(self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1])
+        if grid is None:
+            return None
+        if not self._boxed:
+            return slice(0, row.stop - row.start), slice(0, column.stop - column.start)
+        return _within(grid[0], down), _within(grid[1], across)
+
+
+def _blocks(span: Span, step: int) -> NDArray[np.intp]:
+    """The grid index of the block that each pixel of a span lies in."""
+    return np.arange(span.start, span.stop) // step
+
+
+def _within(inner: slice, blocks: NDArray[np.intp]) -> slice:
+    """The pixels of a span that lie in a run of its blocks, counted from its first."""
+    first, last = np.searchsorted(blocks, (blocks[0] + inner.start, blocks[0] + inner.stop))
+    return slice(int(first), int(last))
 
 
 class _Near(NamedTuple):
@@ -141,35 +180,46 @@ def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArra
     return np.clip(value, np.float32(0), LEVELS, out=value).astype(np.uint8)
 
 
+class _Mixed(NamedTuple):
+    """The part of a tile that is not flat: its alpha before any edit, which is how the photo mixed its colours.
+
+    alpha: uint8 (h, w); shades: the photo in planes, float32 (3, h, w), 0..255; box: where it lies in the tile.
+    """
+
+    alpha: NDArray[np.uint8]
+    shades: Plane
+    box: tuple[slice, slice]
+
+
 def _fill_colour(
     colour: NDArray[np.uint8],
     photo: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
-    mixed: NDArray[np.uint8],
-    shades: Plane,
+    mixed: _Mixed,
     near: _Near,
 ) -> None:
-    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
-
-    `alpha` decides what is written; `mixed`, the alpha before any edit, is how the photo mixed its colours.
-    `shades` is the photo in planes, float32 (3, h, w), 0..255.
-    """
+    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero."""
     opaque = alpha == 255
     if opaque.any():
         # Masks of bits: selecting by truth values takes ten times as long.
         mask = np.negative(opaque.view(np.uint8))
         for channel in range(3):
             np.bitwise_and(photo[:, :, channel], mask, out=colour[:, :, channel])
-    between = (alpha > 0) & ~opaque
+    between = (alpha[mixed.box] > 0) & ~opaque[mixed.box]
     box = _box(between)
     if box is None:
         return
+    outer = (_shifted(box[0], mixed.box[0].start), _shifted(box[1], mixed.box[1].start))
     # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
-    own = foreground.unmix(shades[:, *box], mixed[box], near.part(box))
+    own = foreground.unmix(mixed.shades[:, *box], mixed.alpha[box], near.part(outer))
     own &= np.negative(between[box].view(np.uint8))
-    target = colour[box]
+    target = colour[outer]
     for channel in range(3):
         target[:, :, channel] |= own[channel]
+
+
+def _shifted(inner: slice, by: int) -> slice:
+    return slice(inner.start + by, inner.stop + by)
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:

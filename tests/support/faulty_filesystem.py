@@ -100,6 +100,9 @@ class FaultyFileSystem:
             raise OSError(fault.error, os.strerror(fault.error), os.fsdecode(self._named(fd)))
         return taken
 
+    def start_writing_back(self, fd: int, start: int, count: int) -> None:
+        self.inner.start_writing_back(fd, start, count)  # a hint cannot fail
+
     def fsync(self, fd: int) -> None:
         self._gate("fsync", self._named(fd))
         self.inner.fsync(fd)

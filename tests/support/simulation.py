@@ -27,8 +27,9 @@ from cutoutd.daemon.iothread import Done
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.machinery import Machinery, Places
-from cutoutd.daemon.outbox import TemporaryError, digest_of, write_temporary
+from cutoutd.daemon.outbox import digest_of
 from cutoutd.daemon.plan import make_plan
+from cutoutd.daemon.temporary import TemporaryError, write_temporary
 
 CALLS = (
     "open", "read", "write", "fsync", "fsync_dir", "close", "chmod", "rename", "rename_noreplace", "link",

@@ -14,7 +14,8 @@ from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 from cutoutd.daemon import outbox
 from cutoutd.daemon.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.names import Temporary, candidates
-from cutoutd.daemon.outbox import How, Published, TemporaryError, digest_of
+from cutoutd.daemon.outbox import How, Published, digest_of
+from cutoutd.daemon.temporary import write_temporary
 
 DATA = b"a cutout " * 1000
 
@@ -32,64 +33,12 @@ def _temporary(folder: Path, photo: int = 1) -> bytes:
 
 def _written(folder: Path, data: bytes = DATA, photo: int = 1) -> bytes:
     temporary = _temporary(folder, photo)
-    outbox.write_temporary(os.fsencode(folder), temporary, data)
+    write_temporary(os.fsencode(folder), temporary, data)
     return temporary
 
 
 def _publish(folder: Path, temporary: bytes, data: bytes = DATA, **more: Any) -> Published:
     return outbox.publish(os.fsencode(folder), b"a.png", temporary, digest_of(data), **more)  # type: ignore[arg-type]
-
-
-def test_a_temporary_is_private_whole_and_known_by_its_digest(tmp_path: Path) -> None:
-    temporary = _temporary(tmp_path / "new" / "sub")
-    (tmp_path / "new").mkdir()
-    digest = outbox.write_temporary(os.fsencode(tmp_path / "new"), temporary, DATA, folder_mode=0o751)
-    assert digest == digest_of(DATA) == outbox.digest_file(temporary)
-    assert os.stat(temporary).st_mode & 0o777 == 0o600
-    assert (tmp_path / "new" / "sub").stat().st_mode & 0o777 == 0o751
-
-
-def test_the_outbox_itself_is_never_made(tmp_path: Path) -> None:
-    away = tmp_path / "away"
-    with pytest.raises(TemporaryError) as caught:
-        outbox.write_temporary(os.fsencode(away), _temporary(away), DATA)
-    assert caught.value.code == errno.ENOENT
-    assert not away.exists()
-
-
-def test_a_longer_leftover_does_not_show_through(tmp_path: Path) -> None:
-    _written(tmp_path, DATA * 2)
-    assert outbox.digest_file(_written(tmp_path, DATA)) == digest_of(DATA)
-
-
-def test_a_link_in_the_temporarys_place_is_not_followed(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    os.symlink(victim, _temporary(tmp_path))
-    with pytest.raises(TemporaryError):
-        _written(tmp_path)
-    assert victim.read_bytes() == b"precious"
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_any_failing_call_of_a_temporary_is_told_and_leaves_no_descriptor(tmp_path: Path, code: int) -> None:
-    counting = FaultyFileSystem()
-    outbox.write_temporary(os.fsencode(tmp_path), _temporary(tmp_path), DATA, fs=counting)
-    for nth in range(1, len(counting.calls) + 1):
-        folder = tmp_path / f"{code}-{nth}"
-        folder.mkdir()
-        fs = FaultyFileSystem(Fault("*", code, nth=nth))
-        with pytest.raises(TemporaryError) as caught:
-            outbox.write_temporary(os.fsencode(folder), _temporary(folder), DATA, fs=fs)
-        assert caught.value.code == code
-        assert fs.open_descriptors == 0, fs.calls
-        assert outbox.write_temporary(os.fsencode(folder), _temporary(folder), DATA) == digest_of(DATA)
-
-
-def test_short_writes_are_continued(tmp_path: Path) -> None:
-    fs = FaultyFileSystem(Fault("write", keep=7, times=3))
-    outbox.write_temporary(os.fsencode(tmp_path), _temporary(tmp_path), DATA, fs=fs)
-    assert outbox.digest_file(_temporary(tmp_path)) == digest_of(DATA)
 
 
 def test_publication_gives_the_name_and_the_mode(tmp_path: Path) -> None:
