@@ -161,6 +161,23 @@ def veil(rng: Rng) -> Plane:
     return _finish(image)
 
 
+def glass(rng: Rng) -> Plane:
+    """A goblet that lets the background through, with an opaque stem, a brighter rim and two reflections."""
+    image, draw = _canvas()
+    middle, half, top = WIDTH * SUPER // 2, 150 * SUPER, 60 * SUPER
+    bowl = (middle - half, top, middle + half, top + 340 * SUPER)
+    draw.ellipse(bowl, fill=int(rng.integers(150, 190)))
+    draw.ellipse(tuple(np.add(bowl, (12, 12, -12, -12))), fill=int(rng.integers(30, 60)))
+    draw.arc((bowl[0], top - 20 * SUPER, bowl[2], top + 40 * SUPER), 0, 360, fill=200, width=3 * SUPER)
+    draw.rectangle((middle - 9 * SUPER, bowl[3] - 6, middle + 9 * SUPER, 540 * SUPER), fill=230)
+    foot = (middle - 110 * SUPER, 525 * SUPER, middle + 110 * SUPER, 560 * SUPER)
+    draw.ellipse(foot, fill=210)
+    for side in (-0.6, 0.45):
+        x, y = middle + int(side * half), top + 90 * SUPER
+        draw.line((x, y, x + 10 * SUPER, y + 120 * SUPER), fill=255, width=12 * SUPER)
+    return _finish(image)
+
+
 SCENES: dict[str, Callable[[Rng], Plane]] = {
     "hair": hair,
     "fur": fur,
@@ -169,6 +186,18 @@ SCENES: dict[str, Callable[[Rng], Plane]] = {
     "defocus": defocus,
     "motion": motion,
     "veil": veil,
+}
+
+
+# Scenes to look at rather than to average: what is asked about most, and what has too little to go by. With the
+# tones of subject and background, 0..1, where both are plain.
+LOOKS: dict[str, tuple[Callable[[Rng], Plane], tuple[float, float] | None]] = {
+    "hair": (hair, None),
+    "fur": (fur, None),
+    "wires": (wires, None),
+    "glass": (glass, (0.85, 0.35)),
+    "white on white": (product, (0.88, 0.95)),
+    "black on black": (fur, (0.03, 0.09)),
 }
 
 
@@ -192,12 +221,12 @@ def _texture(rng: Rng, sources: list[NDArray[np.uint8]]) -> Plane:
     return np.clip(crop * gain + lift, 0, 1).astype(np.float32)
 
 
-def _plain(rng: Rng) -> Plane:
+def _plain(rng: Rng, tone: float | None = None) -> Plane:
     """Hair, fur and products often have one colour with gentle shading."""
-    base = rng.uniform(0.03, 0.95) + rng.normal(0, 0.08, 3)
+    base = rng.uniform(0.03, 0.95) + rng.normal(0, 0.08, 3) if tone is None else np.full(3, tone)
     x, y = np.meshgrid(np.linspace(-1, 1, WIDTH), np.linspace(-1, 1, HEIGHT))
-    shade = 1 + 0.25 * np.sin(2.5 * (x * rng.normal() + y * rng.normal()))
-    grain = rng.normal(0, 0.05, (HEIGHT, WIDTH))
+    shade = 1 + (0.25 if tone is None else 0.05) * np.sin(2.5 * (x * rng.normal() + y * rng.normal()))
+    grain = rng.normal(0, 0.05 if tone is None else 0.01, (HEIGHT, WIDTH))
     return np.clip(base * (shade + grain)[:, :, None], 0, 1).astype(np.float32)
 
 
@@ -211,6 +240,21 @@ def scene(name: str, seed: int, sources: list[NDArray[np.uint8]] | None = None) 
     if rng.random() < 0.4:  # wide aperture: the usual look of a subject in front of something far
         blurred = Image.fromarray((background * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(6))
         background = np.asarray(blurred, np.float32) / 255
+    return _taken(rng, name, alpha, foreground, background)
+
+
+def look(name: str, seed: int, sources: list[NDArray[np.uint8]] | None = None) -> Matte:
+    """One of `LOOKS` as a composite with its truth."""
+    draw, tones = LOOKS[name]
+    if tones is None:
+        return scene(name, seed, sources)
+    rng = np.random.default_rng([seed, *name.encode()])
+    alpha = np.clip(draw(rng), 0, 1)
+    return _taken(rng, name, alpha, _plain(rng, tones[0]), _plain(rng, tones[1]))
+
+
+def _taken(rng: Rng, name: str, alpha: Plane, foreground: Plane, background: Plane) -> Matte:
+    """The photo of a foreground in front of a background."""
     mixed = alpha[:, :, None] * foreground + (1 - alpha[:, :, None]) * background
     noisy = mixed + rng.normal(0, 0.006, mixed.shape)  # a camera at base sensitivity
     photo = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
