@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,7 +254,7 @@ def look(name: str, seed: int, sources: list[NDArray[np.uint8]] | None = None) -
     return _taken(rng, name, alpha, _plain(rng, tones[0]), _plain(rng, tones[1]))
 
 
-def _taken(rng: Rng, name: str, alpha: Plane, foreground: Plane, background: Plane) -> Matte:
+def _taken(rng: Rng, name: str, alpha: Plane, foreground: Plane, background: NDArray[Any]) -> Matte:
     """The photo of a foreground in front of a background."""
     mixed = alpha[:, :, None] * foreground + (1 - alpha[:, :, None]) * background
     noisy = mixed + rng.normal(0, 0.006, mixed.shape)  # a camera at base sensitivity
