@@ -17,7 +17,7 @@ from enum import StrEnum
 from cutoutd.daemon.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
 from cutoutd.daemon.names import LONGEST_NAME, candidates
 from cutoutd.daemon.outbox import digest_file
-from cutoutd.daemon.trash import trash_target, write_trash_info
+from cutoutd.daemon.trash import still_planned, trash_target, write_trash_info
 
 REAL = RealFileSystem()
 # What file systems without hard links, or that allow none here, say.
@@ -101,6 +101,8 @@ def hide(
         if planned and fs.exists(planned) and digest_file(planned, fs) == digest:
             fs.unlink(hidden)  # a crash came between its arrival there and its going here
             return Ready(Step.MOVED, planned)
+        if planned and still_planned(original, planned, fs):
+            return Ready(Step.READY, planned)
         return Ready(Step.READY, trash_target(original, fs))
     folder = os.path.join(archive, os.path.dirname(relative))
     os.makedirs(folder, exist_ok=True)

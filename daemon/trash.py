@@ -55,6 +55,22 @@ def trash_target(original: bytes, fs: FileSystem) -> bytes:
     raise AssertionError("candidate names never end")
 
 
+def still_planned(original: bytes, target: bytes, fs: FileSystem) -> bool:
+    """Whether a place that was chosen before a crash is still free, but perhaps for our own note. Raises OSError."""
+    if fs.exists(target) or not fs.exists(os.path.dirname(_info_path(target))):
+        return False
+    try:
+        fd = fs.open(_info_path(target), os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    try:
+        note = fs.read(fd, 1 << 16)
+    finally:
+        fs.close(fd)
+    # A power cut may have kept the note's name and nothing of it; another program fills its note before it moves.
+    return not note.strip(b"\0") or b"\nPath=" + urllib.parse.quote(original).encode() + b"\n" in note
+
+
 def write_trash_info(original: bytes, target: bytes, fs: FileSystem) -> None:
     """Notes where the file came from, so that the desktop can restore it. Raises OSError."""
     if sys.platform == "darwin":

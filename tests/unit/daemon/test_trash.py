@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from cutoutd.daemon import trash
+from cutoutd.daemon import aftercare, trash
 from cutoutd.daemon.filesystem import RealFileSystem
+from cutoutd.daemon.outbox import digest_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no FreeDesktop trash")
 
@@ -38,6 +40,46 @@ def test_a_namesake_in_the_trash_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
         original, first, RealFileSystem()
     )  # only the note is left: restoring needs the pair
     assert trash.trash_target(original, RealFileSystem()).endswith(b"/a (2).jpg")
+
+
+def test_a_place_that_a_crash_left_with_our_note_alone_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    fs, original, other = (
+        RealFileSystem(),
+        os.fsencode(tmp_path / "a.jpg"),
+        os.fsencode(tmp_path / "b" / "a.jpg"),
+    )
+    planned = trash.trash_target(original, fs)
+    assert trash.still_planned(original, planned, fs)
+    trash.write_trash_info(original, planned, fs)
+    assert trash.still_planned(original, planned, fs)
+    assert not trash.still_planned(
+        other, planned, fs
+    )  # the note of another file of that name, on its way here
+    Path(os.fsdecode(planned)).write_bytes(b"a photo")
+    assert not trash.still_planned(original, planned, fs)
+    shutil.rmtree(tmp_path / "data")  # the trash was emptied by hand: its folders are to be made anew
+    assert not trash.still_planned(original, planned, fs)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_after_a_crash_the_original_goes_where_it_was_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    """A note without its file made the next life choose another name, and stayed behind."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    fs, original, hidden = RealFileSystem(), tmp_path / "a.jpg", tmp_path / ".hidden"
+    hidden.write_bytes(b"a photo")
+    planned = trash.trash_target(os.fsencode(original), fs)
+    if noted:
+        trash.write_trash_info(os.fsencode(original), planned, fs)
+    ready = aftercare.hide(
+        os.fsencode(original), os.fsencode(hidden), digest_of(b"a photo"), archive=None, relative=b"a.jpg",
+        planned=planned,
+    )  # fmt: skip
+    assert ready == aftercare.Ready(aftercare.Step.READY, planned)
 
 
 def test_another_disk_has_its_own_trash(tmp_path: Path) -> None:
