@@ -18,6 +18,7 @@ class _Looks:
 
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     open: set[int] = field(default_factory=set[int])
+    shut: set[int] = field(default_factory=set[int])
 
 
 class Doubtful:
@@ -38,15 +39,14 @@ class Doubtful:
         self._intake = Intake(ledger)
         self._io = io
         self._on_gone = on_gone
-        # Those that were readable at the last look and are tried again: once each time the permission comes
-        # back, so that a photo which only the workers may not read does not come round for ever.
-        self._open: set[int] = set()
+        # Those that were tried again and were not seen shut since: once each time the permission comes back, so
+        # that a photo which only the workers may not read does not come round for ever.
+        self._tried: set[int] = set()
 
     def look(self, *, walked_cleanly: bool) -> None:
         """Asks the file system about each; a file counts as gone only beside a walk without errors."""
         rows = self._intake.doubtful_paths(self._inbox)
         if not rows:
-            self._open.clear()
             return
 
         def looks() -> _Looks:
@@ -55,8 +55,8 @@ class Doubtful:
                 full = os.path.join(self._inbox, path)
                 if walked_cleanly and not os.path.lexists(full):
                     seen.missing.append((photo, state))
-                elif reason == Reason.NO_PERMISSION and os.access(full, os.R_OK):
-                    seen.open.add(photo)
+                elif reason == Reason.NO_PERMISSION:
+                    (seen.open if os.access(full, os.R_OK) else seen.shut).add(photo)
             return seen
 
         self._io.call(looks, self._looked)
@@ -69,9 +69,9 @@ class Doubtful:
                 self._forget(photo)
             else:
                 self._on_gone(photo)
-        for photo in seen.open - self._open:
+        for photo in seen.open - self._tried:
             self._revive(photo)
-        self._open = seen.open
+        self._tried = (self._tried | seen.open) - seen.shut
 
     def _forget(self, photo: int) -> None:
         """A failed photo whose file is gone is no longer anybody's concern."""

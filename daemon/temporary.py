@@ -76,7 +76,7 @@ class Growing:
                 self._fs.close(fd)
         if self._parts and not self._finished:
             with contextlib.suppress(OSError):
-                os.truncate(self._path, 0)
+                self._empty()
 
     @property
     def begun(self) -> bool:
@@ -142,9 +142,12 @@ class Growing:
                 raise TemporaryError(self._outbox, errno.ENODEV, "Another folder lies in the outbox's place")
         _make_folders(self._outbox, os.path.dirname(self._path), self._folder_mode, fs)
         with contextlib.suppress(FileNotFoundError):
-            # Left over from an earlier attempt that a crash cut short; workers may only truncate it.
-            fs.close(fs.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+            self._empty()  # left over from an earlier attempt that a crash cut short
         return fs.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+    def _empty(self) -> None:
+        """Workers may not unlink, but they can truncate; what lies there may not be a link."""
+        self._fs.close(self._fs.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
 
     def _reads_as_written(self) -> bool:
         """Whether the file holds exactly the parts: compared byte by byte, a tenth of the time of a digest."""

@@ -109,6 +109,10 @@ def test_it_is_tried_once_each_time_the_permission_comes_back(box: Box) -> None:
         box.ledger.write("UPDATE photos SET state = 'failed', reason = 'no-permission'")
 
     assert look_after() == State.PENDING
+    assert look_after() == State.PENDING  # a walk while it is tried again forgets nothing
+    other = box.photo("b.jpg", State.FAILED, Reason.UNREADABLE)
+    assert look_after() == State.PENDING
+    box.ledger.write("DELETE FROM photos WHERE id = ?", (other,))
     assert look_after(fail) == State.FAILED
     assert look_after(lambda: box.refused.add(b"a.jpg")) == State.FAILED
     assert look_after(box.refused.clear) == State.PENDING
