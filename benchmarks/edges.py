@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from synthetic_mattes import LOOKS, SCENES, Matte, look, network_like, perfect, scene, textures
 
-from cutoutd.models.catalog import BUNDLED, catalogue
+from cutoutd.models.catalog import STANDARD, catalogue
 from cutoutd.models.haze import clear_haze
 from cutoutd.models.matte import Engine, refine
 from cutoutd.models.segmenter import Segmenter
-from cutoutd.models.subject import OF_BUNDLED
+from cutoutd.models.subject import OF_STANDARD
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -153,12 +153,12 @@ def picture(scenes: list[Matte], answer: Callable[[Plane], Plane], path: Path) -
 
 def looks(path: Path, width: int = 360) -> None:
     """Whole scenes on a flat green: the photo, the bundled network's own answer, two engines, the truth."""
-    segmenter = Segmenter(catalogue()[BUNDLED], threads=1)
+    segmenter = Segmenter(catalogue()[STANDARD], threads=1)
     names: tuple[Engine, ...] = ("guided", "learned")
     rows: list[Bytes] = []
     for name in LOOKS:
         truth = look(name, 1)
-        answer = clear_haze(segmenter.alpha(truth.photo), OF_BUNDLED.haze_gain)
+        answer = clear_haze(segmenter.alpha(truth.photo), OF_STANDARD.haze_gain)
         grey = resample(answer, truth.photo, Image.Resampling.BILINEAR)[0]
         cells = [truth.photo, np.repeat(grey[:, :, None], 3, axis=2)]
         for engine_name in names:

@@ -34,7 +34,7 @@ _LIMITS = PhotoLimits(10**9, 150)
 def run(options: Options) -> dict[str, Any]:
     """Medians over all pictures, each contestant in turns on each."""
     keep_freed_memory()  # as the workers do: else the first one to touch new memory pays for all
-    spec = resolve("fast", options.work / "no-models", "normal")
+    spec = resolve("standard", options.work / "no-models", "normal")
     segmenter = Segmenter(spec, threads=cores())
     job.warm_up(job.Engines((spec,), "auto", cores(), None))
     folder = options.fresh("limits")

@@ -75,8 +75,8 @@ class Engine(Section):
     )
     effort: Literal["normal", "high"] = Field(
         default="normal",
-        description="Each photo is looked at twice, the second time mirrored, for better outlines: with the "
-        "bundled network always, with larger ones at `high` only.",
+        description="How often each photo is looked at, for better outlines: bundled networks twice, the second time "
+        "mirrored, and at `high` at two more sizes too; larger ones once, and at `high` mirrored too.",
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=5, description="Priority of the workers; 19 yields to everything else."
@@ -241,12 +241,13 @@ class Inbox(Section):
     )
     model: str = Field(default="", description="A model by name; unset, `quality` decides.")
     quality: str = Field(
-        default="fast",
-        description='"fast" (the bundled network), "best" (the best installed one), or a model name.',
+        default="standard",
+        description='"standard" (the bundled network), "fast" (the smaller bundled one, in half the time), "best" (the '
+        "best installed one), or a model name.",
     )
     draft_then_final: bool = Field(
         default=False,
-        description="The bundled network's cutout appears at once, the large model's replaces it.",
+        description="The cutout of the fast bundled network appears at once, the large model's replaces it.",
     )
     output: Output = Field(default_factory=Output, description="What the cutout looks like.")
     deliver: tuple[Deliverable, ...] = Field(

@@ -14,7 +14,9 @@ from typing import Any, Literal, cast
 
 from cutoutd.config.errors import ModelError
 
-BUNDLED = "cutout-s"
+FAST = "cutout-s"
+STANDARD = "cutout-m"
+BUNDLED = (FAST, STANDARD)
 BUNDLED_FAMILY = "cutout"
 REMBG_SUFFIX = "@rembg"
 
@@ -27,6 +29,12 @@ Fit = Literal["squash", "pad"]
 Resample = Literal["area", "lanczos"]
 SourceKind = Literal["url", "pip", "npm"]
 Effort = Literal["normal", "high"]
+
+# (side in pixels, mirrored): what `effort = "high"` looks at beside the photo and its mirror image. Sizes above the
+# usual one draw finer outlines, sizes below it hold large subjects together (models/training/NOTES.md).
+HIGH_LOOKS = ((256, False), (384, True))
+
+_BUNDLED_QUALITIES = {"": STANDARD, "standard": STANDARD, "fast": FAST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class ModelSpec:
         fit: "squash" distorts the photo to the square, "pad" keeps its shape and pads with the mean colour.
         resample: "area" averages, "lanczos" sharpens as rembg does.
         flip: also looks at the mirrored photo and averages both answers; twice the time, better outlines.
+        more_looks: further looks, (side in pixels, mirrored), averaged in too; for networks that take any size.
         family: networks with the same shape and arithmetic.
         licence: terms of the weights.
         commercial: False when the terms forbid commercial use; then the licence must be accepted first.
@@ -97,6 +106,7 @@ class ModelSpec:
     fit: Fit = "squash"
     resample: Resample = "area"
     flip: bool = False
+    more_looks: tuple[tuple[int, bool], ...] = ()
     family: str = ""
     licence: str = "unknown"
     commercial: bool = True
@@ -124,22 +134,20 @@ def _source(table: dict[str, Any]) -> Source:
 
 @cache
 def catalogue() -> dict[str, ModelSpec]:
-    """Every known model by name, the bundled one first; `path` is set for the bundled one only."""
+    """Every known model by name, the bundled ones first; `path` is set for these only."""
     package = resources.files("cutoutd.models")
     data = tomllib.loads(package.joinpath("catalog.toml").read_text(encoding="utf-8"))
-    specs = {BUNDLED: _bundled()}
+    specs = {name: _bundled(name) for name in BUNDLED}
     specs |= {name: spec_from(name, table) for name, table in data["models"].items()}
     return specs
 
 
-def _bundled() -> ModelSpec:
+def _bundled(name: str) -> ModelSpec:
     folder = Path(str(resources.files("cutoutd.models").joinpath("bundled")))
-    card = tomllib.loads((folder / f"{BUNDLED}.toml").read_text(encoding="utf-8"))
+    card = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
     known = {field.name for field in fields(ModelSpec)}
     table = {key: value for key, value in card.items() if key in known}
-    spec = spec_from(
-        BUNDLED, {"family": BUNDLED_FAMILY, "rank": 20, "recommended": "everything; always there"} | table
-    )
+    spec = spec_from(name, {"family": BUNDLED_FAMILY} | table)
     return replace(spec, path=folder / spec.file)
 
 
@@ -155,14 +163,14 @@ def spec_from(name: str, table: dict[str, Any]) -> ModelSpec:
 
 
 def installed(models_dir: Path) -> dict[str, ModelSpec]:
-    """The bundled model and every model recorded in `models_dir`; damaged records are left out.
+    """The bundled models and every model recorded in `models_dir`; damaged records are left out.
 
     Only the records are read, so a listed file may still be missing; loading it says so.
 
     Raises:
         ModelError: the folder or a record in it may not be read.
     """
-    found = {BUNDLED: catalogue()[BUNDLED]}
+    found = {name: catalogue()[name] for name in BUNDLED}
     try:
         records = sorted(path for path in models_dir.iterdir() if path.suffix == ".json")
     except (FileNotFoundError, NotADirectoryError):
@@ -281,22 +289,25 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
     """The model a config asks for.
 
     Args:
-        quality_or_name: "fast" (or "") for the bundled network, "best" for the highest-ranked installed model
-            whose licence the user accepted, or a model's name.
+        quality_or_name: "standard" (or "") for the bundled network, "fast" for the smaller bundled one, "best" for
+            the highest-ranked installed model whose licence the user accepted, or a model's name.
         models_dir: where pulled and added models lie.
-        effort: "high" looks at each photo twice (mirrored too) with any network, "normal" with the bundled one.
+        effort: "normal" looks at each photo twice (mirrored too) with a bundled network and once with another;
+            "high" twice as often.
 
     Raises:
         ModelError: as `find_model`.
     """
-    if quality_or_name in ("", "fast"):
-        spec = catalogue()[BUNDLED]
+    if quality_or_name in _BUNDLED_QUALITIES:
+        spec = catalogue()[_BUNDLED_QUALITIES[quality_or_name]]
     elif quality_or_name == "best":
         spec = best(installed(models_dir))
     else:
         spec = find_model(quality_or_name, models_dir)
-    # The second look costs the bundled network 20 ms and gains on nearly every score (MODEL_CARD.md).
-    return replace(spec, flip=True) if effort == "high" or spec.name == BUNDLED else spec
+    # The second look costs a bundled network 10 to 30 ms and gains on nearly every score (MODEL_CARD.md).
+    if spec.name in BUNDLED:
+        return replace(spec, flip=True, more_looks=HIGH_LOOKS if effort == "high" else ())
+    return replace(spec, flip=True) if effort == "high" else spec
 
 
 def best(here: dict[str, ModelSpec]) -> ModelSpec:

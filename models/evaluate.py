@@ -28,7 +28,7 @@ from rich.table import Table
 from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.places import models_dir
 from cutoutd.models import photo as photos
-from cutoutd.models.catalog import BUNDLED, BUNDLED_FAMILY, ModelSpec, find_model, known_model
+from cutoutd.models.catalog import HIGH_LOOKS, STANDARD, ModelSpec, find_model, known_model
 from cutoutd.models.formats import suffix_of
 from cutoutd.models.haze import clear_haze
 from cutoutd.models.scores import Alpha, PhotoScore, Summary, score, summarise
@@ -40,7 +40,9 @@ from cutoutd.models.subject import reading_of
 LIMITS: Final = photos.PhotoLimits(max_bytes=200_000_000, max_megapixels=100)
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jpg", ".jpeg")
 ALL: Final = "all"
-FLIP_SUFFIX: Final = "@flip"  # of a model's name or file: averaged with its mirrored look
+# Of a model's name or file: averaged with its mirrored look, and with further looks, as `effort = "high"` does.
+FLIP_SUFFIX: Final = "@flip"
+HIGH_SUFFIX: Final = "@high"
 
 # Columns of the table: field of Summary, heading, and whether more is better.
 COLUMNS: Final = (
@@ -163,9 +165,12 @@ def model_spec(model: str, like: str | None) -> ModelSpec:
         ModelError: the name is unknown or not installed.
         UsageError: a file without `like`, or a file that is not there.
     """
-    if model.endswith(FLIP_SUFFIX):
-        once = model_spec(model.removesuffix(FLIP_SUFFIX), like)
-        return replace(once, name=once.name + FLIP_SUFFIX, flip=True)
+    for suffix, more_looks in ((FLIP_SUFFIX, ()), (HIGH_SUFFIX, HIGH_LOOKS)):
+        if model.endswith(suffix):
+            once = model_spec(model.removesuffix(suffix), like)
+            return replace(
+                once, name=once.name + suffix, like=once.like or once.name, flip=True, more_looks=more_looks
+            )
     path = Path(model)
     if like is None and path.suffix != ".onnx":
         return find_model(model, models_dir())
@@ -176,7 +181,7 @@ def model_spec(model: str, like: str | None) -> ModelSpec:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     base = known_model(like)
     return replace(
-        base, name=path.stem, path=path, file=path.name, sha256=digest, md5="", bytes=path.stat().st_size
+        base, name=path.stem, like=like, path=path, sha256=digest, md5="", bytes=path.stat().st_size
     )
 
 
@@ -219,7 +224,7 @@ def adjusted(spec: ModelSpec, options: argparse.Namespace) -> ModelSpec:
 def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
     """The network's answer, read as the product reads it; a candidate to be bundled is read as the bundled one."""
     spec = segmenter.spec
-    reading = reading_of(BUNDLED if spec.family == BUNDLED_FAMILY else spec.name)
+    reading = reading_of(spec.like or spec.name)
     return clear_haze(segmenter.alpha(rgb), reading.haze_gain)
 
 
@@ -338,7 +343,7 @@ def parser() -> argparse.ArgumentParser:
         dest="models",
         action=_ModelOption,
         metavar="NAME|FILE",
-        help=f"may be repeated; with {FLIP_SUFFIX} mirrored too; unset: bundled",
+        help=f"may be repeated; {FLIP_SUFFIX} mirrors, {HIGH_SUFFIX} is high effort; unset: {STANDARD}",
     )
     p.add_argument("--like", action=_ModelOption, metavar="NAME", help="how the FILE before it is fed")
     p.add_argument("--names", type=Path, help="text file: only these pairs (path without suffix, one a line)")
@@ -360,7 +365,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, An
     results: dict[str, dict[str, Any]] = {}
     segmenters: dict[str, Segmenter] = {}
     worst_cases: list[Case] = []
-    for model, like in options.models or [(BUNDLED, None)]:
+    for model, like in options.models or [(STANDARD, None)]:
         spec = adjusted(model_spec(model, like), options)
         segmenter = Segmenter(spec, providers=["cpu"], threads=options.threads)
         judged = list(judge(segmenter, cases))

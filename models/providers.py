@@ -35,11 +35,13 @@ class Provider:
         engines: ONNX Runtime's names for it, newest first; one is enough.
         install: what to do when this ONNX Runtime was built without it.
         automatic: whether "auto" considers it.
+        eight_bits: whether it answers an eight-bit network as the processor does.
     """
 
     engines: tuple[str, ...]
     install: str
     automatic: bool = True
+    eight_bits: bool = True
 
 
 # In the order in which "auto" tries them. A build with an accelerator is something the user installed on
@@ -53,7 +55,9 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "directml": Provider(("DmlExecutionProvider",), "Install `onnxruntime-directml`; Windows only."),
     "openvino": Provider(
-        ("OpenVINOExecutionProvider",), "Install `onnxruntime-openvino` in place of `onnxruntime`."
+        ("OpenVINOExecutionProvider",),
+        "Install `onnxruntime-openvino` in place of `onnxruntime`.",
+        eight_bits=False,  # its answers differ by .017 on average (docs/MODELS.md)
     ),
     "coreml": Provider(("CoreMLExecutionProvider",), "It comes with ONNX Runtime on macOS.", automatic=False),
     "cpu": Provider(("CPUExecutionProvider",), ""),
@@ -152,6 +156,15 @@ def choose(providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not providers:
         raise EngineError("No provider is named", fix='Set `providers = "auto"` under [engine].')
     return tuple(providers), tuple(f"{name}: not asked for" for name in PROVIDERS if name not in providers)
+
+
+def exact_in_eight_bits(tried: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of `tried` that answer an eight-bit network as the processor does, and a reason for each other one."""
+    exact = tuple(name for name in tried if PROVIDERS[name].eight_bits)
+    others = (name for name in tried if name not in exact)
+    return exact, tuple(
+        f"{name}: only used when named, because it is less exact in eight bits" for name in others
+    )
 
 
 def _why_not(name: str, here: tuple[str, ...]) -> str:

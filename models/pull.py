@@ -82,7 +82,7 @@ def pull(
     """
     tell = tell or Tell()
     spec = known_model(name)
-    if spec.name == BUNDLED:
+    if spec.name in BUNDLED:
         return spec
     require_licence(spec, accept=accept_license)
     sources = _sources(spec, mirror, source)

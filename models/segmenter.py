@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,14 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import EngineError, ModelError
-from cutoutd.models.catalog import ModelSpec
+from cutoutd.models.catalog import BUNDLED_FAMILY, ModelSpec
 from cutoutd.models.parallel import side_by_side
-from cutoutd.models.providers import Choice, choose, first_line, lacks_memory, open_session, runtime_errors
+from cutoutd.models.providers import (
+    Choice,
+    choose,
+    exact_in_eight_bits,
+    first_line,
+    lacks_memory,
+    open_session,
+    runtime_errors,
+)
 
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
 # With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
 SAMPLES_PER_PIXEL = 4
-LOOKS = 2  # the photo and its mirror image
+LOOKS = 2  # that run side by side: the photo and its mirror image
 
 
 class Segmenter:
@@ -57,6 +67,9 @@ class Segmenter:
     def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Opens the first session; "auto" goes on to the next provider and remembers why."""
         tried, why_not = choose(providers)
+        if providers == "auto" and self.spec.family == BUNDLED_FAMILY:
+            tried, inexact = exact_in_eight_bits(tried)
+            why_not = (*why_not, *inexact)
         if providers != "auto":
             threads = self._threads_per_look(tried[0])
             self._sessions[threads] = open_session(self.spec, tried[0], tried[1:], threads, self._cache_dir)
@@ -112,15 +125,21 @@ class Segmenter:
             MemoryError: not enough memory for this network.
         """
         resized, inside = fit_to_input(rgb, self.spec)
-        planes = to_planes(resized, self.spec)
-        if not self._flip:
-            return to_alpha(activate(self.raw(planes, lone=lone), self.spec), inside, self.spec)
-        looks = [planes, np.ascontiguousarray(planes[..., ::-1])]
+        looks = [(to_planes(resized, self.spec), False)]
+        if self._flip:
+            looks.append((looks[0][0], True))
+        for side, mirrored in self.spec.more_looks:
+            sized = replace(self.spec, input_size=side)
+            looks.append((to_planes(fit_to_input(rgb, sized)[0], sized), mirrored))
         at_once = self._looks_at_once(self._provider) if lone else 1
-        plain, mirrored = side_by_side(
-            lambda look: activate(self.raw(look, lone=lone), self.spec), looks, at_once
-        )
-        return to_alpha((plain + mirrored[:, ::-1]) * np.float32(0.5), inside, self.spec)
+        answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
+        return to_alpha(mean_of(answers), inside, self.spec)
+
+    def _look(self, planes: NDArray[np.float32], mirrored: bool, *, lone: bool) -> NDArray[np.float32]:
+        """One answer in 0..1, mirrored back if the photo was shown mirrored."""
+        shown = np.ascontiguousarray(planes[..., ::-1]) if mirrored else planes
+        answer = activate(self.raw(shown, lone=lone), self.spec)
+        return answer[:, ::-1] if mirrored else answer
 
     def raw(self, planes: NDArray[np.float32], *, lone: bool = True) -> NDArray[np.float32]:
         """The network's first answer, before its activation.
@@ -257,6 +276,22 @@ def to_alpha(answer: NDArray[np.float32], inside: tuple[int, int], spec: ModelSp
         low, high = float(alpha.min()), float(alpha.max())
         alpha = (alpha - low) / max(high - low, 1e-6)
     return np.ascontiguousarray(alpha.clip(0.0, 1.0), dtype=np.float32)
+
+
+def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of several answers, float32 (h, w) at the size of the first; others are resized to it, bilinear."""
+    first, others = answers[0], answers[1:]
+    total = first
+    for answer in others:
+        total = total + _stretched(answer, first.shape)
+    return total * np.float32(1 / len(answers)) if others else first
+
+
+def _stretched(answer: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if answer.shape == shape:
+        return answer
+    image = Image.fromarray(np.ascontiguousarray(answer))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def activate(answer: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:

@@ -212,9 +212,9 @@ def remove(name: str, models_dir: Path) -> int:
     """Removes an installed model and what an interrupted pull left; returns the bytes freed.
 
     Raises:
-        ModelError: it is the bundled one, or not installed.
+        ModelError: it is a bundled one, or not installed.
     """
-    if name == BUNDLED:
+    if name in BUNDLED:
         raise ModelError(f"{name!r} is part of cutoutd and cannot be removed")
     if name not in installed(models_dir) and not list(_belongings(name, models_dir)):
         known_model(name, installed(models_dir))
@@ -292,7 +292,7 @@ def add(
 def _what_it_is(file: Path, found: Digests, like: str, name: str) -> ModelSpec:
     """The catalogue's own entry for a file it knows, else an entry of the user's own that follows `like`."""
     for known in catalogue().values():
-        if name in ("", known.name) and known.name != BUNDLED and not mismatch(found, known):
+        if name in ("", known.name) and known.name not in BUNDLED and not mismatch(found, known):
             return known
     if not like:
         raise UsageError(

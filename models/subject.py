@@ -9,28 +9,28 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models.catalog import BUNDLED
+from cutoutd.models.catalog import FAST, STANDARD
 
 # The rule. On an empty wall the network answers with haze: half-certain over large areas, nowhere certain.
 # On a subject, however small, some pixels are certain. So the most certain 0.1 % of the pixels (102 of 320 x
 # 320) decide: a subject has that many, and a lone hot pixel does not make one.
 CERTAIN_SHARE: Final = 0.001
 
-# Measured with cutout-s at 320 px, asked once or averaged with its mirrored look, on the 596 validation
-# photos, 302 crops of them that the subject overflows, and 140 pictures without a subject. At 0.97 none of
-# the photos is refused (the lowest reaches 0.9705) and 5 of the overflowing crops; 67 or 68 of 70 made studio
-# sweeps and textures are recognised, 5 of 6 brick walls, lawns and gravel paths, and a quarter to a half of
-# the rooms and house fronts, which may well be subjects. At 0.985 all walls and lawns are, but up to 1 photo
-# and 12 crops are lost: refusing a subject is worse.
-CERTAIN: Final = 0.97
+# Measured with both bundled networks at 320 px, mirrored looks averaged, by `python -m
+# cutoutd.models.training.certainty`: the least certain of 596 photos with a subject reaches 0.973. At 0.96 none of
+# them is refused and 8 of 596 crops that the subject fills or overflows; all 120 made studio sweeps and textures are
+# recognised, three quarters of patches beside a subject, and two thirds and more of rooms and house fronts, which may
+# well be subjects. At 0.985 hardly more empty pictures are recognised, and up to 1 photo and 18 crops are lost.
+CERTAIN: Final = 0.96
 
 # Other networks are less sure of themselves: of 60 photos with a subject the least certain answer of u2netp was
 # .934, on a close-up that of IS-Net .946.
 CERTAIN_OF_OTHERS: Final = 0.9
 
 # Where a few pixels are certain but they are less than this share of everything that is not plainly
-# background, the answer is haze with a bright spot. No subject of the same photos is below 0.136.
-LEAST_CRISP: Final = 0.1
+# background, the answer is haze with a bright spot. No subject of the same photos is below 0.049.
+LEAST_CRISP: Final = 0.04
+CRISP: Final = 0.1
 CRISP: Final = 0.9
 NOT_BACKGROUND: Final = 0.1
 
@@ -47,13 +47,14 @@ class Reading(NamedTuple):
 
 
 # The gain: see models/training/NOTES.md. Other networks may mean glass by a flat half, so theirs is left alone.
-OF_BUNDLED: Final = Reading(CERTAIN, 1.5)
+OF_STANDARD: Final = Reading(CERTAIN, 1.5)
 OF_OTHERS: Final = Reading(CERTAIN_OF_OTHERS, 1.0)
+READINGS: Final = {FAST: Reading(CERTAIN, 1.5), STANDARD: OF_STANDARD}
 
 
 def reading_of(model: str) -> Reading:
-    """Calibrated for the bundled network, careful with any other."""
-    return OF_BUNDLED if model == BUNDLED else OF_OTHERS
+    """Calibrated for the bundled networks, careful with any other."""
+    return READINGS.get(model, OF_OTHERS)
 
 
 def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:

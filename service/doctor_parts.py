@@ -137,7 +137,7 @@ def check_providers(settings: Settings) -> Iterator[Finding]:
     asked = settings.engine.providers
     try:
         trial = Segmenter(
-            resolve("fast", places.models_dir()),
+            resolve("standard", places.models_dir()),
             providers="auto" if asked == "auto" else list(asked),
             threads=1,
         )

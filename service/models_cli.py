@@ -17,7 +17,17 @@ from rich.table import Table
 
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
-from cutoutd.models.catalog import BUNDLED, ModelSpec, best, catalogue, find_model, installed, known_model
+from cutoutd.models.catalog import (
+    BUNDLED,
+    FAST,
+    STANDARD,
+    ModelSpec,
+    best,
+    catalogue,
+    find_model,
+    installed,
+    known_model,
+)
 from cutoutd.service.screen import screen
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -76,16 +86,16 @@ def list_command(models_dir: Path, as_json: bool, only_here: bool) -> None:
     screen().print(table)
     if not all(spec.commercial for spec in shown.values()):
         click.echo("\n* no commercial use; `models pull` and `models add` want --accept-license")
-    so_far = "the one marked so" if choice != BUNDLED else "so far the same"
+    so_far = f"{STANDARD} so far" if choice in BUNDLED else "the one marked so"
     click.echo(
-        f'\n`quality = "fast"` is the bundled network, "best" {so_far}.'
+        f'\n`quality = "standard"` is {STANDARD}, "fast" is {FAST}, "best" {so_far}.'
         "\n`cutoutd models info NAME` says more, `cutoutd models pull NAME` gets one."
     )
 
 
 def _row(spec: ModelSpec, is_best: bool) -> tuple[str, ...]:
     here = (
-        "" if spec.path is None else "bundled" if spec.name == BUNDLED else "yes" if spec.accepted else "no"
+        "" if spec.path is None else "bundled" if spec.name in BUNDLED else "yes" if spec.accepted else "no"
     )
     size = "" if spec.bytes is None else f"{spec.bytes / 1e6:.0f}"
     terms = spec.licence.partition(" (")[0] + ("" if spec.commercial else " *")

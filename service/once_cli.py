@@ -37,12 +37,12 @@ from cutoutd.service.option_flags import deliverables, matte_options, output_and
 @click.option(
     "--preset", "presets", multiple=True, help="Start from a preset; several give several outputs each."
 )
-@click.option("--model", default="", help="A model by name, or `best`; unset, the bundled one.")
+@click.option("--model", default="", help="A model by name, `fast`, or `best`; unset, the bundled one.")
 @click.option(
     "--effort",
     type=click.Choice(["normal", "high"]),
     default="normal",
-    help="High looks twice with any model.",
+    help="High looks at each photo twice as often.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes; unset, one per core.")
 @click.option("--overwrite", is_flag=True, help="Replace files under the cutouts' names.")
@@ -68,7 +68,7 @@ def once(
     """
     orders = deliverables(options, presets)
     matte = matte_options(options)
-    spec = resolve(model or "fast", models_dir(), effort)
+    spec = resolve(model or "standard", models_dir(), effort)
     photos = _photos(paths)
     umask = os.umask(0o077)
     out = _make(folder, 0o777 & ~umask)

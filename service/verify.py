@@ -289,7 +289,7 @@ def installation(settings: Settings, models_dir: Path, state_dir: Path, pid: int
     """
     seen: set[str] = set()
     for inbox in settings.inbox:
-        for wanted in ("fast", inbox.model or inbox.quality):
+        for wanted in ("fast", "standard", inbox.model or inbox.quality):
             try:
                 spec = resolve(wanted, models_dir, settings.engine.effort)
             except CutoutError as error:

@@ -35,7 +35,7 @@ TOLERANCE: Final = 1e-3
 # Halved weights may move the answer to a plain scene by this much on average. (On white noise, where the network
 # has no opinion, it is six times as much.)
 HALVING_TOLERANCE: Final = 1e-3
-LARGEST_BYTES: Final = 8_000_000
+LARGEST_BYTES: Final = 12_000_000
 
 
 def write_onnx(net: CutoutNet, out: Path, side: int) -> None:

@@ -19,7 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.catalog import BUNDLED, catalogue
+from cutoutd.models.catalog import STANDARD, catalogue
 from cutoutd.models.evaluate import Case, find_cases, read_mask, read_photo, resized
 from cutoutd.models.scores import PhotoScore, score, summarise
 from cutoutd.models.segmenter import to_planes
@@ -42,7 +42,7 @@ class Asker:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._spec = catalogue()[BUNDLED]
+        self._spec = catalogue()[STANDARD]
         self.passes = 0
 
     def run(self, photo: Photo, height: int, width: int, *, mirrored: bool = False) -> Alpha:
@@ -180,7 +180,9 @@ def main() -> None:
     p.add_argument("--masks", type=Path, required=True)
     p.add_argument("--names", type=Path, help="text file: only these pairs")
     p.add_argument("--every", type=int, default=1, help="one pair in so many")
-    p.add_argument("--model", type=Path, default=catalogue()[BUNDLED].path, help="unset: the bundled network")
+    p.add_argument(
+        "--model", type=Path, default=catalogue()[STANDARD].path, help="unset: the bundled network"
+    )
     p.add_argument("--threads", type=int, default=2)
     options = p.parse_args()
     cases = find_cases(options.images, options.masks, options.names, options.every)

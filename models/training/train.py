@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from cutoutd.models.training.dataset import Collection, Pair, data_folder, read_all
 from cutoutd.models.training.loss import total_loss
 from cutoutd.models.training.network import CutoutNet, normalise
+from cutoutd.models.training.partners import MEETING_STEPS, Partners
 from cutoutd.models.training.sampling import Batch, Mixture, Shares
 
 # Rates relative to the decoder's. The encoder already sees; its first stages (edges, colours) hardly need to
@@ -112,6 +113,20 @@ def load_weights(net: nn.Module, path: Path) -> None:
     net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in saved.items()})
 
 
+def load_decoder(net: nn.Module, path: Path) -> list[str]:
+    """Take from a network with another encoder what fits: all but the encoder and the layers that read it.
+
+    Returns the names taken.
+    """
+    saved: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    own = net.state_dict()
+    fits = [n for n, value in saved.items() if not n.startswith("enc.") and value.shape == own[n].shape]
+    net.load_state_dict(
+        {**own, **{n: saved[n].float() if saved[n].is_floating_point() else saved[n] for n in fits}}
+    )
+    return fits
+
+
 def half_weights(net: nn.Module) -> dict[str, Tensor]:
     """The state dict in half precision: what a checkpoint that continues elsewhere needs."""
     return {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
@@ -146,6 +161,8 @@ def open_state(arguments: argparse.Namespace, device: torch.device) -> State:
             load_weights(net, arguments.start)
         elif arguments.encoder is not None:
             net.enc.load_imagenet(arguments.encoder)
+            if arguments.decoder is not None:
+                load_decoder(net, arguments.decoder)
     net = net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     state = State(net, copy.deepcopy(net).eval(), make_optimiser(net, arguments.frozen))
     if saved.exists():
@@ -249,11 +266,14 @@ def train(arguments: argparse.Namespace) -> None:
     note(arguments.out, at="start", seen=state.seen, train=len(data.train), validation=len(data.validation))
     stream = batches(arguments, data, state)
     started = saved = scored = time.monotonic()
+    partners = Partners(arguments.partners, arguments.out.name) if arguments.partners is not None else None
     first, running = state.seen, 0.0
     while state.seen < arguments.total and time.monotonic() - started < arguments.minutes * 60:
         rate = learning_rate(state.seen, state.step, arguments.total, arguments.peak)
         loss = one_step(state, next(stream), rate, arguments.decay)
         running = loss if running == 0 else running * 0.98 + loss * 0.02
+        if partners is not None and state.step % MEETING_STEPS == 0:
+            partners.meet(state.net, state.seen)
         now = time.monotonic()
         if state.step % 100 == 0:
             speed = (state.seen - first) / (now - started)
@@ -294,6 +314,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", help="data folder; unset: $CUTOUTD_TRAINING_DATA")
     p.add_argument("--start", type=Path, help="our own weights to start from")
     p.add_argument("--encoder", type=Path, help="published EfficientNet-Lite weights (.pth) to start from")
+    p.add_argument("--decoder", type=Path, help="with --encoder: our own weights to take the decoder from")
     p.add_argument("--kind", default="lite0", help="encoder: lite0, lite1 or lite2")
     p.add_argument(
         "--total", type=int, default=60_000, help="samples after which the learning rate has reached 0"
@@ -316,6 +337,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=2, help="processor threads for the network")
     p.add_argument("--workers", type=int, default=1, help="loader processes; on a GPU one per core but two")
+    p.add_argument(
+        "--partners", type=Path, help="folder that runs on other cores share to train one network together"
+    )
     p.add_argument("--every", type=int, default=1, help="read one pair in so many, to try things out")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--save-minutes", type=float, default=4)

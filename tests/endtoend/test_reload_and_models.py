@@ -80,10 +80,12 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
     one.wait(lambda: len(one.outputs()) == 7 and one.settled(), "all seven cutouts", 120)
     after = one.row("after.jpg")
     assert after is not None
-    assert after["model"] == "cutout-s"
+    assert after["model"] == "cutout-m"
     # The status is published at most once a second, and the new workers say what they loaded when they are warm.
     one.wait(
-        lambda: set(one.status()["models"]) == {"cutout-s"}, "the status to know the small network alone", 30
+        lambda: set(one.status()["models"]) == {"cutout-m"},
+        "the status to know the bundled network alone",
+        30,
     )
     assert one.stop() == 0
     assert one.leftovers() == []

@@ -133,7 +133,7 @@ def test_a_connection_that_always_drops_ends_with_one_sentence(
         NetworkError, match=r"dropped the connection .* 4 times in a row; run the command again to go on"
     ):
         pull("tiny", models, tell=heard.tell)
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
     server.break_after = []
     pull("tiny", models)
     assert server.asked_from[-1] == f"bytes={3 * PIECE}-"
@@ -207,7 +207,7 @@ def test_one_wrong_byte_is_noticed_and_nothing_installed(
     with pytest.raises(ModelError, match="is not the model 'tiny': its SHA-256 is"):
         pull("tiny", models)
     assert leftovers(models) == []
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
 
 
 def test_where_only_the_md5_is_known_it_decides(models: Path, server: Manners, tiny: ModelSpec) -> None:
@@ -351,7 +351,7 @@ def test_a_pull_killed_midway_leaves_nothing_installed_and_goes_on_later(
     process.send_signal(signal.SIGKILL)
     process.wait()
     server.pause_s = 0
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
     have = part.stat().st_size
     Segmenter(pull("tiny", models), threads=1)
     assert server.asked_from == ["", f"bytes={have}-"]

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.support.models import skimage_photo, tiny_spec
 
 from cutoutd.config.errors import NetworkError
-from cutoutd.models.catalog import ModelSpec, catalogue, find_model, like_rembg
+from cutoutd.models.catalog import BUNDLED, ModelSpec, catalogue, find_model, like_rembg
 from cutoutd.models.pull import pull
 from cutoutd.models.segmenter import Segmenter
 
@@ -62,7 +62,7 @@ def assert_parity(session: str, spec: ModelSpec, photos: list[Path], out: Path) 
 
 
 FAMILIES = [
-    name for name in catalogue() if name not in ("cutout-s", "isnet-imgly", "isnet-imgly-small", "bria-rmbg")
+    name for name in catalogue() if name not in (*BUNDLED, "isnet-imgly", "isnet-imgly-small", "bria-rmbg")
 ]
 
 

@@ -23,7 +23,7 @@ from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import job as jobs
 from cutoutd.daemon import landlock, sandbox
 from cutoutd.daemon.workers import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
-from cutoutd.models.catalog import BUNDLED, find_model
+from cutoutd.models.catalog import STANDARD, find_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 import acts_for_workers as acts
@@ -44,7 +44,7 @@ class House:
         for folder in (self.inbox, self.outbox, self.state):
             folder.mkdir()
         (self.state / "ledger.sqlite").write_bytes(b"ledger")
-        spec = find_model(BUNDLED, root / "models")
+        spec = find_model(STANDARD, root / "models")
         assert spec.path is not None
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.lock = self.state / "workers.lock"
@@ -202,9 +202,9 @@ def test_the_engine_keeps_no_usage_data_anywhere(house: House, tmp_path: Path) -
     assert house.do(os.getenv, "ORT_DISABLE_TELEMETRY") == Finished(1, "1")
     # Outside a worker nothing would stop it from writing: not a file may appear below a fresh home folder.
     load = (
-        "from pathlib import Path; from cutoutd.models.catalog import BUNDLED, find_model\n"
+        "from pathlib import Path; from cutoutd.models.catalog import STANDARD, find_model\n"
         "from cutoutd.models.providers import runtime\n"
-        "runtime().InferenceSession(str(find_model(BUNDLED, Path('absent')).path), "
+        "runtime().InferenceSession(str(find_model(STANDARD, Path('absent')).path), "
         "providers=['CPUExecutionProvider'])"
     )
     subprocess.run(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cutoutd.daemon.crew import RAM_PER_WORKER, Crew, cores, crew_for
-from cutoutd.models.catalog import BUNDLED, ModelSpec, catalogue
+from cutoutd.models.catalog import STANDARD, ModelSpec, catalogue
 
-SMALL, LARGE = catalogue()[BUNDLED], catalogue()["isnet-imgly"]
+SMALL, LARGE = catalogue()[STANDARD], catalogue()["isnet-imgly"]
 MUCH = 100 * RAM_PER_WORKER
 
 

@@ -9,7 +9,7 @@ from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.daemon import workers as pool
 from cutoutd.daemon.job import OverBudget, Reason, Refused
-from cutoutd.models.catalog import BUNDLED
+from cutoutd.models.catalog import FAST
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -149,7 +149,7 @@ def test_drafts_use_every_slot_and_finals_only_theirs(sim: Make) -> None:
     for _ in range(300):
         seen |= {(slot, _model_in(one, slot)) for slot in (0, 1)}
         one.turn()
-    assert seen - {(0, ""), (1, "")} == {(0, BUNDLED), (1, BUNDLED), (0, "large")}
+    assert seen - {(0, ""), (1, "")} == {(0, FAST), (1, FAST), (0, "large")}
     assert set(one.states().values()) == {"done"}
 
 

@@ -9,7 +9,7 @@ from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.daemon import workers as pool
-from cutoutd.models.catalog import BUNDLED
+from cutoutd.models.catalog import FAST
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -59,7 +59,7 @@ def test_the_test_photo_runs_where_the_suspect_ran_and_with_its_networks(
         tag, engines = one.workers.jobs[0] if one.workers.jobs else (1, None)
     assert one.workers.slot_of[tag] == slot
     names = [spec.name for spec in getattr(engines, "specs", ())]
-    assert names == ([BUNDLED] if stage == "draft" else [BUNDLED, "large"])
+    assert names == ([FAST] if stage == "draft" else [FAST, "large"])
     one.finish()
     assert one.states() == {"a.jpg": "done"}
     assert one.rows()[0]["model"] == "large"

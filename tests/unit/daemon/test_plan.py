@@ -19,7 +19,7 @@ from cutoutd.daemon.plan import (
     worker_setups,
 )
 from cutoutd.models.accelerators import NEEDS, Needs
-from cutoutd.models.catalog import BUNDLED
+from cutoutd.models.catalog import FAST
 
 
 def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:
@@ -90,8 +90,8 @@ def test_only_the_first_slots_load_a_large_network_and_know_where_it_is(tmp_path
     plan = _plan(tmp_path, {"model": "large", "draft_then_final": True}, engine={"workers": 3})
     first, second, third = worker_setups(plan, tmp_path / "state", {})
     assert first == second
-    assert [spec.name for spec in first.context.specs] == [BUNDLED, "large"]
-    assert [spec.name for spec in third.context.specs] == [BUNDLED]
+    assert [spec.name for spec in first.context.specs] == [FAST, "large"]
+    assert [spec.name for spec in third.context.specs] == [FAST]
     assert large.path in first.read_paths
     assert large.path not in third.read_paths
     assert set(third.read_paths) < set(first.read_paths)

@@ -10,7 +10,7 @@ from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation
 
 from cutoutd.daemon.slot import SlotReady, SlotStatus
-from cutoutd.models.catalog import BUNDLED
+from cutoutd.models.catalog import FAST, STANDARD
 
 Make = Callable[..., Simulation]
 
@@ -34,10 +34,10 @@ def test_photos_are_taken_up_by_the_first_worker_and_ready_is_said_by_the_one_wi
     parts = two_kinds.parts
     resumed: list[bool] = []
     vars(parts.caretaker)["resume"] = lambda: resumed.append(True)
-    assert not parts.slot_ready(_ready(1, BUNDLED))
+    assert not parts.slot_ready(_ready(1, FAST))
     assert (parts.workforce.warm, parts.workforce.ready, len(resumed)) == (True, False, 1)
-    assert parts.slot_ready(_ready(0, BUNDLED, "large"))
-    assert not parts.slot_ready(_ready(1, BUNDLED))
+    assert parts.slot_ready(_ready(0, FAST, "large"))
+    assert not parts.slot_ready(_ready(1, FAST))
     assert (parts.workforce.ready, len(resumed)) == (True, 1)
 
 
@@ -45,13 +45,13 @@ def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config
     two_kinds: Simulation,
 ) -> None:
     parts = two_kinds.parts
-    parts.slot_ready(_ready(0, BUNDLED, "large"))
-    parts.slot_ready(_ready(1, BUNDLED))
-    assert set(parts.workforce.models) == {BUNDLED, "large"}
+    parts.slot_ready(_ready(0, FAST, "large"))
+    parts.slot_ready(_ready(1, FAST))
+    assert set(parts.workforce.models) == {FAST, "large"}
     two_kinds.inbox_table = {}
     two_kinds.reload()
-    parts.slot_ready(_ready(0, BUNDLED))
-    assert set(parts.workforce.models) == {BUNDLED}
+    parts.slot_ready(_ready(0, STANDARD))
+    assert set(parts.workforce.models) == {STANDARD}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import re
@@ -14,7 +15,18 @@ from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.config.errors import ModelError
 from cutoutd.models import catalog
-from cutoutd.models.catalog import BUNDLED, ModelSpec, catalogue, find_model, installed, known_model, resolve
+from cutoutd.models.catalog import (
+    BUNDLED,
+    FAST,
+    HIGH_LOOKS,
+    STANDARD,
+    ModelSpec,
+    catalogue,
+    find_model,
+    installed,
+    known_model,
+    resolve,
+)
 from cutoutd.models.store import add
 
 NOWHERE = Path("/nowhere/models")
@@ -42,7 +54,7 @@ def test_every_entry_is_complete_enough_to_be_trusted(name: str) -> None:
     assert all(0 < std <= 1.01 for std in spec.std)
     assert spec.normalise == "255"
     assert not spec.stretch
-    assert spec.sources or name == BUNDLED
+    assert spec.sources or name in BUNDLED
     for source in spec.sources:
         assert (
             source.url.startswith("https://") if source.kind == "url" else source.version and source.members
@@ -75,20 +87,23 @@ def test_pieces_of_the_npm_models_are_whole_and_distinct() -> None:
         assert len(set(source.members)) == len(source.members) == count
 
 
-def test_the_bundled_model_is_there_without_a_store() -> None:
-    spec = resolve("fast", NOWHERE)
-    assert spec.name == BUNDLED
-    assert spec.path is not None
-    assert spec.path.is_file()
-    assert list(installed(NOWHERE)) == [BUNDLED]
-    assert resolve("best", NOWHERE).name == BUNDLED
-    assert resolve("", NOWHERE) == spec
+def test_the_bundled_models_are_there_without_a_store() -> None:
+    for quality, name in (("standard", STANDARD), ("fast", FAST), ("best", STANDARD)):
+        spec = resolve(quality, NOWHERE)
+        assert spec.name == name
+        assert spec.path is not None
+        assert hashlib.sha256(spec.path.read_bytes()).hexdigest() == spec.sha256
+    assert list(installed(NOWHERE)) == [*BUNDLED]
+    assert resolve("", NOWHERE) == resolve("standard", NOWHERE)
 
 
-def test_high_effort_asks_for_the_mirrored_look() -> None:
-    # The bundled network is quick enough to look twice at every effort.
-    assert resolve("fast", NOWHERE).flip
-    assert resolve("fast", NOWHERE, "high") == resolve("fast", NOWHERE)
+def test_high_effort_looks_twice_as_often() -> None:
+    # The bundled networks are quick enough to look twice at every effort, and answer at any size.
+    for quality in ("fast", "standard"):
+        normal, high = resolve(quality, NOWHERE), resolve(quality, NOWHERE, "high")
+        assert (normal.flip, normal.more_looks) == (True, ())
+        assert (high.flip, high.more_looks) == (True, HIGH_LOOKS)
+        assert all(side % 32 == 0 and side != high.input_size for side, _ in HIGH_LOOKS)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +141,7 @@ def _record(models_dir: Path, spec: ModelSpec, **changed: object) -> None:
 
 def test_best_is_the_highest_rank_that_is_installed(tmp_path: Path) -> None:
     _record(tmp_path, catalogue()["u2netp"])
-    assert resolve("best", tmp_path).name == BUNDLED
+    assert resolve("best", tmp_path).name == STANDARD
     _record(tmp_path, catalogue()["isnet-imgly"])
     assert resolve("best", tmp_path).name == "isnet-imgly"
     _record(tmp_path, catalogue()["isnet-anime"])
@@ -136,7 +151,7 @@ def test_best_is_the_highest_rank_that_is_installed(tmp_path: Path) -> None:
 
 def test_best_leaves_out_a_model_whose_terms_were_not_accepted(tmp_path: Path) -> None:
     _record(tmp_path, catalogue()["bria-rmbg"], accepted=False)
-    assert resolve("best", tmp_path).name == BUNDLED
+    assert resolve("best", tmp_path).name == STANDARD
     with pytest.raises(ModelError, match="forbids commercial use and was not accepted"):
         find_model("bria-rmbg", tmp_path)
     _record(tmp_path, catalogue()["bria-rmbg"], accepted=True)
@@ -162,14 +177,14 @@ def test_of_equals_the_users_own_file_is_best(tmp_path: Path) -> None:
 )
 def test_a_damaged_record_is_no_model_and_no_crash(tmp_path: Path, text: str) -> None:
     (tmp_path / "u2netp.json").write_text(text)
-    assert list(installed(tmp_path)) == [BUNDLED]
+    assert list(installed(tmp_path)) == [*BUNDLED]
 
 
 def test_a_record_cannot_point_outside_the_store(tmp_path: Path) -> None:
     (tmp_path / "outside.onnx").write_bytes(b"x")
     store = tmp_path / "store"
     _record(store, catalogue()["u2netp"], file="../outside.onnx")
-    assert list(installed(store)) == [BUNDLED]
+    assert list(installed(store)) == [*BUNDLED]
 
 
 def test_an_own_file_keeps_what_was_changed(tmp_path: Path) -> None:
@@ -197,13 +212,13 @@ def test_rembg_arithmetic_is_a_suffix(tmp_path: Path) -> None:
 
 def test_large_inputs_are_loaded_once_per_machine() -> None:
     assert catalogue()["isnet-imgly"].once_per_machine
-    assert not catalogue()[BUNDLED].once_per_machine
+    assert not catalogue()[STANDARD].once_per_machine
 
 
 def test_the_page_about_networks_knows_every_one_of_them() -> None:
     page = (Path(__file__).parents[3] / "docs" / "MODELS.md").read_text(encoding="utf-8")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
-    listed = {cells[1].strip(): cells for cells in rows if len(cells) == 8}
+    listed = {cells[1].strip(" *"): cells for cells in rows if len(cells) == 8}
     for spec in catalogue().values():
         if spec.name.startswith("birefnet") and spec.name not in listed:
             assert "-" + spec.name.rpartition("-")[2] in listed["birefnet-portrait, -dis, -hrsod, -cod"][1]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cutoutd.config.errors import UsageError
 from cutoutd.models import evaluate
-from cutoutd.models.catalog import BUNDLED, catalogue
+from cutoutd.models.catalog import STANDARD, catalogue
 from cutoutd.models.segmenter import Segmenter
 
 
@@ -20,7 +20,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     perfect.
     """
     images, masks = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("masks")
-    segmenter = Segmenter(catalogue()[BUNDLED], providers=["cpu"], threads=1)
+    segmenter = Segmenter(catalogue()[STANDARD], providers=["cpu"], threads=1)
     for name in ("people/astronaut", "animals/chelsea", "animals/rocket"):
         rgb = np.asarray(getattr(skimage.data, name.split("/")[1])())[::2, ::2]
         alpha = evaluate.resized(segmenter.alpha(rgb), *rgb.shape[:2])
@@ -41,12 +41,12 @@ def test_the_table_has_a_line_per_folder_and_one_for_all(
     assert call(folders) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["folder", "animals", "people", "all"]
-    assert all(BUNDLED in line for line in lines[1:])
+    assert all(STANDARD in line for line in lines[1:])
 
 
 def test_json_figures(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(folders, "--json") == 0
-    result = json.loads(capsys.readouterr().out)[BUNDLED]
+    result = json.loads(capsys.readouterr().out)[STANDARD]
     assert result["folders"]["animals"]["photos"] == 2
     everything = result["folders"]["all"]
     assert everything["photos"] == 3
@@ -59,8 +59,8 @@ def test_json_figures(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[
 def test_models_side_by_side_and_the_best_is_not_the_mirrored_one(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = str(catalogue()[BUNDLED].path)
-    assert call(folders, "--json", "--model", BUNDLED, "--model", file, "--like", BUNDLED) == 0
+    file = str(catalogue()[STANDARD].path)
+    assert call(folders, "--json", "--model", STANDARD, "--model", file, "--like", STANDARD) == 0
     first, second = json.loads(capsys.readouterr().out).values()
     assert first["folders"] == second["folders"]
 
@@ -68,10 +68,16 @@ def test_models_side_by_side_and_the_best_is_not_the_mirrored_one(
 def test_one_model_asked_once_and_mirrored(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(folders, "--json", "--no-flip", "--model", BUNDLED) == 0
-    once = json.loads(capsys.readouterr().out)[BUNDLED]
-    assert call(folders, "--json", "--model", f"{BUNDLED}@flip") == 0
-    both = json.loads(capsys.readouterr().out)[f"{BUNDLED}@flip"]
+    assert call(folders, "--json", "--no-flip", "--model", STANDARD) == 0
+    once = json.loads(capsys.readouterr().out)[STANDARD]
+    assert call(folders, "--json", "--model", f"{STANDARD}@flip") == 0
+    both = json.loads(capsys.readouterr().out)[f"{STANDARD}@flip"]
+    assert call(folders, "--json", "--model", f"{STANDARD}@high") == 0
+    often = json.loads(capsys.readouterr().out)[f"{STANDARD}@high"]
+    assert often["folders"]["all"]["mae"] not in (
+        once["folders"]["all"]["mae"],
+        both["folders"]["all"]["mae"],
+    )
     assert once["folders"] != both["folders"]
 
 
@@ -79,7 +85,7 @@ def test_options_reach_the_network(folders: tuple[Path, Path], capsys: pytest.Ca
     answers: list[float] = []
     for more in (("--no-flip",), ("--flip",), ("--size", "256"), ("--fit", "pad")):
         assert call(folders, "--json", *more) == 0
-        answers.append(json.loads(capsys.readouterr().out)[BUNDLED]["folders"]["all"]["mae"])
+        answers.append(json.loads(capsys.readouterr().out)[STANDARD]["folders"]["all"]["mae"])
     assert len(set(answers)) == 4
 
 

@@ -13,7 +13,15 @@ from tests.support.models import tiny_spec
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models import providers
 from cutoutd.models.catalog import resolve
-from cutoutd.models.providers import PROVIDERS, available, choose, engine_cache, read_verified, warm_cache
+from cutoutd.models.providers import (
+    PROVIDERS,
+    available,
+    choose,
+    engine_cache,
+    exact_in_eight_bits,
+    read_verified,
+    warm_cache,
+)
 from cutoutd.models.segmenter import Segmenter
 
 PHOTO = np.random.default_rng(2).integers(0, 255, (40, 60, 3), dtype=np.uint8)
@@ -26,6 +34,12 @@ def test_the_processor_is_always_there_and_comes_last() -> None:
 def test_every_provider_is_accounted_for() -> None:
     tried, why_not = choose("auto")
     assert sorted([*tried, *(reason.partition(":")[0] for reason in why_not)]) == sorted(PROVIDERS)
+
+
+def test_a_network_in_eight_bits_goes_past_what_is_less_exact_in_them() -> None:
+    exact, why_not = exact_in_eight_bits(("cuda", "openvino", "cpu"))
+    assert exact == ("cuda", "cpu")
+    assert why_not == ("openvino: only used when named, because it is less exact in eight bits",)
 
 
 def test_auto_says_what_runs_and_why_not_the_others() -> None:

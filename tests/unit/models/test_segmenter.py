@@ -17,7 +17,8 @@ from cutoutd.models.catalog import ModelSpec, catalogue, like_rembg, resolve
 from cutoutd.models.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
 
 Photo = NDArray[np.uint8]
-BUNDLED = resolve("fast", Path("/nowhere"))
+BUNDLED = resolve("standard", Path("/nowhere"))
+FAST = resolve("fast", Path("/nowhere"))
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,9 @@ def bundled() -> Segmenter:
     return Segmenter(BUNDLED, providers=("cpu",), threads=2)
 
 
-def test_the_bundled_network_finds_the_cat(bundled: Segmenter, cat: Photo) -> None:
-    alpha = bundled.alpha(cat)
+@pytest.mark.parametrize("spec", [BUNDLED, FAST], ids=lambda spec: spec.name)
+def test_a_bundled_network_finds_the_cat(spec: ModelSpec, cat: Photo) -> None:
+    alpha = Segmenter(spec, providers=("cpu",), threads=2).alpha(cat)
     assert alpha.dtype == np.float32
     assert alpha.shape == (320, 320)
     assert 0 <= alpha.min() < 0.02
@@ -69,6 +71,24 @@ def test_flip_averages_both_looks(cat: Photo, bundled: Segmenter) -> None:
     assert np.allclose(both, (bundled.raw(planes) + mirrored) / 2, atol=1e-6)
     once = Segmenter(replace(BUNDLED, flip=False), threads=1)
     assert not np.array_equal(both, once.alpha(cat))
+
+
+def test_further_looks_are_averaged_in_at_their_own_sizes(cat: Photo) -> None:
+    once = Segmenter(replace(FAST, flip=False), threads=1)
+    wide = replace(FAST, input_size=384)
+    mirrored = once.raw(np.ascontiguousarray(to_planes(fit_to_input(cat, wide)[0], wide)[..., ::-1]))[:, ::-1]
+    smaller = Image.fromarray(np.ascontiguousarray(mirrored)).resize((320, 320), Image.Resampling.BILINEAR)
+    expected = (once.alpha(cat) + np.asarray(smaller)) / 2
+    asked = replace(FAST, flip=False, more_looks=((384, True),))
+    assert np.allclose(Segmenter(asked, threads=2).alpha(cat), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_high_effort_gives_the_same_bits_on_any_number_of_threads(cat: Photo, threads: int) -> None:
+    high = resolve("fast", Path("/nowhere"), "high")
+    alpha = Segmenter(high, threads=threads).alpha(cat)
+    assert np.array_equal(alpha, Segmenter(high, threads=1).alpha(cat, lone=False))
+    assert not np.array_equal(alpha, Segmenter(FAST, threads=1).alpha(cat))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 5000), (320, 320)])
@@ -274,7 +294,7 @@ class _Exhausted:
 def test_an_engine_without_memory_is_a_lack_of_memory(cat: Photo, words: str) -> None:
     segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
     segmenter._sessions = {n: _Exhausted(one, words) for n, one in segmenter._sessions.items()}
-    with pytest.raises(MemoryError, match="not enough memory to run the model 'cutout-s'"):
+    with pytest.raises(MemoryError, match="not enough memory to run the model 'cutout-m'"):
         segmenter.alpha(cat)
 
 

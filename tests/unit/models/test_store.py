@@ -12,7 +12,7 @@ from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.config.errors import ModelError, UsageError
 from cutoutd.models import store
-from cutoutd.models.catalog import BUNDLED, catalogue, find_model, installed
+from cutoutd.models.catalog import BUNDLED, STANDARD, catalogue, find_model, installed
 from cutoutd.models.segmenter import Segmenter
 from cutoutd.models.store import Digests, add, adopt, digest_file, install, locked, mismatch, remove
 
@@ -59,7 +59,7 @@ def test_names_that_begin_alike_do_not_touch_each_other(mine: Path, models: Path
     add(mine, models, like="u2netp", name="own")
     add(mine, models, like="u2netp", name="own-2")
     remove("own", models)
-    assert list(installed(models)) == [BUNDLED, "own-2"]
+    assert list(installed(models)) == [*BUNDLED, "own-2"]
     Segmenter(find_model("own-2", models), threads=1)
 
 
@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     mine.write_bytes(tiny_network(**network))
     with pytest.raises(ModelError, match=reason):
         add(mine, models, like=like)
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
     assert not list(models.glob("*.onnx"))
     assert not list(models.glob(".*pull*"))
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_network_is_refused(mine: Path, models: Path, content:
     mine.write_bytes(content)
     with pytest.raises(ModelError):
         add(mine, models, like="u2netp")
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
 
 
 def test_an_unknown_file_needs_to_be_like_something(mine: Path, models: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_wrong_file_is_removed_and_nothing_installed(models: Path) -> None:
         with pytest.raises(ModelError, match=r"not the model 'tiny': it has 14 bytes"):
             install(fresh, entry, models, source="http://example.invalid")
         assert not fresh.exists()
-        assert list(installed(models)) == [BUNDLED]
+        assert list(installed(models)) == [*BUNDLED]
 
 
 def test_a_crash_between_the_two_renames_costs_no_second_download(models: Path, monkeypatch: Any) -> None:
@@ -175,7 +175,7 @@ def test_a_crash_between_the_two_renames_costs_no_second_download(models: Path, 
             patch.setattr(store, "_write_record", power_cut)
             with pytest.raises(KeyboardInterrupt):
                 install(fresh, entry, models, source="x")
-        assert list(installed(models)) == [BUNDLED]
+        assert list(installed(models)) == [*BUNDLED]
         assert adopt(entry, models, accepted=False) == find_model("tiny", models)
 
 
@@ -190,7 +190,7 @@ def test_remove_frees_everything_and_refuses_the_bundled(mine: Path, models: Pat
     with pytest.raises(ModelError, match="no model called"):
         remove("own", models)
     with pytest.raises(ModelError, match="part of cutoutd"):
-        remove(BUNDLED, models)
+        remove(STANDARD, models)
 
 
 def test_the_lock_tells_that_it_waits(models: Path) -> None:

@@ -177,7 +177,7 @@ def test_tables_fit_a_terminal_and_are_whole_in_a_pipe(home: dict[str, str]) -> 
         ("cutoutd re", ["retry", "redo", "resume", "rescan"]),
         ("cutoutd models pu", ["pull"]),
         ("cutoutd models pull isnet-g", ["isnet-general-use"]),
-        ("cutoutd models verify cut", ["cutout-s"]),
+        ("cutoutd models verify cut", ["cutout-s", "cutout-m"]),
         ("cutoutd presets prod", ["product-white"]),
         ("cutoutd once --pres", ["--preset"]),
     ],

@@ -15,7 +15,7 @@ from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, ModelError, NetworkError, UsageError
-from cutoutd.models.catalog import BUNDLED, Source, catalogue, installed
+from cutoutd.models.catalog import BUNDLED, STANDARD, Source, catalogue, installed
 from cutoutd.service.models_cli import models_group
 
 CONTENT = tiny_network(padding_bytes=50_000)
@@ -52,7 +52,7 @@ def test_list_names_every_network_its_terms_and_what_is_here() -> None:
     assert result.exit_code == 0
     rows = {line.split()[0]: line for line in result.output.splitlines() if line}
     assert set(catalogue()) <= set(rows)
-    assert "bundled" in rows[BUNDLED]
+    assert "bundled" in rows[STANDARD]
     assert "CC BY-NC 4.0 *" in rows["bria-rmbg"]
     assert "* no commercial use" in result.output
     assert "* no commercial use" not in run("list", "--installed").output
@@ -64,7 +64,7 @@ def test_list_marks_the_best_of_what_is_here(mine: Path) -> None:
     rows = {
         line.split()[0]: line.split()[1] for line in run("list", "--installed").output.splitlines() if line
     }
-    assert (rows["mine"], rows[BUNDLED]) == ("best", "bundled")
+    assert (rows["mine"], rows[STANDARD]) == ("best", "bundled")
 
 
 def test_info_keeps_addresses_and_digests_whole() -> None:
@@ -85,7 +85,10 @@ def test_list_as_json_is_complete(mine: Path) -> None:
     everything = json.loads(run("list", "--json").output)
     assert [fact["name"] for fact in everything] == [*catalogue(), "mine"]
     here = json.loads(run("list", "--json", "--installed").output)
-    assert [(fact["name"], fact["installed"]) for fact in here] == [(BUNDLED, True), ("mine", True)]
+    assert [(fact["name"], fact["installed"]) for fact in here] == [
+        *((name, True) for name in BUNDLED),
+        ("mine", True),
+    ]
 
 
 def test_info_shows_the_arithmetic_and_the_sources() -> None:
@@ -122,7 +125,7 @@ def test_pull_without_a_connection_is_one_error(server: Manners) -> None:
 
 
 def test_pull_of_the_bundled_contacts_nobody() -> None:
-    result = run("pull", BUNDLED)
+    result = run("pull", STANDARD)
     assert result.exit_code == 0
     assert "Contacting" not in result.stderr
 
@@ -168,8 +171,8 @@ def test_verify_finds_the_one_that_rotted(models: Path, mine: Path) -> None:
     path.write_bytes(b"rotten")
     result = run("verify", "--json")
     assert result.exit_code == ExitCode.MODEL
-    good, bad = json.loads(result.output)
-    assert (good["model"], good["ok"]) == (BUNDLED, True)
+    *good, bad = json.loads(result.output)
+    assert [(one["model"], one["ok"]) for one in good] == [(name, True) for name in BUNDLED]
     assert (bad["model"], bad["ok"]) == ("mine", False)
     assert "damaged or exchanged" in bad["problem"]
 
@@ -177,18 +180,18 @@ def test_verify_finds_the_one_that_rotted(models: Path, mine: Path) -> None:
 def test_remove_says_what_it_freed(models: Path, mine: Path) -> None:
     run("add", mine, "--like", "u2netp")
     assert run("remove", "mine").output == "mine removed, 0.1 MB freed\n"
-    assert list(installed(models)) == [BUNDLED]
+    assert list(installed(models)) == [*BUNDLED]
 
 
 def test_bench_prints_milliseconds_memory_and_provider() -> None:
-    (figures,) = json.loads(run("bench", BUNDLED, "--runs", "1", "--threads", "1", "--json").output)
-    assert figures["model"] == BUNDLED
+    (figures,) = json.loads(run("bench", STANDARD, "--runs", "1", "--threads", "1", "--json").output)
+    assert figures["model"] == STANDARD
     assert figures["provider"] == "cpu"
     assert figures["photo_ms"] > 0
     assert 5 < figures["resting_mb"] <= figures["peak_mb"] < 2000
-    table = run("bench", BUNDLED, "--runs", "1").output
+    table = run("bench", STANDARD, "--runs", "1").output
     assert "ms/photo" in table
-    assert BUNDLED in table
+    assert STANDARD in table
 
 
 def test_another_folder_can_be_named(tmp_path: Path, mine: Path) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
-from cutoutd.models.catalog import BUNDLED, ModelSpec, find_model
+from cutoutd.models.catalog import BUNDLED, STANDARD, ModelSpec, find_model
 from cutoutd.service import verify, verify_run
 from cutoutd.service.planted import HEIGHT, PATTERN_COLUMNS, WIDTH, Planted, plant
 from cutoutd.service.probes import Tries, ability
@@ -317,10 +317,10 @@ def _settings(tmp_path: Path, extra: str = "") -> Settings:
 
 
 def test_the_model_is_as_shipped_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (row,) = verify.installation(_settings(tmp_path), tmp_path, tmp_path / "state", None)
-    assert row.passes
-    assert row.tried.endswith(BUNDLED)
-    real = find_model(BUNDLED, tmp_path)
+    rows = list(verify.installation(_settings(tmp_path), tmp_path, tmp_path / "state", None))
+    assert all(row.passes for row in rows)
+    assert [row.tried.split()[-1] for row in rows] == [*BUNDLED]
+    real = find_model(STANDARD, tmp_path)
     assert real.path is not None
     forged = tmp_path / "forged.onnx"
     forged.write_bytes(real.path.read_bytes()[:-1] + b"\0")
@@ -337,7 +337,7 @@ def test_the_model_is_as_shipped_or_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     rows = list(verify.installation(_settings(tmp_path, 'model="nonesuch"\n'), tmp_path, tmp_path, None))
-    assert [row.passes for row in rows] == [True, False]
+    assert [row.passes for row in rows] == [True, True, False]
 
 
 def test_the_users_own_state_folder_is_looked_at(tmp_path: Path) -> None:
@@ -345,8 +345,8 @@ def test_the_users_own_state_folder_is_looked_at(tmp_path: Path) -> None:
     state.mkdir(mode=0o755)
     (state / "ledger.sqlite").touch(0o600)
     rows = list(verify.installation(_settings(tmp_path), tmp_path, state, None))
-    assert [(row.area, row.passes) for row in rows] == [("model", True), ("modes", False)]
-    assert "state 0755" in rows[1].answer
+    assert [(row.area, row.passes) for row in rows] == [*[("model", True)] * len(BUNDLED), ("modes", False)]
+    assert "state 0755" in rows[-1].answer
 
 
 def test_a_daemon_without_a_filter_is_seen(tmp_path: Path) -> None:

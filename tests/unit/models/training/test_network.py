@@ -203,3 +203,17 @@ def test_soup_is_the_weighted_mean() -> None:
     assert int(mixed["n"]) == 5
     with pytest.raises(ValueError, match="belong together"):
         soup.mix([a, {"v": torch.zeros(1)}], [1, 1])
+
+
+def test_another_encoder_takes_the_decoder_that_fits(tmp_path: Path) -> None:
+    small = CutoutNet("lite0")
+    torch.save(train.half_weights(small), tmp_path / "small.pt")
+    large = CutoutNet("lite2")
+    before = {name: value.clone() for name, value in large.state_dict().items()}
+    taken = train.load_decoder(large, tmp_path / "small.pt")
+    after = large.state_dict()
+    assert "dec.0.a.0.weight" in taken
+    assert not any(name.startswith("enc.") for name in taken)
+    assert not {"top.0.weight", "lat.0.0.weight", "lat.1.0.weight"} & set(taken)  # these read other channels
+    assert torch.allclose(after["dec.0.a.0.weight"], small.state_dict()["dec.0.a.0.weight"], atol=1e-3)
+    assert all(torch.equal(after[name], before[name]) for name in after if name not in taken)

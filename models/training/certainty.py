@@ -1,0 +1,110 @@
+"""Counts what a network calls "no subject" on held-out photos, close-ups and pictures without a subject.
+
+For choosing the limits in `cutoutd.models.subject`, which every network needs anew. Not for scores: see
+`cutoutd.models.evaluate`. The same pictures every time::
+
+    python -m cutoutd.models.training.certainty --names models/training/validation.txt --model cutout-m
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.places import models_dir
+from cutoutd.models.catalog import find_model
+from cutoutd.models.segmenter import Segmenter
+from cutoutd.models.subject import CERTAIN_SHARE, has_subject, reading_of
+from cutoutd.models.training.augment import close_up_matrix, warp
+from cutoutd.models.training.close_ups import SEED, SIDE
+from cutoutd.models.training.composite import empty_patch, square_cut, studio, texture
+from cutoutd.models.training.dataset import (
+    Pair,
+    Pixels,
+    data_folder,
+    held_out_background,
+    listing,
+    read_backgrounds,
+    read_pair,
+)
+
+MADE: Final = 60  # pictures of each kind that is made, not photographed
+# Limits shown beside the one in force, to choose by.
+LIMITS: Final = (0.94, 0.95, 0.96, 0.97, 0.98, 0.985)
+
+
+def pictures(data: Path, names: list[str]) -> Iterator[tuple[str, Pixels]]:
+    """(group, BGR photo), group by group; only held-out photos and backgrounds."""
+    masks = {f"{source}/{name}": (source, name, path) for source, name, path in listing(data)}
+    pairs: list[Pair] = [read_pair(*masks[name]) for name in names]
+    yield from (("photos with a subject", pair.photo) for pair in pairs)
+    for k, pair in enumerate(pairs):
+        matrix = close_up_matrix(np.random.default_rng(SEED + k), pair, SIDE)
+        if matrix is not None:
+            yield "close-ups", warp(pair.photo, matrix, SIDE)
+    for kind, make in (("made sweeps", studio), ("made textures", texture)):
+        yield from ((kind, make(np.random.default_rng(SEED + k), SIDE)) for k in range(MADE))
+    patches = (empty_patch(np.random.default_rng(SEED + k), pair) for k, pair in enumerate(pairs))
+    found = itertools.islice((patch for patch in patches if patch is not None), MADE)
+    yield from (("beside a subject", cv2.resize(patch, (SIDE, SIDE))) for patch in found)
+    for k, (name, photo) in enumerate(sorted(read_backgrounds(data).items())):
+        if held_out_background(name):
+            yield "rooms and fronts", photo
+            yield "cuts of these", square_cut(np.random.default_rng(SEED + k), photo, SIDE)
+
+
+def surest(alpha: NDArray[np.float32]) -> float:
+    """What `subject.has_subject` compares with its limit: the least certain of the most certain 0.1 % of pixels."""
+    count = max(1, round(alpha.size * CERTAIN_SHARE))
+    return float(np.partition(alpha, alpha.size - count, axis=None)[-count])
+
+
+def judge(segmenter: Segmenter, data: Path, names: list[str]) -> dict[str, list[tuple[float, bool]]]:
+    """(certainty, whether the product finds a subject) of every picture, by group."""
+    limit = reading_of(segmenter.spec.name).certain
+    found: dict[str, list[tuple[float, bool]]] = {}
+    for group, photo in pictures(data, names):
+        alpha = segmenter.alpha(np.ascontiguousarray(photo[..., ::-1]))
+        found.setdefault(group, []).append((surest(alpha), has_subject(alpha, limit)))
+    return found
+
+
+def lines(found: dict[str, list[tuple[float, bool]]]) -> list[str]:
+    """A Markdown table: refused now, refused at each of LIMITS by certainty alone, and the least certain three."""
+    head = ["pictures", "count", "refused", *(f"at {limit}" for limit in LIMITS), "least certain"]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for group, results in found.items():
+        sure = sorted(certainty for certainty, _ in results)
+        cells = [group, len(results), sum(not kept for _, kept in results)]
+        cells += [sum(certainty < limit for certainty in sure) for limit in LIMITS]
+        rows.append(f"| {' | '.join(map(str, cells))} | {' '.join(f'{c:.3f}' for c in sure[:3])} |")
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    p = argparse.ArgumentParser(
+        prog="python -m cutoutd.models.training.certainty", description=__doc__.split("\n")[0]
+    )
+    p.add_argument("--data", help="data folder; unset: $CUTOUTD_TRAINING_DATA")
+    p.add_argument("--names", type=Path, required=True, help="text file: these pairs")
+    p.add_argument("--every", type=int, default=1, help="one pair in so many")
+    p.add_argument("--model", default="cutout-m", help="an installed model")
+    p.add_argument("--threads", type=int, default=2)
+    options = p.parse_args()
+    spec = replace(find_model(options.model, models_dir()), flip=True)
+    names = options.names.read_text().split()[:: options.every]
+    segmenter = Segmenter(spec, providers=("cpu",), threads=options.threads)
+    print("\n".join(lines(judge(segmenter, data_folder(options.data), names))))
+
+
+if __name__ == "__main__":
+    main()
