@@ -30,7 +30,6 @@ CERTAIN_OF_OTHERS: Final = 0.9
 # Where a few pixels are certain but they are less than this share of everything that is not plainly
 # background, the answer is haze with a bright spot. No subject of the same photos is below 0.049.
 LEAST_CRISP: Final = 0.04
-CRISP: Final = 0.1
 CRISP: Final = 0.9
 NOT_BACKGROUND: Final = 0.1
 
