@@ -24,14 +24,14 @@ from PIL import Image
 
 from cutoutd.config.places import models_dir
 from cutoutd.models.bench import measure
-from cutoutd.models.catalog import STANDARD, ModelSpec, find_model
+from cutoutd.models.catalog import BUNDLED, STANDARD, ModelSpec, find_model
 from cutoutd.models.evaluate import find_cases, judge, read_photo
 from cutoutd.models.matte import refine
 from cutoutd.models.pull import Tell, pull
 from cutoutd.models.scores import summarise
 from cutoutd.models.segmenter import Segmenter
 
-MODELS = (STANDARD, "u2netp", "isnet-imgly-small", "isnet-imgly")
+MODELS = (*BUNDLED, "u2netp", "isnet-imgly-small", "isnet-imgly")
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BACKDROP = (120, 190, 110)
@@ -101,7 +101,7 @@ def scores(images: Path, masks: Path, names: Path | None, every: int, models: tu
     heading("model", "IoU", "MAE", "maxF", "boundary IoU")
     for name in models:
         spec = spec_of(name)
-        arithmetics = [spec] if name == STANDARD else [spec, spec_of(f"{name}@rembg")]
+        arithmetics = [spec] if name in BUNDLED else [spec, spec_of(f"{name}@rembg")]
         for spec in arithmetics:
             segmenter = Segmenter(spec, threads=CORES)
             found = summarise([one.score for one in judge(segmenter, cases)])

@@ -242,8 +242,10 @@ TAIL = """
 def main() -> int:
     """Make every picture and the page; fails where a picture is too large for a page."""
     FOLDER.mkdir(exist_ok=True)
+    own = {"before-after", *(shot.name for section in SECTIONS for shot in section.shots)}
     for old in FOLDER.iterdir():
-        old.unlink()
+        if old.stem in own:  # other pages keep theirs here
+            old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder))
         made = {shot.name: _make(shot, photos) for section in SECTIONS for shot in section.shots}
