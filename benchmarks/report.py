@@ -187,9 +187,9 @@ def _largest(results: Results) -> dict[str, Any] | None:
 _SINCE_THEN = (
     "",
     (
-        "The table was measured with cutout-s in half precision as the bundled network. With cutout-m in eight bits, the "
-        "default since, 20 photos of 24 megapixels in one round (2026-11-22, `--rounds 1 --sizes 24 --counts 20`): rembg "
-        "108.25 s, once 7.96 s (13.6 ×), the daemon 7.65 s (14.1 ×), memory 0.60 × and 0.63 ×."
+        "The table was measured with cutout-s in half precision as the bundled network. With cutout-m in eight bits, "
+        "the default since, 20 photos of 24 megapixels in one round (2026-11-22, `--rounds 1 --sizes 24 --counts 20`): "
+        "rembg 108.25 s, once 7.96 s (13.6 ×), the daemon 7.65 s (14.1 ×), memory 0.60 × and 0.63 ×."
     ),
 )
 
