@@ -183,17 +183,6 @@ def _largest(results: Results) -> dict[str, Any] | None:
 # --- the sections
 
 
-# The whole matrix takes most of an hour on an idle machine; delete this when it is measured again.
-_SINCE_THEN = (
-    "",
-    (
-        "The table was measured with cutout-s in half precision as the bundled network. With cutout-m in eight bits, "
-        "the default since, 20 photos of 24 megapixels in one round (2026-11-22, `--rounds 1 --sizes 24 --counts 20`): "
-        "rembg 108.25 s, once 7.96 s (13.6 ×), the daemon 7.65 s (14.1 ×), memory 0.60 × and 0.63 ×."
-    ),
-)
-
-
 def _throughput(results: Results) -> str:
     lines = [
         f"## Beside {results['rival']}",
@@ -204,7 +193,7 @@ def _throughput(results: Results) -> str:
             "runs from the first arrival to the last cutout. Memory is the proportional set size of the whole "
             "process tree."
         ),
-        *_SINCE_THEN,
+        *(["", results["note"]] if "note" in results else []),
         "",
     ]
     rows: list[list[str]] = []

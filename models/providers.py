@@ -158,13 +158,15 @@ def choose(providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(providers), tuple(f"{name}: not asked for" for name in PROVIDERS if name not in providers)
 
 
-def exact_in_eight_bits(tried: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of `tried` that answer an eight-bit network as the processor does, and a reason for each other one."""
+def choose_for(spec: ModelSpec, providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """As `choose`; "auto" also passes over those that answer this network less exactly than the processor does."""
+    tried, why_not = choose(providers)
+    if providers != "auto" or spec.family != BUNDLED_FAMILY:
+        return tried, why_not
     exact = tuple(name for name in tried if PROVIDERS[name].eight_bits)
     others = (name for name in tried if name not in exact)
-    return exact, tuple(
-        f"{name}: only used when named, because it is less exact in eight bits" for name in others
-    )
+    reason = "only used when named, because it is less exact in eight bits"
+    return exact, (*why_not, *(f"{name}: {reason}" for name in others))
 
 
 def _why_not(name: str, here: tuple[str, ...]) -> str:
@@ -338,7 +340,7 @@ def warm_cache(spec: ModelSpec, providers: Choice, threads: int, cache_dir: Path
         ModelError, EngineError: as `open_session`.
         OSError: the cache folder cannot be written.
     """
-    provider = choose(providers)[0][0]
+    provider = choose_for(spec, providers)[0][0]
     cache_dir.mkdir(parents=True, exist_ok=True)
     if provider in ("openvino", "coreml"):
         if engine_cache(spec, provider, cache_dir) is not None:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import EngineError, ModelError
-from cutoutd.models.catalog import BUNDLED_FAMILY, ModelSpec
+from cutoutd.models.catalog import ModelSpec
 from cutoutd.models.parallel import side_by_side
 from cutoutd.models.providers import (
     Choice,
-    choose,
-    exact_in_eight_bits,
+    choose_for,
     first_line,
     lacks_memory,
     open_session,
@@ -66,10 +65,7 @@ class Segmenter:
 
     def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Opens the first session; "auto" goes on to the next provider and remembers why."""
-        tried, why_not = choose(providers)
-        if providers == "auto" and self.spec.family == BUNDLED_FAMILY:
-            tried, inexact = exact_in_eight_bits(tried)
-            why_not = (*why_not, *inexact)
+        tried, why_not = choose_for(self.spec, providers)
         if providers != "auto":
             threads = self._threads_per_look(tried[0])
             self._sessions[threads] = open_session(self.spec, tried[0], tried[1:], threads, self._cache_dir)

@@ -68,7 +68,7 @@ def once(
     """
     orders = deliverables(options, presets)
     matte = matte_options(options)
-    spec = resolve(model or "standard", models_dir(), effort)
+    spec = resolve(model, models_dir(), effort)
     photos = _photos(paths)
     umask = os.umask(0o077)
     out = _make(folder, 0o777 & ~umask)

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import nn
 
-# Steps between meetings: at 16 photos a step one every two minutes on a slow core, half a second of work.
+# Steps between meetings: at 16 photos a step one every two minutes on a core of six photos a second.
 MEETING_STEPS: Final = 48
 # A partner further behind or ahead than this many samples has stopped, or belongs to another run.
 FARTHEST: Final = 8000

@@ -10,9 +10,9 @@ training split; weights signed, one scale a channel.
 
 Processors with AVX2 but no VNNI add products in pairs, in sixteen bits, and an overflow there is silent: with
 full-range weights the answer moved by up to .03 on an emulated one. The usual cure, weights of seven bits, costs
-.003 of IoU. Here each channel's scale is widened just so far that no pair can overflow (a quarter on average), and
-the answer has the same bits on every x86 processor. What rounding adds to the mean of a channel is taken from its
-bias.
+.003 of IoU. Here each channel's scale is widened just so far that no pair can overflow (by three tenths on average),
+and the answer has the same bits on a processor with VNNI and on one without. What rounding adds to the mean of a
+channel is taken from its bias.
 """
 
 from __future__ import annotations

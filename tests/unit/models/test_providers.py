@@ -12,13 +12,13 @@ from tests.support.models import tiny_spec
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models import providers
-from cutoutd.models.catalog import resolve
+from cutoutd.models.catalog import catalogue, resolve
 from cutoutd.models.providers import (
     PROVIDERS,
     available,
     choose,
+    choose_for,
     engine_cache,
-    exact_in_eight_bits,
     read_verified,
     warm_cache,
 )
@@ -36,10 +36,16 @@ def test_every_provider_is_accounted_for() -> None:
     assert sorted([*tried, *(reason.partition(":")[0] for reason in why_not)]) == sorted(PROVIDERS)
 
 
-def test_a_network_in_eight_bits_goes_past_what_is_less_exact_in_them() -> None:
-    exact, why_not = exact_in_eight_bits(("cuda", "openvino", "cpu"))
-    assert exact == ("cuda", "cpu")
-    assert why_not == ("openvino: only used when named, because it is less exact in eight bits",)
+def test_a_network_in_eight_bits_goes_past_what_is_less_exact_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(providers, "available", lambda: ("cuda", "openvino", "cpu"))
+    bundled, other = resolve("standard", Path("/nowhere")), catalogue()["u2netp"]
+    tried, why_not = choose_for(bundled, "auto")
+    assert tried == ("cuda", "cpu")
+    assert "openvino: only used when named, because it is less exact in eight bits" in why_not
+    assert choose_for(other, "auto")[0] == ("cuda", "openvino", "cpu")
+    assert choose_for(bundled, ("openvino", "cpu"))[0] == ("openvino", "cpu")
 
 
 def test_auto_says_what_runs_and_why_not_the_others() -> None:
