@@ -1,7 +1,7 @@
 """Lets several runs of the trainer, one on each core, train one network: now and then they average their weights.
 
 Not for machines apart, and not for mixing finished runs: that is `soup`. Two processes of one thread finish a
-fifth more samples than one process of two threads here, and neither waits for the other, so a core that other
+third more samples than one process of two threads here, and neither waits for the other, so a core that other
 work keeps busy slows its own run only. Method: Stich, "Local SGD converges fast and communicates little"
 (2019), with the asynchronous meetings of Zhang and others, "Deep learning with elastic averaging SGD" (2015).
 """
