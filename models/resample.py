@@ -89,27 +89,25 @@ def cubic_weights(positions: NDArray[np.float64], length: int) -> tuple[NDArray[
     return np.clip(taps, 0, length - 1), weights.astype(np.float32)
 
 
-def interpolation(positions: NDArray[np.float64], length: int) -> tuple[int, int, Plane]:
-    """A dense interpolation matrix over just the input range that the positions need.
+def tap_matrix(taps: NDArray[np.int64], weights: Plane) -> tuple[int, int, Plane]:
+    """Taps int64 (n, 4) and their weights as a dense matrix over just the input range that they read.
 
     Returns:
         (first input index, one past the last, weights float32 (n, last - first)).
     """
-    taps, weights = cubic_weights(positions, length)
     first, last = int(taps.min()), int(taps.max()) + 1
-    matrix = np.zeros((len(positions), last - first), np.float32)
-    rows = np.arange(len(positions))
-    for k in range(4):
+    matrix = np.zeros((len(taps), last - first), np.float32)
+    rows = np.arange(len(taps))
+    for k in range(taps.shape[1]):
         np.add.at(matrix, (rows, taps[:, k] - first), weights[:, k])
     return first, last, matrix
 
 
 def span(start: int, stop: int, grid: int, step: int) -> Span:
     """Pixels start..stop of one axis, each interpolated from a grid of pitch `step`."""
-    positions = (np.arange(start, stop) + 0.5) / step - 0.5
-    first, last, weights = interpolation(positions, grid)
-    taps, _ = cubic_weights(positions, grid)
-    return Span(start, stop, first, last, weights, taps.min(1) - first, taps.max(1) + 1 - first)
+    taps, weights = cubic_weights((np.arange(start, stop) + 0.5) / step - 0.5, grid)
+    first, last, matrix = tap_matrix(taps, weights)
+    return Span(start, stop, first, last, matrix, taps.min(1) - first, taps.max(1) + 1 - first)
 
 
 def spans(length: int, grid: int, step: int, tile: int) -> list[Span]:
@@ -162,8 +160,8 @@ def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step:
         h, w = alpha.shape
     ys = np.minimum((np.arange(grid[0]) + 0.5) * step, shape[0]) * h / shape[0] - 0.5
     xs = np.minimum((np.arange(grid[1]) + 0.5) * step, shape[1]) * w / shape[1] - 0.5
-    y0, y1, down = interpolation(ys, h)
-    x0, x1, across = interpolation(xs, w)
+    y0, y1, down = tap_matrix(*cubic_weights(ys, h))
+    x0, x1, across = tap_matrix(*cubic_weights(xs, w))
     sampled = down @ alpha[y0:y1, x0:x1] @ across.T
     return clip01(sampled)
 
