@@ -28,6 +28,8 @@ NAME_FIELDS = ("stem", "date", "counter", "hash", "deliverable")
 FOLDER_FIELDS = ("date", "deliverable")
 _LABEL = re.compile(r"^[\w][\w .+-]{0,63}$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Key of a validation context: these options are to be added to others, so what they contradict is not judged yet.
+PART = "part"
 # Printers and viewers take an untagged order of a physical size as 300 dots per inch.
 DEFAULT_DPI = 300
 
@@ -240,7 +242,10 @@ class Output(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _no_contradictions(self) -> Self:
+    def _no_contradictions(self, info: ValidationInfo) -> Self:
+        context: dict[str, Any] = info.context or {}
+        if context.get(PART):
+            return self
         problems = [sentence for holds, sentence in _contradictions(self) if holds]
         if problems:
             raise ValueError("; ".join(problems))

@@ -12,7 +12,8 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon.intake import PhotoRow
 from cutoutd.daemon.job import Job
 from cutoutd.daemon.names import Temporary, mirrored_folder
-from cutoutd.daemon.plan import InboxPlan, PhotoOptions
+from cutoutd.daemon.photo_options import PhotoOptions
+from cutoutd.daemon.plan import InboxPlan
 
 
 @dataclass(frozen=True, slots=True)

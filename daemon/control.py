@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,36 +126,56 @@ class Control:
         """Failed photos (all, or those at these absolute paths) become pending. Returns how many."""
         return self._revive("state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)", paths, {})
 
-    def redo(self, paths: list[bytes] | None, *, since: float | None, overrides: dict[str, Any]) -> int:
+    def redo(
+        self,
+        paths: list[bytes] | None,
+        *,
+        since: float | None,
+        overrides: dict[str, Any],
+        meant: Callable[[bytes], bool] | None = None,
+    ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
 
         Args:
             paths: absolute paths of originals, or None for all.
             since: only photos finished after this wall-clock time.
             overrides: options that differ from the config, kept with the row.
+            meant: whether photos of the inbox with this path are to be done again; all, if not given.
 
         Returns:
             How many photos will be done again.
+
+        Raises:
+            UsageError: from `meant`; then none will.
         """
         # A row that stepped back for a newer photo at its path has no original of its own any more.
         condition = "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)"
         if since is not None:
             condition += f" AND finished >= {float(since)}"
-        return self._revive(condition, paths, overrides)
+        return self._revive(condition, paths, overrides, meant)
 
-    def _revive(self, condition: str, paths: list[bytes] | None, overrides: dict[str, Any]) -> int:
+    def _revive(
+        self,
+        condition: str,
+        paths: list[bytes] | None,
+        overrides: dict[str, Any],
+        meant: Callable[[bytes], bool] | None = None,
+    ) -> int:
         rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
         wanted = None if paths is None else set(paths)
-        count = 0
+        photos: list[tuple[int, bytes]] = []
         for row in rows:
             path: bytes | None = row["path"]
             full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
-            if wanted is not None and not any(full == p or full.startswith(p + b"/") for p in wanted):
-                continue
+            if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
+                photos.append((row["id"], bytes(row["inbox"])))
+        inboxes = {inbox for _, inbox in photos}
+        can = {inbox for inbox in sorted(inboxes) if meant is None or meant(inbox)}  # asked before anything is written
+        chosen = [photo for photo, inbox in photos if inbox in can]
+        for photo in chosen:
             self.ledger.write(
                 "UPDATE photos SET state = 'pending', attempts = 0, interruptions = 0, not_before = 0,"
                 " forced = 1, settled = 1, overrides = ? WHERE id = ?",
-                (json.dumps(overrides) if overrides else "", row["id"]),
+                (json.dumps(overrides) if overrides else "", photo),
             )
-            count += 1
-        return count
+        return len(chosen)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import PhotoError, Reason, printable
+from cutoutd.config.errors import PhotoError, Reason, UsageError, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.config.patience import within
 from cutoutd.config.settings import Inbox
@@ -30,7 +30,8 @@ from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.listener import Listener, PhotoEvent
 from cutoutd.daemon.namesakes import LOOK_S, Namesakes
 from cutoutd.daemon.outcomes import Outcomes
-from cutoutd.daemon.plan import InboxPlan, Plan, options_for
+from cutoutd.daemon.photo_options import options_for
+from cutoutd.daemon.plan import InboxPlan, Plan
 
 
 @dataclass(slots=True)
@@ -120,7 +121,11 @@ class Dispatcher:
             self.outcomes.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
             return
         overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
-        options = options_for(inbox.settings, self.plan.settings.limits, overrides)
+        try:
+            options = options_for(inbox.settings, self.plan.settings.limits, overrides)
+        except UsageError as error:  # the configuration has changed since the `redo`
+            self._cannot_be_ordered(row, f"{error} `cutoutd retry` makes it as its inbox says.")
+            return
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)
         now = Circumstances(
@@ -146,6 +151,11 @@ class Dispatcher:
             self.outcomes.again(row.id)
             return
         self.listener.photo_started(self.event(row))
+
+    def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
+        """Fails what no worker could be told to do; the photo is not to blame, so its original stays where it is."""
+        self.outcomes.ended(row.id, Reason.CANNOT_RENDER, detail)
+        self.listener.photo_failed(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
 
     def _is_lone(self, row: PhotoRow) -> bool:
         """Whether no other photo waits or is in hand."""

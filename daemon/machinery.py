@@ -148,8 +148,7 @@ class Machinery:
         self.orders = Orders(
             self.ledger,
             self.keepers,
-            lambda: self.plan.settings.history.keep,
-            lambda: self.plan.settings.history.filenames,
+            lambda: self.plan.settings,
         )
 
     # --- start, change, end ----------------------------------------------------------------------------------

@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cutoutd.config.errors import UsageError
+from cutoutd.config.settings import Settings
 from cutoutd.daemon.control import Control
 from cutoutd.daemon.history import History
 from cutoutd.daemon.keeper import Keeper
 from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.photo_options import meant_by
 
 # History is trimmed this often; a row more or less for an hour harms nobody.
 TRIM_EVERY_S = 3600.0
 
 
-def carry_out(ledger: Ledger, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def carry_out(
+    ledger: Ledger, verb: str, arguments: dict[str, Any], settings: Callable[[], Settings | None]
+) -> dict[str, Any]:
     """Carries out one command on the ledger alone; works with the daemon up or down.
 
     Args:
@@ -24,9 +29,11 @@ def carry_out(ledger: Ledger, verb: str, arguments: dict[str, Any]) -> dict[str,
         verb: one of `control.VERBS`.
         arguments: `paths` (texts from `os.fsdecode`, or None for all), `since` (wall-clock seconds),
             `overrides` (options), `everything`.
+        settings: those in force; None where nobody knows them.
 
     Returns:
-        What happened, for the command line: `count` where something is counted.
+        What happened, for the command line: `count` where something is counted, `refused` and `fix` where
+        nothing was done because the order makes no sense.
     """
     control = Control(ledger)
     paths = arguments.get("paths")
@@ -38,11 +45,7 @@ def carry_out(ledger: Ledger, verb: str, arguments: dict[str, Any]) -> dict[str,
         case "retry":
             answer = {"count": control.retry(raw)}
         case "redo":
-            answer = {
-                "count": control.redo(
-                    raw, since=arguments.get("since"), overrides=arguments.get("overrides") or {}
-                )
-            }
+            answer = _redo(control, raw, arguments, settings())
         case "forget":
             ledger.commit()
             answer = {"count": History(ledger).forget(everything=bool(arguments.get("everything")))}
@@ -52,29 +55,38 @@ def carry_out(ledger: Ledger, verb: str, arguments: dict[str, Any]) -> dict[str,
     return answer
 
 
+def _redo(
+    control: Control, paths: list[bytes] | None, arguments: dict[str, Any], settings: Settings | None
+) -> dict[str, Any]:
+    overrides: dict[str, Any] = arguments.get("overrides") or {}
+    try:
+        meant = None if settings is None else meant_by(settings, overrides)
+        count = control.redo(paths, since=arguments.get("since"), overrides=overrides, meant=meant)
+    except UsageError as error:
+        return {"refused": str(type(error)(error.what, error.path)), "fix": error.fix}
+    return {"count": count}
+
+
 class Orders:
     """The daemon's side of the control plane.
 
     Args:
         ledger: where commands wait.
         keepers: the watched inboxes, by path; the supervisor's own dict.
-        keep_s: how long history is kept at present, seconds.
-        keep_names: whether names of finished photos are kept at present.
+        settings: those in force at present.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         keepers: Mapping[bytes, Keeper],
-        keep_s: Callable[[], float],
-        keep_names: Callable[[], bool],
+        settings: Callable[[], Settings],
     ) -> None:
         self._ledger = ledger
         self._control = Control(ledger)
         self._history = History(ledger)
         self._keepers = keepers
-        self._keep_s = keep_s
-        self._keep_names = keep_names
+        self._settings = settings
         self._swept = -1
         self._seen_version = -1
         self._trim_at = 0.0
@@ -87,7 +99,7 @@ class Orders:
             return
         self._seen_version = version
         for command in self._control.waiting():
-            answer = carry_out(self._ledger, command.verb, command.arguments)
+            answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
             if command.verb == "rescan":
                 for keeper in self._keepers.values():
                     keeper.rescan("command")
@@ -97,7 +109,7 @@ class Orders:
 
     def drop_names(self) -> None:
         """Where names are not to be kept: drops those of finished photos, when anything was written since."""
-        if self._keep_names() or self._ledger.writes() == self._swept:
+        if self._settings().history.filenames or self._ledger.writes() == self._swept:
             return
         if self._history.sweep():
             self._swept = self._ledger.writes()
@@ -109,7 +121,7 @@ class Orders:
             return
         self._trim_at = now + TRIM_EVERY_S
         history = self._history
-        keep_s = self._keep_s()
+        keep_s = self._settings().history.keep
         if history.trim(keep_s):
             self._ledger.truncate_wal()
         for key, keeper in self._keepers.items():

@@ -6,11 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from cutoutd.config.output import Deliverable
 from cutoutd.config.patience import within
-from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
+from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.daemon.crew import Crew, cores, crew_for
 from cutoutd.daemon.job import Engines
 from cutoutd.daemon.workers import WorkerSetup
@@ -210,36 +208,3 @@ def bundled_folder() -> Path:
     import cutoutd.models.catalog
 
     return Path(cutoutd.models.catalog.__file__).parent
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoOptions:
-    """What one photo is made into, after the overrides of a `redo`."""
-
-    orders: tuple[Deliverable, ...]
-    matte: Matte
-    limits: Limits
-
-
-def options_for(inbox: Inbox, limits: Limits, overrides: dict[str, Any]) -> PhotoOptions:
-    """The options of one photo.
-
-    Args:
-        inbox: its inbox's settings.
-        limits: the daemon's limits.
-        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ).
-    """
-    wanted = str(overrides.get("deliverable", ""))
-    orders = tuple(order for order in inbox.orders() if not wanted or order.label == wanted) or inbox.orders()
-    options: dict[str, Any] = dict(overrides.get("output", {}))
-    if options:
-        orders = tuple(
-            Deliverable.model_validate(
-                {**order.model_dump(exclude_unset=True), **options, "label": order.label}
-            )
-            for order in orders
-        )
-    matte = inbox.matte
-    if overrides.get("matte"):
-        matte = Matte.model_validate({**matte.model_dump(exclude_unset=True), **overrides["matte"]})
-    return PhotoOptions(orders, matte, limits)

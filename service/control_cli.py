@@ -16,8 +16,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cutoutd.config.errors import UsageError, printable
+from cutoutd.config.errors import ConfigError, UsageError, printable
+from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
+from cutoutd.config.settings import Settings
 from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.control import Control
 from cutoutd.daemon.intake import PhotoRow
@@ -57,7 +59,7 @@ def order(verb: str, **arguments: Any) -> dict[str, Any]:
         if pid is None:
             lock = StateLock(state_dir())
             try:
-                return carry_out(ledger, verb, arguments)
+                return carry_out(ledger, verb, arguments, _settings)
             finally:
                 lock.release()
         control = Control(ledger)
@@ -74,7 +76,17 @@ def order(verb: str, **arguments: Any) -> dict[str, Any]:
         return {"waiting": True}
 
 
+def _settings() -> Settings | None:
+    """Those in force; a broken configuration is for the daemon's start to complain of."""
+    try:
+        return load_settings().settings
+    except ConfigError:
+        return None
+
+
 def _say(answer: dict[str, Any], done: str, nothing: str = "") -> None:
+    if "refused" in answer:
+        raise UsageError(answer["refused"], fix=answer["fix"])
     if nothing and answer.get("count") == 0:
         click.echo(nothing)
     elif answer.get("waiting"):

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cutoutd.config.errors import ExitCode, FolderError, UsageError, printable
+from cutoutd.config.errors import ConfigError, ExitCode, FolderError, UsageError, printable
+from cutoutd.config.load import find_config, load_settings
 from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch, BatchOrder, Outcome, Source, sources
@@ -26,6 +28,7 @@ from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox import guard_supervisor
 from cutoutd.daemon.workers import WorkerSetup
 from cutoutd.models.catalog import ModelSpec, resolve
+from cutoutd.service.config_cli import config_option
 from cutoutd.service.option_flags import deliverables, matte_options, output_and_matte_flags
 
 
@@ -48,6 +51,7 @@ from cutoutd.service.option_flags import deliverables, matte_options, output_and
 @click.option("--overwrite", is_flag=True, help="Replace files under the cutouts' names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per photo.")
 @click.option("--timings", is_flag=True, help="Print the seconds each stage took.")
+@config_option
 @output_and_matte_flags
 def once(
     paths: tuple[Path, ...],
@@ -59,27 +63,29 @@ def once(
     overwrite: bool,
     as_json: bool,
     timings: bool,
+    config_file: Path | None,
     **options: Any,
 ) -> int:
     """Cut out PATHS (files and folders), once.
 
     Originals are never touched. Run again, finished photos keep their names: a second file appears only where
-    the bytes differ. Exit code 0: all done; 3: some failed; 2: the command makes no sense.
+    the bytes differ. Of your configuration, its presets and its limits are used. Exit code 0: all done; 3: some
+    failed; 2: the command makes no sense.
     """
-    orders = deliverables(options, presets)
+    limits, custom = _configured(config_file)
+    orders = deliverables(options, presets, custom)
     matte = matte_options(options)
     spec = resolve(model, models_dir(), effort)
     photos = _photos(paths)
     umask = os.umask(0o077)
     out = _make(folder, 0o777 & ~umask)
     guard_supervisor()
-    limits = Limits()
     order = BatchOrder(out, spec.name, orders, matte, limits, umask, overwrite)
     backgrounds = [path for one in orders if (path := one.background_path) is not None]
     size = min(crew_for([spec], workers or 0).size, max(1, len(photos)))
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
         reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
-        setup = _setup(spec, reads, out, Path(scratch), closed_form=matte.closed_form)
+        setup = _setup(spec, reads, out, Path(scratch), limits, closed_form=matte.closed_form)
         batch = Batch(order, setup, size, instance=secrets.token_hex(4))
         outcomes = _show(batch, photos, as_json=as_json, timings=timings)
     return int(ExitCode.SOME_FAILED if any(one.state != "done" for one in outcomes) else ExitCode.OK)
@@ -112,7 +118,25 @@ def _make(folder: Path, mode: int) -> Path:
     return path
 
 
-def _setup(spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, *, closed_form: bool) -> WorkerSetup:
+def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[str, Any]]]:
+    """The configuration's limits and own presets; ours, with a warning, where one that nobody named is broken."""
+    try:
+        if find_config(config_file) is not None:
+            settings = load_settings(config_file).settings
+            return settings.limits, settings.preset
+    except ConfigError as error:
+        if config_file is not None:
+            raise
+        words = "Your configuration has mistakes, so its presets and limits are not used here:"
+        Console(stderr=True).print(
+            Text(f"{words}\n{error}\n`cutoutd config check` says more.", style="yellow")
+        )
+    return Limits(), {}
+
+
+def _setup(
+    spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, limits: Limits, *, closed_form: bool
+) -> WorkerSetup:
     assert spec.path is not None  # noqa: S101 - resolve only finds installed models
     cache = usable_cache(cache_dir())
     engine = Engine()
@@ -121,7 +145,7 @@ def _setup(spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, *, close
         lock_path=scratch / "workers.lock",
         read_paths=(*sorted(reads), spec.path, bundled_folder(), *machine.reads),
         write_paths=(out,) if cache is None else (out, cache),
-        memory_limit_bytes=Limits().worker_memory + 3 * spec.path.stat().st_size,
+        memory_limit_bytes=limits.worker_memory + 3 * spec.path.stat().st_size,
         warm_up="cutoutd.daemon.job:warm_up",
         context=Engines((spec,), "auto", cores(), cache, closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
@@ -155,6 +179,9 @@ def _show(batch: Batch, photos: list[Source], *, as_json: bool, timings: bool) -
             elif outcome.state != "done":
                 name = printable(outcome.source.path)
                 progress.console.print(Text(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"))
+            elif outcome.detail:
+                name = printable(outcome.source.path)
+                progress.console.print(Text(f"• {name}: {outcome.detail}", style="yellow"))
     if not as_json:
         _summary(console, outcomes, batch)
         if timings:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
 from pydantic import BaseModel, ValidationError
 
 from cutoutd.config.errors import UsageError
-from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.output import PART, Deliverable, Output
 from cutoutd.config.presets import expand, unpack
 from cutoutd.config.settings import Matte
 
@@ -49,16 +50,31 @@ def given(values: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def output_options(values: dict[str, Any]) -> dict[str, Any]:
-    """The output options that flags describe, checked, as the config would hold them.
+    """The output options that flags describe, as the config would hold them; each is checked by itself.
+
+    What they contradict is for the inbox to say that they are added to.
 
     Raises:
         UsageError: an option has a bad value.
     """
-    return deliverables(values, ())[0].model_dump(exclude_unset=True, mode="json")
+    try:
+        part = Output.model_validate(given(values, "output"), context={PART: True})
+    except ValidationError as error:
+        raise UsageError(sentence(error), fix="`cutoutd redo --help` lists every option.") from error
+    return part.model_dump(exclude_unset=True, mode="json")
 
 
-def deliverables(values: dict[str, Any], presets: tuple[str, ...]) -> tuple[Deliverable, ...]:
+def deliverables(
+    values: dict[str, Any],
+    presets: tuple[str, ...],
+    custom: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> tuple[Deliverable, ...]:
     """The orders that flags and presets describe.
+
+    Args:
+        values: the command's parameters.
+        presets: names of presets and packs.
+        custom: presets of the user's configuration, which win over ours of the same name.
 
     Raises:
         UsageError: an option has a bad value, or two exclude each other.
@@ -74,7 +90,7 @@ def deliverables(values: dict[str, Any], presets: tuple[str, ...]) -> tuple[Deli
             raw: dict[str, Any] = {"preset": name, **options, **several, "label": name}
             if len(names) > 1 and "name" not in options and "folder" not in options:
                 raw["name"] = "{stem}-{deliverable}"
-            orders.append(Deliverable.model_validate(expand(raw)))
+            orders.append(Deliverable.model_validate(expand(raw, custom)))
         return tuple(orders)
     except (ValidationError, ValueError) as error:
         raise UsageError(sentence(error), fix="`cutoutd once --help` lists every option.") from error

@@ -8,7 +8,8 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon.assignment import Circumstances, make_job
 from cutoutd.daemon.intake import Facts, Intake, PhotoRow
 from cutoutd.daemon.ledger import Ledger
-from cutoutd.daemon.plan import InboxPlan, make_plan, options_for
+from cutoutd.daemon.photo_options import options_for
+from cutoutd.daemon.plan import InboxPlan, make_plan
 
 NOW = Circumstances(
     instance="abcd1234",

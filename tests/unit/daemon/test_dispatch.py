@@ -191,3 +191,26 @@ def test_a_worker_that_dies_as_a_photo_is_given_out_costs_nothing(sim: Make) -> 
     assert len(refused) == 1
     assert one.outputs() == {"a.png": cutout_of(ONE)}
     assert one.rows()[0]["attempts"] == 0
+
+
+def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_nothing_up(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    overrides = {"output": {"background": "transparent"}}
+    assert one.parts.control.redo(None, since=None, overrides=overrides) == 1
+    one.inbox_table = {
+        **one.inbox_table,
+        "output": {"preset": "product-white", "format": "jpeg", "background": "#fff"},
+    }
+    one.reload()
+    one.put("b.jpg", TWO)
+    one.finish()
+    assert one.states() == {"a.jpg": "failed", "b.jpg": "done"}
+    row = next(row for row in one.rows() if row["path"] == b"a.jpg")
+    assert row["reason"] == "cannot-render"
+    assert "JPEG has no transparency" in row["detail"]
+    assert (one.inbox / "a.jpg").read_bytes() == ONE
+    assert one.parts.control.retry(None) == 1  # without the options of the redo
+    one.finish()
+    assert one.states() == {"a.jpg": "done", "b.jpg": "done"}

@@ -61,7 +61,7 @@ def test_redo_by_path_works_without_a_daemon_too(sim: Make) -> None:
     one.put("b.jpg", b"two")
     one.boot().finish()
     path = os.fspath(one.inbox / "a.jpg")
-    assert carry_out(one.parts.ledger, "redo", {"paths": [path]}) == {"count": 1}
+    assert carry_out(one.parts.ledger, "redo", {"paths": [path]}, lambda: None) == {"count": 1}
     one.workers.variant = b"better"
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"one", b"better"), "b.png": cutout_of(b"two")}
@@ -82,3 +82,16 @@ def test_trimming_runs_by_itself_and_makes_no_photo_new(sim: Make) -> None:
     one.parts.orders.trim_history()
     one.finish()
     assert one.outputs() == {}, "its cutout was deleted by the user, and it is no new photo"
+
+
+def test_a_redo_that_the_inbox_contradicts_is_refused_whole(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", b"one")
+    one.boot().finish()
+    number = _from_outside(one, "redo", overrides={"output": {"format": "jpeg"}})
+    one.parts.orders.carry_out()
+    answer = one.parts.control.answered(number)
+    assert answer is not None
+    assert "JPEG has no transparency" in answer["refused"]
+    assert answer["fix"]
+    assert one.states() == {"a.jpg": "done"}

@@ -14,7 +14,6 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon.plan import (
     Plan,
     make_plan,
-    options_for,
     usable_cache,
     worker_setups,
 )
@@ -122,17 +121,6 @@ def test_an_inbox_is_watched_anew_only_for_what_concerns_its_watch(tmp_path: Pat
     assert one.watched_like(one.settings)
     assert one.watched_like(one.settings.model_copy(update={"quality": "best"}))
     assert not one.watched_like(one.settings.model_copy(update={"recursive": False}))
-
-
-def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
-    plan = _plan(tmp_path, {"deliver": [{"label": "master"}, {"label": "web", "format": "webp"}]})
-    inbox, limits = plan.inboxes[0].settings, plan.settings.limits
-    assert [one.label for one in options_for(inbox, limits, {}).orders] == ["master", "web"]
-    only = options_for(inbox, limits, {"deliverable": "web", "output": {"background": "#ffffff"}})
-    assert [(one.label, str(one.format)) for one in only.orders] == [("web", "webp")]
-    assert only.orders[0].background == "#ffffff"
-    assert options_for(inbox, limits, {"matte": {"edge": "crisp"}}).matte.edge == "crisp"
-    assert inbox.orders()[1].background != "#ffffff"
 
 
 def test_an_inbox_is_found_by_its_bytes(tmp_path: Path) -> None:

@@ -55,6 +55,30 @@ def test_a_name_that_means_no_failed_photo_is_said(state: Path) -> None:
         assert (result.exit_code, result.output[:3]) == (0, "No "), result.output
 
 
+def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "cutoutd.toml"
+    config.write_text(
+        f'[[inbox]]\npath = "{tmp_path}/in"\noutbox = "{tmp_path}/out"\n'
+        '[inbox.output]\nfit = "head"\nsize = "35x45mm"\n'
+    )
+    monkeypatch.setenv("CUTOUTD_CONFIG", str(config))
+    state.mkdir()
+    ledger = Ledger(state / "ledger.sqlite")
+    ledger.write(
+        "INSERT INTO photos (inbox, path, key, state, arrived, live) VALUES (?, x'79', x'02', 'done', 0, 1)",
+        (bytes(tmp_path / "in"),),
+    )
+    ledger.commit()
+    ledger.close()
+    error = CliRunner().invoke(redo, ["--all", "--max-size", "300"]).exception
+    assert isinstance(error, UsageError)
+    assert "size sets the exact size" in str(error)
+    done = CliRunner().invoke(redo, ["--all", "--head-height", "60"])  # the inbox supplies fit = "head"
+    assert done.output == "1 photo will be done again.\n", done.exception
+
+
 def test_a_long_path_is_not_broken() -> None:
     path = "/srv/" + "photographs/" * 12
     inbox = {"path": path, "outbox": path, "watching": True, "polled": False, "trouble": ""}

@@ -1,0 +1,116 @@
+"""What one photo is made into: the options of its inbox, and what a `redo` changes in them; makes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cutoutd.config.errors import UsageError
+from cutoutd.config.explain import problems_of
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOptions:
+    """What one photo is made into, after the overrides of a `redo`."""
+
+    orders: tuple[Deliverable, ...]
+    matte: Matte
+    limits: Limits
+
+
+def options_for(inbox: Inbox, limits: Limits, overrides: dict[str, Any]) -> PhotoOptions:
+    """The options of one photo.
+
+    Args:
+        inbox: its inbox's settings.
+        limits: the daemon's limits.
+        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ).
+
+    Raises:
+        UsageError: the overrides contradict what the inbox says, or name a deliverable that it does not have.
+    """
+    wanted = str(overrides.get("deliverable", ""))
+    orders = tuple(order for order in inbox.orders() if not wanted or order.label == wanted)
+    if not orders:
+        known = ", ".join(order.label for order in inbox.orders())
+        raise UsageError(f'There is no deliverable "{wanted}" in {inbox.label}', fix=f"These are: {known}.")
+    try:
+        return PhotoOptions(
+            tuple(_changed(order, overrides.get("output") or {}) for order in orders),
+            _with(inbox.matte, overrides.get("matte") or {}),
+            limits,
+        )
+    except ValidationError as error:
+        words = "; ".join(problem.message for problem in problems_of(error, Deliverable))
+        raise UsageError(
+            f"The options of `redo` do not go with those of {inbox.label}: {words}",
+            fix="Give `redo` other options, or only the folder of an inbox that they go with.",
+        ) from error
+
+
+def _changed(order: Deliverable, options: dict[str, Any]) -> Deliverable:
+    if not options:
+        return order
+    return Deliverable.model_validate(
+        {**order.model_dump(exclude_unset=True), **options, "label": order.label}
+    )
+
+
+def _with(matte: Matte, options: dict[str, Any]) -> Matte:
+    return Matte.model_validate({**matte.model_dump(exclude_unset=True), **options}) if options else matte
+
+
+def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes], bool]:
+    """A judge of inboxes: whether photos of the inbox with this path can be done again with these overrides.
+
+    Inboxes without the deliverable that is to be made again are not meant. One that has left the configuration
+    is: its photos end with that as their reason.
+
+    The judge raises:
+        UsageError: the overrides make no sense there, or name a picture that no worker may read.
+    """
+    inboxes = {os.fsencode(one.path): one for one in settings.inbox}
+    wanted = overrides.get("deliverable")
+    if wanted and not any(order.label == wanted for one in settings.inbox for order in one.orders()):
+        known = dict.fromkeys(order.label for one in settings.inbox for order in one.orders())
+        raise UsageError(f'No inbox has a deliverable "{wanted}"', fix=f"These are: {', '.join(known)}.")
+
+    def meant(key: bytes) -> bool:
+        """The judge."""
+        inbox = inboxes.get(key)
+        if inbox is None:
+            return True
+        if wanted and all(order.label != wanted for order in inbox.orders()):
+            return False
+        options = options_for(inbox, settings.limits, overrides)
+        for picture in (order.background_path for order in options.orders):
+            if picture is not None and not _readable(settings, picture):
+                raise UsageError(
+                    "The daemon may only read background pictures that its configuration names",
+                    picture,
+                    "Name it there as a background, or use `cutoutd once`.",
+                )
+        return True
+
+    return meant
+
+
+def _readable(settings: Settings, picture: Path) -> bool:
+    """Whether workers may read this picture; `plan.worker_setups` lists the same places."""
+    if settings.engine.sandbox is False:
+        return True
+    named = {order.background_path for one in settings.inbox for order in one.orders()}
+    places = [
+        place
+        for one in settings.inbox
+        for place in (one.path, one.outbox, one.after.archive, one.after.failed)
+        if place is not None
+    ]
+    return picture in named or any(picture.is_relative_to(place) for place in places)
