@@ -239,21 +239,29 @@ class Keeper:
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
-        times = [self._scan_at, self._poll_at]
+        times: list[float] = []
+        if self._may_scan():
+            times += [self._scan_at, self._poll_at]
         if not self.watching and not self._opening:
             times.append(self._retry_at)
-        return min(*times, self.arrivals.next_due())
+        return min([*times, self.arrivals.next_due()])
 
     def tick(self, now: float) -> None:
         """Does what is due: reopening, looks at settling files, scans."""
         if not self.watching and not self._opening and now >= self._retry_at:
             self._open()
         self.arrivals.tick(now)
+        if not self._may_scan():
+            return
         if now >= self._scan_at:
             self.request_scan("interval")
         if now >= self._poll_at:
             self._poll_at = float("inf")
             self.request_scan("poll")
+
+    def _may_scan(self) -> bool:
+        """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
+        return self.watching and not self._scanning
 
     # --- scanning ----------------------------------------------------------------------------------
 

@@ -86,3 +86,23 @@ def test_a_failed_photo_that_was_taken_away_is_nobodys_concern(sim: Make) -> Non
     one.put("a.jpg", ONE)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_while_an_inbox_is_away_nothing_is_due_but_looking_for_it(sim: Make) -> None:
+    """A time in the past would keep a core busy until the folder is back."""
+    one = sim()
+    one.inbox_table = {"rescan_every": "10s"}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    keeper = one.parts.keepers[bytes(one.inbox)]
+    one.inbox.rename(one.root / "aside")
+    keeper.lost("the folder was moved away")  # as the watcher says it, between two scans
+    for _ in range(30):
+        one.pass_time(1)
+        one.run(6)
+        assert keeper.next_due() >= one.now - 0.25  # a turn takes that long
+    (one.root / "aside").rename(one.inbox)
+    one.put("b.jpg", TWO)
+    one.pass_time(RETRY_LONGEST_S)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
