@@ -110,3 +110,22 @@ def test_forgetting_names_keeps_the_rows(history: History, ledger: Ledger) -> No
     assert row is not None
     assert (row.path, row.digest) == (None, b"hush-a.jpg".hex())
     assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=True) == (Seen.KNOWN, None)
+
+
+def test_an_original_that_was_moved_away_and_is_put_back_is_wanted_again(
+    history: History, ledger: Ledger
+) -> None:
+    """As it would be before its row was forgotten."""
+    _photo(ledger, b"a.jpg", State.DONE, archived_to=b"/archive/a.jpg", live=0, aftercare="done")
+    assert history.forget(everything=True) == 1
+    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.NEW
+
+
+def test_scans_write_a_tombstone_once_a_day_at_most(history: History, ledger: Ledger, clock: Clock) -> None:
+    _photo(ledger, b"a.jpg", State.DONE)
+    history.forget(everything=True)
+    for hours, written in ((1, 0), (12, 0), (12, 1), (1, 0)):
+        clock.now += hours * 3600
+        before = ledger.db.total_changes
+        history.seen(BOX, [b"a.jpg"])
+        assert ledger.db.total_changes - before == written, hours
