@@ -20,6 +20,7 @@ from typing import Any
 from cutoutd.config.errors import LedgerError
 
 VERSION = 1
+LEDGER_NAME = "ledger.sqlite"  # in the state folder
 
 # Kinds of file system on which WAL cannot work: its index is shared memory, which network shares lack.
 SHARED_NOTHING = frozenset(
@@ -274,14 +275,33 @@ class Ledger:
                 self.db.close()
 
 
-def is_disk_trouble(error: BaseException) -> bool:
-    """Whether the ledger could not be used because of its disk, which passes, and not because of a mistake of ours.
+def is_held(path: Path) -> bool:
+    """Whether another program holds the ledger at `path` so that it cannot be written now."""
+    address = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
+    try:
+        with contextlib.closing(sqlite3.connect(address, timeout=0, isolation_level=None, uri=True)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        return is_busy(error)
+    return False
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another program held the ledger for longer than we wait."""
+    if isinstance(error, LedgerError):
+        return error.__cause__ is not None and is_busy(error.__cause__)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_passing_trouble(error: BaseException) -> bool:
+    """Whether the ledger could not be used because of its disk or another program, not through a mistake of ours.
 
     Args:
         error: SQLite's error, an OSError, or the LedgerError that one of them became.
     """
     if isinstance(error, LedgerError):
-        return error.__cause__ is not None and is_disk_trouble(error.__cause__)
+        return error.__cause__ is not None and is_passing_trouble(error.__cause__)
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -290,7 +310,7 @@ def is_disk_trouble(error: BaseException) -> bool:
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
-    }
+    } or is_busy(error)
 
 
 class LedgerCorruptError(LedgerError):

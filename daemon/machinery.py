@@ -22,7 +22,7 @@ from cutoutd.daemon.courier import Courier
 from cutoutd.daemon.dispatch import Dispatcher
 from cutoutd.daemon.intake import State
 from cutoutd.daemon.keeper import Keeper
-from cutoutd.daemon.ledger import open_ledger
+from cutoutd.daemon.ledger import LEDGER_NAME, open_ledger
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.orders import Orders
@@ -67,7 +67,7 @@ class Machinery:
         self._listener = listener
         self._post = post
         self._clock = clock
-        self.ledger, aside = open_ledger(places.state / "ledger.sqlite")
+        self.ledger, aside = open_ledger(places.state / LEDGER_NAME)
         if aside is not None:
             listener.warning(f"The ledger was damaged and lies at {aside}; it is rebuilt from what is there.")
         try:

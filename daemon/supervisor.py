@@ -20,7 +20,7 @@ from typing import Any
 from cutoutd.config.errors import CutoutError, LedgerError
 from cutoutd.daemon import guest, report, workers
 from cutoutd.daemon.iothread import Done
-from cutoutd.daemon.ledger import is_disk_trouble
+from cutoutd.daemon.ledger import LEDGER_NAME, is_busy, is_held, is_passing_trouble
 from cutoutd.daemon.listener import Listener
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.machinery import Machinery, Places
@@ -40,6 +40,8 @@ LEDGER_RETRY_S = 2.0
 LEDGER_ROOM_BYTES = 1 << 20
 # The live status is written at most this often.
 STATUS_EVERY_S = 1.0
+# A third of what the service manager is asked for at each step of a start.
+WAITING_SAID_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ class Supervisor:
         self._housekeeping_at = clock()
         self._grace_until = float("inf")
         self._status_at = float("-inf")
+        self._unannounced = False
+        self._was_ready = False
+        self._waiting_said_at = float("-inf")
         self._last_status: dict[str, Any] = {}
         self._foreign_load = guest.ForeignLoad()
 
@@ -110,7 +115,7 @@ class Supervisor:
             lock.release()
 
     def _live(self, *, first: bool) -> None:
-        """One life of the machinery; it ends with the daemon, or when the ledger's disk takes no more.
+        """One life of the machinery; it ends with the daemon, or when the ledger cannot be written for a while.
 
         In the second case nothing more is published, and the next life recovers as after a crash.
         """
@@ -120,7 +125,7 @@ class Supervisor:
         try:
             parts = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
         except (LedgerError, OSError) as error:
-            if first or not is_disk_trouble(error):
+            if first or not is_passing_trouble(error):
                 raise
             self._wait_is_on(error)
             return
@@ -132,7 +137,7 @@ class Supervisor:
             parts.close()
         except sqlite3.OperationalError as error:
             parts.abandon()
-            if not is_disk_trouble(error):
+            if not is_passing_trouble(error):
                 raise
             self._wait_is_on(error)
         except BaseException as error:
@@ -152,16 +157,18 @@ class Supervisor:
                     self._queue.put(message)
 
     def _wait_is_on(self, error: Exception) -> None:
+        remedy = "end the program that holds it" if is_busy(error) else "free space there"
         self.listener.warning(
             f"The ledger in {self._places.state} cannot be written ({error}). Photos wait and nothing is "
-            "published; free space there and it goes on by itself."
+            f"published; {remedy} and it goes on by itself."
         )
 
     def _wait_for_ledger(self) -> None:
-        """Until the state folder takes writes again, or the daemon is told to stop."""
+        """Until the state folder takes writes and nobody holds the ledger, or the daemon is told to stop."""
         probe = self._places.state / "probe"
         kept: list[_Signal] = []
         while self._signals == 0:
+            self._sign_of_life()
             with suppress(Empty):
                 message = self._queue.get(timeout=LEDGER_RETRY_S)
                 if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
@@ -172,12 +179,22 @@ class Supervisor:
             with suppress(OSError):
                 probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
                 probe.unlink()
+                if is_held(self._places.state / LEDGER_NAME):
+                    continue
                 for message in kept:
                     self._queue.put(message)
                 return
             with suppress(OSError):
                 probe.unlink(missing_ok=True)
         self._finished = True
+
+    def _sign_of_life(self) -> None:
+        """Waiting is no hanging: the service manager's watchdog, or its limit for a start, must not end it."""
+        if self._was_ready:
+            self.listener.healthy()
+        elif self._clock() >= self._waiting_said_at + WAITING_SAID_EVERY_S:
+            self._waiting_said_at = self._clock()
+            self.listener.starting("Waiting until the ledger can be written")
 
     def _take_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -203,6 +220,8 @@ class Supervisor:
         times = [self._housekeeping_at, self.machinery.next_due()]
         if pending is not None:
             times.append(now + max(0.0, pending - wall))
+        if self._unannounced:
+            times.append(self._status_at + STATUS_EVERY_S)
         if self.stopping:
             times.append(self._grace_until)
         return max(now, min(times))
@@ -222,6 +241,7 @@ class Supervisor:
                 parts.dispatcher.died(message)
             case workers.SlotReady():
                 if parts.slot_ready(message):
+                    self._was_ready = True
                     self.listener.ready(self.status())
             case workers.SlotFailed():
                 self.listener.warning(
@@ -312,13 +332,14 @@ class Supervisor:
         )
 
     def _announce(self, now: float) -> None:
-        """Publishes the status when it changed, at most once a second."""
-        if now - self._status_at < STATUS_EVERY_S:
+        """Publishes the status when it changed; looks for changes, which costs a count of all rows, once a second."""
+        self._unannounced = now - self._status_at < STATUS_EVERY_S
+        if self._unannounced:
             return
+        self._status_at = now
         status = self.status()
         if status != self._last_status:
             self._last_status = status
-            self._status_at = now
             self.machinery.control.publish(status)
             self.listener.status(status)
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from cutoutd.config.errors import LedgerError
-from cutoutd.daemon.ledger import VERSION, Ledger, LedgerCorruptError, is_disk_trouble, open_ledger
+from cutoutd.daemon.ledger import (
+    VERSION,
+    Ledger,
+    LedgerCorruptError,
+    is_busy,
+    is_held,
+    is_passing_trouble,
+    open_ledger,
+)
 
 
 def _count(path: Path) -> int:
@@ -169,10 +177,30 @@ def test_another_process_is_noticed(ledger: Ledger) -> None:
 def test_a_full_disk_is_told_from_a_mistake(ledger: Ledger) -> None:
     with pytest.raises(sqlite3.OperationalError) as mistake:
         ledger.read("SELECT nothing FROM nowhere")
-    assert not is_disk_trouble(mistake.value)
+    assert not is_passing_trouble(mistake.value)
     pages = ledger.one("PRAGMA page_count")[0]  # type: ignore[index]
     ledger.read(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(sqlite3.OperationalError) as full:
         ledger.set_meta("n1", os.urandom(500_000))
-    assert is_disk_trouble(full.value)
+    assert is_passing_trouble(full.value)
     ledger.abandon()  # must not raise, whatever state the transaction is in
+
+
+def test_another_program_that_holds_the_ledger_is_told_from_a_mistake(ledger: Ledger) -> None:
+    ledger.commit()
+    other = sqlite3.connect(ledger.path, isolation_level=None)
+    assert not is_held(ledger.path)
+    other.execute("BEGIN IMMEDIATE")
+    assert is_held(ledger.path)
+    ledger.db.execute("PRAGMA busy_timeout=0")
+    with pytest.raises(sqlite3.OperationalError) as held:
+        ledger.set_meta("n1", 1)
+    assert is_busy(held.value)
+    assert is_passing_trouble(held.value)
+    other.close()
+    assert not is_held(ledger.path)
+
+
+def test_asking_who_holds_the_ledger_makes_none(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "ledger.sqlite")
+    assert not (tmp_path / "ledger.sqlite").exists()

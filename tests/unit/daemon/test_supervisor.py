@@ -17,7 +17,7 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon import machinery as machinery_module
 from cutoutd.daemon import supervisor as supervisor_module
 from cutoutd.daemon.crew import Crew
-from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.ledger import LEDGER_NAME, Ledger
 from cutoutd.daemon.machinery import Machinery, Places
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
@@ -124,6 +124,40 @@ def test_a_ledger_that_does_not_open_in_a_later_life_is_waited_for(
     assert lives.seen == ["blamed", "abandoned", "recovered", "closed"]
     assert len(heard.warnings) == 3
     assert all("free space there and it goes on by itself" in text for text in heard.warnings)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("ready", [True, False])
+def test_waiting_for_the_ledger_is_no_hanging(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, *, ready: bool
+) -> None:
+    """The service manager hears of it, and another program that holds the file is waited for too."""
+    state = plan.inboxes[0].settings.path.parent / "state"
+    Ledger(state / LEDGER_NAME).close()
+    holder = sqlite3.connect(state / LEDGER_NAME, isolation_level=None)
+
+    def is_held_by_another() -> None:
+        holder.execute("BEGIN IMMEDIATE")
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    supervisor, heard = supervise(Lives([(None, is_held_by_another), (None, ends)]), plan, monkeypatch)
+    vars(supervisor)["_was_ready"] = ready
+    signs: list[str] = []
+
+    def sign(text: str = "alive") -> None:
+        signs.append(text)
+        if len(signs) == (3 if ready else 2):
+            holder.close()
+
+    monkeypatch.setattr(heard, "healthy", sign)
+    monkeypatch.setattr(heard, "starting", sign)
+    monkeypatch.setattr(supervisor_module, "WAITING_SAID_EVERY_S", 0.0)
+    with pytest.raises(EnoughError):
+        supervisor.run()
+    assert "end the program that holds it" in heard.warnings[0]
+    assert signs[1:3] == (["alive", "alive"] if ready else ["Waiting until the ledger can be written"])
 
 
 @pytest.mark.usefixtures("handlers")
