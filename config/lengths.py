@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -74,6 +75,42 @@ def parse_margin(text: str) -> Margin:
             raise ValueError(
                 f'"{text}" has {len(sides)} values: write one to four lengths, such as "10%" or "40px 20px"'
             )
+
+
+def parse_roi(text: str) -> tuple[tuple[float, str], ...]:
+    """Four (number, unit) pairs, unit "px" or "%", from `"10% 0 90% 100%"`; empty text gives an empty tuple.
+
+    Raises:
+        ValueError: when the text is not four lengths, or ends before it starts.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts:
+        return ()
+    edges = [_edge(part) for part in parts]
+    if len(edges) != 4:
+        raise ValueError(f'roi wants four lengths, "left top right bottom", not {len(edges)}')
+    for first, last, names in ((0, 2, ("right", "left")), (1, 3, ("bottom", "top"))):
+        (start, unit), (stop, other) = edges[first], edges[last]
+        # Pixels and per cent can only be compared once there is a photo.
+        if unit == other and stop <= start:
+            raise ValueError(
+                f'"{text}" has its {names[0]} edge at {parts[last]}, not beyond its {names[1]} edge at '
+                f"{parts[first]}: write the edges left, top, right and bottom, all counted from the photo's top "
+                "left corner (the last two are not the region's width and height)"
+            )
+    return tuple(edges)
+
+
+def _edge(text: str) -> tuple[float, str]:
+    """One edge of a region; below 0 and beyond the photo is allowed, and means the photo's own edge."""
+    unit = "%" if text.endswith("%") else "px"
+    try:
+        number = float(text.removesuffix("%").removesuffix("px"))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):  # Python reads "nan" and "inf" as numbers
+        raise ValueError(f'"{text}" is not a length: write "120px" or "10%"')
+    return number, unit
 
 
 def parse_pixels(text: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.presets import expand, packs
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
@@ -142,7 +143,8 @@ class Matte(Section):
     )
     roi: str = Field(
         default="",
-        description='Look for the subject only there: "left top right bottom" in px or %, or empty.',
+        description='Look for the subject only there, and cut away the rest: the edges "left top right bottom" in px '
+        "or %, counted from the photo's top left corner (not its width and height), or empty.",
     )
     no_subject: Literal["fail", "pass"] = Field(
         default="fail",
@@ -154,27 +156,6 @@ class Matte(Section):
     def _roi_has_four_lengths(cls, value: str) -> str:
         parse_roi(value)
         return value
-
-
-def parse_roi(value: str) -> tuple[tuple[float, str], ...]:
-    """Four (number, unit) pairs, unit "px" or "%", from `"10% 0 90% 100%"`; empty text gives an empty tuple.
-
-    Raises:
-        ValueError: when the text is not four lengths.
-    """
-    parts = value.replace(",", " ").split()
-    if not parts:
-        return ()
-    lengths: list[tuple[float, str]] = []
-    for part in parts:
-        unit = "%" if part.endswith("%") else "px"
-        try:
-            lengths.append((float(part.removesuffix("%").removesuffix("px")), unit))
-        except ValueError:
-            raise ValueError(f'"{part}" is not a length: write "120px" or "10%"') from None
-    if len(lengths) != 4:
-        raise ValueError('roi wants four lengths: "left top right bottom"')
-    return tuple(lengths)
 
 
 class After(Section):

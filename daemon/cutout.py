@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.settings import Matte, parse_roi
+from cutoutd.config.settings import Matte
 from cutoutd.daemon.render import Rendered, Subject, is_plain, render, render_plain
 from cutoutd.models.colour import Colour
 from cutoutd.models.fullsize import FullSize

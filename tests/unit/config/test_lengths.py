@@ -27,6 +27,46 @@ def test_what_is_no_margin_is_refused_with_an_example(text: str) -> None:
         lengths.parse_margin(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("", ()),
+        ("10% 0 90% 100px", ((10.0, "%"), (0.0, "px"), (90.0, "%"), (100.0, "px"))),
+        ("1,2,3,4", ((1.0, "px"), (2.0, "px"), (3.0, "px"), (4.0, "px"))),
+        ("-5% -5% 105% 105%", ((-5.0, "%"), (-5.0, "%"), (105.0, "%"), (105.0, "%"))),
+        ("50% 50% 20px 20px", ((50.0, "%"), (50.0, "%"), (20.0, "px"), (20.0, "px"))),
+    ],
+)
+def test_a_region_is_four_edges(text: str, edges: tuple[tuple[float, str], ...]) -> None:
+    assert lengths.parse_roi(text) == edges
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "1 2 3 4 5", "a b c d", "10mm 0 0 0"])
+def test_what_is_no_region_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"four lengths|is not a length"):
+        lengths.parse_roi(text)
+
+
+@pytest.mark.parametrize("edge", ["nan", "inf%", "-infinity", "1e999px"])
+def test_an_edge_of_a_region_is_a_number_that_can_be_counted(edge: str) -> None:
+    with pytest.raises(ValueError, match="is not a length"):
+        lengths.parse_roi(f"0 0 {edge} 100%")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("50% 50% 20% 20%", "right edge at 20%, not beyond its left edge at 50%"),
+        ("100 600 500 400px", "bottom edge at 400px, not beyond its top edge at 600"),
+        ("10% 0 10% 100%", "right edge"),
+        ("50% 50% 20px 50%", "bottom edge"),
+    ],
+)
+def test_a_region_that_ends_before_it_starts_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"{said}.*left, top, right and bottom.*not the region's width"):
+        lengths.parse_roi(text)
+
+
 def test_a_percentage_is_of_the_whole_it_is_given() -> None:
     assert Length(25, percent=True).pixels(200) == 50
     assert Length(25).pixels(200) == 25

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Settings, default_folders, expand_presets, parse_roi, unpack_deliverable
+from cutoutd.config.settings import Matte, Settings, default_folders, expand_presets, unpack_deliverable
 
 INBOX = {"path": "/in", "outbox": "/out"}
 
@@ -30,22 +30,9 @@ def test_settings_never_change_after_loading() -> None:
         settings.engine.nice = 3  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize(
-    ("text", "lengths"),
-    [
-        ("", ()),
-        ("10% 0 90% 100px", ((10.0, "%"), (0.0, "px"), (90.0, "%"), (100.0, "px"))),
-        ("1,2,3,4", ((1.0, "px"), (2.0, "px"), (3.0, "px"), (4.0, "px"))),
-    ],
-)
-def test_roi(text: str, lengths: tuple[tuple[float, str], ...]) -> None:
-    assert parse_roi(text) == lengths
-
-
-@pytest.mark.parametrize("text", ["1 2 3", "a b c d", "10mm 0 0 0"])
-def test_no_roi(text: str) -> None:
-    with pytest.raises(ValueError, match=r"lengths|is not a length"):
-        parse_roi(text)
+def test_a_region_that_is_none_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(ValidationError, match="not the region's width and height"):
+        Matte(roi="50% 50% 20% 20%")
 
 
 def test_an_inbox_without_deliverables_owes_its_output() -> None:
