@@ -38,30 +38,39 @@ def placed(
     if placement.is_identity and placement.source == Box(0, 0, alpha.shape[1], alpha.shape[0]):
         return colour, alpha
     width, height = placement.canvas
-    target, source = placement.target, placement.source
-    visible = Box(
-        max(0, target.left), max(0, target.top), min(width, target.right), min(height, target.bottom)
-    )
     out_alpha = np.zeros((height, width), np.uint8)
     out_colour: Any = np.zeros((height, width, 3), colour.dtype)
-    if visible.width <= 0 or visible.height <= 0:
+    visible = _visible(placement)
+    if visible is None:
         return out_colour, out_alpha
     here = np.s_[visible.top : visible.bottom, visible.left : visible.right]
     if not placement.is_scaled:
-        x, y = source.left - target.left, source.top - target.top
+        x, y = placement.source.left - placement.target.left, placement.source.top - placement.target.top
         there = np.s_[visible.top + y : visible.bottom + y, visible.left + x : visible.right + x]
         out_alpha[here], out_colour[here] = alpha[there], colour[there]
         return out_colour, out_alpha
+    size = (visible.width, visible.height)
+    out_colour[here], out_alpha[here] = _resampled(colour, alpha, size, _seen(placement, visible))
+    return out_colour, out_alpha
+
+
+def _visible(placement: Placement) -> Box | None:
+    """The part of the canvas that the target covers, or None where it lies wholly beyond."""
+    (width, height), target = placement.canvas, placement.target
+    box = Box(max(0, target.left), max(0, target.top), min(width, target.right), min(height, target.bottom))
+    return box if box.width > 0 and box.height > 0 else None
+
+
+def _seen(placement: Placement, visible: Box) -> tuple[float, float, float, float]:
+    """The part of the photo that lands on `visible`: left, top, right, bottom in pixels and their fractions."""
+    source, target = placement.source, placement.target
     scale_x, scale_y = source.width / target.width, source.height / target.height
-    box = (
+    return (
         source.left + (visible.left - target.left) * scale_x,
         source.top + (visible.top - target.top) * scale_y,
         source.left + (visible.right - target.left) * scale_x,
         source.top + (visible.bottom - target.top) * scale_y,
     )
-    size = (visible.width, visible.height)
-    out_colour[here], out_alpha[here] = _resampled(colour, alpha, size, box)
-    return out_colour, out_alpha
 
 
 def _resampled(
@@ -105,12 +114,23 @@ def placed_mask(alpha: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     if not placement.is_scaled:
         none = np.broadcast_to(np.zeros((), np.uint8), (*alpha.shape, 3))
         return placed(none, alpha, placement)[1]
-    source, target = placement.source, placement.target
+    canvas = np.zeros(placement.canvas[::-1], np.uint8)
+    visible = _visible(placement)
+    if visible is None:
+        return canvas
+    source = placement.source
+    left, top, right, bottom = _seen(placement, visible)
+    within = (
+        max(0.0, left - source.left),
+        max(0.0, top - source.top),
+        min(right - source.left, source.width),
+        min(bottom - source.top, source.height),
+    )
+    # Only what is seen is scaled: a small head brought to a large canvas would make the whole photo enormous.
     image = Image.fromarray(alpha[source.top : source.bottom, source.left : source.right])
-    scaled = image.resize((target.width, target.height), _FILTER, reducing_gap=2.0)
-    canvas = Image.new("L", placement.canvas)
-    canvas.paste(scaled, (target.left, target.top))
-    return np.asarray(canvas)
+    scaled = image.resize((visible.width, visible.height), _FILTER, box=within, reducing_gap=2.0)
+    canvas[visible.top : visible.bottom, visible.left : visible.right] = np.asarray(scaled)
+    return canvas
 
 
 def over_shadow(
