@@ -61,7 +61,7 @@ def backdrop(
         uint8 (3,) for one colour, (height, width, 3) for a picture, or None where nothing was ordered.
 
     Raises:
-        PhotoError: cannot-render, if the picture cannot be read.
+        PhotoError: cannot-render, if the picture cannot be read, or the profile leads out of its space alone.
     """
     path = output.background_path
     if path is None:
@@ -111,11 +111,18 @@ def _in_space(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
 def _to_profile(icc: bytes) -> Any:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profiles.srgb_icc()))
     target = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    return ImageCms.buildTransform(
-        source,
-        target,
-        "RGB",
-        "RGB",
-        ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    try:
+        return ImageCms.buildTransform(
+            source,
+            target,
+            "RGB",
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError as exc:  # scanners and cameras describe what they see, and need no way back
+        raise PhotoError(
+            Reason.CANNOT_RENDER,
+            "The photo's own colour profile works in one direction only, so no background can be written in it",
+            fix='Leave out colour = "keep-profile" or the background; then retry.',
+        ) from exc

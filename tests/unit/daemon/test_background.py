@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.support.profiles import one_way_icc
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output
 from cutoutd.daemon.background import backdrop, load_background
 from cutoutd.models import icc
+from cutoutd.models.colour import is_usable
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 
@@ -68,6 +70,16 @@ def test_white_stays_white_and_colours_are_converted_into_the_photos_space() -> 
     assert white.tolist() == [255, 255, 255]
     # sRGB red in Display P3 is (234, 51, 35), as published by those who defined the space.
     assert np.abs(red.astype(int) - [234, 51, 35]).max() <= 2
+
+
+@pytest.mark.parametrize("background", ["white", "./sky.png"])
+def test_a_profile_without_a_way_back_is_a_named_failure(background: str) -> None:
+    scanner = one_way_icc()
+    assert is_usable(scanner)
+    with pytest.raises(PhotoError, match="works in one direction only") as refused:
+        backdrop(Output.model_validate({"background": background}), (5, 5), scanner, halves())
+    assert refused.value.reason is Reason.CANNOT_RENDER
+    assert "keep-profile" in refused.value.fix
 
 
 def test_a_picture_is_read_from_its_path_again_when_it_changes(tmp_path: Path) -> None:
