@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
+from cutoutd.daemon.layout import Box
 from cutoutd.daemon.render import Rendered, Subject, is_plain, render, render_plain
 from cutoutd.models.colour import Colour
 from cutoutd.models.fullsize import FullSize
@@ -37,6 +38,17 @@ class Sees(Protocol):
     def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
         """RGB uint8 (H, W, 3) → alpha float32 (h, w) in 0..1 at the model's own scale."""
         ...
+
+
+class Found(NamedTuple):
+    """Where the subject is, as the network sees it.
+
+    alpha: float32 (h, w) in 0..1, at the network's own scale.
+    box: the part of the photo that it covers, beyond which nothing belongs to the subject; None: all of it.
+    """
+
+    alpha: NDArray[np.float32]
+    box: Box | None = None
 
 
 class Stopwatch:
@@ -105,7 +117,7 @@ def cut_out(
         PhotoError: the photo cannot be decoded, shows no subject, or an order cannot be fulfilled for it.
     """
     watch = watch or Stopwatch()
-    coarse: NDArray[np.float32] | None = None
+    found: Found | None = None
     rendered: dict[int, Rendered] = {}
     notes: list[str] = []
     coverage, shape = 0.0, (header.height, header.width)
@@ -115,17 +127,17 @@ def cut_out(
             photo = decode(data, header, colour=colour, want_16bit=bits == 16)
         shape = photo.rgb.shape[:2]
         notes += [note for note in photo.notes if note not in notes]
-        if coarse is None:
+        if found is None:
             with watch.stage("infer"):
-                coarse = find_subject(photo.rgb, segmenter, matte, lone=lone, reading=reading)
+                found = find_subject(photo.rgb, segmenter, matte, lone=lone, reading=reading)
         with watch.stage("matte"):
-            full = _prepared(photo, coarse, matte, threads, notes)
-        if len(orders) == 1 and photo.alpha is None and is_plain(orders[0], (shape[1], shape[0])):
+            full = _prepared(photo, found, matte, threads, notes)
+        if len(orders) == 1 and _is_streamed(photo, found, orders[0]):
             with watch.stage("encode"):
                 rendered[0], coverage = _streamed(full, orders[0], photo.icc, threads, take)
             continue
         with watch.stage("matte"):
-            subject = _subject(photo, full, threads)
+            subject = _subject(photo, found, full, threads)
             del photo, full  # a third of the memory; the subject holds what is still needed
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
         for index in indices:
@@ -153,6 +165,12 @@ def _needs(order: Output) -> tuple[Colour, int]:
     return order.colour, order.bits
 
 
+def _is_streamed(photo: Photo, found: Found, order: Output) -> bool:
+    """Whether the file can be made from the matte band by band, without the whole cutout in memory."""
+    height, width = photo.rgb.shape[:2]
+    return photo.alpha is None and found.box is None and is_plain(order, (width, height))
+
+
 def find_subject(
     rgb: NDArray[np.uint8],
     segmenter: Sees,
@@ -160,29 +178,28 @@ def find_subject(
     *,
     lone: bool = True,
     reading: Reading = OF_STANDARD,
-) -> NDArray[np.float32]:
-    """The network's alpha at its own scale, covering the whole photo; outside the region of interest it is 0.
+) -> Found:
+    """The network's alpha, of the region of interest alone where the settings name one.
 
     Raises:
         PhotoError: no subject was found and the settings do not pass such photos on.
     """
     box = region(matte.roi, rgb.shape[1], rgb.shape[0])
-    alpha = segmenter.alpha(rgb if box is None else rgb[box[1] : box[3], box[0] : box[2]], lone=lone)
+    alpha = segmenter.alpha(rgb if box is None else rgb[_inside(box)], lone=lone)
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
-            return np.ones_like(alpha)
+            return Found(np.ones_like(alpha))
         raise PhotoError(
             Reason.NO_SUBJECT,
             "No subject stands out in this photo",
             fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
             "model, see `cutoutd models list`.",
         )
-    alpha = clear_haze(alpha, reading.haze_gain)
-    return alpha if box is None else _embed(alpha, box, rgb.shape[1], rgb.shape[0])
+    return Found(clear_haze(alpha, reading.haze_gain), box)
 
 
-def region(roi: str, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """The region of interest in whole pixels (left, top, right, bottom), at least 8 px wide, or None for all."""
+def region(roi: str, width: int, height: int) -> Box | None:
+    """The region of interest in whole pixels, at least 8 px wide and high, or None for all."""
     lengths = parse_roi(roi)
     if not lengths:
         return None
@@ -193,42 +210,41 @@ def region(roi: str, width: int, height: int) -> tuple[int, int, int, int] | Non
     ]
     left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
     right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))
-    return left, top, right, bottom
+    return Box(left, top, right, bottom)
 
 
-def _embed(
-    alpha: NDArray[np.float32], box: tuple[int, int, int, int], width: int, height: int
-) -> NDArray[np.float32]:
-    """Places a region's alpha into one for the whole photo, at the same scale."""
-    rows, columns = alpha.shape
-    per_x, per_y = columns / (box[2] - box[0]), rows / (box[3] - box[1])
-    whole = np.zeros((max(rows, round(height * per_y)), max(columns, round(width * per_x))), np.float32)
-    top = min(round(box[1] * per_y), whole.shape[0] - rows)
-    left = min(round(box[0] * per_x), whole.shape[1] - columns)
-    whole[top : top + rows, left : left + columns] = alpha
-    return whole
+def _inside(box: Box) -> tuple[slice, slice]:
+    return slice(box.top, box.bottom), slice(box.left, box.right)
 
 
-def controls_of(matte: Matte) -> MatteControls:
-    """The settings in the terms of `models/matte_controls.py`: solidity 0..1 instead of percent."""
+def controls_of(matte: Matte, photo: tuple[int, int], box: Box | None = None) -> MatteControls:
+    """The settings in the terms of `models/matte_controls.py`: solidity 0..1 instead of percent.
+
+    Args:
+        matte: the settings.
+        photo: height and width of the whole photo, which shares are of.
+        box: the part of it that is matted; None: all of it.
+    """
+    # The same area is a larger share of a part.
+    times = 1.0 if box is None else photo[0] * photo[1] / (box.width * box.height)
     return MatteControls(
         edge=matte.edge,
         solidify=matte.solidify / 100,
-        fill_holes=matte.fill_holes or False,
+        fill_holes=matte.fill_holes * times or False,
         keep=matte.keep,
-        min_island=matte.min_island,
+        min_island=matte.min_island * times,
         grow=matte.grow,
+        longer_side=max(photo),
     )
 
 
-def _prepared(
-    photo: Photo, coarse: NDArray[np.float32], matte: Matte, threads: int, notes: list[str]
-) -> FullSize:
+def _prepared(photo: Photo, found: Found, matte: Matte, threads: int, notes: list[str]) -> FullSize:
+    height, width = photo.rgb.shape[:2]
     return prepare(
-        coarse,
-        photo.rgb,
+        found.alpha,
+        photo.rgb if found.box is None else photo.rgb[_inside(found.box)],
         engine=matte.engine,
-        controls=controls_of(matte),
+        controls=controls_of(matte, (height, width), found.box),
         closed_form=matte.closed_form,
         threads=threads,
         notes=notes,
@@ -268,8 +284,11 @@ def _streamed(
     return rendered, counted.coverage
 
 
-def _subject(photo: Photo, full: FullSize, threads: int) -> Subject:
-    alpha, colour = full.whole(threads)
+def _subject(photo: Photo, found: Found, full: FullSize, threads: int) -> Subject:
+    """The cutout at the photo's size; beyond the region that was matted, nothing."""
+    alpha, colour = np.zeros(photo.rgb.shape[:2], np.uint8), np.zeros_like(photo.rgb)
+    part = ... if found.box is None else _inside(found.box)
+    full.write(alpha[part], colour[part], threads)
     subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc)
     return subject if photo.alpha is None else _keep_existing_alpha(subject, photo.alpha)
 

@@ -50,7 +50,7 @@ class FullSize:
         self._photo = photo
         self._controls = controls
         h, w = photo.shape[:2]
-        self._longest = max(h, w)
+        self._longest = controls.longer_side or max(h, w)
         reach = controls.reach(self._longest)
         # What an edit can reach is part of the band.
         self._band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
@@ -79,13 +79,17 @@ class FullSize:
         """Alpha uint8 (H, W) and colour uint8 (H, W, 3); the same for any number of threads."""
         alpha = np.zeros(self.shape, np.uint8)
         colour = np.zeros((*self.shape, 3), np.uint8)
+        self.write(alpha, colour, threads)
+        return alpha, colour
+
+    def write(self, alpha: NDArray[np.uint8], colour: NDArray[np.uint8], threads: int = 1) -> None:
+        """As `whole`, into alpha uint8 (H, W) and colour uint8 (H, W, 3), zero so far; parts of larger ones do."""
 
         def fill(number: int) -> None:
             rows = slice(*self._bands[number])
             self._fill(number, alpha[rows], colour[rows])
 
         side_by_side(fill, range(len(self._bands)), threads)
-        return alpha, colour
 
     def bands(self) -> list[tuple[int, int]]:
         """The rows (top, bottom) of each band, in order; all but the last have TILE of them."""

@@ -37,6 +37,8 @@ class MatteControls:
     keep: "all", "largest", or how many of the largest shapes stay.
     min_island: shapes smaller than this share of the photo, in percent, go.
     grow: pixels at full size by which the outline grows; negative shrinks it.
+    longer_side: of the photo in pixels, where only a part of it is matted: a soft edge is as wide as on all of it.
+        0: what is matted is the whole photo.
     """
 
     edge: Edge = "natural"
@@ -45,6 +47,7 @@ class MatteControls:
     keep: Literal["all", "largest"] | int = "all"
     min_island: float = 0.0
     grow: float = 0.0
+    longer_side: int = 0
 
     def reach(self, longer_side: int) -> int:
         """How many full-size pixels beyond a pixel its edited alpha depends on."""

@@ -13,7 +13,8 @@ from skimage import data
 
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
-from cutoutd.daemon.cutout import Cutout, cut_out
+from cutoutd.daemon.cutout import Cutout, Sees, controls_of, cut_out, region
+from cutoutd.daemon.layout import Box
 from cutoutd.daemon.render import is_plain
 from cutoutd.models.photo import PhotoLimits, read_header
 
@@ -28,15 +29,35 @@ class Disc:
         return np.clip((100 - np.hypot(y - 170, x - 150)) / 6, 0, 1).astype(np.float32)
 
 
+class Nothing:
+    """Sees no subject anywhere."""
+
+    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
+        return np.zeros((320, 320), np.float32)
+
+
 def jpeg(size: tuple[int, int]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pictures.astronaut()).resize(size).save(out, "JPEG", quality=92)
     return out.getvalue()
 
 
-def cut(photo: bytes, *orders: Deliverable, threads: int = 1, **matte: Any) -> Cutout:
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def cut(
+    photo: bytes, *orders: Deliverable, threads: int = 1, sees: Sees | None = None, **matte: Any
+) -> Cutout:
     header = read_header(photo, "photo", PhotoLimits(10**8, 50))
-    return cut_out(photo, header, Disc(), orders, Matte(**matte), lone=threads > 1, threads=threads)
+    seer = sees or Disc()
+    return cut_out(photo, header, seer, orders, Matte(**matte), lone=threads > 1, threads=threads)
+
+
+def pixels(made: Cutout, number: int = 0) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(made.rendered[number].data)))
 
 
 @pytest.mark.parametrize("size", [(1300, 1100), (1024, 256), (300, 257), (40, 30)])
@@ -47,10 +68,10 @@ def test_band_by_band_gives_the_bytes_of_the_whole(size: tuple[int, int], edge: 
     beside = cut(photo, Deliverable(), Deliverable(label="mask", channels="alpha"), edge=edge)
     assert alone.rendered[0].data == beside.rendered[0].data
     assert alone.coverage == pytest.approx(beside.coverage, rel=1e-12)
-    pixels = np.asarray(Image.open(io.BytesIO(alone.rendered[0].data)))
-    assert pixels.shape == (size[1], size[0], 4)
-    assert pixels[..., 3].mean() / 255 == pytest.approx(alone.coverage, rel=1e-9)
-    assert not pixels[pixels[..., 3] == 0].any()
+    got = pixels(alone)
+    assert got.shape == (size[1], size[0], 4)
+    assert got[..., 3].mean() / 255 == pytest.approx(alone.coverage, rel=1e-9)
+    assert not got[got[..., 3] == 0].any()
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
@@ -64,10 +85,57 @@ def test_transparency_that_the_photo_brought_is_kept() -> None:
     rgba[:, :200, 3] = 0
     out = io.BytesIO()
     Image.fromarray(rgba).save(out, "PNG")
-    (rendered,) = cut(out.getvalue(), Deliverable()).rendered
-    alpha = np.asarray(Image.open(io.BytesIO(rendered.data)))[..., 3]
+    alpha = pixels(cut(out.getvalue(), Deliverable()))[..., 3]
     assert not alpha[:, :200].any()
     assert alpha[272, 240] == 255
+
+
+@pytest.mark.parametrize("engine", ["guided", "learned", "plain"])
+@pytest.mark.parametrize("roi", ["100 200 500 480", "97% 97% 100% 100%", "0 0 100% 40%"])
+def test_a_region_is_cut_out_as_a_photo_of_its_own(engine: str, roi: str) -> None:
+    photo = np.asarray(Image.fromarray(pictures.astronaut()).resize((1000, 800)))
+    box = region(roi, 1000, 800)
+    assert box is not None
+    part = np.s_[box.top : box.bottom, box.left : box.right]
+    made = cut(png(photo), Deliverable(), Deliverable(label="mask", channels="alpha"), engine=engine, roi=roi)
+    alone = pixels(cut(png(photo[part]), Deliverable(), engine=engine))
+    expected = np.zeros((800, 1000, 4), np.uint8)
+    expected[part] = alone
+    assert alone[..., 3].any()
+    assert np.array_equal(pixels(made), expected)
+    assert np.array_equal(pixels(made, 1), expected[..., 3])
+    assert made.coverage == pytest.approx(expected[..., 3].mean() / 255, rel=1e-9)
+
+
+def test_a_region_without_a_subject_hands_on_the_whole_photo_if_asked_to() -> None:
+    photo = pictures.astronaut()
+    got = pixels(cut(png(photo), Deliverable(), sees=Nothing(), roi="0 0 50% 50%", no_subject="pass"))
+    assert np.array_equal(got[..., :3], photo)
+    assert (got[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("roi", "box"),
+    [
+        ("", None),
+        ("10% 20% 50% 60%", Box(20, 20, 100, 60)),
+        ("10 20px 50% 60%", Box(10, 20, 100, 60)),
+        ("-50 -50% 500 300%", Box(0, 0, 200, 100)),
+        ("100 50 101 51", Box(100, 50, 108, 58)),
+        ("300 300 400 400", Box(192, 92, 200, 100)),
+    ],
+)
+def test_a_region_lies_in_the_photo_and_is_not_too_small_to_look_at(roi: str, box: Box | None) -> None:
+    assert region(roi, 200, 100) == box
+
+
+def test_shares_are_of_the_whole_photo_whatever_part_is_matted() -> None:
+    matte = Matte(min_island=0.5, fill_holes=2, edge="soft")
+    whole = controls_of(matte, (1000, 2000))
+    assert (whole.min_island, whole.fill_holes, whole.longer_side) == (0.5, 2, 2000)
+    part = controls_of(matte, (1000, 2000), Box(100, 100, 600, 500))  # a tenth of it
+    assert (part.min_island, part.fill_holes, part.longer_side) == (5, 20, 2000)
+    assert controls_of(Matte(), (1000, 2000), Box(0, 0, 10, 10)).fill_holes is False
 
 
 NOT_PLAIN: list[dict[str, Any]] = [

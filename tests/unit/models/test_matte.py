@@ -156,6 +156,18 @@ def test_a_crisp_edge_is_narrower_and_a_soft_one_wider() -> None:
     assert width["soft"] > 1.2 * width["natural"]
 
 
+def test_a_soft_edge_of_a_part_is_as_wide_as_on_the_whole_photo() -> None:
+    photo = np.full((400, 500, 3), 127, np.uint8)
+    sharp = (disc(400, 500) > 0.5).astype(np.float32)
+    wide = {}
+    for side in (0, 500, 8000, 16000):
+        alpha, _ = refine(sharp, photo, engine="plain", controls=MatteControls(edge="soft", longer_side=side))
+        wide[side] = int(((alpha > 0) & (alpha < 255)).sum())
+    assert wide[0] == wide[500]
+    # Four and eight pixels instead of one.
+    assert wide[16000] > 1.7 * wide[8000] > 1.7 * 2 * wide[500]
+
+
 @pytest.mark.parametrize("pixels", [-9.0, 4.5, 30.0])
 def test_growing_moves_the_outline_by_pixels_of_the_photo(pixels: float) -> None:
     photo = np.full((900, 900, 3), 120, np.uint8)
