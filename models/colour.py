@@ -41,6 +41,11 @@ class Plan:
     icc: bytes | None
     note: str = ""
 
+    @property
+    def keeps_numbers(self) -> bool:
+        """True if RGB or grey pixels come out with the very numbers they had, grey in three equal channels."""
+        return self.transform is None or self.transform is _plain
+
 
 def plan(icc: bytes | None, mode: str, colour: Colour) -> Plan:
     """Decide what to do with a photo of Pillow mode `mode` ("RGB", "L", "CMYK", "LAB") that carries `icc`.

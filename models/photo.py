@@ -262,8 +262,8 @@ def _finish(opened: pixels.Opened, header: Header, colour: colours.Colour, *, wa
     rgb16, note16 = None, ""
     if want_16bit and header.bits == 16:
         # Colour management here has eight bits, so all sixteen exist only in the photo's own space.
-        converts = image.mode not in ("RGB", "L") or (way.transform is not None and image.mode == "RGB")
-        if opened.low is None or converts:
+        kept = image.mode in ("RGB", "L") and way.keeps_numbers
+        if opened.low is None or not kept:
             note16 = "This photo's colours are handed on with 8 bits per channel, not 16."
         else:
             rgb16 = tiff16.combine(

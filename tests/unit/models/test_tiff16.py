@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -101,9 +102,37 @@ def test_sixteen_bit_grey_arrives_in_three_equal_channels() -> None:
     assert (photo.rgb16 == DEEP[..., :1]).all()
 
 
+def grey_profile(gamma: float) -> bytes:
+    """A profile for grey pixels, as scanners write it: one curve and nothing else."""
+    tags = {
+        b"wtpt": struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061),
+        b"kTRC": struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256)),
+    }
+    head = bytearray(128)
+    head[8:24] = b"\x02\x10\0\0mntrGRAYXYZ "
+    head[36:40] = b"acsp"
+    head[68:80] = struct.pack(">3i", 63190, 65536, 54061)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, value in tags.items():
+        table += struct.pack(">4sII", name, 132 + 12 * len(tags) + len(body), len(value))
+        body += value
+    head[:4] = struct.pack(">I", len(head) + len(table) + len(body))
+    return bytes(head) + table + body
+
+
+@pytest.mark.parametrize("colour", ["keep-profile", "display-p3", "srgb"])
+def test_sixteen_bits_of_converted_grey_are_not_handed_on_beside_the_converted_picture(colour: str) -> None:
+    linear = np.linspace(0, 65535, 4096).reshape(64, 64).astype(np.uint16)
+    data = tiff(linear, photometric="minisblack", iccprofile=grey_profile(1.0))
+    photo = opened(data, colour=colour, want_16bit=True)
+    # A fifth of the light is 124 of 255 in the curve of sRGB and of Display P3.
+    assert abs(int(photo.rgb.reshape(-1, 3)[819, 0]) - 124) <= 2
+    assert photo.rgb16 is None
+    assert any("8 bits" in note for note in photo.notes)
+
+
 def png16(pixels: NDArray[np.uint16]) -> bytes:
     """A 16-bit PNG from the standard library, rows filtered with "up" to exercise the decoder."""
-    import struct
     import zlib
 
     def chunk(kind: bytes, body: bytes) -> bytes:
@@ -171,8 +200,6 @@ def test_limits_hold_for_these_files_too() -> None:
 
 
 def test_a_size_that_is_a_list_is_unreadable() -> None:
-    import struct
-
     data = tiff(DEEP.astype(np.float32))
     lie = data.replace(struct.pack("<HHI", 256, 3, 1), struct.pack("<HHI", 256, 3, 2), 1)
     lie = lie.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 2), 1)
