@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from PIL import Image, features
+from PIL import Image, ImageChops, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -94,6 +94,9 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     if want_16bit and _is_deep(image, data, kind):
         low = tiff16.low_bytes(data, kind)
     picture, alpha = split(image)
+    if tiff16.is_negative(image):
+        picture = ImageChops.invert(picture)
+        low = None if low is None else ImageChops.invert(low)  # 65535 - x is 255 - x in either byte
     return Opened(picture, alpha, turn, icc, _dpi(image), low, (note,))
 
 

@@ -17,8 +17,9 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models import formats
 from cutoutd.models.pixels import HeaderFacts, Opened, split
 
-_BITS, _PLANAR, _COMPRESSION = 258, 284, 259
+_BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
 _SEPARATE: Final = 2
+_WHITE_IS_ZERO: Final = 0
 _ALPHA_SAMPLES: Final = (1, 2)  # TIFF ExtraSamples: premultiplied and straight alpha
 
 _EXPORT: Final = "Export it as an 8-bit or 16-bit TIFF without compression, or as PNG."
@@ -86,6 +87,15 @@ def bits_per_channel(image: Any) -> int:
     return int(np.max(image.tag_v2.get(_BITS, (1,))))
 
 
+def is_negative(image: Any) -> bool:
+    """True for an opened picture that Pillow gives as a negative: a TIFF whose 0 is white, unless in 8 bits."""
+    return (
+        isinstance(image, TiffImageFile)
+        and image.mode in ("I;16", "F")
+        and image.tag_v2.get(_MEANING) == _WHITE_IS_ZERO
+    )
+
+
 def _first_page(data: bytes) -> Any:
     import tifffile
 
@@ -128,7 +138,7 @@ def load(data: bytes) -> Opened:
     if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
     values = _sixteen(stored)
-    if meaning == 0:
+    if meaning == _WHITE_IS_ZERO:
         values = 65535 - values
     channels = 3 if meaning == 2 else 1
     high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)

@@ -102,6 +102,29 @@ def test_sixteen_bit_grey_arrives_in_three_equal_channels() -> None:
     assert (photo.rgb16 == DEEP[..., :1]).all()
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_grey_scan_whose_white_is_zero_is_no_negative(
+    orientation: int, byteorder: str, compression: str | None
+) -> None:
+    grey = DEEP[..., 0]
+    options: dict[str, Any] = {"byteorder": byteorder, "compression": compression}
+    turned = [(274, 3, 1, orientation, True)]
+    data = tiff(65535 - grey, photometric="miniswhite", extratags=turned, **options)
+    photo = opened(data, want_16bit=True)
+    want = {1: grey, 3: grey[::-1, ::-1], 6: np.rot90(grey, -1)}[orientation]
+    assert photo.rgb16 is not None
+    assert (photo.rgb16 == want[..., np.newaxis]).all()
+    assert (photo.rgb == want[..., np.newaxis] >> 8).all()
+
+
+def test_float_grey_whose_white_is_zero_is_no_negative() -> None:
+    ramp = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)
+    photo = opened(tiff(1 - ramp, photometric="miniswhite"))
+    assert np.abs(photo.rgb[..., 1] - ramp * 255).max() <= 1
+
+
 def grey_profile(gamma: float) -> bytes:
     """A profile for grey pixels, as scanners write it: one curve and nothing else."""
     tags = {
