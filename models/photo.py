@@ -20,11 +20,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.models import colour as colours
 from cutoutd.models import formats, heif, opening, pixels, raw, tiff16
+from cutoutd.models import icc as profiles
 
 AGAIN: Final = "Copy it again from the camera or card; it is looked at again whenever it changes."
 
@@ -299,13 +300,16 @@ def _open(data: bytes, kind: str, *, want_16bit: bool) -> pixels.Opened:
 @contextmanager
 def _decoder(kind: str, name: str, header: Header | None = None) -> Generator[None]:
     """Whatever a decoder does with hostile bytes becomes a named failure; its warnings stay inside."""
-    limit = Image.MAX_IMAGE_PIXELS
+    limit, text_limit = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Pillow's own limit would refuse what the user's settings allow. After the header was accepted it
         # stands at exactly that size: a file that turns out larger than it said is refused.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = None if header is None else header.width * header.height
+        # A packed profile or text of a PNG: Pillow's 1 MB is less than a table for printing or an editor's
+        # history takes. Its limit of 64 MB for all texts of a file stands.
+        PngImagePlugin.MAX_TEXT_CHUNK = profiles.MAX_PROFILE_BYTES
         try:
             yield
         except PhotoError as exc:
@@ -315,7 +319,7 @@ def _decoder(kind: str, name: str, header: Header | None = None) -> Generator[No
         except Exception as exc:  # decoders answer hostile bytes with any exception there is
             raise PhotoError(Reason.UNREADABLE, _in_words(kind, exc), name, AGAIN) from exc
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limit, text_limit
 
 
 # --- what a decoder's complaint means
@@ -324,6 +328,10 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (
         r"truncated|not enough|end of (file|data)|unexpected eof|eof|too short|incomplete|no data",
         "The {} file is incomplete: it ends before the picture does",
+    ),
+    (
+        r"decompressed data too large|memory used in text",
+        "The {} file carries a text or colour profile that unpacks to more than any photo needs",
     ),
     (r"DecompressionBomb|exceeds limit", "The {} file holds more pixels than its header says"),
     (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.models import photo
@@ -240,12 +240,13 @@ def test_limits_above_pillows_own_are_honoured() -> None:
     assert read_header(data, "x.png", PhotoLimits(10**9, 250)).megapixels == 200
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def bomb_png(width: int, height: int) -> bytes:
     """A few bytes that claim a huge picture."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(100_000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
@@ -299,6 +300,34 @@ def test_a_header_that_claims_too_much_within_limits_is_unreadable_not_invented(
     assert failure(bomb_png(900, 900), "x.png").reason is Reason.UNREADABLE
 
 
+# What stands before the packed bytes: keyword, flags, language and translated keyword.
+PACKED = [(b"iCCP", b"LUT\0\0"), (b"zTXt", b"history\0\0"), (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0")]
+
+
+def with_packed(kind: bytes, head: bytes, size: int, count: int = 1) -> bytes:
+    """A sound PNG with chunks that unpack to `size` bytes each."""
+    data, end = encoded("PNG"), len(b"\x89PNG\r\n\x1a\n") + 25  # after IHDR
+    return data[:end] + count * chunk(kind, head + zlib.compress(bytes(size))) + data[end:]
+
+
+@pytest.mark.parametrize(("kind", "head"), PACKED)
+def test_a_png_with_a_large_profile_or_history_is_a_photo(kind: bytes, head: bytes) -> None:
+    data = with_packed(kind, head, 3_000_000)
+    assert decode(data, read_header(data, "x.png", LIMITS)).rgb.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(("kind", "head"), PACKED)
+def test_a_packed_bomb_in_a_png_is_named(kind: bytes, head: bytes) -> None:
+    error = failure(with_packed(kind, head, 20_000_000), "x.png")
+    assert error.reason is Reason.UNREADABLE
+    assert "unpacks to more" in error.what
+
+
+@pytest.mark.parametrize(("kind", "head"), PACKED[1:])
+def test_many_packed_texts_of_a_png_are_a_bomb_too(kind: bytes, head: bytes) -> None:
+    assert "unpacks to more" in failure(with_packed(kind, head, 15_000_000, 5), "x.png").what
+
+
 @pytest.mark.parametrize(
     ("data", "name", "reason", "words"),
     [
@@ -334,13 +363,13 @@ def test_out_of_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_warnings_of_the_decoders_stay_inside_and_pillows_settings_stay_as_they_were() -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 900) + bytes(30)  # a directory cut short
     data = encoded("JPEG", exif=exif)
-    before = Image.MAX_IMAGE_PIXELS
+    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         header = read_header(data, "x.jpg", LIMITS)
         assert decode(data, header).rgb.shape == (48, 64, 3)
     assert not seen
-    assert before == Image.MAX_IMAGE_PIXELS
+    assert before == (Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK)
 
 
 def test_no_other_decoder_of_pillow_is_ever_tried() -> None:
