@@ -14,15 +14,19 @@ from PIL import Image, ImageCms
 from cutoutd.config import lengths
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output
+from cutoutd.daemon import compose
 from cutoutd.models import icc as profiles
 from cutoutd.models.photo import PhotoLimits, decode, read_bytes, read_header
 
 # A background is a picture the user chose, not one that arrived: generous, but not without end.
 _LIMITS = PhotoLimits(max_bytes=1_000_000_000, max_megapixels=150.0)
+_WHITE = (255, 255, 255)  # where a picture leaves the canvas free
 
 
 def load_background(path: Path) -> NDArray[np.uint8]:
     """Read a background picture from disk: uint8 (h, w, 3), sRGB, upright; kept until the file changes.
+
+    What is transparent in it shows white, as does the room beside one that is fitted.
 
     Raises:
         PhotoError: cannot-render, naming the background and not the photo.
@@ -43,7 +47,11 @@ def load_background(path: Path) -> NDArray[np.uint8]:
 def _load(path: Path, mtime_ns: int, size: int) -> NDArray[np.uint8]:
     del mtime_ns, size  # part of the key only
     data = read_bytes(path, _LIMITS).data
-    return decode(data, read_header(data, path.name, _LIMITS)).rgb
+    photo = decode(data, read_header(data, path.name, _LIMITS))
+    if photo.alpha is None:
+        return photo.rgb
+    # What lies hidden under it may be anything, and is black in most files.
+    return np.asarray(compose.flattened(photo.rgb, photo.alpha, np.array(_WHITE, np.uint8)), np.uint8)
 
 
 def backdrop(
@@ -93,7 +101,7 @@ def _laid(picture: NDArray[np.uint8], canvas: tuple[int, int], how: str) -> NDAr
         )
         return np.asarray(image.resize(canvas, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-    whole = Image.new("RGB", canvas, (255, 255, 255))
+    whole = Image.new("RGB", canvas, _WHITE)
     scaled = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     whole.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
     return np.asarray(whole)

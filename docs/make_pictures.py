@@ -58,7 +58,7 @@ SECTIONS = (
     ),
     Section(
         "background",
-        "A colour, or a picture.",
+        "A colour, or a picture; what is transparent in a picture shows white.",
         (
             Shot("background-white", "coffee", "--background white"),
             Shot("background-colour", "coffee", "--background '#2d6a8e'"),

@@ -90,6 +90,23 @@ def test_a_picture_is_read_from_its_path_again_when_it_changes(tmp_path: Path) -
         assert tuple(load_background(path)[0, 0]) == colour
 
 
+@pytest.mark.parametrize("how", ["fill", "fit", "tile"])
+def test_what_is_transparent_in_a_picture_shows_white_and_never_what_it_hides(
+    tmp_path: Path, how: str
+) -> None:
+    picture = np.zeros((30, 30, 4), np.uint8)  # black under its transparency, as most programs leave it
+    picture[:, :10] = (*RED, 255)
+    picture[:, 10:20] = (*RED, 128)
+    path = tmp_path / "label.png"
+    Image.fromarray(picture).save(path)
+    order = Output.model_validate({"background": str(path), "background_fit": how})
+    got = backdrop(order, (30, 30), None)
+    assert got is not None
+    assert tuple(got[15, 2]) == RED
+    assert np.abs(got[15, 15].astype(int) - (227, 127, 127)).max() <= 1
+    assert tuple(got[15, 27]) == (255, 255, 255)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no picture at all"])
 def test_a_missing_or_broken_picture_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "sky.png"
