@@ -22,7 +22,8 @@ class Subject:
 
     colour: uint8 (H, W, 3), the subject's own colour, 0 where alpha is 0; sRGB, or the space of `icc`.
     alpha: uint8 (H, W).
-    rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None.
+    rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None; its upper bytes are `colour`
+        wherever that is the photo's.
     icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
     """
 
@@ -152,10 +153,13 @@ def _coloured(
 def _deep(
     colour: NDArray[np.uint8], alpha: NDArray[np.uint8], rgb16: NDArray[np.uint16]
 ) -> NDArray[np.uint16]:
-    """The photo's 16 bits where the subject is opaque, its estimated colour (8 bits) along the edge."""
+    """The photo's 16 bits where its colour is the subject's, the estimated colour (8 bits) along the edge.
+
+    A crisp edge has opaque pixels whose colour is estimated: those differ from the photo's upper bytes.
+    """
     out = np.zeros(rgb16.shape, np.uint16)
     for top, bottom in pixels.strips(alpha.shape[0], alpha.shape[1] * 6):
         here = np.s_[top:bottom]
-        opaque = (alpha[here] == 255)[..., np.newaxis]
-        out[here] = np.where(opaque, rgb16[here], colour[here] * np.uint16(257))
+        own = (alpha[here] == 255) & (rgb16[here] >> 8 == colour[here]).all(axis=-1)
+        out[here] = np.where(own[..., np.newaxis], rgb16[here], colour[here] * np.uint16(257))
     return out

@@ -1,6 +1,6 @@
 """Foreground colour in the edge band: the subject's own colour, without the background mixed into it.
 
-Not for opaque pixels, which keep the photo's colour. Local colours of subject and background are spread
+Not for pixels that are opaque in the photo, which keep its colour. Local colours of subject and background are spread
 over a weighted pyramid (the idea of multi-level estimation, Germer et al. 2020), and each half-transparent
 pixel is then corrected so that both colours explain what the photo shows (as in blur fusion, Forte 2021).
 """

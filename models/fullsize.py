@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models import foreground
-from cutoutd.models.matte_controls import MatteControls, edit_edges
+from cutoutd.models.matte_controls import MatteControls, finish_edges, move_edges
 from cutoutd.models.parallel import side_by_side
 from cutoutd.models.resample import Plane, Span, dilate, spans, tiles, upsample
 
@@ -121,7 +121,9 @@ class FullSize:
             pixels = self._photo[part_row.start : part_row.stop, part_column.start : part_column.stop]
             shades = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
             mixed = _tile_alpha(shades, self._planes, part_row, part_column)
-            edited = edit_edges(mixed, self._controls, self._longest)
+            moved = move_edges(mixed, self._controls)
+            edited = finish_edges(moved, self._controls.edge, self._longest)
+            lifted = _lifted(moved, edited) if self._controls.edge == "crisp" else None
             own = alpha[window]
             if self._boxed:
                 level = self._level[down[0] : down[-1] + 1, across]
@@ -135,8 +137,9 @@ class FullSize:
                     shades[:, *inner],
                     np.s_[0 : own.shape[0], 0 : own.shape[1]],
                 )
+                lifted = None if lifted is None else lifted[inner]
             near = _Near(self._colours, colour_row, colour_column)
-            _fill_colour(colour[window], band_photo[window], own, _Mixed(mixed, shades, box), near)
+            _fill_colour(colour[window], band_photo[window], own, _Mixed(mixed, shades, box, lifted), near)
 
     def _box_of_band(
         self, row: Span, column: Span, down: NDArray[np.intp], across: NDArray[np.intp]
@@ -188,11 +191,18 @@ class _Mixed(NamedTuple):
     """The part of a tile that is not flat: its alpha before any edit, which is how the photo mixed its colours.
 
     alpha: uint8 (h, w); shades: the photo in planes, float32 (3, h, w), 0..255; box: where it lies in the tile.
+    lifted: bool (h, w), what only the edit made opaque; None: nothing.
     """
 
     alpha: NDArray[np.uint8]
     shades: Plane
     box: tuple[slice, slice]
+    lifted: NDArray[np.bool_] | None
+
+
+def _lifted(moved: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Half-transparent pixels that a crisp edge makes opaque: up to a quarter of their colour is background."""
+    return (edited == 255) & (moved < 255)
 
 
 def _fill_colour(
@@ -202,8 +212,13 @@ def _fill_colour(
     mixed: _Mixed,
     near: _Near,
 ) -> None:
-    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero."""
+    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
+
+    What only the edit made opaque is still mixed in the photo, and treated as half-transparent.
+    """
     opaque = alpha == 255
+    if mixed.lifted is not None:
+        opaque[mixed.box] &= ~mixed.lifted
     if opaque.any():
         # Masks of bits: selecting by truth values takes ten times as long.
         mask = np.negative(opaque.view(np.uint8))

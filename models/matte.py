@@ -66,7 +66,8 @@ def refine(
 
     Returns:
         alpha uint8 (H, W) and colour uint8 (H, W, 3): colour is the photo's own RGB where alpha is 255,
-        0 where alpha is 0, and the estimated foreground colour in between.
+        0 where alpha is 0, and the estimated foreground colour in between and where only a crisp edge
+        made alpha 255.
 
     Raises:
         ModelError: the refiner network was asked for and cannot be loaded.

@@ -74,17 +74,22 @@ def edit_shapes(alpha: Plane, controls: MatteControls) -> Plane:
     return alpha
 
 
-def edit_edges(alpha: Bytes, controls: MatteControls, longer_side: int) -> Bytes:
-    """Grown or shrunk, crisp or soft: uint8 (h, w) in and out, at the photo's own size."""
+def move_edges(alpha: Bytes, controls: MatteControls) -> Bytes:
+    """Grown or shrunk: uint8 (h, w) in and out, at the photo's own size."""
     if controls.grow > 0:
-        alpha = grow(alpha, controls.grow)
-    elif controls.grow < 0:
-        alpha = 255 - grow(255 - alpha, -controls.grow)
-    if controls.edge == "crisp":
-        alpha = CRISP_TABLE[alpha]
-    elif controls.edge == "soft":
+        return grow(alpha, controls.grow)
+    if controls.grow < 0:
+        return 255 - grow(255 - alpha, -controls.grow)
+    return alpha
+
+
+def finish_edges(alpha: Bytes, edge: Edge, longer_side: int) -> Bytes:
+    """Crisp or soft: uint8 (h, w) in and out, at the photo's own size; for edges that were moved before."""
+    if edge == "crisp":
+        return CRISP_TABLE[alpha]
+    if edge == "soft":
         blur = ImageFilter.GaussianBlur(soft_radius(longer_side))
-        alpha = np.asarray(Image.fromarray(alpha).filter(blur))
+        return np.asarray(Image.fromarray(alpha).filter(blur))
     return alpha
 
 

@@ -147,7 +147,7 @@ def test_a_trimmed_shadow_is_not_cut_off() -> None:
 
 def test_sixteen_bits_go_through_untouched() -> None:
     cut = subject(icc.display_p3_icc())
-    deep = COFFEE.astype(np.uint16) * 257 + 77
+    deep = COFFEE.astype(np.uint16) * 256 + 77
     deep_cut = Subject(cut.colour, cut.alpha, deep, cut.icc)
     opaque = cut.alpha == 255
     for kind in ("tiff", "png"):
@@ -159,6 +159,21 @@ def test_sixteen_bits_go_through_untouched() -> None:
             assert np.array_equal(got[..., 3], cut.alpha.astype(np.uint16) * 257)
             assert np.array_equal(got[opaque][:, :3], deep[opaque])
             assert not got[cut.alpha == 0].any()
+
+
+def test_an_opaque_pixel_with_an_estimated_colour_keeps_it_in_sixteen_bits() -> None:
+    # A crisp edge makes such pixels: the photo's own 16 bits still have the background in them.
+    cut = subject(icc.display_p3_icc())
+    deep = COFFEE.astype(np.uint16) * 256 + 77
+    estimated = cut.colour.copy()
+    estimated[200, 300] ^= 8
+    assert cut.alpha[200, 300] == 255
+    rendered = render(
+        Subject(estimated, cut.alpha, deep, cut.icc), order(format="tiff", bits=16, colour="keep-profile")
+    )
+    got: Any = tifffile.imread(io.BytesIO(rendered.data))  # pyright: ignore[reportUnknownMemberType]
+    assert got[200, 300, :3].tolist() == (estimated[200, 300] * np.uint16(257)).tolist()
+    assert got[200, 301, :3].tolist() == deep[200, 301].tolist()
 
 
 def test_sixteen_bits_can_be_scaled_and_flattened() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.models.matte_controls import MatteControls, components, edit_edges, edit_shapes, grow
+from cutoutd.models.matte_controls import MatteControls, components, edit_shapes, finish_edges, grow
 
 ndimage: Any = pytest.importorskip("scipy.ndimage", reason="scipy is the independent judge here")
 
@@ -106,7 +106,7 @@ def test_half_a_pixel_lies_between_two_discs() -> None:
 
 def test_crisp_keeps_the_middle_and_the_ends() -> None:
     ramp = np.arange(256, dtype=np.uint8)[None]
-    crisp = edit_edges(ramp, MatteControls(edge="crisp"), 1000)[0].astype(int)
+    crisp = finish_edges(ramp, "crisp", 1000)[0].astype(int)
     assert crisp[0] == 0
     assert crisp[255] == 255
     assert abs(crisp[127] - 127) <= 1
