@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.filesystem import FileFacts
-from cutoutd.daemon.ignore import Kind, Rules, classify, is_pair_partner, raw_pair_key
-from cutoutd.daemon.intake import OWED, Facts, Intake, Seen
+from cutoutd.daemon.filesystem import FileFacts, FileSystem
+from cutoutd.daemon.ignore import Kind, Rules, classify, raw_pair_key
+from cutoutd.daemon.intake import OWED, Facts, Intake, PhotoRow, Seen
 from cutoutd.daemon.iothread import IoThread
-from cutoutd.daemon.scan import Found, examine
+from cutoutd.daemon.scan import Found, examine, partners
 from cutoutd.daemon.settle import PairVerdict, RawPairs, SettleTracker, Verdict
 from cutoutd.daemon.watch import Hint
 
@@ -82,6 +81,7 @@ class Arrivals:
         hearers: who is told.
         clock: monotonic seconds.
         stage: `draft` where a quick cutout comes first.
+        fs: the file system; unset, the real one.
     """
 
     def __init__(
@@ -94,8 +94,10 @@ class Arrivals:
         *,
         clock: Callable[[], float] = time.monotonic,
         stage: str = "final",
+        fs: FileSystem | None = None,
     ) -> None:
         self.stage = stage
+        self._fs = fs
         self._settings = settings
         self._key = os.fsencode(settings.path)
         self._rules = rules
@@ -141,26 +143,23 @@ class Arrivals:
             self._hear.doubt("more files at once than settle together")
 
     def _look(self, paths: list[bytes]) -> list[Look]:
-        return [self._examine(path) for path in paths]
+        listed: dict[bytes, frozenset[bytes]] = {}  # a folder is listed once, not for each RAW in it
+        return [self._examine(path, listed) for path in paths]
 
-    def _examine(self, path: bytes) -> Look:
+    def _examine(self, path: bytes, listed: dict[bytes, frozenset[bytes]]) -> Look:
         try:
-            found = examine(self._settings.path, path, self._rules)
+            found = examine(self._settings.path, path, self._rules, self._fs)
+            partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path, listed)
         except OSError:
             return Look(path, None, self._clock(), failed=True)
-        partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
         return Look(path, found, self._clock(), partner=partner)
 
-    def _partner_on_disk(self, raw: bytes) -> bool:
+    def _partner_on_disk(self, raw: bytes, listed: dict[bytes, frozenset[bytes]]) -> bool:
         """Whether a JPEG (or HEIF) of the same stem lies beside a RAW."""
-        folder = os.path.join(os.fsencode(self._settings.path), os.path.dirname(raw))
-        key = raw_pair_key(raw)
-        with suppress(OSError):
-            for name in os.listdir(folder):
-                path = os.path.join(os.path.dirname(raw), name)
-                if is_pair_partner(path) and raw_pair_key(path) == key:
-                    return True
-        return False
+        folder = os.path.dirname(raw)
+        if folder not in listed:
+            listed[folder] = partners(self._key, folder, self._rules, self._fs)
+        return raw_pair_key(raw) in listed[folder]
 
     def _looked(self, looks: list[Look] | None, error: BaseException | None) -> None:
         if error is not None:
@@ -230,10 +229,20 @@ class Arrivals:
 
     def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
         row = self._intake.live(self._key, found.path)
-        if row is not None and row.settled and row.facts == facts_of(found) and row.reason == "":
+        if row is not None and row.settled and row.facts == facts_of(found) and _is_answered(found, row):
             return
         old_enough_s = OLD_ENOUGH_FAR_S if self._polled else OLD_ENOUGH_S
-        if found.kind is Kind.PHOTO and old_enough_s * 1e9 < wall_ns - found.ctime_ns:
-            self._settled(found)
+        old_enough = old_enough_s * 1e9 < wall_ns - found.ctime_ns
+        if old_enough and (found.kind is Kind.PHOTO or found.partner):
+            self._settled(found, partner=found.partner)
         elif not self._tracker.hint(found.path, "found", now):
             self._hear.doubt("more files at once than settle together")
+
+
+def _is_answered(found: Found, row: PhotoRow) -> bool:
+    """Whether an unchanged file's row says all there is to say of it, so that a scan leaves it in peace."""
+    if row.reason in ("", Reason.VANISHED):  # one that vanished and is back is owed again
+        return row.reason == ""
+    # A photo that failed costs no look: it goes on to the ledger, which knows it. A RAW would be looked at and wait
+    # for its JPEG anew at every scan; only one that failed alone and has a JPEG now is another matter.
+    return found.kind is Kind.RAW and (row.reason == Reason.RAW_PAIR or not found.partner)

@@ -9,19 +9,22 @@ import stat as stat_module
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.filesystem import FileFacts, FileSystem, RealFileSystem
 from cutoutd.daemon.ignore import (
+    RAW_EXTENSIONS,
     Kind,
     Rules,
     classify,
     extension,
     is_excluded_folder,
     is_junk_name,
+    is_pair_partner,
     is_visible,
+    raw_pair_key,
 )
 from cutoutd.daemon.settle import HintKind
 
@@ -52,6 +55,7 @@ class Found:
             not show may still exist.
         uid: the owner.
         ctime_ns: last change of the inode by the machine's clock, which no camera and no `utime` sets.
+        partner: of a RAW that a walk found, whether the JPEG of its shot lies beside it (`partners`).
     """
 
     path: bytes
@@ -65,6 +69,7 @@ class Found:
     error: int = 0
     uid: int = 0
     ctime_ns: int = 0
+    partner: bool = False
 
     @property
     def facts(self) -> FileFacts:
@@ -82,10 +87,11 @@ def walk(
 ) -> Iterator[Found]:
     """Everything in an inbox that is not junk, depth first, in no particular order.
 
-    Memory is that of one folder's sub-folder names, however many files there are. Links are never followed,
-    so there are no loops; a link, FIFO, socket or device is yielded with NOT_A_REGULAR_FILE. A sub-folder or
-    entry that cannot be read is yielded with its problem, and the walk goes on. What vanishes meanwhile is
-    left out.
+    Memory is that of one folder's sub-folder and RAW names (of all its names, where it holds RAWs: only they tell
+    which RAW is alone, so it is listed once more at its end), however many files there are. Links are never
+    followed, so there are no loops; a link, FIFO, socket or device is yielded with NOT_A_REGULAR_FILE. A sub-folder
+    or entry that cannot be read is yielded with its problem, and the walk goes on. What vanishes meanwhile is left
+    out.
 
     Args:
         root: the inbox.
@@ -162,7 +168,8 @@ def _is_real_folder(fs: FileSystem, top: bytes, under: bytes) -> bool:
 def _folder(
     fs: FileSystem, top: bytes, folder: bytes, rules: Rules, deeper: list[bytes] | None
 ) -> Iterator[Found]:
-    """The files of one folder; its sub-folders are added to deeper."""
+    """The files of one folder, its RAWs last; its sub-folders are added to deeper."""
+    raws: list[bytes] = []
     with fs.scandir(os.path.join(top, folder) if folder else top) as entries:
         for entry in entries:
             path = folder + b"/" + entry.name if folder else entry.name
@@ -173,11 +180,61 @@ def _folder(
                     continue
                 if is_junk_name(entry.name):
                     continue  # not even looked at
+                if extension(entry.name) in RAW_EXTENSIONS:
+                    raws.append(path)
+                    continue
                 found = _found(path, fs.lstat(os.path.join(top, path)), rules)
             except OSError as error:
                 found = None if error.errno in _GONE else _unreadable(path, error)
             if found is not None:
                 yield found
+    if raws:
+        yield from _raws(fs, top, raws, partners(top, folder, rules, fs), rules)
+
+
+def _raws(
+    fs: FileSystem, top: bytes, paths: list[bytes], paired: frozenset[bytes], rules: Rules
+) -> Iterator[Found]:
+    """The RAWs of one folder, each with whether its JPEG is there."""
+    for path in paths:
+        try:
+            found = _found(path, fs.lstat(os.path.join(top, path)), rules)
+        except OSError as error:
+            found = None if error.errno in _GONE else _unreadable(path, error)
+        if found is not None:
+            yield replace(found, partner=True) if raw_pair_key(path) in paired else found
+
+
+def partners(top: bytes, folder: bytes, rules: Rules, fs: FileSystem | None = None) -> frozenset[bytes]:
+    """The `raw_pair_key` of every JPEG (or HEIF) in one folder that is taken up in place of its RAW.
+
+    That is a file by a name that counts in this inbox: for a link, or a JPEG that is excluded, nobody makes a
+    cutout, and its RAW must not wait for one. Whether it is complete, or a photo at all, is not asked.
+
+    Args:
+        top: the inbox.
+        folder: relative to it.
+        rules: the inbox's include and exclude patterns.
+        fs: the file system; unset, the real one.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    fs = fs or RealFileSystem()
+    with fs.scandir(os.path.join(top, folder) if folder else top) as entries:
+        paths = (
+            (folder + b"/" + entry.name if folder else entry.name)
+            for entry in entries
+            if is_pair_partner(entry.name) and _is_file(entry)
+        )
+        return frozenset(raw_pair_key(path) for path in paths if classify(path, rules) is Kind.PHOTO)
+
+
+def _is_file(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return True  # what cannot be looked at may still be one: its RAW stays what it is until it can
 
 
 def _found(path: bytes, stat: os.stat_result, rules: Rules) -> Found | None:

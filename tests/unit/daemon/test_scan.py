@@ -18,7 +18,7 @@ from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.ignore import Kind, Rules
-from cutoutd.daemon.scan import SF_DATALESS, Found, PollState, examine, problem_of, walk
+from cutoutd.daemon.scan import SF_DATALESS, Found, PollState, examine, partners, problem_of, walk
 
 PLAIN = Rules()
 
@@ -48,6 +48,43 @@ def test_a_walk_finds_photos_raws_and_others_and_no_junk(tmp_path: Path) -> None
     )
     kinds = {found.path: found.kind for found in walk(tmp_path, PLAIN, recursive=True)}
     assert kinds == {b"a.jpg": Kind.PHOTO, b"day/b.NEF": Kind.RAW, b"day/c.mov": Kind.OTHER}
+
+
+def test_a_raw_is_told_from_one_whose_jpeg_lies_beside_it(tmp_path: Path) -> None:
+    files(
+        tmp_path, "a.NEF", "A.jpg", "b.NEF", "day/a.NEF", "day/c.CR3", "day/c.heic", "day/d.dng", "day/d.png"
+    )
+    raws = {
+        found.path: found.partner for found in walk(tmp_path, PLAIN, recursive=True) if found.kind is Kind.RAW
+    }
+    assert raws == {
+        b"a.NEF": True,
+        b"b.NEF": False,
+        b"day/a.NEF": False,
+        b"day/c.CR3": True,
+        b"day/d.dng": False,
+    }
+
+
+def test_a_jpeg_that_nobody_cuts_out_stands_for_no_raw(tmp_path: Path) -> None:
+    files(tmp_path, "a.NEF", "a.jpg", "b.NEF", "c.NEF", "c.jpg", "d.NEF")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "d.jpg").mkdir()
+    assert partners(bytes(tmp_path), b"", Rules(exclude=("c.jpg",))) == {b"a"}
+
+
+def test_a_folder_is_listed_twice_only_for_its_raws(tmp_path: Path) -> None:
+    files(tmp_path, *(f"{number}.{kind}" for number in range(50) for kind in ("NEF", "jpg")), "day/a.jpg")
+    fs = FaultyFileSystem()
+    list(walk(tmp_path, PLAIN, recursive=True, fs=fs))
+    assert fs.counts()["scandir"] == 3
+
+
+def test_raws_of_a_folder_that_cannot_be_listed_again_are_not_called_alone(tmp_path: Path) -> None:
+    files(tmp_path, "day/a.NEF", "day/a.jpg", "b.jpg")
+    fs = FaultyFileSystem(Fault("scandir", errno.EIO, nth=2, path=b"day"))
+    found = {one.path: one.error for one in walk(tmp_path, PLAIN, recursive=True, fs=fs)}
+    assert found == {b"b.jpg": 0, b"day/a.jpg": 0, b"day": errno.EIO}
 
 
 def test_facts_are_those_of_the_file(tmp_path: Path) -> None:
