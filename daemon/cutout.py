@@ -20,7 +20,7 @@ from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
 from cutoutd.daemon.layout import Box
 from cutoutd.daemon.render import Rendered, Subject, is_plain, render, render_plain
-from cutoutd.models.colour import Colour
+from cutoutd.models.colour import Colour, Convert, to_srgb
 from cutoutd.models.fullsize import FullSize
 from cutoutd.models.haze import clear_haze
 from cutoutd.models.matte import prepare
@@ -35,8 +35,10 @@ _ENCODE_THREADS = 4
 class Sees(Protocol):
     """Anything that finds the subject: in production `cutoutd.models.segmenter.Segmenter`."""
 
-    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
-        """RGB uint8 (H, W, 3) → alpha float32 (h, w) in 0..1 at the model's own scale."""
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        """RGB uint8 (H, W, 3), which `to_srgb` brings to sRGB → alpha float32 (h, w) in 0..1 at the model's scale."""
         ...
 
 
@@ -129,7 +131,7 @@ def cut_out(
         notes += [note for note in photo.notes if note not in notes]
         if found is None:
             with watch.stage("infer"):
-                found = find_subject(photo.rgb, segmenter, matte, lone=lone, reading=reading)
+                found = find_subject(photo, segmenter, matte, lone=lone, reading=reading)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes)
         if len(orders) == 1 and _is_streamed(photo, found, orders[0]):
@@ -154,11 +156,15 @@ def cut_out(
 
 
 def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[Colour, int, list[int]]]:
-    """The distinct (colour space, bits) that the orders need, each with the orders it serves."""
+    """The distinct (colour space, bits) that the orders need, each with the orders it serves; sRGB first.
+
+    The network is shown the first: in sRGB where any order wants it, and the same whatever order they come in.
+    """
     needs: dict[tuple[Colour, int], list[int]] = {}
     for index, order in enumerate(orders):
         needs.setdefault(_needs(order), []).append(index)
-    return [(colour, bits, indices) for (colour, bits), indices in needs.items()]
+    ranked = sorted(needs.items(), key=lambda need: (need[0][0] != "srgb", *need[0]))
+    return [(colour, bits, indices) for (colour, bits), indices in ranked]
 
 
 def _needs(order: Output) -> tuple[Colour, int]:
@@ -172,20 +178,21 @@ def _is_streamed(photo: Photo, found: Found, order: Output) -> bool:
 
 
 def find_subject(
-    rgb: NDArray[np.uint8],
+    photo: Photo,
     segmenter: Sees,
     matte: Matte,
     *,
     lone: bool = True,
     reading: Reading = OF_STANDARD,
 ) -> Found:
-    """The network's alpha, of the region of interest alone where the settings name one.
+    """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
 
     Raises:
         PhotoError: no subject was found and the settings do not pass such photos on.
     """
-    box = region(matte.roi, rgb.shape[1], rgb.shape[0])
-    alpha = segmenter.alpha(rgb if box is None else rgb[_inside(box)], lone=lone)
+    box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
+    seen = photo.rgb if box is None else photo.rgb[_inside(box)]
+    alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return Found(np.ones_like(alpha))

@@ -10,15 +10,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from cutoutd.models import icc as profiles
+from cutoutd.models import pixels
 
 Colour = Literal["srgb", "keep-profile", "display-p3"]
 Transform = Callable[[Image.Image], Image.Image]
+Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 _FLAGS: Final = ImageCms.Flags.BLACKPOINTCOMPENSATION
 _INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -73,6 +77,20 @@ def plan(icc: bytes | None, mode: str, colour: Colour) -> Plan:
         return Plan(_from_srgb(mode, target, embed), embed, note)
     note = "Only profiles for RGB can be kept: converted to sRGB." if colour == "keep-profile" else ""
     return Plan(convert, embed, note)
+
+
+def to_srgb(icc: bytes | None) -> Convert | None:
+    """How pixels of a photo that `plan` gave this profile reach sRGB: uint8 (h, w, 3) in and out.
+
+    None for sRGB itself. Pixel by pixel the numbers are those of the same photo planned for "srgb"; from Display P3,
+    which lies between, they may differ by the rounding.
+    """
+    if icc is None:
+        return None
+    transform = _converter(icc, "RGB", profiles.srgb_icc())
+    if transform is None:
+        raise ValueError("no profile that `plan` gives to a photo")
+    return partial(pixels.converted, transform=transform)
 
 
 def is_usable(icc: bytes) -> bool:

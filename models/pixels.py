@@ -107,6 +107,15 @@ def upright_rgb(
     return out
 
 
+def converted(rgb: NDArray[np.uint8], transform: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
+    """uint8 (h, w, 3) through `transform` (RGB → RGB), C-contiguous; in strips, as Pillow holds 4 bytes a pixel."""
+    out = np.empty(rgb.shape, np.uint8)
+    rows = max(1, _STRIP_PIXELS // rgb.shape[1])
+    for top in range(0, rgb.shape[0], rows):
+        out[top : top + rows] = np.asarray(transform(Image.fromarray(rgb[top : top + rows])))
+    return out
+
+
 def upright_grey(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     """uint8 (H, W), C-contiguous, upright, of a mode L image."""
     width, height = _upright_size(image, orientation)

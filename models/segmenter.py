@@ -13,6 +13,7 @@ from PIL import Image
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.catalog import ModelSpec
+from cutoutd.models.colour import Convert
 from cutoutd.models.parallel import side_by_side
 from cutoutd.models.providers import (
     Choice,
@@ -105,13 +106,16 @@ class Segmenter:
         """One sentence for each provider that is not used, `name: reason`."""
         return self._why_not
 
-    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
         """How much each place belongs to the subject.
 
         Args:
-            rgb: uint8 (H, W, 3), sRGB, upright; at least 1 x 1.
+            rgb: uint8 (H, W, 3), upright, at least 1 x 1; sRGB, which is what networks were trained on.
             lone: True uses all threads; False one, for when several photos are worked on at once. Both give
                 the same bits. A network that is loaded once per machine always uses all.
+            to_srgb: from `colour.to_srgb` where `rgb` is in another space; no more pixels than needed go through.
 
         Returns:
             float32 (h, w) in 0..1, covering the whole photo; h and w are the network's, not the photo's.
@@ -120,13 +124,13 @@ class Segmenter:
             EngineError: the provider fails, or the network answers with no numbers.
             MemoryError: not enough memory for this network.
         """
-        resized, inside = fit_to_input(rgb, self.spec)
+        resized, inside = fit_to_input(rgb, self.spec, to_srgb)
         looks = [(to_planes(resized, self.spec), False)]
         if self._flip:
             looks.append((looks[0][0], True))
         for side, mirrored in self.spec.more_looks:
             sized = replace(self.spec, input_size=side)
-            looks.append((to_planes(fit_to_input(rgb, sized)[0], sized), mirrored))
+            looks.append((to_planes(fit_to_input(rgb, sized, to_srgb)[0], sized), mirrored))
         at_once = self._looks_at_once(self._provider) if lone else 1
         answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
         return to_alpha(mean_of(answers), inside, self.spec)
@@ -215,8 +219,10 @@ def _shape(shape: Any) -> str:
     return " x ".join(str(n) for n in shape)
 
 
-def fit_to_input(rgb: NDArray[np.uint8], spec: ModelSpec) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The photo at the network's size.
+def fit_to_input(
+    rgb: NDArray[np.uint8], spec: ModelSpec, to_srgb: Convert | None = None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The photo at the network's size, in sRGB if `to_srgb` leads there from its own space.
 
     Returns:
         uint8 (s, s, 3), and (height, width) of the part that is photo, from the top left; all when squashed.
@@ -224,25 +230,29 @@ def fit_to_input(rgb: NDArray[np.uint8], spec: ModelSpec) -> tuple[NDArray[np.ui
     side = spec.input_size
     height, width = rgb.shape[:2]
     if spec.fit == "squash":
-        return shrink(rgb, side, side, spec), (side, side)
+        return shrink(rgb, side, side, spec, to_srgb), (side, side)
     scale = side / max(height, width)
     inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
     fill = np.array([round(mean * 255) for mean in spec.mean], dtype=np.uint8)
     canvas = np.empty((side, side, 3), dtype=np.uint8)
     canvas[:] = fill  # becomes zero after the mean is taken off: nothing to see there
-    canvas[:inner_h, :inner_w] = shrink(rgb, inner_h, inner_w, spec)
+    canvas[:inner_h, :inner_w] = shrink(rgb, inner_h, inner_w, spec, to_srgb)
     return canvas, (inner_h, inner_w)
 
 
-def shrink(rgb: NDArray[np.uint8], height: int, width: int, spec: ModelSpec) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) brought to (height, width, 3), enlarged if need be."""
+def shrink(
+    rgb: NDArray[np.uint8], height: int, width: int, spec: ModelSpec, to_srgb: Convert | None = None
+) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) brought to (height, width, 3), enlarged if need be; in sRGB before anything is averaged."""
     if spec.resample == "lanczos":
+        rgb = rgb if to_srgb is None else to_srgb(rgb)
         return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
     step_y = max(1, rgb.shape[0] // (height * SAMPLES_PER_PIXEL))
     step_x = max(1, rgb.shape[1] // (width * SAMPLES_PER_PIXEL))
     # Pixels are picked as wholes: channel by channel takes twice as long.
     whole = (rgb if rgb.strides[2] == 1 else np.ascontiguousarray(rgb)).view("V3")
     thin = np.ascontiguousarray(whole[step_y // 2 :: step_y, step_x // 2 :: step_x]).view(np.uint8)
+    thin = thin if to_srgb is None else to_srgb(thin)
     # The last sample may stand for less than a whole step; the box keeps the picture from growing by as much.
     box = (0, 0, min(rgb.shape[1] / step_x, thin.shape[1]), min(rgb.shape[0] / step_y, thin.shape[0]))
     return np.asarray(Image.fromarray(thin).resize((width, height), Image.Resampling.BILINEAR, box=box))

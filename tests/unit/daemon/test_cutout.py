@@ -10,13 +10,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
+from tests.support.profiles import one_way_icc
 
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
 from cutoutd.daemon.cutout import Cutout, Sees, controls_of, cut_out, region
 from cutoutd.daemon.layout import Box
 from cutoutd.daemon.render import is_plain
+from cutoutd.models import icc
+from cutoutd.models.catalog import STANDARD, catalogue
+from cutoutd.models.colour import Convert
 from cutoutd.models.photo import PhotoLimits, read_header
+from cutoutd.models.segmenter import Segmenter
 
 pictures: Any = data  # the package comes without types
 
@@ -24,15 +29,32 @@ pictures: Any = data  # the package comes without types
 class Disc:
     """Sees a soft disc, whatever it is shown."""
 
-    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
         y, x = np.ogrid[:320, :320]
         return np.clip((100 - np.hypot(y - 170, x - 150)) / 6, 0, 1).astype(np.float32)
+
+
+class Witness(Disc):
+    """Remembers the photos that it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[NDArray[np.uint8]] = []
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        self.seen.append(rgb if to_srgb is None else to_srgb(rgb))
+        return super().alpha(rgb)
 
 
 class Nothing:
     """Sees no subject anywhere."""
 
-    def alpha(self, rgb: NDArray[np.uint8], *, lone: bool = True) -> NDArray[np.float32]:
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
         return np.zeros((320, 320), np.float32)
 
 
@@ -136,6 +158,43 @@ def test_shares_are_of_the_whole_photo_whatever_part_is_matted() -> None:
     part = controls_of(matte, (1000, 2000), Box(100, 100, 600, 500))  # a tenth of it
     assert (part.min_island, part.fill_holes, part.longer_side) == (5, 20, 2000)
     assert controls_of(Matte(), (1000, 2000), Box(0, 0, 10, 10)).fill_holes is False
+
+
+def tagged(profile: bytes) -> bytes:
+    """The astronaut's own numbers, which mean other colours in the profile's space."""
+    out = io.BytesIO()
+    Image.fromarray(pictures.astronaut()).resize((256, 256)).save(out, "PNG", icc_profile=profile)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("profile", [icc.adobe_rgb_icc(), icc.display_p3_icc(), one_way_icc()])
+@pytest.mark.parametrize("roi", ["", "0 0 50% 50%"])
+def test_the_network_is_shown_srgb_whatever_is_ordered(profile: bytes, roi: str) -> None:
+    photo = tagged(profile)
+    srgb, kept, p3, both = Witness(), Witness(), Witness(), Witness()
+    cut(photo, Deliverable(), sees=srgb, roi=roi)
+    cut(photo, Deliverable(colour="keep-profile"), sees=kept, roi=roi)
+    cut(photo, Deliverable(colour="display-p3"), sees=p3, roi=roi)
+    cut(photo, Deliverable(colour="keep-profile"), Deliverable(label="web"), sees=both, roi=roi)
+    (expected,) = srgb.seen
+    assert np.array_equal(kept.seen[0], expected)
+    assert np.array_equal(both.seen[0], expected)
+    assert len(both.seen) == 1
+    # By way of Display P3 each number is rounded once more, which is a few levels where sRGB's curve is steep.
+    assert np.abs(p3.seen[0].astype(int) - expected).mean() < 0.5
+
+
+def test_the_order_of_the_deliverables_changes_no_byte() -> None:
+    photo = tagged(icc.adobe_rgb_icc())
+    orders = [
+        Deliverable(label="print", colour="keep-profile"),
+        Deliverable(label="web"),
+        Deliverable(label="screen", colour="display-p3"),
+    ]
+    network = Segmenter(catalogue()[STANDARD], threads=1)
+    one = cut(photo, *orders, sees=network)
+    other = cut(photo, *reversed(orders), sees=network)
+    assert one.rendered == tuple(reversed(other.rendered))
 
 
 NOT_PLAIN: list[dict[str, Any]] = [

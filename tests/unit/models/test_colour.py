@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 from skimage.color import deltaE_ciede2000, rgb2lab, xyz2lab
 
 from cutoutd.models import icc
+from cutoutd.models.colour import to_srgb
 from cutoutd.models.photo import Photo, PhotoLimits, decode, read_header
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
@@ -210,6 +211,12 @@ def cmyk_icc() -> bytes:
     lut += struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536) + struct.pack(">2H", 2, 2)
     lut += ends * 4 + np.clip(np.round(table), 0, 65535).astype(">u2").tobytes() + ends * 3
     return icc._assemble(icc.Header(b"\x02\x10\0\0", b"prtr", b"CMYK", b"Lab "), {b"A2B0": lut})
+
+
+def test_srgb_needs_no_way_to_srgb_and_rubbish_has_none() -> None:
+    assert to_srgb(None) is None
+    with pytest.raises(ValueError, match="no profile"):
+        to_srgb(b"rubbish")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])

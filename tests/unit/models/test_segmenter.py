@@ -13,6 +13,7 @@ from PIL import Image
 from tests.support.models import skimage_photo, tiny_spec
 
 from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.models import colour, icc
 from cutoutd.models.catalog import ModelSpec, catalogue, like_rembg, resolve
 from cutoutd.models.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
 
@@ -60,6 +61,31 @@ def test_a_view_that_is_not_contiguous_is_fine(bundled: Segmenter, cat: Photo) -
     assert np.array_equal(
         bundled.alpha(cat[::-1, ::-1]), bundled.alpha(np.ascontiguousarray(cat[::-1, ::-1]))
     )
+
+
+@pytest.mark.parametrize("spec", [BUNDLED, like_rembg(BUNDLED)], ids=["area", "lanczos"])
+@pytest.mark.parametrize("size", [(300, 200), (3000, 2700)])
+def test_a_photo_in_another_space_looks_as_in_srgb_to_the_bit(
+    spec: ModelSpec, size: tuple[int, int], cat: Photo
+) -> None:
+    photo = np.asarray(Image.fromarray(cat).resize(size))
+    to_srgb = colour.to_srgb(icc.adobe_rgb_icc())
+    assert to_srgb is not None
+    converted = to_srgb(photo)
+    assert np.abs(converted.astype(int) - photo).max() > 20
+    assert np.array_equal(fit_to_input(photo, spec, to_srgb)[0], fit_to_input(converted, spec)[0])
+
+
+def test_of_a_large_photo_only_what_is_looked_at_is_converted(cat: Photo) -> None:
+    asked: list[int] = []
+
+    def counted(rgb: Photo) -> Photo:
+        asked.append(rgb.shape[0] * rgb.shape[1])
+        return rgb
+
+    fit_to_input(np.asarray(Image.fromarray(cat).resize((3000, 2700))), BUNDLED, counted)
+    (pixels,) = asked
+    assert pixels < 3000 * 2700 / 3
 
 
 def test_flip_averages_both_looks(cat: Photo, bundled: Segmenter) -> None:
