@@ -91,9 +91,14 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     image.load()
     turn = _orientation(image, data, kind)
     low: Image.Image | None = None
-    if want_16bit and _is_deep(image, data, kind):
+    deep = _is_deep(image, data, kind)
+    # Pillow compares a 16-bit PNG's one transparent colour with the wrong bytes, or not at all.
+    key = image.info.pop("transparency", None) if deep and kind == formats.PNG else None
+    if deep and (want_16bit or key is not None):
         low = tiff16.low_bytes(data, kind)
     picture, alpha = split(image)
+    if key is not None and low is not None:
+        alpha = tiff16.all_but(key, picture, low)
     if tiff16.is_negative(image):
         picture = ImageChops.invert(picture)
         low = None if low is None else ImageChops.invert(low)  # 65535 - x is 255 - x in either byte

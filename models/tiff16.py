@@ -58,8 +58,15 @@ def low_bytes(data: bytes, kind: str) -> Image.Image | None:
     return image.convert("RGB")
 
 
+def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> Image.Image | None:
+    """Transparency of a picture in which one 16-bit grey or RGB value is transparent; None if none has it."""
+    same = combine(np.asarray(high), np.asarray(low)) == np.array(key, np.uint16)
+    hidden = same if same.ndim == 2 else same.all(axis=-1)
+    return Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)) if hidden.any() else None
+
+
 def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """uint16 (H, W, 3) from its upper and lower bytes."""
+    """uint16 (H, W, 3) or (H, W) from its upper and lower bytes."""
     whole = high.astype(np.uint16)
     whole <<= 8
     whole |= low

@@ -154,8 +154,11 @@ def test_sixteen_bits_of_converted_grey_are_not_handed_on_beside_the_converted_p
     assert any("8 bits" in note for note in photo.notes)
 
 
-def png16(pixels: NDArray[np.uint16]) -> bytes:
-    """A 16-bit PNG from the standard library, rows filtered with "up" to exercise the decoder."""
+def png16(pixels: NDArray[np.uint16], key: tuple[int, ...] = ()) -> bytes:
+    """A 16-bit PNG from the standard library, rows filtered with "up" to exercise the decoder.
+
+    key: the value that is transparent, if any.
+    """
     import zlib
 
     def chunk(kind: bytes, body: bytes) -> bytes:
@@ -165,10 +168,11 @@ def png16(pixels: NDArray[np.uint16]) -> bytes:
     rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
     rows = np.vstack([rows[:1], np.diff(rows, axis=0)])
     body = np.hstack([np.full((height, 1), 2, np.uint8), rows]).tobytes()
-    head = struct.pack(">2I5B", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    head = struct.pack(">2I5B", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", head)
+        + (chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b"")
         + chunk(b"IDAT", zlib.compress(body))
         + chunk(b"IEND", b"")
     )
@@ -180,6 +184,22 @@ def test_a_sixteen_bit_png_gives_all_bits(channels: int) -> None:
     photo = opened(png16(pixels), colour="keep-profile", want_16bit=True)
     assert photo.rgb16 is not None
     assert (photo.rgb16 == DEEP).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("want_16bit", [True, False])
+def test_the_transparent_value_of_a_sixteen_bit_png_is_compared_whole(
+    channels: int, want_16bit: bool
+) -> None:
+    pixels = np.full((4, 6, channels), 0x1234, np.uint16)
+    pixels[:, 1] = 0x1235
+    pixels[:, 2] = 0x3412  # what a comparison of single bytes would take for it
+    pixels[:, 3] = 0x3434
+    photo = opened(png16(pixels, (0x1234,) * channels), want_16bit=want_16bit)
+    assert photo.header.has_alpha
+    assert photo.alpha is not None
+    assert photo.alpha[0].tolist() == [0, 255, 255, 255, 0, 0]
+    assert opened(png16(pixels, (0x0101,) * channels)).alpha is None
 
 
 def test_sixteen_bits_of_a_wide_gamut_are_kept_only_with_their_profile() -> None:
