@@ -20,9 +20,13 @@ from cutoutd.models.pixels import HeaderFacts, Opened, split
 _BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
 _SEPARATE: Final = 2
 _WHITE_IS_ZERO: Final = 0
-_ALPHA_SAMPLES: Final = (1, 2)  # TIFF ExtraSamples: premultiplied and straight alpha
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
+_BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"  # Pillow takes its numbers for those of a small one
 
 _EXPORT: Final = "Export it as an 8-bit or 16-bit TIFF without compression, or as PNG."
+_EXPORT_RGB: Final = "Convert it to RGB, then export it as TIFF or PNG."
+# Pixels whose colours are divided by their alpha at once: 8 bytes each in between.
+_STRIP_PIXELS: Final = 400_000
 
 _NATIVE: Final = "L" if sys.byteorder == "little" else "B"
 _OTHER_END: Final = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
@@ -78,6 +82,8 @@ def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint1
 
 def is_needed(data: bytes) -> bool:
     """True for a TIFF that Pillow cannot open, or opens as garbage (16-bit separate planes, uncompressed)."""
+    if data.startswith(_BIG_ENDIAN_BIGTIFF):
+        return True
     try:
         image: Any = TiffImageFile(io.BytesIO(data))
     except SyntaxError as exc:
@@ -91,7 +97,11 @@ def is_needed(data: bytes) -> bool:
 
 def bits_per_channel(image: Any) -> int:
     """The most bits that a channel of an opened TIFF has."""
-    return int(np.max(image.tag_v2.get(_BITS, (1,))))
+    return _most(image.tag_v2.get(_BITS, (1,)))
+
+
+def _most(values: Any) -> int:
+    return int(np.max(values))
 
 
 def is_negative(image: Any) -> bool:
@@ -118,7 +128,8 @@ def header(data: bytes) -> HeaderFacts:
     turn = _turn(page)
     if turn >= 5:
         width, height = height, width
-    return HeaderFacts(width, height, turn, 16, has_alpha=_alpha_kind(page) is not None)
+    bits = 8 if _most(page.bitspersample) <= 8 else 16
+    return HeaderFacts(width, height, turn, bits, has_alpha=_alpha_kind(page) is not None)
 
 
 def load(data: bytes) -> Opened:
@@ -129,7 +140,10 @@ def load(data: bytes) -> Opened:
     """
     page = _first_page(data)
     meaning, samples = _whole(page.photometric), _whole(page.samplesperpixel)
-    if meaning not in (0, 1, 2) or page.ndim not in (2, 3) or samples > 8:
+    if meaning not in (0, 1, 2):
+        what = "The colours of this TIFF are neither RGB nor grey, and are not read in this form"
+        raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT_RGB)
+    if page.ndim not in (2, 3) or samples > 8:
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
     try:
         stored: NDArray[Any] = np.asarray(page.asarray())
@@ -144,19 +158,22 @@ def load(data: bytes) -> Opened:
         stored = stored[:, :, None]
     if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
-    values = _sixteen(stored)
+    channels = 3 if meaning == 2 else 1
+    kind = _alpha_kind(page) if stored.shape[2] > channels else None
+    # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
+    values = _sixteen(stored[:, :, :channels])
+    alpha = None if kind is None else _sixteen(stored[:, :, channels])
+    if alpha is not None and kind == _PREMULTIPLIED:
+        values = _straight(values, alpha)
     if meaning == _WHITE_IS_ZERO:
         values = 65535 - values
-    channels = 3 if meaning == 2 else 1
     high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
-    alpha = None
-    if _alpha_kind(page) is not None and values.shape[2] > channels:
-        alpha = Image.fromarray(np.ascontiguousarray(high[:, :, channels]))
-        alpha = None if alpha.getextrema() == (255, 255) else alpha
+    seen = None if alpha is None else Image.fromarray((alpha >> 8).astype(np.uint8))
+    seen = None if seen is None or seen.getextrema() == (255, 255) else seen
     icc = page.iccprofile
     picture, _ = split(_image(high, channels))
     return Opened(
-        picture, alpha, _turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
+        picture, seen, _turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
     )
 
 
@@ -164,6 +181,19 @@ def _image(values: NDArray[np.uint8], channels: int) -> Image.Image:
     return Image.fromarray(
         np.ascontiguousarray(values[:, :, :channels] if channels == 3 else values[:, :, 0])
     )
+
+
+def _straight(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Colours (H, W, C) that were stored multiplied by their alpha (H, W), as they were before."""
+    out = np.empty_like(colours)
+    rows = max(1, _STRIP_PIXELS // colours.shape[1])
+    for top in range(0, len(colours), rows):
+        here = np.s_[top : top + rows]
+        share = np.maximum(alpha[here], 1).astype(np.uint32)[:, :, np.newaxis]
+        # 65535 · 65535 + 32767 still fits into 32 bits.
+        whole = (colours[here] * np.uint32(65535) + share // 2) // share
+        out[here] = np.minimum(whole, 65535)
+    return out
 
 
 def _sixteen(values: NDArray[Any]) -> NDArray[np.uint16]:
@@ -195,6 +225,6 @@ def _turn(page: Any) -> int:
 
 
 def _alpha_kind(page: Any) -> int | None:
-    """ExtraSamples of the first extra channel if it is transparency; colours stay as stored."""
+    """ExtraSamples of the first extra channel if it is transparency."""
     extra = page.extrasamples
-    return int(extra[0]) if extra and int(extra[0]) in _ALPHA_SAMPLES else None
+    return int(extra[0]) if extra and int(extra[0]) in (_PREMULTIPLIED, _STRAIGHT) else None

@@ -43,6 +43,7 @@ LAYOUTS: list[dict[str, Any]] = [
     {"tile": (16, 16)},
     {"tile": (16, 16), "compression": "zlib"},
     {"bigtiff": True},
+    {"bigtiff": True, "byteorder": ">"},
 ]
 
 
@@ -96,6 +97,33 @@ def test_sixteen_bit_alpha_keeps_its_upper_byte() -> None:
     assert (photo.alpha == DEEP[..., 0] >> 8).all()
 
 
+@pytest.mark.parametrize("layout", ["contig float", "separate float", "separate whole"])
+def test_colours_multiplied_by_their_alpha_are_divided_by_it(layout: str) -> None:
+    planar, kind = layout.split()
+    share = np.linspace(0, 1, 53)[np.newaxis].repeat(41, 0)
+    floats = np.dstack([DEEP / 65535 * share[..., np.newaxis], share])
+    stored: Any = floats.astype(np.float32) if kind == "float" else np.round(floats * 65535).astype(np.uint16)
+    photo = opened(tiff(stored, planarconfig=planar, extrasamples=["assocalpha"]))
+    assert photo.alpha is not None
+    assert np.abs(photo.alpha - share * 255).max() <= 1
+    seen = photo.alpha > 2
+    assert np.abs(photo.rgb[seen].astype(int) - (DEEP[seen] >> 8)).max() <= 1
+
+
+def test_lights_beyond_one_do_not_make_a_float_picture_transparent() -> None:
+    stored = np.dstack([DEEP / 65535, np.ones((41, 53))]).astype(np.float32)
+    stored[0, 0, :3] = 4.0
+    assert opened(tiff(stored, extrasamples=["unassalpha"])).alpha is None
+
+
+def test_white_is_zero_says_nothing_about_alpha() -> None:
+    two = np.dstack([65535 - DEEP[..., 0], DEEP[..., 1]])
+    photo = opened(tiff(two, photometric="miniswhite", extrasamples=["unassalpha"]))
+    assert photo.alpha is not None
+    assert (photo.alpha == DEEP[..., 1] >> 8).all()
+    assert (photo.rgb == DEEP[..., :1] >> 8).all()
+
+
 def test_sixteen_bit_grey_arrives_in_three_equal_channels() -> None:
     photo = opened(tiff(DEEP[..., 0], photometric="minisblack"), want_16bit=True)
     assert photo.rgb16 is not None
@@ -117,6 +145,17 @@ def test_a_grey_scan_whose_white_is_zero_is_no_negative(
     assert photo.rgb16 is not None
     assert (photo.rgb16 == want[..., np.newaxis]).all()
     assert (photo.rgb == want[..., np.newaxis] >> 8).all()
+
+
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_eight_bits_of_a_big_endian_bigtiff_are_read_too(photometric: str) -> None:
+    pixels = (DEEP >> 8).astype(np.uint8)
+    pixels = pixels if photometric == "rgb" else pixels[..., 0]
+    data = tiff(pixels, bigtiff=True, byteorder=">", photometric=photometric)
+    photo = opened(data, want_16bit=True)
+    assert photo.header.bits == 8
+    assert photo.rgb16 is None
+    assert (photo.rgb == (pixels if photometric == "rgb" else pixels[..., np.newaxis])).all()
 
 
 def test_float_grey_whose_white_is_zero_is_no_negative() -> None:
@@ -233,6 +272,13 @@ def test_a_depth_that_nothing_reads_says_what_to_do() -> None:
     with pytest.raises(PhotoError, match="Export it") as caught:
         opened(data)
     assert caught.value.reason is Reason.UNREADABLE
+
+
+def test_colours_that_are_read_in_eight_bits_alone_are_asked_for_in_rgb() -> None:
+    with pytest.raises(PhotoError, match="neither RGB nor grey") as caught:
+        opened(tiff(DEEP, photometric="cielab"))
+    assert caught.value.reason is Reason.UNREADABLE
+    assert "RGB" in caught.value.fix
 
 
 def test_limits_hold_for_these_files_too() -> None:
