@@ -143,32 +143,40 @@ def move(
 def _copy_across(hidden: bytes, target: bytes, digest: str, fs: FileSystem) -> bool:
     """To another file system: copy, sync, compare, publish without replacing, and only then let go."""
     part = os.path.join(os.path.dirname(target), os.path.basename(hidden) + b".part")
-    facts = fs.lstat(hidden)
-    source = fs.open(hidden, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        _copy(hidden, part, digest, fs)
+        _move_without_replacing(part, target, fs)
+    except OSError as error:
+        # On a full disk each original would leave what fitted; the copy that is still wanted lies under its name.
+        with contextlib.suppress(OSError):
+            fs.unlink(part)
+        if isinstance(error, FileExistsError):
+            return False
+        raise
+    fs.fsync_dir(os.path.dirname(target))
+    fs.unlink(hidden)
+    return True
+
+
+def _copy(source: bytes, part: bytes, digest: str, fs: FileSystem) -> None:
+    """Whole, on the disk, read back, with the mode and times of the source."""
+    facts = fs.lstat(source)
+    reading = fs.open(source, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         copy = fs.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            while block := fs.read(source, 1 << 20):
+            while block := fs.read(reading, 1 << 20):
                 write_all(fs, copy, block)
             fs.fsync(copy)
         finally:
             fs.close(copy)
     finally:
-        fs.close(source)
+        fs.close(reading)
     if digest_file(part, fs) != digest:
-        fs.unlink(part)
         raise OSError(errno.EIO, "the archive gave back other bytes than were written")
     fs.chmod(part, stat.S_IMODE(facts.st_mode))
     with contextlib.suppress(OSError):  # some shares refuse times; the photo's own EXIF date stays
         os.utime(part, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    try:
-        _move_without_replacing(part, target, fs)
-    except FileExistsError:
-        fs.unlink(part)
-        return False
-    fs.fsync_dir(os.path.dirname(target))
-    fs.unlink(hidden)
-    return True
 
 
 def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem = REAL) -> bool:

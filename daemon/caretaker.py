@@ -1,7 +1,8 @@
 """What becomes of originals: after-care planned, committed, done, and tried again; it publishes no cutouts.
 
-Each step is committed to the ledger before it is done on the inbox's I/O thread. All methods run in the
-supervisor's loop.
+Each step is committed to the ledger before it is done on the inbox's I/O thread. An inbox has few originals under
+way at a time; the others wait here, so that looks at its fresh photos never queue behind a whole backlog. All methods
+run in the supervisor's loop.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,10 +24,7 @@ from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.outboxes import make_folder
 from cutoutd.daemon.outcomes import Outcomes
-
-# After-care that failed (an archive that is full or away) is tried again after the first pause, which doubles up
-# to the second: nobody waits for it, and each try touches the originals.
-RETRY_FIRST_S, RETRY_LONGEST_S = 5.0, 600.0
+from cutoutd.daemon.turns import NEVER, Turns
 
 
 class Caretaker:
@@ -60,10 +59,8 @@ class Caretaker:
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
-        self._caring: set[int] = set()
-        self._retry_at = float("inf")
-        self._pause_s = RETRY_FIRST_S
-        self._warned = ""
+        self._turns: defaultdict[bytes, Turns] = defaultdict(Turns)
+        self._putting_aside: set[int] = set()
 
     def configure(self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool) -> None:
         """Sets the inboxes, each with the I/O thread of its folder, and whether finished rows keep names."""
@@ -72,36 +69,55 @@ class Caretaker:
 
     def busy(self) -> int:
         """How many originals are being moved at this moment."""
-        return len(self._caring)
+        return len(self._putting_aside) + sum(len(turns.under_way) for turns in self._turns.values())
 
     def next_due(self) -> float:
         """Monotonic time at which failed after-care is tried again, or infinity."""
-        return self._retry_at
+        return min((turns.retry_at for turns in self._turns.values()), default=NEVER)
 
     def tick(self, now: float) -> None:
         """Tries again what failed."""
-        if now >= self._retry_at:
-            self.resume()
+        for inbox, turns in self._turns.items():
+            if now >= turns.retry_at:
+                self._resume(inbox, turns)
 
     def resume(self) -> None:
-        """Goes on with all after-care that is owed: after a start, an inbox's return, or a pause."""
-        self._retry_at = float("inf")
-        for row in self._outcomes.aftercare_owed():
-            self.after(row.id)
+        """Goes on with all after-care that is owed: after a start or an inbox's return."""
+        for inbox in self._inboxes:
+            self._resume(inbox, self._turns[inbox])
+
+    def _resume(self, inbox: bytes, turns: Turns) -> None:
+        if inbox not in self._inboxes:
+            turns.drop()
+            return
+        turns.owed(self._outcomes.aftercare_owed(inbox))
+        turns.retry()
+        self._go_on(turns)
 
     # --- originals of finished photos ------------------------------------------------------------------------
 
     def after(self, photo: int) -> None:
-        """Archives or trashes the original of a finished photo, or continues where a crash left off."""
+        """Archives or trashes the original of a finished photo as soon as it is its turn."""
+        row = self._intake.get(photo)
+        if row is None or row.inbox not in self._inboxes:
+            return
+        turns = self._turns[row.inbox]
+        turns.owed([photo])
+        if not turns.stuck:
+            self._go_on(turns)
+
+    def _go_on(self, turns: Turns) -> None:
+        """Takes up those whose turn it is; whatever ends one comes back here, or the clock does."""
+        while (photo := turns.next()) is not None:
+            self._care(photo)
+        if not turns.under_way and not turns.failed:
+            turns.calm()
+
+    def _care(self, photo: int) -> None:
+        """The first step, or the one where a crash left off."""
         row = self._intake.get(photo)
         there = None if row is None else self._inboxes.get(row.inbox)
-        if (
-            row is None
-            or there is None
-            or row.path is None
-            or row.state != State.DONE
-            or photo in self._caring
-        ):
+        if row is None or there is None or row.path is None or row.state != State.DONE:
             return
         inbox, io = there
         root = os.fsencode(inbox.path)
@@ -109,8 +125,8 @@ class Caretaker:
         hidden = row.hidden_name or os.path.join(
             root, aftercare.hidden_name(row.path, self._instance, row.id)
         )
+        self._turns[row.inbox].under_way.add(photo)
         if inbox.after.action == "keep":  # the setting changed meanwhile
-            self._caring.add(photo)
             io.call(
                 lambda: aftercare.give_back(hidden, original, for_good=True),
                 lambda _value, error: self._kept(row, error),
@@ -132,7 +148,6 @@ class Caretaker:
             )
             return ready, found
 
-        self._caring.add(photo)
         io.call(hide, lambda value, error: self._hidden(row, original, hidden, value, error))
 
     def _mounts(self, *folders: Path | None) -> dict[Path, MountIdentity]:
@@ -166,7 +181,6 @@ class Caretaker:
         value: tuple[aftercare.Ready, MountIdentity | None] | None,
         error: BaseException | None,
     ) -> None:
-        self._caring.discard(row.id)
         there = self._inboxes.get(row.inbox)
         if value is None or there is None:
             self._put_off(row, original, hidden, error)
@@ -178,6 +192,7 @@ class Caretaker:
         if ready.step in (aftercare.Step.GONE, aftercare.Step.REPLACED):
             # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
             self._outcomes.aftercare(row.id, "none")
+            self._go_on(self._ended(row))
             return
         if ready.step is aftercare.Step.MOVED:
             self._moved(row, ready.target)
@@ -188,56 +203,65 @@ class Caretaker:
         digest = row.digest or ""
 
         def moved(done: bool | None, error: BaseException | None) -> None:
-            self._caring.discard(row.id)
             if done is None:
                 self._put_off(row, original, hidden, error)
             elif done:
                 self._moved(row, ready.target)
-            else:
-                self.after(row.id)  # the place was taken meanwhile
+            else:  # the place was taken meanwhile
+                turns = self._ended(row)
+                self._care(row.id)
+                self._go_on(turns)
 
-        self._caring.add(row.id)
         io.call(lambda: aftercare.move(original, hidden, ready.target, digest, trash=trash), moved)
 
     def _moved(self, row: PhotoRow, target: bytes) -> None:
         self._outcomes.aftercare(row.id, "done", to=target)
-        self._pause_s, self._warned = RETRY_FIRST_S, ""
         if not self._keep_names:
             self._history.drop_names(row.id)
+        turns = self._ended(row)
+        turns.went_well()
+        self._go_on(turns)
 
     def _kept(self, row: PhotoRow, error: BaseException | None) -> None:
-        self._caring.discard(row.id)
-        if error is None:
-            self._outcomes.aftercare(row.id, "none")
-        else:
+        if error is not None:
             self._later(row, str(error))
+            return
+        self._outcomes.aftercare(row.id, "none")
+        turns = self._ended(row)
+        turns.went_well()
+        self._go_on(turns)
+
+    def _ended(self, row: PhotoRow) -> Turns:
+        turns = self._turns[row.inbox]
+        turns.under_way.discard(row.id)
+        return turns
 
     def _put_off(self, row: PhotoRow, original: bytes, hidden: bytes, error: BaseException | None) -> None:
         """Back to its name with the original, which nobody may miss while an archive is full or away."""
         why = getattr(error, "strerror", None) or str(error)
         there = self._inboxes.get(row.inbox)
         if there is None:
+            self._ended(row)  # it stays owed until its inbox is back in the config
             return
 
         def given(back: bool | None, _error: BaseException | None) -> None:
-            self._caring.discard(row.id)
             if back:
                 self._outcomes.aftercare_again(row.id)
             self._later(row, why)
 
-        self._caring.add(row.id)
         there[1].call(lambda: aftercare.give_back(hidden, original, for_good=False), given)
 
     def _later(self, row: PhotoRow, why: str) -> None:
         self._outcomes.aftercare_failed(row.id, why)
-        if why != self._warned:
-            self._warned = why
+        turns = self._ended(row)
+        turns.went_wrong(row.id, self._clock())
+        if why != turns.warned:
+            turns.warned = why
             self._on_warning(
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )
-        if self._retry_at == float("inf"):
-            self._retry_at = self._clock() + self._pause_s
-            self._pause_s = min(RETRY_LONGEST_S, self._pause_s * 2)
+        if not turns.stuck:
+            self._go_on(turns)
 
     # --- originals that a lost ledger left hidden --------------------------------------------------------------
 
@@ -286,7 +310,7 @@ class Caretaker:
             return aftercare.move_failed(original, os.fsencode(folder), relative, text), found
 
         def moved(value: tuple[bytes | None, MountIdentity] | None, error: BaseException | None) -> None:
-            self._caring.discard(row.id)
+            self._putting_aside.discard(row.id)
             if value is None:
                 if not isinstance(error, FileNotFoundError):
                     self._on_warning(
@@ -297,7 +321,7 @@ class Caretaker:
             if value[0] is not None:
                 self._outcomes.moved_failed(row.id, value[0])
 
-        self._caring.add(row.id)
+        self._putting_aside.add(row.id)
         io.call(move, moved)
 
 

@@ -386,10 +386,15 @@ class Outcomes:
         """A failed original lies in the folder for such; a `retry` reads it there."""
         self.ledger.write("UPDATE photos SET archived_to = ?, live = 0 WHERE id = ?", (target, photo))
 
-    def aftercare_owed(self) -> list[PhotoRow]:
-        """Rows whose original is still to be archived or trashed."""
+    def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
+        """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
+
+        Args:
+            inbox: only rows of this one; of all, if not given.
+        """
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos"
-            " WHERE state = 'done' AND aftercare IN ('owed', 'hidden') ORDER BY id"
+            "SELECT id FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
+            " AND inbox = coalesce(?, inbox) ORDER BY detail <> '', id",
+            (inbox,),
         )
-        return [photo_row(row) for row in rows]
+        return [row["id"] for row in rows]

@@ -145,6 +145,16 @@ def test_dying_at_any_call_keeps_the_photo_and_the_next_try_ends_well(
     raise AssertionError("after-care has fewer calls than that")
 
 
+@pytest.mark.parametrize("call", ["write", "fsync", "read", "chmod", "rename_noreplace", "fsync_dir"])
+def test_a_copy_that_cannot_be_finished_leaves_nothing_in_the_archive(inbox: Inbox, call: str) -> None:
+    """A full disk once kept a part of each original, the first of which took all that was left of it."""
+    target = inbox.hide(fs=OtherDisk()).target
+    with pytest.raises(OSError, match="No space"):
+        inbox.move(target, FaultyFileSystem(Fault(call, errno.ENOSPC), inner=OtherDisk()))
+    assert not [path for path in inbox.archive.rglob("*") if path.name.endswith(".part")]
+    assert Path(os.fsdecode(inbox.hidden)).read_bytes() == PHOTO
+
+
 def test_a_copy_that_came_out_wrong_is_not_trusted(inbox: Inbox) -> None:
     class Liar(OtherDisk):
         def write(self, fd: int, data: bytes | memoryview) -> int:

@@ -6,12 +6,15 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
+from cutoutd.daemon import aftercare
 from cutoutd.daemon.filesystem import RealFileSystem
 from cutoutd.daemon.job import Reason, Refused
+from cutoutd.daemon.turns import AT_ONCE
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -63,6 +66,108 @@ def test_a_full_archive_gives_the_original_its_name_back_and_is_tried_again(
     assert (one.archive / "a.jpg").read_bytes() == ONE
     assert not (one.inbox / "a.jpg").exists()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def _numbered(count: int) -> dict[str, bytes]:
+    return {f"{number:02}.jpg": b"frame %d" % number for number in range(count)}
+
+
+def _archived(sim: Simulation) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sim.archive.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def hidden(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Originals in the order in which they were taken up."""
+    real, names = aftercare.hide, list[bytes]()
+
+    def hide(original: bytes, *rest: Any, **named: Any) -> aftercare.Ready:
+        names.append(os.path.basename(original))
+        return real(original, *rest, **named)
+
+    monkeypatch.setattr(aftercare, "hide", hide)
+    return names
+
+
+def test_a_full_archive_is_asked_with_one_original_at_a_time_also_after_a_restart(
+    sim: Make, tmp_path: Path, full: dict[str, bool], hidden: list[bytes]
+) -> None:
+    """All that were owed were once hidden, read and given back at each retry, and fresh photos waited for that."""
+    one, photos = _archiving(sim, tmp_path), _numbered(20)
+    one.boot()
+    full["now"] = True
+    for name, data in photos.items():
+        one.put(name, data)
+    one.until(lambda: len(one.outputs()) == len(photos))
+    one.run(8)
+    one.die()
+    hidden.clear()
+    one.boot().run(15)
+    assert len(hidden) <= AT_ONCE + 1  # the first failure may be that original's own
+    tried = set(hidden)
+    for _ in range(len(photos)):
+        hidden.clear()
+        one.now = max(one.now, one.parts.caretaker.next_due())
+        one.run(8)
+        assert len(hidden) == 1
+        tried.update(hidden)
+    assert len(tried) == len(photos)  # none is for ever the one that is tried
+    full["now"] = False
+    one.pass_time(600)
+    one.finish()
+    assert _archived(one) == photos
+    assert one.leftovers() == []
+
+
+def test_an_original_that_cannot_be_archived_holds_up_no_other(sim: Make, tmp_path: Path) -> None:
+    one, photos = _archiving(sim, tmp_path), _numbered(6)
+    (one.archive / "00.jpg").mkdir(parents=True)
+    one.boot()
+    one.put("00.jpg", photos["00.jpg"])
+    one.until(one.parts.control.aftercare_troubles)
+    for name, data in photos.items():
+        one.put(name, data)
+    one.until(lambda: len(_archived(one)) == 5)
+    assert len([text for text in one.heard.warnings if "could not be moved" in text]) == 1
+    (one.archive / "00.jpg").rmdir()
+    one.pass_time(600)
+    one.finish()
+    assert _archived(one) == photos
+
+
+def test_two_that_cannot_be_archived_hold_up_the_others_only_for_a_pause(sim: Make, tmp_path: Path) -> None:
+    one, photos = _archiving(sim, tmp_path), _numbered(6)
+    for name in ("00.jpg", "01.jpg"):
+        (one.archive / name).mkdir(parents=True)
+    for name, data in photos.items():
+        one.put(name, data)
+    one.boot()
+    one.until(lambda: len(one.outputs()) == len(photos))
+    one.pass_time(10)
+    one.until(lambda: len(_archived(one)) == 4)
+    for folder in list(one.archive.iterdir()):
+        if folder.is_dir():
+            folder.rmdir()
+    one.pass_time(600)
+    one.finish()
+    assert _archived(one) == photos
+
+
+def test_a_full_archive_holds_up_no_other_inbox(sim: Make, tmp_path: Path, full: dict[str, bool]) -> None:
+    one = _archiving(sim, tmp_path)
+    other = {"path": tmp_path / "other", "after": {"action": "archive", "archive": tmp_path / "kept"}}
+    tables = [{**one.inbox_table, "path": one.inbox}, other]
+    one.tables["inbox"] = [
+        {"outbox": one.outbox, "events": "poll", "poll_every": 1, **table} for table in tables
+    ]
+    full["now"] = True
+    (tmp_path / "other").mkdir()
+    for name, data in _numbered(4).items():
+        one.put(name, data)
+    one.boot()
+    one.until(one.parts.control.aftercare_troubles)
+    (tmp_path / "other" / "x.jpg").write_bytes(TWO)
+    one.until((tmp_path / "kept" / "x.jpg").exists)
 
 
 def test_an_inbox_that_is_away_does_not_end_the_aftercare_of_its_photos(sim: Make, tmp_path: Path) -> None:

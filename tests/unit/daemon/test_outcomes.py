@@ -178,7 +178,7 @@ def test_a_draft_is_followed_by_the_final_which_replaces_it(outcomes: Outcomes) 
 def test_aftercare_goes_through_its_states(outcomes: Outcomes) -> None:
     row = _deliver(outcomes, _photo(outcomes), _delivery())
     outcomes.aftercare(row.id, "hidden", hidden=b"/inbox/.h", to=b"/archive/a.jpg")
-    assert [one.id for one in outcomes.aftercare_owed()] == [row.id]
+    assert outcomes.aftercare_owed() == [row.id]
     outcomes.aftercare_again(row.id)
     again = _row(outcomes, row.id)
     assert (again.aftercare, again.hidden_name, again.archived_to) == ("owed", None, None)
@@ -186,6 +186,15 @@ def test_aftercare_goes_through_its_states(outcomes: Outcomes) -> None:
     done = _row(outcomes, row.id)
     assert (done.live, done.archived_to) == (0, b"/archive/a.jpg")
     assert outcomes.aftercare_owed() == []
+
+
+def test_aftercare_is_owed_per_inbox_and_what_failed_before_comes_last(outcomes: Outcomes) -> None:
+    """Also after a start: the same few that always fail are not again the ones that are tried first."""
+    ids = [_photo(outcomes, name).id for name in (b"a.jpg", b"b.jpg", b"c.jpg")]
+    outcomes.ledger.write("UPDATE photos SET state = 'done', aftercare = 'owed'")
+    outcomes.aftercare_failed(ids[0], "no space")
+    assert outcomes.aftercare_owed(BOX) == [ids[1], ids[2], ids[0]]
+    assert outcomes.aftercare_owed(b"/another") == []
 
 
 def test_an_accented_name_at_the_prefix_is_among_those_taken(outcomes: Outcomes) -> None:
