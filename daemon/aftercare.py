@@ -42,6 +42,14 @@ class Ready:
     target: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A failed original that lies in the folder for such; `noteless` says why its reason is not beside it."""
+
+    target: bytes
+    noteless: str = ""
+
+
 def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
     """The name, beside the original, under which it waits while it is identified and moved.
 
@@ -286,7 +294,7 @@ def _move_without_replacing(source: bytes, target: bytes, fs: FileSystem) -> Non
 
 def move_failed(
     original: bytes, folder: bytes, relative: bytes, reason: str, fs: FileSystem = REAL
-) -> bytes | None:
+) -> Aside | None:
     """Moves a failed original to the folder for such, mirrored, with the reason in a text file beside it.
 
     Returns:
@@ -310,10 +318,23 @@ def move_failed(
                 original, target, digest_file(original, fs), fs
             ):
                 raise
-        fd = fs.open(target + b".txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        return Aside(target, _leave_note(target + b".txt", reason, fs))
+    raise AssertionError("candidate names never end")
+
+
+def _leave_note(path: bytes, text: str, fs: FileSystem) -> str:
+    """A whole text file or none. Returns why there is none: that unsays nothing of what was done before."""
+    try:
+        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        return error.strerror or str(error)
+    try:
         try:
-            write_all(fs, fd, reason.encode() + b"\n")
+            write_all(fs, fd, text.encode() + b"\n")
         finally:
             fs.close(fd)
-        return target
-    raise AssertionError("candidate names never end")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fs.unlink(path)
+        return error.strerror or str(error)
+    return ""

@@ -61,6 +61,7 @@ class Caretaker:
         self._keep_names = True
         self._turns: defaultdict[bytes, Turns] = defaultdict(Turns)
         self._putting_aside: set[int] = set()
+        self._noteless = ""
 
     def configure(self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool) -> None:
         """Sets the inboxes, each with the I/O thread of its folder, and whether finished rows keep names."""
@@ -301,7 +302,7 @@ class Caretaker:
         original = os.path.join(os.fsencode(inbox.path), relative)
         text = f"{reason}: {detail}"
 
-        def move() -> tuple[bytes | None, MountIdentity]:
+        def move() -> tuple[aftercare.Aside | None, MountIdentity]:
             _must_be_there(inbox.path, mounts.get(inbox.path))
             found = self._open_folder(folder, mounts.get(folder))
             facts = os.lstat(original)
@@ -309,7 +310,9 @@ class Caretaker:
                 return None, found  # a newer photo lies there by now
             return aftercare.move_failed(original, os.fsencode(folder), relative, text), found
 
-        def moved(value: tuple[bytes | None, MountIdentity] | None, error: BaseException | None) -> None:
+        def moved(
+            value: tuple[aftercare.Aside | None, MountIdentity] | None, error: BaseException | None
+        ) -> None:
             self._putting_aside.discard(row.id)
             if value is None:
                 if not isinstance(error, FileNotFoundError):
@@ -319,10 +322,20 @@ class Caretaker:
                 return
             self._record(folder, value[1])
             if value[0] is not None:
-                self._outcomes.moved_failed(row.id, value[0])
+                self._outcomes.moved_failed(row.id, value[0].target)
+                self._tell_noteless(value[0])
 
         self._putting_aside.add(row.id)
         io.call(move, moved)
+
+    def _tell_noteless(self, aside: aftercare.Aside) -> None:
+        """Once per cause: on a full disk no failed original has a note."""
+        if aside.noteless and aside.noteless != self._noteless:
+            self._on_warning(
+                f"The failed original {printable(aside.target)} was moved, but the note that says why it failed"
+                f" could not be written beside it ({aside.noteless}); `cutoutd failures` says it."
+            )
+        self._noteless = aside.noteless
 
 
 def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:

@@ -200,7 +200,27 @@ def test_originals_hidden_by_a_lost_ledger_get_their_names_back(inbox: Inbox) ->
 
 def test_a_failed_original_moves_with_its_reason_beside_it(inbox: Inbox) -> None:
     target = aftercare.move_failed(inbox.original, os.fsencode(inbox.archive), b"day/a.jpg", "too-large: no")
-    assert target == os.fsencode(inbox.archive / "day" / "a.jpg")
+    assert target == aftercare.Aside(os.fsencode(inbox.archive / "day" / "a.jpg"))
     assert inbox.copies() == ["archive/day/a.jpg"]
     assert (inbox.archive / "day" / "a.jpg.txt").read_text() == "too-large: no\n"
     assert aftercare.move_failed(inbox.original, os.fsencode(inbox.archive), b"day/a.jpg", "") is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("open", errno.ENOSPC, path=b".txt"),
+        Fault("write", errno.ENOSPC, keep=3, path=b".txt"),
+        Fault("close", errno.ENOSPC, path=b".txt"),
+    ],
+)
+def test_a_failed_original_is_moved_though_there_is_no_room_for_its_note(inbox: Inbox, fault: Fault) -> None:
+    """It once counted as not moved, and as vanished soon after."""
+    fs = FaultyFileSystem(fault)
+    aside = aftercare.move_failed(
+        inbox.original, os.fsencode(inbox.archive), b"day/a.jpg", "too-large: no", fs
+    )
+    assert aside == aftercare.Aside(os.fsencode(inbox.archive / "day" / "a.jpg"), os.strerror(errno.ENOSPC))
+    assert inbox.copies() == ["archive/day/a.jpg"]
+    assert not (inbox.archive / "day" / "a.jpg.txt").exists()
+    assert fs.open_descriptors == 0

@@ -255,6 +255,34 @@ def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Mak
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
 
+def test_a_failed_original_without_its_note_is_known_to_be_moved(
+    sim: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk it was once said to stay in the inbox; the next walk missed it there, and no retry found it."""
+    real = RealFileSystem.open
+
+    def no_notes(self: RealFileSystem, path: bytes, flags: int, mode: int = 0o600) -> int:
+        if path.endswith(b".txt"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, path, flags, mode)
+
+    monkeypatch.setattr(RealFileSystem, "open", no_notes)
+    one = sim(after={"failed": tmp_path / "failed"})
+    for name, data in (("a.jpg", ONE), ("b.jpg", TWO)):
+        one.put(name, data)
+    one.boot()
+    one.workers.refuse = Refused(Reason.TOO_LARGE, "no")
+    one.finish()
+    assert (tmp_path / "failed" / "a.jpg").read_bytes() == ONE
+    assert [row.reason for row in one.parts.control.failures()] == ["too-large", "too-large"]
+    assert not [text for text in one.heard.warnings if "stays in the inbox" in text]
+    assert len([text for text in one.heard.warnings if "No space left on device" in text]) == 1
+    one.workers.refuse = None
+    assert one.parts.control.retry(None) == 2
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+
+
 def test_a_failure_moves_no_photo_that_came_after_it(sim: Make, tmp_path: Path) -> None:
     one = sim(after={"failed": tmp_path / "failed"})
     one.put("a.jpg", ONE)
