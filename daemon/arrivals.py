@@ -17,7 +17,7 @@ from cutoutd.daemon.ignore import Kind, Rules, classify, raw_pair_key
 from cutoutd.daemon.intake import OWED, Facts, Intake, PhotoRow, Seen
 from cutoutd.daemon.iothread import IoThread
 from cutoutd.daemon.scan import Found, examine, partners
-from cutoutd.daemon.settle import PairVerdict, RawPairs, SettleTracker, Verdict
+from cutoutd.daemon.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
 from cutoutd.daemon.watch import Hint
 
 # A file whose inode has not changed for this long is complete without further waiting: the change time, unlike
@@ -82,6 +82,7 @@ class Arrivals:
         clock: monotonic seconds.
         stage: `draft` where a quick cutout comes first.
         fs: the file system; unset, the real one.
+        limit: how many files settle together; of what is found beyond it a later scan takes its part.
     """
 
     def __init__(
@@ -95,9 +96,11 @@ class Arrivals:
         clock: Callable[[], float] = time.monotonic,
         stage: str = "final",
         fs: FileSystem | None = None,
+        limit: int = LIMIT,
     ) -> None:
         self.stage = stage
         self._fs = fs
+        self._limit = limit
         self._settings = settings
         self._key = os.fsencode(settings.path)
         self._rules = rules
@@ -106,14 +109,14 @@ class Arrivals:
         self._hear = hearers
         self._clock = clock
         self._polled = False
-        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted)
+        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted, limit)
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
 
     def poll(self) -> None:
         """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
         self._polled = True
-        self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled)
+        self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled, self._limit)
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
@@ -127,7 +130,7 @@ class Arrivals:
             self._io.call(lambda: self._look(due), self._looked)
         for raw in self._pairs.due(now):
             self._lone_raws.add(raw)
-            self._tracker.hint(raw, "found", now)
+            self._track(raw, "found", now)
 
     def hint(self, hint: Hint) -> None:
         """Something happened at a path."""
@@ -139,7 +142,15 @@ class Arrivals:
             self._hear.stir()
         if hint.kind in ("modified", "created") and hint.path in self._tracker:
             self._intake.unsettle(self._key, hint.path)
-        if not self._tracker.hint(hint.path, hint.kind, now):
+        self._track(hint.path, hint.kind, now)
+
+    def _track(self, path: bytes, kind: HintKind, now: float) -> None:
+        """Has a file settle; one that finds no room is left to a scan that comes soon.
+
+        Scans meet the same files in the same order, so each must find those of the one before it answered for by
+        their rows (`_is_answered`): otherwise they take the room again, and what lies behind them waits for ever.
+        """
+        if not self._tracker.hint(path, kind, now):
             self._hear.doubt("more files at once than settle together")
 
     def _look(self, paths: list[bytes]) -> list[Look]:
@@ -190,14 +201,23 @@ class Arrivals:
         if found.kind is Kind.OTHER:
             self._skip(found, Reason.NOT_A_PHOTO)
             return
-        if found.kind is Kind.RAW and found.path not in self._lone_raws:
-            if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.PAIRED:
-                self._skip(found, Reason.RAW_PAIR)
+        if found.kind is Kind.RAW and (partner or found.path not in self._lone_raws):
+            self._settled_raw(found, partner=partner)
             return
         self._lone_raws.discard(found.path)
         self._owe(found)
         for raw in self._pairs.offer_partner(found.path):
-            self._tracker.hint(raw, "found", self._clock())
+            self._track(raw, "found", self._clock())
+
+    def _settled_raw(self, found: Found, *, partner: bool) -> None:
+        if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.WAITING:
+            return
+        self._lone_raws.discard(found.path)
+        row = self._intake.live(self._key, found.path)
+        if row is not None and row.state in OWED:
+            self._owe(found)  # it was taken up alone before its JPEG came: what was begun is finished
+        else:
+            self._skip(found, Reason.RAW_PAIR)
 
     def _owe(self, found: Found) -> None:
         seen, photo = self._intake.observe(
@@ -210,6 +230,7 @@ class Arrivals:
         self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
 
     def _gone(self, path: bytes) -> None:
+        self._lone_raws.discard(path)
         row = self._intake.live(self._key, path)
         if row is not None and row.state in OWED:
             self._hear.gone(row.id)
@@ -223,20 +244,26 @@ class Arrivals:
             elif found.kind is Kind.OTHER:
                 self._skip(found, Reason.NOT_A_PHOTO)
             elif hint == "modified" or found.path in self._tracker:
-                self._tracker.hint(found.path, "modified" if hint == "modified" else "found", now)
+                self._track(found.path, "modified" if hint == "modified" else "found", now)
             else:
                 self._reconcile(found, now, wall_ns)
 
     def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
         row = self._intake.live(self._key, found.path)
-        if row is not None and row.settled and row.facts == facts_of(found) and _is_answered(found, row):
+        facts = facts_of(found)
+        same = row is not None and row.settled and row.facts == facts
+        if row is None:
+            answered = self._intake.is_buried(self._key, found.path, facts)
+        else:
+            answered = same and _is_answered(found, row)
+        if answered or (found.path in self._pairs and not found.partner):
             return
         old_enough_s = OLD_ENOUGH_FAR_S if self._polled else OLD_ENOUGH_S
-        old_enough = old_enough_s * 1e9 < wall_ns - found.ctime_ns
-        if old_enough and (found.kind is Kind.PHOTO or found.partner):
+        complete = same or old_enough_s * 1e9 < wall_ns - found.ctime_ns
+        if complete and (found.kind is Kind.PHOTO or found.partner):
             self._settled(found, partner=found.partner)
-        elif not self._tracker.hint(found.path, "found", now):
-            self._hear.doubt("more files at once than settle together")
+        else:
+            self._track(found.path, "found", now)
 
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:

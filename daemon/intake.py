@@ -152,17 +152,22 @@ class Intake:
             # the next photo, which waits until this one is through (`backlog.py`) and then replaces its cutout.
             return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
         if same and not _deserves_another_look(row, facts):
+            self._refresh(row, facts, settled=settled or bool(row.settled), keep_state=True)
             return Seen.KNOWN, None
         return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
 
-    def _first_sight(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str
-    ) -> tuple[Seen, int | None]:
+    def is_buried(self, inbox: bytes, path: bytes, facts: Facts) -> bool:
+        """Whether this file was dealt with so long ago that its row is gone."""
         known = self.ledger.one(
             "SELECT 1 FROM tombstones WHERE inbox = ? AND key = ? AND size = ? AND mtime_ns = ?",
             (inbox, self.ledger.key(path), facts.size, facts.mtime_ns),
         )
-        if known is not None:
+        return known is not None
+
+    def _first_sight(
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str
+    ) -> tuple[Seen, int | None]:
+        if self.is_buried(inbox, path, facts):
             return Seen.KNOWN, None
         return Seen.NEW, self._insert(inbox, path, facts, settled=settled, stage=stage, previous=None)
 

@@ -18,6 +18,9 @@ _COMPLETE = frozenset({"closed", "moved"})
 # Programs that make an empty file first and fill it later (FTP servers, upload forms) need seconds for it.
 EMPTY_S = 10.0
 
+# How many files of an inbox settle together: enough for a full card, few enough for looks at all of them to be quick.
+LIMIT = 5000
+
 
 class Verdict(StrEnum):
     """What one look at a file meant."""
@@ -50,7 +53,7 @@ class SettleTracker:
     """
 
     def __init__(
-        self, settle_s: float = 0.5, unhinted_s: float = 2.0, limit: int = 5000, empty_s: float = EMPTY_S
+        self, settle_s: float = 0.5, unhinted_s: float = 2.0, limit: int = LIMIT, empty_s: float = EMPTY_S
     ) -> None:
         self._settle_s = settle_s
         self._unhinted_s = unhinted_s
@@ -209,6 +212,9 @@ class RawPairs:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._waiting
 
     def offer_raw(self, path: bytes, now: float, *, partner_known: bool) -> PairVerdict:
         """A settled RAW; `partner_known` says whether a JPEG of its stem is on disk or in the ledger.

@@ -15,18 +15,20 @@ from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.arrivals import Arrivals, Hearers
+from cutoutd.daemon.history import History
 from cutoutd.daemon.ignore import Rules
 from cutoutd.daemon.intake import Intake
 from cutoutd.daemon.iothread import Done, IoThread
 from cutoutd.daemon.ledger import Ledger
 from cutoutd.daemon.scan import walk
+from cutoutd.daemon.settle import LIMIT
 from cutoutd.daemon.watch import Hint
 
 
 class Box:
     """An inbox and the part of a daemon that settles its files."""
 
-    def __init__(self, root: Path, ledger: Ledger, **table: Any) -> None:
+    def __init__(self, root: Path, ledger: Ledger, limit: int = LIMIT, **table: Any) -> None:
         self.root = root / "in"
         self.root.mkdir()
         self.ledger = ledger
@@ -45,6 +47,7 @@ class Box:
             Hearers(lambda _: None, lambda _: None, lambda: None, self.doubts.append),
             clock=lambda: self.now,
             fs=self.fs,
+            limit=limit,
         )
 
     def put(self, *names: str) -> None:
@@ -73,6 +76,17 @@ class Box:
             self.tick()
         self.now = until
 
+    def rounds(self) -> int:
+        """Scans come as often as they are asked for, until nothing is in doubt. Returns how many it took."""
+        for number in range(1, 50):
+            self.doubts.clear()
+            self.scan()
+            self.rest(3.0)
+            if not self.doubts:
+                self.rest()
+                return number
+        raise AssertionError(f"it starts over and over: {Counter(self.rows().values())}")
+
     def rows(self) -> dict[str, str]:
         """State, or reason where there is one, by name."""
         rows = self.ledger.read("SELECT path, state, reason FROM photos WHERE live = 1")
@@ -83,8 +97,8 @@ class Box:
 def box(tmp_path: Path, ledger: Ledger) -> Iterator[Callable[..., Box]]:
     made: list[Box] = []
 
-    def make(**table: Any) -> Box:
-        made.append(Box(tmp_path, ledger, **table))
+    def make(limit: int = LIMIT, **table: Any) -> Box:
+        made.append(Box(tmp_path, ledger, limit, **table))
         return made[-1]
 
     yield make
@@ -195,3 +209,109 @@ def test_a_folder_that_cannot_be_listed_makes_no_raw_a_lone_one(box: Callable[..
     one.scan()
     one.rest()
     assert one.rows() == {"a.NEF": "raw-pair", "a.jpg": "pending"}
+
+
+def test_a_raw_taken_up_alone_and_written_again_is_finished_beside_its_late_jpeg(
+    box: Callable[..., Box],
+) -> None:
+    """It stayed unsettled for ever: neither published nor skipped."""
+    one = box()
+    one.put("a.NEF")
+    one.scan()
+    one.rest()
+    one.ledger.write("UPDATE photos SET settled = 0")
+    one.put("a.jpg")
+    one.scan()
+    one.rest()
+    assert [row["settled"] for row in one.ledger.read("SELECT settled FROM photos ORDER BY path")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "ends"),
+    [
+        ([f"{number:03}.jpg" for number in range(50)], {"pending": 50}),
+        (pairs(50), {"pending": 50, "raw-pair": 50}),
+        ([f"{number:03}.NEF" for number in range(50)], {"pending": 50}),
+    ],
+    ids=["photos", "pairs", "raws"],
+)
+def test_more_new_files_than_settle_together_take_their_turns(
+    names: list[str], ends: dict[str, int], box: Callable[..., Box]
+) -> None:
+    """Pairs took the same room at every scan: what lay behind them was never looked at."""
+    one = box(limit=10)
+    one.put(*names)
+    assert 1 < one.rounds() <= 16
+    assert Counter(one.rows().values()) == ends
+    assert one.rounds() == 1
+    assert one.arrivals.next_due() == float("inf")
+
+
+def test_a_raw_that_waits_for_its_jpeg_takes_no_room(box: Callable[..., Box]) -> None:
+    one = box(limit=10)
+    one.put(*(f"{number}.NEF" for number in range(10)))
+    one.scan()
+    one.rest(5.0)
+    one.put("a.jpg")
+    one.scan()
+    assert one.doubts == []
+    one.rest()
+    assert Counter(one.rows().values()) == {"pending": 11}
+
+
+def test_raws_that_find_no_room_after_their_wait_are_not_dropped(box: Callable[..., Box]) -> None:
+    """They were, until the next scan by the hour."""
+    one = box(limit=3)
+    one.put("a.NEF", "b.NEF")
+    one.scan()
+    one.rest(11.0)
+    one.put("c.jpg", "d.jpg", "e.jpg")
+    one.scan()
+    assert one.doubts == []
+    one.rest(1.9)
+    assert one.doubts
+    one.rounds()
+    assert Counter(one.rows().values()) == {"pending": 5}
+
+
+def _finished(one: Box, reason: str = "") -> None:
+    one.scan()
+    one.rest()
+    one.ledger.write(
+        "UPDATE photos SET state = ?, reason = ?, finished = 1", ("failed" if reason else "done", reason)
+    )
+
+
+def test_permissions_changed_on_everything_are_noted_and_no_reason_to_settle_for_ever(
+    box: Callable[..., Box],
+) -> None:
+    one = box(limit=10)
+    one.put(*(f"{number}.NEF" for number in range(10)))
+    _finished(one)
+    for path in one.root.iterdir():
+        path.chmod(0o600)
+    one.scan()
+    one.rest()
+    one.scan()
+    assert one.arrivals.next_due() == float("inf")
+    assert Counter(one.rows().values()) == {"done": 10}
+
+
+def test_files_whose_rows_are_long_gone_take_no_room(box: Callable[..., Box]) -> None:
+    one = box()
+    one.put("a.NEF", "b.jpg")
+    _finished(one)
+    History(one.ledger).trim(-1.0)
+    one.scan()
+    assert one.arrivals.next_due() == float("inf")
+    assert one.rows() == {}
+
+
+def test_photos_that_failed_take_no_room_where_files_are_polled(box: Callable[..., Box]) -> None:
+    one = box()
+    one.arrivals.poll()
+    one.put("a.jpg", "b.NEF")
+    _finished(one, "unsupported")
+    one.scan()
+    assert one.arrivals.next_due() == float("inf")
+    assert one.rows() == {"a.jpg": "unsupported", "b.NEF": "unsupported"}

@@ -229,3 +229,12 @@ def test_names_need_not_be_utf8(intake: Intake) -> None:
     row = intake.live(BOX, b"\xff\xfe.jpg")
     assert row is not None
     assert row.path == b"\xff\xfe.jpg"
+
+
+def test_what_is_known_of_a_file_follows_its_permissions(intake: Intake) -> None:
+    photo = _new(intake, state=State.DONE)
+    mended = replace(FACTS, access=0o600)
+    assert _see(intake, mended) == (Seen.KNOWN, None)
+    row = intake.get(photo)
+    assert row is not None
+    assert (row.facts, row.state) == (mended, State.DONE)
