@@ -25,6 +25,9 @@ from cutoutd.daemon.watch import Hint
 OLD_ENOUGH_S = 10.0
 # On a share the change time comes from the server's clock, which may differ from ours.
 OLD_ENOUGH_FAR_S = 3600.0
+# The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
+# apart. A JPEG that came since is seen at the RAW's last look, as long as this is well below its wait (`RawPairs`).
+LISTING_GOOD_FOR_S = 2.0
 
 SKIP_SENTENCES = {
     Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
@@ -112,6 +115,7 @@ class Arrivals:
         self._tracker = SettleTracker(settings.settle, settings.settle_unhinted, limit)
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
+        self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
 
     def poll(self) -> None:
         """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
@@ -154,23 +158,23 @@ class Arrivals:
             self._hear.doubt("more files at once than settle together")
 
     def _look(self, paths: list[bytes]) -> list[Look]:
-        listed: dict[bytes, frozenset[bytes]] = {}  # a folder is listed once, not for each RAW in it
-        return [self._examine(path, listed) for path in paths]
+        return [self._examine(path) for path in paths]
 
-    def _examine(self, path: bytes, listed: dict[bytes, frozenset[bytes]]) -> Look:
+    def _examine(self, path: bytes) -> Look:
         try:
             found = examine(self._settings.path, path, self._rules, self._fs)
-            partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path, listed)
+            partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
         except OSError:
             return Look(path, None, self._clock(), failed=True)
         return Look(path, found, self._clock(), partner=partner)
 
-    def _partner_on_disk(self, raw: bytes, listed: dict[bytes, frozenset[bytes]]) -> bool:
-        """Whether a JPEG (or HEIF) of the same stem lies beside a RAW."""
-        folder = os.path.dirname(raw)
-        if folder not in listed:
-            listed[folder] = partners(self._key, folder, self._rules, self._fs)
-        return raw_pair_key(raw) in listed[folder]
+    def _partner_on_disk(self, raw: bytes) -> bool:
+        """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
+        folder, now = os.path.dirname(raw), self._clock()
+        if folder not in self._listed or self._listed[folder][0] + LISTING_GOOD_FOR_S <= now:
+            fresh = {f: one for f, one in self._listed.items() if one[0] + LISTING_GOOD_FOR_S > now}
+            self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
+        return raw_pair_key(raw) in self._listed[folder][1]
 
     def _looked(self, looks: list[Look] | None, error: BaseException | None) -> None:
         if error is not None:

@@ -121,6 +121,31 @@ def test_new_pairs_cost_one_listing_a_look_and_not_one_each(box: Callable[..., B
     assert Counter(one.rows().values()) == {"pending": 40, "raw-pair": 40}
 
 
+def test_a_burst_of_pairs_costs_a_listing_now_and_then_and_not_one_each(box: Callable[..., Box]) -> None:
+    one = box()
+    one.put(*pairs(40))
+    for name in pairs(40):
+        one.arrivals.hint(Hint("in", name.encode(), "closed"))
+        one.rest(0.05)
+    one.rest()
+    assert one.fs.counts()["scandir"] <= 4
+    assert Counter(one.rows().values()) == {"pending": 40, "raw-pair": 40}
+
+
+def test_a_jpeg_that_was_settled_before_its_folder_was_listed_anew_is_still_the_one(
+    box: Callable[..., Box],
+) -> None:
+    one = box()
+    one.put("a.NEF")
+    one.arrivals.hint(Hint("in", b"a.NEF", "moved"))
+    one.tick()
+    one.put("a.jpg")
+    one.scan(old=True)
+    assert one.rows() == {"a.jpg": "pending"}
+    one.rest()
+    assert one.rows() == {"a.NEF": "raw-pair", "a.jpg": "pending"}
+
+
 def test_pairs_that_are_known_are_not_looked_at_again(box: Callable[..., Box]) -> None:
     """Each was, and listed its folder, at every scan: 38 s for 2,000 pairs."""
     one = box()
