@@ -17,18 +17,18 @@ from cutoutd.models.catalog import FAST, STANDARD
 CERTAIN_SHARE: Final = 0.001
 
 # Measured with both bundled networks at 320 px, mirrored looks averaged, by `python -m
-# cutoutd.models.training.certainty`: the least certain of 596 photos with a subject reaches 0.973. At 0.96 none of
-# them is refused and 8 of 596 crops that the subject fills or overflows; all 120 made studio sweeps and textures are
-# recognised, three quarters of patches beside a subject, and two thirds and more of rooms and house fronts, which may
-# well be subjects. At 0.985 hardly more empty pictures are recognised, and up to 1 photo and 18 crops are lost.
-CERTAIN: Final = 0.96
+# cutoutd.models.training.certainty`: the least certain of 596 photos with a subject reaches 0.937. At 0.93 none of
+# them is refused by this rule and 5 of 596 crops that the subject fills or overflows; all 120 made studio sweeps and
+# textures are recognised, three quarters of patches beside a subject, and two thirds and more of rooms and house
+# fronts, which may well be subjects. At 0.98 hardly more empty pictures are, and 2 photos and 12 crops are lost.
+CERTAIN: Final = 0.93
 
 # Other networks are less sure of themselves: of 60 photos with a subject the least certain answer of u2netp was
 # .934, on a close-up that of IS-Net .946.
 CERTAIN_OF_OTHERS: Final = 0.9
 
 # Where a few pixels are certain but they are less than this share of everything that is not plainly
-# background, the answer is haze with a bright spot. No subject of the same photos is below 0.049.
+# background, the answer is haze with a bright spot. One of the same photos is below, and two of the crops.
 LEAST_CRISP: Final = 0.04
 CRISP: Final = 0.9
 NOT_BACKGROUND: Final = 0.1
