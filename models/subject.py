@@ -28,8 +28,9 @@ CERTAIN: Final = 0.93
 CERTAIN_OF_OTHERS: Final = 0.9
 
 # Where a few pixels are certain but they are less than this share of everything that is not plainly
-# background, the answer is haze with a bright spot. One of the same photos is below, and two of the crops.
-LEAST_CRISP: Final = 0.04
+# background, the answer is haze with a bright spot. No subject of the same photos is below
+# 0.023, nor are the empty pictures that pass the first rule.
+LEAST_CRISP: Final = 0.02
 CRISP: Final = 0.9
 NOT_BACKGROUND: Final = 0.1
 
