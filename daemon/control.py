@@ -169,10 +169,8 @@ class Control:
             full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
             if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
                 photos.append((row["id"], bytes(row["inbox"])))
-        inboxes = {inbox for _, inbox in photos}
-        can = {
-            inbox for inbox in sorted(inboxes) if meant is None or meant(inbox)
-        }  # asked before anything is written
+        # Asked before anything is written.
+        can = {inbox for inbox in sorted({inbox for _, inbox in photos}) if meant is None or meant(inbox)}
         chosen = [photo for photo, inbox in photos if inbox in can]
         for photo in chosen:
             self.ledger.write(

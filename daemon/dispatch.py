@@ -124,7 +124,7 @@ class Dispatcher:
         try:
             options = options_for(inbox.settings, self.plan.settings.limits, overrides)
         except UsageError as error:  # the configuration has changed since the `redo`
-            self._cannot_be_ordered(row, f"{error} `cutoutd retry` makes it as its inbox says.")
+            self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
             return
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)

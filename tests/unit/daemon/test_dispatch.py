@@ -210,6 +210,8 @@ def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_n
     row = next(row for row in one.rows() if row["path"] == b"a.jpg")
     assert row["reason"] == "cannot-render"
     assert "JPEG has no transparency" in row["detail"]
+    assert "cutoutd retry" in row["detail"]
+    assert "Give `redo`" not in row["detail"]  # it means finished photos only
     assert (one.inbox / "a.jpg").read_bytes() == ONE
     assert one.parts.control.retry(None) == 1  # without the options of the redo
     one.finish()

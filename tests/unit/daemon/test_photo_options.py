@@ -85,5 +85,6 @@ def test_only_pictures_that_workers_may_read_are_taken_as_backgrounds(tmp_path: 
     assert meant_by(settings, {"output": {"background": str(inside)}})(key)
     with pytest.raises(UsageError, match="its configuration names"):
         meant_by(settings, {"output": {"background": str(elsewhere)}})(key)
-    open_wide = settings_of(tmp_path, body, top="[engine]\nsandbox = false\n")
-    assert meant_by(open_wide, {"output": {"background": str(elsewhere)}})(key)
+    for sandbox in ("false", '"network"'):
+        open_wide = settings_of(tmp_path, body, top=f"[engine]\nsandbox = {sandbox}\n")
+        assert meant_by(open_wide, {"output": {"background": str(elsewhere)}})(key)
