@@ -23,7 +23,7 @@ from cutoutd.models.catalog import STANDARD, catalogue
 from cutoutd.models.haze import clear_haze
 from cutoutd.models.matte import Engine, refine
 from cutoutd.models.segmenter import Segmenter
-from cutoutd.models.subject import OF_STANDARD
+from cutoutd.models.subject import OF_BUNDLED
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -158,7 +158,7 @@ def looks(path: Path, width: int = 360) -> None:
     rows: list[Bytes] = []
     for name in LOOKS:
         truth = look(name, 1)
-        answer = clear_haze(segmenter.alpha(truth.photo), OF_STANDARD.haze_gain)
+        answer = clear_haze(segmenter.alpha(truth.photo), OF_BUNDLED.haze_gain)
         grey = resample(answer, truth.photo, Image.Resampling.BILINEAR)[0]
         cells = [truth.photo, np.repeat(grey[:, :, None], 3, axis=2)]
         for engine_name in names:

@@ -26,7 +26,7 @@ from cutoutd.models.haze import clear_haze
 from cutoutd.models.matte import prepare
 from cutoutd.models.matte_controls import MatteControls
 from cutoutd.models.photo import Header, Photo, decode
-from cutoutd.models.subject import OF_STANDARD, Reading, has_subject
+from cutoutd.models.subject import OF_BUNDLED, Reading, has_subject
 
 # A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
@@ -96,7 +96,7 @@ def cut_out(
     *,
     lone: bool = True,
     threads: int = 1,
-    reading: Reading = OF_STANDARD,
+    reading: Reading = OF_BUNDLED,
     watch: Stopwatch | None = None,
     take: Callable[[bytes], object] | None = None,
 ) -> Cutout:
@@ -183,7 +183,7 @@ def find_subject(
     matte: Matte,
     *,
     lone: bool = True,
-    reading: Reading = OF_STANDARD,
+    reading: Reading = OF_BUNDLED,
 ) -> Found:
     """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models.catalog import FAST, STANDARD
+from cutoutd.models.catalog import BUNDLED
 
 # The rule. On an empty wall the network answers with haze: half-certain over large areas, nowhere certain.
 # On a subject, however small, some pixels are certain. So the most certain 0.1 % of the pixels (102 of 320 x
@@ -47,14 +47,19 @@ class Reading(NamedTuple):
 
 
 # The gain: see models/training/NOTES.md. Other networks may mean glass by a flat half, so theirs is left alone.
-OF_STANDARD: Final = Reading(CERTAIN, 1.5)
+OF_BUNDLED: Final = Reading(CERTAIN, 1.5)
 OF_OTHERS: Final = Reading(CERTAIN_OF_OTHERS, 1.0)
-READINGS: Final = {FAST: Reading(CERTAIN, 1.5), STANDARD: OF_STANDARD}
 
 
 def reading_of(model: str) -> Reading:
     """Calibrated for the bundled networks, careful with any other."""
-    return READINGS.get(model, OF_OTHERS)
+    return OF_BUNDLED if model in BUNDLED else OF_OTHERS
+
+
+def surest(alpha: NDArray[np.float32]) -> float:
+    """The least certain of the most certain 0.1 % of the pixels of alpha float32 (h, w), not empty: 0..1."""
+    count = max(1, round(alpha.size * CERTAIN_SHARE))
+    return float(np.partition(alpha, alpha.size - count, axis=None)[-count])
 
 
 def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
@@ -67,11 +72,7 @@ def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
     Returns:
         False on empty walls, sweeps and plain textures; True as soon as 0.1 % of the pixels are certain.
     """
-    if alpha.size == 0:
-        return False
-    count = max(1, round(alpha.size * CERTAIN_SHARE))
-    surest = np.partition(alpha, alpha.size - count, axis=None)[-count]
-    if surest < certain:
+    if alpha.size == 0 or surest(alpha) < certain:
         return False
     touched = np.count_nonzero(alpha > NOT_BACKGROUND)
     return bool(np.count_nonzero(alpha > CRISP) >= LEAST_CRISP * touched)

@@ -17,12 +17,11 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from cutoutd.config.places import models_dir
 from cutoutd.models.catalog import find_model
 from cutoutd.models.segmenter import Segmenter
-from cutoutd.models.subject import CERTAIN_SHARE, has_subject, reading_of
+from cutoutd.models.subject import has_subject, reading_of, surest
 from cutoutd.models.training.augment import close_up_matrix, warp
 from cutoutd.models.training.close_ups import SEED, SIDE
 from cutoutd.models.training.composite import empty_patch, square_cut, studio, texture
@@ -59,12 +58,6 @@ def pictures(data: Path, names: list[str]) -> Iterator[tuple[str, Pixels]]:
         if held_out_background(name):
             yield "rooms and fronts", photo
             yield "cuts of these", square_cut(np.random.default_rng(SEED + k), photo, SIDE)
-
-
-def surest(alpha: NDArray[np.float32]) -> float:
-    """What `subject.has_subject` compares with its limit: the least certain of the most certain 0.1 % of pixels."""
-    count = max(1, round(alpha.size * CERTAIN_SHARE))
-    return float(np.partition(alpha, alpha.size - count, axis=None)[-count])
 
 
 def judge(segmenter: Segmenter, data: Path, names: list[str]) -> dict[str, list[tuple[float, bool]]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.models.subject import CERTAIN, has_subject
+from cutoutd.models.subject import CERTAIN, OF_BUNDLED, OF_OTHERS, has_subject, reading_of, surest
 
 
 def answer(level: float = 0.0, side: int = 320) -> NDArray[np.float32]:
@@ -43,6 +43,22 @@ def test_a_bright_spot_in_wide_haze_is_not() -> None:
     alpha = answer(0.5)
     alpha[:20, :20] = 1.0
     assert not has_subject(alpha)
+
+
+def test_the_surest_pixels_are_a_thousandth_of_all() -> None:
+    alpha = answer(0.2)
+    alpha.flat[:102] = np.linspace(0.8, 1, 102, dtype=np.float32)
+    assert surest(alpha) == pytest.approx(0.8)  # the least of them
+    alpha.flat[0] = 0.1
+    assert surest(alpha) == pytest.approx(0.2)
+
+
+def test_both_bundled_networks_are_read_alike_and_others_carefully() -> None:
+    assert [reading_of(name) for name in ("cutout-s", "cutout-m", "u2netp")] == [
+        OF_BUNDLED,
+        OF_BUNDLED,
+        OF_OTHERS,
+    ]
 
 
 def test_the_limit_belongs_to_the_subject() -> None:

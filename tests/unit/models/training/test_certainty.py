@@ -43,4 +43,4 @@ def test_the_pictures_are_the_same_every_time(data: Path) -> None:
 
 def test_the_table_counts_refusals() -> None:
     text = certainty.lines({"one": [(0.99, True), (0.955, False)]})
-    assert text[-1] == "| one | 2 | 1 | 0 | 0 | 1 | 1 | 1 | 1 | 0.955 0.990 |"
+    assert text[-1] == "| one | 2 | 1 | 0 | 0 | 0 | 1 | 1 | 1 | 0.955 0.990 |"
