@@ -62,13 +62,13 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(VENV)/.dev
-	$(BIN)/python tests/fuzz/run_fuzz.py --count 20000 $(ARGS)
+	$(BIN)/python tests/reliability/fuzz/run_fuzz.py --count 20000 $(ARGS)
 
 torture: $(VENV)/.dev
-	$(BIN)/python -m tests.torture $(ARGS)
+	$(BIN)/python -m tests.reliability.torture $(ARGS)
 
 soak: $(VENV)/.dev
-	$(BIN)/python -m tests.soak $(ARGS)
+	$(BIN)/python -m tests.reliability.soak $(ARGS)
 
 train: $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --editable . --group training

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 
-# Before NumPy is imported, as in the workers (daemon/worker_process.py): its small products gain nothing from
+# Before NumPy is imported, as in the workers (daemon/workers/process.py): its small products gain nothing from
 # threads that spin between them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

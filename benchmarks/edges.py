@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from synthetic_mattes import LOOKS, SCENES, Matte, look, network_like, perfect, scene, textures
 
-from cutoutd.models.catalog import STANDARD, catalogue
-from cutoutd.models.haze import clear_haze
-from cutoutd.models.matte import Engine, refine
-from cutoutd.models.segmenter import Segmenter
-from cutoutd.models.subject import OF_BUNDLED
+from cutoutd.models.matting.matte import Engine, refine
+from cutoutd.models.networks.catalog import STANDARD, catalogue
+from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.subject import OF_BUNDLED
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

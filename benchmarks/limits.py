@@ -20,13 +20,14 @@ from PIL import Image
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon import job, png
-from cutoutd.daemon.crew import cores
-from cutoutd.daemon.cutout import Stopwatch, cut_out
-from cutoutd.daemon.heap import keep_freed_memory
-from cutoutd.models.catalog import resolve
-from cutoutd.models.photo import PhotoLimits, read_header
-from cutoutd.models.segmenter import Segmenter, to_planes
+from cutoutd.daemon.workers import job
+from cutoutd.daemon.workers.memory import keep_freed_memory
+from cutoutd.daemon.workers.sizing import cores
+from cutoutd.models.cutout import Stopwatch, cut_out
+from cutoutd.models.decoding.photo import PhotoLimits, read_header
+from cutoutd.models.networks.catalog import resolve
+from cutoutd.models.networks.segmenter import Segmenter, to_planes
+from cutoutd.models.rendering import png
 
 _LIMITS = PhotoLimits(10**9, 150)
 

@@ -23,13 +23,13 @@ import skimage.data
 from PIL import Image
 
 from cutoutd.config.places import models_dir
-from cutoutd.models.bench import measure
-from cutoutd.models.catalog import BUNDLED, STANDARD, ModelSpec, find_model
-from cutoutd.models.evaluate import find_cases, judge, read_photo
-from cutoutd.models.matte import refine
-from cutoutd.models.pull import Tell, pull
-from cutoutd.models.scores import summarise
-from cutoutd.models.segmenter import Segmenter
+from cutoutd.models.evaluation.evaluate import find_cases, judge, read_photo
+from cutoutd.models.evaluation.scores import summarise
+from cutoutd.models.matting.matte import refine
+from cutoutd.models.networks.bench import measure
+from cutoutd.models.networks.catalog import BUNDLED, STANDARD, ModelSpec, find_model
+from cutoutd.models.networks.pull import Tell, pull
+from cutoutd.models.networks.segmenter import Segmenter
 
 MODELS = (*BUNDLED, "u2netp", "isnet-imgly-small", "isnet-imgly")
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")

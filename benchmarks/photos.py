@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models import icc
+from cutoutd.models.decoding import icc
 
 # Millions of pixels → width and height as cameras have them (3:2).
 SIZES: dict[int, tuple[int, int]] = {

@@ -14,13 +14,14 @@ from benchmarks.options import Options
 from benchmarks.running import daemon
 from tests.support.daemon_process import Daemon
 
-from cutoutd.daemon.backlog import Backlog, Budget
-from cutoutd.daemon.ledger import Ledger
-from cutoutd.daemon.outcomes import Delivery, Outcomes
+from cutoutd.daemon.dispatch.scheduler import Backlog, Budget
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.transitions import Delivery, Outcomes
 
 OWED = (1_000, 10_000, 100_000)
 _PER_FOLDER = 1000
-# Files younger than this are watched until they settle; older ones are known to be complete (daemon/arrivals.py).
+# Files younger than this are watched until they settle; older ones are known to be complete
+# (daemon/watching/arrivals.py).
 _OLD_ENOUGH_S = 11.0
 _PASSES = 50
 

@@ -1,6 +1,6 @@
 """Mattes whose truth is known exactly: shapes drawn supersampled, composited on real textures.
 
-For benchmarks/edges.py and the tests of models/matte.py; not for training, which draws its own.
+For benchmarks/edges.py and the tests of models/matting/matte.py; not for training, which draws its own.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from pathlib import Path
 from cutoutd.config.errors import printable
 from cutoutd.config.explain import Problem
 from cutoutd.config.locate import Place
-from cutoutd.config.patience import within
 from cutoutd.config.settings import Inbox, Settings
+from cutoutd.config.timeouts import within
 
 # A folder for comparison: device and inode of the nearest ancestor that exists, and the names below it.
 _Identity = tuple[int | str, int, tuple[str, ...]]

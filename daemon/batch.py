@@ -14,12 +14,13 @@ from typing import Any
 from cutoutd.config.errors import EngineError, OutboxError, Reason, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon import job as jobs
-from cutoutd.daemon import outbox, workers
-from cutoutd.daemon.ignore import Kind, Rules, classify, is_pair_partner, raw_pair_key
-from cutoutd.daemon.names import Temporary, candidates, mirrored_folder, name_key, stem_of
-from cutoutd.daemon.outbox import How, Published
-from cutoutd.daemon.scan import examine, walk
+from cutoutd.daemon.delivery import publish
+from cutoutd.daemon.delivery.publish import How, Published
+from cutoutd.daemon.files.names import Temporary, candidates, mirrored_folder, name_key, stem_of
+from cutoutd.daemon.watching.filters import Kind, Rules, classify, is_pair_partner, raw_pair_key
+from cutoutd.daemon.watching.scan import examine, walk
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Batch:
     def __init__(
         self,
         order: BatchOrder,
-        setup: workers.WorkerSetup,
+        setup: pool.WorkerSetup,
         size: int,
         *,
         instance: str,
@@ -127,7 +128,7 @@ class Batch:
         self._instance = instance
         self._clock = clock
         self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._workers = workers.Workers((setup,) * size, post=self._queue.put, clock=clock)
+        self._workers = pool.Workers((setup,) * size, post=self._queue.put, clock=clock)
         self._taken: set[str] = set()
         self._in_hand: dict[int, tuple[Source, float, tuple[bytes, ...]]] = {}
         self._attempts: dict[int, int] = {}
@@ -156,7 +157,7 @@ class Batch:
                     yield outcome
         finally:
             self._workers.stop(now=True)
-            outbox.discard([name for *_, names in self._in_hand.values() for name in names])
+            publish.discard([name for *_, names in self._in_hand.values() for name in names])
 
     def _fill(self, on_start: Callable[[Source], None]) -> None:
         while self._waiting and self._workers.free():
@@ -207,15 +208,15 @@ class Batch:
         match message:
             case Outcome():
                 outcomes.append(message)
-            case workers.Finished():
+            case pool.Finished():
                 outcomes += self._finished(message.tag, message.result)
-            case workers.Failed():
+            case pool.Failed():
                 outcomes += self._failed(message.tag, Reason.CRASHED, f"{message.error}")
-            case workers.Died():
+            case pool.Died():
                 outcomes += self._died(message)
-            case workers.SlotReady():
+            case pool.SlotReady():
                 self.models = message.facts.get("warm_up") or self.models
-            case workers.SlotFailed():
+            case pool.SlotFailed():
                 raise EngineError(f"No worker can start ({message.error})", fix="Run `cutoutd doctor`.")
             case _:
                 pass
@@ -247,7 +248,7 @@ class Batch:
             case _:
                 return self._failed(number, Reason.CRASHED, "The worker gave an answer that makes no sense.")
 
-    def _died(self, event: workers.Died) -> list[Outcome]:
+    def _died(self, event: pool.Died) -> list[Outcome]:
         reason = {"timeout": Reason.TOO_SLOW, "out-of-memory": Reason.OUT_OF_MEMORY}.get(
             event.cause, Reason.CRASHED
         )
@@ -258,13 +259,13 @@ class Batch:
         if attempts >= self._order.limits.attempts_after_death:
             return self._failed(number, reason, detail)
         *_, names = self._in_hand.pop(number)
-        outbox.discard(names)
+        publish.discard(names)
         self._waiting.append(number)
         return []
 
     def _failed(self, number: int, reason: Reason, detail: str) -> list[Outcome]:
         source, started, names = self._in_hand.pop(number)
-        outbox.discard(names)
+        publish.discard(names)
         return [Outcome(source, "failed", reason, detail, seconds=self._clock() - started)]
 
     def _publish(self, source: Source, number: int, result: jobs.Finished) -> list[bytes]:
@@ -300,7 +301,7 @@ class Batch:
             if self._order.overwrite:
                 place = self._overwritten(names)
             else:
-                place = outbox.find_place(
+                place = publish.find_place(
                     self._outbox,
                     names,
                     taken=frozenset(self._taken),
@@ -309,16 +310,16 @@ class Batch:
                 )
             replaces = ""
             if place.how is How.REPLACE:
-                replaces = outbox.digest_file(os.path.join(self._outbox, place.name))
-            outcome = outbox.publish(
+                replaces = publish.digest_file(os.path.join(self._outbox, place.name))
+            outcome = publish.publish(
                 self._outbox, place.name, draft.temporary, draft.out_digest, replaces=replaces, mode=mode
             )
             if outcome is Published.DONE:
                 self._taken.add(place.key)
                 return os.path.join(self._outbox, place.name)
 
-    def _overwritten(self, names: Iterator[bytes]) -> outbox.Place:
+    def _overwritten(self, names: Iterator[bytes]) -> publish.Place:
         """The first name that this run has not used itself, whatever lies there."""
         name = next(name for name in names if name_key(name) not in self._taken)
         there = os.path.lexists(os.path.join(self._outbox, name))
-        return outbox.Place(name, name_key(name), How.REPLACE if there else How.NEW)
+        return publish.Place(name, name_key(name), How.REPLACE if there else How.NEW)

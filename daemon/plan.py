@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cutoutd.config.patience import within
 from cutoutd.config.settings import Engine, Inbox, Settings
-from cutoutd.daemon.crew import Crew, cores, crew_for
-from cutoutd.daemon.job import Engines
-from cutoutd.daemon.workers import WorkerSetup
-from cutoutd.models.accelerators import Opened, expected, opened
-from cutoutd.models.catalog import ModelSpec, resolve
+from cutoutd.config.timeouts import within
+from cutoutd.daemon.workers.job import Engines
+from cutoutd.daemon.workers.pool import WorkerSetup
+from cutoutd.daemon.workers.sizing import Crew, cores, crew_for
+from cutoutd.models.networks.accelerators import Opened, expected, opened
+from cutoutd.models.networks.catalog import ModelSpec, resolve
 
 # An archive that hangs is left out of what workers may read, and holds up nobody for longer than this.
 LOOK_S = 1.0
@@ -154,7 +154,7 @@ def worker_setups(
         read_paths=tuple(dict.fromkeys((*read, *machine.reads))),
         write_paths=tuple(dict.fromkeys(write)),
         memory_limit_bytes=_memory_limit(settings, plan.model_files),
-        warm_up="cutoutd.daemon.job:warm_up",
+        warm_up="cutoutd.daemon.workers.job:warm_up",
         context=replace(plan.engines, cache_dir=cache),
         nice=settings.engine.nice,
         threads=plan.engines.threads,
@@ -205,6 +205,6 @@ def usable_cache(folder: Path | None) -> Path | None:
 
 def bundled_folder() -> Path:
     """The package folder that holds the bundled networks."""
-    import cutoutd.models.catalog
+    import cutoutd.models.networks.catalog
 
-    return Path(cutoutd.models.catalog.__file__).parent
+    return Path(cutoutd.models.networks.catalog.__file__).parents[1]

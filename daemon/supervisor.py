@@ -18,15 +18,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from cutoutd.config.errors import CutoutError, LedgerError
-from cutoutd.daemon import guest, report, workers
-from cutoutd.daemon.iothread import Done
-from cutoutd.daemon.ledger import LEDGER_NAME, is_busy, is_held, is_passing_trouble
-from cutoutd.daemon.listener import Listener
+from cutoutd.daemon import host_load, status
+from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.ledger.database import LEDGER_NAME, is_busy, is_held, is_passing_trouble
 from cutoutd.daemon.lock import StateLock
-from cutoutd.daemon.machinery import Machinery, Places
 from cutoutd.daemon.plan import Plan
-from cutoutd.daemon.sandbox import guard_supervisor
-from cutoutd.daemon.watch import Hint, Rescan, WatchLost
+from cutoutd.daemon.sandbox.guard import guard_supervisor
+from cutoutd.daemon.watching.watcher import Hint, Rescan, WatchLost
+from cutoutd.daemon.workers import pool
 
 # Commands from other processes, a changed config and dead watches are noticed within this time; a signal is
 # noticed at once.
@@ -91,7 +92,7 @@ class Supervisor:
         self._was_ready = False
         self._waiting_said_at = float("-inf")
         self._last_status: dict[str, Any] = {}
-        self._foreign_load = guest.ForeignLoad()
+        self._foreign_load = host_load.ForeignLoad()
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -233,17 +234,17 @@ class Supervisor:
                 message.then(message.value, message.error)
             case Hint() | Rescan() | WatchLost():
                 self._seen(message)
-            case workers.Finished():
+            case pool.Finished():
                 parts.dispatcher.finished(message)
-            case workers.Failed():
+            case pool.Failed():
                 parts.dispatcher.failed(message)
-            case workers.Died():
+            case pool.Died():
                 parts.dispatcher.died(message)
-            case workers.SlotReady():
+            case pool.SlotReady():
                 if parts.slot_ready(message):
                     self._was_ready = True
                     self.listener.ready(self.status())
-            case workers.SlotFailed():
+            case pool.SlotFailed():
                 self.listener.warning(
                     f"A worker could not start ({message.error}); tried again in {message.retry_in_s:.0f} s. "
                     "No photo is lost."
@@ -310,12 +311,12 @@ class Supervisor:
         """Why a good guest starts no new photo now, or an empty text."""
         parts = self.machinery
         engine = parts.plan.settings.engine
-        if engine.pause_on_battery and guest.on_battery():
+        if engine.pause_on_battery and host_load.on_battery():
             return "on battery power; goes on when plugged in"
         if engine.max_load:
             pids = [slot.pid for slot in parts.workers.status() if slot.pid is not None]
             load = self._foreign_load.per_core(
-                self._clock(), guest.cpu_seconds(pids), len(parts.dispatcher.in_hand)
+                self._clock(), host_load.cpu_seconds(pids), len(parts.dispatcher.in_hand)
             )
             if load > engine.max_load:
                 return f"other programs keep the machine busy (load {load:.1f} per core)"
@@ -323,7 +324,7 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """What `cutoutd status` shows of a running daemon."""
-        return report.live_status(
+        return status.live_status(
             self.machinery,
             sandbox=self.sandbox,
             since=self.since,

@@ -12,7 +12,7 @@ def main() -> int:
     if sys.argv[1:] in (["--version"], ["-V"]):
         sys.stdout.write(f"cutoutd {VERSION}\n")
         return 0
-    from cutoutd.service.cli import run
+    from cutoutd.service.cli.app import run
 
     return run(sys.argv[1:])
 

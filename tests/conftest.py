@@ -20,8 +20,8 @@ def real_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     reach the test is skipped, unless CUTOUTD_REQUIRE_INDEX says that it must be.
     """
     from cutoutd.config.errors import NetworkError
-    from cutoutd.models.catalog import installed
-    from cutoutd.models.pull import pull
+    from cutoutd.models.networks.catalog import installed
+    from cutoutd.models.networks.pull import pull
 
     own = tmp_path_factory.getbasetemp() / "real-models"
 

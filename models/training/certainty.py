@@ -1,7 +1,7 @@
 """Counts what a network calls "no subject" on held-out photos, close-ups and pictures without a subject.
 
-For choosing the limits in `cutoutd.models.subject`, which every network needs anew. Not for scores: see
-`cutoutd.models.evaluate`. The same pictures every time::
+For choosing the limits in `cutoutd.models.networks.subject`, which every network needs anew. Not for scores: see
+`cutoutd.models.evaluation.evaluate`. The same pictures every time::
 
     python -m cutoutd.models.training.certainty --names models/training/validation.txt --model cutout-m
 """
@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from cutoutd.config.places import models_dir
-from cutoutd.models.catalog import find_model
-from cutoutd.models.segmenter import Segmenter
-from cutoutd.models.subject import has_subject, reading_of, surest
+from cutoutd.models.networks.catalog import find_model
+from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.subject import has_subject, reading_of, surest
 from cutoutd.models.training.augment import close_up_matrix, warp
 from cutoutd.models.training.close_ups import SEED, SIDE
 from cutoutd.models.training.composite import empty_patch, square_cut, studio, texture

@@ -3,7 +3,7 @@
 Not used in training, which makes its own as it goes (`sampling`). The same crops every time::
 
     python -m cutoutd.models.training.close_ups --names models/training/validation.txt --out CROPS
-    python -m cutoutd.models.evaluate --images CROPS --masks CROPS --model cutout-s@flip
+    python -m cutoutd.models.evaluation.evaluate --images CROPS --masks CROPS --model cutout-s@flip
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cutoutd.models import foreground, guided, refiner
-from cutoutd.models.resample import onto_grid, reduced, spans, upsample
+from cutoutd.models.matting import foreground, guided, refiner
+from cutoutd.models.matting.resample import onto_grid, reduced, spans, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
 SUPER = 4  # drawn four times larger, then averaged: 17 levels of coverage on an edge

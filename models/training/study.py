@@ -1,6 +1,7 @@
 """Compares ways to ask one network: shapes, sizes, mirrored looks, two scales, a second look at a crop.
 
-Not for comparing networks (`cutoutd.models.evaluate`) and not used by the product, which does what won here::
+Not for comparing networks (`cutoutd.models.evaluation.evaluate`) and not used by the product, which does what won
+here::
 
     python -m cutoutd.models.training.study --images DIR --masks DIR [--names FILE] [--every N] [--model FILE]
 """
@@ -19,10 +20,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.catalog import STANDARD, catalogue
-from cutoutd.models.evaluate import Case, find_cases, read_mask, read_photo, resized
-from cutoutd.models.scores import PhotoScore, score, summarise
-from cutoutd.models.segmenter import to_planes
+from cutoutd.models.evaluation.evaluate import Case, find_cases, read_mask, read_photo, resized
+from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
+from cutoutd.models.networks.catalog import STANDARD, catalogue
+from cutoutd.models.networks.segmenter import to_planes
 
 Photo = NDArray[np.uint8]
 Alpha = NDArray[np.float32]

@@ -1,6 +1,6 @@
 """Trains the network: resumable, on two CPU cores in the background or on a GPU in steps of any length.
 
-Not for exporting (`export`) or for the scores of the model card (`cutoutd.models.evaluate`). One command per
+Not for exporting (`export`) or for the scores of the model card (`cutoutd.models.evaluation.evaluate`). One command per
 stage; the first starts from ImageNet weights, the second from our own, the third goes on where RUN stopped::
 
     python -m cutoutd.models.training.train --out RUN --encoder LITE0.pth --total 300000

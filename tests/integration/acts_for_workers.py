@@ -7,11 +7,11 @@ import os
 import socket
 from typing import Any
 
-from cutoutd.daemon import sandbox
+from cutoutd.daemon.sandbox import guard
 
 
 def try_network(_: Any) -> dict[str, str]:
-    return sandbox.try_network()
+    return guard.try_network()
 
 
 def connect(address: tuple[str, int]) -> str:

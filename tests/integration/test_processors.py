@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from tests.support.models import skimage_photo
 
-from cutoutd.models.catalog import BUNDLED, catalogue
+from cutoutd.models.networks.catalog import BUNDLED, catalogue
 
 EMULATOR = shutil.which("qemu-x86_64")
 

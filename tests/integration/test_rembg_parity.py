@@ -18,9 +18,9 @@ from PIL import Image
 from tests.support.models import skimage_photo, tiny_spec
 
 from cutoutd.config.errors import NetworkError
-from cutoutd.models.catalog import BUNDLED, ModelSpec, catalogue, find_model, like_rembg
-from cutoutd.models.pull import pull
-from cutoutd.models.segmenter import Segmenter
+from cutoutd.models.networks.catalog import BUNDLED, ModelSpec, catalogue, find_model, like_rembg
+from cutoutd.models.networks.pull import pull
+from cutoutd.models.networks.segmenter import Segmenter
 
 REMBG = os.environ.get("CUTOUTD_REMBG_PYTHON", "")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "rembg_masks.py"

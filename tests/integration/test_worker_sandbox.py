@@ -20,10 +20,10 @@ from PIL import Image
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon import job as jobs
-from cutoutd.daemon import landlock, sandbox
-from cutoutd.daemon.workers import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
-from cutoutd.models.catalog import STANDARD, find_model
+from cutoutd.daemon.sandbox import guard, landlock
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers.pool import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
+from cutoutd.models.networks.catalog import STANDARD, find_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 import acts_for_workers as acts
@@ -53,7 +53,7 @@ class House:
             read_paths=(self.inbox, Path(spec.path).parent),
             write_paths=(self.outbox,),
             memory_limit_bytes=3_000_000_000,
-            warm_up="cutoutd.daemon.job:warm_up",
+            warm_up="cutoutd.daemon.workers.job:warm_up",
             context=jobs.Engines((spec,), ("cpu",), 1, None),
             nice=3,
         )
@@ -108,7 +108,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
 @linux
 def test_the_worker_says_what_holds(house: House) -> None:
     state = house.facts["sandbox"]
-    assert isinstance(state, sandbox.SandboxState)
+    assert isinstance(state, guard.SandboxState)
     assert state.network_refused, state.network
     assert state.core_dumps_off
     if landlock.abi():
@@ -202,8 +202,8 @@ def test_the_engine_keeps_no_usage_data_anywhere(house: House, tmp_path: Path) -
     assert house.do(os.getenv, "ORT_DISABLE_TELEMETRY") == Finished(1, "1")
     # Outside a worker nothing would stop it from writing: not a file may appear below a fresh home folder.
     load = (
-        "from pathlib import Path; from cutoutd.models.catalog import STANDARD, find_model\n"
-        "from cutoutd.models.providers import runtime\n"
+        "from pathlib import Path; from cutoutd.models.networks.catalog import STANDARD, find_model\n"
+        "from cutoutd.models.networks.providers import runtime\n"
         "runtime().InferenceSession(str(find_model(STANDARD, Path('absent')).path), "
         "providers=['CPUExecutionProvider'])"
     )
@@ -226,7 +226,7 @@ import os, queue, signal, sys, time
 from pathlib import Path
 with open(sys.argv[1] + "/imports", "a") as counter:
     counter.write("x")
-from cutoutd.daemon.workers import Finished, SlotReady, Workers, WorkerSetup
+from cutoutd.daemon.workers.pool import Finished, SlotReady, Workers, WorkerSetup
 root = Path(sys.argv[1])
 setup = WorkerSetup(root / "lock", (), (root,), 2_000_000_000, "builtins:repr")
 events = queue.SimpleQueue()

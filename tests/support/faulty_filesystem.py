@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from cutoutd.daemon.filesystem import FileSystem, RealFileSystem
+from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem
 
 
 @dataclass

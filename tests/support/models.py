@@ -14,8 +14,8 @@ import skimage.data
 from numpy.typing import NDArray
 from tests.support.tiny_onnx import tiny_network
 
-from cutoutd.models.catalog import ModelSpec, catalogue
-from cutoutd.models.store import add
+from cutoutd.models.networks.catalog import ModelSpec, catalogue
+from cutoutd.models.networks.store import add
 
 
 def spec_for(content: bytes, path: Path | None = None, **changed: Any) -> ModelSpec:

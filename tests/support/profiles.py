@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import struct
 
-from cutoutd.models import icc
+from cutoutd.models.decoding import icc
 
 
 def one_way_icc() -> bytes:

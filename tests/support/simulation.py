@@ -17,19 +17,19 @@ import pytest
 from tests.support.folders import Below
 
 from cutoutd.config.settings import Settings
-from cutoutd.daemon import job as jobs
-from cutoutd.daemon import keeper as keeper_module
-from cutoutd.daemon import machinery as machinery_module
-from cutoutd.daemon import outboxes as outboxes_module
-from cutoutd.daemon import workers as pool
-from cutoutd.daemon.filesystem import RealFileSystem
-from cutoutd.daemon.iothread import Done
-from cutoutd.daemon.ledger import Ledger
-from cutoutd.daemon.listener import Listener
-from cutoutd.daemon.machinery import Machinery, Places
-from cutoutd.daemon.outbox import digest_of
+from cutoutd.daemon import components as machinery_module
+from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon.delivery import outboxes as outboxes_module
+from cutoutd.daemon.delivery.publish import digest_of
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import make_plan
-from cutoutd.daemon.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.watching import inbox as keeper_module
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import pool
 
 CALLS = (
     "open", "read", "write", "fsync", "fsync_dir", "close", "chmod", "rename", "rename_noreplace", "link",
@@ -384,7 +384,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
     with monkeypatch.context() as patch:
         patch.setattr(keeper_module, "IoThread", InlineIo)
         patch.setattr(outboxes_module, "IoThread", InlineIo)
-        patch.setattr(machinery_module.workers, "Workers", PretendedWorkers)
+        patch.setattr(machinery_module.pool, "Workers", PretendedWorkers)
         for call in CALLS:
             patch.setattr(RealFileSystem, call, _pointed(getattr(RealFileSystem, call), call, crasher))
         commit, durably = Ledger.commit, Ledger.durably

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.simulation import Simulation, simulated
 
-from cutoutd.daemon.ledger import Ledger
+from cutoutd.daemon.ledger.database import Ledger
 
 
 @dataclass

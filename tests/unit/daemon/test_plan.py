@@ -17,8 +17,8 @@ from cutoutd.daemon.plan import (
     usable_cache,
     worker_setups,
 )
-from cutoutd.models.accelerators import NEEDS, Needs
-from cutoutd.models.catalog import FAST
+from cutoutd.models.networks.accelerators import NEEDS, Needs
+from cutoutd.models.networks.catalog import FAST
 
 
 def _plan(tmp_path: Path, inbox: dict[str, Any] | None = None, **tables: Any) -> Plan:

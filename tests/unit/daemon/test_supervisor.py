@@ -14,13 +14,13 @@ from tests.support.simulation import Heard, Simulation
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Settings
-from cutoutd.daemon import machinery as machinery_module
+from cutoutd.daemon import components as machinery_module
 from cutoutd.daemon import supervisor as supervisor_module
-from cutoutd.daemon.crew import Crew
-from cutoutd.daemon.ledger import LEDGER_NAME, Ledger
-from cutoutd.daemon.machinery import Machinery, Places
+from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.daemon.workers.sizing import Crew
 
 
 class EnoughError(Exception):

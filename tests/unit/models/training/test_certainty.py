@@ -9,8 +9,8 @@ cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
 
 from tests.support.models import skimage_photo  # noqa: E402
 
-from cutoutd.models.catalog import catalogue  # noqa: E402
-from cutoutd.models.segmenter import Segmenter  # noqa: E402
+from cutoutd.models.networks.catalog import catalogue  # noqa: E402
+from cutoutd.models.networks.segmenter import Segmenter  # noqa: E402
 from cutoutd.models.training import certainty  # noqa: E402
 
 SPEC = catalogue()["cutout-s"]

@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx", reason="needs the training dependency group")
 torch = pytest.importorskip("torch", reason="needs the training dependency group")
 cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
 
-from cutoutd.models.catalog import BUNDLED, catalogue  # noqa: E402
+from cutoutd.models.networks.catalog import BUNDLED, catalogue  # noqa: E402
 from cutoutd.models.training import export, join, quantise  # noqa: E402
 from cutoutd.models.training.network import CutoutNet  # noqa: E402
 

@@ -1,0 +1,398 @@
+"""The daemon's parts, made, connected and brought in line with a plan; when they run is the supervisor's business."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import LedgerError
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.delivery.naming import Route
+from cutoutd.daemon.delivery.outboxes import ASK_EVERY_S, Outboxes, make_folder
+from cutoutd.daemon.delivery.publisher import Courier
+from cutoutd.daemon.dispatch.commands import Orders
+from cutoutd.daemon.dispatch.dispatcher import Dispatcher
+from cutoutd.daemon.dispatch.scheduler import Backlog, Budget
+from cutoutd.daemon.dispatch.worker_manager import Workforce
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
+from cutoutd.daemon.ledger.intake import State
+from cutoutd.daemon.ledger.transitions import Outcomes, RetryRule, retry_rules
+from cutoutd.daemon.lock import instance_id, wait_for_workers
+from cutoutd.daemon.originals.aftercare import Caretaker
+from cutoutd.daemon.plan import InboxPlan, Plan
+from cutoutd.daemon.watching.inbox import Keeper
+from cutoutd.daemon.workers import pool
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where this daemon keeps its things."""
+
+    state: Path
+    umask: int = 0o022
+
+
+class Machinery:
+    """Ledger, queue, watches, workers and delivery of one daemon.
+
+    Args:
+        plan: the resolved settings.
+        places: state folder and the user's umask.
+        listener: hears what happens.
+        post: the supervisor's queue.
+        clock: monotonic seconds.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        places: Places,
+        listener: Listener,
+        post: Callable[[Any], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plan = plan
+        self._places = places
+        self._listener = listener
+        self._post = post
+        self._clock = clock
+        self.ledger, aside = open_ledger(places.state / LEDGER_NAME)
+        if aside is not None:
+            listener.warning(f"The ledger was damaged and lies at {aside}; it is rebuilt from what is there.")
+        try:
+            self._make()
+        except sqlite3.OperationalError as error:
+            self.ledger.abandon()
+            raise LedgerError(
+                f"The ledger cannot be read ({error})",
+                self.ledger.path,
+                "Check the folder's permissions and free space.",
+            ) from error
+        except BaseException:
+            self.ledger.abandon()
+            raise
+
+    def _make(self) -> None:
+        limits = self.plan.settings.limits
+        instance = instance_id(self._places.state)
+        self.control = Control(self.ledger)
+        self.backlog = Backlog(self.ledger)
+        self.keepers: dict[bytes, Keeper] = {}
+        self.outcomes = Outcomes(self.ledger, _rules(self.plan))
+        self.caretaker = Caretaker(
+            self.ledger,
+            self.outcomes,
+            instance=instance,
+            folder_mode=0o777 & ~self._places.umask,
+            on_warning=self._listener.warning,
+            clock=self._clock,
+        )
+        self.courier = Courier(
+            self.ledger,
+            self.outcomes,
+            instance=instance,
+            on_done=self._photo_done,
+            on_trouble=self._outbox_trouble_for,
+            on_released=self._released,
+            on_owed=self.caretaker.after,
+            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
+        )
+        self.outboxes = Outboxes(
+            self.ledger,
+            post=self._post,
+            clock=self._clock,
+            instance=instance,
+            folder_mode=0o777 & ~self._places.umask,
+            keep=self._temporaries_to_keep,
+            on_open=self._outbox_open,
+            on_trouble=self._outbox_trouble,
+            on_silent=self._outbox_silent,
+        )
+        self.workforce = Workforce(
+            self.plan,
+            self._places.state,
+            self._listener,
+            self._post,
+            elsewhere=self.outcomes.owed_elsewhere,
+            clock=self._clock,
+        )
+        self.workers = self.workforce.slots
+        self.dispatcher = Dispatcher(
+            ledger=self.ledger,
+            outcomes=self.outcomes,
+            backlog=self.backlog,
+            workers=self.workers,
+            courier=self.courier,
+            caretaker=self.caretaker,
+            listener=self._listener,
+            plan=self.plan,
+            budget=Budget(limits.photos_in_flight, limits.megapixels_in_flight),
+            instance=instance,
+            clock=self._clock,
+            umask=self._places.umask,
+            on_outbox_trouble=self._outbox_trouble_for,
+            on_confined=self.workforce.recycle,
+            outbox_inode=self.outboxes.inode,
+        )
+        self.orders = Orders(
+            self.ledger,
+            self.keepers,
+            lambda: self.plan.settings,
+        )
+
+    # --- start, change, end ----------------------------------------------------------------------------------
+
+    def recover(self, *, blame: bool = True) -> None:
+        """What the last life left in hand: waits until its workers are gone, then owes it again.
+
+        Args:
+            blame: count it as an interruption of those photos, which may have caused it.
+
+        Raises:
+            CutoutError: workers of an earlier daemon do not end.
+        """
+        wait_for_workers(self._places.state / "workers.lock", self._clock)
+        for row in self.outcomes.in_state(State.RUNNING):
+            if blame:
+                self.outcomes.interrupted(row)
+            else:
+                self.outcomes.again(row.id)
+        self.ledger.commit()
+
+    def apply(self, plan: Plan) -> None:
+        """Brings folders, watches, queue and workers in line with a plan; used at start and after a reload."""
+        self.plan = plan
+        self.dispatcher.plan = plan
+        self.outcomes.rules = _rules(plan)
+        limits = plan.settings.limits
+        self.dispatcher.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+        self.backlog.configure(
+            {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
+        )
+        self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
+        wanted = {one.key: one for one in plan.inboxes}
+        for key, keeper in list(self.keepers.items()):
+            if key not in wanted or not wanted[key].watched_like(keeper.settings):
+                self.keepers.pop(key).close()
+        for one in plan.inboxes:
+            self._keep(one)
+        self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
+        self._route()
+        self.workforce.follow(plan)
+
+    def _keep(self, one: InboxPlan) -> None:
+        stage = "draft" if one.draft is not None else "final"
+        keeper = self.keepers.get(one.key)
+        if keeper is not None:
+            keeper.settings = one.settings
+            keeper.arrivals.stage = stage
+            return
+        self._make_on_first_start(one.settings)
+        self.keepers[one.key] = Keeper(
+            one.settings,
+            self.ledger,
+            post=self._post,
+            listener=self._listener,
+            clock=self._clock,
+            on_settled=self.dispatcher.settle,
+            on_gone=self.dispatcher.gone,
+            on_open=self._inbox_open,
+            on_stir=self.workforce.wake,
+            stage=stage,
+        )
+
+    def _make_on_first_start(self, inbox: Inbox) -> None:
+        key = os.fsencode(inbox.path)
+        if self.ledger.one("SELECT 1 FROM folders WHERE path = ?", (key,)) is None:
+            with suppress(OSError):  # the keeper says, in a sentence, what is wrong with it
+                make_folder(inbox.path, 0o777 & ~self._places.umask)
+
+    def _route(self) -> None:
+        self.courier.remember_mounts()
+        self.courier.configure(
+            {
+                one.key: Route(
+                    settings=one.settings,
+                    io=self.outboxes.io(one.settings.outbox),
+                    mode=0o666 & ~self.dispatcher.umask_of(one),
+                    keep_names=self.plan.settings.history.filenames,
+                    final_stage=one.draft is not None,
+                    portable=self.outboxes.portable_names(one.settings.outbox),
+                )
+                for one in self.plan.inboxes
+            }
+        )
+        self.caretaker.configure(
+            {one.key: (one.settings, self.keepers[one.key].io) for one in self.plan.inboxes},
+            keep_names=self.plan.settings.history.filenames,
+        )
+
+    def close(self) -> None:
+        """Whatever is still in hand goes back into the ledger; our temporaries go.
+
+        Raises:
+            sqlite3.OperationalError: the ledger takes no more. All is ended none the less, and the next life
+                recovers as after a crash.
+        """
+        self.workers.stop(now=True)
+        try:
+            self._hand_back()
+        except BaseException:
+            self.abandon()
+            raise
+        self._end_folders()
+        self.ledger.close()
+
+    def _hand_back(self) -> None:
+        self.ledger.rollback()
+        for row in self.outcomes.in_state(State.RUNNING):
+            self.outcomes.again(row.id)
+        promised = self._committed_temporaries()
+        for path, names in self.dispatcher.temporaries_by_outbox().items():
+            with suppress(KeyError):  # its inbox left the config meanwhile
+                self.outboxes.discard(path, [name for name in names if name not in promised])
+        self.control.publish({"state": "stopped"})
+        self.orders.drop_names()
+        self.ledger.commit()
+
+    def _end_folders(self) -> None:
+        for keeper in self.keepers.values():
+            keeper.close()
+        self.outboxes.close(2.0)
+        for keeper in self.keepers.values():
+            keeper.join(2.0)
+
+    def abandon(self) -> None:
+        """Ends everything without another write: the ledger cannot take one. The next life recovers."""
+        self.workers.stop(now=True)
+        self._end_folders()
+        self.ledger.abandon()
+
+    # --- workers ---------------------------------------------------------------------------------------------
+
+    def start_workers(self, now: float) -> None:
+        """Starts them once it is known which folders are there."""
+        known = self.outboxes.all_known() and all(k.watching or k.trouble for k in self.keepers.values())
+        self.workforce.start(now, folders_known=known)
+
+    def unload_when_idle(self) -> None:
+        """Ends the workers after a long rest, and brings them back when something is owed after all."""
+        self.workforce.rest(owed=self.owed, stopped=self.dispatcher.stopped)
+
+    def next_due(self) -> float:
+        """Monotonic time at which folders or workers have something to do."""
+        return min(
+            self.outboxes.next_due(),
+            self.dispatcher.next_due(),
+            self.caretaker.next_due(),
+            self.workforce.next_due(),
+            *(keeper.next_due() for keeper in self.keepers.values()),
+        )
+
+    def healthy(self) -> bool:
+        """Whether watches stand (or their folders are known to be missing) and workers can start.
+
+        A watchdog that is no longer fed restarts the daemon, which loses nothing.
+        """
+        watched = all(keeper.watching or keeper.trouble for keeper in self.keepers.values())
+        return self.workforce.ready and watched and self.workforce.can_start()
+
+    def owed(self) -> bool:
+        """Whether any photo is still to be finished."""
+        query = "SELECT 1 FROM photos WHERE state IN ('pending', 'running', 'delivering') LIMIT 1"
+        return self.ledger.one(query) is not None
+
+    def slot_ready(self, event: pool.SlotReady) -> bool:
+        """A worker is warm: from the first one on photos are taken up. True when all networks are, the first time."""
+        was_warm, was_ready = self.workforce.warm, self.workforce.ready
+        self.workforce.slot_ready(event)
+        if not was_warm:
+            for row in self.outcomes.in_state(State.DELIVERING):
+                self.courier.resume(row)
+            self.caretaker.resume()
+        return self.workforce.ready and not was_ready
+
+    # --- folders -----------------------------------------------------------------------------------------------
+
+    def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        self.workforce.folder_lost(path)  # opened again means that it was lost
+        self.workforce.folder_open(path, inode)
+        self.caretaker.look_for_orphans(os.fsencode(path))
+        if self.workforce.warm:
+            self.caretaker.resume()
+
+    def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        self.workforce.folder_open(path, inode)
+        self._route()
+        keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
+        was_paused = [self.dispatcher.paused.pop(key, None) for key in keys]
+        if any(why is not None for why in was_paused):
+            self._listener.notice(f"The outbox {path} can be used again.")
+        if self.workforce.warm:
+            for row in self.outcomes.in_state(State.DELIVERING):
+                if row.inbox in keys:
+                    self.courier.resume(row)
+
+    def _outbox_trouble(self, path: Path, why: str) -> None:
+        self.workforce.folder_lost(path)
+        for one in self.plan.inboxes:
+            if one.settings.outbox == path:
+                self.dispatcher.trouble(one.key, why)
+
+    def ask_outboxes(self, now: float) -> None:
+        """Photos that take long may wait for a share that hangs; its outbox is asked."""
+        for path in self.dispatcher.outboxes_in_use(now, ASK_EVERY_S):
+            self.outboxes.ask(path, now)
+
+    def _outbox_silent(self, path: Path) -> None:
+        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
+        self.workforce.folder_hangs(path)
+        self.dispatcher.take_from_workers(path)
+
+    def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
+        one = self.plan.inbox(inbox)
+        if one is not None:
+            self.outboxes.blame(one.settings.outbox, why)
+            self._outbox_trouble(one.settings.outbox, why)
+
+    def _temporaries_to_keep(self) -> frozenset[bytes]:
+        """Temporaries that are still to be published, or are being written now."""
+        return self._committed_temporaries() | self.dispatcher.temporaries()
+
+    def _committed_temporaries(self) -> frozenset[bytes]:
+        rows = self.ledger.read(
+            "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
+        )
+        return frozenset(row["temporary"] for row in rows)
+
+    def _released(self, photo: int) -> None:
+        self.dispatcher.released(photo)
+
+    def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
+        row = self.outcomes.get(photo)
+        if row is None:
+            return
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is not None:
+            self.outboxes.praise(inbox.settings.outbox)
+        self._listener.photo_done(self.dispatcher.done_event(row, paths, timings))
+
+
+def _rules(plan: Plan) -> dict[str, RetryRule]:
+    limits = plan.settings.limits
+    return retry_rules(
+        attempts_after_death=limits.attempts_after_death,
+        attempts_when_busy=limits.attempts_when_busy,
+        settle_s=max(one.settings.settle_unhinted for one in plan.inboxes),
+    )

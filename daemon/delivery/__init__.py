@@ -1,0 +1,1 @@
+"""Names, temporaries and the one rename that publishes a cutout."""

@@ -1,0 +1,116 @@
+"""Which name in which outbox a finished cutout shall have, and its line in the manifest; publishes nothing.
+
+`wishes` is pure; `address` looks into the outbox and runs on its I/O thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.delivery import manifest, publish
+from cutoutd.daemon.delivery.publish import How
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, portable, stem_of
+from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.ledger.transitions import Delivery, Taken
+from cutoutd.daemon.workers.job import Draft, Finished
+
+# A cutout whose name was not kept is looked for among this many numbered names.
+NAMES_TRIED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A draft with the place it shall have and the digest of our own cutout that may lie there."""
+
+    draft: Draft
+    place: publish.Place
+    replaces: str
+
+
+@dataclass(slots=True)
+class Route:
+    """Where the cutouts of one inbox go, and how."""
+
+    settings: Inbox
+    io: IoThread
+    mode: int
+    keep_names: bool
+    final_stage: bool
+    portable: bool = False
+
+    @property
+    def outbox(self) -> bytes:
+        """The outbox's absolute path."""
+        return os.fsencode(self.settings.outbox)
+
+
+def wishes(
+    row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...], *, counter: int, plain: bool
+) -> tuple[list[bytes], list[str]]:
+    """The folder below the outbox and the name without extension that each deliverable would like to have.
+
+    Args:
+        row: the photo.
+        finished: what its worker says of it.
+        orders: its deliverables.
+        counter: the photo's number in its inbox.
+        plain: the outbox refuses characters that others take.
+    """
+    path = row.path or b"photo"
+    date = time.strftime("%Y-%m-%d", time.localtime(finished.mtime_ns / 1e9))
+    folders = [mirrored_folder(path, order.folder, date=date, label=order.label) for order in orders]
+    stems = [
+        stem_of(
+            order.name,
+            path,
+            mtime_ns=finished.mtime_ns,
+            counter=counter,
+            digest=finished.digest,
+            label=order.label,
+        )
+        for order in orders
+    ]
+    return folders, [portable(stem) for stem in stems] if plain else stems
+
+
+def address(
+    route: Route, draft: Draft, folder: bytes, stem: str, taken: Taken, earlier: Delivery | None
+) -> Addressed:
+    """The name for one draft: that of its own earlier cutout, or the first one that is free."""
+    if earlier is not None and not earlier.name:
+        # Its name was not kept, only the name's keyed digest: it is found again among those it can have had.
+        for name in islice(candidates(folder, stem, draft.extension), NAMES_TRIED):
+            if taken.key(name_key(name)) == earlier.name_key:
+                earlier = replace(earlier, name=name)
+                break
+    if earlier is not None and earlier.name and earlier.outbox == route.outbox:
+        extension = os.path.splitext(earlier.name)[1]
+        how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size)
+        if how is not None and extension == draft.extension.encode():
+            place = publish.Place(earlier.name, earlier.name_key, how)
+            return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
+    names = candidates(folder, stem, draft.extension)
+    place = publish.find_place(route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size)
+    return Addressed(draft, place, "")
+
+
+def manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:
+    """The line for one deliverable; empty when none was asked for."""
+    if not draft.sha256:
+        return b""
+    return manifest.line(
+        source=row.key.hex() if row.path is None else os.fsdecode(row.path),
+        output=os.fsdecode(name),
+        deliverable=draft.label,
+        width=draft.width,
+        height=draft.height,
+        size=draft.out_size,
+        sha256=draft.sha256,
+        model=row.model,
+    )

@@ -1,0 +1,290 @@
+"""The outboxes as folders: opened, remembered, found in trouble and found well again; it publishes nothing.
+
+All methods run in the supervisor's loop; the folders are touched on their I/O threads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import OutboxError
+from cutoutd.daemon.delivery import publish
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.names import Temporary
+from cutoutd.daemon.ledger.database import Ledger
+
+RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
+# While a photo is in hand for longer than this, its outbox is asked whether it still answers, this often …
+ASK_EVERY_S = 5.0
+# … and one that has not answered for so long hangs: a server that wakes a disk up needs less.
+ANSWER_S = 10.0
+# Room that must be there again before a full outbox is tried: one large cutout.
+PROBE_BYTES = 1 << 20
+# File systems whose names may not hold everything a camera or a Mac writes.
+NOT_POSIX_NAMES = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxOpened:
+    """What opening an outbox brought: its mount, and the inode that Landlock will be bound to."""
+
+    identity: MountIdentity
+    inode: tuple[int, int]
+    swept: int
+
+
+@dataclass(slots=True)
+class _Folder:
+    path: Path
+    io: IoThread
+    open: bool = False
+    opening: bool = False
+    trouble: str = ""
+    retry_at: float = 0.0
+    pause_s: float = RETRY_FIRST_S
+    portable_names: bool = False
+    inode: tuple[int, int] | None = None
+    # Asks whether the folder answers, beside calls that may take their time; made when first needed.
+    asking: IoThread | None = None
+    asked_at: float | None = None
+    ask_next: float = 0.0
+
+
+class Outboxes:
+    """All outboxes of the config.
+
+    Args:
+        ledger: remembers what each folder is mounted from.
+        post: the supervisor's queue.
+        clock: monotonic seconds.
+        instance: whose leftovers are swept.
+        folder_mode: permission bits of an outbox that is made.
+        keep: absolute paths of temporaries that still wait to be published.
+        on_open: called with a folder and its inode when it can be used (again).
+        on_trouble: called with a folder and a sentence when it cannot.
+        on_silent: called with a folder, after `on_trouble`, when no call to it returns any more.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        post: Callable[[Any], None],
+        clock: Callable[[], float],
+        instance: str,
+        folder_mode: int,
+        keep: Callable[[], frozenset[bytes]],
+        on_open: Callable[[Path, tuple[int, int]], None],
+        on_trouble: Callable[[Path, str], None],
+        on_silent: Callable[[Path], None],
+    ) -> None:
+        self._ledger = ledger
+        self._post = post
+        self._clock = clock
+        self._instance = instance
+        self._folder_mode = folder_mode
+        self._keep = keep
+        self._on_open = on_open
+        self._on_trouble = on_trouble
+        self._on_silent = on_silent
+        self._folders: dict[Path, _Folder] = {}
+
+    def configure(self, paths: Iterable[Path]) -> None:
+        """Opens the folders that are new and lets go of those no longer named."""
+        wanted = set(paths)
+        for path in [path for path in self._folders if path not in wanted]:
+            for thread in _threads(self._folders.pop(path)):
+                thread.stop()
+        for path in wanted:
+            if path not in self._folders:
+                self._folders[path] = _Folder(path, IoThread(f"outbox {path.name}", self._post))
+                self._open(self._folders[path])
+
+    def io(self, path: Path) -> IoThread:
+        """The folder's I/O thread."""
+        return self._folders[path].io
+
+    def portable_names(self, path: Path) -> bool:
+        """Whether the folder's file system refuses characters that others allow."""
+        return self._folders[path].portable_names
+
+    def inode(self, path: Path) -> tuple[int, int] | None:
+        """Device and inode of the folder as it was last opened; None when it never was."""
+        folder = self._folders.get(path)
+        return None if folder is None else folder.inode
+
+    def all_known(self) -> bool:
+        """Whether each folder has been opened or found in trouble."""
+        return all(folder.open or folder.trouble for folder in self._folders.values())
+
+    def troubles(self) -> dict[Path, str]:
+        """Folders that cannot be used now, with why."""
+        return {path: folder.trouble for path, folder in self._folders.items() if folder.trouble}
+
+    def blame(self, path: Path, why: str) -> None:
+        """A write or a rename in the folder failed: it is looked at again after a pause."""
+        folder = self._folders.get(path)
+        if folder is None:
+            return
+        if folder.trouble and not folder.open and not folder.opening:
+            folder.trouble = why  # it waits already: many photos in hand do not make the pause longer
+            return
+        self._pause(folder, why)
+
+    def _pause(self, folder: _Folder, why: str) -> None:
+        folder.open = False
+        folder.trouble = why
+        folder.retry_at = self._clock() + folder.pause_s
+        folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
+
+    def praise(self, path: Path) -> None:
+        """A cutout was published there: pauses begin small again."""
+        folder = self._folders.get(path)
+        if folder is not None:
+            folder.pause_s = RETRY_FIRST_S
+
+    def next_due(self) -> float:
+        """Monotonic time at which a folder in trouble is looked at again, or must have answered."""
+        folders = self._folders.values()
+        looks = [folder.retry_at for folder in folders if _to_be_opened(folder)]
+        answers = [f.asked_at + ANSWER_S for f in folders if f.asked_at is not None and not f.trouble]
+        return min([*looks, *answers], default=float("inf"))
+
+    def tick(self, now: float, late_s: float = 0.0) -> None:
+        """Looks again at folders in trouble whose pause is over; notices those that no longer answer.
+
+        Args:
+            now: monotonic seconds.
+            late_s: how much later than planned this turn is (stopped, suspended): answers may be as late.
+        """
+        for folder in self._folders.values():
+            if folder.asked_at is not None and late_s:
+                folder.asked_at += late_s
+            if _to_be_opened(folder) and now >= folder.retry_at:
+                self._open(folder)
+            elif folder.asked_at is not None and not folder.trouble and now >= folder.asked_at + ANSWER_S:
+                self._silent(folder)
+
+    def ask(self, path: Path, now: float) -> None:
+        """Something takes long there: does the folder still answer? At most every `ASK_EVERY_S`."""
+        folder = self._folders.get(path)
+        if folder is None or not folder.open or folder.asked_at is not None or now < folder.ask_next:
+            return
+        if folder.asking is None:
+            folder.asking = IoThread(f"asking {path.name}", self._post)
+        folder.asked_at = now
+        # The one call whose answer no network file system keeps for later.
+        folder.asking.call(lambda: os.statvfs(path), lambda _value, _error: self._answered(folder))
+
+    def _answered(self, folder: _Folder) -> None:
+        # An error is an answer too; what it means shows when the folder is next used.
+        folder.asked_at = None
+        folder.ask_next = self._clock() + ASK_EVERY_S
+
+    def _silent(self, folder: _Folder) -> None:
+        why = f"the outbox {folder.path} does not answer"
+        self._pause(folder, why)
+        self._on_trouble(folder.path, why)
+        self._on_silent(folder.path)
+
+    def discard(self, path: Path, temporaries: list[bytes]) -> None:
+        """Removes temporaries that nobody will publish."""
+        self._folders[path].io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the I/O threads, without waiting for one that hangs."""
+        threads = [thread for folder in self._folders.values() for thread in _threads(folder)]
+        for thread in threads:
+            thread.stop()
+        for thread in threads:
+            thread.join(timeout_s)
+
+    def _open(self, folder: _Folder) -> None:
+        folder.opening = True
+        row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder.path),))
+        recorded = MountIdentity.from_json(row["mount"]) if row else None
+        keep = self._keep()
+        mode = self._folder_mode
+        folder.io.call(
+            lambda: _open_on_thread(folder.path, recorded, self._instance, keep, mode),
+            lambda value, error: self._opened(folder, value, error),
+        )
+
+    def _opened(self, folder: _Folder, opened: OutboxOpened | None, error: BaseException | None) -> None:
+        folder.opening = False
+        if opened is None:
+            why = error.what if isinstance(error, OutboxError) else str(error)
+            self._pause(folder, why)
+            self._on_trouble(folder.path, why)
+            return
+        folder.open = True
+        folder.trouble = ""
+        folder.inode = opened.inode
+        folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
+        self._ledger.write(
+            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
+            (os.fsencode(folder.path), opened.identity.to_json()),
+        )
+        self._on_open(folder.path, opened.inode)
+
+
+def _to_be_opened(folder: _Folder) -> bool:
+    """Whether a folder in trouble is to be looked at again; one that owes an answer is not, until it gives it."""
+    return bool(folder.trouble) and not folder.opening and folder.asked_at is None
+
+
+def _threads(folder: _Folder) -> list[IoThread]:
+    return [folder.io] if folder.asking is None else [folder.io, folder.asking]
+
+
+def _open_on_thread(
+    path: Path, recorded: MountIdentity | None, instance: str, keep: frozenset[bytes], mode: int
+) -> OutboxOpened:
+    """Makes an outbox that was never seen before, checks one that was, proves it can be written, sweeps it.
+
+    Raises:
+        OutboxError: it cannot be used now.
+    """
+    try:
+        if recorded is None:
+            make_folder(path, mode)
+        there, why = really_there(path, recorded)
+        if not there:
+            raise OutboxError(why, path)
+        probe = os.path.join(os.fsencode(path), Temporary(instance, 0, os.getpid(), 0).name())
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(probe)
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, bytes(PROBE_BYTES))
+        finally:
+            os.close(fd)
+            os.unlink(probe)
+        facts = path.stat()
+        swept = publish.sweep(os.fsencode(path), instance, keep)
+    except OSError as error:
+        raise OutboxError(f"the outbox cannot be written ({error.strerror})", path) from error
+    return OutboxOpened(identify(path), (facts.st_dev, facts.st_ino), swept)
+
+
+def make_folder(path: Path, mode: int) -> None:
+    """Makes a folder and its parents with the user's own mode bits, though this process's umask is private.
+
+    They are on the disk when it returns: the ledger remembers them, and would wait for ever for one that a power
+    cut took.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        one.chmod(mode)
+        RealFileSystem().fsync_dir(os.fsencode(one.parent))

@@ -1,0 +1,316 @@
+"""From finished temporaries to published cutouts; what then becomes of the original is `caretaker.py`'s business.
+
+Every step commits its intention to the ledger, then acts on an I/O thread, then commits the outcome. All methods
+run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cutoutd.config.output import Deliverable
+from cutoutd.daemon.delivery import manifest, publish
+from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_line, wishes
+from cutoutd.daemon.delivery.publish import Published
+from cutoutd.daemon.files.mounts import MountIdentity, really_there
+from cutoutd.daemon.files.names import name_prefix
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake, PhotoRow
+from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.transitions import Delivery, Outcomes
+from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
+
+# What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+
+
+class Courier:
+    """Publishes what workers finished.
+
+    Args:
+        ledger: where intentions and outcomes are committed.
+        outcomes: the rows' life.
+        instance: id in our hidden names.
+        on_done: called with a row's id and the paths of its cutouts once all are published.
+        on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
+        on_released: called with a row's id when it is no longer in hand, whatever became of it.
+        on_owed: called with a row's id when its original is to be moved now.
+        on_refused: called with a row and a sentence when the outbox cannot hold the cutout's name.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        *,
+        instance: str,
+        on_done: Callable[[int, list[bytes], Mapping[str, float]], None],
+        on_trouble: Callable[[bytes, str], None],
+        on_released: Callable[[int], None],
+        on_owed: Callable[[int], None],
+        on_refused: Callable[[PhotoRow, str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._outcomes = outcomes
+        self._intake = Intake(ledger)
+        self._history = History(ledger)
+        self._instance = instance
+        self._on_done = on_done
+        self._on_trouble = on_trouble
+        self._on_released = on_released
+        self._on_owed = on_owed
+        self._on_refused = on_refused
+        self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
+        self._routes: dict[bytes, Route] = {}
+        self._busy: set[int] = set()
+        self._mounts: dict[bytes, MountIdentity] = {}
+
+    def configure(self, routes: dict[bytes, Route]) -> None:
+        """Sets, per inbox, where its cutouts go."""
+        self._routes = routes
+
+    def in_transit(self) -> int:
+        """How many photos are between their worker and the outbox."""
+        return len(self._busy)
+
+    # --- publication -----------------------------------------------------------------------------------------
+
+    def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
+        """Finds names for a photo's drafts, commits them, publishes."""
+        route = self._routes.get(row.inbox)
+        if route is None or not _lies_in(finished, route.outbox):
+            self._drop(row, finished)  # the config changed while it was in hand
+            return
+        self._busy.add(row.id)
+        earlier = self._outcomes.earlier(row)
+        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
+        plain = route.portable or route.outbox in self._plain_names
+        folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
+        taken = {
+            (folder, stem): self._outcomes.names_taken(
+                route.outbox, name_prefix(folder, stem), besides=row.id
+            )
+            for folder, stem in zip(folders, stems, strict=True)
+        }
+
+        def find() -> list[Addressed]:
+            there, why = self._outbox_there(route)
+            if not there:
+                raise FileNotFoundError(errno.ENOENT, why)
+            claimed: set[str] = set()
+            found: list[Addressed] = []
+            for draft, folder, stem in zip(finished.drafts, folders, stems, strict=True):
+                one = address(
+                    route, draft, folder, stem, taken[folder, stem] | claimed, earlier.get(draft.label)
+                )
+                claimed.add(one.place.key)
+                found.append(one)
+            return found
+
+        route.io.call(find, lambda value, error: self._found(row, finished, orders, value, error))
+
+    def _counter(self, row: PhotoRow) -> int:
+        """One number per photo and inbox, the same when the photo is done again."""
+        own = self._ledger.get_meta(f"counter of {row.id}")
+        if own is not None:
+            return int(own)
+        name = f"counter {row.inbox.hex()}"
+        number = int(self._ledger.get_meta(name) or 0) + 1
+        self._ledger.set_meta(name, number)
+        self._ledger.set_meta(f"counter of {row.id}", number)
+        return number
+
+    def _outbox_there(self, route: Route) -> tuple[bool, str]:
+        """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
+        return really_there(route.settings.outbox, self._mounts.get(route.outbox))
+
+    def remember_mounts(self) -> None:
+        """Reads the recorded identity of every outbox from the ledger."""
+        rows = self._ledger.read("SELECT path, mount FROM folders")
+        self._mounts = {row["path"]: MountIdentity.from_json(row["mount"]) for row in rows}
+
+    def _found(
+        self,
+        row: PhotoRow,
+        finished: Finished,
+        orders: tuple[Deliverable, ...],
+        addressed: list[Addressed] | None,
+        error: BaseException | None,
+    ) -> None:
+        if addressed is None:
+            if not self._blame_name(row, error, lambda: self._drop(row, finished)):
+                self._trouble(row, error, lambda: self._drop(row, finished))
+            return
+        route = self._routes.get(row.inbox)
+        if route is None or not _lies_in(finished, route.outbox):
+            self._drop(row, finished)
+            return
+        deliveries = [
+            Delivery(
+                label=one.draft.label,
+                outbox=route.outbox,
+                name=one.place.name,
+                name_key=one.place.key,
+                out_digest=one.draft.out_digest,
+                out_size=one.draft.out_size,
+                temporary=one.draft.temporary,
+                replaces=one.replaces,
+                stage=row.stage,
+                manifest=manifest_line(row, one.draft, one.place.name),
+            )
+            for one in addressed
+        ]
+        if not self._outcomes.delivering(row, finished.digest, deliveries):
+            self.deliver(row, finished, orders)  # another photo took one of the names: look again
+            return
+        self._publish(row, route, deliveries, finished.timings, lambda: self.deliver(row, finished, orders))
+
+    def resume(self, row: PhotoRow) -> None:
+        """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
+        route = self._routes.get(row.inbox)
+        deliveries = [d for d in self._outcomes.deliveries(row.id) if d.state == "delivering"]
+        if route is None or row.id in self._busy:
+            return
+        self._busy.add(row.id)
+        if any(delivery.outbox != route.outbox for delivery in deliveries):
+            self._look_back(row, route, deliveries)
+            return
+        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries, []))
+
+    def _look_back(self, row: PhotoRow, route: Route, deliveries: list[Delivery]) -> None:
+        """The config names another outbox since: what lies in the old one counts, the rest is made for the new."""
+
+        def look() -> list[Published]:
+            return [
+                Published.DONE if publish.holds(d.outbox, d.name, d.out_digest) else Published.GONE
+                for d in deliveries
+            ]
+
+        def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
+            if outcome is not None and all(one is Published.DONE for one in outcome):
+                self._delivered(row, route, deliveries, {})
+            else:
+                self._run_again(row, deliveries, outcome or [])
+
+        route.io.call(look, looked)
+
+    def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
+        through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
+        temporaries = [d.temporary for d in deliveries]
+        route = self._routes.get(row.inbox)
+        if route is not None:
+            route.io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+        self._outcomes.undeliver(row.id, through)
+        self._release(row.id)
+
+    def _publish(
+        self,
+        row: PhotoRow,
+        route: Route,
+        deliveries: list[Delivery],
+        timings: Mapping[str, float],
+        otherwise: Callable[[], None],
+    ) -> None:
+        started = time.perf_counter()
+
+        def publish_all() -> list[Published]:
+            there, why = self._outbox_there(route)
+            if not there:
+                raise FileNotFoundError(errno.ENOENT, why)
+            outcome = [
+                publish.publish(
+                    d.outbox, d.name, d.temporary, d.out_digest, replaces=d.replaces, mode=route.mode
+                )
+                for d in deliveries
+            ]
+            if all(one is Published.DONE for one in outcome):
+                folder = Path(os.fsdecode(route.outbox))
+                for text in filter(None, (d.manifest for d in deliveries)):
+                    manifest.append(folder / manifest.NAME, text)
+            return outcome
+
+        def published(outcome: list[Published] | None, error: BaseException | None) -> None:
+            if outcome is None:
+                if not self._blame_name(row, error, lambda: self._run_again(row, deliveries, [])):
+                    self._trouble(row, error, lambda: self._release(row.id))
+            elif all(one is Published.DONE for one in outcome):
+                spent = {**timings, "deliver": time.perf_counter() - started}
+                self._delivered(row, route, deliveries, spent)
+            elif Published.GONE in outcome:
+                self._run_again(row, deliveries, outcome)
+            else:
+                otherwise()
+
+        route.io.call(publish_all, published)
+
+    def _delivered(
+        self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
+    ) -> None:
+        after = route.settings.after
+        now = self._intake.get(row.id) or row
+        # A newer photo may lie at its path by now: then no better cutout of this one can be made.
+        stepped_back = not now.live and row.archived_to is None
+        draft = row.stage == "draft" and route.final_stage and not stepped_back
+        owed = after.action != "keep" and not draft and row.archived_to is None
+        if owed:
+            with self._ledger.durably():
+                self._outcomes.delivered(row, timings=timings, aftercare="owed", next_stage="")
+        else:
+            status = row.aftercare if row.archived_to is not None else "none"
+            self._outcomes.delivered(
+                row, timings=timings, aftercare=status, next_stage="final" if draft else ""
+            )
+        paths = [os.path.join(d.outbox, d.name) for d in deliveries]
+        if not route.keep_names and not owed and not draft:
+            self._history.drop_names(row.id)
+        self._release(row.id)
+        self._on_done(row.id, paths, timings)
+        if owed:
+            self._on_owed(row.id)
+
+    def _trouble(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> None:
+        code = getattr(error, "errno", None) or errno.EIO
+        why = getattr(error, "strerror", None) or str(error)
+        if not isinstance(error, OSError) or not is_trouble_of_the_outbox(code):
+            why = f"{type(error).__name__}: {error}"
+        otherwise()
+        self._on_trouble(row.inbox, str(why))
+
+    def _blame_name(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
+        """Whether the outbox refused this one name; then plainer ones are tried, or the photo alone fails."""
+        code = getattr(error, "errno", None)
+        if code not in OF_THE_NAME:
+            return False
+        otherwise()
+        route = self._routes.get(row.inbox)
+        plain = route is None or route.portable or route.outbox in self._plain_names
+        if plain or code == errno.ENAMETOOLONG:
+            self._on_refused(row, os.strerror(code or 0))
+        elif route is not None:
+            self._plain_names.add(route.outbox)
+        return True
+
+    def _drop(self, row: PhotoRow, finished: Finished) -> None:
+        """The result cannot be delivered now: the photo is owed again, its temporaries go."""
+        self.discard(row.inbox, finished)
+        self._outcomes.again(row.id)
+        self._release(row.id)
+
+    def discard(self, inbox: bytes, finished: Finished) -> None:
+        """Removes the temporaries of a result that nobody wants."""
+        route = self._routes.get(inbox)
+        if route is not None:
+            temporaries = [draft.temporary for draft in finished.drafts]
+            route.io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+
+    def _release(self, photo: int) -> None:
+        self._busy.discard(photo)
+        self._on_released(photo)
+
+
+def _lies_in(finished: Finished, folder: bytes) -> bool:
+    return all(draft.temporary.startswith(folder + b"/") for draft in finished.drafts)

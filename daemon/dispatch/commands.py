@@ -1,0 +1,129 @@
+"""Carries out what the command line left in the ledger, and the daemon's own regular clean-up of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cutoutd.config.errors import UsageError
+from cutoutd.config.settings import Settings
+from cutoutd.daemon.dispatch.photo_options import meant_by
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.watching.inbox import Keeper
+
+# History is trimmed this often; a row more or less for an hour harms nobody.
+TRIM_EVERY_S = 3600.0
+
+
+def carry_out(
+    ledger: Ledger, verb: str, arguments: dict[str, Any], settings: Callable[[], Settings | None]
+) -> dict[str, Any]:
+    """Carries out one command on the ledger alone; works with the daemon up or down.
+
+    Args:
+        ledger: open for writing.
+        verb: one of `control.VERBS`.
+        arguments: `paths` (texts from `os.fsdecode`, or None for all), `since` (wall-clock seconds),
+            `overrides` (options), `everything`.
+        settings: those in force; None where nobody knows them.
+
+    Returns:
+        What happened, for the command line: `count` where something is counted, `refused` and `fix` where
+        nothing was done because the order makes no sense.
+    """
+    control = Control(ledger)
+    paths = arguments.get("paths")
+    raw = None if paths is None else [os.fsencode(path) for path in paths]
+    match verb:
+        case "pause" | "resume":
+            ledger.set_meta("paused", int(verb == "pause"))
+            answer: dict[str, Any] = {"paused": verb == "pause"}
+        case "retry":
+            answer = {"count": control.retry(raw)}
+        case "redo":
+            answer = _redo(control, raw, arguments, settings())
+        case "forget":
+            ledger.commit()
+            answer = {"count": History(ledger).forget(everything=bool(arguments.get("everything")))}
+        case _:
+            answer = {}
+    ledger.commit()
+    return answer
+
+
+def _redo(
+    control: Control, paths: list[bytes] | None, arguments: dict[str, Any], settings: Settings | None
+) -> dict[str, Any]:
+    overrides: dict[str, Any] = arguments.get("overrides") or {}
+    try:
+        meant = None if settings is None else meant_by(settings, overrides)
+        count = control.redo(paths, since=arguments.get("since"), overrides=overrides, meant=meant)
+    except UsageError as error:
+        return {"refused": str(type(error)(error.what, error.path)), "fix": error.fix}
+    return {"count": count}
+
+
+class Orders:
+    """The daemon's side of the control plane.
+
+    Args:
+        ledger: where commands wait.
+        keepers: the watched inboxes, by path; the supervisor's own dict.
+        settings: those in force at present.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keepers: Mapping[bytes, Keeper],
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._ledger = ledger
+        self._control = Control(ledger)
+        self._history = History(ledger)
+        self._keepers = keepers
+        self._settings = settings
+        self._swept = -1
+        self._seen_version = -1
+        self._trim_at = 0.0
+        self.paused = bool(self._ledger.get_meta("paused"))
+
+    def carry_out(self) -> None:
+        """Takes up waiting commands, if another process has written to the ledger since the last look."""
+        version = self._ledger.data_version()
+        if version == self._seen_version:
+            return
+        self._seen_version = version
+        for command in self._control.waiting():
+            answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
+            if command.verb == "rescan":
+                for keeper in self._keepers.values():
+                    keeper.rescan("command")
+            self._control.answer(command.id, answer)
+            self._ledger.commit()
+        self.paused = bool(self._ledger.get_meta("paused"))
+
+    def drop_names(self) -> None:
+        """Where names are not to be kept: drops those of finished photos, when anything was written since."""
+        if self._settings().history.filenames or self._ledger.writes() == self._swept:
+            return
+        if self._history.sweep():
+            self._swept = self._ledger.writes()
+
+    def trim_history(self) -> None:
+        """Turns old rows into tombstones, and drops tombstones whose file has long been gone."""
+        now = time.monotonic()
+        if now < self._trim_at:
+            return
+        self._trim_at = now + TRIM_EVERY_S
+        history = self._history
+        keep_s = self._settings().history.keep
+        if history.trim(keep_s):
+            self._ledger.truncate_wal()
+        for key, keeper in self._keepers.items():
+            if keeper.scanned_clean is not None and keeper.watching:
+                history.drop_stones(key, max(keep_s, 7 * 86400.0), scanned=keeper.scanned_clean)

@@ -1,0 +1,408 @@
+"""Gives waiting photos to free workers and turns what comes back into ledger rows; it publishes nothing itself.
+
+All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import PhotoError, Reason, UsageError, printable
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox
+from cutoutd.config.timeouts import within
+from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Courier
+from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
+from cutoutd.daemon.dispatch.photo_options import options_for
+from cutoutd.daemon.dispatch.renames import LOOK_S, Namesakes
+from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Backlog, Budget, alone
+from cutoutd.daemon.dispatch.self_test import SELF_TEST, Examiner, Suspect
+from cutoutd.daemon.events import Listener, PhotoEvent
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake, PhotoRow, State
+from cutoutd.daemon.ledger.transitions import Outcomes
+from cutoutd.daemon.originals.aftercare import Caretaker
+from cutoutd.daemon.plan import InboxPlan, Plan
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import pool
+
+
+@dataclass(slots=True)
+class InHand:
+    """One photo that a worker has, or whose finished cutout waits for its file to settle."""
+
+    row: PhotoRow
+    plan: InboxPlan
+    orders: tuple[Deliverable, ...]
+    known: Mapping[str, int]
+    temporaries: tuple[bytes, ...]
+    started: float
+    finished: jobs.Finished | None = None
+    delivering: bool = False
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """The middle of the daemon: slots on one side, ledger rows on the other."""
+
+    ledger: Ledger
+    outcomes: Outcomes
+    backlog: Backlog
+    workers: pool.Workers
+    courier: Courier
+    caretaker: Caretaker
+    listener: Listener
+    plan: Plan
+    budget: Budget
+    instance: str
+    umask: int
+    on_outbox_trouble: Callable[[bytes, str], None]
+    on_confined: Callable[[], None]
+    outbox_inode: Callable[[Path], tuple[int, int] | None]
+    clock: Callable[[], float] = time.monotonic
+    in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
+    paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    stopped: bool = False
+    examiner: Examiner = field(init=False)
+    namesakes: Namesakes = field(init=False)
+    # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
+    # earlier try may still wait on a slow outbox's thread.
+    _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
+
+    def __post_init__(self) -> None:
+        """Connects the parts of its own."""
+        self.namesakes = Namesakes(self.ledger, self.outcomes, self.caretaker, self._settings_of)
+        self.examiner = Examiner(
+            self.workers,
+            plan=lambda: self.plan,
+            listener=self.listener,
+            clock=self.clock,
+            on_guilty=self._guilty,
+            on_ill=self.on_confined,
+        )
+
+    def _settings_of(self, key: bytes) -> Inbox | None:
+        inbox = self.plan.inbox(key)
+        return None if inbox is None else inbox.settings
+
+    # --- giving out ------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> bool:
+        """Fills free slots. Returns whether any photo is waiting or in hand."""
+        if self.examiner.at_work():
+            self.examiner.examine()
+            return True
+        if self.stopped:
+            return bool(self.in_hand)
+        while self.workers.free():
+            pick = self.backlog.next(
+                self.budget, now=self.ledger.clock(), paused=frozenset(self.paused), held=self._held()
+            )
+            if pick is None:
+                break
+            self._start(*pick)
+        return bool(self.in_hand)
+
+    def _held(self) -> Mapping[bytes, Collection[str]]:
+        """What no free worker can take: work for a large network, while those that have it are busy."""
+        free = self.workers.free(self.plan.crew.slots(large=True))
+        return NOTHING_HELD if free else self.plan.large_stages()
+
+    def _start(self, row: PhotoRow, allowance_mp: float) -> None:
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is None or row.path is None:
+            self.outcomes.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
+            return
+        overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
+        try:
+            options = options_for(inbox.settings, self.plan.settings.limits, overrides)
+        except UsageError as error:  # the configuration has changed since the `redo`
+            self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
+            return
+        model = inbox.model(row.stage)
+        known = Intake(self.ledger).known_digests(row)
+        now = Circumstances(
+            instance=self.instance,
+            attempt=next(self._tries),
+            allowance_mp=allowance_mp,
+            known=known,
+            lone=self._is_lone(row),
+            umask=self.umask_of(inbox),
+            outbox_inode=self.outbox_inode(inbox.settings.outbox),
+        )
+        job = make_job(row, inbox, options, now)
+        self.outcomes.started(row.id, "", model.name)
+        self.ledger.commit()
+        self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
+        self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
+        limit_s = self.plan.settings.limits.time_per_photo
+        slots = self.plan.crew.slots(large=inbox.large(row.stage))
+        try:
+            self.workers.submit(row.id, jobs.run_job, job, limit_s=limit_s, slots=slots)
+        except pool.NoFreeSlotError:  # the worker died this very moment
+            self._let_go(row.id)
+            self.outcomes.again(row.id)
+            return
+        self.listener.photo_started(self.event(row))
+
+    def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
+        """Fails what no worker could be told to do; the photo is not to blame, so its original stays where it is."""
+        self.outcomes.ended(row.id, Reason.CANNOT_RENDER, detail)
+        self.listener.photo_failed(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+
+    def _is_lone(self, row: PhotoRow) -> bool:
+        """Whether no other photo waits or is in hand."""
+        others = "SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1"
+        return self.budget.in_hand == 0 and self.ledger.one(others, (row.id,)) is None
+
+    def umask_of(self, inbox: InboxPlan) -> int:
+        """The mode mask for what is published from an inbox."""
+        return int(inbox.settings.umask, 8) if inbox.settings.umask else self.umask
+
+    # --- taking back -----------------------------------------------------------------------------------------
+
+    def finished(self, event: pool.Finished) -> None:
+        """A worker returned a result."""
+        if event.tag == SELF_TEST:
+            self.examiner.passed()
+            return
+        hand = self.in_hand.get(event.tag)
+        row = self._row(event.tag)
+        if hand is None or row is None:
+            self._let_go(event.tag)
+            return
+        result: jobs.Result = event.result
+        if isinstance(result, jobs.Finished):
+            self.budget.take(event.tag, 0.0)  # its pixels are gone from memory
+            hand.finished = result
+            for note in result.notes:
+                self.listener.notice(f"{self.event(row).name}: {note}")
+            self.settle(event.tag)
+            return
+        self._let_go(event.tag)
+        if _moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
+            self.outcomes.again(row.id)  # the answer may be about bytes that are no longer there
+        elif isinstance(result, jobs.Unchanged):
+            self.namesakes.unchanged(row, result.same_as, result.digest)
+        elif isinstance(result, jobs.OverBudget):
+            self.outcomes.learned_megapixels(row.id, result.megapixels)
+        elif isinstance(result, jobs.Changed):
+            self._changed(row)
+        elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
+            self.name_refused(row, os.strerror(result.code))
+        elif isinstance(result, jobs.OutboxRefused):
+            self.outcomes.again(row.id)
+            self.on_outbox_trouble(row.inbox, result.detail)
+        else:
+            self._refused(row, result.reason, result.detail)
+
+    def failed(self, event: pool.Failed) -> None:
+        """The worker's function raised something unforeseen; the worker lives."""
+        if event.tag == SELF_TEST:
+            self.examiner.failed(str(event.error), lives=True)
+            return
+        row = self._row(event.tag)
+        large = self._large(event.tag)
+        self._let_go(event.tag)
+        if row is None:
+            return
+        error = event.error
+        if isinstance(error, PhotoError):
+            self._refused(row, error.reason, str(error))
+            return
+        # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
+        self.outcomes.again(row.id)
+        detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
+        self.examiner.suspect(row, Reason.CRASHED, detail, large=large)
+
+    def died(self, event: pool.Died) -> None:
+        """The worker is gone; whether the photo is to blame is decided after the test photo ran."""
+        if event.tag == SELF_TEST:
+            self.examiner.failed(event.detail, lives=False)
+            return
+        row = self._row(event.tag)
+        large = self._large(event.tag)
+        self._let_go(event.tag)
+        if row is None:
+            return
+        if event.cause == "killed":  # we ended it: the photo is simply owed
+            self.outcomes.again(row.id)
+            return
+        self.outcomes.again(row.id)
+        self.examiner.suspect_of_death(row, event, large=large)
+
+    def _large(self, photo: int) -> bool:
+        """Whether a large network works on a photo in hand."""
+        hand = self.in_hand.get(photo)
+        return hand is not None and hand.plan.large(hand.row.stage)
+
+    def _row(self, photo: int) -> PhotoRow | None:
+        return Intake(self.ledger).get(photo)
+
+    def _let_go(self, photo: int) -> None:
+        self.in_hand.pop(photo, None)
+        self.budget.release(photo)
+
+    def settle(self, photo: int) -> None:
+        """Publishes a finished photo once its file is known to be complete and to be what was read."""
+        hand = self.in_hand.get(photo)
+        if hand is None or hand.finished is None or hand.delivering:
+            return
+        row = self._row(photo)
+        if row is None:
+            self.courier.discard(hand.row.inbox, hand.finished)
+            self._let_go(photo)
+            return
+        read = hand.finished
+        moved_on = row.archived_to is None and (row.size, row.mtime_ns, row.inode) != (
+            read.size,
+            read.mtime_ns,
+            read.inode,
+        )
+        if moved_on:
+            self.courier.discard(row.inbox, read)
+            self._let_go(photo)
+            self._changed(row)
+        elif row.settled and self.namesakes.renamed(row, read.digest):
+            self.courier.discard(row.inbox, read)
+            self._let_go(photo)
+        elif row.settled:
+            hand.delivering = True
+            self.courier.deliver(row, read, hand.orders)
+
+    def released(self, photo: int) -> None:
+        """The courier no longer holds the photo."""
+        self._let_go(photo)
+
+    def gone(self, photo: int) -> None:
+        """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
+        hand = self.in_hand.get(photo)
+        row = self._row(photo)
+        if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
+            return  # a reader will find it missing by itself
+        if hand is not None and hand.finished is not None:
+            self.courier.discard(row.inbox, hand.finished)
+            self._let_go(photo)
+        if row.state in (State.PENDING, State.RUNNING):
+            self.outcomes.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
+
+    def _changed(self, row: PhotoRow) -> None:
+        if row.settled:
+            self.outcomes.changed_while_read(row)
+        else:
+            self.outcomes.again(row.id)
+
+    def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+        if not row.settled and reason is not Reason.VANISHED:
+            # It may simply not be complete yet: look again when it is.
+            self.outcomes.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
+            return
+        if reason is Reason.NO_PERMISSION and row.path is not None:
+            path = row.archived_to or os.path.join(row.inbox, row.path)
+            if within(LOOK_S, lambda: os.access(path, os.R_OK), otherwise=False):
+                # It is the worker that may not: bound to a folder that is no more, or started before an original
+                # in the trash was to be done again.
+                self.on_confined()
+        self._tried(row, reason, detail)
+
+    def name_refused(self, row: PhotoRow, why: str) -> None:
+        """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
+        detail = f"The outbox refuses the name or the folder of its cutout ({why})."
+        self._tried(row, Reason.CANNOT_RENDER, f"{detail} Give the photo a shorter or plainer name.")
+
+    def _settle_s(self, row: PhotoRow) -> float:
+        inbox = self.plan.inbox(row.inbox)
+        return 0.5 if inbox is None else inbox.settings.settle
+
+    def _tried(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+        again = self.outcomes.tried(row, reason, detail)
+        event = self.event(row, reason=reason, detail=detail)
+        if again:
+            self.listener.photo_retry(event)
+            return
+        ended = self._row(row.id)
+        if ended is not None and ended.state == State.FAILED:
+            self.caretaker.failed(row, reason, detail)
+            self.listener.photo_failed(event)
+
+    def trouble(self, inbox: bytes, why: str) -> None:
+        """An outbox cannot be used: its inbox pauses until it can; no photo is blamed."""
+        if inbox not in self.paused:
+            self.listener.warning(
+                f"Photos of {printable(inbox)} wait: {why}. Nothing is lost; it goes on by itself."
+            )
+        self.paused[inbox] = why
+
+    def _guilty(self, suspect: Suspect) -> None:
+        """The machine is sound, so the photo did it, unless another file lies there by now."""
+        row = self._row(suspect.row.id)
+        if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
+            self._tried(row, suspect.reason, suspect.detail)
+
+    def next_due(self) -> float:
+        """Monotonic time at which the examiner has something to do, or infinity."""
+        return self.examiner.next_due()
+
+    def outboxes_in_use(self, now: float, longer_than_s: float) -> set[Path]:
+        """Outboxes of photos that have been in hand for longer than so many seconds."""
+        hands = self.in_hand.values()
+        return {hand.plan.settings.outbox for hand in hands if now - hand.started > longer_than_s}
+
+    def take_from_workers(self, outbox: Path) -> None:
+        """Ends the workers that write into an outbox which hangs; their photos are owed as before."""
+        for photo, hand in self.in_hand.items():
+            if hand.finished is None and hand.plan.settings.outbox == outbox:
+                self.workers.kill(photo)
+
+    def temporaries(self) -> frozenset[bytes]:
+        """Absolute paths of temporaries that belong to photos in hand."""
+        return frozenset(name for hand in self.in_hand.values() for name in hand.temporaries)
+
+    def temporaries_by_outbox(self) -> dict[Path, list[bytes]]:
+        """The same, for tidying up at the end."""
+        found: dict[Path, list[bytes]] = {}
+        for hand in self.in_hand.values():
+            found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
+        return found
+
+    # --- words -----------------------------------------------------------------------------------------------
+
+    def event(self, row: PhotoRow, *, reason: str = "", detail: str = "") -> PhotoEvent:
+        """What listeners hear of a row."""
+        hand = self.in_hand.get(row.id)
+        inbox = self.plan.inbox(row.inbox)
+        named = self.plan.settings.log.filenames and row.path is not None
+        return PhotoEvent(
+            photo=row.id,
+            inbox=inbox.settings.label if inbox is not None else printable(row.inbox),
+            name=printable(row.path or b"") if named else f"photo {row.id}",
+            reason=reason,
+            detail=detail if named else "",
+            seconds=0.0 if hand is None else self.clock() - hand.started,
+        )
+
+    def done_event(self, row: PhotoRow, paths: list[bytes], timings: Mapping[str, float]) -> PhotoEvent:
+        """What listeners hear of a delivered photo."""
+        named = self.plan.settings.log.filenames
+        return replace(
+            self.event(row),
+            outputs=tuple(printable(path) for path in paths) if named else (),
+            seconds=sum(timings.values()),
+            timings=dict(timings),
+        )
+
+
+def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:
+    """Whether another file was seen at the photo's path since."""
+    return now.archived_to is None and (before.size, before.mtime_ns, before.inode) != (
+        now.size,
+        now.mtime_ns,
+        now.inode,
+    )

@@ -1,0 +1,76 @@
+"""One photo's order to a worker, put together from its row and the plan; it gives nothing out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cutoutd.config.errors import printable
+from cutoutd.config.output import Deliverable
+from cutoutd.daemon.dispatch.photo_options import PhotoOptions
+from cutoutd.daemon.files.names import Temporary, mirrored_folder
+from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.plan import InboxPlan
+from cutoutd.daemon.workers.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What an order takes from the moment and not from the row.
+
+    Attributes:
+        instance: id in the names of temporaries.
+        attempt: a number that no earlier try of the photo had.
+        allowance_mp: how many megapixels the budget has left.
+        known: digests that mean "no new work", each with the row it belongs to.
+        lone: no other photo waits or is in hand, so that it may use all cores.
+        umask: the mode mask of what is published.
+        outbox_inode: device and inode of the outbox as it was opened.
+    """
+
+    instance: str
+    attempt: int
+    allowance_mp: float
+    known: Mapping[str, int]
+    lone: bool
+    umask: int
+    outbox_inode: tuple[int, int] | None
+
+
+def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circumstances) -> Job:
+    """The order for one photo, with a temporary of its own for each deliverable."""
+    path = row.path or b""
+    outbox = os.fsencode(inbox.settings.outbox)
+    return Job(
+        photo=row.id,
+        path=row.archived_to or os.path.join(row.inbox, path),
+        name=printable(os.path.basename(path)),
+        model=inbox.model(row.stage).name,
+        orders=options.orders,
+        outboxes=(outbox,) * len(options.orders),
+        temporaries=_temporaries(row, outbox, options.orders, now),
+        matte=options.matte,
+        limits=options.limits,
+        allowance_mp=now.allowance_mp,
+        known=dict(now.known),
+        lone=now.lone,
+        folder_mode=0o777 & ~now.umask,
+        manifest=inbox.settings.manifest,
+        outbox_inode=now.outbox_inode,
+    )
+
+
+def _temporaries(
+    row: PhotoRow, outbox: bytes, orders: tuple[Deliverable, ...], now: Circumstances
+) -> tuple[bytes, ...]:
+    date = time.strftime("%Y-%m-%d", time.localtime(row.mtime_ns / 1e9))
+    return tuple(
+        os.path.join(
+            outbox,
+            mirrored_folder(row.path or b"", order.folder, date=date, label=order.label),
+            Temporary(now.instance, row.id, now.attempt, index).name(),
+        )
+        for index, order in enumerate(orders)
+    )

@@ -1,0 +1,110 @@
+"""Whether a file is a photo that had another name before, so that its row follows it instead of new work being owed.
+
+Content decides; sizes and times are only guesses. All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cutoutd.config.settings import Inbox
+from cutoutd.config.timeouts import within
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import OWED, Intake, PhotoRow, State
+from cutoutd.daemon.ledger.transitions import Outcomes
+from cutoutd.daemon.originals.aftercare import Caretaker
+
+# While it is open what became of the photo's old name, or its row is in a worker's hand, it is asked again after
+# this long …
+PAUSE_S = 1.0
+# … but not for longer than this: two photos that swapped their names would wait for each other.
+PATIENCE_S = 30.0
+# An inbox that hangs must not hold up the loop for longer than this.
+LOOK_S = 1.0
+
+
+class _Original(Enum):
+    """Where the original of a row is that has the same content."""
+
+    THERE = auto()  # under its name: the file at hand is a copy
+    GONE = auto()
+    OPEN = auto()  # another file lies at its name, and it is not known yet which
+
+
+@dataclass(slots=True)
+class Namesakes:
+    """Finds the row that a renamed file belongs to.
+
+    Args:
+        ledger: the rows.
+        outcomes: their life.
+        caretaker: cares for originals.
+        inbox: the settings of an inbox; None when it is no longer in the config.
+    """
+
+    ledger: Ledger
+    outcomes: Outcomes
+    caretaker: Caretaker
+    inbox: Callable[[bytes], Inbox | None]
+
+    def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
+        """A worker found content that was known before it started."""
+        other = Intake(self.ledger).get(same_as) if same_as else None
+        if other is None or other.key == row.key or other.path is None:
+            self._follow(row, same_as, digest)
+        elif not self.renamed(row, digest):
+            # Not a rename: a copy, which owes its own cutout.
+            self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
+
+    def renamed(self, row: PhotoRow, digest: str) -> bool:
+        """Whether the photo had another name before, under which it has its cutout or just gets it.
+
+        When True the row is dealt with: it went, or it asks again in a moment.
+        """
+        if row.forced or row.digest:
+            return False
+        for twin in Intake(self.ledger).twins(row, digest):
+            where = self._original(twin)
+            in_hand = twin.state in (State.RUNNING, State.DELIVERING)
+            if where is _Original.OPEN and abs(self.ledger.clock() - row.arrived) > PATIENCE_S:
+                where = _Original.THERE
+            if twin.path is None or where is _Original.THERE:
+                continue
+            if in_hand or where is _Original.OPEN:
+                self.outcomes.again(row.id, pause_s=PAUSE_S)  # what becomes of it shows soon
+            else:
+                self._follow(row, twin.id, digest)
+            return True
+        return False
+
+    def _original(self, twin: PhotoRow) -> _Original:
+        path = os.path.join(twin.inbox, twin.path or b"")
+        try:
+            facts = within(LOOK_S, lambda: os.lstat(path), None)
+        except OSError:
+            return _Original.GONE
+        if facts is None:
+            return _Original.OPEN
+        if twin.live:
+            same = (facts.st_size, facts.st_mtime_ns, facts.st_ino) == (twin.size, twin.mtime_ns, twin.inode)
+            return _Original.THERE if same else _Original.OPEN
+        lying = Intake(self.ledger).live(twin.inbox, twin.path or b"")
+        return _Original.OPEN if lying is None or lying.state in OWED else _Original.GONE
+
+    def _follow(self, row: PhotoRow, same_as: int, digest: str) -> None:
+        """The file is one that is done: its row follows, and what was to become of the original still does.
+
+        After-care that was due when the file was renamed found nothing under the old name and gave up.
+        """
+        intake = Intake(self.ledger)
+        intake.unchanged(row, same_as, digest)
+        done = intake.get(same_as) if same_as else None
+        inbox = self.inbox(row.inbox)
+        if done is None or inbox is None or inbox.after.action == "keep":
+            return
+        if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
+            self.outcomes.aftercare(done.id, "owed")
+            self.caretaker.after(done.id)

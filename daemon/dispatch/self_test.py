@@ -1,0 +1,145 @@
+"""Whether a photo or the machine is to blame for a dead worker: the built-in test photo decides.
+
+It moves no rows: who is guilty is told to a callback. All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.plan import Plan
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.exit_status import Cause
+
+# The tag of the test photo; ledger rows count from 1.
+SELF_TEST = -1
+SELF_TEST_LIMIT_S = 120.0
+# While even the test photo kills workers, it is tried again after this long, which doubles up to a minute.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+
+_CAUSES: dict[Cause, tuple[Reason, str]] = {
+    "timeout": (Reason.TOO_SLOW, "It took longer than limits.time_per_photo allows; raise that setting."),
+    "out-of-memory": (
+        Reason.OUT_OF_MEMORY,
+        "It needs more memory than a worker may use; raise limits.worker_memory.",
+    ),
+    "crashed": (Reason.CRASHED, "The decoder or the engine crashed on it."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A photo that was in the hand of a worker when it died, and what it would be blamed for.
+
+    `large`: a large network worked on it.
+    """
+
+    row: PhotoRow
+    reason: Reason
+    detail: str
+    large: bool
+
+
+class Examiner:
+    """Holds suspects until the test photo has run.
+
+    Args:
+        workers: the slots.
+        plan: the plan in force: with which networks to test, and in which slots.
+        listener: hears when even the test photo fails, and when it works again.
+        clock: monotonic seconds.
+        on_guilty: called with each suspect once the machine turned out to be sound.
+        on_ill: called when a worker failed the test and lives on; it is to be replaced.
+    """
+
+    def __init__(
+        self,
+        workers: pool.Workers,
+        *,
+        plan: Callable[[], Plan],
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+        on_guilty: Callable[[Suspect], None],
+        on_ill: Callable[[], None],
+    ) -> None:
+        self.ailing = ""  # why even the test photo fails; no photo is given out meanwhile
+        self._workers = workers
+        self._plan = plan
+        self._listener = listener
+        self._clock = clock
+        self._on_guilty = on_guilty
+        self._on_ill = on_ill
+        self._suspects: list[Suspect] = []
+        self._testing = False
+        self._large = False  # whether the test is to include the large networks
+        self._test_at = 0.0
+        self._pause_s = FIRST_PAUSE_S
+
+    def suspect(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
+        """A photo that may be to blame; the test photo runs before any other photo does."""
+        self._suspects.append(Suspect(row, reason, detail, large))
+        self._large = self._large or large
+
+    def suspect_of_death(self, row: PhotoRow, death: pool.Died, *, large: bool) -> None:
+        """The same for a worker's death, in words."""
+        reason, sentence = _CAUSES[death.cause]
+        self.suspect(row, reason, f"{sentence} ({death.detail})", large=large)
+
+    def at_work(self) -> bool:
+        """Whether photos wait for the outcome of a test."""
+        return bool(self._suspects or self.ailing)
+
+    def examine(self) -> None:
+        """Runs the test photo, when it is due and a slot is free."""
+        plan = self._plan()
+        slots = plan.crew.slots(large=self._large)
+        if self._testing or self._clock() < self._test_at or not self._workers.free(slots):
+            return
+        engines = plan.engines_for(large=self._large)
+        with suppress(pool.NoFreeSlotError):  # the worker died this very moment: the next turn tries again
+            self._workers.submit(
+                SELF_TEST, jobs.run_self_test, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots
+            )
+            self._testing = True
+
+    def passed(self) -> None:
+        """The machine is sound: the suspects did it."""
+        self._testing = self._large = False
+        self._pause_s = FIRST_PAUSE_S
+        if self.ailing:
+            self.ailing = ""
+            self._listener.notice("The engine works again; photos are taken up.")
+        suspects, self._suspects = self._suspects, []
+        for one in suspects:
+            self._on_guilty(one)
+
+    def failed(self, why: str, *, lives: bool) -> None:
+        """No photo is to blame; the test is tried again after a pause.
+
+        Args:
+            why: what went wrong.
+            lives: the worker is still there, and may itself be what is ill: the next try is a new worker's.
+        """
+        if lives:
+            self._on_ill()
+        self._testing = False
+        self._suspects.clear()
+        self._test_at = self._clock() + self._pause_s
+        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+        if not self.ailing:
+            self._listener.warning(
+                f"Even the built-in test photo cannot be processed ({why}). Photos wait and none is marked failed; "
+                "run `cutoutd doctor`."
+            )
+        self.ailing = why
+
+    def next_due(self) -> float:
+        """Monotonic time of the next try of the test photo, or infinity."""
+        return self._test_at if self.ailing and not self._testing else float("inf")

@@ -1,0 +1,148 @@
+"""When workers start, rest and are replaced, and what they said of themselves; it gives them no photos.
+
+All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.plan import Plan, worker_setups
+from cutoutd.daemon.sandbox.guard import SandboxState
+from cutoutd.daemon.workers import pool
+
+# Start-up does not wait longer than this for folders on slow shares before it warms the workers.
+FOLDERS_WAIT_S = 3.0
+# Originals outside the inboxes (a trash) that one set of workers is allowed to read; each costs a rule.
+ELSEWHERE_AT_ONCE = 1000
+
+
+class Workforce:
+    """The care for all slots.
+
+    Args:
+        plan: the resolved settings.
+        state: the state folder.
+        listener: hears when a model is being loaded.
+        post: the supervisor's queue.
+        elsewhere: gives so many absolute paths of originals that are owed and lie in no inbox.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: Path,
+        listener: Listener,
+        post: Callable[[pool.Event], None],
+        *,
+        elsewhere: Callable[[int], Iterable[bytes]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.models: Mapping[str, Any] = {}
+        self.sandbox: SandboxState | None = None
+        self.warm = False  # a first worker is: photos are taken up
+        self.ready = False  # every network was loaded: the daemon can do all that it is asked to
+        self.unloaded = False
+        self.busy_at = clock()
+        self._plan = plan
+        self._state = state
+        self._listener = listener
+        self._elsewhere = elsewhere
+        self._clock = clock
+        self._started_at = clock()
+        self._started = False
+        self._present: dict[Path, tuple[int, int]] = {}
+        self._bound: dict[Path, tuple[int, int]] = {}
+        self.slots = pool.Workers(self._setups(), post=post, clock=clock)
+
+    def _setups(self) -> tuple[pool.WorkerSetup, ...]:
+        elsewhere = [Path(os.fsdecode(path)) for path in self._elsewhere(ELSEWHERE_AT_ONCE)]
+        return worker_setups(self._plan, self._state, self._present, elsewhere)
+
+    def follow(self, plan: Plan) -> None:
+        """Another plan: as many workers as it wants, with what it wants."""
+        self._plan = plan
+        if self._started:
+            self.recycle()
+
+    def recycle(self) -> None:
+        """New workers for all slots, bound to the folders that are there now."""
+        self._bound = dict(self._present)
+        self.slots.recycle(self._setups())
+
+    def start(self, now: float, *, folders_known: bool) -> None:
+        """Starts them once the folders they are confined to are known, or have kept us waiting too long."""
+        if self._started or (not folders_known and now < self._started_at + FOLDERS_WAIT_S):
+            return
+        self._listener.starting("Loading the model")
+        self._started = True
+        self.recycle()
+        self.slots.start()
+
+    def next_due(self) -> float:
+        """Monotonic time at which a worker has something to do, or is to be started."""
+        due = self.slots.next_deadline()
+        start_at = float("inf") if self._started else self._started_at + FOLDERS_WAIT_S
+        return start_at if due is None else min(due, start_at)
+
+    # --- what they say ---------------------------------------------------------------------------------------
+
+    def slot_ready(self, event: pool.SlotReady) -> None:
+        """A worker is warm; it may be one of those that have the small networks only."""
+        more: Mapping[str, Any] = event.facts.get("warm_up") or {}
+        facts = {**self.models, **more}
+        names = {spec.name for spec in self._plan.engines.specs}
+        self.models = {name: fact for name, fact in facts.items() if name in names}
+        self.sandbox = event.facts.get("sandbox")
+        self.warm = True
+        self.ready = self.ready or event.slot in self._plan.crew.slots(large=True)
+
+    def can_start(self) -> bool:
+        """Whether a worker that has every network is up or on its way, and not failing to start."""
+        able = self._plan.crew.slots(large=True)
+        return self.unloaded or {one.state for one in self.slots.status() if one.slot in able} != {"waiting"}
+
+    # --- rest ------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """A file stirs: workers that were unloaded start while it settles."""
+        if self.unloaded:
+            self.unloaded = False
+            self.slots.load()
+        self.busy_at = self._clock()
+
+    def rest(self, *, owed: Callable[[], bool], stopped: bool) -> None:
+        """Ends the workers after a long rest, and brings them back when something is owed after all."""
+        limit_s = self._plan.settings.engine.idle_unload
+        idle_s = self._clock() - self.busy_at
+        if limit_s and idle_s > limit_s and self.ready and not self.unloaded and not owed():
+            self.unloaded = True
+            self.slots.unload()
+        elif self.unloaded and not stopped and owed():
+            self.wake()
+
+    # --- the folders they are confined to --------------------------------------------------------------------
+
+    def folder_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """A folder is there. Landlock binds inodes, so another folder under the name needs other workers.
+
+        So does one that was away in between: a worker that started meanwhile is bound to what lay beneath it.
+        """
+        self._present[path] = inode
+        if self._started and self._bound.get(path) != inode:
+            self.recycle()
+
+    def folder_hangs(self, path: Path) -> None:
+        """New workers, which must not be bound to it, for those that wait for it."""
+        self._present.pop(path, None)
+        self.recycle()
+
+    def folder_lost(self, path: Path) -> None:
+        """Whatever lies there next needs other workers."""
+        self._bound.pop(path, None)

@@ -1,0 +1,1 @@
+"""Files and folders: every touch of them that the rest of the daemon asks for."""

@@ -1,0 +1,194 @@
+"""A cutout's private temporary in its outbox: written, synced and read back; it takes no name that a user sees."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Generator
+from typing import Self
+
+from cutoutd.config.errors import CutoutError, ExitCode
+from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, write_all
+
+_REAL = RealFileSystem()
+_BLOCK = 1 << 20
+# So many bytes are sent on their way to the disk at once: enough for a disk's liking, a tenth of a large cutout.
+_SEND_AT = 2 << 20
+
+
+class TemporaryError(CutoutError):
+    """A temporary could not be written; `code` is the errno and `outbox` the folder it concerns."""
+
+    exit_code = ExitCode.FOLDER
+
+    def __init__(self, outbox: bytes, code: int, what: str) -> None:
+        super().__init__(what, outbox)
+        self.outbox = outbox
+        self.code = code
+        self.args = (outbox, code, what)
+
+
+class Growing:
+    """A private temporary that is written while its bytes are still being made.
+
+    Nothing is opened before the first bytes come. Left before `finish`, it is closed and emptied: a full disk is
+    not helped by our own leftovers, and workers may not unlink.
+
+    Args:
+        outbox: the outbox's absolute path; it must exist and is never created here, sub-folders are.
+        path: absolute path of the file; one that is left over from an earlier attempt is emptied first.
+        inode: device and inode that the outbox must have; None for any.
+        folder_mode: permission bits of sub-folders that are made.
+        fs: the file system.
+    """
+
+    def __init__(
+        self,
+        outbox: bytes,
+        path: bytes,
+        *,
+        inode: tuple[int, int] | None = None,
+        folder_mode: int = 0o755,
+        fs: FileSystem = _REAL,
+    ) -> None:
+        self._outbox = outbox
+        self._path = path
+        self._inode = inode
+        self._folder_mode = folder_mode
+        self._fs = fs
+        self._fd: int | None = None
+        self._parts: list[bytes | memoryview] = []
+        self._size = self._sent = 0
+        self._digest = hashlib.blake2b(digest_size=32)
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        """Closed and, unless it was finished, emptied on the way out."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """See `__enter__`."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with contextlib.suppress(OSError):  # what went wrong with the file was told by then
+                self._fs.close(fd)
+        if self._parts and not self._finished:
+            with contextlib.suppress(OSError):
+                self._empty()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any bytes came."""
+        return bool(self._parts)
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Writes the next bytes, which must not change any more.
+
+        Raises:
+            TemporaryError: the outbox cannot take the file now.
+        """
+        with self._told():
+            if self._fd is None:
+                self._fd = self._opened()
+            self._parts.append(data)
+            write_all(self._fs, self._fd, data)
+            self._size += len(data)
+            if self._size - self._sent >= _SEND_AT:
+                self._fs.start_writing_back(self._fd, self._sent, self._size - self._sent)
+                self._sent = self._size
+        self._digest.update(data)
+
+    def finish(self) -> str:
+        """Syncs the file and its folder and reads it back.
+
+        Returns:
+            The digest of what lies on the disk.
+
+        Raises:
+            TemporaryError: the outbox cannot take the file now.
+        """
+        with self._told():
+            if self._fd is None:
+                self._fd = self._opened()
+            self._fs.fsync(self._fd)
+            fd, self._fd = self._fd, None
+            self._fs.close(fd)
+            self._fs.fsync_dir(os.path.dirname(self._path))
+            same = self._reads_as_written()
+        if not same:
+            raise TemporaryError(
+                self._outbox, errno.EIO, "The outbox gave back other bytes than were written"
+            )
+        self._finished = True
+        return self._digest.hexdigest()
+
+    @contextlib.contextmanager
+    def _told(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            code = error.errno or errno.EIO
+            raise TemporaryError(
+                self._outbox, code, f"The outbox cannot take a cutout ({os.strerror(code)})"
+            ) from error
+
+    def _opened(self) -> int:
+        fs = self._fs
+        if self._inode is not None:
+            facts = fs.stat(self._outbox)
+            if (facts.st_dev, facts.st_ino) != self._inode:
+                raise TemporaryError(self._outbox, errno.ENODEV, "Another folder lies in the outbox's place")
+        _make_folders(self._outbox, os.path.dirname(self._path), self._folder_mode, fs)
+        with contextlib.suppress(FileNotFoundError):
+            self._empty()  # left over from an earlier attempt that a crash cut short
+        return fs.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+    def _empty(self) -> None:
+        """Workers may not unlink, but they can truncate; what lies there may not be a link."""
+        self._fs.close(self._fs.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+
+    def _reads_as_written(self) -> bool:
+        """Whether the file holds exactly the parts: compared byte by byte, a tenth of the time of a digest."""
+        fd = self._fs.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            return all(self._next_is(fd, part) for part in self._parts) and not self._fs.read(fd, 1)
+        finally:
+            self._fs.close(fd)
+
+    def _next_is(self, fd: int, part: bytes | memoryview) -> bool:
+        expected, at = memoryview(part), 0
+        while at < len(expected):
+            block = self._fs.read(fd, min(_BLOCK, len(expected) - at))
+            if not block or block != bytes(expected[at : at + len(block)]):  # two views compare item by item
+                return False
+            at += len(block)
+        return True
+
+
+def write_temporary(
+    outbox: bytes,
+    temporary: bytes,
+    data: bytes | memoryview,
+    *,
+    inode: tuple[int, int] | None = None,
+    folder_mode: int = 0o755,
+    fs: FileSystem = _REAL,
+) -> str:
+    """Writes a whole private temporary; arguments, result and errors are those of `Growing`."""
+    with Growing(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
+        file.take(data)
+        return file.finish()
+
+
+def _make_folders(outbox: bytes, folder: bytes, mode: int, fs: FileSystem) -> None:
+    missing: list[bytes] = []
+    while folder != outbox and not fs.exists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            fs.mkdir(path)
+            fs.chmod(path, mode)  # the process's own umask is private
+        fs.fsync_dir(os.path.dirname(path))

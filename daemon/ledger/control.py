@@ -1,0 +1,181 @@
+"""The control plane inside the ledger: status out, commands in, no sockets; for daemon and command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cutoutd.config.errors import printable
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import COLUMNS, PhotoRow, State, photo_row
+
+VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One order from the command line, not yet taken up."""
+
+    id: int
+    verb: str
+    arguments: dict[str, Any]
+
+
+class Control:
+    """Commands and status, as rows."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def order(self, verb: str, arguments: dict[str, Any]) -> int:
+        """Leaves a command for the daemon; durable, so it is carried out even after a restart."""
+        with self.ledger.durably():
+            cursor = self.ledger.write(
+                "INSERT INTO commands (verb, arguments, created) VALUES (?, ?, ?)",
+                (verb, json.dumps(arguments), self.ledger.clock()),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def waiting(self) -> list[Command]:
+        """Commands nobody has taken up, oldest first."""
+        rows = self.ledger.read("SELECT id, verb, arguments FROM commands WHERE taken IS NULL ORDER BY id")
+        return [Command(row["id"], row["verb"], json.loads(row["arguments"] or "{}")) for row in rows]
+
+    def answer(self, command: int, answer: dict[str, Any]) -> None:
+        """Marks a command as carried out."""
+        self.ledger.write(
+            "UPDATE commands SET taken = ?, answer = ? WHERE id = ?",
+            (self.ledger.clock(), json.dumps(answer), command),
+        )
+        # Old answers are of no use to anyone.
+        self.ledger.write(
+            "DELETE FROM commands WHERE taken IS NOT NULL AND taken < ?", (self.ledger.clock() - 3600,)
+        )
+
+    def answered(self, command: int) -> dict[str, Any] | None:
+        """The daemon's answer, or None while it is not there."""
+        row = self.ledger.one("SELECT answer FROM commands WHERE id = ? AND taken IS NOT NULL", (command,))
+        return None if row is None else dict(json.loads(row["answer"] or "{}"))
+
+    def publish(self, status: dict[str, Any]) -> None:
+        """Stores the daemon's live status for `cutoutd status`."""
+        self.ledger.set_meta("status", json.dumps(status))
+
+    def published(self) -> dict[str, Any]:
+        """The last live status; empty when no daemon has run."""
+        raw = self.ledger.get_meta("status")
+        return {} if raw is None else dict(json.loads(raw))
+
+    def counts(self, inbox: bytes | None = None) -> dict[str, int]:
+        """How many live photos stand in each state."""
+        condition, values = ("", ()) if inbox is None else (" AND inbox = ?", (inbox,))
+        counts = {state.value: 0 for state in State if state is not State.SUPERSEDED}
+        for row in self.ledger.read(
+            "SELECT state, count(*) AS n FROM photos WHERE state <> 'superseded'"
+            f" AND (live = 1 OR state = 'done' OR archived_to IS NOT NULL){condition} GROUP BY state",
+            values,
+        ):
+            counts[row["state"]] = row["n"]
+        return counts
+
+    def recent(self, count: int) -> list[PhotoRow]:
+        """The photos that ended last, newest first."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE state IN ('done', 'failed') AND finished IS NOT NULL"
+            " ORDER BY finished DESC LIMIT ?",
+            (count,),
+        )
+        return [photo_row(row) for row in rows]
+
+    def failures(self) -> list[PhotoRow]:
+        """Failed photos, oldest first."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)"
+            " ORDER BY finished, id"
+        )
+        return [photo_row(row) for row in rows]
+
+    def skipped(self) -> dict[str, int]:
+        """How many files were skipped, by reason."""
+        rows = self.ledger.read(
+            "SELECT reason, count(*) AS n FROM photos WHERE state = 'skipped' AND live = 1 GROUP BY reason"
+        )
+        return {row["reason"]: row["n"] for row in rows}
+
+    def aftercare_troubles(self) -> list[str]:
+        """Sentences on originals that could not be moved yet."""
+        rows = self.ledger.read(
+            "SELECT path, detail FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
+            " AND detail <> '' LIMIT 5"
+        )
+        return [f"{printable(row['path'] or b'an original')}: {row['detail']}" for row in rows]
+
+    def outputs(self, photo: int) -> list[bytes]:
+        """Absolute paths of a photo's cutouts, where their names are still kept."""
+        rows = self.ledger.read(
+            "SELECT outbox, name FROM deliverables WHERE photo = ? AND state = 'done' AND name IS NOT NULL"
+            " ORDER BY id",
+            (photo,),
+        )
+        return [os.path.join(row["outbox"], row["name"]) for row in rows]
+
+    def retry(self, paths: list[bytes] | None) -> int:
+        """Failed photos (all, or those at these absolute paths) become pending. Returns how many."""
+        return self._revive("state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)", paths, {})
+
+    def redo(
+        self,
+        paths: list[bytes] | None,
+        *,
+        since: float | None,
+        overrides: dict[str, Any],
+        meant: Callable[[bytes], bool] | None = None,
+    ) -> int:
+        """Finished photos become pending again; their new cutouts replace their own earlier ones.
+
+        Args:
+            paths: absolute paths of originals, or None for all.
+            since: only photos finished after this wall-clock time.
+            overrides: options that differ from the config, kept with the row.
+            meant: whether photos of the inbox with this path are to be done again; all, if not given.
+
+        Returns:
+            How many photos will be done again.
+
+        Raises:
+            UsageError: from `meant`; then none will.
+        """
+        # A row that stepped back for a newer photo at its path has no original of its own any more.
+        condition = "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)"
+        if since is not None:
+            condition += f" AND finished >= {float(since)}"
+        return self._revive(condition, paths, overrides, meant)
+
+    def _revive(
+        self,
+        condition: str,
+        paths: list[bytes] | None,
+        overrides: dict[str, Any],
+        meant: Callable[[bytes], bool] | None = None,
+    ) -> int:
+        rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
+        wanted = None if paths is None else set(paths)
+        photos: list[tuple[int, bytes]] = []
+        for row in rows:
+            path: bytes | None = row["path"]
+            full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
+            if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
+                photos.append((row["id"], bytes(row["inbox"])))
+        # Asked before anything is written.
+        can = {inbox for inbox in sorted({inbox for _, inbox in photos}) if meant is None or meant(inbox)}
+        chosen = [photo for photo, inbox in photos if inbox in can]
+        for photo in chosen:
+            self.ledger.write(
+                "UPDATE photos SET state = 'pending', attempts = 0, interruptions = 0, not_before = 0,"
+                " forced = 1, settled = 1, overrides = ? WHERE id = ?",
+                (json.dumps(overrides) if overrides else "", photo),
+            )
+        return len(chosen)

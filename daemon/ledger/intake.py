@@ -1,0 +1,356 @@
+"""File facts in, ledger rows out: decides whether a file seen in an inbox is new work; it reads no file."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cutoutd.config.errors import SKIPPED, Reason
+from cutoutd.daemon.ledger.database import Ledger
+
+
+class State(StrEnum):
+    """Where a photo stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DELIVERING = "delivering"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    SUPERSEDED = "superseded"
+
+
+OWED = (State.PENDING, State.RUNNING, State.DELIVERING)
+
+
+class Seen(StrEnum):
+    """What a look at a file meant for the ledger."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    KNOWN = "known"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the file system says about a file: hints that save reading, never proof.
+
+    `access` folds permission bits and owner into one number that only has to differ when they do.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    access: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRow:
+    """One row of the ledger's `photos` table; paths are bytes relative to the inbox."""
+
+    id: int
+    inbox: bytes
+    path: bytes | None
+    key: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+    access: int
+    digest: str | None
+    megapixels: float
+    state: str
+    live: int
+    settled: int
+    stage: str
+    forced: int
+    overrides: str
+    attempts: int
+    interruptions: int
+    not_before: float
+    previous: int | None
+    aftercare: str
+    archived_to: bytes | None
+    hidden_name: bytes | None
+    reason: str
+    detail: str
+    options: str
+    model: str
+    timings: str
+    arrived: float
+    started: float | None
+    finished: float | None
+
+    @property
+    def facts(self) -> Facts:
+        """The hints this row was made or last confirmed with."""
+        return Facts(self.size, self.mtime_ns, self.inode, self.access)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))
+COLUMNS = ", ".join(_FIELDS)
+
+
+def photo_row(row: sqlite3.Row) -> PhotoRow:
+    """A typed row from a `SELECT` that names `COLUMNS`."""
+    return PhotoRow(*(row[name] for name in _FIELDS))
+
+
+class Intake:
+    """Turns what is seen in inboxes into rows that are owed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def get(self, photo: int) -> PhotoRow | None:
+        """The row with this id."""
+        row = self.ledger.one(f"SELECT {COLUMNS} FROM photos WHERE id = ?", (photo,))
+        return None if row is None else photo_row(row)
+
+    def live(self, inbox: bytes, path: bytes) -> PhotoRow | None:
+        """The one row that speaks for a path."""
+        row = self.ledger.one(
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND key = ? AND live = 1",
+            (inbox, self.ledger.key(path)),
+        )
+        return None if row is None else photo_row(row)
+
+    def observe(
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str = "final"
+    ) -> tuple[Seen, int | None]:
+        """Records that a photo lies in an inbox with these facts.
+
+        Args:
+            inbox: the inbox's absolute path.
+            path: relative to the inbox.
+            facts: from a fresh `lstat`.
+            settled: whether the file is known to be complete.
+            stage: `draft` where a quick cutout comes first.
+
+        Returns:
+            What it meant, and the id of the row that is now owed (None when nothing is).
+        """
+        row = self.live(inbox, path)
+        if row is None:
+            return self._first_sight(inbox, path, facts, settled=settled, stage=stage)
+        same = _same_content_hints(row, facts)
+        if row.state == State.PENDING:
+            self._refresh(row, facts, settled=settled and (same or settled))
+            return Seen.WAITING, row.id
+        if row.state == State.RUNNING:
+            # The outcome compares what the worker read with these facts and runs again when they differ.
+            self._refresh(row, facts, settled=settled, keep_state=True)
+            return Seen.WAITING, row.id
+        if row.state == State.DELIVERING and same:
+            return Seen.WAITING, row.id
+        if row.state == State.DELIVERING:
+            # Names are committed and a delivery may take hours (an outbox that is away): what lies here now is
+            # the next photo, which waits until this one is through (`backlog.py`) and then replaces its cutout.
+            return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
+        if same and not _deserves_another_look(row, facts):
+            self._refresh(row, facts, settled=settled or bool(row.settled), keep_state=True)
+            return Seen.KNOWN, None
+        return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
+
+    def is_buried(self, inbox: bytes, path: bytes, facts: Facts) -> bool:
+        """Whether this file was dealt with so long ago that its row is gone."""
+        known = self.ledger.one(
+            "SELECT 1 FROM tombstones WHERE inbox = ? AND key = ? AND size = ? AND mtime_ns = ?",
+            (inbox, self.ledger.key(path), facts.size, facts.mtime_ns),
+        )
+        return known is not None
+
+    def _first_sight(
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str
+    ) -> tuple[Seen, int | None]:
+        if self.is_buried(inbox, path, facts):
+            return Seen.KNOWN, None
+        return Seen.NEW, self._insert(inbox, path, facts, settled=settled, stage=stage, previous=None)
+
+    def _succeed(self, row: PhotoRow, path: bytes, facts: Facts, *, settled: bool, stage: str) -> int | None:
+        """A new owed row for a path whose file looks different; the old one steps back until that is sure."""
+        self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
+        previous = row.id if row.state == State.DELIVERING or self.has_cutout(row.id) else row.previous
+        return self._insert(row.inbox, path, facts, settled=settled, stage=stage, previous=previous)
+
+    def has_cutout(self, photo: int) -> bool:
+        """Whether a cutout of this row lies in an outbox; its successor, if any, then replaces that one.
+
+        A failed or skipped row mostly has none, so that its successor looks through to the last good one; but
+        one that failed when it was done again has.
+        """
+        found = self.ledger.one(
+            "SELECT 1 FROM deliverables WHERE photo = ? AND state = 'done' LIMIT 1", (photo,)
+        )
+        return found is not None
+
+    def _insert(
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str, previous: int | None
+    ) -> int:
+        cursor = self.ledger.write(
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage,"
+            " previous, arrived) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+            (
+                inbox,
+                path,
+                self.ledger.key(path),
+                facts.size,
+                facts.mtime_ns,
+                facts.inode,
+                facts.access,
+                int(settled),
+                stage,
+                previous,
+                self.ledger.clock(),
+            ),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _refresh(self, row: PhotoRow, facts: Facts, *, settled: bool, keep_state: bool = False) -> None:
+        if row.facts == facts and bool(row.settled) == settled:
+            return
+        moved_on = not keep_state and not _same_content_hints(row, facts)
+        self.ledger.write(
+            "UPDATE photos SET size = ?, mtime_ns = ?, inode = ?, access = ?, settled = ?, attempts = ?,"
+            " not_before = ? WHERE id = ?",
+            (
+                facts.size,
+                facts.mtime_ns,
+                facts.inode,
+                facts.access,
+                int(settled),
+                0 if moved_on else row.attempts,  # other content: earlier attempts say nothing about it
+                0.0 if moved_on else row.not_before,
+                row.id,
+            ),
+        )
+
+    def skip(self, inbox: bytes, path: bytes, facts: Facts, reason: Reason, detail: str = "") -> bool:
+        """Records a file that is looked at but never opened; False when that was known already."""
+        row = self.live(inbox, path)
+        state = State.SKIPPED if reason in SKIPPED else State.FAILED
+        if row is not None:
+            if row.state in (*OWED, State.DONE) or (row.reason == reason and row.facts == facts):
+                return False
+            self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
+        photo = self._insert(inbox, path, facts, settled=True, stage="final", previous=None)
+        self.ledger.write(
+            "UPDATE photos SET state = ?, reason = ?, detail = ?, finished = ? WHERE id = ?",
+            (state, reason, detail, self.ledger.clock(), photo),
+        )
+        return True
+
+    def unsettle(self, inbox: bytes, path: bytes) -> None:
+        """A waiting photo is being written again: it is not published before it settles anew."""
+        self.ledger.write(
+            "UPDATE photos SET settled = 0 WHERE inbox = ? AND key = ? AND live = 1"
+            " AND state IN ('pending', 'running')",
+            (inbox, self.ledger.key(path)),
+        )
+
+    def known_digests(self, row: PhotoRow) -> dict[str, int]:
+        """Digests that would mean "no new work" for this row, each with the row it came from (0: tombstone).
+
+        These are the path's earlier content, its tombstones, and finished photos of equal size and time
+        whose file may have been renamed to this path.
+        """
+        if row.forced or row.digest:  # ordered anew, or on its second stage
+            return {}
+        known: dict[str, int] = {}
+        for stone in self.ledger.read(
+            "SELECT digest FROM tombstones WHERE inbox = ? AND key = ?", (row.inbox, row.key)
+        ):
+            known[stone["digest"]] = 0
+        for other in self.twins(row):
+            if other.digest and other.state not in (State.RUNNING, State.DELIVERING):
+                known[other.digest] = other.id
+        previous = None if row.previous is None else self.get(row.previous)
+        if previous is not None and previous.digest:
+            known[previous.digest] = previous.id
+        return known
+
+    def twins(self, row: PhotoRow, digest: str | None = None) -> list[PhotoRow]:
+        """Photos of equal size under other names: copies of it, or what it was called before.
+
+        They have a cutout, or are in hand and may get one (whose content may not be known yet). With a digest also
+        those at whose path another file was seen since: theirs may be the file that went to another name.
+
+        Args:
+            row: the photo.
+            digest: those that are known, or may turn out, to have this content. With None, before it is known,
+                those of equal time: a guess that may save the work.
+        """
+        has_cutout = "EXISTS (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')"
+        may_have_one = f"live = 1 AND (state IN ('done', 'running', 'delivering') OR {has_cutout})"
+        if digest is None:
+            which, value = f"mtime_ns = ? AND {may_have_one}", row.mtime_ns
+        else:
+            stepped_back = f"live = 0 AND archived_to IS NULL AND state = 'done' AND {has_cutout}"
+            which = f"(digest = ? OR digest IS NULL) AND (({may_have_one}) OR ({stepped_back}))"
+            value = digest
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND {which}"
+            " AND aftercare = 'none' AND key <> ? ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20",
+            (row.inbox, row.size, value, row.key),
+        )
+        return [photo_row(one) for one in rows]
+
+    def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
+        """The content turned out to be known: the row goes, the earlier one learns the new hints."""
+        if same_as == 0:
+            self.ledger.write(
+                "UPDATE tombstones SET size = ?, mtime_ns = ? WHERE inbox = ? AND key = ? AND digest = ?",
+                (row.size, row.mtime_ns, row.inbox, row.key, digest),
+            )
+            self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
+            return
+        earlier = self.get(same_as)
+        self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
+        self.ledger.write(
+            "UPDATE photos SET live = 1, path = ?, key = ?, size = ?, mtime_ns = ?, inode = ?, access = ?"
+            " WHERE id = ?",
+            (row.path, row.key, row.size, row.mtime_ns, row.inode, row.access, same_as),
+        )
+        if earlier is not None and earlier.key != row.key:
+            # What lies at its earlier name is no successor of it: its cutout comes beside this one, not instead.
+            self.ledger.write(
+                "UPDATE photos SET previous = NULL WHERE inbox = ? AND key = ? AND live = 1 AND previous = ?",
+                (earlier.inbox, earlier.key, same_as),
+            )
+        if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
+            self.ledger.write(
+                "UPDATE photos SET state = 'done', reason = '', detail = '' WHERE id = ?"
+                " AND state IN ('superseded', 'skipped')",
+                (same_as,),
+            )
+
+    def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
+        """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
+        rows = self.ledger.read(
+            "SELECT id, path, state, reason FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
+            " AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
+            (inbox,),
+        )
+        return [(row["id"], row["path"], row["state"], row["reason"]) for row in rows]
+
+    def owed(self) -> int:
+        """How many photos are still to be finished."""
+        row: Any = self.ledger.one(
+            "SELECT count(*) FROM photos WHERE state IN ('pending', 'running', 'delivering')"
+        )
+        return int(row[0])
+
+
+def _same_content_hints(row: PhotoRow, facts: Facts) -> bool:
+    return (row.size, row.mtime_ns, row.inode) == (facts.size, facts.mtime_ns, facts.inode)
+
+
+def _deserves_another_look(row: PhotoRow, facts: Facts) -> bool:
+    """Whether an unchanged file is tried again anyway: it came back, or its permissions were mended."""
+    if row.reason == Reason.VANISHED:
+        return True
+    return row.reason == Reason.NO_PERMISSION and row.access != facts.access

@@ -1,0 +1,400 @@
+"""What became of a photo in hand, as ledger rows: retries, failures, deliveries; it touches no file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cutoutd.config.errors import SKIPPED, Reason
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import COLUMNS, Intake, PhotoRow, State, photo_row
+
+# After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
+INTERRUPTIONS_ALONE = 3
+# And after this many it fails as crashed, with its name, instead of taking the daemon down for ever.
+INTERRUPTIONS_FAILED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One deliverable on its way into an outbox.
+
+    `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name
+    must be free. `manifest` is the line owed to the manifest beside the outputs, or empty.
+    """
+
+    label: str
+    outbox: bytes
+    name: bytes
+    name_key: str
+    out_digest: str
+    out_size: int
+    temporary: bytes
+    replaces: str = ""
+    id: int = 0
+    stage: str = "final"
+    state: str = "delivering"
+    manifest: bytes = b""
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    return Delivery(
+        label=row["label"],
+        outbox=row["outbox"],
+        name=row["name"] or b"",
+        name_key=row["name_key"],
+        out_digest=row["out_digest"],
+        out_size=row["out_size"],
+        temporary=row["temporary"] or b"",
+        replaces=row["replaces"],
+        id=row["id"],
+        stage=row["stage"],
+        state=row["state"],
+        manifest=row["manifest"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Name keys that are held, some of them known by their keyed digests alone (`history.filenames = false`)."""
+
+    names: frozenset[str]
+    nameless: frozenset[str]
+    key: Callable[[str], str]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names or (bool(self.nameless) and self.key(str(name)) in self.nameless)
+
+    def __or__(self, more: Iterable[str]) -> Taken:
+        return Taken(self.names | frozenset(more), self.nameless, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a photo is tried for one reason, and how long the pauses are."""
+
+    attempts: int
+    first_pause_s: float = 0.0
+    longest_pause_s: float = 0.0
+
+
+def retry_rules(
+    *, attempts_after_death: int, attempts_when_busy: int, settle_s: float
+) -> dict[str, RetryRule]:
+    """Attempts per reason; a reason that is not listed fails at once, since nothing would change."""
+    death = RetryRule(attempts_after_death)
+    return {
+        Reason.CRASHED: death,
+        Reason.TOO_SLOW: death,
+        Reason.OUT_OF_MEMORY: death,
+        Reason.BUSY: RetryRule(attempts_when_busy, 1.0, 300.0),
+        # Folders change hands too (a share that is being set up), and the file's own mode does not show that.
+        Reason.NO_PERMISSION: RetryRule(3, 1.0, 60.0),
+        # A camera may still be writing after a pause: one more look after the settle time.
+        Reason.UNREADABLE: RetryRule(2, max(2.0, settle_s), 30.0),
+    }
+
+
+class Outcomes:
+    """Moves rows from pending through running and delivering to their end."""
+
+    def __init__(self, ledger: Ledger, rules: Mapping[str, RetryRule]) -> None:
+        self.ledger = ledger
+        self.rules = dict(rules)
+        self._intake = Intake(ledger)
+
+    def get(self, photo: int) -> PhotoRow | None:
+        """The row with this id."""
+        return self._intake.get(photo)
+
+    def started(self, photo: int, options: str, model: str) -> None:
+        """A worker has the photo in hand."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'running', started = ?, options = ?, model = ? WHERE id = ?",
+            (self.ledger.clock(), options, model, photo),
+        )
+
+    def again(self, photo: int, *, pause_s: float = 0.0, settled: bool | None = None) -> None:
+        """Back to pending without counting an attempt."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', not_before = ?, settled = coalesce(?, settled)"
+            " WHERE id = ?",
+            (
+                self.ledger.clock() + pause_s if pause_s else 0.0,
+                None if settled is None else int(settled),
+                photo,
+            ),
+        )
+
+    def learned_megapixels(self, photo: int, megapixels: float) -> None:
+        """The photo did not fit the budget: back to pending with its size known."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', megapixels = ? WHERE id = ?", (megapixels, photo)
+        )
+
+    def tried(self, row: PhotoRow, reason: Reason, detail: str) -> bool:
+        """Counts an attempt that ended with `reason`.
+
+        Returns:
+            True when the photo will be tried again, False when it has failed (or is skipped) for good.
+        """
+        attempts = row.attempts + 1
+        rule = self.rules.get(reason, RetryRule(1))
+        if attempts < rule.attempts:
+            pause_s = min(rule.longest_pause_s, rule.first_pause_s * 4**row.attempts)
+            self.ledger.write(
+                "UPDATE photos SET state = 'pending', attempts = ?, not_before = ?, reason = ?, detail = ?"
+                " WHERE id = ?",
+                (attempts, self.ledger.clock() + pause_s, reason, detail, row.id),
+            )
+            return True
+        self.ended(row.id, reason, detail, attempts=attempts)
+        return False
+
+    def ended(self, photo: int, reason: Reason, detail: str, *, attempts: int = 1) -> None:
+        """The photo has failed or is skipped; its earlier cutout, if any, stays."""
+        state = State.SKIPPED if reason in SKIPPED else State.FAILED
+        self.ledger.write(
+            "UPDATE photos SET state = ?, reason = ?, detail = ?, attempts = ?, finished = ?, forced = 0"
+            " WHERE id = ?",
+            (state, reason, detail, attempts, self.ledger.clock(), photo),
+        )
+
+    def changed_while_read(self, row: PhotoRow) -> int:
+        """The file is not what was read: the row is superseded and a fresh one owed. Returns its id.
+
+        A row that already has a cutout (done again, or on its second stage) stays as the one to be replaced.
+        An original in an archive is no path that a camera writes to: it is simply read once more.
+        """
+        if row.archived_to is not None:
+            self.again(row.id)
+            return row.id
+        replaced = self._intake.has_cutout(row.id)
+        self.ledger.write(
+            "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
+            (State.DONE if replaced else State.SUPERSEDED, self.ledger.clock(), row.id),
+        )
+        cursor = self.ledger.write(
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage, forced,"
+            " overrides, previous, arrived) SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending',"
+            " settled, stage, forced, overrides, ?, arrived FROM photos WHERE id = ?",
+            (row.id if replaced else row.previous, row.id),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def deliveries(self, photo: int) -> list[Delivery]:
+        """The photo's deliverables that are on their way or lie in an outbox."""
+        rows = self.ledger.read(
+            "SELECT * FROM deliverables WHERE photo = ? AND state IN ('delivering', 'done') ORDER BY id",
+            (photo,),
+        )
+        return [_delivery(row) for row in rows]
+
+    def earlier(self, row: PhotoRow) -> dict[str, Delivery]:
+        """By label, our cutouts that this photo's new ones replace: its own, or those of earlier content."""
+        own = {d.label: d for d in self.deliveries(row.id) if d.state == "done"}
+        previous = None if row.previous is None else self._intake.get(row.previous)
+        if previous is None or previous.archived_to is not None or previous.aftercare != "none":
+            return own  # an earlier frame's original is elsewhere: its cutout is the only one, it stays
+        # Both, since a crash may have left some of this row's cutouts published and others not.
+        return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"} | own
+
+    def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> Taken:
+        """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
+        held = (
+            "SELECT name_key FROM deliverables WHERE outbox = ? AND name_key >= ? AND name_key < ?"
+            " AND state IN ('delivering', 'done') AND photo <> ?"
+        )
+        rows = self.ledger.read(held, (outbox, prefix, prefix + "\U0010ffff", besides))
+        nameless = self.ledger.read(held, (outbox, "/", "0", besides))  # "0" comes after "/"
+        return Taken(
+            frozenset(row["name_key"] for row in rows),
+            frozenset(row["name_key"] for row in nameless),
+            self.ledger.nameless,
+        )
+
+    def delivering(self, row: PhotoRow, digest: str, deliveries: Sequence[Delivery]) -> bool:
+        """Commits, on the disk, every name before it is tried. False when a name has been taken meanwhile."""
+        try:
+            with self.ledger.durably():
+                for delivery in deliveries:
+                    self._claim(row, delivery)
+                self.ledger.write(
+                    "UPDATE photos SET state = 'delivering', digest = ? WHERE id = ?", (digest, row.id)
+                )
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
+        # An earlier claim of this label, by this row or the one it follows, gives its name up.
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'replaced' WHERE label = ? AND state IN ('delivering', 'done')"
+            " AND (photo = ? OR (photo = ? AND outbox = ? AND name_key = ?))",
+            (delivery.label, row.id, row.previous, delivery.outbox, delivery.name_key),
+        )
+        self.ledger.write(
+            "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, out_size, replaces,"
+            " temporary, manifest, stage, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'delivering')",
+            (
+                row.id,
+                delivery.label,
+                delivery.outbox,
+                delivery.name,
+                delivery.name_key,
+                delivery.out_digest,
+                delivery.out_size,
+                delivery.replaces,
+                delivery.temporary,
+                delivery.manifest,
+                row.stage,
+            ),
+        )
+
+    def delivered(
+        self, row: PhotoRow, *, timings: Mapping[str, float], aftercare: str, next_stage: str
+    ) -> None:
+        """All deliverables lie whole in their outboxes.
+
+        Args:
+            row: the photo.
+            timings: seconds per stage.
+            aftercare: `owed` when the original is to be moved, else `none`.
+            next_stage: `final` when a better cutout is owed after this draft, else empty.
+        """
+        now = self.ledger.clock()
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'done', temporary = NULL"
+            " WHERE photo = ? AND state = 'delivering'",
+            (row.id,),
+        )
+        if row.previous is not None:
+            self.ledger.write(
+                "UPDATE photos SET state = 'superseded', live = 0 WHERE id = ? AND state = 'done'"
+                " AND NOT EXISTS"
+                " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')",
+                (row.previous,),
+            )
+        self.ledger.write(
+            "UPDATE photos SET state = ?, stage = 'final', forced = 0, overrides = '', reason = '',"
+            " detail = '', attempts = 0, interruptions = 0, finished = ?, timings = ?, aftercare = ?"
+            " WHERE id = ?",
+            (
+                State.PENDING if next_stage else State.DONE,
+                now,
+                json.dumps({k: round(v, 4) for k, v in timings.items()}),
+                aftercare if not next_stage else row.aftercare,
+                row.id,
+            ),
+        )
+
+    def undeliver(self, photo: int, published: Iterable[str] = ()) -> None:
+        """A delivery cannot be completed: what did not come through gives its name up, and the photo runs again.
+
+        The earlier cutouts that were to be replaced are the photo's own again, so that the next try replaces
+        them instead of lying down beside them.
+
+        Args:
+            photo: the row.
+            published: labels of deliverables that do lie whole in their outbox.
+        """
+        row = self._intake.get(photo)
+        through = set(published)
+        for delivery in self.deliveries(photo):
+            if row is None or delivery.state != "delivering":
+                continue
+            state = "done" if delivery.label in through else "replaced"
+            self.ledger.write(
+                "UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id)
+            )
+            if state == "replaced" and delivery.replaces:
+                self._restore(row, delivery)
+        if row is None or row.live or row.archived_to is not None:
+            self.again(photo)
+            return
+        # Another photo lies at its path by now, so it cannot run again.
+        ended = State.DONE if self._intake.has_cutout(photo) else State.SUPERSEDED
+        self.ledger.write(
+            "UPDATE photos SET state = ?, finished = ? WHERE id = ?", (ended, self.ledger.clock(), photo)
+        )
+
+    def _restore(self, row: PhotoRow, delivery: Delivery) -> None:
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
+            " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
+            " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
+            (
+                row.id,
+                row.previous,
+                delivery.label,
+                delivery.outbox,
+                delivery.name_key,
+                delivery.replaces,
+                delivery.id,
+            ),
+        )
+
+    def interrupted(self, row: PhotoRow) -> None:
+        """The daemon ended while the photo was in hand: an interruption, not an attempt."""
+        count = row.interruptions + 1
+        if count >= INTERRUPTIONS_FAILED:
+            self.ended(row.id, Reason.CRASHED, f"The daemon ended {count} times with this photo in hand")
+            return
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', interruptions = ? WHERE id = ?", (count, row.id)
+        )
+
+    def in_state(self, state: State) -> list[PhotoRow]:
+        """All rows in a state, oldest first."""
+        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE state = ? ORDER BY id", (state,))
+        return [photo_row(row) for row in rows]
+
+    def owed_elsewhere(self, limit: int) -> list[bytes]:
+        """Where originals lie that are to be done again and were archived, trashed or put aside; absolute paths."""
+        rows = self.ledger.read(
+            "SELECT archived_to FROM photos WHERE state IN ('pending', 'running') AND archived_to IS NOT NULL"
+            " ORDER BY arrived, id LIMIT ?",
+            (limit,),
+        )
+        return [row["archived_to"] for row in rows]
+
+    def aftercare(
+        self, photo: int, status: str, *, hidden: bytes | None = None, to: bytes | None = None
+    ) -> None:
+        """Records how far the original's after-care has come; when done, the path is free for new photos."""
+        self.ledger.write(
+            "UPDATE photos SET aftercare = ?, hidden_name = ?, archived_to = coalesce(?, archived_to),"
+            " live = CASE WHEN ? = 'done' THEN 0 ELSE live END WHERE id = ?",
+            (status, hidden, to, status, photo),
+        )
+
+    def aftercare_again(self, photo: int) -> None:
+        """The original is back under its name: its after-care begins anew."""
+        self.ledger.write(
+            "UPDATE photos SET aftercare = 'owed', hidden_name = NULL, archived_to = NULL WHERE id = ?"
+            " AND aftercare = 'hidden'",
+            (photo,),
+        )
+
+    def aftercare_failed(self, photo: int, why: str) -> None:
+        """The original could not be moved: it stays, `status` says so, and it is tried again."""
+        self.ledger.write("UPDATE photos SET detail = ? WHERE id = ?", (f"after-care: {why}", photo))
+
+    def moved_failed(self, photo: int, target: bytes) -> None:
+        """A failed original lies in the folder for such; a `retry` reads it there."""
+        self.ledger.write("UPDATE photos SET archived_to = ?, live = 0 WHERE id = ?", (target, photo))
+
+    def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
+        """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
+
+        Args:
+            inbox: only rows of this one; of all, if not given.
+        """
+        rows = self.ledger.read(
+            "SELECT id FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
+            " AND inbox = coalesce(?, inbox) ORDER BY detail <> '', id",
+            (inbox,),
+        )
+        return [row["id"] for row in rows]

@@ -1,0 +1,1 @@
+"""What a process gives up for good before it works."""

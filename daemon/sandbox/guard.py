@@ -1,0 +1,243 @@
+"""Gives up, for good, what this process will never need: the network, other people's files, core dumps.
+
+Nothing here decides when: the supervisor calls `guard_supervisor` before its first thread, a worker calls
+`guard_worker` before it loads a decoder. What a platform cannot enforce is said, not assumed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cutoutd.daemon.sandbox import landlock, macos, seccomp
+
+# Owner only: a temporary and a ledger are nobody else's business. Outputs get their mode from the settings.
+PRIVATE_UMASK: Final = 0o077
+
+_PR_SET_DUMPABLE: Final = 4
+# Enough for the interpreter, the engine and the decoders, found by running them; no home folder, no /etc.
+_SYSTEM_READ: Final = (
+    "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64",  # shared libraries
+    "/nix/store", "/gnu/store",  # where such systems keep theirs
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",  # how they are found
+    "/usr/share/zoneinfo", "/etc/localtime",  # the date in an output name
+    "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",  # own memory, what the processor can do
+    "/sys/devices/system/cpu", "/sys/devices/system/node",  # cores and caches, read by the engine
+    # It also looks for graphics cards, and complains aloud when it may not.
+    "/sys/bus/pci/devices", "/sys/class/drm", "/sys/class/accel",
+    "/dev/urandom", "/dev/random",
+)  # fmt: skip
+_DEVICES: Final = ("/dev/null",)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxState:
+    """What is in force in one process: a sentence for people and a yes or no, for each promise."""
+
+    network: str
+    network_refused: bool
+    files: str
+    files_confined: bool
+    core_dumps: str
+    core_dumps_off: bool
+
+    def summary(self) -> str:
+        """One line for the start-up message and `status`."""
+        return f"network: {self.network}; files: {self.files}; core dumps: {self.core_dumps}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json` and for the ledger's status row."""
+        return asdict(self)
+
+
+def guard_supervisor() -> SandboxState:
+    """The supervisor's promises: no network but local sockets (sd_notify), no core dump, private files.
+
+    Call it before any thread starts; the filter covers threads that exist, a profile on macOS may not.
+    """
+    private_umask()
+    core_dumps, core_dumps_off = no_core_dumps()
+    network, refused = give_up_network(keep_unix=True)
+    files = "all of the user's, because this process publishes, archives and decodes nothing"
+    return SandboxState(network, refused, files, False, core_dumps, core_dumps_off)
+
+
+def guard_worker(
+    read: Iterable[Path], write: Iterable[Path], *, devices: Iterable[Path] = (), unconfined: str = ""
+) -> SandboxState:
+    """A worker's promises; call it before numpy or the engine is imported, for their threads would escape.
+
+    Args:
+        read: what photos, models and backgrounds need, beside the interpreter and the system's libraries.
+        write: the outboxes; files may be created and written there, not removed or renamed.
+        devices: an accelerator's device files, to read, write and control.
+        unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
+    """
+    core_dumps, core_dumps_off = no_core_dumps()
+    read, write = tuple(read), tuple(write)
+    if sys.platform == "darwin":
+        return _guard_worker_macos(None if unconfined else write, core_dumps, core_dumps_off)
+    sentence, confined = (f"not confined ({unconfined})", False)
+    if not unconfined:
+        sentence, confined = confine_files(read, write, devices)
+    network, refused = give_up_network(keep_unix=False)
+    return SandboxState(network, refused, sentence, confined, core_dumps, core_dumps_off)
+
+
+def unguarded() -> SandboxState:
+    """What holds when the user has switched the sandbox off: only the core dumps, which nobody needs."""
+    core_dumps, core_dumps_off = no_core_dumps()
+    off = "not given up (engine.sandbox is off)"
+    return SandboxState(off, False, off, False, core_dumps, core_dumps_off)
+
+
+def give_up_network(*, keep_unix: bool) -> tuple[str, bool]:
+    """No socket from now on, in any thread or child of this process, until it ends.
+
+    Args:
+        keep_unix: still allow AF_UNIX sockets.
+
+    Returns:
+        A sentence, and whether the kernel enforces it.
+    """
+    if sys.platform == "darwin":
+        return _macos_profile(keep_unix=keep_unix, write=None)
+    if sys.platform != "linux":
+        return f"not enforced here ({sys.platform} has no filter cutoutd can set)", False
+    try:
+        seccomp.install(seccomp.SUPERVISOR if keep_unix else seccomp.WORKER)
+    except OSError as error:
+        return f"not enforced here (the kernel refused the seccomp filter: {_reason(error)})", False
+    kept = "all but local (AF_UNIX) sockets are" if keep_unix else "every socket is"
+    return f"{kept} refused by the kernel (seccomp)", True
+
+
+def confine_files(
+    read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path] = ()
+) -> tuple[str, bool]:
+    """Only `read` (and what the interpreter needs) stays readable, and only `write` takes new files.
+
+    `devices` are the accelerator's, and named in the answer.
+
+    It binds this thread and what it starts: threads that run already would escape, and then it says so.
+
+    Returns:
+        A sentence, and whether the kernel enforces it. Paths that do not exist are named in the sentence.
+    """
+    if sys.platform != "linux":
+        return f"not enforced here ({sys.platform} has no Landlock)", False
+    own, write, devices = tuple(read), tuple(write), tuple(devices)
+    others = threads() - 1
+    try:
+        done = landlock.confine((*own, *runtime_paths()), write, [Path(name) for name in _DEVICES], devices)
+    except OSError as error:
+        return f"not enforced here (Landlock: {_reason(error)})", False
+    if others > 0:
+        return f"only partly confined ({others} threads ran already, before Landlock)", False
+    named = {*own, *write}
+    missing = [str(path) for path in done.absent if path in named]
+    note = f"; not there: {', '.join(missing)}" if missing else ""
+    opened = f"; open for the accelerator: {', '.join(map(str, devices))}" if devices else ""
+    within = f"inboxes, outboxes and the program (Landlock {done.abi})"
+    return f"confined by the kernel to {within}{opened}{note}", True
+
+
+def threads() -> int:
+    """How many threads this process has; 1 where that cannot be told."""
+    try:
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
+    except OSError:
+        return 1
+
+
+def runtime_paths() -> tuple[Path, ...]:
+    """What must stay readable for any photo: interpreter, packages, our own code, system libraries."""
+    paths = [Path(name) for name in (sys.prefix, sys.base_prefix, sys.exec_prefix, *_SYSTEM_READ)]
+    # The import path covers editable installs and zipped packages; "" would be whatever folder we stand in.
+    paths += [Path(entry) for entry in sys.path if entry and Path(entry).is_absolute()]
+    # What the entries of /sys/bus/pci and /sys/class/drm point to.
+    paths += sorted(Path("/sys/devices").glob("pci*"))
+    paths += [Path(__file__).resolve().parents[2]]
+    return tuple(dict.fromkeys(path for path in paths if path.exists() and path != Path("/")))
+
+
+def no_core_dumps() -> tuple[str, bool]:
+    """A crash writes no memory image (which would hold pixels), and no other program may look inside."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return "off", True
+    # A core pattern that pipes to a program ignores the limit; "not dumpable" stops that one too, and ptrace.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, *(ctypes.c_ulong(0) for _ in range(4))) != 0:
+        return (
+            f"limited to nothing, but the process stays traceable ({os.strerror(ctypes.get_errno())})",
+            True,
+        )
+    return "off, and no other program may trace the process", True
+
+
+def private_umask(mask: int = PRIVATE_UMASK) -> None:
+    """New files belong to their owner alone, unless a mode is asked for by name afterwards."""
+    os.umask(mask)
+
+
+def try_network() -> dict[str, str]:
+    """What the kernel answers to each way of getting a socket: an error's name, or "open".
+
+    For `verify` and the tests. A socket that can be made is closed at once: nothing is ever connected or
+    sent. io_uring is asked for with an empty request that no kernel accepts, so EFAULT means "open".
+    """
+    import socket
+
+    attempts = {
+        "ipv4": (socket.AF_INET, socket.SOCK_STREAM),
+        "ipv6": (socket.AF_INET6, socket.SOCK_STREAM),
+        "udp": (socket.AF_INET, socket.SOCK_DGRAM),
+        "unix": (socket.AF_UNIX, socket.SOCK_STREAM),
+    }
+    answers: dict[str, str] = {}
+    for name, (family, kind) in attempts.items():
+        try:
+            socket.socket(family, kind).close()
+            answers[name] = "open"
+        except OSError as error:
+            answers[name] = errno.errorcode.get(error.errno or 0, str(error))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall(ctypes.c_long(seccomp.NUMBERS["io_uring_setup"][0]), ctypes.c_uint(1), None)
+        answer = errno.errorcode.get(ctypes.get_errno(), "")
+        answers["io_uring"] = "open" if answer in {"EFAULT", "EINVAL", ""} else answer
+    return answers
+
+
+def _guard_worker_macos(
+    write: tuple[Path, ...] | None, core_dumps: str, core_dumps_off: bool
+) -> SandboxState:
+    """One profile does both; a process gets only one, and may have its supervisor's by inheritance."""
+    sentence, done = _macos_profile(keep_unix=False, write=write)
+    files = (
+        "not confined" if write is None or not done else "writing only in outboxes (macOS sandbox profile)"
+    )
+    return SandboxState(sentence, done, files, done and write is not None, core_dumps, core_dumps_off)
+
+
+def _macos_profile(*, keep_unix: bool, write: tuple[Path, ...] | None) -> tuple[str, bool]:
+    """Applies a macOS profile and says what came of it."""
+    try:
+        macos.apply(macos.profile(keep_unix=keep_unix, write=write))
+    except (OSError, AttributeError) as error:
+        return f"no profile of its own ({error})", False
+    kept = "all but local sockets are" if keep_unix else "every socket is"
+    return f"{kept} refused by the macOS sandbox profile", True
+
+
+def _reason(error: OSError) -> str:
+    """The system's word for an error, without its number."""
+    return error.strerror or str(error)

@@ -1,0 +1,73 @@
+"""What a running daemon says about itself, as plain data for the ledger's status row and for listeners."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cutoutd.config.errors import printable
+from cutoutd.daemon.components import Machinery
+from cutoutd.daemon.sandbox.guard import SandboxState
+
+
+def live_status(
+    daemon: Machinery, *, sandbox: SandboxState | None, since: float, stopping: bool, yielding: str
+) -> dict[str, Any]:
+    """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
+    counts = daemon.control.counts()
+    named = daemon.plan.settings.history.filenames
+    worker = daemon.workforce.sandbox
+    return {
+        "state": _state(daemon, stopping=stopping, yielding=yielding),
+        "why": _why(daemon, yielding),
+        "pid": os.getpid(),
+        "since": since,
+        "counts": counts,
+        "in_hand": [
+            {
+                "photo": hand.row.id,
+                # The status is a row of the ledger too.
+                "name": daemon.dispatcher.event(hand.row).name if named else f"photo {hand.row.id}",
+                "inbox": hand.plan.settings.label,
+                "stage": "waiting to settle" if hand.finished is not None else "working",
+            }
+            for hand in daemon.dispatcher.in_hand.values()
+        ],
+        "inboxes": [
+            {
+                "path": printable(one.key),
+                "outbox": printable(os.fsencode(one.settings.outbox)),
+                "model": one.final.name,
+                "draft_model": one.draft.name if one.draft is not None else None,
+                "watching": keeper.watching,
+                "polled": keeper.polled,
+                "trouble": keeper.trouble or daemon.dispatcher.paused.get(one.key, ""),
+            }
+            for one in daemon.plan.inboxes
+            if (keeper := daemon.keepers.get(one.key)) is not None
+        ],
+        "models": daemon.workforce.models,
+        "workers": daemon.plan.crew.size,
+        "sandbox": {
+            "daemon": None if sandbox is None else sandbox.as_dict(),
+            "worker": None if worker is None else worker.as_dict(),
+        },
+    }
+
+
+def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
+    if stopping:
+        return "stopping"
+    if not daemon.workforce.ready:
+        return "starting"
+    if daemon.orders.paused:
+        return "paused"
+    if daemon.dispatcher.examiner.ailing or yielding:
+        return "waiting"
+    return "working" if daemon.dispatcher.in_hand else "idle"
+
+
+def _why(daemon: Machinery, yielding: str) -> str:
+    if daemon.orders.paused:
+        return "paused by command; `cutoutd resume` goes on"
+    return daemon.dispatcher.examiner.ailing or yielding

@@ -1,0 +1,279 @@
+"""Files seen in one inbox, from the first hint to a settled row in the ledger; it walks and watches nothing itself.
+
+Looks at files happen on the inbox's I/O thread; everything else runs in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cutoutd.config.errors import Reason
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.files.filesystem import FileFacts, FileSystem
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.ledger.intake import OWED, Facts, Intake, PhotoRow, Seen
+from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
+from cutoutd.daemon.watching.scan import Found, examine, partners
+from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
+from cutoutd.daemon.watching.watcher import Hint
+
+# A file whose inode has not changed for this long is complete without further waiting: the change time, unlike
+# the modification time, cannot be set by a camera.
+OLD_ENOUGH_S = 10.0
+# On a share the change time comes from the server's clock, which may differ from ours.
+OLD_ENOUGH_FAR_S = 3600.0
+# The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
+# apart. A JPEG that came since is seen at the RAW's last look, as long as this is well below its wait (`RawPairs`).
+LISTING_GOOD_FOR_S = 2.0
+
+SKIP_SENTENCES = {
+    Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
+    Reason.NOT_A_REGULAR_FILE: "A link, pipe or device, not a file; put the photo itself into the inbox.",
+    Reason.PLACEHOLDER: "Its content is still in the cloud; download it and it is taken up.",
+    Reason.RAW_PAIR: "The JPEG of the same shot is processed instead.",
+    Reason.NO_PERMISSION: "It may not be read. Give the user that runs cutoutd permission to read it.",
+    Reason.UNREADABLE: "The file system could not show it. It is looked at again with every scan.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who is told what happens to files; rows are named by id.
+
+    Attributes:
+        settled: a file is known to be complete.
+        gone: it vanished before that.
+        stir: a photo is on its way.
+        doubt: something was not seen for certain (a sentence says what): scan soon.
+    """
+
+    settled: Callable[[int], None]
+    gone: Callable[[int], None]
+    stir: Callable[[], None]
+    doubt: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk."""
+
+    path: bytes
+    found: Found | None
+    at: float
+    failed: bool = False
+    partner: bool = False
+
+
+def facts_of(found: Found | FileFacts) -> Facts:
+    """What the ledger keeps of a stat."""
+    owner = getattr(found, "uid", 0)
+    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16)
+
+
+class Arrivals:
+    """Settles the files of one inbox and hands them to the ledger.
+
+    Args:
+        settings: the inbox's table.
+        rules: which names count.
+        intake: where rows are made.
+        io: the inbox's I/O thread.
+        hearers: who is told.
+        clock: monotonic seconds.
+        stage: `draft` where a quick cutout comes first.
+        fs: the file system; unset, the real one.
+        limit: how many files settle together; of what is found beyond it a later scan takes its part.
+    """
+
+    def __init__(
+        self,
+        settings: Inbox,
+        rules: Rules,
+        intake: Intake,
+        io: IoThread,
+        hearers: Hearers,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        stage: str = "final",
+        fs: FileSystem | None = None,
+        limit: int = LIMIT,
+    ) -> None:
+        self.stage = stage
+        self._fs = fs
+        self._limit = limit
+        self._settings = settings
+        self._key = os.fsencode(settings.path)
+        self._rules = rules
+        self._intake = intake
+        self._io = io
+        self._hear = hearers
+        self._clock = clock
+        self._polled = False
+        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted, limit)
+        self._pairs = RawPairs()
+        self._lone_raws: set[bytes] = set()
+        self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
+
+    def poll(self) -> None:
+        """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
+        self._polled = True
+        self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled, self._limit)
+
+    def next_due(self) -> float:
+        """Monotonic time at which `tick` has something to do."""
+        due = (self._tracker.next_due(), self._pairs.next_due())
+        return min((at for at in due if at is not None), default=float("inf"))
+
+    def tick(self, now: float) -> None:
+        """Looks at files whose time has come."""
+        due = self._tracker.due(now)
+        if due:
+            self._io.call(lambda: self._look(due), self._looked)
+        for raw in self._pairs.due(now):
+            self._lone_raws.add(raw)
+            self._track(raw, "found", now)
+
+    def hint(self, hint: Hint) -> None:
+        """Something happened at a path."""
+        now = self._clock()
+        kind = classify(hint.path, self._rules)
+        if kind is Kind.JUNK:
+            return
+        if kind is not Kind.OTHER:
+            self._hear.stir()
+        if hint.kind in ("modified", "created") and hint.path in self._tracker:
+            self._intake.unsettle(self._key, hint.path)
+        self._track(hint.path, hint.kind, now)
+
+    def _track(self, path: bytes, kind: HintKind, now: float) -> None:
+        """Has a file settle; one that finds no room is left to a scan that comes soon.
+
+        Scans meet the same files in the same order, so each must find those of the one before it answered for by
+        their rows (`_is_answered`): otherwise they take the room again, and what lies behind them waits for ever.
+        """
+        if not self._tracker.hint(path, kind, now):
+            self._hear.doubt("more files at once than settle together")
+
+    def _look(self, paths: list[bytes]) -> list[Look]:
+        return [self._examine(path) for path in paths]
+
+    def _examine(self, path: bytes) -> Look:
+        try:
+            found = examine(self._settings.path, path, self._rules, self._fs)
+            partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
+        except OSError:
+            return Look(path, None, self._clock(), failed=True)
+        return Look(path, found, self._clock(), partner=partner)
+
+    def _partner_on_disk(self, raw: bytes) -> bool:
+        """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
+        folder, now = os.path.dirname(raw), self._clock()
+        if folder not in self._listed or self._listed[folder][0] + LISTING_GOOD_FOR_S <= now:
+            fresh = {f: one for f, one in self._listed.items() if one[0] + LISTING_GOOD_FOR_S > now}
+            self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
+        return raw_pair_key(raw) in self._listed[folder][1]
+
+    def _looked(self, looks: list[Look] | None, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
+        for look in looks or ():
+            path, found, at = look.path, look.found, look.at
+            if look.failed:
+                # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
+                self._tracker.forget(path)
+                self._hear.doubt("an inbox that could not be looked at")
+                continue
+            if found is not None and found.problem is not None:
+                self._tracker.forget(path)
+                self._skip(found, found.problem)
+                continue
+            verdict = self._tracker.observe(path, None if found is None else found.facts, at)
+            if verdict is Verdict.GONE:
+                self._gone(path)
+            elif found is None:
+                continue
+            elif verdict is Verdict.SETTLED:
+                self._settled(found, partner=look.partner)
+            elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
+                # Early start: work may begin now, publication waits for the settling.
+                self._intake.observe(self._key, path, facts_of(found), settled=False, stage=self.stage)
+
+    def _settled(self, found: Found, *, partner: bool = False) -> None:
+        if found.kind is Kind.OTHER:
+            self._skip(found, Reason.NOT_A_PHOTO)
+            return
+        if found.kind is Kind.RAW and (partner or found.path not in self._lone_raws):
+            self._settled_raw(found, partner=partner)
+            return
+        self._lone_raws.discard(found.path)
+        self._owe(found)
+        for raw in self._pairs.offer_partner(found.path):
+            self._track(raw, "found", self._clock())
+
+    def _settled_raw(self, found: Found, *, partner: bool) -> None:
+        if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.WAITING:
+            return
+        self._lone_raws.discard(found.path)
+        row = self._intake.live(self._key, found.path)
+        if row is not None and row.state in OWED:
+            self._owe(found)  # it was taken up alone before its JPEG came: what was begun is finished
+        else:
+            self._skip(found, Reason.RAW_PAIR)
+
+    def _owe(self, found: Found) -> None:
+        seen, photo = self._intake.observe(
+            self._key, found.path, facts_of(found), settled=True, stage=self.stage
+        )
+        if photo is not None and seen is not Seen.KNOWN:
+            self._hear.settled(photo)
+
+    def _skip(self, found: Found, reason: Reason) -> None:
+        self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
+
+    def _gone(self, path: bytes) -> None:
+        self._lone_raws.discard(path)
+        row = self._intake.live(self._key, path)
+        if row is not None and row.state in OWED:
+            self._hear.gone(row.id)
+
+    def take(self, batch: Sequence[tuple[Found, str | None]]) -> None:
+        """Findings of a walk, each with what polling says of it (`modified`, `created` or None)."""
+        now, wall_ns = self._clock(), time.time_ns()
+        for found, hint in batch:
+            if found.problem is not None:
+                self._skip(found, found.problem)
+            elif found.kind is Kind.OTHER:
+                self._skip(found, Reason.NOT_A_PHOTO)
+            elif hint == "modified" or found.path in self._tracker:
+                self._track(found.path, "modified" if hint == "modified" else "found", now)
+            else:
+                self._reconcile(found, now, wall_ns)
+
+    def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
+        row = self._intake.live(self._key, found.path)
+        facts = facts_of(found)
+        same = row is not None and row.settled and row.facts == facts
+        if row is None:
+            answered = self._intake.is_buried(self._key, found.path, facts)
+        else:
+            answered = same and _is_answered(found, row)
+        if answered or (found.path in self._pairs and not found.partner):
+            return
+        old_enough_s = OLD_ENOUGH_FAR_S if self._polled else OLD_ENOUGH_S
+        complete = same or old_enough_s * 1e9 < wall_ns - found.ctime_ns
+        if complete and (found.kind is Kind.PHOTO or found.partner):
+            self._settled(found, partner=found.partner)
+        else:
+            self._track(found.path, "found", now)
+
+
+def _is_answered(found: Found, row: PhotoRow) -> bool:
+    """Whether an unchanged file's row says all there is to say of it, so that a scan leaves it in peace."""
+    if row.reason in ("", Reason.VANISHED):  # one that vanished and is back is owed again
+        return row.reason == ""
+    # A photo that failed costs no look: it goes on to the ledger, which knows it. A RAW would be looked at and wait
+    # for its JPEG anew at every scan; only one that failed alone and has a JPEG now is another matter.
+    return found.kind is Kind.RAW and (row.reason == Reason.RAW_PAIR or not found.partner)

@@ -1,0 +1,375 @@
+"""One watched inbox: hints and scans in, settled photos out to the ledger; it starts no work itself.
+
+Everything that touches the inbox's file system runs on its own I/O thread, so that a hung mount stalls only
+this inbox. All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cutoutd.config.errors import printable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.iothread import Done, IoThread
+from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
+from cutoutd.daemon.watching.filters import Rules
+from cutoutd.daemon.watching.recheck import Doubtful
+from cutoutd.daemon.watching.scan import Found, PollState, walk
+from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, filesystem_kind, probe_events
+
+# Findings per message of a scan: large enough that messages do not dominate, small enough to stay responsive.
+SCAN_BATCH = 500
+# Batches that may wait for the supervisor before the scan holds still: bounds the memory of a huge inbox.
+SCAN_AHEAD = 4
+# A missing inbox is looked for this often; the pause doubles up to the second figure.
+RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
+
+
+@dataclass(slots=True)
+class Opened:
+    """What opening an inbox on its I/O thread brought."""
+
+    watcher: Watcher | None
+    identity: MountIdentity
+    polled: bool
+    trouble: str = ""
+    inode: tuple[int, int] = (0, 0)
+    kind: str = ""
+
+
+class Keeper:
+    """Keeps one inbox watched and its files known.
+
+    Args:
+        settings: the inbox's table.
+        ledger: where rows go.
+        post: the supervisor's queue.
+        listener: hears of trouble.
+        clock: monotonic seconds.
+        on_settled: called with a row's id when its file is known to be complete.
+        on_gone: called with a row's id when its file vanished before that.
+        on_open: called with the inbox and its inode when it is watched (again).
+        on_stir: called when a photo is on its way.
+        stage: `draft` where a quick cutout comes first.
+    """
+
+    def __init__(
+        self,
+        settings: Inbox,
+        ledger: Ledger,
+        *,
+        post: Callable[[Any], None],
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+        on_settled: Callable[[int], None],
+        on_gone: Callable[[int], None],
+        on_open: Callable[[Path, tuple[int, int]], None],
+        on_stir: Callable[[], None],
+        stage: str = "final",
+    ) -> None:
+        self.settings = settings
+        self.key = os.fsencode(settings.path)
+        self.name = str(settings.path)
+        self.trouble: str = ""
+        self.watching = False
+        self.scanned = False
+        self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
+        self.polled = False
+        self._ledger = ledger
+        self._intake = Intake(ledger)
+        self._rules = Rules(include=settings.include, exclude=settings.exclude)
+        self._io = IoThread(f"inbox {settings.label}", post)
+        self.arrivals = Arrivals(
+            settings,
+            self._rules,
+            self._intake,
+            self._io,
+            Hearers(settled=on_settled, gone=on_gone, stir=on_stir, doubt=self._later),
+            clock=clock,
+            stage=stage,
+        )
+        self._doubtful = Doubtful(self.key, ledger, self._io, on_gone)
+        self._history = History(ledger)
+        self._post = post
+        self._listener = listener
+        self._clock = clock
+        self._on_open = on_open
+        self._poll = PollState()
+        self._watcher: Watcher | None = None
+        self._opening = False
+        self._closed = False
+        self._scanning = False
+        self._scan_again: str | None = None
+        self._told_blind = ""
+        self._ahead = threading.Semaphore(SCAN_AHEAD)
+        self._inode = (0, 0)
+        self._retry_at = clock()
+        self._retry_pause_s = RETRY_FIRST_S
+        self._scan_at = float("inf")
+        self._poll_at = float("inf")
+
+    # --- opening and closing -------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._opening = True
+        row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (self.key,))
+        recorded = MountIdentity.from_json(row["mount"]) if row else None
+        self._io.call(lambda: self._open_on_thread(recorded), self._opened)
+
+    def _open_on_thread(self, recorded: MountIdentity | None) -> Opened:
+        there, why = really_there(self.settings.path, recorded)
+        if not there:
+            return Opened(None, MountIdentity("", "", "", "", is_own_mount=False), polled=False, trouble=why)
+        identity = identify(self.settings.path)
+        facts = self.settings.path.stat()
+        inode = (facts.st_dev, facts.st_ino)
+        polled = self.settings.events == "poll" or (
+            self.settings.events == "auto" and not self._events_arrive()
+        )
+        if polled:
+            return Opened(None, identity, polled=True, inode=inode, kind=filesystem_kind(self.settings.path))
+        watcher = Watcher(
+            self.name, self.settings.path, recursive=self.settings.recursive, post=self._post_hint
+        )
+        if watcher.start():
+            return Opened(watcher, identity, polled=False, inode=inode)
+        if self.settings.events == "native":
+            return Opened(None, identity, polled=False, trouble=watcher.ailment())
+        return Opened(None, identity, polled=True, trouble=watcher.ailment(), inode=inode)
+
+    def _events_arrive(self) -> bool:
+        return probe_events(self.settings.path, 1.0)
+
+    def _post_hint(self, message: Hint | Rescan | WatchLost) -> None:
+        self._post(message)
+
+    def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
+        self._opening = False
+        now = self._clock()
+        if self._closed:
+            if opened is not None and opened.watcher is not None:
+                opened.watcher.stop()
+            return
+        if opened is None or (opened.watcher is None and not opened.polled):
+            self._missing(str(error) if error is not None else (opened.trouble if opened else ""), now)
+            return
+        if self.trouble:
+            self._listener.notice(f"The inbox {printable(self.key)} is back.")
+        self.trouble = ""
+        self.watching = True
+        self.polled = opened.polled
+        self._watcher = opened.watcher
+        self._inode = opened.inode
+        if opened.polled:
+            self.arrivals.poll()
+            self._poll_at = now + self.settings.poll_every
+            why = opened.trouble or f"on {opened.kind}"
+            if self.settings.events == "auto":
+                self._listener.notice(f"No file events in {printable(self.key)} ({why}): it is polled.")
+        self._ledger.write(
+            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
+            (self.key, opened.identity.to_json()),
+        )
+        self._on_open(self.settings.path, opened.inode)
+        self.request_scan("start")
+
+    def _missing(self, why: str, now: float) -> None:
+        if why != self.trouble:
+            self._listener.warning(f"The inbox is not there: {why}" if why else "The inbox is not there.")
+        self.trouble = why or "missing"
+        self.watching = False
+        self._retry_at = now + self._retry_pause_s
+        self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
+
+    def lost(self, why: str) -> None:
+        """The watch died: stop it, look for the inbox again, and scan once it is back."""
+        if self._watcher is not None:
+            watcher, self._watcher = self._watcher, None
+            self._io.call(watcher.stop, lambda _value, _error: None)
+        self.watching = False
+        if not self._opening:
+            self._listener.warning(f"The watch on {printable(self.key)} ended ({why}); it is set up again.")
+            self._retry_at = self._clock()
+
+    def check_health(self) -> None:
+        """Looks, on the I/O thread, whether events still arrive; a dead watch is set up again."""
+        watcher = self._watcher
+        if watcher is None or self._io.waiting:
+            return
+
+        def heard(ailment: str | None, error: BaseException | None) -> None:
+            if watcher is self._watcher and (ailment or error):
+                self.lost(ailment or str(error))
+
+        self._io.call(watcher.ailment, heard)
+
+    def close(self) -> None:
+        """Stops watching; rows stay."""
+        self._closed = True
+        self._ahead.release()  # a scan that waits for a loop which has ended goes home
+        if self._watcher is not None:
+            watcher, self._watcher = self._watcher, None
+            self._io.call(watcher.stop, lambda _value, _error: None)
+        self.watching = False
+        self._io.stop()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the I/O thread, but not for a mount that hangs."""
+        self._io.join(timeout_s)
+
+    @property
+    def io(self) -> IoThread:
+        """The inbox's I/O thread, for after-care."""
+        return self._io
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """Monotonic time at which `tick` has something to do."""
+        times: list[float] = []
+        if self._may_scan():
+            times += [self._scan_at, self._poll_at]
+        if not self.watching and not self._opening:
+            times.append(self._retry_at)
+        return min([*times, self.arrivals.next_due()])
+
+    def tick(self, now: float) -> None:
+        """Does what is due: reopening, looks at settling files, scans."""
+        if not self.watching and not self._opening and now >= self._retry_at:
+            self._open()
+        self.arrivals.tick(now)
+        if not self._may_scan():
+            return
+        if now >= self._scan_at:
+            self.request_scan("interval")
+        if now >= self._poll_at:
+            self._poll_at = float("inf")
+            self.request_scan("poll")
+
+    def _may_scan(self) -> bool:
+        """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
+        return self.watching and not self._scanning
+
+    # --- scanning ----------------------------------------------------------------------------------
+
+    def rescan(self, why: str, under: bytes = b"") -> None:
+        """Events were lost or a folder arrived: look at everything, or at what lies below `under`."""
+        self.request_scan(why, under)
+
+    def _later(self, why: str) -> None:
+        self._scan_again = why
+        self._scan_at = min(self._scan_at, self._clock() + 2.0)
+
+    def request_scan(self, why: str, under: bytes = b"") -> None:
+        """Walks the inbox, or one sub-folder, on its I/O thread; a scan asked for during a scan follows it."""
+        if not self.watching or self._closed:
+            return
+        if self._scanning:
+            self._scan_again = why
+            return
+        if under and not self.polled:
+            self._io.call(lambda: self._walk_part(under), self._part_walked)
+            return
+        self._scanning = True
+        self._scan_at = float("inf")
+        started, wall = self._clock(), self._ledger.clock()
+        stones = self._history.has_tombstones(self.key)
+        self._io.call(
+            lambda: self._scan_on_thread(stones=stones),
+            lambda clean, error: self._scan_done(started, wall, clean=clean, error=error),
+        )
+
+    def _walk_part(self, under: bytes) -> list[Found]:
+        """On the I/O thread: a new sub-folder's files; a huge one is left to the next whole scan."""
+        findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive, under=under)
+        return list(islice(findings, SCAN_BATCH * SCAN_AHEAD))
+
+    def _part_walked(self, found: list[Found] | None, error: BaseException | None) -> None:
+        if error is not None or found is None:
+            self._later("a folder that could not be read")
+            return
+        for start in range(0, len(found), SCAN_BATCH):
+            self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
+        if len(found) == SCAN_BATCH * SCAN_AHEAD:
+            self._later("a large new folder")
+        self._doubtful.look(walked_cleanly=False)
+
+    def _scan_on_thread(self, *, stones: bool) -> bool:
+        """Posts findings in batches. Returns whether the walk was free of errors."""
+        clean = True
+        facts = self.settings.path.stat()
+        if (facts.st_dev, facts.st_ino) != self._inode:
+            raise OSError(errno.ESTALE, "another folder lies there now", self.name)
+        findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive)
+        if self.polled:
+            self._poll.begin()
+        for batch in _batches(findings, SCAN_BATCH):
+            clean = clean and not any(found.error for found in batch)
+            hints = [(found, self._poll.see(found) if self.polled else None) for found in batch]
+            self._ahead.acquire()
+            if self._closed:  # nobody will take what is found
+                return False
+            self._post(Done(lambda value, _error: self._batch(value, stones=stones), hints, None))
+        if self.polled:
+            self._poll.end(complete=clean)
+        return clean
+
+    def _batch(self, batch: list[tuple[Found, str | None]], *, stones: bool) -> None:
+        self._ahead.release()
+        self.arrivals.take(batch)
+        if stones:
+            self._history.seen(self.key, [found.path for found, _ in batch])
+
+    def _scan_done(
+        self, started: float, wall: float, *, clean: bool | None, error: BaseException | None
+    ) -> None:
+        self._scanning = False
+        now = self._clock()
+        if error is not None:
+            self.lost(str(error))
+            if (
+                not self._opening
+            ):  # a folder that can be opened but not read: no faster than one that is missing
+                self._retry_at = now + self._retry_pause_s
+                self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
+            return
+        self._retry_pause_s = RETRY_FIRST_S
+        self.scanned = True
+        self._scan_at = now + self.settings.rescan_every
+        blind = self._watcher is not None and bool(self._watcher.blind)
+        if blind and self._watcher is not None:
+            self._tell_blind(self._watcher.blind_why)
+        if blind:  # sub-folders beyond the system's watch limit: nothing but walking finds their photos
+            self._scan_at = now + max(self.settings.poll_every, now - started)
+        if self.polled:
+            # A walk that takes long is not started again at once: at most half the time goes into polling.
+            self._poll_at = now + max(self.settings.poll_every, now - started)
+        if clean:
+            self.scanned_clean = wall
+        self._doubtful.look(walked_cleanly=bool(clean))
+        if self._scan_again is not None:
+            self._scan_again = None
+            self._scan_at = min(self._scan_at, now + 1.0)
+
+    def _tell_blind(self, why: str) -> None:
+        if why != self._told_blind:
+            self._told_blind = why
+            self._listener.warning(why)
+
+
+def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:
+    while batch := list(islice(findings, size)):
+        yield batch

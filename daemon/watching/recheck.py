@@ -1,0 +1,90 @@
+"""What a walk of an inbox does not tell: photos whose file is gone, and failed ones that may be read by now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """One look at each doubtful photo, by row id."""
+
+    missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    open: set[int] = field(default_factory=set[int])
+    shut: set[int] = field(default_factory=set[int])
+
+
+class Doubtful:
+    """Looks again at the failed photos of one inbox, and at those in hand that still settle.
+
+    Looks happen on the inbox's I/O thread, everything else in the supervisor's loop.
+
+    Args:
+        inbox: its absolute path.
+        ledger: where the rows are.
+        io: the inbox's I/O thread.
+        on_gone: called with a row's id when the file of a photo in hand is gone.
+    """
+
+    def __init__(self, inbox: bytes, ledger: Ledger, io: IoThread, on_gone: Callable[[int], None]) -> None:
+        self._inbox = inbox
+        self._ledger = ledger
+        self._intake = Intake(ledger)
+        self._io = io
+        self._on_gone = on_gone
+        # Those that were tried again and were not seen shut since: once each time the permission comes back, so
+        # that a photo which only the workers may not read does not come round for ever.
+        self._tried: set[int] = set()
+
+    def look(self, *, walked_cleanly: bool) -> None:
+        """Asks the file system about each; a file counts as gone only beside a walk without errors."""
+        rows = self._intake.doubtful_paths(self._inbox)
+        if not rows:
+            return
+
+        def looks() -> _Looks:
+            seen = _Looks()
+            for photo, path, state, reason in rows:
+                full = os.path.join(self._inbox, path)
+                if walked_cleanly and not os.path.lexists(full):
+                    seen.missing.append((photo, state))
+                elif reason == Reason.NO_PERMISSION:
+                    (seen.open if os.access(full, os.R_OK) else seen.shut).add(photo)
+            return seen
+
+        self._io.call(looks, self._looked)
+
+    def _looked(self, seen: _Looks | None, error: BaseException | None) -> None:
+        if error is not None or seen is None:
+            return  # the folder has left the config, or is in trouble that its walks tell of: the next one asks again
+        for photo, state in seen.missing:
+            if state == "failed":
+                self._forget(photo)
+            else:
+                self._on_gone(photo)
+        for photo in seen.open - self._tried:
+            self._revive(photo)
+        self._tried = (self._tried | seen.open) - seen.shut
+
+    def _forget(self, photo: int) -> None:
+        """A failed photo whose file is gone is no longer anybody's concern."""
+        self._ledger.write(
+            "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
+            " AND live = 1 AND archived_to IS NULL",
+            (Reason.VANISHED, photo),
+        )
+
+    def _revive(self, photo: int) -> None:
+        """It may be read now, by a permission that the file's own facts do not show, such as its folder's."""
+        self._ledger.write(
+            "UPDATE photos SET state = 'pending', reason = '', detail = '', attempts = 0, not_before = 0"
+            " WHERE id = ? AND state = 'failed' AND reason = ? AND live = 1 AND archived_to IS NULL",
+            (photo, Reason.NO_PERMISSION),
+        )

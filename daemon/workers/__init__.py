@@ -1,0 +1,1 @@
+"""Worker processes: their first acts, their photos, their end."""

@@ -1,0 +1,308 @@
+"""The function cutoutd exists for: one photo's bytes and options in, finished files' bytes and facts out.
+
+No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks and the tests all call `cut_out`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.lengths import parse_roi
+from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.settings import Matte
+from cutoutd.models.decoding.colour import Colour, Convert, to_srgb
+from cutoutd.models.decoding.photo import Header, Photo, decode
+from cutoutd.models.matting.controls import MatteControls
+from cutoutd.models.matting.fullsize import FullSize
+from cutoutd.models.matting.matte import prepare
+from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject
+from cutoutd.models.rendering.layout import Box
+from cutoutd.models.rendering.render import Rendered, Subject, is_plain, render, render_plain
+
+# A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
+_ENCODE_THREADS = 4
+
+
+class Sees(Protocol):
+    """Anything that finds the subject: in production `cutoutd.models.networks.segmenter.Segmenter`."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        """RGB uint8 (H, W, 3), which `to_srgb` brings to sRGB → alpha float32 (h, w) in 0..1 at the model's scale."""
+        ...
+
+
+class Found(NamedTuple):
+    """Where the subject is, as the network sees it.
+
+    alpha: float32 (h, w) in 0..1, at the network's own scale.
+    box: the part of the photo that it covers, beyond which nothing belongs to the subject; None: all of it.
+    """
+
+    alpha: NDArray[np.float32]
+    box: Box | None = None
+
+
+class Stopwatch:
+    """Seconds per named stage."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Generator[None]:
+        """Adds the block's duration to a stage."""
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """What one photo became.
+
+    `rendered` follows the order of the deliverables asked for; `coverage` is the subject's share of the photo,
+    0..1; `timings` are seconds per stage; `notes` say what was ignored
+    or could not be done as asked.
+    """
+
+    rendered: tuple[Rendered, ...]
+    width: int
+    height: int
+    coverage: float
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+    notes: tuple[str, ...] = ()
+
+
+def cut_out(
+    data: bytes,
+    header: Header,
+    segmenter: Sees,
+    orders: tuple[Deliverable, ...],
+    matte: Matte,
+    *,
+    lone: bool = True,
+    threads: int = 1,
+    reading: Reading = OF_BUNDLED,
+    watch: Stopwatch | None = None,
+    take: Callable[[bytes], object] | None = None,
+) -> Cutout:
+    """Turns one photo into everything that is ordered from it: one inference, one matte for all.
+
+    Args:
+        data: the file's bytes.
+        header: from `read_header(data, …)`.
+        segmenter: finds the subject.
+        orders: the deliverables, at least one.
+        matte: how the outline is found and cleaned.
+        lone: whether no other photo waits, so that inference and encoding may use several cores.
+        threads: how many cores that is.
+        reading: from `models.subject.reading_of` the network.
+        watch: collects seconds per stage; of the usual order, the plain PNG, full-size pixels count as encode.
+        take: called with each piece of the file, in order, as soon as it is made; only of the usual order, and
+            when it is the only one.
+
+    Raises:
+        PhotoError: the photo cannot be decoded, shows no subject, or an order cannot be fulfilled for it.
+    """
+    watch = watch or Stopwatch()
+    found: Found | None = None
+    rendered: dict[int, Rendered] = {}
+    notes: list[str] = []
+    coverage, shape = 0.0, (header.height, header.width)
+    threads = min(_ENCODE_THREADS, threads) if lone else 1
+    for colour, bits, indices in _decodings(orders):
+        with watch.stage("decode"):
+            photo = decode(data, header, colour=colour, want_16bit=bits == 16)
+        shape = photo.rgb.shape[:2]
+        notes += [note for note in photo.notes if note not in notes]
+        if found is None:
+            with watch.stage("infer"):
+                found = find_subject(photo, segmenter, matte, lone=lone, reading=reading)
+        with watch.stage("matte"):
+            full = _prepared(photo, found, matte, threads, notes)
+        if len(orders) == 1 and _is_streamed(photo, found, orders[0]):
+            with watch.stage("encode"):
+                rendered[0], coverage = _streamed(full, orders[0], photo.icc, threads, take)
+            continue
+        with watch.stage("matte"):
+            subject = _subject(photo, found, full, threads)
+            del photo, full  # a third of the memory; the subject holds what is still needed
+            coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
+        for index in indices:
+            with watch.stage("encode"):
+                rendered[index] = render(subject, orders[index], threads=threads)
+    return Cutout(
+        rendered=tuple(rendered[index] for index in range(len(orders))),
+        width=shape[1],
+        height=shape[0],
+        coverage=coverage,
+        timings=watch.seconds,
+        notes=tuple(notes),
+    )
+
+
+def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[Colour, int, list[int]]]:
+    """The distinct (colour space, bits) that the orders need, each with the orders it serves; sRGB first.
+
+    The network is shown the first: in sRGB where any order wants it, and the same whatever order they come in.
+    """
+    needs: dict[tuple[Colour, int], list[int]] = {}
+    for index, order in enumerate(orders):
+        needs.setdefault(_needs(order), []).append(index)
+    ranked = sorted(needs.items(), key=lambda need: (need[0][0] != "srgb", *need[0]))
+    return [(colour, bits, indices) for (colour, bits), indices in ranked]
+
+
+def _needs(order: Output) -> tuple[Colour, int]:
+    return order.colour, order.bits
+
+
+def _is_streamed(photo: Photo, found: Found, order: Output) -> bool:
+    """Whether the file can be made from the matte band by band, without the whole cutout in memory."""
+    height, width = photo.rgb.shape[:2]
+    return photo.alpha is None and found.box is None and is_plain(order, (width, height))
+
+
+def find_subject(
+    photo: Photo,
+    segmenter: Sees,
+    matte: Matte,
+    *,
+    lone: bool = True,
+    reading: Reading = OF_BUNDLED,
+) -> Found:
+    """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
+
+    Raises:
+        PhotoError: no subject was found and the settings do not pass such photos on.
+    """
+    box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
+    seen = photo.rgb if box is None else photo.rgb[_inside(box)]
+    alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
+    if not has_subject(alpha, reading.certain):
+        if matte.no_subject == "pass":
+            return Found(np.ones_like(alpha))
+        raise PhotoError(
+            Reason.NO_SUBJECT,
+            "No subject stands out in this photo",
+            fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
+            "model, see `cutoutd models list`.",
+        )
+    return Found(clear_haze(alpha, reading.haze_gain), box)
+
+
+def region(roi: str, width: int, height: int) -> Box | None:
+    """The region of interest in whole pixels, at least 8 px wide and high, or None for all."""
+    lengths = parse_roi(roi)
+    if not lengths:
+        return None
+    sides = (width, height, width, height)
+    edges = [
+        round(number * side / 100) if unit == "%" else round(number)
+        for (number, unit), side in zip(lengths, sides, strict=True)
+    ]
+    left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
+    right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))
+    return Box(left, top, right, bottom)
+
+
+def _inside(box: Box) -> tuple[slice, slice]:
+    return slice(box.top, box.bottom), slice(box.left, box.right)
+
+
+def controls_of(matte: Matte, photo: tuple[int, int], box: Box | None = None) -> MatteControls:
+    """The settings in the terms of `models/matting/controls.py`: solidity 0..1 instead of percent.
+
+    Args:
+        matte: the settings.
+        photo: height and width of the whole photo, which shares are of.
+        box: the part of it that is matted; None: all of it.
+    """
+    # The same area is a larger share of a part.
+    times = 1.0 if box is None else photo[0] * photo[1] / (box.width * box.height)
+    return MatteControls(
+        edge=matte.edge,
+        solidify=matte.solidify / 100,
+        fill_holes=matte.fill_holes * times or False,
+        keep=matte.keep,
+        min_island=matte.min_island * times,
+        grow=matte.grow,
+        longer_side=max(photo),
+    )
+
+
+def _prepared(photo: Photo, found: Found, matte: Matte, threads: int, notes: list[str]) -> FullSize:
+    height, width = photo.rgb.shape[:2]
+    return prepare(
+        found.alpha,
+        photo.rgb if found.box is None else photo.rgb[_inside(found.box)],
+        engine=matte.engine,
+        controls=controls_of(matte, (height, width), found.box),
+        closed_form=matte.closed_form,
+        threads=threads,
+        notes=notes,
+    )
+
+
+class _Counted:
+    """The cutout in bands, with a count of how much of it is subject."""
+
+    def __init__(self, full: FullSize) -> None:
+        self._full = full
+        self.bands = full.bands
+        self._sums: list[int] = []
+
+    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        alpha, colour = self._full.band(number)
+        self._sums.append(int(alpha.sum(axis=1, dtype=np.uint32).sum(dtype=np.int64)))
+        return alpha, colour
+
+    @property
+    def coverage(self) -> float:
+        height, width = self._full.shape
+        return sum(self._sums) / (height * width) / 255.0
+
+
+def _streamed(
+    full: FullSize,
+    order: Deliverable,
+    icc: bytes | None,
+    threads: int,
+    take: Callable[[bytes], object] | None,
+) -> tuple[Rendered, float]:
+    """The usual order: full-size pixels are worked out and deflated band by band, side by side."""
+    counted = _Counted(full)
+    height, width = full.shape
+    rendered = render_plain(counted, order, (width, height), icc=icc, threads=threads, take=take)
+    return rendered, counted.coverage
+
+
+def _subject(photo: Photo, found: Found, full: FullSize, threads: int) -> Subject:
+    """The cutout at the photo's size; beyond the region that was matted, nothing."""
+    alpha, colour = np.zeros(photo.rgb.shape[:2], np.uint8), np.zeros_like(photo.rgb)
+    part = ... if found.box is None else _inside(found.box)
+    full.write(alpha[part], colour[part], threads)
+    subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc)
+    return subject if photo.alpha is None else _keep_existing_alpha(subject, photo.alpha)
+
+
+def _keep_existing_alpha(subject: Subject, existing: NDArray[np.uint8]) -> Subject:
+    """What was transparent in the photo stays transparent: the two alphas are multiplied."""
+    product = subject.alpha.astype(np.uint16) * existing
+    alpha = ((product + 127) // 255).astype(np.uint8)
+    colour = subject.colour * (alpha > 0)[..., np.newaxis]
+    return replace(subject, alpha=alpha, colour=colour)

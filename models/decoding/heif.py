@@ -1,0 +1,88 @@
+"""HEIC and HEIF through libheif, opened explicitly so that Pillow's own list of formats stays as it is."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+from PIL import Image
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models.decoding import icc as profiles
+from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, split
+
+
+def _open(data: bytes) -> Any:
+    _refuse_unreadable_names(data)
+    try:
+        import pi_heif  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
+    except ImportError as exc:
+        raise PhotoError(
+            Reason.NEEDS_DECODER,
+            "The decoder for HEIC photos is missing",
+            None,
+            "Install it: pip install pi-heif",
+        ) from exc
+    # The photo alone: thumbnails, depth maps and gain maps would be parsed for nothing.
+    module: Any = pi_heif
+    module.options.THUMBNAILS = False
+    module.options.DEPTH_IMAGES = False
+    module.options.AUX_IMAGES = False
+    module.options.DECODE_THREADS = 1
+    file: Any = module.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    return file[file.primary_index]
+
+
+def _refuse_unreadable_names(data: bytes) -> None:
+    """pi_heif dies (segmentation fault) of an item whose type or name is no text: found by fuzzing."""
+    start, end = _meta_box(data)
+    at = data.find(b"infe", start, end)
+    while at >= 0:
+        size = int.from_bytes(data[at - 4 : at], "big")
+        # Version and flags (4 bytes), item id (2, but 4 in version 3), protection (2); then type and names.
+        words = at + 4 + (10 if data[at + 4] == 3 else 8)
+        try:
+            data[words : min(at - 4 + size, end)].decode()
+        except UnicodeDecodeError as exc:
+            raise OSError("damaged item list") from exc
+        at = data.find(b"infe", at + 4, end)
+
+
+def _meta_box(data: bytes) -> tuple[int, int]:
+    """Where the box with the list of items begins and ends; nothing (0, 0) if there is none."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"meta":
+            return at, min(at + size, len(data))
+        if size < 8:  # to the end of the file, or a 64-bit size: only pixels are stored like that
+            return 0, 0
+        at += size
+    return 0, 0
+
+
+def header(data: bytes) -> HeaderFacts:
+    """Facts without decoding. libheif turns the picture itself, so nothing is left to turn."""
+    picture = _open(data)
+    width, height = picture.size
+    return HeaderFacts(width, height, 1, 8, bool(picture.has_alpha))
+
+
+def load(data: bytes) -> Opened:
+    """Decode the primary picture, upright."""
+    picture = _open(data)
+    announced = picture.size
+    pixels: Any = picture.data
+    if picture.size != announced:
+        raise OSError(f"damaged: {announced} announced, {picture.size} found")
+    image = Image.frombytes(picture.mode, picture.size, pixels, "raw", picture.mode, picture.stride)
+    colours, alpha = split(image)
+    icc: bytes | None = picture.info.get("icc_profile")
+    note = ""
+    if icc is None:
+        nclx: dict[str, int] = picture.info.get("nclx_profile") or {}
+        transfer = nclx.get("transfer_characteristics", 2)
+        icc = profiles.cicp_icc(nclx.get("color_primaries", 2), transfer)
+        note = HDR_NOTE if profiles.is_hdr(transfer) else ""
+    return Opened(colours, alpha, 1, icc, None, notes=(note,))

@@ -1,0 +1,46 @@
+"""Camera RAW through the optional rawpy (LibRaw); without it the failure says what to install."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models.decoding.pixels import HeaderFacts, Opened
+
+
+def _open(data: bytes) -> Any:
+    try:
+        import rawpy  # pyright: ignore[reportMissingImports]  (an extra)
+    except ImportError as exc:
+        raise PhotoError(
+            Reason.NEEDS_DECODER,
+            "Camera RAW needs a decoder that is not installed",
+            None,
+            "Install it: pip install 'cutoutd[raw]', or let the camera write a JPEG beside it.",
+        ) from exc
+    module: Any = rawpy
+    return module.imread(io.BytesIO(data))
+
+
+def header(data: bytes) -> HeaderFacts:
+    """Facts without developing the picture."""
+    with _open(data) as picture:
+        sizes: Any = picture.sizes
+        turned = sizes.flip in (5, 6)  # LibRaw: quarter turns
+        width, height = (sizes.iheight, sizes.iwidth) if turned else (sizes.iwidth, sizes.iheight)
+        return HeaderFacts(width, height, 1, 16, has_alpha=False)
+
+
+def load(data: bytes, *, want_16bit: bool = False) -> Opened:
+    """Develop with the camera's own white balance into sRGB, upright."""
+    with _open(data) as picture:
+        rgb: NDArray[Any] = picture.postprocess(use_camera_wb=True, output_bps=16 if want_16bit else 8)
+    if not want_16bit:
+        return Opened(Image.fromarray(rgb), None, 1, None, None)
+    high, low = ((rgb >> 8).astype(np.uint8), (rgb & 255).astype(np.uint8))
+    return Opened(Image.fromarray(high), None, 1, None, None, Image.fromarray(low))

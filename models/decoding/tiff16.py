@@ -1,0 +1,230 @@
+"""What Pillow cannot hold: the low bytes of 16-bit files, and TIFFs of float or separate-plane pixels."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models.decoding import formats
+from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
+
+_BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
+_SEPARATE: Final = 2
+_WHITE_IS_ZERO: Final = 0
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
+_BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"  # Pillow takes its numbers for those of a small one
+
+_EXPORT: Final = "Export it as an 8-bit or 16-bit TIFF without compression, or as PNG."
+_EXPORT_RGB: Final = "Convert it to RGB, then export it as TIFF or PNG."
+# Pixels whose colours are divided by their alpha at once: 8 bytes each in between.
+_STRIP_PIXELS: Final = 400_000
+
+_NATIVE: Final = "L" if sys.byteorder == "little" else "B"
+_OTHER_END: Final = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
+
+
+# --- the low bytes of files that Pillow opens
+
+
+def low_bytes(data: bytes, kind: str) -> Image.Image | None:
+    """The lower eight bits of a 16-bit grey or RGB file, in the mode in which Pillow gives the upper ones.
+
+    Pillow reduces 16-bit colours by taking the upper byte of each value. Told that the values are in the
+    other byte order, it takes the lower one instead, through the same decoder, whatever the compression.
+    None where that is impossible (CMYK, premultiplied alpha, grey with alpha, compressed separate planes).
+    """
+    image: Any = (PngImageFile if kind == formats.PNG else TiffImageFile)(io.BytesIO(data))
+    if image.mode.startswith("I;16"):
+        image.load()
+        return Image.fromarray((np.asarray(image) & 255).astype(np.uint8))
+    separate = kind == formats.TIFF and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
+    if image.mode not in ("RGB", "RGBA") or separate:
+        return None
+    tiles: list[Any] = []
+    for tile in image.tile:
+        rawmode = tile.args if isinstance(tile.args, str) else tile.args[0]
+        name, _, order = rawmode.partition(";16")
+        if name not in ("RGB", "RGBA", "RGBX") or order not in _OTHER_END:
+            return None
+        swapped = f"{name};16{_OTHER_END[order]}"
+        tiles.append(tile._replace(args=swapped if isinstance(tile.args, str) else (swapped, *tile.args[1:])))
+    image.tile = tiles
+    image.load()
+    return image.convert("RGB")
+
+
+def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> Image.Image | None:
+    """Transparency of a picture in which one 16-bit grey or RGB value is transparent; None if none has it."""
+    same = combine(np.asarray(high), np.asarray(low)) == np.array(key, np.uint16)
+    hidden = same if same.ndim == 2 else same.all(axis=-1)
+    return Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)) if hidden.any() else None
+
+
+def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """uint16 (H, W, 3) or (H, W) from its upper and lower bytes."""
+    whole = high.astype(np.uint16)
+    whole <<= 8
+    whole |= low
+    return whole
+
+
+# --- files that Pillow refuses, or reads wrongly
+
+
+def is_needed(data: bytes) -> bool:
+    """True for a TIFF that Pillow cannot open, or opens as garbage (16-bit separate planes, uncompressed)."""
+    if data.startswith(_BIG_ENDIAN_BIGTIFF):
+        return True
+    try:
+        image: Any = TiffImageFile(io.BytesIO(data))
+    except SyntaxError as exc:
+        return "pixel mode" in str(exc)
+    return (
+        bits_per_channel(image) > 8
+        and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
+        and image.tag_v2.get(_COMPRESSION, 1) == 1
+    )
+
+
+def bits_per_channel(image: Any) -> int:
+    """The most bits that a channel of an opened TIFF has."""
+    return _most(image.tag_v2.get(_BITS, (1,)))
+
+
+def _most(values: Any) -> int:
+    return int(np.max(values))
+
+
+def is_negative(image: Any) -> bool:
+    """True for an opened picture that Pillow gives as a negative: a TIFF whose 0 is white, unless in 8 bits."""
+    return (
+        isinstance(image, TiffImageFile)
+        and image.mode in ("I;16", "F")
+        and image.tag_v2.get(_MEANING) == _WHITE_IS_ZERO
+    )
+
+
+def _first_page(data: bytes) -> Any:
+    import tifffile
+
+    # It reports every oddity of a file through logging; what matters reaches us as an exception.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile.TiffFile(io.BytesIO(data), name="photo").pages.first
+
+
+def header(data: bytes) -> HeaderFacts:
+    """Facts of a TIFF for which `is_needed`."""
+    page = _first_page(data)
+    width, height = _whole(page.imagewidth), _whole(page.imagelength)
+    turn = _turn(page)
+    if turn >= 5:
+        width, height = height, width
+    bits = 8 if _most(page.bitspersample) <= 8 else 16
+    return HeaderFacts(width, height, turn, bits, has_alpha=_alpha_kind(page) is not None)
+
+
+def load(data: bytes) -> Opened:
+    """Decode a TIFF for which `is_needed`. White is 1.0 for floats, or their maximum if more.
+
+    Raises:
+        PhotoError: unreadable, for colour spaces and compressions that no reader here knows.
+    """
+    page = _first_page(data)
+    meaning, samples = _whole(page.photometric), _whole(page.samplesperpixel)
+    if meaning not in (0, 1, 2):
+        what = "The colours of this TIFF are neither RGB nor grey, and are not read in this form"
+        raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT_RGB)
+    if page.ndim not in (2, 3) or samples > 8:
+        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
+    try:
+        stored: NDArray[Any] = np.asarray(page.asarray())
+    except ValueError as exc:
+        if "imagecodecs" not in str(exc):
+            raise
+        what = "This TIFF is compressed in a way that cannot be read at this depth"
+        raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT) from exc
+    if stored.ndim == 3 and page.planarconfig == _SEPARATE:
+        stored = np.moveaxis(stored, 0, -1)
+    if stored.ndim == 2:
+        stored = stored[:, :, None]
+    if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
+        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
+    channels = 3 if meaning == 2 else 1
+    kind = _alpha_kind(page) if stored.shape[2] > channels else None
+    # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
+    values = _sixteen(stored[:, :, :channels])
+    alpha = None if kind is None else _sixteen(stored[:, :, channels])
+    if alpha is not None and kind == _PREMULTIPLIED:
+        values = _straight(values, alpha)
+    if meaning == _WHITE_IS_ZERO:
+        values = 65535 - values
+    high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
+    seen = None if alpha is None else Image.fromarray((alpha >> 8).astype(np.uint8))
+    seen = None if seen is None or seen.getextrema() == (255, 255) else seen
+    icc = page.iccprofile
+    picture, _ = split(_image(high, channels))
+    return Opened(
+        picture, seen, _turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
+    )
+
+
+def _image(values: NDArray[np.uint8], channels: int) -> Image.Image:
+    return Image.fromarray(
+        np.ascontiguousarray(values[:, :, :channels] if channels == 3 else values[:, :, 0])
+    )
+
+
+def _straight(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Colours (H, W, C) that were stored multiplied by their alpha (H, W), as they were before."""
+    out = np.empty_like(colours)
+    rows = max(1, _STRIP_PIXELS // colours.shape[1])
+    for top in range(0, len(colours), rows):
+        here = np.s_[top : top + rows]
+        share = np.maximum(alpha[here], 1).astype(np.uint32)[:, :, np.newaxis]
+        # 65535 · 65535 + 32767 still fits into 32 bits.
+        whole = (colours[here] * np.uint32(65535) + share // 2) // share
+        out[here] = np.minimum(whole, 65535)
+    return out
+
+
+def _sixteen(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Any integer or float pixels as uint16 over its full range."""
+    if values.dtype == np.uint16:
+        return values
+    if values.dtype.kind == "f":
+        numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        white = max(float(numbers.max(initial=0.0)), 1.0)
+        return (np.clip(numbers / white, 0, 1) * 65535 + 0.5).astype(np.uint16)
+    if values.dtype == np.uint8:
+        return values.astype(np.uint16) * 257
+    if values.dtype == np.uint32:
+        return (values >> 16).astype(np.uint16)
+    raise PhotoError(Reason.UNREADABLE, f"TIFF pixels of type {values.dtype} cannot be read", None, _EXPORT)
+
+
+def _whole(value: Any) -> int:
+    """A tag's number; a damaged file may hold a list or a text in its place."""
+    if not isinstance(value, int):
+        raise OSError(f"invalid tag value {value!r:.40}")
+    return int(value)
+
+
+def _turn(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = 1 if tag is None else tag.value
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _alpha_kind(page: Any) -> int | None:
+    """ExtraSamples of the first extra channel if it is transparency."""
+    extra = page.extrasamples
+    return int(extra[0]) if extra and int(extra[0]) in (_PREMULTIPLIED, _STRAIGHT) else None

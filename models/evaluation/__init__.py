@@ -1,0 +1,1 @@
+"""Scores of networks and cutouts against true masks."""

@@ -1,0 +1,397 @@
+"""Scores networks against true masks, side by side: `python -m cutoutd.models.evaluation.evaluate --images DIR --masks
+DIR`.
+
+Not for making cutouts: photos are read, judged and forgotten. The arithmetic of the scores is in scores.py.
+maxF and the MAE beside it follow the U²-Net authors' own tool, so they may be put beside published figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from cutoutd.config.errors import CutoutError, UsageError
+from cutoutd.config.places import models_dir
+from cutoutd.models.decoding import photo as photos
+from cutoutd.models.decoding.formats import suffix_of
+from cutoutd.models.evaluation.scores import Alpha, PhotoScore, Summary, score, summarise
+from cutoutd.models.networks.catalog import HIGH_LOOKS, STANDARD, ModelSpec, find_model, known_model
+from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.subject import reading_of
+
+# Masks are drawn by hand for photos far below these; the limits only keep a wrong folder from filling the
+# memory.
+LIMITS: Final = photos.PhotoLimits(max_bytes=200_000_000, max_megapixels=100)
+MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jpg", ".jpeg")
+ALL: Final = "all"
+# Of a model's name or file: averaged with its mirrored look, and with further looks, as `effort = "high"` does.
+FLIP_SUFFIX: Final = "@flip"
+HIGH_SUFFIX: Final = "@high"
+
+# Columns of the table: field of Summary, heading, and whether more is better.
+COLUMNS: Final = (
+    ("iou", "IoU", True),
+    ("mae", "MAE", False),
+    ("max_f", "maxF", True),
+    ("mae_normalised", "MAE/max", False),
+    ("max_f_plain", "maxF plain", True),
+    ("s_measure", "S", True),
+    ("boundary_iou", "bIoU", True),
+)
+
+PLAIN_WIDTH: Final = 110
+SHEET_ROWS: Final = 12
+SHEET_SIDE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One photo with its mask; `name` is the photo's path below the images folder, without suffix."""
+
+    name: str
+    folder: str
+    photo: Path
+    mask: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One model's score on one case, and the milliseconds from decoded photo to alpha."""
+
+    case: Case
+    score: PhotoScore
+    milliseconds: float
+
+
+# --- what to judge
+
+
+def files_below(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+    """Files with one of the suffixes, by their path below `folder` without suffix; the first suffix wins."""
+    order = {suffix: place for place, suffix in enumerate(suffixes)}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in order or path.name.startswith("."):
+            continue
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        if key not in found or order[path.suffix.lower()] < order[found[key].suffix.lower()]:
+            found[key] = path
+    return found
+
+
+def find_cases(images: Path, masks: Path, names: Path | None = None, every: int = 1) -> list[Case]:
+    """Pairs of photo and mask with the same path but for the suffix; both may lie in one folder.
+
+    Args:
+        images: folder of photos; sub-folders are reported apart.
+        masks: folder of masks, laid out alike.
+        names: a text file with one pair's name a line (path without suffix); unset: all pairs.
+        every: keep one pair in so many of the sorted list; unset: all.
+
+    Raises:
+        UsageError: a folder is missing, or no pair is found.
+    """
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise UsageError("There is no such folder", folder)
+    mask_files = files_below(masks, MASK_SUFFIXES)
+    taken = set(mask_files.values())
+    cases: list[Case] = []
+    for path in sorted(images.rglob("*")):
+        key = path.relative_to(images).with_suffix("").as_posix()
+        is_photo = suffix_of(path.name) in photos.formats.PHOTO_SUFFIXES and not path.name.startswith(".")
+        if is_photo and path not in taken and key in mask_files:
+            folder = Path(key).parent.as_posix()
+            cases.append(Case(key, "" if folder == "." else folder, path, mask_files[key]))
+    if names is not None:
+        wanted = {line.strip() for line in names.read_text("utf-8").splitlines() if line.strip()}
+        cases = [case for case in cases if case.name in wanted]
+    cases = cases[:: max(1, every)]
+    if not cases:
+        raise UsageError(
+            "No photo here has a mask of the same name", images, f"Masks were looked for in {masks}."
+        )
+    return cases
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """The photo as the product sees it: uint8 (H, W, 3), upright, sRGB. Raises PhotoError."""
+    data = photos.read_bytes(path, LIMITS).data
+    return photos.decode(data, photos.read_header(data, path.name, LIMITS)).rgb
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """The mask as uint8 (H, W); of an image with transparency, its alpha. Raises UsageError when
+    unreadable.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("RGBA", "LA"):
+                return np.asarray(image.getchannel("A"), np.uint8)
+            return np.asarray(image.convert("L"), np.uint8)
+    except OSError as error:
+        raise UsageError(f"The mask cannot be read ({error})", path) from error
+
+
+def resized(alpha: Alpha, height: int, width: int) -> Alpha:
+    """The alpha at the mask's size, bilinear."""
+    image = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32).clip(0, 1)
+
+
+# --- who is judged
+
+
+def model_spec(model: str, like: str | None) -> ModelSpec:
+    """An installed or bundled model by name, or a file that is fed like the model named by `like`.
+
+    Raises:
+        ModelError: the name is unknown or not installed.
+        UsageError: a file without `like`, or a file that is not there.
+    """
+    for suffix, more_looks in ((FLIP_SUFFIX, ()), (HIGH_SUFFIX, HIGH_LOOKS)):
+        if model.endswith(suffix):
+            once = model_spec(model.removesuffix(suffix), like)
+            return replace(
+                once, name=once.name + suffix, like=once.like or once.name, flip=True, more_looks=more_looks
+            )
+    path = Path(model)
+    if like is None and path.suffix != ".onnx":
+        return find_model(model, models_dir())
+    if like is None:
+        raise UsageError("A model file needs to be fed like one we know", path, "Say --like NAME after it.")
+    if not path.is_file():
+        raise UsageError("There is no such model file", path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    base = known_model(like)
+    return replace(
+        base, name=path.stem, like=like, path=path, sha256=digest, md5="", bytes=path.stat().st_size
+    )
+
+
+class _ModelOption(argparse.Action):
+    """Collects `--model M [--like N]` pairs in order: `--like` belongs to the model before it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del option_string  # both options are told apart by `dest`
+        pairs: list[tuple[str, str | None]] = list(getattr(namespace, "models", None) or [])
+        if self.dest == "models":
+            pairs.append((str(values), None))
+        elif not pairs:
+            parser.error("--like belongs after a --model FILE")
+        else:
+            pairs[-1] = (pairs[-1][0], str(values))
+        namespace.models = pairs
+
+
+def adjusted(spec: ModelSpec, options: argparse.Namespace) -> ModelSpec:
+    """The spec with `--fit`, `--size` and `--flip` applied; unset ones leave the catalogue's values."""
+    changed: dict[str, Any] = {}
+    if options.fit is not None:
+        changed["fit"] = options.fit
+    if options.size is not None:
+        changed["input_size"] = options.size
+    if options.flip is not None:
+        changed["flip"] = options.flip
+    return replace(spec, **changed)
+
+
+# --- judging
+
+
+def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
+    """The network's answer, read as the product reads it; a candidate to be bundled is read as the bundled one."""
+    spec = segmenter.spec
+    reading = reading_of(spec.like or spec.name)
+    return clear_haze(segmenter.alpha(rgb), reading.haze_gain)
+
+
+def judge(segmenter: Segmenter, cases: Sequence[Case]) -> Iterator[Judged]:
+    """Run and score one model on every case, in order."""
+    for number, case in enumerate(cases):
+        rgb, mask = read_photo(case.photo), read_mask(case.mask)
+        if number == 0:
+            look(segmenter, rgb)  # the first run also plans memory, and would be timed with it
+        started = time.perf_counter()
+        alpha = look(segmenter, rgb)
+        milliseconds = (time.perf_counter() - started) * 1000
+        yield Judged(case, score(resized(alpha, *mask.shape), mask), milliseconds)
+
+
+def by_folder(judged: Sequence[Judged]) -> dict[str, Summary]:
+    """Means per folder, and over all photos under ALL where there is more than one folder."""
+    folders: dict[str, list[PhotoScore]] = {}
+    for one in judged:
+        folders.setdefault(one.case.folder or ".", []).append(one.score)
+    found = {folder: summarise(scores) for folder, scores in sorted(folders.items())}
+    return found if len(found) == 1 else found | {ALL: summarise([one.score for one in judged])}
+
+
+def report(judged: Sequence[Judged]) -> dict[str, Any]:
+    """One model's figures as plain data for `--json`; figures that do not exist are null."""
+
+    def plain(summary: Summary) -> dict[str, Any]:
+        values = asdict(summary)
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+
+    return {
+        "milliseconds": float(np.median([one.milliseconds for one in judged])),
+        "folders": {folder: plain(summary) for folder, summary in by_folder(judged).items()},
+    }
+
+
+def table(results: dict[str, dict[str, Any]]) -> Table:
+    """One line per folder and model; the best value of each folder is bold."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("folder")
+    shown.add_column("photos", justify="right")
+    shown.add_column("model")
+    for heading in (*(heading for _, heading, _ in COLUMNS), "ms"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for folder in next(iter(results.values()))["folders"]:
+        rows = {name: result["folders"][folder] for name, result in results.items()}
+        for name, row in rows.items():
+            cells = [_cell(rows, name, field, more) for field, _, more in COLUMNS]
+            shown.add_row(folder, str(row["photos"]), name, *cells, f"{results[name]['milliseconds']:.0f}")
+    return shown
+
+
+def _cell(rows: dict[str, dict[str, Any]], name: str, field: str, more: bool) -> str:
+    value = rows[name][field]
+    if value is None:
+        return "–"
+    values = [row[field] for row in rows.values() if row[field] is not None]
+    text = f"{value:.4f}"
+    best = value == (max if more else min)(values)
+    return f"[bold]{text}[/bold]" if best and len(rows) > 1 else text
+
+
+# --- the sheet
+
+
+def tile(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture fitted into a square of SHEET_SIDE, white around it."""
+    image = Image.fromarray(pixels).convert("RGB")
+    image.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    square = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")
+    square.paste(image, ((SHEET_SIDE - image.width) // 2, (SHEET_SIDE - image.height) // 2))
+    return square
+
+
+def over_green(rgb: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
+    """The cutout laid over green, which no photo has much of."""
+    full = resized(alpha, *rgb.shape[:2])[..., None]
+    green = np.array([0, 180, 60], np.float32)
+    return (rgb * full + green * (1 - full)).round().astype(np.uint8)
+
+
+def sheet(segmenters: dict[str, Segmenter], cases: Sequence[Case]) -> Image.Image:
+    """One row per case: photo, true cutout, then each model's cutout, over green."""
+    page = Image.new("RGB", (SHEET_SIDE * (len(segmenters) + 2), SHEET_SIDE * len(cases)), "white")
+    for row, case in enumerate(cases):
+        rgb, mask = read_photo(case.photo), read_mask(case.mask)
+        alphas = [mask.astype(np.float32) / np.float32(255)]
+        alphas += [look(segmenter, rgb) for segmenter in segmenters.values()]
+        for column, pixels in enumerate([rgb, *(over_green(rgb, alpha) for alpha in alphas)]):
+            page.paste(tile(pixels), (column * SHEET_SIDE, row * SHEET_SIDE))
+    return page
+
+
+def worst(judged: Sequence[Judged], count: int = SHEET_ROWS) -> list[Case]:
+    """The cases with the lowest IoU, worst first."""
+    return [one.case for one in sorted(judged, key=lambda one: one.score.iou)[:count]]
+
+
+# --- the command
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m cutoutd.models.evaluation.evaluate", description="Score networks against true masks."
+    )
+    p.add_argument(
+        "--images", type=Path, required=True, help="folder of photos; sub-folders are reported apart"
+    )
+    p.add_argument(
+        "--masks", type=Path, required=True, help="folder of masks named like the photos; 255 = subject"
+    )
+    p.add_argument(
+        "--model",
+        dest="models",
+        action=_ModelOption,
+        metavar="NAME|FILE",
+        help=f"may be repeated; {FLIP_SUFFIX} mirrors, {HIGH_SUFFIX} is high effort; unset: {STANDARD}",
+    )
+    p.add_argument("--like", action=_ModelOption, metavar="NAME", help="how the FILE before it is fed")
+    p.add_argument("--names", type=Path, help="text file: only these pairs (path without suffix, one a line)")
+    p.add_argument("--every", type=int, default=1, help="one pair in so many; unset: all")
+    p.add_argument("--fit", choices=("squash", "pad"), help="unset: as the model's entry says")
+    p.add_argument("--size", type=int, help="input side in pixels, a multiple of 32; unset: the model's own")
+    p.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored photo")
+    p.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="unset: all cores")
+    p.add_argument("--json", action="store_true", help="figures as JSON instead of a table")
+    p.add_argument(
+        "--sheet", type=Path, metavar="OUT.png", help="write a picture of the first model's worst cases"
+    )
+    return p
+
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, Any]]:
+    """Judge every model asked for and show the figures; returns them by model name."""
+    cases = find_cases(options.images, options.masks, options.names, options.every)
+    results: dict[str, dict[str, Any]] = {}
+    segmenters: dict[str, Segmenter] = {}
+    worst_cases: list[Case] = []
+    for model, like in options.models or [(STANDARD, None)]:
+        spec = adjusted(model_spec(model, like), options)
+        segmenter = Segmenter(spec, providers=["cpu"], threads=options.threads)
+        judged = list(judge(segmenter, cases))
+        name = spec.name if spec.name not in results else f"{spec.name} ({len(results) + 1})"
+        results[name], segmenters[name] = report(judged), segmenter
+        worst_cases = worst_cases or worst(judged)
+    if options.sheet is not None:
+        sheet(segmenters, worst_cases).save(options.sheet)
+    if options.json:
+        console.print_json(json.dumps(results))
+    else:
+        console.print(table(results))
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    try:
+        # A file or pipe has no width of its own; the table needs this much.
+        console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+        run(parser().parse_args(arguments), console)
+    except CutoutError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Closed-form matting of the edge band, for stills that deserve the wait; needs the `matting` extra.
+
+Not needed for any cutout: what it cannot do it leaves as it was and says so. Works tile by tile at the
+refiner's scale, so that 50 megapixels take no more memory than five. Source of the method: Levin, Lischinski,
+Weiss, "A Closed-Form Solution to Natural Image Matting" (2008), through pymatting.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.models.matting import guided
+from cutoutd.models.matting.resample import Plane, dilate, reduced
+
+LOG = logging.getLogger("cutoutd.matte")
+# A tile and its margin are at most 256 pixels a side: its matrix has 65,536 rows of 81 numbers, 80 MB.
+TILE, MARGIN = 192, 32
+# What is taken for granted outside the band, and how wide the unknown band is made around an edge.
+SURE_LOW, SURE_HIGH = 0.02, 0.98
+BAND_REACH = 3
+
+Solver = Callable[..., Any]
+
+
+def _no_cache(_dispatcher: object) -> None:
+    """In place of numba's `enable_caching`."""
+
+
+def solver() -> Solver | None:
+    """The solver of pymatting, or None where the extra is not installed or does not run here."""
+    try:
+        # A worker may write no files where numba would keep its compiled code: it compiles once per worker.
+        dispatcher: Any = importlib.import_module("numba.core.dispatcher")
+        dispatcher.Dispatcher.enable_caching = _no_cache
+        module = importlib.import_module("pymatting.alpha.estimate_alpha_cf")
+    except (ImportError, RuntimeError, OSError):
+        return None
+    # Its default, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: more than a worker may.
+    jacobi = importlib.import_module("pymatting.preconditioner.jacobi").jacobi
+    return functools.partial(module.estimate_alpha_cf, preconditioner=jacobi)
+
+
+def prepare() -> None:
+    """Compiles the solver on a tiny picture, which takes half a minute, so that no photo waits for it."""
+    solve = solver()
+    if solve is not None:
+        trimap = np.full((24, 24), 0.5)
+        trimap[:, :4], trimap[:, -4:] = 0.0, 1.0
+        solve(np.linspace(0.0, 1.0, 24 * 24 * 3).reshape(24, 24, 3), trimap)
+
+
+def solve_band(
+    photo: NDArray[np.uint8], known: Plane, step: int, notes: list[str], solve: Solver | None = None
+) -> tuple[Plane | None, NDArray[np.bool_]]:
+    """Solves every tile that the band touches.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        known: the alpha so far at the work scale, float32 (wh, ww), 0..1.
+        step: photo pixels per work pixel.
+        notes: takes a sentence for whatever could not be solved.
+        solve: (image float64 (h, w, 3), trimap float64 (h, w)) -> alpha; unset: pymatting's.
+
+    Returns:
+        Coefficients float32 (4, wh, ww) of alpha = a·RGB + b, or None if nothing could be solved; and the band.
+    """
+    band = dilate((known > SURE_LOW) & (known < SURE_HIGH) | guided.steps(known), BAND_REACH)
+    solve = solver() if solve is None else solve
+    if solve is None:
+        _note(
+            notes,
+            "closed-form matting is not installed (pip install 'cutoutd[matting]'); edges are as without it",
+        )
+        return None, band
+    alpha = np.where(band, known, known >= 0.5).astype(np.float32)
+    failed = 0
+    rows, columns = known.shape
+    for y in range(0, rows, TILE):
+        for x in range(0, columns, TILE):
+            inner = np.s_[y : min(y + TILE, rows), x : min(x + TILE, columns)]
+            if band[inner].any():
+                failed += not _solve_tile(alpha, photo, known, band, (y, x), step, solve)
+    if failed:
+        _note(notes, f"closed-form matting gave up on {failed} tiles of the edge; they are as without it")
+    return _carried(photo, alpha, band, step), dilate(band, guided.CARRY_REACH)
+
+
+def _note(notes: list[str], sentence: str) -> None:
+    LOG.warning("%s", sentence)
+    notes.append(sentence)
+
+
+def _solve_tile(
+    alpha: Plane,
+    photo: NDArray[np.uint8],
+    known: Plane,
+    band: NDArray[np.bool_],
+    corner: tuple[int, int],
+    step: int,
+    solve: Solver,
+) -> bool:
+    """Solves one tile with its margin and writes its inner part; False when the solver cannot."""
+    y, x = corner
+    top, left = max(0, y - MARGIN), max(0, x - MARGIN)
+    end, edge = min(known.shape[0], y + TILE + MARGIN), min(known.shape[1], x + TILE + MARGIN)
+    outer = np.s_[top:end, left:edge]
+    trimap = np.where(band[outer], 0.5, known[outer] >= 0.5)
+    if not ((trimap == 0).any() and (trimap == 1).any()):
+        return True  # all subject or all background around: nothing to solve from, and nothing is missing
+    image = np.moveaxis(reduced(photo[top * step : end * step, left * step : edge * step], step), 0, 2)
+    try:
+        solution = np.asarray(solve(image.astype(np.float64), trimap.astype(np.float64)))
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError) as error:
+        LOG.info("closed-form matting of one tile failed: %s", error)
+        return False
+    if not np.isfinite(solution).all():
+        return False
+    inner = np.s_[y - top : min(y + TILE, end) - top, x - left : min(x + TILE, edge) - left]
+    part = alpha[y : y + TILE, x : x + TILE]
+    part[:] = np.where(band[outer][inner], np.clip(solution[inner], 0.0, 1.0), part)
+    return True
+
+
+def _carried(photo: NDArray[np.uint8], alpha: Plane, band: NDArray[np.bool_], step: int) -> Plane:
+    """Coefficients that bring the solved alpha to full size, computed only near the band."""
+    planes = np.zeros((4, *alpha.shape), np.float32)
+    planes[3] = alpha
+    if step == 1:
+        return planes
+    reach, (rows, columns) = guided.CARRY_REACH, alpha.shape
+    near = dilate(band, reach)
+    for y in range(0, rows, TILE):
+        for x in range(0, columns, TILE):
+            bottom, right = min(y + TILE, rows), min(x + TILE, columns)
+            if not near[y:bottom, x:right].any():
+                continue
+            y0, y1, x0, x1 = (
+                max(0, y - reach),
+                min(rows, bottom + reach),
+                max(0, x - reach),
+                min(columns, right + reach),
+            )
+            pixels = reduced(photo[y0 * step : y1 * step, x0 * step : x1 * step], step)
+            carried = guided.carry(pixels, alpha[y0:y1, x0:x1])
+            planes[:, y:bottom, x:right] = carried[:, y - y0 : bottom - y0, x - x0 : right - x0]
+    return planes

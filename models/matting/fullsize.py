@@ -1,0 +1,250 @@
+"""A drawn alpha brought to the photo's own size, a band of rows at a time: alpha and the subject's own colour.
+
+Not for drawing it (`matte`), and not for encoding (`daemon.png`). Arithmetic happens only in tiles that the edge
+touches; all others are copied or left zero.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.models.matting import foreground
+from cutoutd.models.matting.controls import MatteControls, finish_edges, move_edges
+from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.matting.resample import Plane, Span, dilate, spans, tiles, upsample
+
+LEVELS: Final = np.float32(255)
+# Full-size tiles: small enough that flat ones are common, large enough that threads seldom wait for one
+# another: with 128 two of them are slower than one.
+TILE = 256
+
+
+class Drawn(NamedTuple):
+    """An alpha ready to be brought to full size.
+
+    planes: coefficients of alpha = a·RGB + b, float32 (4, h, w), one sample per `step` pixels.
+    band: where the alpha is not flat, bool (h, w).
+    colours: spread subject and background colour, float32 (6, ch, cw), one sample per `colour_step` pixels.
+    """
+
+    planes: Plane
+    band: NDArray[np.bool_]
+    step: int
+    colours: Plane
+    colour_step: int
+
+
+class FullSize:
+    """Alpha and colour of every pixel, worked out for the rows that are asked for.
+
+    Args:
+        photo: uint8 (H, W, 3), sRGB.
+        drawn: the alpha at its own scale.
+        controls: what the user asked of the edges.
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], drawn: Drawn, controls: MatteControls) -> None:
+        self._photo = photo
+        self._controls = controls
+        h, w = photo.shape[:2]
+        self._longest = controls.longer_side or max(h, w)
+        reach = controls.reach(self._longest)
+        # What an edit can reach is part of the band.
+        self._band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
+        # In units of 8-bit levels from here on: full-size passes that only rescale would cost a tenth of the time.
+        self._planes = drawn.planes * LEVELS
+        self._planes[:3] /= LEVELS
+        self._colours = drawn.colours * LEVELS
+        grid, coarse = self._band.shape, self._colours.shape[1:]
+        # Outside the band the alpha of a block and of all that its pixels are interpolated from is flat.
+        self._level = (drawn.planes[3] >= 0.5).view(np.uint8) * np.uint8(255)
+        self._step = drawn.step
+        # An edit looks around itself: its tiles, which are widened for that, are worked out whole.
+        self._boxed = reach == 0
+        self._columns = tiles(w, grid[1], drawn.step, TILE, reach)
+        self._colour_columns = spans(w, coarse[1], drawn.colour_step, TILE)
+        self._rows = tiles(h, grid[0], drawn.step, TILE, reach)
+        self._colour_rows = spans(h, coarse[0], drawn.colour_step, TILE)
+        self._bands = [(row.start, row.stop) for row in self._colour_rows]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._photo.shape[0], self._photo.shape[1]
+
+    def whole(self, threads: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Alpha uint8 (H, W) and colour uint8 (H, W, 3); the same for any number of threads."""
+        alpha = np.zeros(self.shape, np.uint8)
+        colour = np.zeros((*self.shape, 3), np.uint8)
+        self.write(alpha, colour, threads)
+        return alpha, colour
+
+    def write(self, alpha: NDArray[np.uint8], colour: NDArray[np.uint8], threads: int = 1) -> None:
+        """As `whole`, into alpha uint8 (H, W) and colour uint8 (H, W, 3), zero so far; parts of larger ones do."""
+
+        def fill(number: int) -> None:
+            rows = slice(*self._bands[number])
+            self._fill(number, alpha[rows], colour[rows])
+
+        side_by_side(fill, range(len(self._bands)), threads)
+
+    def bands(self) -> list[tuple[int, int]]:
+        """The rows (top, bottom) of each band, in order; all but the last have TILE of them."""
+        return self._bands
+
+    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Alpha uint8 (h, W) and colour uint8 (h, W, 3) of one band; several threads may ask at once."""
+        top, bottom = self._bands[number]
+        alpha = np.zeros((bottom - top, self.shape[1]), np.uint8)
+        colour = np.zeros((*alpha.shape, 3), np.uint8)
+        self._fill(number, alpha, colour)
+        return alpha, colour
+
+    def _fill(self, number: int, alpha: NDArray[np.uint8], colour: NDArray[np.uint8]) -> None:
+        """Writes one band, which is all zero, tile by tile."""
+        row, top = self._rows[number]
+        colour_row = self._colour_rows[number]
+        band_photo = self._photo[colour_row.start : colour_row.stop]
+        for (column, left), colour_column in zip(self._columns, self._colour_columns, strict=True):
+            window = np.s_[:, colour_column.start : colour_column.stop]
+            down, across = _blocks(row, self._step), _blocks(column, self._step)
+            box = self._box_of_band(row, column, down, across)
+            if box is None:
+                if self._level[down[0], across[0]]:
+                    alpha[window] = 255
+                    colour[window] = band_photo[window]
+                continue
+            part_row, part_column = row.part(box[0]), column.part(box[1])
+            pixels = self._photo[part_row.start : part_row.stop, part_column.start : part_column.stop]
+            shades = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
+            mixed = _tile_alpha(shades, self._planes, part_row, part_column)
+            moved = move_edges(mixed, self._controls)
+            edited = finish_edges(moved, self._controls.edge, self._longest)
+            lifted = _lifted(moved, edited) if self._controls.edge == "crisp" else None
+            own = alpha[window]
+            if self._boxed:
+                level = self._level[down[0] : down[-1] + 1, across]
+                np.take(level, down - down[0], axis=0, out=own)
+                own[box] = edited
+            else:
+                inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
+                own[:] = edited[inner]
+                mixed, shades, box = (
+                    mixed[inner],
+                    shades[:, *inner],
+                    np.s_[0 : own.shape[0], 0 : own.shape[1]],
+                )
+                lifted = None if lifted is None else lifted[inner]
+            near = _Near(self._colours, colour_row, colour_column)
+            _fill_colour(colour[window], band_photo[window], own, _Mixed(mixed, shades, box, lifted), near)
+
+    def _box_of_band(
+        self, row: Span, column: Span, down: NDArray[np.intp], across: NDArray[np.intp]
+    ) -> tuple[slice, slice] | None:
+        """The tile's rows and columns between which its alpha is not flat, or None where all of it is."""
+        grid = _box(self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1])
+        if grid is None:
+            return None
+        if not self._boxed:
+            return slice(0, row.stop - row.start), slice(0, column.stop - column.start)
+        return _within(grid[0], down), _within(grid[1], across)
+
+
+def _blocks(span: Span, step: int) -> NDArray[np.intp]:
+    """The grid index of the block that each pixel of a span lies in."""
+    return np.arange(span.start, span.stop) // step
+
+
+def _within(inner: slice, blocks: NDArray[np.intp]) -> slice:
+    """The pixels of a span that lie in a run of its blocks, counted from its first."""
+    first, last = np.searchsorted(blocks, (blocks[0] + inner.start, blocks[0] + inner.stop))
+    return slice(int(first), int(last))
+
+
+class _Near(NamedTuple):
+    """The spread colours around one tile: float32 (6, gh, gw) in 0..255, and the tile's rows and columns."""
+
+    colours: Plane
+    row: Span
+    column: Span
+
+    def part(self, box: tuple[slice, slice]) -> Plane:
+        """Brought to the pixels of a part of the tile."""
+        return upsample(self.colours, self.row.part(box[0]), self.column.part(box[1]))
+
+
+def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArray[np.uint8]:
+    """a·RGB + b at every pixel of one tile; shades are the photo's, float32 (3, h, w), all in 0..255."""
+    slopes = upsample(planes, row, column)
+    value = slopes[3]
+    slopes[:3] *= shades
+    for channel in range(3):
+        value += slopes[channel]
+    value += np.float32(0.5)
+    return np.clip(value, np.float32(0), LEVELS, out=value).astype(np.uint8)
+
+
+class _Mixed(NamedTuple):
+    """The part of a tile that is not flat: its alpha before any edit, which is how the photo mixed its colours.
+
+    alpha: uint8 (h, w); shades: the photo in planes, float32 (3, h, w), 0..255; box: where it lies in the tile.
+    lifted: bool (h, w), what only the edit made opaque; None: nothing.
+    """
+
+    alpha: NDArray[np.uint8]
+    shades: Plane
+    box: tuple[slice, slice]
+    lifted: NDArray[np.bool_] | None
+
+
+def _lifted(moved: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Half-transparent pixels that a crisp edge makes opaque: up to a quarter of their colour is background."""
+    return (edited == 255) & (moved < 255)
+
+
+def _fill_colour(
+    colour: NDArray[np.uint8],
+    photo: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    mixed: _Mixed,
+    near: _Near,
+) -> None:
+    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
+
+    What only the edit made opaque is still mixed in the photo, and treated as half-transparent.
+    """
+    opaque = alpha == 255
+    if mixed.lifted is not None:
+        opaque[mixed.box] &= ~mixed.lifted
+    if opaque.any():
+        # Masks of bits: selecting by truth values takes ten times as long.
+        mask = np.negative(opaque.view(np.uint8))
+        for channel in range(3):
+            np.bitwise_and(photo[:, :, channel], mask, out=colour[:, :, channel])
+    between = (alpha[mixed.box] > 0) & ~opaque[mixed.box]
+    box = _box(between)
+    if box is None:
+        return
+    outer = (_shifted(box[0], mixed.box[0].start), _shifted(box[1], mixed.box[1].start))
+    # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
+    own = foreground.unmix(mixed.shades[:, *box], mixed.alpha[box], near.part(outer))
+    own &= np.negative(between[box].view(np.uint8))
+    target = colour[outer]
+    for channel in range(3):
+        target[:, :, channel] |= own[channel]
+
+
+def _shifted(inner: slice, by: int) -> slice:
+    return slice(inner.start + by, inner.stop + by)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The rows and columns between which all true pixels lie, or None without any."""
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask.any(0))
+    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -1,0 +1,1 @@
+"""Networks: which there are, how they are fetched and checked, and what runs them."""

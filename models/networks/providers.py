@@ -1,0 +1,376 @@
+"""What the network runs on: processor or accelerator, as asked for, never something else in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec
+
+Choice = Literal["auto"] | Sequence[str]
+
+# Above this size reading, folding and optimising the graph takes long enough at each start to be worth a
+# prepared copy on disk; the bundled network loads in 60 ms without one.
+CACHE_FROM_BYTES = 20_000_000
+
+# Up to here the file is read once, and the very bytes that were digested are loaded; larger ones are digested
+# in pieces and loaded by path, because holding them twice would cost gigabytes.
+LOAD_BYTES_UP_TO = 256_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One kind of hardware as ONNX Runtime names it.
+
+    Args:
+        engines: ONNX Runtime's names for it, newest first; one is enough.
+        install: what to do when this ONNX Runtime was built without it.
+        automatic: whether "auto" considers it.
+        eight_bits: whether it answers an eight-bit network as the processor does.
+    """
+
+    engines: tuple[str, ...]
+    install: str
+    automatic: bool = True
+    eight_bits: bool = True
+
+
+# In the order in which "auto" tries them. A build with an accelerator is something the user installed on
+# purpose, so "auto" uses it; CoreML comes with every macOS wheel and splits some graphs into slow pieces,
+# so it is used when named.
+PROVIDERS: dict[str, Provider] = {
+    "cuda": Provider(("CUDAExecutionProvider",), "Install `onnxruntime-gpu` in place of `onnxruntime`."),
+    "rocm": Provider(
+        ("MIGraphXExecutionProvider", "ROCMExecutionProvider"),
+        "Install AMD's `onnxruntime-migraphx` or `onnxruntime-rocm` in place of `onnxruntime`.",
+    ),
+    "directml": Provider(("DmlExecutionProvider",), "Install `onnxruntime-directml`; Windows only."),
+    "openvino": Provider(
+        ("OpenVINOExecutionProvider",),
+        "Install `onnxruntime-openvino` in place of `onnxruntime`.",
+        eight_bits=False,  # its answers differ by .017 on average (docs/MODELS.md)
+    ),
+    "coreml": Provider(("CoreMLExecutionProvider",), "It comes with ONNX Runtime on macOS.", automatic=False),
+    "cpu": Provider(("CPUExecutionProvider",), ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What was found to work: `provider` runs, `why_not` has one sentence per provider that does not."""
+
+    provider: str
+    why_not: tuple[str, ...]
+
+
+# Not every version has all of them.
+_RUNTIME_ERRORS = (
+    "Fail",
+    "InvalidArgument",
+    "NoSuchFile",
+    "NoModel",
+    "EngineError",
+    "RuntimeException",
+    "InvalidProtobuf",
+    "ModelLoaded",
+    "NotImplemented",
+    "InvalidGraph",
+    "EPFail",
+    "ModelLoadCanceled",
+    "ModelRequiresCompilation",
+    "NotFound",
+)
+
+
+# What the engine and the libraries below it say when memory runs out, on the processor and on graphics cards.
+_NO_MEMORY = re.compile(
+    r"bad[_ ]alloc|fail\w* to allocate|cannot allocate|allocation fail|alloc_failed|out of (?:host |device )?memory",
+    re.IGNORECASE,
+)
+
+
+@cache
+def runtime() -> Any:
+    """The ONNX Runtime module, telemetry off and its own chatter to errors only.
+
+    Raises:
+        EngineError: it is not installed or cannot load.
+    """
+    # The call below comes too late for the import itself, which writes a device number below the home folder
+    # and starts collecting (seen with 1.31.1 on Linux); this variable is read before that.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        ort = import_module("onnxruntime")
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX Runtime cannot be loaded ({error})", fix="Install cutoutd again: `pip install cutoutd`."
+        ) from error
+    ort.disable_telemetry_events()
+    ort.set_default_logger_severity(4)  # what matters comes as exceptions, which are named and explained
+    return ort
+
+
+@cache
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Every exception ONNX Runtime throws; its own derive from Exception alone and have no common base."""
+    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    own = tuple(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name))
+    return (*own, RuntimeError, ValueError)
+
+
+def available() -> tuple[str, ...]:
+    """Names of the providers this ONNX Runtime was built with, in the order "auto" tries them."""
+    built = set(cast("list[str]", runtime().get_available_providers()))
+    return tuple(name for name, provider in PROVIDERS.items() if built & set(provider.engines))
+
+
+def choose(providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The providers to try, best first, and why others are not tried.
+
+    Raises:
+        EngineError: an explicitly named provider is unknown or not part of this ONNX Runtime.
+    """
+    here = available()
+    if providers == "auto":
+        tried = tuple(name for name in here if PROVIDERS[name].automatic)
+        return tried, tuple(_why_not(name, here) for name in PROVIDERS if name not in tried)
+    for name in providers:
+        if name not in PROVIDERS:
+            raise EngineError(
+                f"There is no provider called {name!r}", fix=f"Known are {', '.join(PROVIDERS)}."
+            )
+        if name not in here:
+            raise EngineError(
+                f"The provider {name!r} was asked for, but {_why_not(name, here).partition(': ')[2]}",
+                fix=f'{PROVIDERS[name].install} Or set `providers = "auto"` under [engine].',
+            )
+    if not providers:
+        raise EngineError("No provider is named", fix='Set `providers = "auto"` under [engine].')
+    return tuple(providers), tuple(f"{name}: not asked for" for name in PROVIDERS if name not in providers)
+
+
+def choose_for(spec: ModelSpec, providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """As `choose`; "auto" also passes over those that answer this network less exactly than the processor does."""
+    tried, why_not = choose(providers)
+    if providers != "auto" or spec.family != BUNDLED_FAMILY:
+        return tried, why_not
+    exact = tuple(name for name in tried if PROVIDERS[name].eight_bits)
+    others = (name for name in tried if name not in exact)
+    reason = "only used when named, because it is less exact in eight bits"
+    return exact, (*why_not, *(f"{name}: {reason}" for name in others))
+
+
+def _why_not(name: str, here: tuple[str, ...]) -> str:
+    if name in here:
+        return f"{name}: only used when named, because it can be slower than the processor"
+    return f"{name}: this ONNX Runtime ({runtime().__version__}) was built without it"
+
+
+def read_verified(spec: ModelSpec) -> bytes | str:
+    """The model file, its digest checked: its bytes, or its path when it is too large to hold twice.
+
+    Raises:
+        ModelError: not installed, unreadable, or not the file it should be.
+    """
+    if spec.path is None:
+        raise ModelError(
+            f"The model {spec.name!r} is not installed", fix=f"Run `cutoutd models pull {spec.name}`."
+        )
+    again = (
+        "Install cutoutd again."
+        if not spec.sources and not spec.like
+        else f"Run `cutoutd models pull {spec.name}`."
+    )
+    try:
+        with spec.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size <= LOAD_BYTES_UP_TO else None
+            digest = hashlib.sha256(content) if content is not None else hashlib.file_digest(file, "sha256")
+    except OSError as error:
+        raise ModelError(
+            f"The file of the model {spec.name!r} cannot be read ({error.strerror})", spec.path, again
+        ) from error
+    if digest.hexdigest() != spec.sha256:
+        raise ModelError(
+            f"The file of the model {spec.name!r} was damaged or exchanged: its SHA-256 has changed",
+            spec.path,
+            again
+            if not spec.like
+            else f"Run `cutoutd models add FILE --like {spec.like} --name {spec.name}`.",
+        )
+    return content if content is not None else str(spec.path)
+
+
+def open_session(
+    spec: ModelSpec, provider: str, others: Sequence[str], threads: int, cache_dir: Path | None
+) -> Any:
+    """One inference session whose first provider is `provider`; `others` must start too.
+
+    Args:
+        spec: an installed model.
+        provider: a name from PROVIDERS.
+        others: further providers that take the operators the first one does not know.
+        threads: worker threads of this session, fixed for its life.
+        cache_dir: where `warm_cache` left prepared graphs, or None. Only read here: workers may not write.
+
+    Raises:
+        ModelError: the file is missing, damaged or no network.
+        EngineError: a provider did not start.
+        MemoryError: not enough memory to hold the network.
+    """
+    ort = runtime()
+    options = _session_options(spec, threads)
+    model = read_verified(spec)
+    prepared = _prepared(spec, cache_dir) if provider == "cpu" else None
+    wanted = [*dict.fromkeys((provider, *others, "cpu"))]
+    engines = [_engine(name, spec, threads, cache_dir) for name in wanted]
+    try:
+        session = ort.InferenceSession(prepared or model, options, providers=engines, enable_fallback=0)
+    except runtime_errors() as error:
+        if lacks_memory(error):
+            raise MemoryError(f"There is not enough memory to load the model {spec.name!r}") from error
+        if provider == "cpu":
+            raise ModelError(
+                f"The file of the model {spec.name!r} does not load ({first_line(error)})",
+                spec.path,
+                "If you added it yourself, export it again as ONNX with float32 input.",
+            ) from error
+        raise EngineError(
+            f"The provider {provider!r} does not start ({first_line(error)})",
+            fix=PROVIDERS[provider].install,
+        ) from error
+    running = set(cast("list[str]", session.get_providers()))
+    for name in (provider, *others):
+        if not running & set(PROVIDERS[name].engines):
+            raise EngineError(
+                f"The provider {name!r} does not start: its driver or libraries did not load",
+                fix="Check the driver's own test program. If that one runs, confined files may be in its way: set "
+                '`sandbox = "network"` under [engine]. Or set `providers = "auto"` there.',
+            )
+    return session
+
+
+def _session_options(spec: ModelSpec, threads: int) -> Any:
+    ort = runtime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Spinning threads would burn a core between photos and fight with the encoder's work during one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena keeps a photo's activations for ever: 1.6 GB with IS-Net, 440 MB with u2netp, for no speed that
+    # could be measured. The bundled network's 30 MB are worth its faster second photo.
+    options.enable_cpu_mem_arena = spec.family == BUNDLED_FAMILY
+    # A plan of all buffers at once costs 44 MB more than taking them one by one, and saves no time.
+    options.enable_mem_pattern = False
+    return options
+
+
+def _engine(
+    name: str, spec: ModelSpec, threads: int, cache_dir: Path | None
+) -> tuple[str, Mapping[str, str]] | str:
+    """ONNX Runtime's name for a provider, with its options."""
+    built = set(cast("list[str]", runtime().get_available_providers()))
+    engine = next(engine for engine in PROVIDERS[name].engines if engine in built)
+    folder = None if cache_dir is None else engine_cache(spec, name, cache_dir)
+    if name == "openvino":
+        options = {"device_type": _openvino_device(), "num_of_threads": str(threads)}
+        # Without this hint newer Intel processors compute in bfloat16, and the answer depends on the machine.
+        options["load_config"] = (
+            '{"CPU": {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}}'
+        )
+        return engine, options if folder is None else options | {"cache_dir": str(folder)}
+    if name == "coreml":
+        options = {"ModelFormat": "MLProgram"}
+        return engine, options if folder is None else options | {"ModelCacheDirectory": str(folder)}
+    if name == "cuda":
+        # Heuristic: no trial runs that pick another algorithm, and so other bits, from one start to the next.
+        return engine, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    return engine
+
+
+def _openvino_device() -> str:
+    """Intel graphics where there are any, else the processor; never the vague AUTO, which switches midway."""
+    state = import_module("onnxruntime.capi._pybind_state")
+    ids = cast("list[str]", getattr(state, "get_available_openvino_device_ids", list)())
+    return "GPU" if any(device.startswith("GPU") for device in ids) else "CPU"
+
+
+def engine_cache(spec: ModelSpec, provider: str, cache_dir: Path) -> Path | None:
+    """The folder in which a provider keeps this model compiled, when `warm_cache` has made it."""
+    folder = cache_dir / f"{provider}-{runtime().__version__}-{spec.sha256[:16]}"
+    return folder if folder.is_dir() else None
+
+
+def _prepared_path(spec: ModelSpec, cache_dir: Path) -> Path:
+    return cache_dir / f"graph-{runtime().__version__}-{spec.sha256[:16]}.onnx"
+
+
+def _prepared(spec: ModelSpec, cache_dir: Path | None) -> bytes | None:
+    """The prepared graph; one whose digest is not the recorded one counts as none."""
+    if cache_dir is None:
+        return None
+    path = _prepared_path(spec, cache_dir)
+    try:
+        content = path.read_bytes()
+        recorded = path.with_suffix(".sha256").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return content if hashlib.sha256(content).hexdigest() == recorded else None
+
+
+def warm_cache(spec: ModelSpec, providers: Choice, threads: int, cache_dir: Path) -> bool:
+    """Prepares what later starts of this model can read; call it where no photo is: workers may not write.
+
+    Only machine-independent graph steps are stored, so that the answer keeps the same bits without it.
+
+    Returns:
+        True when something was prepared, False when there was nothing to do.
+
+    Raises:
+        ModelError, EngineError: as `open_session`.
+        OSError: the cache folder cannot be written.
+    """
+    provider = choose_for(spec, providers)[0][0]
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    if provider in ("openvino", "coreml"):
+        if engine_cache(spec, provider, cache_dir) is not None:
+            return False
+        (cache_dir / f"{provider}-{runtime().__version__}-{spec.sha256[:16]}").mkdir()
+        open_session(spec, provider, (), threads, cache_dir)
+        return True
+    if provider != "cpu" or (spec.bytes or 0) < CACHE_FROM_BYTES or _prepared(spec, cache_dir) is not None:
+        return False
+    ort = runtime()
+    path = _prepared_path(spec, cache_dir)
+    with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".warm-") as scratch:
+        options = _session_options(spec, threads)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(Path(scratch) / path.name)
+        ort.InferenceSession(read_verified(spec), options, providers=["CPUExecutionProvider"])
+        fresh = Path(scratch) / path.name
+        with fresh.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        path.with_suffix(".sha256").write_text(digest + "\n", encoding="ascii")
+        fresh.replace(path)
+    return True
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an engine's error says that memory ran out; it has no class of its own for that."""
+    return _NO_MEMORY.search(str(error)) is not None
+
+
+def first_line(error: Exception) -> str:
+    """The telling part of an engine's message: one line, not a page of C++ locations."""
+    text = str(error).strip().splitlines()
+    return text[0][:300] if text else type(error).__name__

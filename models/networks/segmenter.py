@@ -1,0 +1,307 @@
+"""RGB in, alpha at the network's own scale out; decoding and full-resolution mattes are done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.models.decoding.colour import Convert
+from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.networks.catalog import ModelSpec
+from cutoutd.models.networks.providers import (
+    Choice,
+    choose_for,
+    first_line,
+    lacks_memory,
+    open_session,
+    runtime_errors,
+)
+
+# Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
+# With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
+SAMPLES_PER_PIXEL = 4
+LOOKS = 2  # that run side by side: the photo and its mirror image
+
+
+class Segmenter:
+    """One network, loaded and ready.
+
+    Args:
+        spec: an installed model, from `catalog.resolve` or `catalog.find_model`.
+        providers: "auto", or provider names, best first; each named one must start.
+        threads: threads for a lone photo; never changes the answer.
+        cache_dir: where `providers.warm_cache` left prepared graphs; None uses none.
+        flip: also look at the mirrored photo and average; `spec.flip` asks for the same.
+
+    Raises:
+        ModelError: the file is missing, is not the recorded one, or does not fit its description.
+        EngineError: a named provider does not start.
+        MemoryError: not enough memory to load it.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        providers: Choice = "auto",
+        threads: int,
+        cache_dir: Path | None = None,
+        flip: bool = False,
+    ) -> None:
+        self.spec = spec
+        self._flip = flip or spec.flip
+        self._threads = max(1, threads)
+        self._cache_dir = cache_dir
+        self._sessions: dict[int, Any] = {}
+        self._provider, self._others, self._why_not = self._start(providers)
+        session = self._sessions[self._threads_per_look(self._provider)]
+        self._input, self._output, self._dtype = check_signature(session, spec)
+
+    def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """Opens the first session; "auto" goes on to the next provider and remembers why."""
+        tried, why_not = choose_for(self.spec, providers)
+        if providers != "auto":
+            threads = self._threads_per_look(tried[0])
+            self._sessions[threads] = open_session(self.spec, tried[0], tried[1:], threads, self._cache_dir)
+            return tried[0], tried[1:], why_not
+        for name in tried:
+            threads = self._threads_per_look(name)
+            try:
+                session = open_session(self.spec, name, (), threads, self._cache_dir)
+            except (EngineError, MemoryError) as error:
+                if name == "cpu" and isinstance(error, MemoryError):
+                    raise
+                why_not = (*why_not, f"{name}: {getattr(error, 'what', error)}")
+                continue
+            self._sessions[threads] = session
+            slower = tried[tried.index(name) + 1 :]
+            return name, (), (*why_not, *(f"{other}: {name} comes first" for other in slower))
+        raise EngineError("No provider starts", fix=" ".join(why_not))
+
+    def _looks_at_once(self, provider: str) -> int:
+        """How many looks at one photo run side by side, each on its share of the threads.
+
+        A small network gains little from a second thread; a look of its own for each gains nearly all.
+        """
+        several = self._flip and provider == "cpu" and not self.spec.once_per_machine
+        return min(LOOKS, self._threads) if several else 1
+
+    def _threads_per_look(self, provider: str) -> int:
+        return self._threads // self._looks_at_once(provider)
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider that runs the network."""
+        return self._provider
+
+    @property
+    def why_not(self) -> tuple[str, ...]:
+        """One sentence for each provider that is not used, `name: reason`."""
+        return self._why_not
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        """How much each place belongs to the subject.
+
+        Args:
+            rgb: uint8 (H, W, 3), upright, at least 1 x 1; sRGB, which is what networks were trained on.
+            lone: True uses all threads; False one, for when several photos are worked on at once. Both give
+                the same bits. A network that is loaded once per machine always uses all.
+            to_srgb: from `colour.to_srgb` where `rgb` is in another space; no more pixels than needed go through.
+
+        Returns:
+            float32 (h, w) in 0..1, covering the whole photo; h and w are the network's, not the photo's.
+
+        Raises:
+            EngineError: the provider fails, or the network answers with no numbers.
+            MemoryError: not enough memory for this network.
+        """
+        resized, inside = fit_to_input(rgb, self.spec, to_srgb)
+        looks = [(to_planes(resized, self.spec), False)]
+        if self._flip:
+            looks.append((looks[0][0], True))
+        for side, mirrored in self.spec.more_looks:
+            sized = replace(self.spec, input_size=side)
+            looks.append((to_planes(fit_to_input(rgb, sized, to_srgb)[0], sized), mirrored))
+        at_once = self._looks_at_once(self._provider) if lone else 1
+        answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
+        return to_alpha(mean_of(answers), inside, self.spec)
+
+    def _look(self, planes: NDArray[np.float32], mirrored: bool, *, lone: bool) -> NDArray[np.float32]:
+        """One answer in 0..1, mirrored back if the photo was shown mirrored."""
+        shown = np.ascontiguousarray(planes[..., ::-1]) if mirrored else planes
+        answer = activate(self.raw(shown, lone=lone), self.spec)
+        return answer[:, ::-1] if mirrored else answer
+
+    def raw(self, planes: NDArray[np.float32], *, lone: bool = True) -> NDArray[np.float32]:
+        """The network's first answer, before its activation.
+
+        Args:
+            planes: float32 (3, s, s), from `to_planes`.
+            lone: as in `alpha`.
+
+        Returns:
+            float32 (h, w), any range.
+
+        Raises:
+            EngineError, MemoryError: as `alpha`.
+        """
+        all_of_them = lone or self.spec.once_per_machine
+        session = self._session(self._threads_per_look(self._provider) if all_of_them else 1)
+        batch = planes[np.newaxis].astype(self._dtype, copy=False)
+        try:
+            answer = session.run([self._output], {self._input: batch})[0]
+        except runtime_errors() as error:
+            if lacks_memory(error):
+                raise MemoryError(
+                    f"There is not enough memory to run the model {self.spec.name!r}"
+                ) from error
+            raise EngineError(
+                f"The model {self.spec.name!r} failed on {self._provider} ({first_line(error)})",
+                fix='Try `providers = ["cpu"]` under [engine].',
+            ) from error
+        plane = np.asarray(answer, dtype=np.float32)
+        plane = plane.reshape(plane.shape[-2:])
+        if not np.isfinite(plane).all():
+            raise EngineError(
+                f"The model {self.spec.name!r} answered with values that are not numbers",
+                fix='Try `providers = ["cpu"]` under [engine].',
+            )
+        return plane
+
+    def _session(self, threads: int) -> Any:
+        session = self._sessions.get(threads)
+        if session is None:
+            session = open_session(self.spec, self._provider, self._others, threads, self._cache_dir)
+            self._sessions[threads] = session
+        return session
+
+
+def check_signature(session: Any, spec: ModelSpec) -> tuple[str, str, type[np.float32 | np.float16]]:
+    """Names of input and output and the input's dtype, after checking that they fit the description.
+
+    Raises:
+        ModelError: more than one input, not 3 channels, another size, or an answer that is no single plane.
+    """
+    inputs, output = session.get_inputs(), session.get_outputs()[0]
+    hint = "Add it with `cutoutd models add FILE --like NAME`, where NAME is a network of the same shape."
+
+    def refuse(what: str) -> ModelError:
+        return ModelError(f"The model {spec.name!r} {what}", spec.path, hint)
+
+    if len(inputs) != 1:
+        raise refuse(f"has {len(inputs)} inputs; one, a photo, is expected")
+    shape, kind = list(inputs[0].shape), str(inputs[0].type)
+    dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+    if kind not in dtypes:
+        raise refuse(f"takes {kind}; float numbers are expected")
+    expected = (1, 3, spec.input_size, spec.input_size)
+    if len(shape) != 4 or any(isinstance(n, int) and n != e for n, e in zip(shape, expected, strict=True)):
+        raise refuse(f"takes {_shape(shape)}; {_shape(expected)} is expected")
+    answer = list(output.shape)
+    planes = [n for n in answer[:-2] if isinstance(n, int) and n != 1]
+    if len(answer) not in (3, 4) or planes or output.type not in dtypes:
+        raise refuse(
+            f"answers with {_shape(answer)} of {output.type}; one plane of float numbers is expected"
+        )
+    return str(inputs[0].name), str(output.name), cast("type[np.float32]", dtypes[kind])
+
+
+def _shape(shape: Any) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def fit_to_input(
+    rgb: NDArray[np.uint8], spec: ModelSpec, to_srgb: Convert | None = None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The photo at the network's size, in sRGB if `to_srgb` leads there from its own space.
+
+    Returns:
+        uint8 (s, s, 3), and (height, width) of the part that is photo, from the top left; all when squashed.
+    """
+    side = spec.input_size
+    height, width = rgb.shape[:2]
+    if spec.fit == "squash":
+        return shrink(rgb, side, side, spec, to_srgb), (side, side)
+    scale = side / max(height, width)
+    inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
+    fill = np.array([round(mean * 255) for mean in spec.mean], dtype=np.uint8)
+    canvas = np.empty((side, side, 3), dtype=np.uint8)
+    canvas[:] = fill  # becomes zero after the mean is taken off: nothing to see there
+    canvas[:inner_h, :inner_w] = shrink(rgb, inner_h, inner_w, spec, to_srgb)
+    return canvas, (inner_h, inner_w)
+
+
+def shrink(
+    rgb: NDArray[np.uint8], height: int, width: int, spec: ModelSpec, to_srgb: Convert | None = None
+) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) brought to (height, width, 3), enlarged if need be; in sRGB before anything is averaged."""
+    if spec.resample == "lanczos":
+        rgb = rgb if to_srgb is None else to_srgb(rgb)
+        return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    step_y = max(1, rgb.shape[0] // (height * SAMPLES_PER_PIXEL))
+    step_x = max(1, rgb.shape[1] // (width * SAMPLES_PER_PIXEL))
+    # Pixels are picked as wholes: channel by channel takes twice as long.
+    whole = (rgb if rgb.strides[2] == 1 else np.ascontiguousarray(rgb)).view("V3")
+    thin = np.ascontiguousarray(whole[step_y // 2 :: step_y, step_x // 2 :: step_x]).view(np.uint8)
+    thin = thin if to_srgb is None else to_srgb(thin)
+    # The last sample may stand for less than a whole step; the box keeps the picture from growing by as much.
+    box = (0, 0, min(rgb.shape[1] / step_x, thin.shape[1]), min(rgb.shape[0] / step_y, thin.shape[0]))
+    return np.asarray(Image.fromarray(thin).resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+def to_planes(resized: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
+    """uint8 (s, s, 3) → float32 (3, s, s), normalised as the network was trained.
+
+    A table per channel: 256 values, computed in double precision and rounded once.
+    """
+    brightest = 255.0 if spec.normalise == "255" else max(float(resized.max()), 1e-6)
+    values = np.arange(256, dtype=np.float64) / brightest
+    planes = np.empty((3, *resized.shape[:2]), dtype=np.float32)
+    for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+        table = ((values - mean) / std).astype(np.float32)
+        np.take(table, resized[..., channel], out=planes[channel])
+    return planes
+
+
+def to_alpha(answer: NDArray[np.float32], inside: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
+    """The network's plane as alpha: padding cut away, stretched if the spec asks for it, held in 0..1."""
+    height, width = answer.shape
+    cut_h = max(1, round(inside[0] * height / spec.input_size))
+    cut_w = max(1, round(inside[1] * width / spec.input_size))
+    alpha = answer[:cut_h, :cut_w]
+    if spec.stretch:
+        low, high = float(alpha.min()), float(alpha.max())
+        alpha = (alpha - low) / max(high - low, 1e-6)
+    return np.ascontiguousarray(alpha.clip(0.0, 1.0), dtype=np.float32)
+
+
+def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of several answers, float32 (h, w) at the size of the first; others are resized to it, bilinear."""
+    first, others = answers[0], answers[1:]
+    total = first
+    for answer in others:
+        total = total + _stretched(answer, first.shape)
+    return total * np.float32(1 / len(answers)) if others else first
+
+
+def _stretched(answer: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if answer.shape == shape:
+        return answer
+    image = Image.fromarray(np.ascontiguousarray(answer))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+
+
+def activate(answer: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """The answer in 0..1: 1 / (1 + exp(-x)) for logits, without overflow for very negative x."""
+    if spec.activation == "none":
+        return answer
+    return (0.5 * (1.0 + np.tanh(0.5 * answer))).astype(np.float32)

@@ -1,0 +1,1 @@
+"""From photo and alpha to the bytes of a finished file."""

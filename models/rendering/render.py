@@ -1,0 +1,165 @@
+"""One deliverable from a cutout's pixels: geometry, shadow, background, encoding; it opens no photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.output import Output, extension
+from cutoutd.models.rendering import compose, head, layout, png, rows, shadow
+from cutoutd.models.rendering.background import backdrop
+from cutoutd.models.rendering.encode import Picture, encode
+from cutoutd.models.rendering.layout import Placement
+from cutoutd.models.rendering.rows import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A cutout at the photo's size, in straight alpha.
+
+    colour: uint8 (H, W, 3), the subject's own colour, 0 where alpha is 0; sRGB, or the space of `icc`.
+    alpha: uint8 (H, W).
+    rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None; its upper bytes are `colour`
+        wherever that is the photo's.
+    icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
+    """
+
+    colour: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+    rgb16: NDArray[np.uint16] | None = None
+    icc: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot."""
+
+    pieces: tuple[bytes, ...]
+    width: int
+    height: int
+    extension: str
+
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """The file's length in bytes."""
+        return sum(map(len, self.pieces))
+
+
+def render(
+    subject: Subject,
+    output: Output,
+    *,
+    background_image: NDArray[np.uint8] | None = None,
+    threads: int = 1,
+) -> Rendered:
+    """Make one deliverable.
+
+    Args:
+        subject: the cutout; it is only read.
+        output: the order.
+        background_image: uint8 (h, w, 3) sRGB, in place of reading output.background_path.
+        threads: how many the encoder may use; the bytes do not depend on it.
+
+    Raises:
+        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
+    """
+    placement = _placement(subject.alpha, output)
+    width, height = placement.canvas
+    if output.channels == "alpha":
+        picture = Picture(compose.placed_mask(subject.alpha, placement), None, None)
+    else:
+        picture = _coloured(subject, output, placement, background_image)
+    return Rendered((encode(picture, output, threads=threads),), width, height, extension(output))
+
+
+def is_plain(output: Output, photo: tuple[int, int]) -> bool:
+    """Whether the order is the cutout itself, pixel for pixel in 8 bits, as a PNG that `render_plain` can make.
+
+    Args:
+        output: the order.
+        photo: width and height in pixels.
+    """
+    plain = (output.format, output.channels, output.bits, output.background, output.shadow)
+    if plain != ("png", "rgba", 8, "transparent", "none") or not png.can_stream(output.compression):
+        return False
+    if output.fit == "head" or layout.needs_subject(output):
+        return False
+    placement = layout.place(output, photo)
+    return placement.is_identity and placement.source == layout.Box(0, 0, *photo)
+
+
+def render_plain(
+    source: png.Bands,
+    output: Output,
+    photo: tuple[int, int],
+    *,
+    icc: bytes | None = None,
+    threads: int = 1,
+    take: Callable[[bytes], object] | None = None,
+) -> Rendered:
+    """The same bytes as `render` makes of a plain order, from a cutout that never exists as a whole.
+
+    Args:
+        source: alpha and colour of the cutout in bands, colour 0 where alpha is 0.
+        output: an order that `is_plain`.
+        photo: width and height in pixels.
+        icc: profile of the colours; None means sRGB.
+        threads: how many bands are worked on at once; the bytes do not depend on it.
+        take: called with each piece of the file in order, while the next ones are made.
+    """
+    pieces: list[bytes] = []
+    for piece in png.encode_bands(
+        source, photo, compression=output.compression, dpi=output.density, icc=icc, threads=threads
+    ):
+        pieces.append(piece)
+        if take is not None:
+            take(piece)
+    return Rendered(tuple(pieces), *photo, extension(output))
+
+
+def _placement(alpha: NDArray[np.uint8], output: Output) -> Placement:
+    photo = (alpha.shape[1], alpha.shape[0])
+    by_head = output.fit == "head"
+    box = compose.subject_box(alpha) if by_head or layout.needs_subject(output) else None
+    found = head.find_head(alpha) if by_head else None
+    return layout.place(output, photo, box, found, shadow.reach(output.shadow))
+
+
+def _coloured(
+    subject: Subject, output: Output, placement: Placement, background_image: NDArray[np.uint8] | None
+) -> Picture:
+    source: Samples = subject.colour
+    if output.bits == 16 and subject.rgb16 is not None:
+        source = _deep(subject.colour, subject.alpha, subject.rgb16)
+    colour, alpha = compose.placed(source, subject.alpha, placement)
+    if output.shadow != "none":
+        cast = shadow.cast(output.shadow, alpha, output.shadow_strength)
+        colour, alpha = compose.over_shadow(colour, alpha, cast)
+    behind = backdrop(output, placement.canvas, subject.icc, background_image)
+    if behind is not None:
+        return Picture(compose.flattened(colour, alpha, behind), None, subject.icc)
+    deep = colour.dtype == np.uint16
+    return Picture(colour, alpha.astype(np.uint16) * 257 if deep else alpha, subject.icc)
+
+
+def _deep(
+    colour: NDArray[np.uint8], alpha: NDArray[np.uint8], rgb16: NDArray[np.uint16]
+) -> NDArray[np.uint16]:
+    """The photo's 16 bits where its colour is the subject's, the estimated colour (8 bits) along the edge.
+
+    A crisp edge has opaque pixels whose colour is estimated: those differ from the photo's upper bytes.
+    """
+    out = np.zeros(rgb16.shape, np.uint16)
+    for top, bottom in rows.strips(alpha.shape[0], alpha.shape[1] * 6):
+        here = np.s_[top:bottom]
+        own = (alpha[here] == 255) & (rgb16[here] >> 8 == colour[here]).all(axis=-1)
+        out[here] = np.where(own[..., np.newaxis], rgb16[here], colour[here] * np.uint16(257))
+    return out

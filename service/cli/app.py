@@ -1,0 +1,147 @@
+"""The command line's table of contents: which module holds which command, loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+from click.shell_completion import CompletionItem
+
+from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, printable
+from cutoutd.config.version import VERSION
+
+# command → (module, attribute, one line of help); loading all of them would cost a second at every call.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "run": ("cutoutd.service.cli.run", "run", "Watch the inboxes in the foreground until stopped."),
+    "once": ("cutoutd.service.cli.once", "once", "Cut out files and folders, once."),
+    "init": ("cutoutd.service.cli.config", "init", "Write a commented config and make the folders."),
+    "config": ("cutoutd.service.cli.config", "config", "Check and show the configuration."),
+    "status": ("cutoutd.service.cli.control", "status", "What is owed, in hand, done and failed."),
+    "failures": ("cutoutd.service.cli.control", "failures", "Failed photos, why, and what to do."),
+    "retry": ("cutoutd.service.cli.control", "retry", "Try failed photos again."),
+    "redo": ("cutoutd.service.cli.control", "redo", "Make finished cutouts again, with other options."),
+    "pause": ("cutoutd.service.cli.control", "pause", "Start no new photo until `resume`."),
+    "resume": ("cutoutd.service.cli.control", "resume", "Go on after `pause`."),
+    "rescan": ("cutoutd.service.cli.control", "rescan", "Look through all inboxes now."),
+    "forget": ("cutoutd.service.cli.control", "forget", "Remove names of finished photos from the ledger."),
+    "models": ("cutoutd.service.cli.models", "models_group", "List, pull, add and compare networks."),
+    "presets": ("cutoutd.service.cli.presets", "presets", "Ready sets of output options."),
+    "service": ("cutoutd.service.cli.service", "service", "Install and steer the background service."),
+    "doctor": ("cutoutd.service.cli.doctor", "doctor", "Check everything and say what to mend."),
+    "verify": ("cutoutd.service.cli.verify", "verify", "Prove that nothing leaves this machine."),
+    "gallery": ("cutoutd.service.cli.gallery", "gallery", "Before and after, as one page for a browser."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command with this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Command names for a tab, without importing any command."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=line)
+            for name, (_, _, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with a hint at the nearest command for a mistyped one."""
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(VERSION, "-V", "--version", message="cutoutd %(version)s")
+def cutoutd() -> None:
+    """Save a photo into a folder; seconds later a clean cutout lies in another. Nothing leaves the machine."""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line. Returns its exit code; errors of ours become one sentence on standard error."""
+    output = sys.stdout
+    colour = False if os.environ.get("NO_COLOR") else None
+    try:
+        answer = cutoutd.main(args=arguments, prog_name="cutoutd", standalone_mode=False, color=colour)
+    except CutoutError as error:
+        sys.stderr.write(_sentence(error))
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE) if isinstance(error, click.UsageError) else error.exit_code
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("cutoutd: stopped.\n")
+        return 130
+    except BrokenPipeError:
+        return _reader_gone()
+    except SystemExit as leave:
+        # click and rich end the program themselves when the reader goes; click puts another stdout in place.
+        if isinstance(leave.__context__, BrokenPipeError) or sys.stdout is not output:
+            return _reader_gone()
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except Exception as error:
+        if os.environ.get("CUTOUTD_TRACEBACK"):
+            raise
+        sys.stderr.write(f"cutoutd: {_unforeseen(error)}\n")
+        return int(ExitCode.INTERNAL)
+    return answer if isinstance(answer, int) else 0
+
+
+def _sentence(error: CutoutError) -> str:
+    """What is said about an error; mistakes in a configuration start their line, as compilers write them."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    if len(problems) > 1:
+        return f"cutoutd: {len(problems)} mistakes in the configuration:\n{error}\n"
+    return f"cutoutd: {error}\n"
+
+
+def _unforeseen(error: Exception) -> str:
+    """A sentence for what no command foresaw: the system's own words where it is the system's trouble."""
+    if isinstance(error, MemoryError):
+        return (
+            f"{str(error) or 'There is not enough memory'}. Close other programs, or choose a smaller model."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{printable(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{where}{error.strerror}."
+    return (
+        f"Something unforeseen went wrong ({type(error).__name__}: {error}). Please report it, with what "
+        "CUTOUTD_TRACEBACK=1 in front of the same command shows."
+    )
+
+
+def _reader_gone() -> int:
+    """The reader of our output went away (`cutoutd status | head`): nothing is wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

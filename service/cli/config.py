@@ -1,0 +1,116 @@
+"""`cutoutd init` and `cutoutd config …`: making and inspecting the configuration; it starts nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from cutoutd.config import dump, places, reference
+from cutoutd.config.errors import ConfigError, ModelError, printable
+from cutoutd.config.load import Loaded, load_settings
+from cutoutd.config.settings import default_folders
+from cutoutd.service.folders import make_folders
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; unset, the usual places are looked at.",
+)
+
+
+@click.group("config")
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command("check", short_help="Name every mistake with its line.")
+@config_option
+def check(config_file: Path | None) -> None:
+    """Name every mistake with its line; say which file is used and what it asks for."""
+    from cutoutd.models.networks.catalog import resolve
+
+    loaded = load_settings(config_file)
+    for inbox in loaded.settings.inbox:
+        try:
+            resolve(inbox.model or inbox.quality, places.models_dir())
+        except ModelError as error:
+            raise ModelError(f"{inbox.label}: {error.what}", loaded.path, error.fix) from error
+    click.echo(f"{_source(loaded)}: no mistakes")
+    for inbox in loaded.settings.inbox:
+        click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
+
+
+@config.command("show")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of TOML.")
+def show(config_file: Path | None, as_json: bool) -> None:
+    """Print every setting in force, defaults and presets worked in."""
+    loaded = load_settings(config_file)
+    if as_json:
+        click.echo(json.dumps(loaded.settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"# from {_source(loaded)}\n{dump.to_toml(loaded.settings)}", nl=False)
+
+
+@config.command("sample")
+def sample() -> None:
+    """Print a commented configuration with every option and its default."""
+    inbox, outbox = default_folders(places.pictures_dir())
+    click.echo(reference.sample(_short(inbox), _short(outbox)), nl=False)
+
+
+@config.command("schema")
+def schema() -> None:
+    """Print the JSON schema, for editors that complete and check TOML."""
+    click.echo(reference.schema(), nl=False)
+
+
+@click.command("init")
+@config_option
+@click.option("--inbox", type=click.Path(path_type=Path), help="The folder to watch.")
+@click.option("--outbox", type=click.Path(path_type=Path), help="Where cutouts appear.")
+def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> None:
+    """Write the commented sample configuration and make its folders; what exists is left as it is."""
+    path = (config_file or places.config_path()).expanduser().absolute()
+    default_inbox, default_outbox = default_folders(places.pictures_dir())
+    text = reference.sample(_short(inbox or default_inbox), _short(outbox or default_outbox))
+    written = write_new(path, text)
+    click.echo(f"{'wrote' if written else 'kept'} {printable(path)}")
+    if not written and (inbox or outbox):
+        click.echo("The configuration was there already: --inbox and --outbox changed nothing in it.")
+    for folder in make_folders(load_settings(path).settings):
+        click.echo(f"made {printable(folder)}")
+    settings = load_settings(path).settings
+    click.echo(f"Save photos into {printable(settings.inbox[0].path)}; start with `cutoutd run`.")
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file that does not exist yet; False, and nothing done, where it does.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if path.exists():
+        return False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"the configuration cannot be written ({error.strerror})", path) from error
+    return True
+
+
+def _source(loaded: Loaded) -> str:
+    return printable(loaded.path) if loaded.path is not None else "the defaults (there is no config file)"
+
+
+def _short(path: Path) -> str:
+    """A path below the home folder as `~/…`, so that the file can be handed on."""
+    whole, home = str(path.expanduser().absolute()), str(Path.home())
+    return "~" + whole[len(home) :] if whole.startswith(home + os.sep) else whole

@@ -1,0 +1,52 @@
+"""`cutoutd run`: the foreground daemon, on a terminal or under a service manager."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from cutoutd.config.load import load_settings
+from cutoutd.config.places import cache_dir, models_dir, state_dir
+from cutoutd.daemon.components import Places
+from cutoutd.daemon.plan import Plan, make_plan
+from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.service.listeners.everyone import listeners
+
+
+@click.command()
+@click.option(
+    "--config", "-c", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="The config."
+)
+@click.option("--inbox", type=click.Path(path_type=Path, file_okay=False), help="Watch this folder only.")
+@click.option("--outbox", type=click.Path(path_type=Path, file_okay=False), help="Put its cutouts there.")
+@click.option("--model", help="Use this model; `cutoutd models list` shows what there is.")
+def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model: str | None) -> None:
+    """Watch the inboxes in the foreground.
+
+    Without any configuration one inbox and one outbox are made under your Pictures folder. Ctrl-C finishes
+    what is in hand; a second Ctrl-C stops at once. Whatever is not done stays owed and is done next time.
+    """
+    loaded = load_settings(config_file, inbox=inbox, outbox=outbox, model=model)
+
+    def plan() -> Plan:
+        from cutoutd.service.managers.systemd_unit import check_unit_allows
+
+        settings = load_settings(config_file, inbox=inbox, outbox=outbox, model=model).settings
+        check_unit_allows(settings)
+        return make_plan(settings, models_dir(), cache_dir())
+
+    umask = os.umask(0o077)
+    listener, finish = listeners(loaded.settings)
+    supervisor = Supervisor(
+        make_plan(loaded.settings, models_dir(), cache_dir()),
+        Places(state_dir(), umask),
+        listener,
+        load=plan,
+        config_path=loaded.path,
+    )
+    try:
+        supervisor.run()
+    finally:
+        finish()

@@ -1,0 +1,129 @@
+"""`cutoutd service …`: the commands around systemd and launchd; the managers do the work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cutoutd.config import places
+from cutoutd.config.errors import ExitCode, UsageError, printable
+from cutoutd.config.load import Loaded, load_settings
+from cutoutd.service.cli.config import config_option
+from cutoutd.service.managers.choice import any_settings, manager_for
+from cutoutd.service.managers.manager import ServiceManager, entry_point
+
+_system_option = click.option(
+    "--system", is_flag=True, help="The hardened service of the machine instead of this user's."
+)
+
+
+@click.group("service")
+def service() -> None:
+    """Have systemd (Linux) or launchd (macOS) run cutoutd."""
+
+
+@service.command("install")
+@config_option
+@_system_option
+@click.option(
+    "--as", "user", metavar="USER", help="With --system: run as this user instead of one of its own."
+)
+@click.option(
+    "--print", "only_print", is_flag=True, help="Show the files that would be written; write nothing."
+)
+@click.option("--start/--no-start", default=True, help="Start it at once (the default).")
+def install(config_file: Path | None, system: bool, user: str | None, only_print: bool, start: bool) -> None:
+    """Install, enable and start the service; running it again renews it."""
+    if user is not None and not system:
+        raise UsageError("--as goes with --system: your own service runs as you")
+    loaded = _loaded(config_file, system=system)
+    manager = manager_for(loaded, system=system, user=user, program=entry_point(), needed=not only_print)
+    if only_print:
+        for planned in manager.files():
+            click.echo(f"# {printable(planned.path)}\n{planned.text}")
+        return
+    _tell(manager.install(start=start))
+
+
+@service.command("uninstall")
+@_system_option
+@click.option("--print", "only_print", is_flag=True, help="Show what would be removed; remove nothing.")
+def uninstall(system: bool, only_print: bool) -> None:
+    """Stop and remove the service; photos, configuration and ledger stay."""
+    manager = manager_for(any_settings(), system=system)
+    if only_print:
+        click.echo(f"would stop the {manager.name} and remove {printable(manager.installed_path)}")
+        return
+    _tell(manager.uninstall())
+
+
+def _order(name: str, act: Callable[[ServiceManager], None], text: str) -> None:
+    """Add `start`, `stop` and `restart`, which differ in nothing but the verb."""
+
+    @service.command(name, help=text)
+    @_system_option
+    def command(system: bool) -> None:
+        manager = manager_for(any_settings(), system=system)
+        act(manager)
+        click.echo(f"{manager.name}: {manager.state().state}")
+
+    del command
+
+
+_order("start", lambda manager: manager.start(), "Start the installed service.")
+_order("stop", lambda manager: manager.stop(), "Stop it; photos in hand are finished, the rest stays owed.")
+_order("restart", lambda manager: manager.restart(), "Stop and start it.")
+
+
+@service.command("status")
+@_system_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(system: bool, as_json: bool) -> None:
+    """Say whether the service is installed and running; exit code 11 when it is not running."""
+    manager = manager_for(any_settings(), system=system)
+    state = manager.state()
+    if as_json:
+        click.echo(json.dumps({"manager": manager.name, **asdict(state)}, indent=2))
+    else:
+        click.echo(f"{manager.name}: {state.state}")
+        if not state.installed:
+            click.echo("  not installed; `cutoutd service install` does it")
+        rows = {
+            "says": state.text,
+            "since": state.since,
+            "process": state.pid or "",
+            "restarts": state.restarts or "",
+            "at start": "" if not state.installed else "yes" if state.enabled else "no",
+        }
+        for name, value in rows.items():
+            if value:
+                click.echo(f"  {name}: {value}")
+    if not state.running:
+        raise SystemExit(ExitCode.SERVICE)
+
+
+@service.command("logs")
+@_system_option
+@click.option("--lines", "-n", default=50, show_default=True, help="How many of the last lines.")
+@click.option("--follow", "-f", is_flag=True, help="Go on showing new lines.")
+def logs(system: bool, lines: int, follow: bool) -> None:
+    """Show the service's log."""
+    code = manager_for(any_settings(), system=system).logs(lines, follow=follow)
+    if code != 0:
+        raise SystemExit(ExitCode.SERVICE)
+
+
+def _loaded(config_file: Path | None, *, system: bool) -> Loaded:
+    """A system service reads the machine's configuration, not that of the administrator who installs it."""
+    if config_file is None and system and places.SYSTEM_CONFIG.is_file():
+        return load_settings(places.SYSTEM_CONFIG)
+    return load_settings(config_file)
+
+
+def _tell(sentences: list[str]) -> None:
+    for sentence in sentences:
+        click.echo(sentence)

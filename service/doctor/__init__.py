@@ -1,0 +1,1 @@
+"""What may be wrong with this machine or set-up, and what to do about it."""

@@ -1,0 +1,1 @@
+"""Before and after, as one page for a browser."""

@@ -1,0 +1,1 @@
+"""Who hears what the daemon does: terminal, journal, desktop, metrics."""

@@ -1,0 +1,48 @@
+"""Everyone who hears the daemon: chosen by settings, terminal and service manager."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from cutoutd.config.settings import Settings
+from cutoutd.daemon.events import Listener, Listeners
+
+
+def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
+    """Everyone who hears the daemon, and how to end the one on the terminal."""
+    from cutoutd.service.listeners.desktop import DesktopListener, notifier_command
+    from cutoutd.service.listeners.journal import JournalFormatter, goes_to_journal
+    from cutoutd.service.listeners.metrics import MetricsListener
+    from cutoutd.service.listeners.sd_notify import Notifier
+    from cutoutd.service.listeners.systemd import SystemdListener
+    from cutoutd.service.listeners.terminal import LogListener, TerminalListener
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JournalFormatter()
+        if goes_to_journal()
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    )
+    logging.basicConfig(level=settings.log.level.upper(), handlers=[handler])
+    # At level debug it would name every file, whatever log.filenames says.
+    logging.getLogger("watchdog").setLevel(logging.INFO)
+    everyone: list[Listener] = []
+    finish: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end without a terminal
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        terminal = TerminalListener(Console())
+        finish = terminal.stop
+        everyone.append(terminal)
+    else:
+        everyone.append(LogListener())
+    notifier = Notifier()
+    if notifier.active:
+        everyone.append(SystemdListener(notifier, settings.stop_grace))
+    if settings.notify.done or settings.notify.failed:
+        everyone.append(DesktopListener(settings.notify, notifier_command()))
+    if settings.metrics.textfile is not None:
+        everyone.append(MetricsListener(settings.metrics.textfile, settings.metrics.every))
+    return Listeners(*everyone), finish

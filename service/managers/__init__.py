@@ -1,0 +1,1 @@
+"""The system's service managers: systemd and launchd."""

@@ -1,0 +1,65 @@
+"""Which service manager this machine has."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cutoutd.config import places
+from cutoutd.config.errors import ServiceError
+from cutoutd.config.load import Loaded
+from cutoutd.config.settings import Settings
+from cutoutd.service.managers.manager import Runner, ServiceManager
+
+
+def manager_for(
+    loaded: Loaded,
+    *,
+    system: bool,
+    user: str | None = None,
+    program: tuple[str, ...] = (),
+    needed: bool = True,
+) -> ServiceManager:
+    """The service manager of this platform.
+
+    Args:
+        loaded: the configuration the service would run with.
+        system: the machine's service instead of the user's.
+        user: who a system service runs as.
+        program: what the service would run; only `files` and `install` need it.
+        needed: False when the manager is only asked what it would write.
+
+    Raises:
+        ServiceError: there is none, or it has no system services for us.
+    """
+    if sys.platform == "darwin":
+        from cutoutd.service.managers.launchd import LaunchAgent
+
+        if system:
+            raise ServiceError(
+                "on macOS cutoutd runs as your own agent only", fix="Leave --system out: photos are yours."
+            )
+        return LaunchAgent(loaded, program)
+    if needed and not systemd_runs():
+        raise ServiceError(
+            "systemd does not run this machine",
+            fix="Have your own service manager start `cutoutd run`; `cutoutd service install --print` shows "
+            "what systemd would be told.",
+        )
+    from cutoutd.service.managers.systemd import SystemService, UserService
+
+    if system:
+        return SystemService(loaded, program, Runner(), user=user)
+    return UserService(loaded, program, Runner())
+
+
+def systemd_runs() -> bool:
+    """Whether systemd is this machine's first process, as sd_booted(3) tests it."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def any_settings() -> Loaded:
+    """Stopping and removing must work with a broken configuration too, for they do not depend on it."""
+    return Loaded(
+        Settings.model_validate({"inbox": [{"path": "/", "outbox": "/"}]}), places.SYSTEM_CONFIG, ""
+    )

@@ -1,0 +1,1 @@
+"""The privacy self-test."""

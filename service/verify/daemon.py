@@ -1,0 +1,104 @@
+"""The daemon of the privacy self-test: the real supervisor, asked from the inside what it can still do.
+
+`python -m cutoutd.service.verify.daemon CONFIG` works like `cutoutd run -c CONFIG` and writes one JSON line per
+event to standard output. Not for any other use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from cutoutd.config.load import load_settings
+from cutoutd.config.places import cache_dir, models_dir, state_dir
+from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.daemon.plan import make_plan
+from cutoutd.daemon.supervisor import Places, Supervisor
+from cutoutd.daemon.workers import pool
+from cutoutd.service.listeners.everyone import listeners
+from cutoutd.service.verify.probes import Tries, ability
+
+# No photo has a negative number; the supervisor's own self-test uses -1.
+PROBE: Final = -77
+PROBE_LIMIT_S: Final = 60.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def say(event: str, **facts: Any) -> None:
+    """One line for the process that started this one."""
+    sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
+    sys.stdout.flush()
+
+
+class Reporter(Listener):
+    """Tells how far the planted photo has come, and calls `ask` once it is done."""
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], None] = lambda: None
+
+    def ready(self, status: dict[str, Any]) -> None:
+        """Photos are taken up; what this process can do now is what it can do for good."""
+        say("ready", daemon=ability(Tries()), sandbox=status["sandbox"])
+
+    def photo_done(self, event: PhotoEvent) -> None:
+        """The cutout lies in the outbox."""
+        say("done", outputs=event.outputs)
+        self.ask()
+
+    def photo_failed(self, event: PhotoEvent) -> None:
+        """It should not have."""
+        say("failed", reason=event.reason, detail=event.detail)
+
+
+class ProbedSupervisor(Supervisor):
+    """The daemon, which has its worker try the forbidden once that worker has had the photo in hand.
+
+    There is one worker, so the process that answers is the very one that decoded the photo.
+    """
+
+    def probe(self, tries: Tries) -> None:
+        """Hands the worker a list of things to try instead of a photo."""
+        self.machinery.workers.submit(PROBE, ability, tries, limit_s=PROBE_LIMIT_S)
+
+    def _message(self, message: Any) -> None:
+        if isinstance(message, pool.Finished) and message.tag == PROBE:
+            say("worker", worker=message.result)
+        elif isinstance(message, pool.Failed | pool.Died) and message.tag == PROBE:
+            say("failed", reason="probe", detail=str(message))
+        else:
+            super()._message(message)
+
+
+def main() -> int:
+    """Runs until it is told to stop."""
+    if sys.platform == "linux":
+        # Nobody is left to read the lines when the process that started this one dies.
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, *(ctypes.c_ulong(n) for n in (signal.SIGTERM, 0, 0, 0)))
+    config = Path(sys.argv[1])
+    os.umask(0o077)
+    before = ability(Tries())
+    settings = load_settings(config).settings
+    inbox = settings.inbox[0].path
+    tries = Tries((state_dir() / "ledger.sqlite", config), inbox / "made by a worker.jpg")
+    log, finish = listeners(settings)
+    say("started", before=before)
+    try:
+        plan = make_plan(settings, models_dir(), cache_dir())
+        reporter = Reporter()
+        daemon = ProbedSupervisor(plan, Places(state_dir()), Listeners(log, reporter))
+        reporter.ask = lambda: daemon.probe(tries)
+        daemon.run()
+    finally:
+        finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

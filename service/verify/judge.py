@@ -1,0 +1,340 @@
+"""The privacy self-test's judgement: evidence in, a table of promises out, each kept, broken or not enforced here."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from cutoutd.config.errors import CutoutError, printable
+from cutoutd.config.settings import Settings
+from cutoutd.models.networks.catalog import ModelSpec, resolve
+from cutoutd.models.networks.store import digest_file, mismatch
+from cutoutd.service.verify.canary import PATTERN_COLUMNS, Needle
+from cutoutd.service.verify.probes import seccomp_filters
+from cutoutd.service.verify.run import Evidence
+
+# Everything a PNG needs to be shown, and nothing else; no other chunk may be in a cutout.
+NEEDED_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
+_ATTEMPTS: Final = {
+    "ipv4": "open an IPv4 connection's socket",
+    "ipv6": "open an IPv6 connection's socket",
+    "udp": "open a UDP socket",
+    "io_uring": "make sockets through io_uring",
+    "unix": "open a local socket (the way to other programs)",
+}
+
+
+class Verdict(StrEnum):
+    """What came of one promise; the words are part of the interface (`--json`)."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    NOT_ENFORCED = "not enforced here"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row: what was tried, the answer, and whether the promise holds.
+
+    `required` is False for what deepens the protection where the platform has it (confined files), so that
+    "not enforced here" is said without failing the whole; a broken promise always fails.
+    """
+
+    area: str
+    tried: str
+    answer: str
+    verdict: Verdict
+    required: bool = True
+
+    @property
+    def passes(self) -> bool:
+        """Whether the whole may still be called sound."""
+        return self.verdict is Verdict.HOLDS or (self.verdict is Verdict.NOT_ENFORCED and not self.required)
+
+
+def _check(area: str, tried: str, answer: str, holds: bool) -> Check:
+    return Check(area, tried, answer, Verdict.HOLDS if holds else Verdict.BROKEN)
+
+
+def judge(evidence: Evidence) -> list[Check]:
+    """Every promise that one run can show."""
+    return [
+        *network(evidence),
+        *confinement(evidence),
+        *memory(evidence),
+        *telemetry(evidence),
+        *traces(evidence),
+        *cutout(evidence),
+        *modes(evidence),
+    ]
+
+
+# --- what processes can do
+
+
+def network(evidence: Evidence) -> Iterator[Check]:
+    """Every way to a socket, in the daemon and in the worker that had decoded the photo."""
+    for who, facts in (("daemon", evidence.daemon), ("worker", evidence.worker)):
+        for kind, answer in facts["network"].items():
+            if kind == "unix" and who == "daemon":
+                continue  # kept on purpose: systemd is told "ready" over one
+            yield _refusal(who, kind, evidence.before["network"].get(kind, ""), answer)
+    if sys.platform == "linux":
+        before = evidence.before["filters"] or 0
+        for who, facts in (("daemon", evidence.daemon), ("worker", evidence.worker)):
+            filters = facts["filters"]
+            yield _check(
+                "network",
+                f"{who}: ask the kernel which filters it applies",
+                f"{filters or 'none'}, {before or 'none'} at the start",
+                filters is not None and filters > before,
+            )
+
+
+def _refusal(who: str, kind: str, before: str, answer: str) -> Check:
+    tried = f"{who}: {_ATTEMPTS[kind]}"
+    if answer == "open":
+        known = sys.platform in {"linux", "darwin"}
+        verdict = Verdict.BROKEN if known else Verdict.NOT_ENFORCED
+        return Check("network", tried, "it can be opened", verdict)
+    note = (
+        "possible at the start" if before == "open" else f"this machine refuses it by itself too ({before})"
+    )
+    return Check("network", tried, f"refused ({answer}); {note}", Verdict.HOLDS)
+
+
+def confinement(evidence: Evidence) -> Iterator[Check]:
+    """A worker must not see other files, nor make any outside the outbox."""
+    worker: dict[str, Any] = evidence.sandbox.get("worker") or {}
+    confined = bool(worker.get("files_confined"))
+    answers = {f"worker: read {name}": answer for name, answer in evidence.worker["read"].items()}
+    answers["worker: make a file in the inbox"] = evidence.worker["create"]
+    for tried, answer in answers.items():
+        if answer == "allowed":
+            verdict = Verdict.BROKEN if confined else Verdict.NOT_ENFORCED
+            yield Check("files", tried, str(worker.get("files") or "it can"), verdict, required=False)
+        else:
+            yield Check("files", tried, f"refused ({answer})", Verdict.HOLDS)
+
+
+def memory(evidence: Evidence) -> Iterator[Check]:
+    """A crash must leave no image of the memory, and no program may look inside."""
+    for who, facts in (("daemon", evidence.daemon), ("worker", evidence.worker)):
+        dumpable = facts["dumpable"]
+        also = "" if dumpable is None else "; traceable" if dumpable else "; not traceable"
+        off = facts["core_limit"] == 0 and not dumpable
+        yield _check("memory", f"{who}: core dumps", f"at most {facts['core_limit']} bytes{also}", off)
+
+
+def telemetry(evidence: Evidence) -> Iterator[Check]:
+    """ONNX Runtime collects usage data unless told otherwise before it is loaded."""
+    worker = evidence.worker
+    said = "off" if worker["telemetry_off"] else "on"
+    loaded = "" if worker["engine_loaded"] else ", but the engine was not loaded"
+    yield _check(
+        "telemetry",
+        "worker: ONNX Runtime's usage data",
+        f"switched {said} before it was loaded{loaded}",
+        worker["telemetry_off"] and worker["engine_loaded"],
+    )
+    home = evidence.root / "home"
+    left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+    yield _check(
+        "telemetry",
+        "files below the home folder (a device number would lie there)",
+        ", ".join(left) or "none",
+        not left,
+    )
+
+
+# --- what lies on the disk
+
+
+def traces(evidence: Evidence) -> Iterator[Check]:
+    """No secret in any file: ledger and its log, cache, logs, home, temporary folder, cutout."""
+    for needle in evidence.planted.needles:
+        places = sorted(place for name, place in evidence.leaks if name == needle.name)
+        yield _check(
+            "traces",
+            f"{needle.name}, looked for in {evidence.files} files",
+            f"found in {', '.join(places)}" if places else "nowhere",
+            not places,
+        )
+    blind = [needle.name for needle in evidence.planted.needles if not in_the_photo(evidence, needle)]
+    yield _check(
+        "traces",
+        "counter-check: all of them, looked for in the photo itself",
+        f"not found: {', '.join(blind)}" if blind else "all found there",
+        not blind,
+    )
+    original = evidence.root / "inbox" / "planted.jpg"
+    same = original.exists() and original.read_bytes() == evidence.planted.data
+    yield _check("traces", "the original", "untouched" if same else "changed or gone", same)
+
+
+def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
+    """Whether the search finds a secret where it certainly is: in the photo's bytes or its pixels."""
+    planted = evidence.planted
+    return needle.found_in(planted.data) or needle.found_in(planted.pixels.tobytes())
+
+
+def cutout(evidence: Evidence) -> Iterator[Check]:
+    """The cutout: a subject, no metadata, and nothing of the background."""
+    if not evidence.outputs:
+        yield _check("cutout", "the photo's cutout", "there is none", False)
+        return
+    for path in evidence.outputs:
+        data = path.read_bytes()
+        extras = png_extras(data)
+        yield _check(
+            "cutout", "anything beside the picture, chunk by chunk", ", ".join(extras) or "none", not extras
+        )
+        yield from _pixels(path)
+
+
+def _pixels(path: Path) -> Iterator[Check]:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGBA"), np.uint8)
+    alpha = pixels[..., 3]
+    covered = float((alpha > 127).mean())
+    yield _check("cutout", "a subject was found", f"{covered:.0%} of the picture", 0.03 < covered < 0.7)
+    hidden = int(np.count_nonzero(pixels[alpha == 0][:, :3]))
+    yield _check(
+        "cutout",
+        "colours hidden where the picture is transparent",
+        f"{hidden} values that are not zero" if hidden else f"none in {int((alpha == 0).sum()):,} pixels",
+        hidden == 0,
+    )
+    sides = np.concatenate([pixels[:, :PATTERN_COLUMNS], pixels[:, -PATTERN_COLUMNS:]], axis=1)
+    left = int(np.count_nonzero(sides))
+    yield _check(
+        "cutout", "the pattern in the background", f"{left} values left of it" if left else "gone", left == 0
+    )
+
+
+def png_extras(data: bytes) -> list[str]:
+    """Names of everything in a PNG that is not needed to show it; walks the chunks and shares no code with a writer."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        return ["not a PNG"]
+    at, extras = 8, list[str]()
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        body = data[at + 8 : at + 8 + length]
+        if data[at + 8 + length : at + 12 + length] != struct.pack(">I", zlib.crc32(kind + body)):
+            return [*extras, f"a damaged {kind.decode('latin-1')}"]
+        if kind not in NEEDED_CHUNKS:
+            extras.append(kind.decode("latin-1"))
+        at += 12 + length
+        if kind == b"IEND":
+            break
+    else:
+        extras.append("no end")
+    if at < len(data):
+        extras.append(f"{len(data) - at} bytes behind the end")
+    return extras
+
+
+def modes(evidence: Evidence) -> Iterator[Check]:
+    """State belongs to its owner alone; so do temporaries."""
+    yield _private("modes", "the state folder of the run", evidence.root / "state")
+    seen = sorted(evidence.temporary_modes)
+    mask = evidence.worker["umask"]
+    answer = ", ".join(f"{mode:04o}" for mode in seen) or "none was seen"
+    yield _check(
+        "modes",
+        "temporaries in the outbox",
+        f"{answer}; the worker's umask is {mask:03o}",
+        mask == 0o077 and not any(mode & 0o077 for mode in seen),
+    )
+
+
+def _private(area: str, tried: str, folder: Path) -> Check:
+    """0700 for folders, 0600 for files, all the way down."""
+    bad: list[str] = []
+    count = 0
+    for at, _, names in os.walk(folder):
+        for path in (Path(at), *(Path(at) / name for name in names)):
+            try:
+                mode = path.lstat().st_mode & 0o777
+            except FileNotFoundError:
+                continue  # the ledger's log comes and goes
+            count += 1
+            if mode & 0o077:
+                bad.append(f"{path.name} {mode:04o}")
+    answer = f"open to others: {', '.join(bad)}" if bad else f"0700 and 0600 in all {count} places"
+    return _check(area, tried, answer, not bad and count > 0)
+
+
+# --- the installation itself
+
+
+def installation(settings: Settings, models_dir: Path, state_dir: Path, pid: int | None) -> Iterator[Check]:
+    """What is installed here: models as shipped, the user's own state folder, the daemon that runs now.
+
+    Args:
+        settings: the user's.
+        models_dir: where pulled and added models lie.
+        state_dir: the daemon's; it need not exist.
+        pid: of the daemon that is at work, or None.
+    """
+    seen: set[str] = set()
+    for inbox in settings.inbox:
+        for wanted in ("fast", "standard", inbox.model or inbox.quality):
+            try:
+                spec = resolve(wanted, models_dir, settings.engine.effort)
+            except CutoutError as error:
+                yield _check("model", f"the model {wanted}", str(error), False)
+                continue
+            if spec.name not in seen:
+                seen.add(spec.name)
+                yield _model(spec)
+    if (state_dir / "ledger.sqlite").exists():
+        yield _private("modes", f"your state folder {printable(state_dir)}", state_dir)
+    if pid and sys.platform == "linux":
+        yield _running(pid)
+
+
+def _model(spec: ModelSpec) -> Check:
+    tried = f"digest of the model {spec.name}"
+    try:
+        found = digest_file(spec.path) if spec.path is not None else None
+    except OSError as error:
+        return _check("model", tried, f"it cannot be read ({error.strerror})", False)
+    if found is None:
+        return _check("model", tried, "not installed", False)
+    wrong = mismatch(found, spec)
+    return _check("model", tried, wrong or f"as shipped ({found.sha256[:16]}…)", not wrong)
+
+
+def _running(pid: int) -> Check:
+    """The kernel's word on the daemon at work and its children; readable for everybody."""
+    tried = f"the daemon at work now (process {pid})"
+    processes = [pid, *_children(pid)]
+    filters = [seccomp_filters(one) for one in processes]
+    if filters[0] is None:
+        return Check("network", tried, "the kernel does not say", Verdict.NOT_ENFORCED, required=False)
+    # A child may be between its start and its first acts, or Python's helper that owns no photo: it inherited.
+    bare = [process for process, count in zip(processes, filters, strict=True) if count == 0]
+    answer = (
+        f"without a filter: {bare}"
+        if bare
+        else f"a filter is in force in it and its {len(processes) - 1} children"
+    )
+    return _check("network", tried, answer, not bare)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

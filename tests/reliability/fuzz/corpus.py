@@ -1,0 +1,100 @@
+"""The healthy files that the fuzzer breaks: every format, mode and kind of profile, made by code (HEIC: seeds/)."""
+
+# scikit-image and parts of Pillow are untyped; a test may look inside a module.
+# pyright: reportPrivateUsage=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+from skimage import data as skdata
+
+from cutoutd.models.decoding import icc
+
+SEEDS = Path(__file__).with_name("seeds")
+
+
+def seeds() -> dict[str, bytes]:
+    """Name (with the suffix it would arrive under) → a file that decodes."""
+    photo = Image.fromarray(skdata.astronaut()[:384]).resize((96, 72), Image.Resampling.LANCZOS)
+    files = {path.name: path.read_bytes() for path in sorted(SEEDS.glob("*.heic"))}
+    for name, picture, kind, options in _recipes(photo):
+        out = io.BytesIO()
+        picture.save(out, kind, **options)
+        files[name] = out.getvalue()
+    files.update(_tiffs(np.asarray(photo)))
+    return files
+
+
+def _recipes(photo: Image.Image) -> list[tuple[str, Image.Image, str, dict[str, Any]]]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x8769] = {0xA001: 65535, 0xA005: {1: "R03"}}
+    clear = photo.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(photo.size))
+    palette, grey = photo.quantize(32), photo.convert("L")
+    second = [Image.new("RGB", photo.size, "red")]
+    p3, adobe = icc.display_p3_icc(), icc.adobe_rgb_icc()
+    deep = Image.fromarray(np.linspace(0, 65535, 96 * 72).reshape(72, 96).astype(np.uint16))
+    return [
+        ("plain.jpg", photo, "JPEG", {}),
+        ("turned.jpg", photo, "JPEG", {"exif": exif}),
+        ("progressive.jpg", photo, "JPEG", {"progressive": True, "icc_profile": p3, "exif": exif}),
+        ("cmyk.jpg", photo.convert("CMYK"), "JPEG", {}),
+        ("grey.jpg", grey, "JPEG", {"icc_profile": adobe}),
+        ("two.jpg", photo, "MPO", {"save_all": True, "append_images": second}),
+        ("plain.png", photo, "PNG", {"icc_profile": adobe, "exif": exif}),
+        ("clear.png", clear, "PNG", {}),
+        ("palette.png", palette, "PNG", {"transparency": 3}),
+        ("deep.png", deep, "PNG", {}),
+        ("film.png", photo, "PNG", {"save_all": True, "append_images": second}),
+        ("plain.webp", photo, "WEBP", {"icc_profile": p3, "exif": exif}),
+        ("clear.webp", clear, "WEBP", {"lossless": True}),
+        ("film.webp", photo, "WEBP", {"save_all": True, "append_images": second}),
+        ("plain.tif", photo, "TIFF", {"icc_profile": p3}),
+        ("lzw.tif", clear, "TIFF", {"compression": "tiff_lzw"}),
+        ("jpeg.tif", photo, "TIFF", {"compression": "jpeg"}),
+        ("fax.tif", photo.convert("1"), "TIFF", {"compression": "group4"}),
+        ("cmyk.tif", photo.convert("CMYK"), "TIFF", {"compression": "packbits"}),
+        ("plain.bmp", photo, "BMP", {}),
+        ("palette.bmp", palette, "BMP", {}),
+        ("plain.gif", palette, "GIF", {}),
+        ("film.gif", palette, "GIF", {"save_all": True, "append_images": second, "transparency": 1}),
+        ("plain.avif", photo, "AVIF", {"icc_profile": p3, "exif": exif, "speed": 10}),
+        ("clear.avif", clear, "AVIF", {"speed": 10}),
+    ]
+
+
+def _tiffs(photo: Any) -> dict[str, bytes]:
+    layouts: dict[str, tuple[Any, dict[str, Any]]] = {
+        "deep.tif": (photo.astype(np.uint16) * 257, {"photometric": "rgb", "compression": "zlib"}),
+        "planes.tif": (
+            np.moveaxis(photo.astype(np.uint16), -1, 0),
+            {"photometric": "rgb", "planarconfig": "separate"},
+        ),
+        "float.tif": ((photo / 255).astype(np.float32), {"photometric": "rgb", "tile": (32, 32)}),
+        "raw.dng": (photo[..., 0].astype(np.uint16) * 16, {"photometric": 32803, "extratags": _DNG}),
+    }
+    files: dict[str, bytes] = {}
+    for name, (pixels, options) in layouts.items():
+        out = io.BytesIO()
+        write: Any = tifffile.imwrite
+        write(out, pixels, metadata=None, **options)
+        files[name] = out.getvalue()
+    return files
+
+
+_DNG = [
+    (274, 3, 1, 1, True),
+    (33421, 3, 2, (2, 2), True),
+    (33422, 1, 4, b"\0\1\1\2", True),
+    (50706, 1, 4, b"\1\4\0\0", True),
+    (50708, 2, 0, "Test", True),
+    (50717, 4, 1, 4095, True),
+]

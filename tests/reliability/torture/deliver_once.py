@@ -1,0 +1,48 @@
+"""One delivery, watched: `python -m tests.reliability.torture.deliver_once ROOT STORY` runs it below ROOT.
+
+The daemon's real ledger, outbox and after-care code in one thread (only the worker process is pretended), without
+the crash points of `simulation.py`. Two marks on standard error frame the calls that count.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Simulation, simulated
+
+ONE, TWO = b"frame one " * 40, b"frame two " * 50
+BEGIN, END = b"<the story begins>", b"<the story ends>"
+STORIES = ("fresh", "replaced", "archived")
+
+
+def simulation(root: Path, story: str) -> Simulation:
+    table: dict[str, object] = {}
+    if story == "archived":
+        table["after"] = {"action": "archive", "archive": root / "archive"}
+    return Simulation(root, inbox_table=table)
+
+
+def main(root: Path, story: str) -> None:
+    """Boots, waits for the mark, delivers, ends without a goodbye."""
+    with simulated(pytest.MonkeyPatch()):
+        sim = simulation(root, story).boot()
+        if story == "replaced":
+            sim.put("a.jpg", ONE)
+            sim.finish()
+        sim.run(12)
+        sim.put("a.jpg", TWO if story == "replaced" else ONE)
+        shutil.copytree(root, root.with_name(root.name + "-before"))
+        os.sync()  # what was before is on the disk, the photo too
+        os.write(2, BEGIN)
+        sim.finish()
+        os.write(2, END)
+        shutil.copytree(root, root.with_name(root.name + "-after"))  # the goodbye tidies the ledger up
+        sim.die()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,29 @@
+"""A short slice of the torture runs, each in a process of its own; the whole is `make torture`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+# Seeds that once failed come first; what was wrong stands beside them.
+ONCE_FAILED = (
+    110,  # and wrote there
+    11,  # a worker that started while the outbox was unmounted stayed confined to the folder beneath it
+)
+SLICE = (3, 18, 22)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)  # a run waits as long as something moves, which on a busy machine may be long
+@pytest.mark.parametrize("seed", [*ONCE_FAILED, *SLICE])
+def test_a_seeded_run_loses_doubles_and_harms_nothing(seed: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.torture", "--seeds", str(seed)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=1440,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cutoutd.config.errors import OutboxError
+from cutoutd.daemon.delivery import manifest
+
+
+def one(number: int = 1, source: str = "DSC_1.jpg") -> bytes:
+    return manifest.line(
+        source=source,
+        output=f"DSC_{number}.png",
+        deliverable="cutout",
+        width=60,
+        height=40,
+        size=1234,
+        sha256="ab" * 32,
+        model="cutout-s",
+    )
+
+
+COMMON = """
+import os, sys
+from pathlib import Path
+from cutoutd.config.errors import OutboxError
+from cutoutd.daemon.delivery import manifest
+path, number = Path(sys.argv[1]), int(sys.argv[2])
+def one(n):
+    return manifest.line(source="s", output="o", deliverable="d", width=n, height=1, size=1, sha256="", model="m")
+"""
+BELOW_LIMIT = (
+    COMMON
+    + """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+try:
+    manifest.append(path, one(2))
+except OutboxError:
+    sys.exit(3)
+"""
+)
+MANY = (
+    COMMON
+    + """
+for n in range(number, number + 50):
+    manifest.append(path, one(n))
+"""
+)
+
+
+def run(code: str, path: Path, number: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code, str(path), number])
+
+
+def lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_line_is_one_json_object_with_all_facts() -> None:
+    assert json.loads(one()) == {
+        "source": "DSC_1.jpg",
+        "output": "DSC_1.png",
+        "deliverable": "cutout",
+        "width": 60,
+        "height": 40,
+        "bytes": 1234,
+        "sha256": "ab" * 32,
+        "model": "cutout-s",
+    }
+    assert one().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["Föhn ☀.jpg", 'a"b\\c.jpg', "two\nlines.jpg", os.fsdecode(b"\xff\xfe.jpg")]
+)
+def test_any_file_name_survives(source: str) -> None:
+    assert json.loads(one(source=source))["source"] == source
+    assert one(source=source).count(b"\n") == 1
+
+
+def test_lines_are_appended_in_order_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    assert all(manifest.append(path, one(number)) for number in range(3))
+    assert lines(path) == [one(0), one(1), one(2)]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_repeated_line_is_not_written_twice(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    manifest.append(path, one(1))
+    manifest.append(path, one(2))
+    assert manifest.append(path, one(1)) is False
+    assert lines(path) == [one(1), one(2)]
+
+
+@pytest.mark.parametrize("kept", range(1, 20, 3))
+def test_a_torn_last_line_is_removed(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / manifest.NAME
+    path.write_bytes(one(1) + one(2)[:kept])
+    manifest.append(path, one(3))
+    assert lines(path) == [one(1), one(3)]
+
+
+def test_a_torn_only_line_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    path.write_bytes(one(2)[:9])
+    manifest.append(path, one(3))
+    assert lines(path) == [one(3)]
+
+
+def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    path.write_bytes(one(1) + one(2)[:-1])
+    manifest.append(path, one(3))
+    assert lines(path) == [one(1), one(2), one(3)]
+
+
+def test_a_torn_line_that_is_repeated_whole_appears_once(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    path.write_bytes(one(1) + one(2)[:30])
+    assert manifest.append(path, one(2)) is True
+    assert lines(path) == [one(1), one(2)]
+
+
+def test_a_link_in_place_of_the_manifest_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    (tmp_path / manifest.NAME).symlink_to(elsewhere)
+    with pytest.raises(OutboxError):
+        manifest.append(tmp_path / manifest.NAME, one())
+    assert elsewhere.read_bytes() == b"precious"
+
+
+def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OutboxError, match="manifest"):
+        manifest.append(tmp_path / "gone" / manifest.NAME, one())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_a_sentence() -> None:
+    with pytest.raises(OutboxError, match="No space left"):
+        manifest.append(Path("/dev/full"), one())
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    manifest.append(path, one(1))
+    before = path.read_bytes()
+    # A real limit of the kernel in a real process: the write is cut short in the middle of the line.
+    child = run(BELOW_LIMIT, path, str(len(before) + 20))
+    assert child.wait() == 3
+    assert path.read_bytes() == before
+
+
+def test_two_processes_never_mix_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / manifest.NAME
+    writers = [run(MANY, path, str(first)) for first in (0, 1000)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    numbers = [json.loads(text)["width"] for text in lines(path)]
+    assert sorted(numbers) == [*range(50), *range(1000, 1050)]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"{}\n{}\n"])
+def test_only_whole_single_lines_are_taken(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        manifest.append(tmp_path / manifest.NAME, text)

@@ -1,0 +1,85 @@
+"""The names that finished cutouts ask for, and those that they get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.delivery.naming import Route, address, manifest_line, wishes
+from cutoutd.daemon.delivery.publish import How, digest_of
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.names import name_key
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Facts, Intake, PhotoRow
+from cutoutd.daemon.ledger.transitions import Delivery, Taken
+from cutoutd.daemon.workers.job import Draft, Finished
+
+NOON_NS = 1_700_000_000 * 10**9
+CUTOUT = b"a cutout"
+
+
+@pytest.fixture
+def row(ledger: Ledger) -> PhotoRow:
+    _, photo = Intake(ledger).observe(b"/in", b"day/a:1.jpg", Facts(1, NOON_NS, 3), settled=True)
+    found = Intake(ledger).get(photo or 0)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def route(tmp_path: Path) -> Route:
+    (tmp_path / "out").mkdir()
+    settings = Inbox(path=tmp_path / "in", outbox=tmp_path / "out")
+    io = IoThread("never asked", lambda _done: None)
+    io.stop()
+    return Route(settings, io, 0o644, keep_names=True, final_stage=False)
+
+
+def _finished() -> Finished:
+    return Finished("d" * 32, 1, NOON_NS, 3, 40, 30, 0.5, (), {})
+
+
+def _draft(sha256: str = "") -> Draft:
+    return Draft("cutout", b"/out/.t.part", digest_of(CUTOUT), len(CUTOUT), 40, 30, ".png", sha256)
+
+
+def _earlier(route: Route, name: bytes | None, key: str) -> Delivery:
+    return Delivery("cutout", route.outbox, name or b"", key, digest_of(CUTOUT), len(CUTOUT), b"")
+
+
+def test_wishes_follow_the_deliverables_and_plain_ones_hold_no_odd_characters(row: PhotoRow) -> None:
+    orders = (Deliverable(), Deliverable(label="web", folder="{deliverable}", name="{stem}-{counter}"))
+    folders, stems = wishes(row, _finished(), orders, counter=7, plain=False)
+    assert (folders[0], stems[0]) == (b"day", "a:1")
+    assert (b"web" in folders[1], stems[1].startswith("a:1-"), stems[1].endswith("7")) == (True, True, True)
+    plain = wishes(row, _finished(), orders, counter=7, plain=True)[1]
+    assert not any(":" in stem for stem in plain)
+
+
+def test_the_first_free_name_and_never_one_that_is_promised(route: Route) -> None:
+    taken = Taken(frozenset({name_key(b"a.png")}), frozenset(), str)
+    found = address(route, _draft(), b"", "a", taken, None)
+    assert (found.place.name, found.place.how, found.replaces) == (b"a (2).png", How.NEW, "")
+
+
+def test_its_own_earlier_cutout_is_replaced_even_if_only_the_names_digest_was_kept(route: Route) -> None:
+    own = Path(route.settings.outbox) / "a.png"
+    own.write_bytes(CUTOUT)
+    taken = Taken(frozenset(), frozenset(), lambda name: f"digest of {name}")
+    for name, key in ((b"a.png", name_key(b"a.png")), (None, f"digest of {name_key(b'a.png')}")):
+        found = address(route, _draft(), b"", "a", taken, _earlier(route, name, key))
+        assert (found.place.name, found.place.how) == (b"a.png", How.REPLACE)
+        assert found.replaces == digest_of(CUTOUT)
+    own.write_bytes(b"edited by the user")
+    other = address(route, _draft(), b"", "a", taken, _earlier(route, b"a.png", name_key(b"a.png")))
+    assert other.place.name == b"a (2).png"
+
+
+def test_a_line_of_the_manifest_only_where_one_was_asked_for(row: PhotoRow) -> None:
+    assert manifest_line(row, _draft(), b"a.png") == b""
+    told = json.loads(manifest_line(row, _draft("ab" * 32), b"a.png"))
+    assert (told["output"], told["sha256"], told["width"], told["height"]) == ("a.png", "ab" * 32, 40, 30)

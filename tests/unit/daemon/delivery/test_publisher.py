@@ -1,0 +1,238 @@
+"""Delivery when outboxes, names, configs and photos change under it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.delivery.publisher import OF_THE_NAME
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.plan import make_plan
+from cutoutd.daemon.workers import job as jobs
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+def _until_delivering(sim: Simulation) -> None:
+    for _ in range(200):
+        sim.turn()
+        if "delivering" in sim.states().values():
+            return
+    raise AssertionError(sim.rows())
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Publishing fails with an errno from now on; 0 mends it."""
+    real = RealFileSystem.rename_noreplace
+    state = {"code": 0}
+
+    def rename(self: RealFileSystem, source: bytes, target: bytes) -> None:
+        if state["code"] and b"/outbox/" in target:
+            raise OSError(state["code"], os.strerror(state["code"]), os.fsdecode(target))
+        real(self, source, target)
+
+    monkeypatch.setattr(RealFileSystem, "rename_noreplace", rename)
+
+    def order(code: int) -> None:
+        state["code"] = code
+
+    return order
+
+
+def test_an_outbox_that_fails_in_the_middle_resumes_by_itself(
+    sim: Make, broken: Callable[[int], None]
+) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    broken(errno.EROFS)
+    _until_delivering(one)
+    one.run(60)
+    assert one.states() == {"a.jpg": "delivering"}
+    assert one.parts.dispatcher.in_hand == {}
+    assert one.parts.courier.in_transit() == 0
+    assert one.parts.dispatcher.paused
+    broken(0)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.parts.dispatcher.paused == {}
+    assert one.leftovers() == []
+    assert one.heard.failures == []
+
+
+def test_a_photo_replaced_while_its_outbox_is_away_is_cut_out_too(
+    sim: Make, broken: Callable[[int], None]
+) -> None:
+    """The row in delivery once took over the new file's facts, and the new photo was never looked at."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    broken(errno.EROFS)
+    _until_delivering(one)
+    one.put("a.jpg", TWO)
+    one.run(80)
+    broken(0)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO)}
+
+
+def test_a_lost_temporary_is_made_again_over_the_old_cutout(sim: Make, broken: Callable[[int], None]) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.workers.variant = b"better"
+    one.parts.control.redo(None, since=None, overrides={})
+    real = RealFileSystem.exists
+    try:
+        # The replacing rename never happens and the temporary is gone, as after a power cut that ate it.
+        RealFileSystem.exists = lambda self, path: False if path.endswith(b".part") else real(self, path)  # type: ignore[method-assign]
+        _until_delivering(one)
+        one.run(8)
+    finally:
+        RealFileSystem.exists = real  # type: ignore[method-assign]
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+
+
+def test_a_name_the_file_system_refuses_is_made_plain(sim: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = RealFileSystem.rename_noreplace
+
+    def picky(self: RealFileSystem, source: bytes, target: bytes) -> None:
+        if b":" in target:
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ))
+        real(self, source, target)
+
+    monkeypatch.setattr(RealFileSystem, "rename_noreplace", picky)
+    one = sim()
+    one.put("12:30.jpg", ONE)
+    one.boot().finish()
+    assert one.outputs() == {"12_30.png": cutout_of(ONE)}
+
+
+def test_a_name_that_is_too_long_fails_its_photo_and_holds_up_no_other(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RealFileSystem.rename_noreplace
+
+    def short(self: RealFileSystem, source: bytes, target: bytes) -> None:
+        if len(os.path.basename(target)) > 20:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        real(self, source, target)
+
+    monkeypatch.setattr(RealFileSystem, "rename_noreplace", short)
+    one = sim()
+    one.put("a-name-that-is-much-too-long.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot().finish()
+    assert one.outputs() == {"b.png": cutout_of(TWO)}
+    assert one.heard.failures == [Reason.CANNOT_RENDER]
+    assert one.leftovers() == []
+    assert one.parts.dispatcher.paused == {}
+
+
+def test_what_lies_in_the_old_outbox_counts_when_the_config_names_another(
+    sim: Make, broken: Callable[[int], None], tmp_path: Path
+) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    broken(errno.EROFS)
+    _until_delivering(one)
+    one.run(4)
+    broken(0)
+    one.inbox_table["outbox"] = tmp_path / "elsewhere"
+    one.parts.apply(make_plan(one.settings(), tmp_path / "models", None))
+    one.finish()
+    assert (tmp_path / "elsewhere" / "a.png").read_bytes() == cutout_of(ONE)
+    assert one.parts.dispatcher.in_hand == {}
+
+
+def test_a_config_that_names_another_outbox_mid_burst_loses_nothing(sim: Make, tmp_path: Path) -> None:
+    for turns in range(10, 26):
+        root = tmp_path / str(turns)
+        one = Simulation(root)
+        for number in range(4):
+            one.put(f"{number}.jpg", ONE + b"%d" % number)
+        one.boot().run(turns)
+        one.inbox_table["outbox"] = root / "elsewhere"
+        one.parts.apply(make_plan(one.settings(), root / "models", None))
+        one.finish()
+        one.stop()
+        found = [
+            path.read_bytes() for folder in ("outbox", "elsewhere") for path in (root / folder).glob("*.png")
+        ]
+        assert sorted(found) == [cutout_of(ONE + b"%d" % number) for number in range(4)], turns
+
+
+def test_an_outbox_that_comes_back_empty_gets_what_was_in_hand(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    _until_delivering(one)
+    shutil.rmtree(one.outbox)
+    one.run(20)
+    assert not one.outbox.exists(), "an outbox that was there once is never made anew"
+    one.outbox.mkdir()
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_two_photos_of_one_stem_get_two_names(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("a.jpeg", TWO)
+    one.put("A.JPG", ONE + TWO)
+    one.boot().finish()
+    assert sorted(name.lower() for name in one.outputs()) == ["a (2).png", "a (3).png", "a.png"]
+    assert sorted(one.outputs().values()) == sorted(map(cutout_of, (ONE, TWO, ONE + TWO)))
+
+
+def test_a_lost_ledger_costs_work_and_makes_no_second_cutout(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("sub/a.jpg", TWO)
+    one.boot().finish()
+    before = one.outputs()
+    one.stop()
+    for path in (one.root / "state").glob("ledger*"):
+        path.unlink()
+    one.boot().finish()
+    assert one.outputs() == before
+    assert set(one.states().values()) == {"done"}
+
+
+def test_drafts_are_followed_by_finals_unless_the_photo_was_replaced(sim: Make) -> None:
+    one = sim()
+    one.boot().run(20)
+    for keeper in one.parts.keepers.values():
+        keeper.arrivals.stage = "draft"
+    vars(one.parts.courier)["_routes"][os.fsencode(one.inbox)].final_stage = True
+    one.put("a.jpg", ONE)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert [(row["state"], row["stage"]) for row in one.rows()] == [("done", "final")]
+
+
+def test_no_worker_writes_below_a_mount_point(tmp_path: Path) -> None:
+    """The share went away after its outbox was opened; what lies in its place is not the outbox."""
+    opened, beneath = tmp_path / "share", tmp_path / "outbox"
+    opened.mkdir()
+    beneath.mkdir()
+    facts = opened.stat()
+    inode = (facts.st_dev, facts.st_ino)
+    with pytest.raises(TemporaryError) as caught:
+        write_temporary(bytes(beneath), bytes(beneath / "t"), b"a cutout", inode=inode)
+    assert caught.value.code == errno.ENODEV
+    assert list(beneath.iterdir()) == []
+    assert jobs.is_trouble_of_the_outbox(errno.ENODEV) or errno.ENODEV not in OF_THE_NAME
+    write_temporary(bytes(opened), bytes(opened / "t"), b"a cutout", inode=inode)

@@ -1,0 +1,97 @@
+"""Orders carried out by the daemon, and the clean-up it does of itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.daemon.dispatch.commands import carry_out
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import Ledger
+
+Make = Callable[..., Simulation]
+
+
+def _from_outside(sim: Simulation, verb: str, **arguments: object) -> int:
+    """What the command line does: another connection leaves an order."""
+    other = Ledger(sim.root / "state" / "ledger.sqlite", check=False)
+    number = Control(other).order(verb, dict(arguments))
+    other.close()
+    return number
+
+
+def test_pause_holds_photos_and_resume_lets_them_go(sim: Make) -> None:
+    one = sim().boot()
+    _from_outside(one, "pause")
+    one.parts.orders.carry_out()
+    assert one.parts.orders.paused
+    one.parts.dispatcher.stopped = one.parts.orders.paused
+    one.put("a.jpg", b"photo")
+    one.run(60)
+    assert one.outputs() == {}
+    assert one.states() == {"a.jpg": "pending"}
+    _from_outside(one, "resume")
+    one.parts.orders.carry_out()
+    one.parts.dispatcher.stopped = one.parts.orders.paused
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}
+
+
+def test_a_pause_outlives_a_restart(sim: Make) -> None:
+    one = sim().boot()
+    _from_outside(one, "pause")
+    one.parts.orders.carry_out()
+    one.stop()
+    assert one.boot().parts.orders.paused
+
+
+def test_each_order_is_answered_once(sim: Make) -> None:
+    one = sim().boot()
+    number = _from_outside(one, "rescan")
+    one.parts.orders.carry_out()
+    assert one.parts.control.answered(number) == {}
+    assert one.parts.control.waiting() == []
+
+
+def test_redo_by_path_works_without_a_daemon_too(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", b"one")
+    one.put("b.jpg", b"two")
+    one.boot().finish()
+    path = os.fspath(one.inbox / "a.jpg")
+    assert carry_out(one.parts.ledger, "redo", {"paths": [path]}, lambda: None) == {"count": 1}
+    one.workers.variant = b"better"
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"one", b"better"), "b.png": cutout_of(b"two")}
+
+
+def test_trimming_runs_by_itself_and_makes_no_photo_new(sim: Make) -> None:
+    one = sim()
+    one.tables = {"history": {"keep": "1h"}}
+    one.put("a.jpg", b"one")
+    one.boot().finish()
+    (one.outbox / "a.png").unlink()
+    one.wall += 7200
+    one.parts.orders.trim_history()
+    assert one.rows() == []
+    one.finish()
+    one.wall += 400 * 86400
+    vars(one.parts.orders)["_trim_at"] = 0.0
+    one.parts.orders.trim_history()
+    one.finish()
+    assert one.outputs() == {}, "its cutout was deleted by the user, and it is no new photo"
+
+
+def test_a_redo_that_the_inbox_contradicts_is_refused_whole(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", b"one")
+    one.boot().finish()
+    number = _from_outside(one, "redo", overrides={"output": {"format": "jpeg"}})
+    one.parts.orders.carry_out()
+    answer = one.parts.control.answered(number)
+    assert answer is not None
+    assert "JPEG has no transparency" in answer["refused"]
+    assert answer["fix"]
+    assert one.states() == {"a.jpg": "done"}

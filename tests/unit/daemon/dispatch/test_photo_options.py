@@ -1,0 +1,90 @@
+"""A photo's options: its inbox's, and what a `redo` may change in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutoutd.config.errors import UsageError
+from cutoutd.config.load import parse_settings
+from cutoutd.config.settings import Settings
+from cutoutd.daemon.dispatch.photo_options import meant_by, options_for
+
+
+def settings_of(tmp_path: Path, *inboxes: str, top: str = "") -> Settings:
+    """Settings with these inboxes, their folders called after their number."""
+    text = top
+    for number, body in enumerate(inboxes):
+        text += f'\n[[inbox]]\npath = "{tmp_path / f"in{number}"}"\noutbox = "{tmp_path / f"out{number}"}"\n{body}\n'
+    return parse_settings(text)
+
+
+TWO = '[[inbox.deliver]]\nlabel = "master"\n[[inbox.deliver]]\nlabel = "web"\nformat = "webp"'
+WHITE_JPEG = '[inbox.output]\nformat = "jpeg"\nbackground = "white"'
+
+
+def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, TWO)
+    inbox, limits = settings.inbox[0], settings.limits
+    assert [one.label for one in options_for(inbox, limits, {}).orders] == ["master", "web"]
+    only = options_for(inbox, limits, {"deliverable": "web", "output": {"background": "#ffffff"}})
+    assert [(one.label, str(one.format)) for one in only.orders] == [("web", "webp")]
+    assert only.orders[0].background == "#ffffff"
+    assert options_for(inbox, limits, {"matte": {"edge": "crisp"}}).matte.edge == "crisp"
+    assert inbox.orders()[1].background != "#ffffff"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"output": {"background": "transparent"}}, "JPEG has no transparency"),
+        ({"deliverable": "thumb"}, "These are: cutout"),
+        ({"output": {"fit": "head"}}, "needs a shape to crop to"),
+    ],
+)
+def test_overrides_that_contradict_the_inbox_are_named(
+    tmp_path: Path, overrides: dict[str, Any], words: str
+) -> None:
+    settings = settings_of(tmp_path, WHITE_JPEG)
+    with pytest.raises(UsageError, match=words):
+        options_for(settings.inbox[0], settings.limits, overrides)
+
+
+def test_what_the_inbox_supplies_need_not_be_said_again(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[inbox.output]\nfit = "head"\nsize = "35x45mm"')
+    order = options_for(settings.inbox[0], settings.limits, {"output": {"head_height": 60}}).orders[0]
+    assert (order.fit, order.head_height) == ("head", 60)
+
+
+def test_photos_of_each_inbox_are_judged_by_its_own_options(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, WHITE_JPEG, "")
+    meant = meant_by(settings, {"output": {"background": "transparent"}})
+    assert meant(os.fsencode(tmp_path / "in1"))
+    with pytest.raises(UsageError, match="JPEG has no transparency"):
+        meant(os.fsencode(tmp_path / "in0"))
+    assert meant(b"/no/longer/configured")
+
+
+def test_inboxes_without_the_deliverable_are_not_meant(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, TWO, WHITE_JPEG)
+    meant = meant_by(settings, {"deliverable": "web"})
+    assert [meant(os.fsencode(tmp_path / name)) for name in ("in0", "in1")] == [True, False]
+    with pytest.raises(UsageError, match="master, web, cutout"):
+        meant_by(settings, {"deliverable": "wed"})
+
+
+def test_only_pictures_that_workers_may_read_are_taken_as_backgrounds(tmp_path: Path) -> None:
+    named, inside, elsewhere = (tmp_path / name for name in ("sky.png", "in0/sky.png", "other/sky.png"))
+    body = f'[inbox.output]\nbackground = "{named}"'
+    settings = settings_of(tmp_path, body)
+    key = os.fsencode(tmp_path / "in0")
+    assert meant_by(settings, {"output": {"background": str(named)}})(key)
+    assert meant_by(settings, {"output": {"background": str(inside)}})(key)
+    with pytest.raises(UsageError, match="its configuration names"):
+        meant_by(settings, {"output": {"background": str(elsewhere)}})(key)
+    for sandbox in ("false", '"network"'):
+        open_wide = settings_of(tmp_path, body, top=f"[engine]\nsandbox = {sandbox}\n")
+        assert meant_by(open_wide, {"output": {"background": str(elsewhere)}})(key)

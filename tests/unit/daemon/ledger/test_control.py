@@ -1,0 +1,110 @@
+"""Orders in and status out, as rows that survive both sides."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.daemon.conftest import Clock
+
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Facts, Intake, State
+
+BOX = b"/inbox"
+
+
+@pytest.fixture
+def control(ledger: Ledger) -> Control:
+    return Control(ledger)
+
+
+def _photo(ledger: Ledger, name: bytes, state: State, **values: object) -> int:
+    photo = Intake(ledger).observe(BOX, name, Facts(1, 2, 3), settled=True)[1] or 0
+    for column, value in {"state": state, "finished": ledger.clock(), **values}.items():
+        ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
+    return photo
+
+
+def _state(ledger: Ledger, photo: int) -> str:
+    row = Intake(ledger).get(photo)
+    assert row is not None
+    return row.state
+
+
+def test_an_order_waits_for_a_daemon_and_is_answered_once(control: Control, clock: Clock) -> None:
+    first, second = control.order("pause", {}), control.order("retry", {"paths": ["a"]})
+    control.ledger.rollback()
+    assert [(one.id, one.verb, one.arguments) for one in control.waiting()] == [
+        (first, "pause", {}),
+        (second, "retry", {"paths": ["a"]}),
+    ]
+    assert control.answered(first) is None
+    control.answer(first, {"paused": True})
+    assert [one.id for one in control.waiting()] == [second]
+    assert control.answered(first) == {"paused": True}
+    clock.now += 4000
+    control.answer(second, {"count": 0})
+    assert control.answered(first) is None, "old answers are cleared"
+
+
+def test_the_live_status_comes_back(control: Control) -> None:
+    assert control.published() == {}
+    control.publish({"state": "idle", "n": 1})
+    assert control.published() == {"state": "idle", "n": 1}
+
+
+def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(
+    control: Control, ledger: Ledger
+) -> None:
+    live = _photo(ledger, b"a.jpg", State.FAILED, attempts=2, interruptions=6, not_before=9e9)
+    moved = _photo(ledger, b"b.jpg", State.FAILED, live=0, archived_to=b"/failed/b.jpg")
+    old = _photo(ledger, b"c.jpg", State.FAILED, live=0)
+    done = _photo(ledger, b"d.jpg", State.DONE)
+    assert {row.id for row in control.failures()} == {live, moved}
+    assert control.retry(None) == 2
+    assert [_state(ledger, one) for one in (live, moved, old, done)] == [
+        "pending",
+        "pending",
+        "failed",
+        "done",
+    ]
+    row = Intake(ledger).get(live)
+    assert row is not None
+    assert (row.attempts, row.interruptions, row.not_before, row.forced) == (0, 0, 0.0, 1)
+
+
+def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, ledger: Ledger) -> None:
+    """Such a row read the newer photo, and two cutouts of it came out."""
+    live = _photo(ledger, b"a.jpg", State.DONE)
+    stepped_back = _photo(ledger, b"b.jpg", State.DONE, live=0)
+    archived = _photo(ledger, b"c.jpg", State.DONE, live=0, archived_to=b"/archive/c.jpg")
+    assert control.redo(None, since=None, overrides={"output": {"format": "webp"}}) == 2
+    assert [_state(ledger, one) for one in (live, stepped_back, archived)] == ["pending", "done", "pending"]
+
+
+def test_paths_name_photos_and_whole_folders(control: Control, ledger: Ledger) -> None:
+    for name in (b"day/a.jpg", b"day/b.jpg", b"daylight.jpg", b"\xff.jpg"):
+        _photo(ledger, name, State.DONE)
+    assert control.redo([b"/inbox/day"], since=None, overrides={}) == 2
+    assert control.redo([b"/inbox/\xff.jpg"], since=None, overrides={}) == 1
+    assert control.redo([b"/inbox/none.jpg"], since=None, overrides={}) == 0
+
+
+def test_since_is_by_the_time_it_was_finished(control: Control, ledger: Ledger, clock: Clock) -> None:
+    _photo(ledger, b"old.jpg", State.DONE)
+    clock.now += 100
+    _photo(ledger, b"new.jpg", State.DONE)
+    assert control.redo(None, since=clock.now - 50, overrides={}) == 1
+
+
+def test_counts_recent_and_skipped(control: Control, ledger: Ledger) -> None:
+    _photo(ledger, b"a.jpg", State.DONE)
+    _photo(ledger, b"b.jpg", State.FAILED)
+    _photo(ledger, b"c.jpg", State.FAILED, live=0)
+    _photo(ledger, b"d.txt", State.SKIPPED, reason=Reason.NOT_A_PHOTO)
+    _photo(ledger, b"e.jpg", State.PENDING)
+    counts = control.counts()
+    assert (counts["done"], counts["failed"], counts["skipped"], counts["pending"]) == (1, 1, 1, 1)
+    assert control.counts(b"/other")["done"] == 0
+    assert control.skipped() == {"not-a-photo": 1}
+    assert len(control.recent(2)) == 2

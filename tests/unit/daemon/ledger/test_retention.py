@@ -1,0 +1,131 @@
+"""What may be forgotten: names and times; and what not: that a photo is an old one."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.daemon.conftest import Clock
+
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Facts, Intake, Seen, State
+from cutoutd.daemon.ledger.retention import History
+
+BOX = b"/inbox"
+DAY_S = 86400.0
+
+
+@pytest.fixture
+def history(ledger: Ledger) -> History:
+    return History(ledger)
+
+
+def _photo(ledger: Ledger, name: bytes, state: State, *, size: int = 1, **values: object) -> int:
+    intake = Intake(ledger)
+    photo = intake.observe(BOX, name, Facts(size, 2, 3), settled=True)[1] or 0
+    values = {"state": state, "finished": ledger.clock(), "digest": name.hex(), **values}
+    for column, value in values.items():
+        ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
+    return photo
+
+
+@pytest.mark.parametrize(("state", "digest"), [(State.DONE, "d"), (State.FAILED, None)])
+def test_a_trimmed_photo_stays_old_until_it_changes(
+    history: History, ledger: Ledger, clock: Clock, state: State, digest: str | None
+) -> None:
+    _photo(ledger, b"a.jpg", state, digest=digest)
+    assert history.trim(DAY_S) == 0
+    clock.now += DAY_S + 1
+    assert history.trim(DAY_S) == 1
+    assert ledger.one("SELECT 1 FROM photos") is None
+    intake = Intake(ledger)
+    assert intake.observe(BOX, b"a.jpg", Facts(1, 2, 99), settled=True) == (Seen.KNOWN, None)
+    seen, photo = intake.observe(BOX, b"a.jpg", Facts(5, 2, 3), settled=True)
+    assert seen is Seen.NEW
+    row = intake.get(photo or 0)
+    assert row is not None
+    assert intake.known_digests(row) == {digest or "": 0}
+
+
+@pytest.mark.parametrize("aftercare", ["owed", "hidden"])
+def test_a_photo_with_aftercare_owed_is_not_trimmed(
+    history: History, ledger: Ledger, clock: Clock, aftercare: str
+) -> None:
+    _photo(ledger, b"a.jpg", State.DONE, aftercare=aftercare)
+    clock.now += 90 * DAY_S
+    assert history.trim(DAY_S) == 0
+
+
+def test_neither_is_the_one_whose_cutout_a_waiting_photo_will_replace(
+    history: History, ledger: Ledger, clock: Clock
+) -> None:
+    first = _photo(ledger, b"a.jpg", State.DONE)
+    Intake(ledger).observe(BOX, b"a.jpg", Facts(9, 9, 9), settled=True)
+    ledger.write("UPDATE photos SET previous = ? WHERE id <> ?", (first, first))
+    clock.now += 90 * DAY_S
+    assert history.trim(DAY_S) == 0
+
+
+def test_a_tombstone_goes_when_no_clean_scan_saw_its_file_for_long(
+    history: History, ledger: Ledger, clock: Clock
+) -> None:
+    _photo(ledger, b"a.jpg", State.DONE)
+    _photo(ledger, b"b.jpg", State.DONE)
+    history.trim(-1)
+    clock.now += 5 * DAY_S
+    history.seen(BOX, [b"a.jpg"])
+    clock.now += 4 * DAY_S
+    assert history.drop_stones(BOX, 7 * DAY_S, scanned=clock.now) == 1
+    assert history.has_tombstones(BOX)
+    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.KNOWN
+
+
+def test_a_clock_that_jumps_between_scan_and_trimming_makes_no_photo_new(
+    history: History, ledger: Ledger, clock: Clock
+) -> None:
+    _photo(ledger, b"a.jpg", State.DONE)
+    history.trim(-1)
+    scanned = clock.now
+    clock.now += 365 * DAY_S
+    assert history.drop_stones(BOX, 7 * DAY_S, scanned=scanned) == 0
+
+
+def test_forgetting_everything_leaves_no_name_and_no_work(history: History, ledger: Ledger) -> None:
+    for name, state in (
+        (b"hush-a.jpg", State.DONE),
+        (b"hush-b.jpg", State.FAILED),
+        (b"owed.jpg", State.PENDING),
+    ):
+        _photo(ledger, name, state)
+    assert history.forget(everything=True) == 2
+    ledger.commit()
+    raw = b"".join(path.read_bytes() for path in ledger.path.parent.glob("ledger.sqlite*"))
+    assert b"hush" not in raw
+    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.KNOWN
+    assert Intake(ledger).owed() == 1
+
+
+def test_forgetting_names_keeps_the_rows(history: History, ledger: Ledger) -> None:
+    photo = _photo(ledger, b"hush-a.jpg", State.DONE)
+    history.forget(everything=False)
+    row = Intake(ledger).get(photo)
+    assert row is not None
+    assert (row.path, row.digest) == (None, b"hush-a.jpg".hex())
+    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=True) == (Seen.KNOWN, None)
+
+
+def test_an_original_that_was_moved_away_and_is_put_back_is_wanted_again(
+    history: History, ledger: Ledger
+) -> None:
+    """As it would be before its row was forgotten."""
+    _photo(ledger, b"a.jpg", State.DONE, archived_to=b"/archive/a.jpg", live=0, aftercare="done")
+    assert history.forget(everything=True) == 1
+    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.NEW
+
+
+def test_scans_write_a_tombstone_once_a_day_at_most(history: History, ledger: Ledger, clock: Clock) -> None:
+    _photo(ledger, b"a.jpg", State.DONE)
+    history.forget(everything=True)
+    for hours, written in ((1, 0), (12, 0), (12, 1), (1, 0)):
+        clock.now += hours * 3600
+        before = ledger.db.total_changes
+        history.seen(BOX, [b"a.jpg"])
+        assert ledger.db.total_changes - before == written, hours

@@ -1,0 +1,108 @@
+"""One inbox: opened, lost, unreadable, replaced; its files are found again whatever happened meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.daemon.watching import inbox as keeper_module
+from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+def test_photos_dropped_while_nobody_was_there_are_found(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("deep/er/b.jpg", TWO)
+    one.boot().finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "deep/er/b.png": cutout_of(TWO)}
+
+
+def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(sim: Make) -> None:
+    """Workers are confined to the old folder until then: its photos would fail for want of permission."""
+    one = sim().boot()
+    one.run(12)
+    opened: list[str] = []
+    inner = vars(one.parts.keepers[bytes(one.inbox)])
+    real = inner["_on_open"]
+
+    def hear(path: Path, inode: tuple[int, int]) -> None:
+        opened.append("open")
+        real(path, inode)
+
+    inner["_on_open"] = hear
+    one.inbox.rename(one.root / "aside")  # kept, so that the new folder cannot get its inode
+    one.put("a.jpg", ONE)
+    for _ in range(200):
+        one.turn()
+        assert opened or not one.rows(), "walked under its old identity"
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_an_inbox_that_cannot_be_read_is_tried_with_growing_pauses(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening works and walking does not: that went round without a pause."""
+    one = sim()
+    walks: list[float] = []
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        walks.append(one.now)
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper_module, "walk", refuse)
+        one.boot()
+        one.put("a.jpg", ONE)
+        one.run(1200)
+    pauses = [b - a for a, b in itertools.pairwise(walks)]
+    assert pauses[0] >= RETRY_FIRST_S
+    assert max(pauses) <= RETRY_LONGEST_S + 1
+    assert len(walks) < 12
+    one.pass_time(RETRY_LONGEST_S)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_a_failed_photo_that_was_taken_away_is_nobodys_concern(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.kill_next = True
+    for _ in range(200):
+        one.workers.kill_next = any(tag > 0 for tag, _ in list(one.workers.jobs)[:1])
+        one.turn()
+    assert one.states() == {"a.jpg": "failed"}
+    (one.inbox / "a.jpg").unlink()
+    one.run(40)
+    assert one.states() == {"a.jpg": "skipped"}
+    one.put("a.jpg", ONE)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_while_an_inbox_is_away_nothing_is_due_but_looking_for_it(sim: Make) -> None:
+    """A time in the past would keep a core busy until the folder is back."""
+    one = sim()
+    one.inbox_table = {"rescan_every": "10s"}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    keeper = one.parts.keepers[bytes(one.inbox)]
+    one.inbox.rename(one.root / "aside")
+    keeper.lost("the folder was moved away")  # as the watcher says it, between two scans
+    for _ in range(30):
+        one.pass_time(1)
+        one.run(6)
+        assert keeper.next_due() >= one.now - 0.25  # a turn takes that long
+    (one.root / "aside").rename(one.inbox)
+    one.put("b.jpg", TWO)
+    one.pass_time(RETRY_LONGEST_S)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}

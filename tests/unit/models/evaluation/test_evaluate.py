@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from cutoutd.config.errors import UsageError
+from cutoutd.models.evaluation import evaluate
+from cutoutd.models.networks.catalog import STANDARD, catalogue
+from cutoutd.models.networks.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Three real photos; the masks are the bundled network's own answers, so its scores must be near
+    perfect.
+    """
+    images, masks = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("masks")
+    segmenter = Segmenter(catalogue()[STANDARD], providers=["cpu"], threads=1)
+    for name in ("people/astronaut", "animals/chelsea", "animals/rocket"):
+        rgb = np.asarray(getattr(skimage.data, name.split("/")[1])())[::2, ::2]
+        alpha = evaluate.resized(segmenter.alpha(rgb), *rgb.shape[:2])
+        for folder in (images, masks):
+            (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rgb).save(images / f"{name}.png")
+        Image.fromarray((alpha > 0.5).astype(np.uint8) * 255).save(masks / f"{name}.png")
+    return images, masks
+
+
+def call(folders: tuple[Path, Path], *more: str) -> int:
+    return evaluate.main(["--images", str(folders[0]), "--masks", str(folders[1]), "--threads", "1", *more])
+
+
+def test_the_table_has_a_line_per_folder_and_one_for_all(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folders) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["folder", "animals", "people", "all"]
+    assert all(STANDARD in line for line in lines[1:])
+
+
+def test_json_figures(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(folders, "--json") == 0
+    result = json.loads(capsys.readouterr().out)[STANDARD]
+    assert result["folders"]["animals"]["photos"] == 2
+    everything = result["folders"]["all"]
+    assert everything["photos"] == 3
+    assert everything["iou"] > 0.97
+    assert everything["max_f"] > 0.97
+    assert everything["mae"] < 0.05
+    assert result["milliseconds"] > 0
+
+
+def test_models_side_by_side_and_the_best_is_not_the_mirrored_one(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(catalogue()[STANDARD].path)
+    assert call(folders, "--json", "--model", STANDARD, "--model", file, "--like", STANDARD) == 0
+    first, second = json.loads(capsys.readouterr().out).values()
+    assert first["folders"] == second["folders"]
+
+
+def test_one_model_asked_once_and_mirrored(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folders, "--json", "--no-flip", "--model", STANDARD) == 0
+    once = json.loads(capsys.readouterr().out)[STANDARD]
+    assert call(folders, "--json", "--model", f"{STANDARD}@flip") == 0
+    both = json.loads(capsys.readouterr().out)[f"{STANDARD}@flip"]
+    assert call(folders, "--json", "--model", f"{STANDARD}@high") == 0
+    often = json.loads(capsys.readouterr().out)[f"{STANDARD}@high"]
+    assert often["folders"]["all"]["mae"] not in (
+        once["folders"]["all"]["mae"],
+        both["folders"]["all"]["mae"],
+    )
+    assert once["folders"] != both["folders"]
+
+
+def test_options_reach_the_network(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    answers: list[float] = []
+    for more in (("--no-flip",), ("--flip",), ("--size", "256"), ("--fit", "pad")):
+        assert call(folders, "--json", *more) == 0
+        answers.append(json.loads(capsys.readouterr().out)[STANDARD]["folders"]["all"]["mae"])
+    assert len(set(answers)) == 4
+
+
+def test_sheet_shows_the_worst_first(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert call(folders, "--sheet", str(sheet)) == 0
+    with Image.open(sheet) as page:
+        assert page.size == (evaluate.SHEET_SIDE * 3, evaluate.SHEET_SIDE * 3)
+        assert len(page.getcolors(1 << 20) or [0]) > 1000
+
+
+def test_names_and_every_choose_pairs(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("animals/rocket\npeople/astronaut\nnobody/here\n")
+    assert [c.name for c in evaluate.find_cases(*folders, names)] == ["animals/rocket", "people/astronaut"]
+    assert len(evaluate.find_cases(*folders, every=2)) == 2
+
+
+def test_photos_and_masks_in_one_folder(tmp_path: Path) -> None:
+    for name in ("a.webp", "a.png", "b.webp", "b.png", "lonely.webp"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    cases = evaluate.find_cases(tmp_path, tmp_path)
+    assert [(c.photo.name, c.mask.name, c.folder) for c in cases] == [
+        ("a.webp", "a.png", ""),
+        ("b.webp", "b.png", ""),
+    ]
+
+
+def test_a_mask_with_transparency_is_its_alpha(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 255, 255, 77)).save(tmp_path / "m.png")
+    assert (evaluate.read_mask(tmp_path / "m.png") == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--model", "nothing.onnx"], "--like"),
+        (["--model", "nothing.onnx", "--like", "u2netp"], "no such model file"),
+        (["--model", "cutout-z"], "cutout-s"),
+    ],
+)
+def test_mistakes_are_named(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], more: list[str], says: str
+) -> None:
+    assert call(folders, *more) != 0
+    assert says in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_folders_without_pairs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No photo"):
+        evaluate.find_cases(tmp_path, tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        evaluate.find_cases(tmp_path / "gone", tmp_path)
+
+
+def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.png").write_bytes(b"not a picture")
+    with pytest.raises(UsageError, match="cannot be read"):
+        evaluate.read_mask(tmp_path / "m.png")

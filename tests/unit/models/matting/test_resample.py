@@ -1,0 +1,39 @@
+"""Windows and their means, against the slow way of writing them down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cutoutd.models.matting.resample import box_mean, dilate, window_sums
+
+SHAPES = [(1, 1), (3, 50), (40, 7), (61, 83)]
+RADII = [0, 1, 2, 5, 16, 60]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("radius", RADII)
+def test_means_are_those_of_the_pixels_within_the_window(shape: tuple[int, int], radius: int) -> None:
+    planes = np.random.default_rng(3).normal(0, 1, (2, *shape)).astype(np.float32)
+    means = box_mean(planes, radius)
+    for y, x in [(0, 0), (shape[0] // 2, shape[1] // 3), (shape[0] - 1, shape[1] - 1)]:
+        window = planes[:, max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+        assert means[:, y, x] == pytest.approx(window.mean((1, 2)), abs=1e-5)
+
+
+def test_a_far_bright_area_does_not_disturb_small_differences() -> None:
+    """Running sums carry the rounding of everything before them along."""
+    row = np.full((1, 4000), 1e-3, np.float32)
+    row[:, :3000] = 1000.0
+    sums = window_sums(row, 8, 1)
+    assert sums[0, 3500] == pytest.approx(17e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize("radius", RADII)
+def test_the_greatest_value_around(radius: int) -> None:
+    levels = np.random.default_rng(5).integers(0, 256, (23, 31), np.uint8)
+    greatest = dilate(levels, radius)
+    for y, x in [(0, 0), (11, 20), (22, 30)]:
+        around = levels[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+        assert greatest[y, x] == around.max()
+    assert np.array_equal(dilate(levels > 200, radius), dilate((levels > 200).astype(np.uint8), radius) > 0)

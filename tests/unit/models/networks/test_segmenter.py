@@ -1,0 +1,369 @@
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.support.models import skimage_photo, tiny_spec
+
+from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.models.decoding import colour, icc
+from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, resolve
+from cutoutd.models.networks.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
+
+Photo = NDArray[np.uint8]
+BUNDLED = resolve("standard", Path("/nowhere"))
+FAST = resolve("fast", Path("/nowhere"))
+
+
+@pytest.fixture(scope="module")
+def cat() -> Photo:
+    return skimage_photo("chelsea")
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Segmenter:
+    return Segmenter(BUNDLED, providers=("cpu",), threads=2)
+
+
+@pytest.mark.parametrize("spec", [BUNDLED, FAST], ids=lambda spec: spec.name)
+def test_a_bundled_network_finds_the_cat(spec: ModelSpec, cat: Photo) -> None:
+    alpha = Segmenter(spec, providers=("cpu",), threads=2).alpha(cat)
+    assert alpha.dtype == np.float32
+    assert alpha.shape == (320, 320)
+    assert 0 <= alpha.min() < 0.02
+    assert 0.98 < alpha.max() <= 1
+    height, width = alpha.shape
+    assert alpha[height // 2, width // 2] > 0.9  # its face
+    assert alpha[: height // 20, -width // 20 :].mean() < 0.1  # the corner behind it
+
+
+def test_thread_counts_and_lone_photos_do_not_change_a_bit(cat: Photo) -> None:
+    answers = [
+        Segmenter(BUNDLED, threads=threads).alpha(cat, lone=lone)
+        for threads, lone in ((1, True), (2, True), (4, True), (2, False))
+    ]
+    for answer in answers[1:]:
+        assert np.array_equal(answers[0], answer)
+
+
+def test_the_same_photo_twice_gives_the_same_bits(bundled: Segmenter, cat: Photo) -> None:
+    assert np.array_equal(bundled.alpha(cat), bundled.alpha(cat.copy()))
+
+
+def test_a_view_that_is_not_contiguous_is_fine(bundled: Segmenter, cat: Photo) -> None:
+    assert np.array_equal(
+        bundled.alpha(cat[::-1, ::-1]), bundled.alpha(np.ascontiguousarray(cat[::-1, ::-1]))
+    )
+
+
+@pytest.mark.parametrize("spec", [BUNDLED, like_rembg(BUNDLED)], ids=["area", "lanczos"])
+@pytest.mark.parametrize("size", [(300, 200), (3000, 2700)])
+def test_a_photo_in_another_space_looks_as_in_srgb_to_the_bit(
+    spec: ModelSpec, size: tuple[int, int], cat: Photo
+) -> None:
+    photo = np.asarray(Image.fromarray(cat).resize(size))
+    to_srgb = colour.to_srgb(icc.adobe_rgb_icc())
+    assert to_srgb is not None
+    converted = to_srgb(photo)
+    assert np.abs(converted.astype(int) - photo).max() > 20
+    assert np.array_equal(fit_to_input(photo, spec, to_srgb)[0], fit_to_input(converted, spec)[0])
+
+
+def test_of_a_large_photo_only_what_is_looked_at_is_converted(cat: Photo) -> None:
+    asked: list[int] = []
+
+    def counted(rgb: Photo) -> Photo:
+        asked.append(rgb.shape[0] * rgb.shape[1])
+        return rgb
+
+    fit_to_input(np.asarray(Image.fromarray(cat).resize((3000, 2700))), BUNDLED, counted)
+    (pixels,) = asked
+    assert pixels < 3000 * 2700 / 3
+
+
+def test_flip_averages_both_looks(cat: Photo, bundled: Segmenter) -> None:
+    both = Segmenter(replace(BUNDLED, flip=True), threads=1).alpha(cat)
+    asked = Segmenter(BUNDLED, threads=1, flip=True).alpha(cat)
+    planes = to_planes(fit_to_input(cat, BUNDLED)[0], BUNDLED)
+    mirrored = bundled.raw(np.ascontiguousarray(planes[..., ::-1]))[:, ::-1]
+    assert np.array_equal(both, asked)
+    assert np.allclose(both, (bundled.raw(planes) + mirrored) / 2, atol=1e-6)
+    once = Segmenter(replace(BUNDLED, flip=False), threads=1)
+    assert not np.array_equal(both, once.alpha(cat))
+
+
+def test_further_looks_are_averaged_in_at_their_own_sizes(cat: Photo) -> None:
+    once = Segmenter(replace(FAST, flip=False), threads=1)
+    wide = replace(FAST, input_size=384)
+    mirrored = once.raw(np.ascontiguousarray(to_planes(fit_to_input(cat, wide)[0], wide)[..., ::-1]))[:, ::-1]
+    smaller = Image.fromarray(np.ascontiguousarray(mirrored)).resize((320, 320), Image.Resampling.BILINEAR)
+    expected = (once.alpha(cat) + np.asarray(smaller)) / 2
+    asked = replace(FAST, flip=False, more_looks=((384, True),))
+    assert np.allclose(Segmenter(asked, threads=2).alpha(cat), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_high_effort_gives_the_same_bits_on_any_number_of_threads(cat: Photo, threads: int) -> None:
+    high = resolve("fast", Path("/nowhere"), "high")
+    alpha = Segmenter(high, threads=threads).alpha(cat)
+    assert np.array_equal(alpha, Segmenter(high, threads=1).alpha(cat, lone=False))
+    assert not np.array_equal(alpha, Segmenter(FAST, threads=1).alpha(cat))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 5000), (320, 320)])
+def test_any_shape_of_photo_is_answered(bundled: Segmenter, shape: tuple[int, int]) -> None:
+    alpha = bundled.alpha(np.full((*shape, 3), 127, np.uint8))
+    assert alpha.shape == (320, 320)
+    assert np.isfinite(alpha).all()
+
+
+def test_a_24_megapixel_photo_is_shrunk_quickly_and_faithfully() -> None:
+    rng = np.random.default_rng(0)
+    astronaut = Image.fromarray(skimage_photo("astronaut")).resize((6000, 4000))
+    noisy = np.clip(np.asarray(astronaut).astype(np.int16) + rng.normal(0, 12, (4000, 6000, 1)), 0, 255)
+    photo = noisy.astype(np.uint8)
+    times: list[float] = []
+    small = photo
+    for _ in range(5):
+        started = time.thread_time()  # of this thread alone, for the machine may be busy
+        small = shrink(photo, 320, 320, BUNDLED)
+        times.append(time.thread_time() - started)
+    assert min(times) < 0.040
+    whole = np.asarray(Image.fromarray(photo).resize((320, 320), Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - whole).mean() < 3
+
+
+def test_shrinking_does_not_move_the_picture() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 255, 5003)[:, np.newaxis, np.newaxis], (5003, 4099, 3)).astype(
+        np.uint8
+    )
+    small = shrink(np.ascontiguousarray(ramp), 320, 320, BUNDLED)[:, 160, 0].astype(float)
+    true = (np.arange(320) + 0.5) / 320 * 255
+    assert np.abs(small - true).max() < 1.2  # a pixel's step is 0.8
+
+
+def test_padding_keeps_the_shape_and_is_cut_away(tmp_path: Path) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx", 64, fit="pad", network={"weights": (1.0, 0.0, 0.0), "bias": 0.0})
+    photo = np.zeros((100, 400, 3), np.uint8)
+    photo[:, 200:] = 255
+    resized, inside = fit_to_input(photo, spec)
+    assert resized.shape == (64, 64, 3)
+    assert inside == (16, 64)
+    alpha = Segmenter(spec, threads=1).alpha(photo)
+    assert alpha.shape == (16, 64)
+    assert alpha[:, :30].max() < 0.2
+    assert alpha[:, 34:].min() > 0.8
+
+
+def test_padding_follows_tall_photos_too(tmp_path: Path) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx", 64, fit="pad")
+    assert Segmenter(spec, threads=1).alpha(np.zeros((900, 1, 3), np.uint8)).shape == (64, 1)
+
+
+@pytest.mark.parametrize("name", ["u2netp", "isnet-imgly", "birefnet-general", "cutout-s"])
+@pytest.mark.parametrize("normalise", ["255", "max"])
+def test_planes_are_the_formula_in_double_precision(name: str, normalise: Any) -> None:
+    spec = replace(catalogue()[name], normalise=normalise)
+    photo = np.random.default_rng(5).integers(0, 200, (8, 9, 3), dtype=np.uint8)
+    top = 255 if normalise == "255" else photo.max()
+    expected = (
+        ((photo / top - np.array(spec.mean)) / np.array(spec.std)).transpose(2, 0, 1).astype(np.float32)
+    )
+    assert np.array_equal(to_planes(photo, spec), expected)
+
+
+def test_a_black_photo_divides_by_no_zero() -> None:
+    planes = to_planes(np.zeros((4, 4, 3), np.uint8), replace(catalogue()["u2netp"], normalise="max"))
+    assert np.isfinite(planes).all()
+
+
+def test_sigmoid_is_exact_and_never_overflows() -> None:
+    logits = np.array([[-1e4, -90, -3, 0, 2, 90, 1e4]], np.float32)
+    answer = activate(logits, catalogue()["birefnet-general"])
+    expected = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
+    assert np.allclose(answer, expected, atol=1e-7)
+    assert activate(logits, catalogue()["u2netp"]) is logits
+
+
+def test_stretch_spans_the_whole_range_and_survives_a_flat_answer() -> None:
+    spec = replace(BUNDLED, stretch=True, input_size=2)
+    assert to_alpha(np.array([[0.2, 0.3], [0.25, 0.2]], np.float32), (2, 2), spec).max() == 1
+    assert to_alpha(np.full((2, 2), 0.4, np.float32), (2, 2), spec).max() == 0
+
+
+def test_without_stretch_an_empty_wall_stays_empty() -> None:
+    spec = replace(BUNDLED, input_size=2)
+    wall = np.full((2, 2), 0.02, np.float32)
+    assert np.array_equal(to_alpha(wall, (2, 2), spec), wall)
+
+
+def _expected_of_rembg(
+    photo: Photo, size: int, spec: ModelSpec, weights: tuple[float, ...], bias: float
+) -> Any:
+    """What rembg's published formula gives for a network that mixes channels, as 8-bit mask."""
+    small = np.array(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS)) / 1.0
+    planes = ((small / small.max() - spec.mean) / spec.std).astype(np.float32)
+    answer = (planes * np.asarray(weights, np.float32)).sum(axis=2) + bias
+    if spec.activation == "sigmoid" or spec.family != "birefnet":
+        answer = 1 / (1 + np.exp(-answer))
+    stretched = (answer - answer.min()) / (answer.max() - answer.min())
+    return (stretched * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("like", "size"),
+    [("u2netp", 320), ("silueta", 320), ("isnet-general-use", 1024), ("isnet-anime", 1024), ("birefnet-general", 1024)],
+)  # fmt: skip
+def test_each_family_can_be_run_with_rembg_arithmetic(
+    tmp_path: Path, like: str, size: int, cat: Photo
+) -> None:
+    weights, bias = (0.9, 0.4, -0.7), 0.1
+    logits = catalogue()[like].activation == "sigmoid"
+    network = {"sigmoid": not logits, "extra_outputs": 6, "weights": weights, "bias": bias}
+    spec = like_rembg(tiny_spec(tmp_path / "t.onnx", size, base=like, network=network))
+    alpha = Segmenter(spec, threads=1).alpha(cat)
+    expected = _expected_of_rembg(cat, size, spec, weights, bias)
+    assert np.abs((alpha * 255).astype(np.uint8).astype(int) - expected).max() <= 1
+
+
+def test_a_dynamic_network_is_fed_at_the_size_of_its_description(tmp_path: Path, cat: Photo) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx", "side", input_size=96)
+    assert Segmenter(spec, threads=1).alpha(cat).shape == (96, 96)
+
+
+def test_an_exchanged_file_is_refused(tmp_path: Path) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx")
+    assert spec.path is not None
+    spec.path.write_bytes(spec.path.read_bytes() + b" ")
+    with pytest.raises(ModelError, match="damaged or exchanged") as caught:
+        Segmenter(spec, threads=1)
+    assert caught.value.path == spec.path
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx")
+    (tmp_path / "t.onnx").unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        Segmenter(spec, threads=1)
+    with pytest.raises(ModelError, match="not installed"):
+        Segmenter(replace(spec, path=None), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("network", "changed", "reason"),
+    [
+        ({"channels": 1}, {}, "takes 1 x 1 x 320 x 320; 1 x 3 x 320 x 320 is expected"),
+        ({}, {"input_size": 512}, "1 x 3 x 512 x 512 is expected"),
+        ({"planes": 2}, {}, "answers with 1 x 2 x 320 x 320"),
+        ({"extra_inputs": 1}, {}, "has 2 inputs"),
+    ],
+)
+def test_a_network_of_another_shape_is_refused(
+    tmp_path: Path, network: Any, changed: Any, reason: str
+) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx", network=network, **changed)
+    with pytest.raises(ModelError, match=reason):
+        Segmenter(spec, threads=1)
+
+
+def test_answers_that_are_no_numbers_are_an_error_not_a_cutout(tmp_path: Path, cat: Photo) -> None:
+    spec = tiny_spec(tmp_path / "t.onnx", network={"not_numbers": True})
+    with pytest.raises(EngineError, match="not numbers"):
+        Segmenter(spec, threads=1).alpha(cat)
+
+
+def test_small_networks_keep_a_second_session_and_large_ones_do_not(tmp_path: Path, cat: Photo) -> None:
+    small = Segmenter(BUNDLED, threads=4)  # two looks at once, two threads each
+    small.alpha(cat, lone=False)
+    small.alpha(cat, lone=True)
+    assert sorted(small._sessions) == [1, 2]
+    frugal = Segmenter(BUNDLED, threads=2)
+    assert np.array_equal(frugal.alpha(cat, lone=False), frugal.alpha(cat, lone=True))
+    assert sorted(frugal._sessions) == [1], "a lone photo's two looks take one thread each"
+    large = Segmenter(tiny_spec(tmp_path / "t.onnx", 1024), threads=2)
+    large.alpha(cat, lone=False)
+    assert sorted(large._sessions) == [2]
+
+
+class _Exhausted:
+    """A session that loads and then runs out of memory as ONNX Runtime does: in its own error's words."""
+
+    def __init__(self, real: Any, words: str) -> None:
+        self._real, self._words = real, words
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def run(self, *_: Any) -> Any:
+        from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException  # type: ignore[import-untyped]
+
+        raise RuntimeException(self._words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned: std::bad_alloc",
+        "[ONNXRuntimeError] : 1 : FAIL : bfc_arena.cc Failed to allocate memory for requested buffer of size 67",
+        "CUDA failure 2: out of memory ; GPU=0",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "hip error: out of device memory",
+    ],
+)
+def test_an_engine_without_memory_is_a_lack_of_memory(cat: Photo, words: str) -> None:
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    segmenter._sessions = {n: _Exhausted(one, words) for n, one in segmenter._sessions.items()}
+    with pytest.raises(MemoryError, match="not enough memory to run the model 'cutout-m'"):
+        segmenter.alpha(cat)
+
+
+def test_another_trouble_of_the_engine_is_not_taken_for_a_lack_of_memory(cat: Photo) -> None:
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    words = "Non-zero status code returned while running Conv node: the allocator's stream is closed"
+    segmenter._sessions = {n: _Exhausted(one, words) for n, one in segmenter._sessions.items()}
+    with pytest.raises(EngineError, match="failed on cpu"):
+        segmenter.alpha(cat)
+
+
+def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
+    cat: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from cutoutd.config.errors import Reason
+    from cutoutd.config.output import Deliverable
+    from cutoutd.config.settings import Limits, Matte
+    from cutoutd.daemon.workers import job as jobs
+
+    segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
+    segmenter._sessions = {n: _Exhausted(one, "std::bad_alloc") for n, one in segmenter._sessions.items()}
+
+    def exhausted(_name: str) -> Segmenter:
+        return segmenter
+
+    monkeypatch.setattr(jobs, "_segmenter", exhausted)
+    Image.fromarray(cat).save(tmp_path / "cat.jpg")
+    answer = jobs.run_job(
+        jobs.Job(
+            photo=1,
+            path=bytes(tmp_path / "cat.jpg"),
+            name="cat.jpg",
+            model="cutout-s",
+            orders=(Deliverable(),),
+            outboxes=(bytes(tmp_path),),
+            temporaries=(bytes(tmp_path / ".t.part"),),
+            matte=Matte(),
+            limits=Limits(),
+            allowance_mp=400.0,
+        )
+    )
+    assert isinstance(answer, jobs.Refused)
+    assert answer.reason is Reason.OUT_OF_MEMORY
+    assert "limits.worker_memory" in answer.detail

@@ -1,0 +1,223 @@
+"""The usual order is encoded band by band; it must be what every other order is cut from."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+from tests.support.profiles import one_way_icc
+
+from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.settings import Matte
+from cutoutd.models.cutout import Cutout, Sees, controls_of, cut_out, region
+from cutoutd.models.decoding import icc
+from cutoutd.models.decoding.colour import Convert
+from cutoutd.models.decoding.photo import PhotoLimits, read_header
+from cutoutd.models.networks.catalog import STANDARD, catalogue
+from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.rendering.layout import Box
+from cutoutd.models.rendering.render import is_plain
+
+pictures: Any = data  # the package comes without types
+
+
+class Disc:
+    """Sees a soft disc, whatever it is shown."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        y, x = np.ogrid[:320, :320]
+        return np.clip((100 - np.hypot(y - 170, x - 150)) / 6, 0, 1).astype(np.float32)
+
+
+class Witness(Disc):
+    """Remembers the photos that it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[NDArray[np.uint8]] = []
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        self.seen.append(rgb if to_srgb is None else to_srgb(rgb))
+        return super().alpha(rgb)
+
+
+class Nothing:
+    """Sees no subject anywhere."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        return np.zeros((320, 320), np.float32)
+
+
+def jpeg(size: tuple[int, int]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pictures.astronaut()).resize(size).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def cut(
+    photo: bytes, *orders: Deliverable, threads: int = 1, sees: Sees | None = None, **matte: Any
+) -> Cutout:
+    header = read_header(photo, "photo", PhotoLimits(10**8, 50))
+    seer = sees or Disc()
+    return cut_out(photo, header, seer, orders, Matte(**matte), lone=threads > 1, threads=threads)
+
+
+def pixels(made: Cutout, number: int = 0) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(made.rendered[number].data)))
+
+
+@pytest.mark.parametrize("size", [(1300, 1100), (1024, 256), (300, 257), (40, 30)])
+@pytest.mark.parametrize("edge", ["natural", "soft"])
+def test_band_by_band_gives_the_bytes_of_the_whole(size: tuple[int, int], edge: str) -> None:
+    photo = jpeg(size)
+    alone = cut(photo, Deliverable(), edge=edge)
+    beside = cut(photo, Deliverable(), Deliverable(label="mask", channels="alpha"), edge=edge)
+    assert alone.rendered[0].data == beside.rendered[0].data
+    assert alone.coverage == pytest.approx(beside.coverage, rel=1e-12)
+    got = pixels(alone)
+    assert got.shape == (size[1], size[0], 4)
+    assert got[..., 3].mean() / 255 == pytest.approx(alone.coverage, rel=1e-9)
+    assert not got[got[..., 3] == 0].any()
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
+    photo = jpeg((1300, 1100))
+    one, two = (cut(photo, Deliverable(), threads=threads) for threads in (1, 2))
+    assert one.rendered == two.rendered
+
+
+def test_transparency_that_the_photo_brought_is_kept() -> None:
+    rgba = np.dstack([pictures.astronaut(), np.full((512, 512), 255, np.uint8)])
+    rgba[:, :200, 3] = 0
+    out = io.BytesIO()
+    Image.fromarray(rgba).save(out, "PNG")
+    alpha = pixels(cut(out.getvalue(), Deliverable()))[..., 3]
+    assert not alpha[:, :200].any()
+    assert alpha[272, 240] == 255
+
+
+@pytest.mark.parametrize("engine", ["guided", "learned", "plain"])
+@pytest.mark.parametrize("roi", ["100 200 500 480", "97% 97% 100% 100%", "0 0 100% 40%"])
+def test_a_region_is_cut_out_as_a_photo_of_its_own(engine: str, roi: str) -> None:
+    photo = np.asarray(Image.fromarray(pictures.astronaut()).resize((1000, 800)))
+    box = region(roi, 1000, 800)
+    assert box is not None
+    part = np.s_[box.top : box.bottom, box.left : box.right]
+    made = cut(png(photo), Deliverable(), Deliverable(label="mask", channels="alpha"), engine=engine, roi=roi)
+    alone = pixels(cut(png(photo[part]), Deliverable(), engine=engine))
+    expected = np.zeros((800, 1000, 4), np.uint8)
+    expected[part] = alone
+    assert alone[..., 3].any()
+    assert np.array_equal(pixels(made), expected)
+    assert np.array_equal(pixels(made, 1), expected[..., 3])
+    assert made.coverage == pytest.approx(expected[..., 3].mean() / 255, rel=1e-9)
+
+
+def test_a_region_without_a_subject_hands_on_the_whole_photo_if_asked_to() -> None:
+    photo = pictures.astronaut()
+    got = pixels(cut(png(photo), Deliverable(), sees=Nothing(), roi="0 0 50% 50%", no_subject="pass"))
+    assert np.array_equal(got[..., :3], photo)
+    assert (got[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("roi", "box"),
+    [
+        ("", None),
+        ("10% 20% 50% 60%", Box(20, 20, 100, 60)),
+        ("10 20px 50% 60%", Box(10, 20, 100, 60)),
+        ("-50 -50% 500 300%", Box(0, 0, 200, 100)),
+        ("100 50 101 51", Box(100, 50, 108, 58)),
+        ("300 300 400 400", Box(192, 92, 200, 100)),
+    ],
+)
+def test_a_region_lies_in_the_photo_and_is_not_too_small_to_look_at(roi: str, box: Box | None) -> None:
+    assert region(roi, 200, 100) == box
+
+
+def test_shares_are_of_the_whole_photo_whatever_part_is_matted() -> None:
+    matte = Matte(min_island=0.5, fill_holes=2, edge="soft")
+    whole = controls_of(matte, (1000, 2000))
+    assert (whole.min_island, whole.fill_holes, whole.longer_side) == (0.5, 2, 2000)
+    part = controls_of(matte, (1000, 2000), Box(100, 100, 600, 500))  # a tenth of it
+    assert (part.min_island, part.fill_holes, part.longer_side) == (5, 20, 2000)
+    assert controls_of(Matte(), (1000, 2000), Box(0, 0, 10, 10)).fill_holes is False
+
+
+def tagged(profile: bytes) -> bytes:
+    """The astronaut's own numbers, which mean other colours in the profile's space."""
+    out = io.BytesIO()
+    Image.fromarray(pictures.astronaut()).resize((256, 256)).save(out, "PNG", icc_profile=profile)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("profile", [icc.adobe_rgb_icc(), icc.display_p3_icc(), one_way_icc()])
+@pytest.mark.parametrize("roi", ["", "0 0 50% 50%"])
+def test_the_network_is_shown_srgb_whatever_is_ordered(profile: bytes, roi: str) -> None:
+    photo = tagged(profile)
+    srgb, kept, p3, both = Witness(), Witness(), Witness(), Witness()
+    cut(photo, Deliverable(), sees=srgb, roi=roi)
+    cut(photo, Deliverable(colour="keep-profile"), sees=kept, roi=roi)
+    cut(photo, Deliverable(colour="display-p3"), sees=p3, roi=roi)
+    cut(photo, Deliverable(colour="keep-profile"), Deliverable(label="web"), sees=both, roi=roi)
+    (expected,) = srgb.seen
+    assert np.array_equal(kept.seen[0], expected)
+    assert np.array_equal(both.seen[0], expected)
+    assert len(both.seen) == 1
+    # By way of Display P3 each number is rounded once more, which is a few levels where sRGB's curve is steep.
+    assert np.abs(p3.seen[0].astype(int) - expected).mean() < 0.5
+
+
+def test_the_order_of_the_deliverables_changes_no_byte() -> None:
+    photo = tagged(icc.adobe_rgb_icc())
+    orders = [
+        Deliverable(label="print", colour="keep-profile"),
+        Deliverable(label="web"),
+        Deliverable(label="screen", colour="display-p3"),
+    ]
+    network = Segmenter(catalogue()[STANDARD], threads=1)
+    one = cut(photo, *orders, sees=network)
+    other = cut(photo, *reversed(orders), sees=network)
+    assert one.rendered == tuple(reversed(other.rendered))
+
+
+NOT_PLAIN: list[dict[str, Any]] = [
+    {"format": "tiff"},
+    {"format": "webp"},
+    {"compression": "small"},
+    {"compression": 6},
+    {"channels": "alpha"},
+    {"background": "white"},
+    {"shadow": "drop"},
+    {"trim": True},
+    {"margin": "10px"},
+    {"max_size": 100},
+    {"canvas": "300x300"},
+    {"bits": 16, "colour": "keep-profile"},
+]
+
+
+@pytest.mark.parametrize("options", NOT_PLAIN)
+def test_orders_that_need_the_whole_picture(options: dict[str, Any]) -> None:
+    assert not is_plain(Output(**options), (1200, 800))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_size": 5000}, {"compression": 3}, {"colour": "display-p3"}])
+def test_orders_that_are_the_cutout_itself(options: dict[str, Any]) -> None:
+    assert is_plain(Output(**options), (1200, 800))

@@ -1,0 +1,104 @@
+"""`cutoutd init` and `cutoutd config`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cutoutd.config.errors import ConfigError, FolderError, ModelError
+from cutoutd.config.load import load_settings, parse_settings
+from cutoutd.service.cli.config import config, init, write_new
+from cutoutd.service.folders import make_folders
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(config, arguments)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[[inbox]]\nname = "studio"\npath = "{tmp_path}/in"\noutbox = "{tmp_path}/out"\n')
+    return path
+
+
+def test_check_says_which_file_and_what_it_asks_for(file: Path, tmp_path: Path) -> None:
+    result = run("check", "-c", str(file))
+    assert result.exit_code == 0
+    assert result.output == f"{file}: no mistakes\n  studio: {tmp_path}/in -> {tmp_path}/out\n"
+
+
+def test_check_raises_all_mistakes(file: Path) -> None:
+    file.write_text(file.read_text() + "settel = 1\norder = 2\n")
+    result = run("check", "-c", str(file))
+    assert isinstance(result.exception, ConfigError)
+    assert len(result.exception.problems) == 2
+
+
+def test_check_names_a_model_that_is_not_here(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTOUTD_MODELS_DIR", str(tmp_path / "models"))
+    file.write_text(file.read_text() + 'model = "u2net-p"\n')
+    error = run("check", "-c", str(file)).exception
+    assert isinstance(error, ModelError)
+    assert str(error).startswith(
+        f"{file}: studio: There is no model called 'u2net-p'. Did you mean 'u2netp'?"
+    )
+
+
+def test_show_reads_back(file: Path) -> None:
+    shown = run("show", "-c", str(file)).output
+    assert shown.startswith(f"# from {file}\n")
+    assert parse_settings(shown) == load_settings(file).settings
+    as_json = json.loads(run("show", "--json", "-c", str(file)).output)
+    assert as_json["inbox"][0]["settle"] == "500ms"
+
+
+def test_sample_and_schema_are_what_they_claim() -> None:
+    assert parse_settings(run("sample").output).inbox[0].path.name == "Inbox"
+    assert json.loads(run("schema").output)["title"] == "Settings"
+
+
+def test_init_writes_once_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "deep/config.toml"
+    options = ["-c", str(path), "--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out")]
+    first = CliRunner().invoke(init, options)
+    assert first.exit_code == 0, first.exception
+    assert f"wrote {path}" in first.output
+    assert (tmp_path / "in").is_dir()
+    assert (tmp_path / "out").is_dir()
+    assert tomllib.loads(path.read_text())["inbox"][0]["path"] == str(tmp_path / "in")
+    before = path.read_text() + "# mine\n"
+    path.write_text(before)
+    again = CliRunner().invoke(init, options)
+    assert f"kept {path}" in again.output
+    assert "changed nothing" in again.output
+    assert path.read_text() == before
+
+
+def test_init_shortens_paths_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "c.toml"
+    CliRunner().invoke(
+        init, ["-c", str(path), "--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path.parent / "x")]
+    )
+    inbox = tomllib.loads(path.read_text())["inbox"][0]
+    assert (inbox["path"], inbox["outbox"]) == ("~/in", str(tmp_path.parent / "x"))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = parse_settings(f'[[inbox]]\npath = "{tmp_path}/file/in"\noutbox = "{tmp_path}/out"\n')
+    with pytest.raises(FolderError, match=r"file/in: the folder cannot be made \(Not a directory\)"):
+        make_folders(settings)
+
+
+def test_a_config_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_new(tmp_path / "file/c.toml", "x")
