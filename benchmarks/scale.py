@@ -14,9 +14,9 @@ from benchmarks.options import Options
 from benchmarks.running import daemon
 from tests.support.daemon_process import Daemon
 
-from cutoutd.daemon.dispatch.scheduler import Backlog, Budget
+from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.transitions import Delivery, Outcomes
+from cutoutd.daemon.ledger.transitions import Delivery, Transitions
 
 OWED = (1_000, 10_000, 100_000)
 _PER_FOLDER = 1000
@@ -94,7 +94,7 @@ def _own_cpu_s(pid: int) -> float:
 def _ledger(running: Daemon, count: int) -> dict[str, Any]:
     """Milliseconds of ledger work for one photo with so many waiting: chosen, started, delivering, done."""
     ledger = Ledger(running.state / "ledger.sqlite")
-    backlog, outcomes = Backlog(ledger), Outcomes(ledger, {})
+    backlog, outcomes = Scheduler(ledger), Transitions(ledger, {})
     inbox, outbox = os.fsencode(running.inbox), os.fsencode(running.outbox)
     backlog.configure({inbox: (1, False)})
     choosing: list[float] = []

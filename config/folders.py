@@ -10,7 +10,7 @@ from cutoutd.config.errors import printable
 from cutoutd.config.explain import Problem
 from cutoutd.config.locate import Place
 from cutoutd.config.settings import Inbox, Settings
-from cutoutd.config.timeouts import within
+from cutoutd.config.timeouts import run_with_timeout
 
 # A folder for comparison: device and inode of the nearest ancestor that exists, and the names below it.
 _Identity = tuple[int | str, int, tuple[str, ...]]
@@ -25,7 +25,7 @@ def folder_problems(settings: Settings) -> list[Problem]:
 
     While one of the folders hangs (a network mount whose server is away) they are compared by their spelling.
     """
-    found = within(LOOK_S, lambda: _problems(settings, is_inside), None)
+    found = run_with_timeout(LOOK_S, lambda: _problems(settings, is_inside), None)
     return _problems(settings, _spelt_inside) if found is None else found
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def within(seconds: float, call: Callable[[], T], otherwise: T) -> T:
+def run_with_timeout(seconds: float, call: Callable[[], T], otherwise: T) -> T:
     """The answer of `call`, or `otherwise` when it has none after so many seconds.
 
     A call that hangs stays behind in a daemon thread, which keeps no program alive.

@@ -199,7 +199,7 @@ class Batch:
     def _turn(self) -> list[Outcome]:
         now = self._clock()
         due = self._workers.next_deadline()
-        outcomes: list[Outcome] = []
+        transitions: list[Outcome] = []
         try:
             message = self._queue.get(timeout=1.0 if due is None else max(0.0, min(1.0, due - now)))
         except Empty:
@@ -207,20 +207,20 @@ class Batch:
         self._workers.tick()
         match message:
             case Outcome():
-                outcomes.append(message)
+                transitions.append(message)
             case pool.Finished():
-                outcomes += self._finished(message.tag, message.result)
+                transitions += self._finished(message.tag, message.result)
             case pool.Failed():
-                outcomes += self._failed(message.tag, Reason.CRASHED, f"{message.error}")
+                transitions += self._failed(message.tag, Reason.CRASHED, f"{message.error}")
             case pool.Died():
-                outcomes += self._died(message)
+                transitions += self._died(message)
             case pool.SlotReady():
                 self.models = message.facts.get("warm_up") or self.models
             case pool.SlotFailed():
                 raise EngineError(f"No worker can start ({message.error})", fix="Run `cutoutd doctor`.")
             case _:
                 pass
-        return outcomes
+        return transitions
 
     def _finished(self, number: int, result: jobs.Result) -> list[Outcome]:
         source, started, _ = self._in_hand[number]

@@ -15,20 +15,20 @@ from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.delivery.outboxes import ASK_EVERY_S, Outboxes, make_folder
-from cutoutd.daemon.delivery.publisher import Courier
-from cutoutd.daemon.dispatch.commands import Orders
+from cutoutd.daemon.delivery.publisher import Publisher
+from cutoutd.daemon.dispatch.commands import Commands
 from cutoutd.daemon.dispatch.dispatcher import Dispatcher
-from cutoutd.daemon.dispatch.scheduler import Backlog, Budget
-from cutoutd.daemon.dispatch.worker_manager import Workforce
+from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
+from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.intake import State
-from cutoutd.daemon.ledger.transitions import Outcomes, RetryRule, retry_rules
+from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, retry_rules
 from cutoutd.daemon.lock import instance_id, wait_for_workers
-from cutoutd.daemon.originals.aftercare import Caretaker
+from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
-from cutoutd.daemon.watching.inbox import Keeper
+from cutoutd.daemon.watching.inbox import InboxWatcher
 from cutoutd.daemon.workers import pool
 
 
@@ -40,7 +40,7 @@ class Places:
     umask: int = 0o022
 
 
-class Machinery:
+class Components:
     """Ledger, queue, watches, workers and delivery of one daemon.
 
     Args:
@@ -87,25 +87,25 @@ class Machinery:
         limits = self.plan.settings.limits
         instance = instance_id(self._places.state)
         self.control = Control(self.ledger)
-        self.backlog = Backlog(self.ledger)
-        self.keepers: dict[bytes, Keeper] = {}
-        self.outcomes = Outcomes(self.ledger, _rules(self.plan))
-        self.caretaker = Caretaker(
+        self.scheduler = Scheduler(self.ledger)
+        self.inbox_watchers: dict[bytes, InboxWatcher] = {}
+        self.transitions = Transitions(self.ledger, _rules(self.plan))
+        self.aftercare = AfterCare(
             self.ledger,
-            self.outcomes,
+            self.transitions,
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
             on_warning=self._listener.warning,
             clock=self._clock,
         )
-        self.courier = Courier(
+        self.publisher = Publisher(
             self.ledger,
-            self.outcomes,
+            self.transitions,
             instance=instance,
             on_done=self._photo_done,
             on_trouble=self._outbox_trouble_for,
             on_released=self._released,
-            on_owed=self.caretaker.after,
+            on_owed=self.aftercare.after,
             on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
         )
         self.outboxes = Outboxes(
@@ -119,22 +119,22 @@ class Machinery:
             on_trouble=self._outbox_trouble,
             on_silent=self._outbox_silent,
         )
-        self.workforce = Workforce(
+        self.worker_manager = WorkerManager(
             self.plan,
             self._places.state,
             self._listener,
             self._post,
-            elsewhere=self.outcomes.owed_elsewhere,
+            elsewhere=self.transitions.owed_elsewhere,
             clock=self._clock,
         )
-        self.workers = self.workforce.slots
+        self.workers = self.worker_manager.slots
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
-            outcomes=self.outcomes,
-            backlog=self.backlog,
+            transitions=self.transitions,
+            scheduler=self.scheduler,
             workers=self.workers,
-            courier=self.courier,
-            caretaker=self.caretaker,
+            publisher=self.publisher,
+            aftercare=self.aftercare,
             listener=self._listener,
             plan=self.plan,
             budget=Budget(limits.photos_in_flight, limits.megapixels_in_flight),
@@ -142,12 +142,12 @@ class Machinery:
             clock=self._clock,
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
-            on_confined=self.workforce.recycle,
+            on_confined=self.worker_manager.recycle,
             outbox_inode=self.outboxes.inode,
         )
-        self.orders = Orders(
+        self.commands = Commands(
             self.ledger,
-            self.keepers,
+            self.inbox_watchers,
             lambda: self.plan.settings,
         )
 
@@ -163,43 +163,43 @@ class Machinery:
             CutoutError: workers of an earlier daemon do not end.
         """
         wait_for_workers(self._places.state / "workers.lock", self._clock)
-        for row in self.outcomes.in_state(State.RUNNING):
+        for row in self.transitions.in_state(State.RUNNING):
             if blame:
-                self.outcomes.interrupted(row)
+                self.transitions.interrupted(row)
             else:
-                self.outcomes.again(row.id)
+                self.transitions.again(row.id)
         self.ledger.commit()
 
     def apply(self, plan: Plan) -> None:
         """Brings folders, watches, queue and workers in line with a plan; used at start and after a reload."""
         self.plan = plan
         self.dispatcher.plan = plan
-        self.outcomes.rules = _rules(plan)
+        self.transitions.rules = _rules(plan)
         limits = plan.settings.limits
         self.dispatcher.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
-        self.backlog.configure(
+        self.scheduler.configure(
             {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
         )
         self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
         wanted = {one.key: one for one in plan.inboxes}
-        for key, keeper in list(self.keepers.items()):
-            if key not in wanted or not wanted[key].watched_like(keeper.settings):
-                self.keepers.pop(key).close()
+        for key, inbox_watcher in list(self.inbox_watchers.items()):
+            if key not in wanted or not wanted[key].watched_like(inbox_watcher.settings):
+                self.inbox_watchers.pop(key).close()
         for one in plan.inboxes:
             self._keep(one)
         self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
         self._route()
-        self.workforce.follow(plan)
+        self.worker_manager.follow(plan)
 
     def _keep(self, one: InboxPlan) -> None:
         stage = "draft" if one.draft is not None else "final"
-        keeper = self.keepers.get(one.key)
-        if keeper is not None:
-            keeper.settings = one.settings
-            keeper.arrivals.stage = stage
+        inbox_watcher = self.inbox_watchers.get(one.key)
+        if inbox_watcher is not None:
+            inbox_watcher.settings = one.settings
+            inbox_watcher.arrivals.stage = stage
             return
         self._make_on_first_start(one.settings)
-        self.keepers[one.key] = Keeper(
+        self.inbox_watchers[one.key] = InboxWatcher(
             one.settings,
             self.ledger,
             post=self._post,
@@ -208,7 +208,7 @@ class Machinery:
             on_settled=self.dispatcher.settle,
             on_gone=self.dispatcher.gone,
             on_open=self._inbox_open,
-            on_stir=self.workforce.wake,
+            on_stir=self.worker_manager.wake,
             stage=stage,
         )
 
@@ -219,8 +219,8 @@ class Machinery:
                 make_folder(inbox.path, 0o777 & ~self._places.umask)
 
     def _route(self) -> None:
-        self.courier.remember_mounts()
-        self.courier.configure(
+        self.publisher.remember_mounts()
+        self.publisher.configure(
             {
                 one.key: Route(
                     settings=one.settings,
@@ -233,8 +233,8 @@ class Machinery:
                 for one in self.plan.inboxes
             }
         )
-        self.caretaker.configure(
-            {one.key: (one.settings, self.keepers[one.key].io) for one in self.plan.inboxes},
+        self.aftercare.configure(
+            {one.key: (one.settings, self.inbox_watchers[one.key].io) for one in self.plan.inboxes},
             keep_names=self.plan.settings.history.filenames,
         )
 
@@ -256,22 +256,22 @@ class Machinery:
 
     def _hand_back(self) -> None:
         self.ledger.rollback()
-        for row in self.outcomes.in_state(State.RUNNING):
-            self.outcomes.again(row.id)
+        for row in self.transitions.in_state(State.RUNNING):
+            self.transitions.again(row.id)
         promised = self._committed_temporaries()
         for path, names in self.dispatcher.temporaries_by_outbox().items():
             with suppress(KeyError):  # its inbox left the config meanwhile
                 self.outboxes.discard(path, [name for name in names if name not in promised])
         self.control.publish({"state": "stopped"})
-        self.orders.drop_names()
+        self.commands.drop_names()
         self.ledger.commit()
 
     def _end_folders(self) -> None:
-        for keeper in self.keepers.values():
-            keeper.close()
+        for inbox_watcher in self.inbox_watchers.values():
+            inbox_watcher.close()
         self.outboxes.close(2.0)
-        for keeper in self.keepers.values():
-            keeper.join(2.0)
+        for inbox_watcher in self.inbox_watchers.values():
+            inbox_watcher.join(2.0)
 
     def abandon(self) -> None:
         """Ends everything without another write: the ledger cannot take one. The next life recovers."""
@@ -283,21 +283,23 @@ class Machinery:
 
     def start_workers(self, now: float) -> None:
         """Starts them once it is known which folders are there."""
-        known = self.outboxes.all_known() and all(k.watching or k.trouble for k in self.keepers.values())
-        self.workforce.start(now, folders_known=known)
+        known = self.outboxes.all_known() and all(
+            k.watching or k.trouble for k in self.inbox_watchers.values()
+        )
+        self.worker_manager.start(now, folders_known=known)
 
     def unload_when_idle(self) -> None:
         """Ends the workers after a long rest, and brings them back when something is owed after all."""
-        self.workforce.rest(owed=self.owed, stopped=self.dispatcher.stopped)
+        self.worker_manager.rest(owed=self.owed, stopped=self.dispatcher.stopped)
 
     def next_due(self) -> float:
         """Monotonic time at which folders or workers have something to do."""
         return min(
             self.outboxes.next_due(),
             self.dispatcher.next_due(),
-            self.caretaker.next_due(),
-            self.workforce.next_due(),
-            *(keeper.next_due() for keeper in self.keepers.values()),
+            self.aftercare.next_due(),
+            self.worker_manager.next_due(),
+            *(inbox_watcher.next_due() for inbox_watcher in self.inbox_watchers.values()),
         )
 
     def healthy(self) -> bool:
@@ -305,8 +307,10 @@ class Machinery:
 
         A watchdog that is no longer fed restarts the daemon, which loses nothing.
         """
-        watched = all(keeper.watching or keeper.trouble for keeper in self.keepers.values())
-        return self.workforce.ready and watched and self.workforce.can_start()
+        watched = all(
+            inbox_watcher.watching or inbox_watcher.trouble for inbox_watcher in self.inbox_watchers.values()
+        )
+        return self.worker_manager.ready and watched and self.worker_manager.can_start()
 
     def owed(self) -> bool:
         """Whether any photo is still to be finished."""
@@ -315,37 +319,37 @@ class Machinery:
 
     def slot_ready(self, event: pool.SlotReady) -> bool:
         """A worker is warm: from the first one on photos are taken up. True when all networks are, the first time."""
-        was_warm, was_ready = self.workforce.warm, self.workforce.ready
-        self.workforce.slot_ready(event)
+        was_warm, was_ready = self.worker_manager.warm, self.worker_manager.ready
+        self.worker_manager.slot_ready(event)
         if not was_warm:
-            for row in self.outcomes.in_state(State.DELIVERING):
-                self.courier.resume(row)
-            self.caretaker.resume()
-        return self.workforce.ready and not was_ready
+            for row in self.transitions.in_state(State.DELIVERING):
+                self.publisher.resume(row)
+            self.aftercare.resume()
+        return self.worker_manager.ready and not was_ready
 
     # --- folders -----------------------------------------------------------------------------------------------
 
     def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        self.workforce.folder_lost(path)  # opened again means that it was lost
-        self.workforce.folder_open(path, inode)
-        self.caretaker.look_for_orphans(os.fsencode(path))
-        if self.workforce.warm:
-            self.caretaker.resume()
+        self.worker_manager.folder_lost(path)  # opened again means that it was lost
+        self.worker_manager.folder_open(path, inode)
+        self.aftercare.look_for_orphans(os.fsencode(path))
+        if self.worker_manager.warm:
+            self.aftercare.resume()
 
     def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        self.workforce.folder_open(path, inode)
+        self.worker_manager.folder_open(path, inode)
         self._route()
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
         was_paused = [self.dispatcher.paused.pop(key, None) for key in keys]
         if any(why is not None for why in was_paused):
             self._listener.notice(f"The outbox {path} can be used again.")
-        if self.workforce.warm:
-            for row in self.outcomes.in_state(State.DELIVERING):
+        if self.worker_manager.warm:
+            for row in self.transitions.in_state(State.DELIVERING):
                 if row.inbox in keys:
-                    self.courier.resume(row)
+                    self.publisher.resume(row)
 
     def _outbox_trouble(self, path: Path, why: str) -> None:
-        self.workforce.folder_lost(path)
+        self.worker_manager.folder_lost(path)
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.trouble(one.key, why)
@@ -357,7 +361,7 @@ class Machinery:
 
     def _outbox_silent(self, path: Path) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
-        self.workforce.folder_hangs(path)
+        self.worker_manager.folder_hangs(path)
         self.dispatcher.take_from_workers(path)
 
     def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
@@ -380,7 +384,7 @@ class Machinery:
         self.dispatcher.released(photo)
 
     def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
-        row = self.outcomes.get(photo)
+        row = self.transitions.get(photo)
         if row is None:
             return
         inbox = self.plan.inbox(row.inbox)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutoutd.config.settings import Engine, Inbox, Settings
-from cutoutd.config.timeouts import within
+from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.workers.job import Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
-from cutoutd.daemon.workers.sizing import Crew, cores, crew_for
+from cutoutd.daemon.workers.sizing import PoolSize, cores, crew_for
 from cutoutd.models.networks.accelerators import Opened, expected, opened
 from cutoutd.models.networks.catalog import ModelSpec, resolve
 
@@ -66,7 +66,7 @@ class Plan:
     settings: Settings
     inboxes: tuple[InboxPlan, ...]
     engines: Engines
-    crew: Crew
+    pool_size: PoolSize
     model_files: tuple[Path, ...]
 
     def inbox(self, key: bytes) -> InboxPlan | None:
@@ -112,8 +112,8 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         closed_form=any(one.settings.matte.closed_form for one in inboxes),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
-    crew = crew_for(engines.specs, settings.engine.workers)
-    return Plan(settings, tuple(inboxes), engines, crew, files)
+    pool_size = crew_for(engines.specs, settings.engine.workers)
+    return Plan(settings, tuple(inboxes), engines, pool_size, files)
 
 
 def worker_setups(
@@ -139,7 +139,7 @@ def worker_setups(
         read += [
             folder
             for folder in after
-            if folder is not None and within(LOOK_S, folder.exists, otherwise=False)
+            if folder is not None and run_with_timeout(LOOK_S, folder.exists, otherwise=False)
         ]
         for order in inbox.orders():
             background = order.background_path
@@ -163,7 +163,9 @@ def worker_setups(
         unconfined=machine.unconfined,
         recycle_after=settings.engine.recycle_after,
     )
-    return (every,) * plan.crew.large + (_small(plan, every),) * (plan.crew.size - plan.crew.large)
+    return (every,) * plan.pool_size.large + (_small(plan, every),) * (
+        plan.pool_size.size - plan.pool_size.large
+    )
 
 
 def _small(plan: Plan, every: WorkerSetup) -> WorkerSetup:

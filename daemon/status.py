@@ -6,17 +6,17 @@ import os
 from typing import Any
 
 from cutoutd.config.errors import printable
-from cutoutd.daemon.components import Machinery
+from cutoutd.daemon.components import Components
 from cutoutd.daemon.sandbox.guard import SandboxState
 
 
 def live_status(
-    daemon: Machinery, *, sandbox: SandboxState | None, since: float, stopping: bool, yielding: str
+    daemon: Components, *, sandbox: SandboxState | None, since: float, stopping: bool, yielding: str
 ) -> dict[str, Any]:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
     named = daemon.plan.settings.history.filenames
-    worker = daemon.workforce.sandbox
+    worker = daemon.worker_manager.sandbox
     return {
         "state": _state(daemon, stopping=stopping, yielding=yielding),
         "why": _why(daemon, yielding),
@@ -39,15 +39,15 @@ def live_status(
                 "outbox": printable(os.fsencode(one.settings.outbox)),
                 "model": one.final.name,
                 "draft_model": one.draft.name if one.draft is not None else None,
-                "watching": keeper.watching,
-                "polled": keeper.polled,
-                "trouble": keeper.trouble or daemon.dispatcher.paused.get(one.key, ""),
+                "watching": inbox_watcher.watching,
+                "polled": inbox_watcher.polled,
+                "trouble": inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
             }
             for one in daemon.plan.inboxes
-            if (keeper := daemon.keepers.get(one.key)) is not None
+            if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
         ],
-        "models": daemon.workforce.models,
-        "workers": daemon.plan.crew.size,
+        "models": daemon.worker_manager.models,
+        "workers": daemon.plan.pool_size.size,
         "sandbox": {
             "daemon": None if sandbox is None else sandbox.as_dict(),
             "worker": None if worker is None else worker.as_dict(),
@@ -55,19 +55,19 @@ def live_status(
     }
 
 
-def _state(daemon: Machinery, *, stopping: bool, yielding: str) -> str:
+def _state(daemon: Components, *, stopping: bool, yielding: str) -> str:
     if stopping:
         return "stopping"
-    if not daemon.workforce.ready:
+    if not daemon.worker_manager.ready:
         return "starting"
-    if daemon.orders.paused:
+    if daemon.commands.paused:
         return "paused"
-    if daemon.dispatcher.examiner.ailing or yielding:
+    if daemon.dispatcher.self_test.ailing or yielding:
         return "waiting"
     return "working" if daemon.dispatcher.in_hand else "idle"
 
 
-def _why(daemon: Machinery, yielding: str) -> str:
-    if daemon.orders.paused:
+def _why(daemon: Components, yielding: str) -> str:
+    if daemon.commands.paused:
         return "paused by command; `cutoutd resume` goes on"
-    return daemon.dispatcher.examiner.ailing or yielding
+    return daemon.dispatcher.self_test.ailing or yielding

@@ -19,7 +19,7 @@ from typing import Any
 
 from cutoutd.config.errors import CutoutError, LedgerError
 from cutoutd.daemon import host_load, status
-from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.database import LEDGER_NAME, is_busy, is_held, is_passing_trouble
@@ -124,13 +124,13 @@ class Supervisor:
             return
         self._renew_queue()
         try:
-            parts = Machinery(self._plan, self._places, self.listener, self._queue.put, self._clock)
+            parts = Components(self._plan, self._places, self.listener, self._queue.put, self._clock)
         except (LedgerError, OSError) as error:
             if first or not is_passing_trouble(error):
                 raise
             self._wait_is_on(error)
             return
-        self.machinery = parts
+        self.components = parts
         try:
             parts.recover(blame=first)
             parts.apply(self._plan)
@@ -212,13 +212,13 @@ class Supervisor:
                     self._message(self._queue.get_nowait())
             now = self._clock()
             self._tick(now, now - planned if now - planned > LATE_S else 0.0)
-            self.machinery.ledger.commit()
+            self.components.ledger.commit()
             planned = self._next_turn()
 
     def _next_turn(self) -> float:
-        now, wall = self._clock(), self.machinery.ledger.clock()
-        pending = self.machinery.backlog.next_due(wall)
-        times = [self._housekeeping_at, self.machinery.next_due()]
+        now, wall = self._clock(), self.components.ledger.clock()
+        pending = self.components.scheduler.next_due(wall)
+        times = [self._housekeeping_at, self.components.next_due()]
         if pending is not None:
             times.append(now + max(0.0, pending - wall))
         if self._unannounced:
@@ -228,7 +228,7 @@ class Supervisor:
         return max(now, min(times))
 
     def _message(self, message: Any) -> None:
-        parts = self.machinery
+        parts = self.components
         match message:
             case Done():
                 message.then(message.value, message.error)
@@ -255,31 +255,31 @@ class Supervisor:
                 raise TypeError(f"unknown message {message!r}")
 
     def _seen(self, message: Hint | Rescan | WatchLost) -> None:
-        keeper = self.machinery.keepers.get(os.fsencode(message.inbox))
-        if keeper is None:
+        inbox_watcher = self.components.inbox_watchers.get(os.fsencode(message.inbox))
+        if inbox_watcher is None:
             return  # its inbox left the config meanwhile
         match message:
             case Hint():
-                keeper.arrivals.hint(message)
+                inbox_watcher.arrivals.hint(message)
             case Rescan():
-                keeper.rescan(message.why, message.path)
+                inbox_watcher.rescan(message.why, message.path)
             case WatchLost():
-                keeper.lost(message.why)
+                inbox_watcher.lost(message.why)
 
     def _tick(self, now: float, late_s: float) -> None:
-        parts = self.machinery
-        for keeper in parts.keepers.values():
-            keeper.tick(now)
+        parts = self.components
+        for inbox_watcher in parts.inbox_watchers.values():
+            inbox_watcher.tick(now)
         parts.outboxes.tick(now, late_s)
         parts.ask_outboxes(now)
-        parts.caretaker.tick(now)
+        parts.aftercare.tick(now)
         parts.start_workers(now)
         parts.workers.tick(now, late_s)
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeep()
         if parts.dispatcher.dispatch():
-            parts.workforce.busy_at = now
+            parts.worker_manager.busy_at = now
         self._announce(now)
         if self.stopping:
             self._wind_down(now)
@@ -287,29 +287,29 @@ class Supervisor:
     # --- housekeeping --------------------------------------------------------------------------------------------
 
     def _housekeep(self) -> None:
-        parts = self.machinery
-        for keeper in parts.keepers.values():
-            keeper.check_health()
-        parts.orders.carry_out()
+        parts = self.components
+        for inbox_watcher in parts.inbox_watchers.values():
+            inbox_watcher.check_health()
+        parts.commands.carry_out()
         if parts.plan.settings.reload_on_change and _mtime(self._config_path) != self._config_mtime:
             self.reload()
         self.yielding = self._reason_to_yield()
         self._hold_or_go()
         parts.unload_when_idle()
-        parts.orders.trim_history()
-        parts.orders.drop_names()
+        parts.commands.trim_history()
+        parts.commands.drop_names()
         if parts.healthy():
             self.listener.healthy()
 
     def _hold_or_go(self) -> None:
         """Whether new photos may start."""
-        self.machinery.dispatcher.stopped = (
-            self.stopping or bool(self.yielding) or self.machinery.orders.paused
+        self.components.dispatcher.stopped = (
+            self.stopping or bool(self.yielding) or self.components.commands.paused
         )
 
     def _reason_to_yield(self) -> str:
         """Why a good guest starts no new photo now, or an empty text."""
-        parts = self.machinery
+        parts = self.components
         engine = parts.plan.settings.engine
         if engine.pause_on_battery and host_load.on_battery():
             return "on battery power; goes on when plugged in"
@@ -325,7 +325,7 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """What `cutoutd status` shows of a running daemon."""
         return status.live_status(
-            self.machinery,
+            self.components,
             sandbox=self.sandbox,
             since=self.since,
             stopping=self.stopping,
@@ -341,7 +341,7 @@ class Supervisor:
         status = self.status()
         if status != self._last_status:
             self._last_status = status
-            self.machinery.control.publish(status)
+            self.components.control.publish(status)
             self.listener.status(status)
 
     def reload(self) -> None:
@@ -356,7 +356,7 @@ class Supervisor:
             self.listener.warning(f"The new config is not used; the old one stays in force. {error}")
         else:
             self._plan = plan  # also for a next life, after a full ledger disk
-            self.machinery.apply(plan)
+            self.components.apply(plan)
             self.listener.notice("The new config is in force.")
         self.listener.reloaded()
 
@@ -366,7 +366,7 @@ class Supervisor:
         if number == signal.SIGHUP:
             self.reload()
         elif number == signal.SIGUSR1:
-            self.machinery.orders.carry_out()
+            self.components.commands.carry_out()
             self._hold_or_go()
         else:
             self.stop()
@@ -379,13 +379,15 @@ class Supervisor:
             return
         self.stopping = True
         self._hold_or_go()
-        self._grace_until = self._clock() + self.machinery.plan.settings.stop_grace
+        self._grace_until = self._clock() + self.components.plan.settings.stop_grace
         self.listener.stopping()
-        self.machinery.workers.stop(now=False)
+        self.components.workers.stop(now=False)
 
     def _wind_down(self, now: float) -> None:
-        parts = self.machinery
-        nothing_left = not (parts.dispatcher.in_hand or parts.courier.in_transit() or parts.caretaker.busy())
+        parts = self.components
+        nothing_left = not (
+            parts.dispatcher.in_hand or parts.publisher.in_transit() or parts.aftercare.busy()
+        )
         if nothing_left or now >= self._grace_until:
             self._finished = True
 

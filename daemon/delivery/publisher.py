@@ -21,14 +21,14 @@ from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, PhotoRow
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.ledger.transitions import Delivery, Outcomes
+from cutoutd.daemon.ledger.transitions import Delivery, Transitions
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 
 
-class Courier:
+class Publisher:
     """Publishes what workers finished.
 
     Args:
@@ -45,7 +45,7 @@ class Courier:
     def __init__(
         self,
         ledger: Ledger,
-        outcomes: Outcomes,
+        transitions: Transitions,
         *,
         instance: str,
         on_done: Callable[[int, list[bytes], Mapping[str, float]], None],
@@ -55,7 +55,7 @@ class Courier:
         on_refused: Callable[[PhotoRow, str], None],
     ) -> None:
         self._ledger = ledger
-        self._outcomes = outcomes
+        self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
         self._instance = instance
@@ -86,12 +86,12 @@ class Courier:
             self._drop(row, finished)  # the config changed while it was in hand
             return
         self._busy.add(row.id)
-        earlier = self._outcomes.earlier(row)
+        earlier = self._transitions.earlier(row)
         counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
         plain = route.portable or route.outbox in self._plain_names
         folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
         taken = {
-            (folder, stem): self._outcomes.names_taken(
+            (folder, stem): self._transitions.names_taken(
                 route.outbox, name_prefix(folder, stem), besides=row.id
             )
             for folder, stem in zip(folders, stems, strict=True)
@@ -164,7 +164,7 @@ class Courier:
             )
             for one in addressed
         ]
-        if not self._outcomes.delivering(row, finished.digest, deliveries):
+        if not self._transitions.delivering(row, finished.digest, deliveries):
             self.deliver(row, finished, orders)  # another photo took one of the names: look again
             return
         self._publish(row, route, deliveries, finished.timings, lambda: self.deliver(row, finished, orders))
@@ -172,7 +172,7 @@ class Courier:
     def resume(self, row: PhotoRow) -> None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
         route = self._routes.get(row.inbox)
-        deliveries = [d for d in self._outcomes.deliveries(row.id) if d.state == "delivering"]
+        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state == "delivering"]
         if route is None or row.id in self._busy:
             return
         self._busy.add(row.id)
@@ -204,7 +204,7 @@ class Courier:
         route = self._routes.get(row.inbox)
         if route is not None:
             route.io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
-        self._outcomes.undeliver(row.id, through)
+        self._transitions.undeliver(row.id, through)
         self._release(row.id)
 
     def _publish(
@@ -258,10 +258,10 @@ class Courier:
         owed = after.action != "keep" and not draft and row.archived_to is None
         if owed:
             with self._ledger.durably():
-                self._outcomes.delivered(row, timings=timings, aftercare="owed", next_stage="")
+                self._transitions.delivered(row, timings=timings, aftercare="owed", next_stage="")
         else:
             status = row.aftercare if row.archived_to is not None else "none"
-            self._outcomes.delivered(
+            self._transitions.delivered(
                 row, timings=timings, aftercare=status, next_stage="final" if draft else ""
             )
         paths = [os.path.join(d.outbox, d.name) for d in deliveries]
@@ -297,7 +297,7 @@ class Courier:
     def _drop(self, row: PhotoRow, finished: Finished) -> None:
         """The result cannot be delivered now: the photo is owed again, its temporaries go."""
         self.discard(row.inbox, finished)
-        self._outcomes.again(row.id)
+        self._transitions.again(row.id)
         self._release(row.id)
 
     def discard(self, inbox: bytes, finished: Finished) -> None:

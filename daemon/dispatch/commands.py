@@ -13,7 +13,7 @@ from cutoutd.daemon.dispatch.photo_options import meant_by
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.watching.inbox import Keeper
+from cutoutd.daemon.watching.inbox import InboxWatcher
 
 # History is trimmed this often; a row more or less for an hour harms nobody.
 TRIM_EVERY_S = 3600.0
@@ -67,7 +67,7 @@ def _redo(
     return {"count": count}
 
 
-class Orders:
+class Commands:
     """The daemon's side of the control plane.
 
     Args:
@@ -79,13 +79,13 @@ class Orders:
     def __init__(
         self,
         ledger: Ledger,
-        keepers: Mapping[bytes, Keeper],
+        inbox_watchers: Mapping[bytes, InboxWatcher],
         settings: Callable[[], Settings],
     ) -> None:
         self._ledger = ledger
         self._control = Control(ledger)
         self._history = History(ledger)
-        self._keepers = keepers
+        self._inbox_watchers = inbox_watchers
         self._settings = settings
         self._swept = -1
         self._seen_version = -1
@@ -101,8 +101,8 @@ class Orders:
         for command in self._control.waiting():
             answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
             if command.verb == "rescan":
-                for keeper in self._keepers.values():
-                    keeper.rescan("command")
+                for inbox_watcher in self._inbox_watchers.values():
+                    inbox_watcher.rescan("command")
             self._control.answer(command.id, answer)
             self._ledger.commit()
         self.paused = bool(self._ledger.get_meta("paused"))
@@ -124,6 +124,6 @@ class Orders:
         keep_s = self._settings().history.keep
         if history.trim(keep_s):
             self._ledger.truncate_wal()
-        for key, keeper in self._keepers.items():
-            if keeper.scanned_clean is not None and keeper.watching:
-                history.drop_stones(key, max(keep_s, 7 * 86400.0), scanned=keeper.scanned_clean)
+        for key, inbox_watcher in self._inbox_watchers.items():
+            if inbox_watcher.scanned_clean is not None and inbox_watcher.watching:
+                history.drop_stones(key, max(keep_s, 7 * 86400.0), scanned=inbox_watcher.scanned_clean)

@@ -17,18 +17,18 @@ from typing import Any
 from cutoutd.config.errors import PhotoError, Reason, UsageError, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import within
-from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Courier
+from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Publisher
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.photo_options import options_for
-from cutoutd.daemon.dispatch.renames import LOOK_S, Namesakes
-from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Backlog, Budget, alone
-from cutoutd.daemon.dispatch.self_test import SELF_TEST, Examiner, Suspect
+from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
+from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, alone
+from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, PhotoRow, State
-from cutoutd.daemon.ledger.transitions import Outcomes
-from cutoutd.daemon.originals.aftercare import Caretaker
+from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
@@ -53,11 +53,11 @@ class Dispatcher:
     """The middle of the daemon: slots on one side, ledger rows on the other."""
 
     ledger: Ledger
-    outcomes: Outcomes
-    backlog: Backlog
+    transitions: Transitions
+    scheduler: Scheduler
     workers: pool.Workers
-    courier: Courier
-    caretaker: Caretaker
+    publisher: Publisher
+    aftercare: AfterCare
     listener: Listener
     plan: Plan
     budget: Budget
@@ -70,16 +70,16 @@ class Dispatcher:
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     stopped: bool = False
-    examiner: Examiner = field(init=False)
-    namesakes: Namesakes = field(init=False)
+    self_test: SelfTest = field(init=False)
+    renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
     _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
 
     def __post_init__(self) -> None:
         """Connects the parts of its own."""
-        self.namesakes = Namesakes(self.ledger, self.outcomes, self.caretaker, self._settings_of)
-        self.examiner = Examiner(
+        self.renames = RenameDetector(self.ledger, self.transitions, self.aftercare, self._settings_of)
+        self.self_test = SelfTest(
             self.workers,
             plan=lambda: self.plan,
             listener=self.listener,
@@ -96,13 +96,13 @@ class Dispatcher:
 
     def dispatch(self) -> bool:
         """Fills free slots. Returns whether any photo is waiting or in hand."""
-        if self.examiner.at_work():
-            self.examiner.examine()
+        if self.self_test.at_work():
+            self.self_test.examine()
             return True
         if self.stopped:
             return bool(self.in_hand)
         while self.workers.free():
-            pick = self.backlog.next(
+            pick = self.scheduler.next(
                 self.budget, now=self.ledger.clock(), paused=frozenset(self.paused), held=self._held()
             )
             if pick is None:
@@ -112,13 +112,13 @@ class Dispatcher:
 
     def _held(self) -> Mapping[bytes, Collection[str]]:
         """What no free worker can take: work for a large network, while those that have it are busy."""
-        free = self.workers.free(self.plan.crew.slots(large=True))
+        free = self.workers.free(self.plan.pool_size.slots(large=True))
         return NOTHING_HELD if free else self.plan.large_stages()
 
     def _start(self, row: PhotoRow, allowance_mp: float) -> None:
         inbox = self.plan.inbox(row.inbox)
         if inbox is None or row.path is None:
-            self.outcomes.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
+            self.transitions.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
             return
         overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
         try:
@@ -138,23 +138,23 @@ class Dispatcher:
             outbox_inode=self.outbox_inode(inbox.settings.outbox),
         )
         job = make_job(row, inbox, options, now)
-        self.outcomes.started(row.id, "", model.name)
+        self.transitions.started(row.id, "", model.name)
         self.ledger.commit()
         self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
         self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
         limit_s = self.plan.settings.limits.time_per_photo
-        slots = self.plan.crew.slots(large=inbox.large(row.stage))
+        slots = self.plan.pool_size.slots(large=inbox.large(row.stage))
         try:
             self.workers.submit(row.id, jobs.run_job, job, limit_s=limit_s, slots=slots)
         except pool.NoFreeSlotError:  # the worker died this very moment
             self._let_go(row.id)
-            self.outcomes.again(row.id)
+            self.transitions.again(row.id)
             return
         self.listener.photo_started(self.event(row))
 
     def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
         """Fails what no worker could be told to do; the photo is not to blame, so its original stays where it is."""
-        self.outcomes.ended(row.id, Reason.CANNOT_RENDER, detail)
+        self.transitions.ended(row.id, Reason.CANNOT_RENDER, detail)
         self.listener.photo_failed(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
 
     def _is_lone(self, row: PhotoRow) -> bool:
@@ -171,7 +171,7 @@ class Dispatcher:
     def finished(self, event: pool.Finished) -> None:
         """A worker returned a result."""
         if event.tag == SELF_TEST:
-            self.examiner.passed()
+            self.self_test.passed()
             return
         hand = self.in_hand.get(event.tag)
         row = self._row(event.tag)
@@ -188,17 +188,17 @@ class Dispatcher:
             return
         self._let_go(event.tag)
         if _moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
-            self.outcomes.again(row.id)  # the answer may be about bytes that are no longer there
+            self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
         elif isinstance(result, jobs.Unchanged):
-            self.namesakes.unchanged(row, result.same_as, result.digest)
+            self.renames.unchanged(row, result.same_as, result.digest)
         elif isinstance(result, jobs.OverBudget):
-            self.outcomes.learned_megapixels(row.id, result.megapixels)
+            self.transitions.learned_megapixels(row.id, result.megapixels)
         elif isinstance(result, jobs.Changed):
             self._changed(row)
         elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
             self.name_refused(row, os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
-            self.outcomes.again(row.id)
+            self.transitions.again(row.id)
             self.on_outbox_trouble(row.inbox, result.detail)
         else:
             self._refused(row, result.reason, result.detail)
@@ -206,7 +206,7 @@ class Dispatcher:
     def failed(self, event: pool.Failed) -> None:
         """The worker's function raised something unforeseen; the worker lives."""
         if event.tag == SELF_TEST:
-            self.examiner.failed(str(event.error), lives=True)
+            self.self_test.failed(str(event.error), lives=True)
             return
         row = self._row(event.tag)
         large = self._large(event.tag)
@@ -218,14 +218,14 @@ class Dispatcher:
             self._refused(row, error.reason, str(error))
             return
         # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
-        self.outcomes.again(row.id)
+        self.transitions.again(row.id)
         detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
-        self.examiner.suspect(row, Reason.CRASHED, detail, large=large)
+        self.self_test.suspect(row, Reason.CRASHED, detail, large=large)
 
     def died(self, event: pool.Died) -> None:
         """The worker is gone; whether the photo is to blame is decided after the test photo ran."""
         if event.tag == SELF_TEST:
-            self.examiner.failed(event.detail, lives=False)
+            self.self_test.failed(event.detail, lives=False)
             return
         row = self._row(event.tag)
         large = self._large(event.tag)
@@ -233,10 +233,10 @@ class Dispatcher:
         if row is None:
             return
         if event.cause == "killed":  # we ended it: the photo is simply owed
-            self.outcomes.again(row.id)
+            self.transitions.again(row.id)
             return
-        self.outcomes.again(row.id)
-        self.examiner.suspect_of_death(row, event, large=large)
+        self.transitions.again(row.id)
+        self.self_test.suspect_of_death(row, event, large=large)
 
     def _large(self, photo: int) -> bool:
         """Whether a large network works on a photo in hand."""
@@ -257,7 +257,7 @@ class Dispatcher:
             return
         row = self._row(photo)
         if row is None:
-            self.courier.discard(hand.row.inbox, hand.finished)
+            self.publisher.discard(hand.row.inbox, hand.finished)
             self._let_go(photo)
             return
         read = hand.finished
@@ -267,15 +267,15 @@ class Dispatcher:
             read.inode,
         )
         if moved_on:
-            self.courier.discard(row.inbox, read)
+            self.publisher.discard(row.inbox, read)
             self._let_go(photo)
             self._changed(row)
-        elif row.settled and self.namesakes.renamed(row, read.digest):
-            self.courier.discard(row.inbox, read)
+        elif row.settled and self.renames.renamed(row, read.digest):
+            self.publisher.discard(row.inbox, read)
             self._let_go(photo)
         elif row.settled:
             hand.delivering = True
-            self.courier.deliver(row, read, hand.orders)
+            self.publisher.deliver(row, read, hand.orders)
 
     def released(self, photo: int) -> None:
         """The courier no longer holds the photo."""
@@ -288,25 +288,25 @@ class Dispatcher:
         if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
             return  # a reader will find it missing by itself
         if hand is not None and hand.finished is not None:
-            self.courier.discard(row.inbox, hand.finished)
+            self.publisher.discard(row.inbox, hand.finished)
             self._let_go(photo)
         if row.state in (State.PENDING, State.RUNNING):
-            self.outcomes.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
+            self.transitions.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
 
     def _changed(self, row: PhotoRow) -> None:
         if row.settled:
-            self.outcomes.changed_while_read(row)
+            self.transitions.changed_while_read(row)
         else:
-            self.outcomes.again(row.id)
+            self.transitions.again(row.id)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason is not Reason.VANISHED:
             # It may simply not be complete yet: look again when it is.
-            self.outcomes.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
+            self.transitions.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
             return
         if reason is Reason.NO_PERMISSION and row.path is not None:
             path = row.archived_to or os.path.join(row.inbox, row.path)
-            if within(LOOK_S, lambda: os.access(path, os.R_OK), otherwise=False):
+            if run_with_timeout(LOOK_S, lambda: os.access(path, os.R_OK), otherwise=False):
                 # It is the worker that may not: bound to a folder that is no more, or started before an original
                 # in the trash was to be done again.
                 self.on_confined()
@@ -322,14 +322,14 @@ class Dispatcher:
         return 0.5 if inbox is None else inbox.settings.settle
 
     def _tried(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        again = self.outcomes.tried(row, reason, detail)
+        again = self.transitions.tried(row, reason, detail)
         event = self.event(row, reason=reason, detail=detail)
         if again:
             self.listener.photo_retry(event)
             return
         ended = self._row(row.id)
         if ended is not None and ended.state == State.FAILED:
-            self.caretaker.failed(row, reason, detail)
+            self.aftercare.failed(row, reason, detail)
             self.listener.photo_failed(event)
 
     def trouble(self, inbox: bytes, why: str) -> None:
@@ -348,7 +348,7 @@ class Dispatcher:
 
     def next_due(self) -> float:
         """Monotonic time at which the examiner has something to do, or infinity."""
-        return self.examiner.next_due()
+        return self.self_test.next_due()
 
     def outboxes_in_use(self, now: float, longer_than_s: float) -> set[Path]:
         """Outboxes of photos that have been in hand for longer than so many seconds."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import within
+from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import OWED, Intake, PhotoRow, State
-from cutoutd.daemon.ledger.transitions import Outcomes
-from cutoutd.daemon.originals.aftercare import Caretaker
+from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.originals.aftercare import AfterCare
 
 # While it is open what became of the photo's old name, or its row is in a worker's hand, it is asked again after
 # this long …
@@ -35,7 +35,7 @@ class _Original(Enum):
 
 
 @dataclass(slots=True)
-class Namesakes:
+class RenameDetector:
     """Finds the row that a renamed file belongs to.
 
     Args:
@@ -46,8 +46,8 @@ class Namesakes:
     """
 
     ledger: Ledger
-    outcomes: Outcomes
-    caretaker: Caretaker
+    transitions: Transitions
+    aftercare: AfterCare
     inbox: Callable[[bytes], Inbox | None]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
@@ -74,7 +74,7 @@ class Namesakes:
             if twin.path is None or where is _Original.THERE:
                 continue
             if in_hand or where is _Original.OPEN:
-                self.outcomes.again(row.id, pause_s=PAUSE_S)  # what becomes of it shows soon
+                self.transitions.again(row.id, pause_s=PAUSE_S)  # what becomes of it shows soon
             else:
                 self._follow(row, twin.id, digest)
             return True
@@ -83,7 +83,7 @@ class Namesakes:
     def _original(self, twin: PhotoRow) -> _Original:
         path = os.path.join(twin.inbox, twin.path or b"")
         try:
-            facts = within(LOOK_S, lambda: os.lstat(path), None)
+            facts = run_with_timeout(LOOK_S, lambda: os.lstat(path), None)
         except OSError:
             return _Original.GONE
         if facts is None:
@@ -106,5 +106,5 @@ class Namesakes:
         if done is None or inbox is None or inbox.after.action == "keep":
             return
         if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
-            self.outcomes.aftercare(done.id, "owed")
-            self.caretaker.after(done.id)
+            self.transitions.aftercare(done.id, "owed")
+            self.aftercare.after(done.id)

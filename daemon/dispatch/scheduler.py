@@ -73,7 +73,7 @@ class _Turn:
     credit: int = 0
 
 
-class Backlog:
+class Scheduler:
     """Chooses rows when a slot frees, so that waiting photos cost a row each and no memory.
 
     Inboxes take turns by smooth weighted round-robin: over time each gets its share, and none waits long.

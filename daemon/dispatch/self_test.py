@@ -47,7 +47,7 @@ class Suspect:
     large: bool
 
 
-class Examiner:
+class SelfTest:
     """Holds suspects until the test photo has run.
 
     Args:
@@ -99,7 +99,7 @@ class Examiner:
     def examine(self) -> None:
         """Runs the test photo, when it is due and a slot is free."""
         plan = self._plan()
-        slots = plan.crew.slots(large=self._large)
+        slots = plan.pool_size.slots(large=self._large)
         if self._testing or self._clock() < self._test_at or not self._workers.free(slots):
             return
         engines = plan.engines_for(large=self._large)

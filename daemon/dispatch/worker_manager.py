@@ -22,7 +22,7 @@ FOLDERS_WAIT_S = 3.0
 ELSEWHERE_AT_ONCE = 1000
 
 
-class Workforce:
+class WorkerManager:
     """The care for all slots.
 
     Args:
@@ -101,11 +101,11 @@ class Workforce:
         self.models = {name: fact for name, fact in facts.items() if name in names}
         self.sandbox = event.facts.get("sandbox")
         self.warm = True
-        self.ready = self.ready or event.slot in self._plan.crew.slots(large=True)
+        self.ready = self.ready or event.slot in self._plan.pool_size.slots(large=True)
 
     def can_start(self) -> bool:
         """Whether a worker that has every network is up or on its way, and not failing to start."""
-        able = self._plan.crew.slots(large=True)
+        able = self._plan.pool_size.slots(large=True)
         return self.unloaded or {one.state for one in self.slots.status() if one.slot in able} != {"waiting"}
 
     # --- rest ------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class TemporaryError(CutoutError):
         self.args = (outbox, code, what)
 
 
-class Growing:
+class TemporaryWriter:
     """A private temporary that is written while its bytes are still being made.
 
     Nothing is opened before the first bytes come. Left before `finish`, it is closed and emptied: a full disk is
@@ -177,7 +177,7 @@ def write_temporary(
     fs: FileSystem = _REAL,
 ) -> str:
     """Writes a whole private temporary; arguments, result and errors are those of `Growing`."""
-    with Growing(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
+    with TemporaryWriter(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
         file.take(data)
         return file.finish()
 

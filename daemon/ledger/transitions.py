@@ -97,7 +97,7 @@ def retry_rules(
     }
 
 
-class Outcomes:
+class Transitions:
     """Moves rows from pending through running and delivering to their end."""
 
     def __init__(self, ledger: Ledger, rules: Mapping[str, RetryRule]) -> None:

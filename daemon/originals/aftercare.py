@@ -22,12 +22,12 @@ from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, PhotoRow, State
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.ledger.transitions import Outcomes
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
-from cutoutd.daemon.originals.retry_queue import NEVER, Turns
+from cutoutd.daemon.originals.retry_queue import NEVER, RetryQueue
 
 
-class Caretaker:
+class AfterCare:
     """Archives, trashes, or moves failed originals.
 
     Args:
@@ -42,7 +42,7 @@ class Caretaker:
     def __init__(
         self,
         ledger: Ledger,
-        outcomes: Outcomes,
+        transitions: Transitions,
         *,
         instance: str,
         folder_mode: int = 0o755,
@@ -50,7 +50,7 @@ class Caretaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
-        self._outcomes = outcomes
+        self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
         self._instance = instance
@@ -59,7 +59,7 @@ class Caretaker:
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
-        self._turns: defaultdict[bytes, Turns] = defaultdict(Turns)
+        self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
         self._putting_aside: set[int] = set()
         self._noteless = ""
 
@@ -70,30 +70,30 @@ class Caretaker:
 
     def busy(self) -> int:
         """How many originals are being moved at this moment."""
-        return len(self._putting_aside) + sum(len(turns.under_way) for turns in self._turns.values())
+        return len(self._putting_aside) + sum(len(retries.under_way) for retries in self._retries.values())
 
     def next_due(self) -> float:
         """Monotonic time at which failed after-care is tried again, or infinity."""
-        return min((turns.retry_at for turns in self._turns.values()), default=NEVER)
+        return min((retries.retry_at for retries in self._retries.values()), default=NEVER)
 
     def tick(self, now: float) -> None:
         """Tries again what failed."""
-        for inbox, turns in self._turns.items():
-            if now >= turns.retry_at:
-                self._resume(inbox, turns)
+        for inbox, retries in self._retries.items():
+            if now >= retries.retry_at:
+                self._resume(inbox, retries)
 
     def resume(self) -> None:
         """Goes on with all after-care that is owed: after a start or an inbox's return."""
         for inbox in self._inboxes:
-            self._resume(inbox, self._turns[inbox])
+            self._resume(inbox, self._retries[inbox])
 
-    def _resume(self, inbox: bytes, turns: Turns) -> None:
+    def _resume(self, inbox: bytes, retries: RetryQueue) -> None:
         if inbox not in self._inboxes:
-            turns.drop()
+            retries.drop()
             return
-        turns.owed(self._outcomes.aftercare_owed(inbox))
-        turns.retry()
-        self._go_on(turns)
+        retries.owed(self._transitions.aftercare_owed(inbox))
+        retries.retry()
+        self._go_on(retries)
 
     # --- originals of finished photos ------------------------------------------------------------------------
 
@@ -102,17 +102,17 @@ class Caretaker:
         row = self._intake.get(photo)
         if row is None or row.inbox not in self._inboxes:
             return
-        turns = self._turns[row.inbox]
-        turns.owed([photo])
-        if not turns.stuck:
-            self._go_on(turns)
+        retries = self._retries[row.inbox]
+        retries.owed([photo])
+        if not retries.stuck:
+            self._go_on(retries)
 
-    def _go_on(self, turns: Turns) -> None:
+    def _go_on(self, retries: RetryQueue) -> None:
         """Takes up those whose turn it is; whatever ends one comes back here, or the clock does."""
-        while (photo := turns.next()) is not None:
+        while (photo := retries.next()) is not None:
             self._care(photo)
-        if not turns.under_way and not turns.failed:
-            turns.calm()
+        if not retries.under_way and not retries.failed:
+            retries.calm()
 
     def _care(self, photo: int) -> None:
         """The first step, or the one where a crash left off."""
@@ -124,7 +124,7 @@ class Caretaker:
         root = os.fsencode(inbox.path)
         original = os.path.join(root, row.path)
         hidden = row.hidden_name or os.path.join(root, move.hidden_name(row.path, self._instance, row.id))
-        self._turns[row.inbox].under_way.add(photo)
+        self._retries[row.inbox].under_way.add(photo)
         if inbox.after.action == "keep":  # the setting changed meanwhile
             io.call(
                 lambda: move.give_back(hidden, original, for_good=True),
@@ -133,7 +133,7 @@ class Caretaker:
             return
         if row.aftercare == "owed":
             with self._ledger.durably():
-                self._outcomes.aftercare(row.id, "hidden", hidden=hidden)
+                self._transitions.aftercare(row.id, "hidden", hidden=hidden)
         archive = None if inbox.after.action == "trash" else inbox.after.archive
         mounts = self._mounts(inbox.path, archive)
         digest, relative, planned = row.digest or "", row.path, row.archived_to or b""
@@ -188,14 +188,14 @@ class Caretaker:
             self._record(inbox.after.archive, archive)
         if ready.step in (move.Step.GONE, move.Step.REPLACED):
             # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
-            self._outcomes.aftercare(row.id, "none")
+            self._transitions.aftercare(row.id, "none")
             self._go_on(self._ended(row))
             return
         if ready.step is move.Step.MOVED:
             self._moved(row, ready.target)
             return
         with self._ledger.durably():
-            self._outcomes.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
+            self._transitions.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
         trash = inbox.after.action == "trash"
         digest = row.digest or ""
 
@@ -205,33 +205,33 @@ class Caretaker:
             elif done:
                 self._moved(row, ready.target)
             else:  # the place was taken meanwhile
-                turns = self._ended(row)
+                retries = self._ended(row)
                 self._care(row.id)
-                self._go_on(turns)
+                self._go_on(retries)
 
         io.call(lambda: move.move(original, hidden, ready.target, digest, trash=trash), moved)
 
     def _moved(self, row: PhotoRow, target: bytes) -> None:
-        self._outcomes.aftercare(row.id, "done", to=target)
+        self._transitions.aftercare(row.id, "done", to=target)
         if not self._keep_names:
             self._history.drop_names(row.id)
-        turns = self._ended(row)
-        turns.went_well()
-        self._go_on(turns)
+        retries = self._ended(row)
+        retries.went_well()
+        self._go_on(retries)
 
     def _kept(self, row: PhotoRow, error: BaseException | None) -> None:
         if error is not None:
             self._later(row, str(error))
             return
-        self._outcomes.aftercare(row.id, "none")
-        turns = self._ended(row)
-        turns.went_well()
-        self._go_on(turns)
+        self._transitions.aftercare(row.id, "none")
+        retries = self._ended(row)
+        retries.went_well()
+        self._go_on(retries)
 
-    def _ended(self, row: PhotoRow) -> Turns:
-        turns = self._turns[row.inbox]
-        turns.under_way.discard(row.id)
-        return turns
+    def _ended(self, row: PhotoRow) -> RetryQueue:
+        retries = self._retries[row.inbox]
+        retries.under_way.discard(row.id)
+        return retries
 
     def _put_off(self, row: PhotoRow, original: bytes, hidden: bytes, error: BaseException | None) -> None:
         """Back to its name with the original, which nobody may miss while an archive is full or away."""
@@ -243,22 +243,22 @@ class Caretaker:
 
         def given(back: bool | None, _error: BaseException | None) -> None:
             if back:
-                self._outcomes.aftercare_again(row.id)
+                self._transitions.aftercare_again(row.id)
             self._later(row, why)
 
         there[1].call(lambda: move.give_back(hidden, original, for_good=False), given)
 
     def _later(self, row: PhotoRow, why: str) -> None:
-        self._outcomes.aftercare_failed(row.id, why)
-        turns = self._ended(row)
-        turns.went_wrong(row.id, self._clock())
-        if why != turns.warned:
-            turns.warned = why
+        self._transitions.aftercare_failed(row.id, why)
+        retries = self._ended(row)
+        retries.went_wrong(row.id, self._clock())
+        if why != retries.warned:
+            retries.warned = why
             self._on_warning(
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )
-        if not turns.stuck:
-            self._go_on(turns)
+        if not retries.stuck:
+            self._go_on(retries)
 
     # --- originals that a lost ledger left hidden --------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class Caretaker:
                 return
             self._record(folder, value[1])
             if value[0] is not None:
-                self._outcomes.moved_failed(row.id, value[0].target)
+                self._transitions.moved_failed(row.id, value[0].target)
                 self._tell_noteless(value[0])
 
         self._putting_aside.add(row.id)

@@ -14,7 +14,7 @@ NEVER = float("inf")
 
 
 @dataclass(slots=True)
-class Turns:
+class RetryQueue:
     """Whose turn it is among the originals of one inbox, as ids in order; that they are owed the ledger says.
 
     Attributes:

@@ -145,8 +145,8 @@ def confine_files(
     missing = [str(path) for path in done.absent if path in named]
     note = f"; not there: {', '.join(missing)}" if missing else ""
     opened = f"; open for the accelerator: {', '.join(map(str, devices))}" if devices else ""
-    within = f"inboxes, outboxes and the program (Landlock {done.abi})"
-    return f"confined by the kernel to {within}{opened}{note}", True
+    confined_to = f"inboxes, outboxes and the program (Landlock {done.abi})"
+    return f"confined by the kernel to {confined_to}{opened}{note}", True
 
 
 def threads() -> int:

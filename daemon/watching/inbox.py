@@ -26,7 +26,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
 from cutoutd.daemon.watching.filters import Rules
-from cutoutd.daemon.watching.recheck import Doubtful
+from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.scan import Found, PollState, walk
 from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, filesystem_kind, probe_events
 
@@ -50,7 +50,7 @@ class Opened:
     kind: str = ""
 
 
-class Keeper:
+class InboxWatcher:
     """Keeps one inbox watched and its files known.
 
     Args:
@@ -101,7 +101,7 @@ class Keeper:
             clock=clock,
             stage=stage,
         )
-        self._doubtful = Doubtful(self.key, ledger, self._io, on_gone)
+        self._recheck = Recheck(self.key, ledger, self._io, on_gone)
         self._history = History(ledger)
         self._post = post
         self._listener = listener
@@ -305,7 +305,7 @@ class Keeper:
             self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
         if len(found) == SCAN_BATCH * SCAN_AHEAD:
             self._later("a large new folder")
-        self._doubtful.look(walked_cleanly=False)
+        self._recheck.look(walked_cleanly=False)
 
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
@@ -359,7 +359,7 @@ class Keeper:
             self._poll_at = now + max(self.settings.poll_every, now - started)
         if clean:
             self.scanned_clean = wall
-        self._doubtful.look(walked_cleanly=bool(clean))
+        self._recheck.look(walked_cleanly=bool(clean))
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)

@@ -21,7 +21,7 @@ class _Looks:
     shut: set[int] = field(default_factory=set[int])
 
 
-class Doubtful:
+class Recheck:
     """Looks again at the failed photos of one inbox, and at those in hand that still settle.
 
     Looks happen on the inbox's I/O thread, everything else in the supervisor's loop.

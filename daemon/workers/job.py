@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.files.temporary import Growing, TemporaryError
+from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter
 from cutoutd.models.networks.catalog import ModelSpec
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _run(job: Job) -> Result:
         return OverBudget(header.megapixels)
     drafts: list[Draft] = []
     try:
-        with _growing(job, 0) as first:
+        with _writer(job, 0) as first:
             cutout = cut_out(
                 read.data,
                 header,
@@ -251,7 +251,7 @@ def _run(job: Job) -> Result:
                 take=first.take,
             )
             for number, rendered in enumerate(cutout.rendered):
-                with watch.stage("write"), _growing(job, number) if number else nullcontext(first) as file:
+                with watch.stage("write"), _writer(job, number) if number else nullcontext(first) as file:
                     if not file.begun:
                         for piece in rendered.pieces:
                             file.take(piece)
@@ -273,9 +273,9 @@ def _run(job: Job) -> Result:
     )
 
 
-def _growing(job: Job, number: int) -> Growing:
+def _writer(job: Job, number: int) -> TemporaryWriter:
     """The temporary of one deliverable; nothing is opened yet."""
-    return Growing(
+    return TemporaryWriter(
         job.outboxes[number],
         job.temporaries[number],
         inode=job.outbox_inode,

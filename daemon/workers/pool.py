@@ -21,7 +21,7 @@ from cutoutd.daemon.workers import exit_status, process
 from cutoutd.daemon.workers.exit_status import Cause
 from cutoutd.daemon.workers.ipc import SlotContext
 from cutoutd.daemon.workers.process import Reply
-from cutoutd.daemon.workers.reaper import Farewell
+from cutoutd.daemon.workers.reaper import Reaper
 from cutoutd.daemon.workers.slot import (
     Call,
     Died,
@@ -80,7 +80,7 @@ class Workers:
         self._post = post
         self._clock = clock
         self._slots: dict[int, Slot] = {}
-        self._farewell = Farewell(clock)
+        self._reaper = Reaper(clock)
         self._arrived: SimpleQueue[tuple[Worker, Event, int]] = SimpleQueue()
         self._loaded = self._stopping = False
 
@@ -201,13 +201,13 @@ class Workers:
                 self._kill(worker, "timeout", now)
             elif worker.kill_cause is not None and now >= worker.killed_at + KILL_S:
                 self._give_up(slot, worker)
-        self._farewell.see_off(now)
+        self._reaper.see_off(now)
         # A slot freed in this very turn is due a moment after `now` was taken.
         self._fill(max(now, self._clock()))
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, in the clock's seconds; None while nothing is planned."""
-        times = self._farewell.deadlines()
+        times = self._reaper.deadlines()
         for slot in self._slots.values():
             if slot.state is State.WAITING and not self._stopping:
                 times.append(slot.retry_at)
@@ -235,7 +235,7 @@ class Workers:
             else:
                 self._vacate(slot)
         if now:
-            self._farewell.end()
+            self._reaper.end()
 
     def status(self) -> list[SlotStatus]:
         """Every slot, by number."""
@@ -359,11 +359,11 @@ class Workers:
         if worker is None:
             return
         if slot.state is State.IDLE and worker.kill_cause is None:
-            self._farewell.ask(worker)
+            self._reaper.ask(worker)
             return
         if slot.state is State.STARTING:
             worker.call.claim()
-        self._farewell.kill(worker)
+        self._reaper.kill(worker)
 
     def _kill(self, worker: Worker, cause: Cause, now: float) -> None:
         """Kills by process number; the pool notices, and its callback says why."""

@@ -12,7 +12,7 @@ from cutoutd.daemon.workers.slot import Worker
 GOODBYE_S: Final = 5.0
 
 
-class Farewell:
+class Reaper:
     """Everybody who is on the way out.
 
     Args:

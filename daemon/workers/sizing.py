@@ -15,7 +15,7 @@ BESIDE_A_LARGE_ONE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class PoolSize:
     """Slots 0 to `size` - 1, of which the first `large` load every network and the others small ones only.
 
     A large network (`ModelSpec.once_per_machine`) works on one photo for seconds. Where small networks are in use
@@ -33,7 +33,7 @@ class Crew:
 
 def crew_for(
     specs: Sequence[ModelSpec], asked: int, *, ram: Callable[[], int] | None = None, processors: int = 0
-) -> Crew:
+) -> PoolSize:
     """The crew for these networks.
 
     Args:
@@ -48,7 +48,7 @@ def crew_for(
     if not asked:
         most = (BESIDE_A_LARGE_ONE if small else 1) if large else processors or cores()
         asked = 1 if most == 1 else max(1, min(most, (ram or ram_bytes)() // RAM_PER_WORKER))
-    return Crew(asked, max(1, asked - 1) if large and small else asked)
+    return PoolSize(asked, max(1, asked - 1) if large and small else asked)
 
 
 def cores() -> int:

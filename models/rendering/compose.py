@@ -120,7 +120,7 @@ def placed_mask(alpha: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
         return canvas
     source = placement.source
     left, top, right, bottom = _seen(placement, visible)
-    within = (
+    visible_part = (
         max(0.0, left - source.left),
         max(0.0, top - source.top),
         min(right - source.left, source.width),
@@ -128,7 +128,7 @@ def placed_mask(alpha: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     )
     # Only what is seen is scaled: a small head brought to a large canvas would make the whole photo enormous.
     image = Image.fromarray(alpha[source.top : source.bottom, source.left : source.right])
-    scaled = image.resize((visible.width, visible.height), _FILTER, box=within, reducing_gap=2.0)
+    scaled = image.resize((visible.width, visible.height), _FILTER, box=visible_part, reducing_gap=2.0)
     canvas[visible.top : visible.bottom, visible.left : visible.right] = np.asarray(scaled)
     return canvas
 

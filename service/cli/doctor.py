@@ -36,9 +36,9 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         if finding.fix:
             click.echo(f"{'':>12}  -> {finding.fix}")
     broken = sum(finding.level == "error" for finding in findings)
-    doubtful = sum(finding.level == "warning" for finding in findings)
+    warnings = sum(finding.level == "warning" for finding in findings)
     click.echo(
         f"\n{broken or 'no'} error{'' if broken == 1 else 's'}, "
-        f"{doubtful or 'no'} warning{'' if doubtful == 1 else 's'}"
+        f"{warnings or 'no'} warning{'' if warnings == 1 else 's'}"
     )
     raise SystemExit(exit_code(findings))

@@ -87,8 +87,8 @@ def once(
         reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
         setup = _setup(spec, reads, out, Path(scratch), limits, closed_form=matte.closed_form)
         batch = Batch(order, setup, size, instance=secrets.token_hex(4))
-        outcomes = _show(batch, photos, as_json=as_json, timings=timings)
-    return int(ExitCode.SOME_FAILED if any(one.state != "done" for one in outcomes) else ExitCode.OK)
+        transitions = _show(batch, photos, as_json=as_json, timings=timings)
+    return int(ExitCode.SOME_FAILED if any(one.state != "done" for one in transitions) else ExitCode.OK)
 
 
 def _photos(paths: tuple[Path, ...]) -> list[Source]:
@@ -160,7 +160,7 @@ def _setup(
 def _show(batch: Batch, photos: list[Source], *, as_json: bool, timings: bool) -> list[Outcome]:
     """Runs the batch with a progress bar (or as JSON lines) and a closing summary."""
     console = Console(stderr=True)
-    outcomes: list[Outcome] = []
+    transitions: list[Outcome] = []
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -171,7 +171,7 @@ def _show(batch: Batch, photos: list[Source], *, as_json: bool, timings: bool) -
     ) as progress:
         task = progress.add_task("Cutting out", total=len(photos))
         for outcome in batch.run(photos):
-            outcomes.append(outcome)
+            transitions.append(outcome)
             progress.advance(task)
             if as_json:
                 sys.stdout.write(json.dumps(as_dict(outcome)) + "\n")
@@ -183,10 +183,10 @@ def _show(batch: Batch, photos: list[Source], *, as_json: bool, timings: bool) -
                 name = printable(outcome.source.path)
                 progress.console.print(Text(f"• {name}: {outcome.detail}", style="yellow"))
     if not as_json:
-        _summary(console, outcomes, batch)
+        _summary(console, transitions, batch)
         if timings:
-            console.print(timings_table(outcomes))
-    return outcomes
+            console.print(timings_table(transitions))
+    return transitions
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -202,11 +202,11 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _summary(console: Console, outcomes: list[Outcome], batch: Batch) -> None:
-    done = [one for one in outcomes if one.state == "done"]
-    bad = len(outcomes) - len(done)
+def _summary(console: Console, transitions: list[Outcome], batch: Batch) -> None:
+    done = [one for one in transitions if one.state == "done"]
+    bad = len(transitions) - len(done)
     models = ", ".join(f"{name} on {facts['provider']}" for name, facts in batch.models.items())
-    if not outcomes:
+    if not transitions:
         console.print("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
         return
     first = printable(done[0].outputs[0]) if done else ""
@@ -216,12 +216,12 @@ def _summary(console: Console, outcomes: list[Outcome], batch: Batch) -> None:
         console.print(Text(f"First: {first}", style="dim"))
 
 
-def timings_table(outcomes: list[Outcome]) -> Table:
+def timings_table(transitions: list[Outcome]) -> Table:
     """Median milliseconds per stage over all finished photos."""
     import statistics
 
     table = Table("stage", "median ms", title="Where the time goes")
-    done = [one for one in outcomes if one.state == "done"]
+    done = [one for one in transitions if one.state == "done"]
     stages = dict.fromkeys(stage for one in done for stage in one.timings)
     for stage in stages:
         values = [one.timings[stage] * 1000 for one in done if stage in one.timings]

@@ -42,7 +42,7 @@ class Needle:
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class Canary:
     """The photo's bytes, its secrets, and uint8 (H, W, 3) pixels as a decoder sees them."""
 
     data: bytes
@@ -50,7 +50,7 @@ class Planted:
     pixels: NDArray[np.uint8]
 
 
-def plant(token: str) -> Planted:
+def plant(token: str) -> Canary:
     """A JPEG with GPS, serial number, XMP, IPTC, thumbnail, comment and a pattern in its background.
 
     Args:
@@ -76,7 +76,7 @@ def plant(token: str) -> Planted:
         Needle("the photo's own bytes", _pieces(plain)),
         Needle("background pixels", _pixel_rows(pixels)),
     ]
-    return Planted(data, tuple(needles), pixels)
+    return Canary(data, tuple(needles), pixels)
 
 
 def _texts(token: str) -> dict[str, str]:

@@ -64,7 +64,7 @@ class ProbedSupervisor(Supervisor):
 
     def probe(self, tries: Tries) -> None:
         """Hands the worker a list of things to try instead of a photo."""
-        self.machinery.workers.submit(PROBE, ability, tries, limit_s=PROBE_LIMIT_S)
+        self.components.workers.submit(PROBE, ability, tries, limit_s=PROBE_LIMIT_S)
 
     def _message(self, message: Any) -> None:
         if isinstance(message, pool.Finished) and message.tag == PROBE:

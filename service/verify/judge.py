@@ -159,7 +159,7 @@ def telemetry(evidence: Evidence) -> Iterator[Check]:
 
 def traces(evidence: Evidence) -> Iterator[Check]:
     """No secret in any file: ledger and its log, cache, logs, home, temporary folder, cutout."""
-    for needle in evidence.planted.needles:
+    for needle in evidence.canary.needles:
         places = sorted(place for name, place in evidence.leaks if name == needle.name)
         yield _check(
             "traces",
@@ -167,7 +167,7 @@ def traces(evidence: Evidence) -> Iterator[Check]:
             f"found in {', '.join(places)}" if places else "nowhere",
             not places,
         )
-    blind = [needle.name for needle in evidence.planted.needles if not in_the_photo(evidence, needle)]
+    blind = [needle.name for needle in evidence.canary.needles if not in_the_photo(evidence, needle)]
     yield _check(
         "traces",
         "counter-check: all of them, looked for in the photo itself",
@@ -175,14 +175,14 @@ def traces(evidence: Evidence) -> Iterator[Check]:
         not blind,
     )
     original = evidence.root / "inbox" / "planted.jpg"
-    same = original.exists() and original.read_bytes() == evidence.planted.data
+    same = original.exists() and original.read_bytes() == evidence.canary.data
     yield _check("traces", "the original", "untouched" if same else "changed or gone", same)
 
 
 def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
     """Whether the search finds a secret where it certainly is: in the photo's bytes or its pixels."""
-    planted = evidence.planted
-    return needle.found_in(planted.data) or needle.found_in(planted.pixels.tobytes())
+    canary = evidence.canary
+    return needle.found_in(canary.data) or needle.found_in(canary.pixels.tobytes())
 
 
 def cutout(evidence: Evidence) -> Iterator[Check]:

@@ -18,7 +18,7 @@ from cutoutd.config.dump import to_toml
 from cutoutd.config.errors import VerifyError
 from cutoutd.config.settings import Inbox, Log, Metrics, Notify, Settings
 from cutoutd.daemon.sandbox.guard import guard_supervisor
-from cutoutd.service.verify.canary import Planted, plant
+from cutoutd.service.verify.canary import Canary, plant
 
 # Generous, since a machine that is busy training networks or rendering film is no reason to fail.
 START_LIMIT_S = 180.0
@@ -47,7 +47,7 @@ class Evidence:
     """
 
     root: Path
-    planted: Planted
+    canary: Canary
     before: dict[str, Any] = field(default_factory=dict[str, Any])
     daemon: dict[str, Any] = field(default_factory=dict[str, Any])
     worker: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -217,7 +217,7 @@ def _photograph(evidence: Evidence, events: _Events, progress: Callable[[str], N
     progress("Waiting for the cutout of a photo full of secrets")
     root = evidence.root
     part = root / "planted.part"
-    part.write_bytes(evidence.planted.data)
+    part.write_bytes(evidence.canary.data)
     part.rename(root / "inbox" / "planted.jpg")
 
     def look() -> None:
@@ -243,9 +243,7 @@ def search(evidence: Evidence) -> None:
         except FileNotFoundError:
             continue  # the ledger's log comes and goes
         name = str(path.relative_to(evidence.root))
-        evidence.leaks |= {
-            (needle.name, name) for needle in evidence.planted.needles if needle.found_in(data)
-        }
+        evidence.leaks |= {(needle.name, name) for needle in evidence.canary.needles if needle.found_in(data)}
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -17,8 +17,8 @@ import pytest
 from tests.support.folders import Below
 
 from cutoutd.config.settings import Settings
-from cutoutd.daemon import components as machinery_module
-from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon import components as components_module
+from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.delivery import outboxes as outboxes_module
 from cutoutd.daemon.delivery.publish import digest_of
 from cutoutd.daemon.events import Listener
@@ -27,7 +27,7 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import make_plan
-from cutoutd.daemon.watching import inbox as keeper_module
+from cutoutd.daemon.watching import inbox as inbox_module
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 
@@ -211,12 +211,12 @@ class Simulation(Below):
     crasher: Crasher = field(default_factory=Crasher)
     now: float = 1000.0
     wall: float = 1.7e9
-    machinery: Machinery | None = None
+    components: Components | None = None
 
     @property
-    def parts(self) -> Machinery:
-        assert self.machinery is not None
-        return self.machinery
+    def parts(self) -> Components:
+        assert self.components is not None
+        return self.components
 
     @property
     def workers(self) -> PretendedWorkers:
@@ -240,7 +240,7 @@ class Simulation(Below):
         self.heard = Heard()
         plan = make_plan(self.settings(), self.root / "models", None)
         places = Places(self.root / "state")
-        self.machinery = Machinery(plan, places, self.heard, self.queue.append, lambda: self.now)
+        self.components = Components(plan, places, self.heard, self.queue.append, lambda: self.now)
         self.parts.ledger.clock = lambda: self.wall
         self.parts.recover()
         self.parts.apply(plan)
@@ -248,9 +248,9 @@ class Simulation(Below):
 
     def die(self) -> None:
         """Without a goodbye: uncommitted writes are gone, files stay as they are."""
-        if self.machinery is not None:
-            self.machinery.ledger.db.close()
-            self.machinery = None
+        if self.components is not None:
+            self.components.ledger.db.close()
+            self.components = None
 
     def stop(self) -> None:
         """A clean stop, as the supervisor makes it: what is in hand is finished first."""
@@ -258,8 +258,8 @@ class Simulation(Below):
         for _ in range(200):
             busy = (
                 self.parts.dispatcher.in_hand
-                or self.parts.courier.in_transit()
-                or self.parts.caretaker.busy()
+                or self.parts.publisher.in_transit()
+                or self.parts.aftercare.busy()
             )
             if not busy:
                 break
@@ -268,7 +268,7 @@ class Simulation(Below):
         for io in ALL_IO:
             while io.step():
                 pass
-        self.machinery = None
+        self.components = None
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -280,11 +280,11 @@ class Simulation(Below):
         while self.queue:
             self._message(self.queue.popleft())
         parts = self.parts
-        for keeper in list(parts.keepers.values()):
-            keeper.tick(self.now)
+        for inbox_watcher in list(parts.inbox_watchers.values()):
+            inbox_watcher.tick(self.now)
         parts.outboxes.tick(self.now)
         parts.ask_outboxes(self.now)
-        parts.caretaker.tick(self.now)
+        parts.aftercare.tick(self.now)
         parts.start_workers(self.now)
         parts.dispatcher.dispatch()
         parts.ledger.commit()
@@ -321,9 +321,9 @@ class Simulation(Below):
             busy = (
                 parts.owed()
                 or parts.dispatcher.in_hand
-                or parts.outcomes.aftercare_owed()
-                or parts.caretaker.busy()
-                or parts.courier.in_transit()
+                or parts.transitions.aftercare_owed()
+                or parts.aftercare.busy()
+                or parts.publisher.in_transit()
             )
             quiet = 0 if busy else quiet + 1
             if quiet > 24:  # longer than two polls and a settle time
@@ -382,9 +382,9 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
     """Puts the pretended parts in place, and crash points into every call and commit."""
     crasher = crasher or Crasher()
     with monkeypatch.context() as patch:
-        patch.setattr(keeper_module, "IoThread", InlineIo)
+        patch.setattr(inbox_module, "IoThread", InlineIo)
         patch.setattr(outboxes_module, "IoThread", InlineIo)
-        patch.setattr(machinery_module.pool, "Workers", PretendedWorkers)
+        patch.setattr(components_module.pool, "Workers", PretendedWorkers)
         for call in CALLS:
             patch.setattr(RealFileSystem, call, _pointed(getattr(RealFileSystem, call), call, crasher))
         commit, durably = Ledger.commit, Ledger.durably

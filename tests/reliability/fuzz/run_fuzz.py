@@ -96,7 +96,7 @@ class Tally:
     """What came out so far; the lock guards it between the threads that each drive one worker."""
 
     count: int
-    outcomes: Counter[str] = field(default_factory=Counter[str])
+    transitions: Counter[str] = field(default_factory=Counter[str])
     findings: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     slowest: tuple[float, str] = (0.0, "")
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -104,7 +104,7 @@ class Tally:
     def add(self, index: int, answer: dict[str, Any], seconds: float) -> None:
         """Count one answer."""
         with self.lock:
-            self.outcomes[answer["outcome"]] += 1
+            self.transitions[answer["outcome"]] += 1
             self.slowest = max(self.slowest, (seconds, str(answer.get("name", index))))
             if answer["outcome"] in ("finding", "died", "too-slow", "out-of-memory"):
                 self.findings.append((index, answer["outcome"], str(answer.get("detail", ""))))
@@ -190,8 +190,8 @@ def drive(seed: int, limit_s: float, work_left: queue.SimpleQueue[int], tally: T
 def progress(tally: Tally, began: float, end: str = "\r") -> None:
     """One line: how far, how it went, how fast."""
     with tally.lock:
-        done = sum(tally.outcomes.values())
-        good = tally.outcomes["ok"]
+        done = sum(tally.transitions.values())
+        good = tally.transitions["ok"]
         bad = len(tally.findings)
     rate = done / max(time.monotonic() - began, 1e-9)
     line = f"{done:,}/{tally.count:,} inputs, {good:,} decoded, {done - good - bad:,} named failures, {bad} findings"
@@ -217,7 +217,7 @@ def run(count: int, seed: int, jobs: int, limit_s: float, first: int = 0) -> Tal
 
 def report(tally: Tally, seed: int, keep: Path | None) -> None:
     """Print the table, and each finding with the way to see it again."""
-    for outcome, number in tally.outcomes.most_common():
+    for outcome, number in tally.transitions.most_common():
         print(f"{outcome:>20} {number:>8,}")
     print(f"slowest input: {tally.slowest[0]:.2f} s ({tally.slowest[1]})")
     for index, outcome, detail in sorted(tally.findings):

@@ -17,6 +17,6 @@ def test_500_broken_files_fail_by_name_or_decode() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     # A fuzzer whose inputs all fail at the first byte, or all decode, would show nothing.
-    outcomes = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
-    assert int(outcomes["ok"]) > 100
-    assert int(outcomes["unreadable"]) > 100
+    transitions = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
+    assert int(transitions["ok"]) > 100
+    assert int(transitions["unreadable"]) > 100

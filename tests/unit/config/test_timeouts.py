@@ -9,11 +9,11 @@ import pytest
 from cutoutd.config import folders
 from cutoutd.config.folders import folder_problems
 from cutoutd.config.settings import Settings
-from cutoutd.config.timeouts import within
+from cutoutd.config.timeouts import run_with_timeout
 
 
 def test_an_answer_in_time_is_the_answer() -> None:
-    assert within(10, lambda: 5, 0) == 5
+    assert run_with_timeout(10, lambda: 5, 0) == 5
 
 
 def test_an_error_in_time_is_raised_where_it_was_asked() -> None:
@@ -21,13 +21,13 @@ def test_an_error_in_time_is_raised_where_it_was_asked() -> None:
         raise OSError("refused")
 
     with pytest.raises(OSError, match="refused"):
-        within(10, refused, 0)
+        run_with_timeout(10, refused, 0)
 
 
 def test_a_call_that_hangs_is_waited_for_no_longer_than_said() -> None:
     forever = threading.Event()
     started = time.monotonic()
-    assert within(0.05, forever.wait, otherwise=False) is False
+    assert run_with_timeout(0.05, forever.wait, otherwise=False) is False
     assert time.monotonic() - started < 5
     forever.set()
 

@@ -14,13 +14,13 @@ from tests.support.simulation import Heard, Simulation
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Settings
-from cutoutd.daemon import components as machinery_module
+from cutoutd.daemon import components as components_module
 from cutoutd.daemon import supervisor as supervisor_module
-from cutoutd.daemon.components import Machinery, Places
+from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
-from cutoutd.daemon.workers.sizing import Crew
+from cutoutd.daemon.workers.sizing import PoolSize
 
 
 class EnoughError(Exception):
@@ -106,7 +106,7 @@ def supervise(
     """A supervisor that keeps the network and whose lives are those."""
     monkeypatch.setattr(supervisor_module, "guard_supervisor", lambda: None)
     monkeypatch.setattr(supervisor_module, "LEDGER_RETRY_S", 0.01)
-    monkeypatch.setattr(supervisor_module, "Machinery", lives)
+    monkeypatch.setattr(supervisor_module, "Components", lives)
     heard = Heard()
     return Supervisor(plan, Places(plan.inboxes[0].settings.path.parent / "state"), heard, load=load), heard
 
@@ -201,7 +201,7 @@ def test_a_signal_sent_before_the_ledger_filled_up_still_ends_the_daemon(
 
 @pytest.mark.usefixtures("handlers")
 def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = replace(plan, crew=Crew(plan.crew.size + 5, 1))
+    new = replace(plan, pool_size=PoolSize(plan.pool_size.size + 5, 1))
 
     def reloads_and_fills_up() -> None:
         supervisor.reload()
@@ -211,14 +211,14 @@ def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.Mo
     supervisor, _ = supervise(lives, plan, monkeypatch, load=lambda: new)
     with pytest.raises(EnoughError):
         supervisor.run()
-    assert [one.crew for one in lives.plans] == [plan.crew, new.crew]
+    assert [one.pool_size for one in lives.plans] == [plan.pool_size, new.pool_size]
 
 
 def test_machinery_that_cannot_be_made_leaves_no_ledger_open(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Ledger] = []
-    real = machinery_module.open_ledger
+    real = components_module.open_ledger
 
     def remember(path: Path) -> tuple[Ledger, Path | None]:
         opened.append(real(path)[0])
@@ -227,10 +227,10 @@ def test_machinery_that_cannot_be_made_leaves_no_ledger_open(
     def unreadable(*_arguments: object) -> str:
         raise full_disk()
 
-    monkeypatch.setattr(machinery_module, "open_ledger", remember)
-    monkeypatch.setattr(machinery_module, "instance_id", unreadable)
+    monkeypatch.setattr(components_module, "open_ledger", remember)
+    monkeypatch.setattr(components_module, "instance_id", unreadable)
     with pytest.raises(LedgerError, match="cannot be read"):
-        Machinery(plan, Places(tmp_path / "state"), Heard(), lambda _message: None)
+        Components(plan, Places(tmp_path / "state"), Heard(), lambda _message: None)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].read("SELECT 1")
 
@@ -268,7 +268,7 @@ def test_a_ledger_disk_that_is_full_at_the_end_ends_everything_else(
     parts.abandon()  # as the supervisor does; a second end is harmless
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         parts.ledger.read("SELECT 1")
-    one.machinery = None
+    one.components = None
     one.boot()
     one.finish()
     assert one.states() == {"a.jpg": "done"}

@@ -60,7 +60,7 @@ def test_an_outbox_that_fails_in_the_middle_resumes_by_itself(
     one.run(60)
     assert one.states() == {"a.jpg": "delivering"}
     assert one.parts.dispatcher.in_hand == {}
-    assert one.parts.courier.in_transit() == 0
+    assert one.parts.publisher.in_transit() == 0
     assert one.parts.dispatcher.paused
     broken(0)
     one.finish()
@@ -214,9 +214,9 @@ def test_a_lost_ledger_costs_work_and_makes_no_second_cutout(sim: Make) -> None:
 def test_drafts_are_followed_by_finals_unless_the_photo_was_replaced(sim: Make) -> None:
     one = sim()
     one.boot().run(20)
-    for keeper in one.parts.keepers.values():
-        keeper.arrivals.stage = "draft"
-    vars(one.parts.courier)["_routes"][os.fsencode(one.inbox)].final_stage = True
+    for inbox_watcher in one.parts.inbox_watchers.values():
+        inbox_watcher.arrivals.stage = "draft"
+    vars(one.parts.publisher)["_routes"][os.fsencode(one.inbox)].final_stage = True
     one.put("a.jpg", ONE)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}

@@ -25,16 +25,16 @@ def _from_outside(sim: Simulation, verb: str, **arguments: object) -> int:
 def test_pause_holds_photos_and_resume_lets_them_go(sim: Make) -> None:
     one = sim().boot()
     _from_outside(one, "pause")
-    one.parts.orders.carry_out()
-    assert one.parts.orders.paused
-    one.parts.dispatcher.stopped = one.parts.orders.paused
+    one.parts.commands.carry_out()
+    assert one.parts.commands.paused
+    one.parts.dispatcher.stopped = one.parts.commands.paused
     one.put("a.jpg", b"photo")
     one.run(60)
     assert one.outputs() == {}
     assert one.states() == {"a.jpg": "pending"}
     _from_outside(one, "resume")
-    one.parts.orders.carry_out()
-    one.parts.dispatcher.stopped = one.parts.orders.paused
+    one.parts.commands.carry_out()
+    one.parts.dispatcher.stopped = one.parts.commands.paused
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"photo")}
 
@@ -42,15 +42,15 @@ def test_pause_holds_photos_and_resume_lets_them_go(sim: Make) -> None:
 def test_a_pause_outlives_a_restart(sim: Make) -> None:
     one = sim().boot()
     _from_outside(one, "pause")
-    one.parts.orders.carry_out()
+    one.parts.commands.carry_out()
     one.stop()
-    assert one.boot().parts.orders.paused
+    assert one.boot().parts.commands.paused
 
 
 def test_each_order_is_answered_once(sim: Make) -> None:
     one = sim().boot()
     number = _from_outside(one, "rescan")
-    one.parts.orders.carry_out()
+    one.parts.commands.carry_out()
     assert one.parts.control.answered(number) == {}
     assert one.parts.control.waiting() == []
 
@@ -74,12 +74,12 @@ def test_trimming_runs_by_itself_and_makes_no_photo_new(sim: Make) -> None:
     one.boot().finish()
     (one.outbox / "a.png").unlink()
     one.wall += 7200
-    one.parts.orders.trim_history()
+    one.parts.commands.trim_history()
     assert one.rows() == []
     one.finish()
     one.wall += 400 * 86400
-    vars(one.parts.orders)["_trim_at"] = 0.0
-    one.parts.orders.trim_history()
+    vars(one.parts.commands)["_trim_at"] = 0.0
+    one.parts.commands.trim_history()
     one.finish()
     assert one.outputs() == {}, "its cutout was deleted by the user, and it is no new photo"
 
@@ -89,7 +89,7 @@ def test_a_redo_that_the_inbox_contradicts_is_refused_whole(sim: Make) -> None:
     one.put("a.jpg", b"one")
     one.boot().finish()
     number = _from_outside(one, "redo", overrides={"output": {"format": "jpeg"}})
-    one.parts.orders.carry_out()
+    one.parts.commands.carry_out()
     answer = one.parts.control.answered(number)
     assert answer is not None
     assert "JPEG has no transparency" in answer["refused"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.daemon.conftest import Clock
 
-from cutoutd.daemon.dispatch.scheduler import LONGEST_PAUSE_S, Backlog, Budget
+from cutoutd.daemon.dispatch.scheduler import LONGEST_PAUSE_S, Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Facts, Intake
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_ALONE
@@ -18,126 +18,126 @@ FACTS = Facts(1, 2, 3)
 
 
 @pytest.fixture
-def backlog(ledger: Ledger) -> Backlog:
-    one = Backlog(ledger)
+def scheduler(ledger: Ledger) -> Scheduler:
+    one = Scheduler(ledger)
     one.configure({b"/a": (1, False), b"/b": (1, False)})
     return one
 
 
-def _add(backlog: Backlog, name: str, inbox: bytes = b"/a", **values: object) -> int:
-    _, photo = Intake(backlog.ledger).observe(inbox, name.encode(), FACTS, settled=True)
+def _add(scheduler: Scheduler, name: str, inbox: bytes = b"/a", **values: object) -> int:
+    _, photo = Intake(scheduler.ledger).observe(inbox, name.encode(), FACTS, settled=True)
     for column, value in values.items():
-        backlog.ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
+        scheduler.ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
     return photo or 0
 
 
-def _take(backlog: Backlog, budget: Budget | None = None, **more: object) -> str | None:
+def _take(scheduler: Scheduler, budget: Budget | None = None, **more: object) -> str | None:
     """Starts the next one, as the dispatcher does."""
     budget = budget or Budget(100, 1000)
-    pick = backlog.next(budget, now=backlog.ledger.clock(), **more)  # type: ignore[arg-type]
+    pick = scheduler.next(budget, now=scheduler.ledger.clock(), **more)  # type: ignore[arg-type]
     if pick is None:
         return None
     row, allowance = pick
-    backlog.ledger.write("UPDATE photos SET state = 'running' WHERE id = ?", (row.id,))
+    scheduler.ledger.write("UPDATE photos SET state = 'running' WHERE id = ?", (row.id,))
     budget.take(row.id, row.megapixels or allowance)
     return (row.path or b"").decode()
 
 
-def test_oldest_first_or_newest_first_by_arrival(backlog: Backlog, clock: Clock) -> None:
+def test_oldest_first_or_newest_first_by_arrival(scheduler: Scheduler, clock: Clock) -> None:
     for number in (1, 2, 3):
         clock.now += 1
-        _add(backlog, f"{number}", mtime_ns=-number)
-    assert _take(backlog) == "1"
-    backlog.configure({b"/a": (1, True)})
-    assert [_take(backlog), _take(backlog), _take(backlog)] == ["3", "2", None]
+        _add(scheduler, f"{number}", mtime_ns=-number)
+    assert _take(scheduler) == "1"
+    scheduler.configure({b"/a": (1, True)})
+    assert [_take(scheduler), _take(scheduler), _take(scheduler)] == ["3", "2", None]
 
 
-def test_inboxes_take_turns_by_weight(backlog: Backlog) -> None:
-    backlog.configure({b"/a": (3, False), b"/b": (1, False)})
+def test_inboxes_take_turns_by_weight(scheduler: Scheduler) -> None:
+    scheduler.configure({b"/a": (3, False), b"/b": (1, False)})
     for number in range(40):
-        _add(backlog, f"a{number}", b"/a")
-        _add(backlog, f"b{number}", b"/b")
-    taken = Counter((_take(backlog) or "")[0] for _ in range(20))
+        _add(scheduler, f"a{number}", b"/a")
+        _add(scheduler, f"b{number}", b"/b")
+    taken = Counter((_take(scheduler) or "")[0] for _ in range(20))
     assert taken == {"a": 15, "b": 5}
 
 
-def test_paused_and_unknown_inboxes_wait(backlog: Backlog) -> None:
-    _add(backlog, "a")
-    _add(backlog, "c", b"/c")
-    assert _take(backlog, paused=frozenset({b"/a"})) is None
-    assert _take(backlog) == "a"
-    assert _take(backlog) is None
+def test_paused_and_unknown_inboxes_wait(scheduler: Scheduler) -> None:
+    _add(scheduler, "a")
+    _add(scheduler, "c", b"/c")
+    assert _take(scheduler, paused=frozenset({b"/a"})) is None
+    assert _take(scheduler) == "a"
+    assert _take(scheduler) is None
 
 
-def test_a_pause_is_kept_but_not_one_from_a_clock_that_jumped(backlog: Backlog, clock: Clock) -> None:
-    _add(backlog, "later", not_before=clock.now + 60)
-    _add(backlog, "absurd", not_before=clock.now + LONGEST_PAUSE_S + 1)
-    assert backlog.next_due(clock.now) == clock.now + 60
-    assert _take(backlog) == "absurd"
-    assert _take(backlog) is None
+def test_a_pause_is_kept_but_not_one_from_a_clock_that_jumped(scheduler: Scheduler, clock: Clock) -> None:
+    _add(scheduler, "later", not_before=clock.now + 60)
+    _add(scheduler, "absurd", not_before=clock.now + LONGEST_PAUSE_S + 1)
+    assert scheduler.next_due(clock.now) == clock.now + 60
+    assert _take(scheduler) == "absurd"
+    assert _take(scheduler) is None
     clock.now += 60
-    assert _take(backlog) == "later"
+    assert _take(scheduler) == "later"
 
 
-def test_a_successor_waits_for_its_predecessors_delivery(backlog: Backlog) -> None:
-    first = _add(backlog, "a", state="delivering")
-    second = Intake(backlog.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=True)[1]
+def test_a_successor_waits_for_its_predecessors_delivery(scheduler: Scheduler) -> None:
+    first = _add(scheduler, "a", state="delivering")
+    second = Intake(scheduler.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=True)[1]
     assert second != first
-    assert _take(backlog) is None
-    backlog.ledger.write("UPDATE photos SET state = 'done' WHERE id = ?", (first,))
-    assert _take(backlog) == "a"
+    assert _take(scheduler) is None
+    scheduler.ledger.write("UPDATE photos SET state = 'done' WHERE id = ?", (first,))
+    assert _take(scheduler) == "a"
 
 
-def test_what_took_the_daemon_down_runs_last_and_alone(backlog: Backlog) -> None:
-    _add(backlog, "suspect", interruptions=INTERRUPTIONS_ALONE)
-    _add(backlog, "b", b"/b")
+def test_what_took_the_daemon_down_runs_last_and_alone(scheduler: Scheduler) -> None:
+    _add(scheduler, "suspect", interruptions=INTERRUPTIONS_ALONE)
+    _add(scheduler, "b", b"/b")
     budget = Budget(10, 100)
-    assert _take(backlog, budget) == "b"
-    assert _take(backlog, budget) is None
+    assert _take(scheduler, budget) == "b"
+    assert _take(scheduler, budget) is None
     budget.release(2)
-    assert _take(backlog, budget) == "suspect"
+    assert _take(scheduler, budget) == "suspect"
 
 
-def test_what_no_free_worker_can_take_is_passed_over_in_its_inbox_alone(backlog: Backlog) -> None:
-    _add(backlog, "final", arrived=1)
-    _add(backlog, "draft", stage="draft", arrived=2)
-    _add(backlog, "b", b"/b", arrived=3)
+def test_what_no_free_worker_can_take_is_passed_over_in_its_inbox_alone(scheduler: Scheduler) -> None:
+    _add(scheduler, "final", arrived=1)
+    _add(scheduler, "draft", stage="draft", arrived=2)
+    _add(scheduler, "b", b"/b", arrived=3)
     held = {b"/a": frozenset({"final"}), b"/b": frozenset[str]()}
-    assert {_take(backlog, held=held), _take(backlog, held=held)} == {"draft", "b"}
-    assert _take(backlog, held=held) is None
-    assert _take(backlog, held={b"/a": {"draft", "final"}}) is None
-    assert _take(backlog, held={b"/a": {"draft"}}) == "final"
+    assert {_take(scheduler, held=held), _take(scheduler, held=held)} == {"draft", "b"}
+    assert _take(scheduler, held=held) is None
+    assert _take(scheduler, held={b"/a": {"draft", "final"}}) is None
+    assert _take(scheduler, held={b"/a": {"draft"}}) == "final"
 
 
-def test_a_draft_goes_before_every_final_that_arrived_earlier(backlog: Backlog) -> None:
-    _add(backlog, "final", arrived=1)
-    _add(backlog, "newest", stage="draft", arrived=3)
-    _add(backlog, "new", stage="draft", arrived=2)
-    assert [_take(backlog) for _ in range(3)] == ["new", "newest", "final"]
+def test_a_draft_goes_before_every_final_that_arrived_earlier(scheduler: Scheduler) -> None:
+    _add(scheduler, "final", arrived=1)
+    _add(scheduler, "newest", stage="draft", arrived=3)
+    _add(scheduler, "new", stage="draft", arrived=2)
+    assert [_take(scheduler) for _ in range(3)] == ["new", "newest", "final"]
 
 
-def test_what_took_the_daemon_down_waits_for_what_is_held_too(backlog: Backlog) -> None:
-    _add(backlog, "suspect", stage="draft", interruptions=INTERRUPTIONS_ALONE)
-    assert _take(backlog, held={b"/a": {"final"}}) is None
-    assert _take(backlog) == "suspect"
+def test_what_took_the_daemon_down_waits_for_what_is_held_too(scheduler: Scheduler) -> None:
+    _add(scheduler, "suspect", stage="draft", interruptions=INTERRUPTIONS_ALONE)
+    assert _take(scheduler, held={b"/a": {"final"}}) is None
+    assert _take(scheduler) == "suspect"
 
 
-def test_settled_photos_go_before_those_that_may_still_change(backlog: Backlog) -> None:
-    _add(backlog, "early", settled=0)
-    _add(backlog, "settled")
-    assert _take(backlog) == "settled"
-    assert _take(backlog, early=False) is None
-    assert _take(backlog) == "early"
+def test_settled_photos_go_before_those_that_may_still_change(scheduler: Scheduler) -> None:
+    _add(scheduler, "early", settled=0)
+    _add(scheduler, "settled")
+    assert _take(scheduler) == "settled"
+    assert _take(scheduler, early=False) is None
+    assert _take(scheduler) == "early"
 
 
-def test_a_large_photo_fits_when_it_is_alone_and_holds_up_nobody(backlog: Backlog) -> None:
+def test_a_large_photo_fits_when_it_is_alone_and_holds_up_nobody(scheduler: Scheduler) -> None:
     budget = Budget(10, 100)
-    _add(backlog, "small", megapixels=60.0)
-    _add(backlog, "huge", megapixels=500.0, arrived=0)
-    assert _take(backlog, budget) == "huge"
-    assert _take(backlog, budget) is None
+    _add(scheduler, "small", megapixels=60.0)
+    _add(scheduler, "huge", megapixels=500.0, arrived=0)
+    assert _take(scheduler, budget) == "huge"
+    assert _take(scheduler, budget) is None
     budget.release(2)
-    assert _take(backlog, budget) == "small"
+    assert _take(scheduler, budget) == "small"
 
 
 @given(st.lists(st.floats(0, 200), max_size=12), st.integers(1, 6))

@@ -33,7 +33,7 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     one.run(400)
     assert one.states() == {"a.jpg": "pending"}
     assert one.rows()[0]["attempts"] == 0
-    assert one.parts.dispatcher.examiner.ailing
+    assert one.parts.dispatcher.self_test.ailing
     sick["now"] = False
     one.pass_time(60)
     one.finish()

@@ -33,12 +33,12 @@ def test_photos_are_taken_up_by_the_first_worker_and_ready_is_said_by_the_one_wi
 ) -> None:
     parts = two_kinds.parts
     resumed: list[bool] = []
-    vars(parts.caretaker)["resume"] = lambda: resumed.append(True)
+    vars(parts.aftercare)["resume"] = lambda: resumed.append(True)
     assert not parts.slot_ready(_ready(1, FAST))
-    assert (parts.workforce.warm, parts.workforce.ready, len(resumed)) == (True, False, 1)
+    assert (parts.worker_manager.warm, parts.worker_manager.ready, len(resumed)) == (True, False, 1)
     assert parts.slot_ready(_ready(0, FAST, "large"))
     assert not parts.slot_ready(_ready(1, FAST))
-    assert (parts.workforce.ready, len(resumed)) == (True, 1)
+    assert (parts.worker_manager.ready, len(resumed)) == (True, 1)
 
 
 def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config(
@@ -47,11 +47,11 @@ def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config
     parts = two_kinds.parts
     parts.slot_ready(_ready(0, FAST, "large"))
     parts.slot_ready(_ready(1, FAST))
-    assert set(parts.workforce.models) == {FAST, "large"}
+    assert set(parts.worker_manager.models) == {FAST, "large"}
     two_kinds.inbox_table = {}
     two_kinds.reload()
     parts.slot_ready(_ready(0, STANDARD))
-    assert set(parts.workforce.models) == {STANDARD}
+    assert set(parts.worker_manager.models) == {STANDARD}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_large_network_that_never_loads_is_no_healthy_daemon(
 ) -> None:
     slots = [SlotStatus(n, state, None, 0, None, "") for n, state in enumerate(states)]
     vars(two_kinds.workers)["status"] = lambda: slots
-    assert two_kinds.parts.workforce.can_start() is well
+    assert two_kinds.parts.worker_manager.can_start() is well
 
 
 def test_workers_rest_when_nothing_is_owed_and_wake_when_a_file_stirs(sim: Make) -> None:
@@ -72,7 +72,7 @@ def test_workers_rest_when_nothing_is_owed_and_wake_when_a_file_stirs(sim: Make)
     one.run(20)
     for name in ("load", "unload"):
         vars(one.workers)[name] = lambda name=name: calls.append(name)
-    force = one.parts.workforce
+    force = one.parts.worker_manager
     limit_s: Any = one.parts.plan.settings.engine.idle_unload
     one.pass_time(limit_s - 60)
     force.rest(owed=lambda: False, stopped=False)
@@ -95,7 +95,7 @@ def test_another_folder_under_a_name_needs_other_workers(sim: Make) -> None:
     one.run(20)
     renewed: list[object] = []
     vars(one.workers)["recycle"] = renewed.append
-    force = one.parts.workforce
+    force = one.parts.worker_manager
     force.folder_open(one.outbox, (7, 7))
     force.folder_open(one.outbox, (7, 7))
     assert len(renewed) == 1

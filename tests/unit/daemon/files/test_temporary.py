@@ -11,7 +11,7 @@ from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.daemon.delivery.publish import digest_file, digest_of
 from cutoutd.daemon.files.names import Temporary
-from cutoutd.daemon.files.temporary import Growing, TemporaryError, write_temporary
+from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, write_temporary
 
 DATA = bytes(range(256)) * 40
 
@@ -80,7 +80,7 @@ def test_short_writes_are_continued(tmp_path: Path) -> None:
 
 def test_it_grows_piece_by_piece(tmp_path: Path) -> None:
     pieces = [DATA[at : at + 700] for at in range(0, len(DATA), 700)]
-    with Growing(os.fsencode(tmp_path), _temporary(tmp_path)) as file:
+    with TemporaryWriter(os.fsencode(tmp_path), _temporary(tmp_path)) as file:
         assert not file.begun
         assert os.listdir(tmp_path) == []
         for piece in pieces:
@@ -98,7 +98,7 @@ def test_large_ones_are_sent_on_their_way_before_they_are_whole(tmp_path: Path) 
             super().start_writing_back(fd, start, count)
 
     data = os.urandom(1 << 20)
-    with Growing(os.fsencode(tmp_path), _temporary(tmp_path), fs=Watched()) as file:
+    with TemporaryWriter(os.fsencode(tmp_path), _temporary(tmp_path), fs=Watched()) as file:
         for _ in range(5):
             file.take(data)
         assert file.finish() == digest_of(data * 5)
@@ -107,7 +107,7 @@ def test_large_ones_are_sent_on_their_way_before_they_are_whole(tmp_path: Path) 
 
 def test_one_that_is_given_up_is_emptied_and_closed(tmp_path: Path) -> None:
     fs = FaultyFileSystem()
-    with Growing(os.fsencode(tmp_path), _temporary(tmp_path), fs=fs) as file:
+    with TemporaryWriter(os.fsencode(tmp_path), _temporary(tmp_path), fs=fs) as file:
         file.take(DATA)
     assert fs.open_descriptors == 0
     assert os.stat(_temporary(tmp_path)).st_size == 0
@@ -117,7 +117,9 @@ def test_another_folder_in_the_outboxs_place_is_not_written_to(tmp_path: Path) -
     facts = tmp_path.stat()
     with (
         pytest.raises(TemporaryError) as caught,
-        Growing(os.fsencode(tmp_path), _temporary(tmp_path), inode=(facts.st_dev, facts.st_ino + 1)) as file,
+        TemporaryWriter(
+            os.fsencode(tmp_path), _temporary(tmp_path), inode=(facts.st_dev, facts.st_ino + 1)
+        ) as file,
     ):
         file.take(DATA)
     assert caught.value.code == errno.ENODEV

@@ -107,7 +107,7 @@ def test_a_full_archive_is_asked_with_one_original_at_a_time_also_after_a_restar
     tried = set(hidden)
     for _ in range(len(photos)):
         hidden.clear()
-        one.now = max(one.now, one.parts.caretaker.next_due())
+        one.now = max(one.now, one.parts.aftercare.next_due())
         one.run(8)
         assert len(hidden) == 1
         tried.update(hidden)

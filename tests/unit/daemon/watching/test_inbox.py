@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
-from cutoutd.daemon.watching import inbox as keeper_module
+from cutoutd.daemon.watching import inbox as inbox_module
 from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S
 
 Make = Callable[..., Simulation]
@@ -29,7 +29,7 @@ def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(sim: Make
     one = sim().boot()
     one.run(12)
     opened: list[str] = []
-    inner = vars(one.parts.keepers[bytes(one.inbox)])
+    inner = vars(one.parts.inbox_watchers[bytes(one.inbox)])
     real = inner["_on_open"]
 
     def hear(path: Path, inode: tuple[int, int]) -> None:
@@ -58,7 +58,7 @@ def test_an_inbox_that_cannot_be_read_is_tried_with_growing_pauses(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper_module, "walk", refuse)
+        patch.setattr(inbox_module, "walk", refuse)
         one.boot()
         one.put("a.jpg", ONE)
         one.run(1200)
@@ -94,13 +94,13 @@ def test_while_an_inbox_is_away_nothing_is_due_but_looking_for_it(sim: Make) -> 
     one.inbox_table = {"rescan_every": "10s"}
     one.put("a.jpg", ONE)
     one.boot().finish()
-    keeper = one.parts.keepers[bytes(one.inbox)]
+    inbox_watcher = one.parts.inbox_watchers[bytes(one.inbox)]
     one.inbox.rename(one.root / "aside")
-    keeper.lost("the folder was moved away")  # as the watcher says it, between two scans
+    inbox_watcher.lost("the folder was moved away")  # as the watcher says it, between two scans
     for _ in range(30):
         one.pass_time(1)
         one.run(6)
-        assert keeper.next_due() >= one.now - 0.25  # a turn takes that long
+        assert inbox_watcher.next_due() >= one.now - 0.25  # a turn takes that long
     (one.root / "aside").rename(one.inbox)
     one.put("b.jpg", TWO)
     one.pass_time(RETRY_LONGEST_S)

@@ -13,7 +13,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Facts, Intake, State
-from cutoutd.daemon.watching.recheck import Doubtful
+from cutoutd.daemon.watching.recheck import Recheck
 
 
 class Box:
@@ -26,7 +26,7 @@ class Box:
         self.refused: set[bytes] = set()
         self._said: SimpleQueue[Done] = SimpleQueue()
         self.io = IoThread("box", self._said.put)
-        self._doubtful = Doubtful(os.fsencode(root), ledger, self.io, self.gone.append)
+        self._recheck = Recheck(os.fsencode(root), ledger, self.io, self.gone.append)
 
     def photo(self, name: str, state: State, reason: str = "", *, settled: bool = True) -> int:
         (self.root / name).write_bytes(b"a photo")
@@ -39,7 +39,7 @@ class Box:
         return photo
 
     def look(self, *, cleanly: bool = True) -> None:
-        self._doubtful.look(walked_cleanly=cleanly)
+        self._recheck.look(walked_cleanly=cleanly)
         self.io.call(lambda: None, lambda _value, _error: None)
         while True:
             done = self._said.get(timeout=30)

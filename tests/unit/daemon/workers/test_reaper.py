@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.daemon.workers.ipc import SlotContext
-from cutoutd.daemon.workers.reaper import GOODBYE_S, Farewell
+from cutoutd.daemon.workers.reaper import GOODBYE_S, Reaper
 from cutoutd.daemon.workers.slot import Call, Worker, WorkerSetup
 
 PATIENCE_S = 60.0
@@ -29,39 +29,39 @@ def _worker(tmp_path: Path, busy_s: float = 0.0) -> Worker:
     return worker
 
 
-def _seen_off(farewell: Farewell, now: float) -> bool:
+def _seen_off(reaper: Reaper, now: float) -> bool:
     until = time.monotonic() + PATIENCE_S
-    while farewell.deadlines() and time.monotonic() < until:
-        farewell.see_off(now)
+    while reaper.deadlines() and time.monotonic() < until:
+        reaper.see_off(now)
         time.sleep(0.01)
-    return not farewell.deadlines()
+    return not reaper.deadlines()
 
 
 def test_an_idle_worker_that_is_asked_goes_by_itself(tmp_path: Path) -> None:
-    farewell, worker = Farewell(lambda: 100.0), _worker(tmp_path)
-    farewell.ask(worker)
-    assert farewell.deadlines() == [100.0 + GOODBYE_S]
-    assert _seen_off(farewell, 100.0)  # before anybody would kill it
+    reaper, worker = Reaper(lambda: 100.0), _worker(tmp_path)
+    reaper.ask(worker)
+    assert reaper.deadlines() == [100.0 + GOODBYE_S]
+    assert _seen_off(reaper, 100.0)  # before anybody would kill it
     assert worker.gone()
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["killed at once", "killed when it did not go"])
 def test_a_busy_one_is_killed(tmp_path: Path, late: bool) -> None:
-    farewell, worker = Farewell(lambda: 100.0), _worker(tmp_path, 600.0)
+    reaper, worker = Reaper(lambda: 100.0), _worker(tmp_path, 600.0)
     if late:
-        farewell.ask(worker)
-        farewell.see_off(100.0 + GOODBYE_S / 2)
+        reaper.ask(worker)
+        reaper.see_off(100.0 + GOODBYE_S / 2)
         assert worker.alive()
     else:
-        farewell.kill(worker)
-    assert _seen_off(farewell, 100.0 + GOODBYE_S if late else 100.0)
+        reaper.kill(worker)
+    assert _seen_off(reaper, 100.0 + GOODBYE_S if late else 100.0)
     assert worker.gone()
 
 
 def test_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
-    farewell = Farewell(time.monotonic)
+    reaper = Reaper(time.monotonic)
     for busy_s in (0.0, 600.0):
-        farewell.ask(_worker(tmp_path, busy_s))
-    farewell.end()
-    assert farewell.deadlines() == []
+        reaper.ask(_worker(tmp_path, busy_s))
+    reaper.end()
+    assert reaper.deadlines() == []
     assert multiprocessing.active_children() == []

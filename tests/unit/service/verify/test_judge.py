@@ -23,7 +23,7 @@ from cutoutd.models.networks.catalog import BUNDLED, STANDARD, ModelSpec, find_m
 from cutoutd.service.cli.verify import show
 from cutoutd.service.verify import judge as judge_module
 from cutoutd.service.verify import run
-from cutoutd.service.verify.canary import HEIGHT, PATTERN_COLUMNS, WIDTH, Planted, plant
+from cutoutd.service.verify.canary import HEIGHT, PATTERN_COLUMNS, WIDTH, Canary, plant
 from cutoutd.service.verify.judge import Verdict, judge, png_extras
 from cutoutd.service.verify.probes import Tries, ability
 from cutoutd.service.verify.run import Evidence
@@ -42,31 +42,31 @@ FACTS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def planted() -> Planted:
+def canary() -> Canary:
     return plant("0123456789abcdef")
 
 
-def _cutout(planted: Planted) -> Image.Image:
+def _cutout(canary: Canary) -> Image.Image:
     """What an honest cutout of the planted photo looks like."""
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     alpha[100:480, 260:460] = 255
-    return Image.fromarray(np.dstack([planted.pixels * (alpha > 0)[..., None], alpha]))
+    return Image.fromarray(np.dstack([canary.pixels * (alpha > 0)[..., None], alpha]))
 
 
 @pytest.fixture
-def sound(tmp_path: Path, planted: Planted) -> Evidence:
+def sound(tmp_path: Path, canary: Canary) -> Evidence:
     """Evidence in which every promise holds."""
     for name in ("inbox", "outbox", "state", "home"):
         (tmp_path / name).mkdir(mode=0o700)
-    (tmp_path / "inbox" / "planted.jpg").write_bytes(planted.data)
+    (tmp_path / "inbox" / "planted.jpg").write_bytes(canary.data)
     ledger = tmp_path / "state" / "ledger.sqlite"
     ledger.write_bytes(b"SQLite planted.jpg")
     ledger.chmod(0o600)
     output = tmp_path / "outbox" / "planted.png"
-    _cutout(planted).save(output)
+    _cutout(canary).save(output)
     return Evidence(
         tmp_path,
-        planted,
+        canary,
         before={**FACTS, "network": dict.fromkeys(SHUT, "open"), "filters": 0},
         daemon={**FACTS, "network": {**SHUT, "unix": "open"}},
         worker={**FACTS, "network": SHUT, "filters": 2},
@@ -117,13 +117,13 @@ def _left_a_device_number(evidence: Evidence) -> None:
 
 
 def _hidden_background(evidence: Evidence) -> None:
-    image = np.array(_cutout(evidence.planted))
+    image = np.array(_cutout(evidence.canary))
     image[250, 300] = (9, 9, 9, 0)
     Image.fromarray(image).save(evidence.outputs[0])
 
 
 def _pattern_left(evidence: Evidence) -> None:
-    image = np.array(_cutout(evidence.planted))
+    image = np.array(_cutout(evidence.canary))
     image[8, PATTERN_COLUMNS - 1] = (120, 120, 120, 3)
     Image.fromarray(image).save(evidence.outputs[0])
 
@@ -181,11 +181,11 @@ def test_each_break_is_named(sound: Evidence, case: str) -> None:
 
 
 def test_a_blind_search_is_a_failure(sound: Evidence) -> None:
-    first = sound.planted.needles[0]
+    first = sound.canary.needles[0]
     blind = replace(
-        sound.planted, needles=(replace(first, forms=(b"nowhere at all",)), *sound.planted.needles[1:])
+        sound.canary, needles=(replace(first, forms=(b"nowhere at all",)), *sound.canary.needles[1:])
     )
-    sound.planted = blind
+    sound.canary = blind
     (found,) = broken(sound)
     assert "counter-check" in found
 
@@ -228,26 +228,26 @@ def test_a_secret_is_found_however_it_is_stored(sound: Evidence, form: str) -> N
 
 
 def test_copies_of_the_photo_its_thumbnail_or_its_pixels_are_found(sound: Evidence) -> None:
-    photo = sound.planted.data
+    photo = sound.canary.data
     (sound.root / "copy").write_bytes(photo[len(photo) // 3 :])
-    (sound.root / "raw").write_bytes(sound.planted.pixels[:40, ::-1].tobytes())
-    (sound.root / "plane").write_bytes(np.ascontiguousarray(sound.planted.pixels[..., 1]).tobytes())
+    (sound.root / "raw").write_bytes(sound.canary.pixels[:40, ::-1].tobytes())
+    (sound.root / "plane").write_bytes(np.ascontiguousarray(sound.canary.pixels[..., 1]).tobytes())
     run.search(sound)
     assert ("the photo's own bytes", "copy") in sound.leaks
     assert ("background pixels", "plane") in sound.leaks
     assert not any(place.startswith("inbox") for _, place in sound.leaks)
 
 
-def test_another_photos_secrets_are_not_these(planted: Planted) -> None:
+def test_another_photos_secrets_are_not_these(canary: Canary) -> None:
     other = plant("fedcba9876543210")
-    assert [n.name for n in planted.needles if n.found_in(other.data)] == []
+    assert [n.name for n in canary.needles if n.found_in(other.data)] == []
 
 
 # --- the planted photo, as other programs see it
 
 
-def test_other_programs_read_what_was_planted(planted: Planted) -> None:
-    image = Image.open(io.BytesIO(planted.data))
+def test_other_programs_read_what_was_planted(canary: Canary) -> None:
+    image = Image.open(io.BytesIO(canary.data))
     exif = image.getexif()
     details = exif.get_ifd(0x8769)
     assert str(details[0xA431]).rstrip("\0") == "SN-0123456789abcdef-body"
@@ -259,8 +259,8 @@ def test_other_programs_read_what_was_planted(planted: Planted) -> None:
     assert IptcImagePlugin.getiptcinfo(image) == {(2, 120): b"iptc-0123456789abcdef-caption"}
 
 
-def test_the_thumbnail_is_a_picture_behind_the_second_directory(planted: Planted) -> None:
-    tiff = planted.data[planted.data.index(b"Exif\0\0") + 6 :]
+def test_the_thumbnail_is_a_picture_behind_the_second_directory(canary: Canary) -> None:
+    tiff = canary.data[canary.data.index(b"Exif\0\0") + 6 :]
     (rows,) = struct.unpack_from("<H", tiff, 8)
     (second,) = struct.unpack_from("<I", tiff, 10 + 12 * rows)
     (rows,) = struct.unpack_from("<H", tiff, second)
