@@ -149,6 +149,7 @@ class Components:
             self.ledger,
             self.inbox_watchers,
             lambda: self.plan.settings,
+            clock=self._clock,
         )
 
     # --- start, change, end ----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The daemon's one loop: every message, every tick and every state change happens here, so there are no locks.
 
-What to do with a message is decided in `arrivals.py` (files seen), `dispatch.py` (workers) and `courier.py`
-(publication); `machinery.py` holds them together. This module owns signals, start, reload and stop.
+`turn()` is the whole of it. What to do with a message is decided in `watching/arrivals.py` (files seen),
+`dispatch/dispatcher.py` (workers) and `delivery/publisher.py` (publication); `components.py` holds them together. This
+module owns signals, start, reload and stop.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.database import LEDGER_NAME, is_busy, is_held, is_passing_trouble
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
-from cutoutd.daemon.sandbox.guard import guard_supervisor
+from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
 from cutoutd.daemon.watching.watcher import Hint, Rescan, WatchLost
 from cutoutd.daemon.workers import pool
 
@@ -76,6 +77,7 @@ class Supervisor:
         self.since = time.time()
         self.stopping = False
         self.yielding = ""
+        self.sandbox: SandboxState | None = None
         self._plan = plan
         self._places = places
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -124,13 +126,12 @@ class Supervisor:
             return
         self._renew_queue()
         try:
-            parts = Components(self._plan, self._places, self.listener, self._queue.put, self._clock)
+            parts = self.make_components()
         except (LedgerError, OSError) as error:
             if first or not is_passing_trouble(error):
                 raise
             self._wait_is_on(error)
             return
-        self.components = parts
         try:
             parts.recover(blame=first)
             parts.apply(self._plan)
@@ -147,6 +148,15 @@ class Supervisor:
             except sqlite3.Error as second:  # the first error is the one to be told
                 error.add_note(f"Nor could the ledger be closed ({second}); the next start recovers.")
             raise
+
+    def make_components(self) -> Components:
+        """The parts of one life, made but not started.
+
+        Raises:
+            LedgerError: the ledger cannot be opened.
+        """
+        self.components = Components(self._plan, self._places, self.listener, self._queue.put, self._clock)
+        return self.components
 
     def _renew_queue(self) -> None:
         """What was said to an earlier life is of no use to the next, but a signal is meant for the daemon."""
@@ -208,12 +218,31 @@ class Supervisor:
         while not self._finished:
             with suppress(Empty):
                 self._message(self._queue.get(timeout=max(0.0, planned - self._clock())))
-                for _ in range(MESSAGES_PER_TURN):
-                    self._message(self._queue.get_nowait())
-            now = self._clock()
-            self._tick(now, now - planned if now - planned > LATE_S else 0.0)
-            self.components.ledger.commit()
-            planned = self._next_turn()
+            planned = self.turn(planned)
+
+    def post(self, message: Any) -> None:
+        """Hands a message to the loop, from any thread."""
+        self._queue.put(message)
+
+    def turn(self, planned: float) -> float:
+        """One turn: every message that has come, all work that is due, one commit.
+
+        Args:
+            planned: monotonic time at which this turn was to begin; a loop that is late was stopped or suspended.
+
+        Returns:
+            Monotonic time at which the next turn has something to do, should no message come before.
+
+        Raises:
+            sqlite3.OperationalError: the ledger cannot be written now.
+        """
+        with suppress(Empty):
+            for _ in range(MESSAGES_PER_TURN):
+                self._message(self._queue.get_nowait())
+        now = self._clock()
+        self._tick(now, now - planned if now - planned > LATE_S else 0.0)
+        self.components.ledger.commit()
+        return self._next_turn()
 
     def _next_turn(self) -> float:
         now, wall = self._clock(), self.components.ledger.clock()

@@ -72,8 +72,9 @@ class Commands:
 
     Args:
         ledger: where commands wait.
-        keepers: the watched inboxes, by path; the supervisor's own dict.
+        inbox_watchers: the watched inboxes, by path; the supervisor's own dict.
         settings: those in force at present.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -81,15 +82,18 @@ class Commands:
         ledger: Ledger,
         inbox_watchers: Mapping[bytes, InboxWatcher],
         settings: Callable[[], Settings],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._control = Control(ledger)
         self._history = History(ledger)
         self._inbox_watchers = inbox_watchers
         self._settings = settings
+        self._clock = clock
         self._swept = -1
         self._seen_version = -1
-        self._trim_at = 0.0
+        self._trim_at = float("-inf")
         self.paused = bool(self._ledger.get_meta("paused"))
 
     def carry_out(self) -> None:
@@ -116,7 +120,7 @@ class Commands:
 
     def trim_history(self) -> None:
         """Turns old rows into tombstones, and drops tombstones whose file has long been gone."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._trim_at:
             return
         self._trim_at = now + TRIM_EVERY_S

@@ -1,4 +1,4 @@
-"""The daemon's real machinery in one thread: pretended workers, calls in order, a clock that is turned by hand.
+"""The daemon's real parts and real turn in one thread: pretended workers, a clock that is turned by hand.
 
 Ledger, settling, backlog, dispatching, delivery and after-care are the real ones, on real files and real
 SQLite. It can be made to die at any call to the file system and at any commit, and be started again.
@@ -27,6 +27,7 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import make_plan
+from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.watching import inbox as inbox_module
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
@@ -211,12 +212,16 @@ class Simulation(Below):
     crasher: Crasher = field(default_factory=Crasher)
     now: float = 1000.0
     wall: float = 1.7e9
-    components: Components | None = None
+    supervisor: Supervisor | None = None
+
+    @property
+    def daemon(self) -> Supervisor:
+        assert self.supervisor is not None
+        return self.supervisor
 
     @property
     def parts(self) -> Components:
-        assert self.components is not None
-        return self.components
+        return self.daemon.components
 
     @property
     def workers(self) -> PretendedWorkers:
@@ -236,25 +241,24 @@ class Simulation(Below):
         for folder in (self.inbox, self.outbox):
             folder.mkdir(parents=True, exist_ok=True)
         ALL_IO.clear()
-        self.queue: deque[Any] = deque()
         self.heard = Heard()
         plan = make_plan(self.settings(), self.root / "models", None)
-        places = Places(self.root / "state")
-        self.components = Components(plan, places, self.heard, self.queue.append, lambda: self.now)
-        self.parts.ledger.clock = lambda: self.wall
-        self.parts.recover()
-        self.parts.apply(plan)
+        self.supervisor = Supervisor(plan, Places(self.root / "state"), self.heard, clock=lambda: self.now)
+        parts = self.supervisor.make_components()
+        parts.ledger.clock = lambda: self.wall
+        parts.recover()
+        parts.apply(plan)
         return self
 
     def die(self) -> None:
         """Without a goodbye: uncommitted writes are gone, files stay as they are."""
-        if self.components is not None:
-            self.components.ledger.db.close()
-            self.components = None
+        if self.supervisor is not None:
+            self.supervisor.components.ledger.db.close()
+            self.supervisor = None
 
     def stop(self) -> None:
         """A clean stop, as the supervisor makes it: what is in hand is finished first."""
-        self.parts.dispatcher.stopped = True
+        self.daemon.stop()
         for _ in range(200):
             busy = (
                 self.parts.dispatcher.in_hand
@@ -268,7 +272,7 @@ class Simulation(Below):
         for io in ALL_IO:
             while io.step():
                 pass
-        self.components = None
+        self.supervisor = None
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -277,35 +281,9 @@ class Simulation(Below):
         self.workers.step()
         for io in ALL_IO:
             io.step()
-        while self.queue:
-            self._message(self.queue.popleft())
-        parts = self.parts
-        for inbox_watcher in list(parts.inbox_watchers.values()):
-            inbox_watcher.tick(self.now)
-        parts.outboxes.tick(self.now)
-        parts.ask_outboxes(self.now)
-        parts.aftercare.tick(self.now)
-        parts.start_workers(self.now)
-        parts.dispatcher.dispatch()
-        parts.ledger.commit()
+        self.daemon.turn(self.now)
         self.now += 0.25
         self.wall += 0.25
-
-    def _message(self, message: Any) -> None:
-        parts = self.parts
-        match message:
-            case Done():
-                message.then(message.value, message.error)
-            case pool.Finished():
-                parts.dispatcher.finished(message)
-            case pool.Died():
-                parts.dispatcher.died(message)
-            case pool.Failed():
-                parts.dispatcher.failed(message)
-            case pool.SlotReady():
-                parts.slot_ready(message)
-            case _:
-                raise TypeError(message)
 
     def run(self, turns: int = 40) -> Simulation:
         for _ in range(turns):

@@ -268,7 +268,7 @@ def test_a_ledger_disk_that_is_full_at_the_end_ends_everything_else(
     parts.abandon()  # as the supervisor does; a second end is harmless
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         parts.ledger.read("SELECT 1")
-    one.components = None
+    one.supervisor = None
     one.boot()
     one.finish()
     assert one.states() == {"a.jpg": "done"}

@@ -25,16 +25,15 @@ def _from_outside(sim: Simulation, verb: str, **arguments: object) -> int:
 def test_pause_holds_photos_and_resume_lets_them_go(sim: Make) -> None:
     one = sim().boot()
     _from_outside(one, "pause")
-    one.parts.commands.carry_out()
+    one.pass_time(5)
+    one.turn()
     assert one.parts.commands.paused
-    one.parts.dispatcher.stopped = one.parts.commands.paused
     one.put("a.jpg", b"photo")
     one.run(60)
     assert one.outputs() == {}
     assert one.states() == {"a.jpg": "pending"}
     _from_outside(one, "resume")
-    one.parts.commands.carry_out()
-    one.parts.dispatcher.stopped = one.parts.commands.paused
+    one.pass_time(5)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"photo")}
 
@@ -73,13 +72,10 @@ def test_trimming_runs_by_itself_and_makes_no_photo_new(sim: Make) -> None:
     one.put("a.jpg", b"one")
     one.boot().finish()
     (one.outbox / "a.png").unlink()
-    one.wall += 7200
-    one.parts.commands.trim_history()
-    assert one.rows() == []
+    one.pass_time(7200)
     one.finish()
-    one.wall += 400 * 86400
-    vars(one.parts.commands)["_trim_at"] = 0.0
-    one.parts.commands.trim_history()
+    assert one.rows() == []
+    one.pass_time(400 * 86400)
     one.finish()
     assert one.outputs() == {}, "its cutout was deleted by the user, and it is no new photo"
 

@@ -42,7 +42,7 @@ def test_a_refusal_of_bytes_that_are_gone_is_no_refusal_of_the_new_ones(sim: Mak
     one.workers.refuse = None
     one.workers.size = 0  # nothing else starts until the answer is in
     one.run(40)
-    one.queue.append(pool.Finished(held[0][0], answer))
+    one.daemon.post(pool.Finished(held[0][0], answer))
     one.workers.size = 2
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(TWO)}
@@ -134,7 +134,7 @@ def test_a_new_draft_does_not_wait_for_the_final_in_hand(sim: Make) -> None:
     assert (by_path[b"b.jpg"]["state"], by_path[b"b.jpg"]["stage"]) == ("pending", "final")
     one.workers.variant = b"better"
     one.workers.taken = set()
-    one.queue.append(pool.Finished(final[0], one.workers.work(final[1])))
+    one.daemon.post(pool.Finished(final[0], one.workers.work(final[1])))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better"), "b.png": cutout_of(TWO, b"better")}
     assert {row["model"] for row in one.rows()} == {"large"}
