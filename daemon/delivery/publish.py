@@ -14,7 +14,9 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, RenameUnsupported
+from cutoutd.daemon.files.beneath import UnsafePath
+from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
+from cutoutd.daemon.files.interface import Entry, FileSystem
 from cutoutd.daemon.files.names import name_key, parse_temporary
 
 REAL = RealFileSystem()
@@ -227,25 +229,24 @@ def sweep(
         folder = folders.pop()
         try:
             with fs.scandir(folder) as entries:
-                found = list(entries)
-        except (PermissionError, FileNotFoundError):
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.path not in keep and _is_leftover(entry, instance, now):
+                        discard([entry.path], fs)
+                        removed += 1
+        except (PermissionError, FileNotFoundError, UnsafePath):
             if folder == outbox:
                 raise
-            continue
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-                continue
-            parts = parse_temporary(entry.name)
-            if parts is None or entry.path in keep:
-                continue
-            if parts.instance == instance or _is_old(entry, now):
-                discard([entry.path], fs)
-                removed += 1
     return removed
 
 
-def _is_old(entry: os.DirEntry[bytes], now: float) -> bool:
+def _is_leftover(entry: Entry, instance: str, now: float) -> bool:
+    parts = parse_temporary(entry.name)
+    if parts is None:
+        return False
+    if parts.instance == instance:
+        return True
     try:
         return now - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_TEMPORARY_AGE_S
     except FileNotFoundError:

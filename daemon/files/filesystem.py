@@ -1,4 +1,4 @@
-"""The file-system calls that delivery and settling rely on, as a seam that tests can make fail; no policy."""
+"""The operating system's calls for files of users, below the folders that they were configured in; no policy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import functools
 import os
 import stat as stat_module
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
+
+from cutoutd.daemon.files import beneath
+from cutoutd.daemon.files.beneath import UnsafePath
+from cutoutd.daemon.files.interface import Entry, FileSystem
 
 # linux/fs.h and sys/stdio.h: fail with EEXIST when the target exists, instead of replacing it.
 RENAME_NOREPLACE = 1
 RENAME_EXCL = 4
-AT_FDCWD = -100
+# Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP: the two names change places.
+RENAME_EXCHANGE = 2
 
 # What a file system answers that cannot rename without replacing (NFS, 9p, many FUSE, old kernels).
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -56,108 +61,116 @@ class FileFacts:
         return stat_module.S_ISREG(self.mode)
 
 
-class FileSystem(Protocol):
-    """Everything cutoutd does to files outside its workers. Paths are bytes; every call may raise OSError."""
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that the user configured.
 
-    def stat(self, path: bytes) -> os.stat_result:
-        """Follow links and look."""
-        ...
+    Attributes:
+        path: absolute; it may itself be reached through links.
+        inode: device and inode that it must have: another folder in its place is refused with ESTALE. None for any.
+    """
 
-    def lstat(self, path: bytes) -> os.stat_result:
-        """Look at the name itself."""
-        ...
-
-    def exists(self, path: bytes) -> bool:
-        """Whether the name is taken, be it by a dangling link; errors other than absence are raised."""
-        ...
-
-    def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
-        """A descriptor, closed on exec."""
-        ...
-
-    def read(self, fd: int, count: int) -> bytes:
-        """Up to count bytes; empty at the end."""
-        ...
-
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        """How many bytes were taken: may be fewer than given."""
-        ...
-
-    def start_writing_back(self, fd: int, start: int, count: int) -> None:
-        """Have these bytes on their way to the disk, so that a later fsync finds little to do; promises nothing."""
-        ...
-
-    def fsync(self, fd: int) -> None:
-        """Return when the bytes would survive a power cut."""
-        ...
-
-    def fsync_dir(self, path: bytes) -> None:
-        """Return when the folder's names would survive a power cut."""
-        ...
-
-    def close(self, fd: int) -> None:
-        """Give the descriptor back; network file systems report late write errors here."""
-        ...
-
-    def chmod(self, path: bytes, mode: int) -> None:
-        """Set permission bits."""
-        ...
-
-    def rename(self, source: bytes, target: bytes) -> None:
-        """Rename, replacing the target."""
-        ...
-
-    def rename_noreplace(self, source: bytes, target: bytes) -> None:
-        """Rename; FileExistsError when the target exists, RenameUnsupported where that cannot be promised."""
-        ...
-
-    def link(self, source: bytes, target: bytes) -> None:
-        """A second name for a file; FileExistsError when taken."""
-        ...
-
-    def unlink(self, path: bytes) -> None:
-        """Remove a name."""
-        ...
-
-    def mkdir(self, path: bytes, mode: int = 0o777) -> None:
-        """Make one folder, less the umask."""
-        ...
-
-    def rmdir(self, path: bytes) -> None:
-        """Remove an empty folder."""
-        ...
-
-    def scandir(self, path: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-        """The entries of a folder, one at a time, in no order."""
-        ...
-
-    def free_bytes(self, path: bytes) -> int:
-        """Space that this user may still fill on the file system of path."""
-        ...
+    path: bytes
+    inode: tuple[int, int] | None = None
 
 
 class RealFileSystem:
-    """The operating system's calls, unchanged."""
+    """The operating system's calls, below the given folders.
+
+    Args:
+        roots: absolute paths, or roots with the inode they must have. A path is looked for below the longest of
+            them that it begins with. Without any, the folder that a name lies in is taken on trust.
+    """
+
+    def __init__(self, *roots: bytes | Root) -> None:
+        known = [root if isinstance(root, Root) else Root(root) for root in roots]
+        self._roots = sorted(known, key=lambda root: len(root.path), reverse=True)
+
+    def _find(self, path: bytes) -> tuple[Root, bytes]:
+        if not self._roots:
+            return Root(os.path.dirname(path)), os.path.basename(path)
+        for root in self._roots:
+            if path == root.path:
+                return root, b""
+            if path.startswith(root.path.rstrip(b"/") + b"/"):
+                return root, path[len(root.path.rstrip(b"/")) + 1 :]
+        raise UnsafePath("a path outside the folders that belong to this work", path)
+
+    @contextmanager
+    def _root_of(self, path: bytes) -> Generator[tuple[int, bytes]]:
+        """The root of a path as a descriptor, and the path below it."""
+        root, relative = self._find(path)
+        fd = beneath.open_root(root.path)
+        try:
+            if root.inode is not None:
+                facts = os.fstat(fd)
+                if (facts.st_dev, facts.st_ino) != root.inode:
+                    raise OSError(errno.ESTALE, "another folder lies in its place", os.fsdecode(root.path))
+            yield fd, relative
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _at(self, path: bytes) -> Generator[tuple[int, bytes]]:
+        """The folder of a name as a descriptor, and the name."""
+        with self._root_of(path) as (root, relative), beneath.folder_of(root, relative) as at:
+            yield at
+
+    @contextmanager
+    def _folder(self, path: bytes) -> Generator[int]:
+        """A folder's descriptor, to list or sync it."""
+        if not self._roots:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        else:
+            with self._root_of(path) as (root, relative):
+                fd = beneath.open_folder(root, beneath.parts_of(relative), to_read=True)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def stat(self, path: bytes) -> os.stat_result:
         """See FileSystem."""
-        return os.stat(path)
+        if not self._roots:
+            return os.stat(path)
+        with self._root_of(path) as (root, relative):
+            if relative:
+                raise UnsafePath("no folder that links may lead to", path)
+            return os.fstat(root)
 
     def lstat(self, path: bytes) -> os.stat_result:
         """See FileSystem."""
-        return os.lstat(path)
+        with self._at(path) as (folder, name):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def exists(self, path: bytes) -> bool:
         """See FileSystem."""
         try:
-            os.lstat(path)
+            if self._find(path)[1]:
+                self.lstat(path)
+            else:
+                self.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
+    def is_readable(self, path: bytes) -> bool:
+        """See FileSystem."""
+        try:
+            with self._at(path) as (folder, name):
+                facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                return stat_module.S_ISREG(facts.st_mode) and os.access(name, os.R_OK, dir_fd=folder)
+        except OSError:
+            return False
+
     def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
         """See FileSystem."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        with self._at(path) as (folder, name):
+            return beneath.open_file(folder, name, flags, mode)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """See FileSystem."""
+        return os.fstat(fd)
 
     def read(self, fd: int, count: int) -> bytes:
         """See FileSystem."""
@@ -173,6 +186,10 @@ class RealFileSystem:
             with suppress(OSError):  # a hint: what the file system thinks of it, fsync will tell
                 os.posix_fadvise(fd, start, count, os.POSIX_FADV_DONTNEED)
 
+    def truncate(self, fd: int, size: int) -> None:
+        """See FileSystem."""
+        os.ftruncate(fd, size)
+
     def fsync(self, fd: int) -> None:
         """See FileSystem. macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it."""
         full_fsync: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -184,35 +201,51 @@ class RealFileSystem:
 
     def fsync_dir(self, path: bytes) -> None:
         """See FileSystem. File systems that cannot sync a folder say EINVAL and keep names safe otherwise."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-        finally:
-            os.close(fd)
+        with self._folder(path) as fd:
+            sync_folder(fd)
 
     def close(self, fd: int) -> None:
         """See FileSystem."""
         os.close(fd)
 
+    def fchmod(self, fd: int, mode: int) -> None:
+        """See FileSystem."""
+        os.fchmod(fd, mode)
+
     def chmod(self, path: bytes, mode: int) -> None:
         """See FileSystem."""
-        os.chmod(path, mode)
+        with self._at(path) as (folder, name):
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat_module.S_ISDIR(facts.st_mode):
+                fd = beneath.open_folder(folder, [name], to_read=True)
+            else:
+                fd = beneath.open_file(folder, name, os.O_RDONLY)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
 
     def rename(self, source: bytes, target: bytes) -> None:
         """See FileSystem."""
-        os.rename(source, target)
+        with self._at(source) as (from_fd, old), self._at(target) as (to_fd, new):
+            os.rename(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd)
 
     def rename_noreplace(self, source: bytes, target: bytes) -> None:
         """See FileSystem."""
+        self._rename_by_flag(source, target, RENAME_EXCL if sys.platform == "darwin" else RENAME_NOREPLACE)
+
+    def exchange(self, one: bytes, other: bytes) -> None:
+        """See FileSystem."""
+        self._rename_by_flag(one, other, RENAME_EXCHANGE)
+
+    def _rename_by_flag(self, source: bytes, target: bytes, flag: int) -> None:
         native = _native_rename()
         if native is None:
             raise RenameUnsupported(
                 errno.ENOSYS, "no exclusive rename in this C library", os.fsdecode(target)
             )
-        code = native(source, target)
+        with self._at(source) as (from_fd, old), self._at(target) as (to_fd, new):
+            code = native(from_fd, old, to_fd, new, flag)
         if code == 0:
             return
         if code in _UNSUPPORTED:
@@ -221,28 +254,80 @@ class RealFileSystem:
 
     def link(self, source: bytes, target: bytes) -> None:
         """See FileSystem."""
-        os.link(source, target, follow_symlinks=False)
+        with self._at(source) as (from_fd, old), self._at(target) as (to_fd, new):
+            os.link(old, new, src_dir_fd=from_fd, dst_dir_fd=to_fd, follow_symlinks=False)
 
     def unlink(self, path: bytes) -> None:
         """See FileSystem."""
-        os.unlink(path)
+        with self._at(path) as (folder, name):
+            os.unlink(name, dir_fd=folder)
 
     def mkdir(self, path: bytes, mode: int = 0o777) -> None:
         """See FileSystem."""
-        os.mkdir(path, mode)
+        with self._at(path) as (folder, name):
+            os.mkdir(name, mode, dir_fd=folder)
 
     def rmdir(self, path: bytes) -> None:
         """See FileSystem."""
-        os.rmdir(path)
+        with self._at(path) as (folder, name):
+            os.rmdir(name, dir_fd=folder)
 
-    def scandir(self, path: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
+    @contextmanager
+    def scandir(self, path: bytes) -> Generator[Iterator[Entry]]:
         """See FileSystem."""
-        return os.scandir(path)
+        with self._folder(path) as fd, os.scandir(fd) as entries:
+            yield (_Entry(entry, path) for entry in entries)
 
     def free_bytes(self, path: bytes) -> int:
         """See FileSystem."""
-        facts = os.statvfs(path)
+        with self._folder(path) as fd:
+            facts = os.fstatvfs(fd)
         return facts.f_bavail * facts.f_frsize
+
+
+class _Entry:
+    """An entry of a folder that is listed by its descriptor; what it is, most file systems say with its name."""
+
+    __slots__ = ("_entry", "_folder", "_is_dir", "name")
+
+    def __init__(self, entry: os.DirEntry[str], folder: bytes) -> None:
+        self.name = os.fsencode(entry.name)
+        self._entry = entry
+        self._folder = folder
+        self._is_dir: bool | OSError
+        try:
+            # Asked for now: by the time that a caller asks, the folder may be closed.
+            self._is_dir = entry.is_dir(follow_symlinks=False)
+        except OSError as error:
+            self._is_dir = error
+
+    @property
+    def path(self) -> bytes:
+        """See Entry."""
+        return os.path.join(self._folder, self.name)
+
+    def is_dir(self, *, follow_symlinks: Literal[False]) -> bool:  # noqa: ARG002 - never followed
+        """See Entry."""
+        if isinstance(self._is_dir, OSError):
+            raise self._is_dir
+        return self._is_dir
+
+    def is_file(self, *, follow_symlinks: Literal[False]) -> bool:
+        """See Entry."""
+        return self._entry.is_file(follow_symlinks=follow_symlinks)
+
+    def stat(self, *, follow_symlinks: Literal[False]) -> os.stat_result:
+        """See Entry."""
+        return self._entry.stat(follow_symlinks=follow_symlinks)
+
+
+def sync_folder(fd: int) -> None:
+    """Sync an opened folder's names; file systems that cannot, say EINVAL and keep names safe otherwise."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
 
 
 def write_all(fs: FileSystem, fd: int, data: bytes | memoryview) -> None:
@@ -255,23 +340,41 @@ def write_all(fs: FileSystem, fd: int, data: bytes | memoryview) -> None:
         rest = rest[taken:]
 
 
+def make_folders(fs: FileSystem, top: bytes, folder: bytes, mode: int) -> None:
+    """Makes the folders that are missing between `top` and `folder`, each durably.
+
+    Args:
+        fs: the file system.
+        top: an absolute path that exists and is not made here.
+        folder: the same, or a path below it.
+        mode: permission bits of what is made: the process's own umask is private.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    missing: list[bytes] = []
+    while folder != top and not fs.exists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            fs.mkdir(path)
+            fs.chmod(path, mode)
+        fs.fsync_dir(os.path.dirname(path))
+
+
 @functools.cache
-def _native_rename() -> Callable[[bytes, bytes], int] | None:
-    """The system's exclusive rename as a function that returns 0 or an errno; None where it has none."""
+def _native_rename() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """The system's rename with flags as a function that returns 0 or an errno; None where it has none."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
-        if sys.platform == "darwin":
-            call, before, between, flag = libc.renamex_np, (), (), RENAME_EXCL
-            call.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
-        else:
-            here = ctypes.c_int(AT_FDCWD)
-            call, before, between, flag = libc.renameat2, (here,), (here,), RENAME_NOREPLACE
-            call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+        call = libc.renameatx_np if sys.platform == "darwin" else libc.renameat2
     except AttributeError:  # musl before 1.2.6, other systems
         return None
+    call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     call.restype = ctypes.c_int
 
-    def rename(source: bytes, target: bytes) -> int:
-        return 0 if call(*before, source, *between, target, flag) == 0 else ctypes.get_errno()
+    def rename(from_fd: int, source: bytes, to_fd: int, target: bytes, flags: int) -> int:
+        return 0 if call(from_fd, source, to_fd, target, flags) == 0 else ctypes.get_errno()
 
     return rename

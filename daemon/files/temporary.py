@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, write_all
+from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, make_folders, write_all
 
 _REAL = RealFileSystem()
 _BLOCK = 1 << 20
@@ -140,7 +140,7 @@ class TemporaryWriter:
             facts = fs.stat(self._outbox)
             if (facts.st_dev, facts.st_ino) != self._inode:
                 raise TemporaryError(self._outbox, errno.ENODEV, "Another folder lies in the outbox's place")
-        _make_folders(self._outbox, os.path.dirname(self._path), self._folder_mode, fs)
+        make_folders(fs, self._outbox, os.path.dirname(self._path), self._folder_mode)
         with contextlib.suppress(FileNotFoundError):
             self._empty()  # left over from an earlier attempt that a crash cut short
         return fs.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -180,15 +180,3 @@ def write_temporary(
     with TemporaryWriter(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
         file.take(data)
         return file.finish()
-
-
-def _make_folders(outbox: bytes, folder: bytes, mode: int, fs: FileSystem) -> None:
-    missing: list[bytes] = []
-    while folder != outbox and not fs.exists(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for path in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            fs.mkdir(path)
-            fs.chmod(path, mode)  # the process's own umask is private
-        fs.fsync_dir(os.path.dirname(path))

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.files.filesystem import FileFacts, FileSystem, RealFileSystem
+from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.files.interface import Entry, FileSystem
 from cutoutd.daemon.watching.filters import (
     RAW_EXTENSIONS,
     Kind,
@@ -230,7 +231,7 @@ def partners(top: bytes, folder: bytes, rules: Rules, fs: FileSystem | None = No
         return frozenset(raw_pair_key(path) for path in paths if classify(path, rules) is Kind.PHOTO)
 
 
-def _is_file(entry: os.DirEntry[bytes]) -> bool:
+def _is_file(entry: Entry) -> bool:
     try:
         return entry.is_file(follow_symlinks=False)
     except OSError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
-from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.interface import Entry, FileSystem
 
 
 @dataclass
@@ -57,7 +59,7 @@ class FaultyFileSystem:
         """Descriptors that were opened and not closed again."""
         return len(self._opened)
 
-    def _gate(self, call: str, *paths: bytes) -> Fault | None:
+    def gate(self, call: str, *paths: bytes) -> Fault | None:
         self.calls.append((call, paths))
         for fault in self.faults:
             if fault.strikes(call, paths):
@@ -70,29 +72,37 @@ class FaultyFileSystem:
         return self._opened.get(fd, b"")
 
     def stat(self, path: bytes) -> os.stat_result:
-        self._gate("stat", path)
+        self.gate("stat", path)
         return self.inner.stat(path)
 
     def lstat(self, path: bytes) -> os.stat_result:
-        self._gate("lstat", path)
+        self.gate("lstat", path)
         return self.inner.lstat(path)
 
     def exists(self, path: bytes) -> bool:
-        self._gate("exists", path)
+        self.gate("exists", path)
         return self.inner.exists(path)
 
+    def is_readable(self, path: bytes) -> bool:
+        self.gate("is_readable", path)
+        return self.inner.is_readable(path)
+
     def open(self, path: bytes, flags: int, mode: int = 0o600) -> int:
-        self._gate("open", path)
+        self.gate("open", path)
         fd = self.inner.open(path, flags, mode)
         self._opened[fd] = path
         return fd
 
+    def fstat(self, fd: int) -> os.stat_result:
+        self.gate("fstat", self._named(fd))
+        return self.inner.fstat(fd)
+
     def read(self, fd: int, count: int) -> bytes:
-        self._gate("read", self._named(fd))
+        self.gate("read", self._named(fd))
         return self.inner.read(fd, count)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
-        fault = self._gate("write", self._named(fd))
+        fault = self.gate("write", self._named(fd))
         if fault is None or fault.keep is None:
             return self.inner.write(fd, data)
         taken = self.inner.write(fd, memoryview(data)[: fault.keep]) if fault.keep else 0
@@ -103,51 +113,94 @@ class FaultyFileSystem:
     def start_writing_back(self, fd: int, start: int, count: int) -> None:
         self.inner.start_writing_back(fd, start, count)  # a hint cannot fail
 
+    def truncate(self, fd: int, size: int) -> None:
+        self.gate("truncate", self._named(fd))
+        self.inner.truncate(fd, size)
+
     def fsync(self, fd: int) -> None:
-        self._gate("fsync", self._named(fd))
+        self.gate("fsync", self._named(fd))
         self.inner.fsync(fd)
 
     def fsync_dir(self, path: bytes) -> None:
-        self._gate("fsync_dir", path)
+        self.gate("fsync_dir", path)
         self.inner.fsync_dir(path)
 
     def close(self, fd: int) -> None:
         name = self._opened.pop(fd, b"")
         self.inner.close(fd)  # the descriptor is gone even when close reports a late write error
-        self._gate("close", name)
+        self.gate("close", name)
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        self.gate("fchmod", self._named(fd))
+        self.inner.fchmod(fd, mode)
 
     def chmod(self, path: bytes, mode: int) -> None:
-        self._gate("chmod", path)
+        self.gate("chmod", path)
         self.inner.chmod(path, mode)
 
     def rename(self, source: bytes, target: bytes) -> None:
-        self._gate("rename", source, target)
+        self.gate("rename", source, target)
         self.inner.rename(source, target)
 
     def rename_noreplace(self, source: bytes, target: bytes) -> None:
-        self._gate("rename_noreplace", source, target)
+        self.gate("rename_noreplace", source, target)
         self.inner.rename_noreplace(source, target)
 
+    def exchange(self, one: bytes, other: bytes) -> None:
+        self.gate("exchange", one, other)
+        self.inner.exchange(one, other)
+
     def link(self, source: bytes, target: bytes) -> None:
-        self._gate("link", source, target)
+        self.gate("link", source, target)
         self.inner.link(source, target)
 
     def unlink(self, path: bytes) -> None:
-        self._gate("unlink", path)
+        self.gate("unlink", path)
         self.inner.unlink(path)
 
     def mkdir(self, path: bytes, mode: int = 0o777) -> None:
-        self._gate("mkdir", path)
+        self.gate("mkdir", path)
         self.inner.mkdir(path, mode)
 
     def rmdir(self, path: bytes) -> None:
-        self._gate("rmdir", path)
+        self.gate("rmdir", path)
         self.inner.rmdir(path)
 
-    def scandir(self, path: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-        self._gate("scandir", path)
-        return self.inner.scandir(path)
+    def scandir(self, path: bytes) -> AbstractContextManager[Iterator[Entry]]:
+        self.gate("scandir", path)
+        return self._listing(path)
+
+    @contextmanager
+    def _listing(self, path: bytes) -> Generator[Iterator[Entry]]:
+        with self.inner.scandir(path) as entries:
+            yield (_FaultyEntry(entry, self) for entry in entries)
 
     def free_bytes(self, path: bytes) -> int:
-        self._gate("free_bytes", path)
+        self.gate("free_bytes", path)
         return self.inner.free_bytes(path)
+
+
+@dataclass
+class _FaultyEntry:
+    """An entry whose look is a call like `lstat`."""
+
+    inner: Entry
+    fs: FaultyFileSystem
+
+    @property
+    def name(self) -> bytes:
+        return self.inner.name
+
+    @property
+    def path(self) -> bytes:
+        return self.inner.path
+
+    def is_dir(self, *, follow_symlinks: Literal[False]) -> bool:
+        return self.inner.is_dir(follow_symlinks=follow_symlinks)
+
+    def is_file(self, *, follow_symlinks: Literal[False]) -> bool:
+        return self.inner.is_file(follow_symlinks=follow_symlinks)
+
+    def stat(self, *, follow_symlinks: Literal[False]) -> os.stat_result:
+        self.fs.gate("lstat", self.path)
+        return self.inner.stat(follow_symlinks=follow_symlinks)

@@ -20,6 +20,8 @@ CALLS = (
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 _FD = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*|[^>]*)>")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+# A name, behind the folder that it is relative to, if any.
+_NAME = re.compile(r'(?:(?:AT_FDCWD|\d+)<((?:\\x[0-9a-f]{2})*)>, )?"((?:\\x[0-9a-f]{2})*)"')
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Model:
         if found is None or int(found[3]) < 0:
             return False
         name, arguments, result = found[1], found[2], int(found[3])
-        paths = [bytes.fromhex(text.replace("\\x", "")) for text in _STRING.findall(arguments)]
+        paths = [os.path.join(_plain(folder), _plain(name)) for folder, name in _NAME.findall(arguments)]
         if name == "openat":
             return self._open(paths[0], arguments, result)
         descriptor = _FD.match(arguments)
@@ -91,7 +93,8 @@ class Model:
         if name in ("write", "pwrite64") and fd in self.open:
             number, position = self.open[fd]
             at = int(arguments.rsplit(",", 1)[1]) if name == "pwrite64" else position
-            self.inodes[number].pending.append((at, paths[0][:result]))
+            data = _plain(_STRING.findall(arguments)[0])
+            self.inodes[number].pending.append((at, data[:result]))
             self.open[fd] = (number, at + result)
             return True
         if name == "ftruncate" and fd in self.open:
@@ -105,7 +108,7 @@ class Model:
             self._change(_Change(os.path.dirname(paths[0]), made))
             return True
         if name.startswith(("rename", "link", "unlink")):
-            return self._names(name, paths)
+            return self._names(name, paths, exchange="RENAME_EXCHANGE" in arguments)
         return False
 
     def _inside(self, path: bytes) -> bool:
@@ -131,14 +134,14 @@ class Model:
         if fd in self.open:
             self.inodes[self.open[fd][0]].sync()
             return True
-        folder = bytes.fromhex(shown.replace("\\x", "")) if "\\x" in shown else os.fsencode(shown)
+        folder = _plain(shown) if "\\x" in shown else os.fsencode(shown)
         mine = [change for change in self.changes if change.folder == folder]
         self.changes = [change for change in self.changes if change.folder != folder]
         for change in mine:
             _apply(self.durable, change)
         return bool(mine)
 
-    def _names(self, call: str, paths: list[bytes]) -> bool:
+    def _names(self, call: str, paths: list[bytes], *, exchange: bool) -> bool:
         source, target = paths[0], paths[-1]
         if not self._inside(source) or source not in self.current:
             return False
@@ -149,7 +152,8 @@ class Model:
         if call.startswith("link"):
             self._change(_Change(folders[1], ((target, number),)))
         elif folders[0] == folders[1]:
-            self._change(_Change(folders[0], ((source, None), (target, number))))
+            left = self.current.get(target) if exchange else None
+            self._change(_Change(folders[0], ((source, left), (target, number))))
         else:
             self._change(_Change(folders[1], ((target, number),)))
             self._change(_Change(folders[0], ((source, None),)))
@@ -187,6 +191,10 @@ class Model:
             yield [change for change in pending if change.folder == folder]
         for left_out in range(len(pending) - 1):
             yield pending[:left_out] + pending[left_out + 1 :]
+
+
+def _plain(shown: str) -> bytes:
+    return bytes.fromhex(shown.replace("\\x", ""))
 
 
 def _apply(names: dict[bytes, int], change: _Change) -> None:

@@ -47,7 +47,7 @@ def test_exclusive_rename_of_a_missing_file_says_which(tmp_path: Path) -> None:
 def test_a_file_system_without_exclusive_rename_is_told_apart_from_a_taken_name(
     code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(source: bytes, target: bytes) -> int:
+    def refuse(*_arguments: object) -> int:
         return code
 
     monkeypatch.setattr(filesystem, "_native_rename", lambda: refuse)
