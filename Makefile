@@ -1,34 +1,52 @@
-# The whole day's work in a few words: make run, make test, make lint, make bench, make docs.
+# The whole day's work in a few words: make run, make test, make lint, make bench, make docs (and make fast).
 # Needs nothing but Python 3.11 or newer (with venv), git and make; everything else goes into .venv.
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
-VENV := .venv
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV ?= .venv
 BIN := $(VENV)/bin
+# The versions that uv.lock names, for pip; an empty word takes the newest (see `make newest`).
+CONSTRAINTS ?= packaging/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
+EXTRAS := matting,raw
 PYTEST_ARGS ?=
+# Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
+WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
+STARTED := $(shell date +%s)
+TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
-.PHONY: run test check lint types imports unit docs pictures docs-check wheel bench fuzz soak torture train clean
+.PHONY: run test fast lint types imports unit integration endtoend alone docs pictures docs-check wheel coverage \
+	lowest newest lock packages image dist release-check bench fuzz soak torture train clean
 
 run: $(VENV)/.product
 	@exec $(BIN)/cutoutd run $(ARGS)
 
+# Before each commit: under a minute on two cores.
+fast: lint imports
+	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
+	$(BIN)/pytest -n $(JOBS) -q -m "not alone" tests/unit $(PYTEST_ARGS); unit=$$?; \
+	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
+	$(TOOK)
+
 # Everything CI runs.
-test: lint types imports docs-check unit wheel
+test: lint types imports docs-check unit integration endtoend alone wheel
+	$(TOOK)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "cutoutd needs Python 3.11 or newer with its venv module; install it and run make again." >&2; exit 1; }
 	@echo "Making an environment in $(VENV) with $(PYTHON) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(PIP) --upgrade pip
 
-$(VENV)/.product: pyproject.toml $(BIN)/python
+$(VENV)/.product: pyproject.toml $(CONSTRAINTS) $(BIN)/python
 	@echo "Installing cutoutd …"
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) $(BIN)/python
 	@echo "Installing cutoutd and the tools that test it …"
-	@$(BIN)/python -m pip install --quiet --editable '.[matting,raw]' --group dev
+	@$(PIP) --editable '.[$(EXTRAS)]' --group dev
 	@touch $@ $(VENV)/.product
 
 lint: $(VENV)/.dev
@@ -36,13 +54,24 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/.dev
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "not alone" tests/unit $(PYTEST_ARGS)
+
+integration: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
+
+# Real daemons. They wait for one another's folders more than they compute, so one more than there are cores runs.
+endtoend: $(VENV)/.dev
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist worksteal -m "not alone" tests/endtoend tests/reliability/torture tests/packaging $(PYTEST_ARGS)
+
+# What measures time or needs the whole machine.
+alone: $(VENV)/.dev
+	$(BIN)/pytest -m alone tests $(PYTEST_ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write
@@ -58,6 +87,43 @@ docs-check: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/packaging/check_wheel.py
 
+# Lines and branches that the tests in one process reach, with a floor (pyproject.toml says what is left out and why).
+coverage: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered --cov-report=xml \
+		tests/unit tests/integration tests/reliability/property $(PYTEST_ARGS)
+	$(TOOK)
+
+# The tag, the version and the top of the changelog must agree.
+release-check: $(VENV)/.dev
+	$(BIN)/python packaging/release.py "$(TAG)"
+
+# The same tests with the oldest versions that pyproject.toml allows, and with the newest that there are.
+lowest:
+	$(MAKE) unit integration VENV=.venv-lowest CONSTRAINTS=packaging/lowest.txt
+newest:
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
+
+# After a change to the dependencies; the only target that needs uv.
+UV ?= uv
+lock:
+	$(UV) lock
+	$(UV) export --quiet --frozen --extra raw --extra matting --group dev --no-hashes --no-emit-project \
+		--no-annotate --no-header --output-file packaging/constraints.txt
+	$(UV) pip compile --quiet pyproject.toml --extra raw --extra matting --resolution lowest-direct --universal \
+		--no-annotate --no-header --output-file packaging/lowest.txt
+
+# Everything that a release carries, in dist/: wheel, sdist, Debian package, recipes of other systems, image, bill of
+# materials and checksums.
+dist: packages image
+	$(BIN)/python packaging/bill_of_materials.py dist
+	cd dist && sha256sum cutoutd* > SHA256SUMS
+
+packages: $(VENV)/.dev
+	$(BIN)/python packaging/build.py dist
+
+image: $(VENV)/.dev
+	$(BIN)/python packaging/build_image.py dist
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -71,8 +137,8 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m tests.reliability.soak $(ARGS)
 
 train: $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --editable . --group training
+	@$(PIP) --editable . --group training
 	$(BIN)/python -m cutoutd.models.training.train $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest build dist .importroot/*.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,3 +1,3 @@
 """The version, where `--version` finds it without loading anything."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

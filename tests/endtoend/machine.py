@@ -7,7 +7,6 @@ machine writes to an overlay of its own. It has no network.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.wheels import built_wheel, wheelhouse
 
-PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,python3-venv"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
@@ -58,37 +57,6 @@ def make_root() -> Path:
     return root
 
 
-def wheels(scratch: Path) -> Path:
-    """A folder with cutoutd's wheel, built now, and those of everything it needs."""
-    source, folder = scratch / "source", scratch / "wheels"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    ).stdout.split(b"\0")
-    for name in filter(None, map(os.fsdecode, listed)):
-        if (PROJECT / name).is_file() and not name.startswith(("tests/", "benchmarks/", ".importroot")):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, source / name)
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source))
-    (wheel,) = folder.glob("cutoutd-*.whl")
-    machine = platform.machine()
-    tags = [f"manylinux_2_{minor}_{machine}" for minor in (36, 34, 28, 27, 17)] + [f"manylinux2014_{machine}"]
-    options = [option for tag in tags for option in ("--platform", tag)]
-    options += ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]
-    options += ["--abi", "cp311", "--abi", "abi3", "--abi", "none"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), *options, str(wheel)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip(f"the wheels for the machine cannot be had: {_last(done.stderr)}")
-    return folder
-
-
 class Machine:
     """One booted machine.
 
@@ -103,8 +71,18 @@ class Machine:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._init = 0
 
-    def prepare(self, base: Path, wheel_folder: Path) -> None:
+    def prepare(self, base: Path) -> None:
         """Lays the overlay and installs cutoutd from its wheel into /opt/cutoutd."""
+        self.lay(base)
+        shutil.copytree(wheelhouse(), self.root / "wheels")
+        shutil.copy2(built_wheel(), self.root / "wheels")
+        self.chroot(
+            "python3 -m venv /opt/cutoutd && /opt/cutoutd/bin/pip install --quiet --no-index "
+            "--find-links /wheels cutoutd && rm -r /wheels && ln -s /opt/cutoutd/bin/cutoutd /usr/local/bin/"
+        )
+
+    def lay(self, base: Path) -> None:
+        """The overlay over the root file system that all machines share."""
         for name in ("root", "upper", "work"):
             (self.scratch / name).mkdir()
         layers = f"lowerdir={base},upperdir={self.scratch}/upper,workdir={self.scratch}/work"
@@ -116,15 +94,19 @@ class Machine:
         )
         if done.returncode != 0:
             pytest.skip(f"no overlay can be mounted here: {_last(done.stderr)}")
-        shutil.copytree(wheel_folder, self.root / "wheels")
-        install = (
-            "python3 -m venv /opt/cutoutd && /opt/cutoutd/bin/pip install --quiet --no-index "
-            "--find-links /wheels cutoutd && rm -r /wheels && ln -s /opt/cutoutd/bin/cutoutd /usr/local/bin/"
+
+    def chroot(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Runs a shell script in the root file system, before it is booted."""
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+        done = subprocess.run(
+            ["chroot", str(self.root), "sh", "-c", script],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
         )
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-        subprocess.run(
-            ["chroot", str(self.root), "sh", "-c", install], check=True, capture_output=True, env=environment
-        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
 
     def boot(self) -> None:
         """Starts systemd and waits until it is up."""
@@ -215,10 +197,6 @@ def wait_until(holds: Callable[[], object], seconds: float) -> bool:
 
 def _quoted(command: tuple[str, ...]) -> str:
     return " ".join("'" + part.replace("'", "'\\''") + "'" for part in command)
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def _last(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.endtoend.machine import Machine, make_root, wait_until, wheels, why_not
+from tests.endtoend.machine import Machine, make_root, wait_until, why_not
 
 REASON = why_not()
 pytestmark = [
@@ -35,7 +35,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     scratch = tmp_path_factory.mktemp("machine")
     one = Machine(scratch)
     try:
-        one.prepare(make_root(), wheels(scratch))
+        one.prepare(make_root())
         (one.root / "var/lib").mkdir(exist_ok=True)
         Image.fromarray(data.astronaut()).save(one.root / PHOTO.lstrip("/"))
         one.boot()

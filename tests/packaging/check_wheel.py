@@ -1,4 +1,4 @@
-"""Builds the wheel, installs it into an empty environment, and runs `cutoutd once` from there."""
+"""Builds the wheel, looks into it, installs it into an empty environment, and runs `cutoutd once` from there."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.support.photos import encoded
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT))
+from tests.support.photos import encoded  # noqa: E402 - the path above finds it
+from tests.support.wheels import CONSTRAINTS, built_wheel  # noqa: E402 - same
+
+ROOMS = ("config", "models", "daemon", "service")
 
 
 def main() -> int:
-    root = Path(__file__).resolve().parents[2]
+    wheel = built_wheel()
+    missing = sorted(set(_expected()) - set(zipfile.ZipFile(wheel).namelist()))
+    if missing:
+        sys.stderr.write(f"not in the wheel: {', '.join(missing)}\n")
+        return 1
     with tempfile.TemporaryDirectory(prefix="cutoutd-wheel-") as scratch:
         folder = Path(scratch)
-        _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder / "dist"), str(root))
-        wheel = next((folder / "dist").glob("cutoutd-*.whl"))
         venv.create(folder / "env", with_pip=True)
-        _run(str(folder / "env/bin/python"), "-m", "pip", "install", "--quiet", str(wheel))
+        pip = [str(folder / "env/bin/python"), "-m", "pip", "install", "--quiet"]
+        _run(*pip, "--constraint", str(CONSTRAINTS), str(wheel))
         photo = folder / "astronaut.jpg"
         photo.write_bytes(encoded("astronaut"))
         # From another folder and with a home of its own: nothing of the checkout may be needed.
@@ -37,6 +45,15 @@ def main() -> int:
             return 1
         sys.stdout.write(f"{wheel.name} installs into an empty environment and cuts out a photo\n")
     return 0
+
+
+def _expected() -> list[str]:
+    """Every file of the four rooms but the training code: modules, data, and the marks that they are typed."""
+    tracked = subprocess.run(
+        ["git", "ls-files", *ROOMS], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    files = [name for name in tracked if name and not name.startswith("models/training/")]
+    return [f"cutoutd/{name}" for name in (*files, *(f"{room}/py.typed" for room in ROOMS))]
 
 
 def _run(*command: str, **options: object) -> None:

@@ -101,6 +101,7 @@ def test_a_hard_link_is_seen(inbox: Watched, tmp_path: Path) -> None:
     inbox.wait(lambda: inbox.hints("a.jpg") == ["created"], "the link")
 
 
+@pytest.mark.alone
 def test_a_file_that_leaves_is_deleted_and_holds_nothing_up(inbox: Watched, tmp_path: Path) -> None:
     (inbox.root / "a.jpg").write_bytes(b"photo")
     inbox.flush()

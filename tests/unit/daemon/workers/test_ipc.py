@@ -141,7 +141,7 @@ def test_an_answer_comes_through(ends: tuple[ReplyPipe, Any]) -> None:
         item(0, exit_pid=1),
         item(0, exception="no exception"),
     ],
-    ids=str,
+    ids=["number", "true", "none", "text", "record", "odd-work", "odd-end", "odd-error"],
 )
 def test_what_is_not_an_answer_is_refused(ends: tuple[ReplyPipe, Any], message: Any) -> None:
     pipe, writer = ends
