@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     ENGINE = 10
     SERVICE = 11
     VERIFY = 12
+    INTERRUPTED = 130  # as shells count a Ctrl-C: 128 + SIGINT
 
 
 class CutoutError(Exception):
@@ -145,6 +146,9 @@ class Reason(StrEnum):
     NOT_A_REGULAR_FILE = "not-a-regular-file"
     PLACEHOLDER = "placeholder"
     VANISHED = "vanished"
+    NOT_FOUND = "not-found"
+    NAME_TAKEN = "name-taken"
+    EXISTS = "exists"
 
 
 # A skipped file is not a failure: nothing is owed for it and `failures` does not list it.
@@ -155,6 +159,7 @@ SKIPPED = frozenset(
         Reason.NOT_A_REGULAR_FILE,
         Reason.PLACEHOLDER,
         Reason.VANISHED,
+        Reason.EXISTS,
     }
 )
 

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import EngineError, OutboxError, Reason, printable
-from cutoutd.config.output import Deliverable
+from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
+from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
 from cutoutd.daemon.files.names import Temporary, candidates, mirrored_folder, name_key, stem_of
-from cutoutd.daemon.watching.filters import Kind, Rules, classify, is_pair_partner, raw_pair_key
-from cutoutd.daemon.watching.scan import examine, walk
+from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One file to cut out: `root` joined with `path` is where it lies, `path` is mirrored in the output folder."""
-
-    root: bytes
-    path: bytes
-    problem: Reason | None = None
-    size: int = 0
-
-    @property
-    def full(self) -> bytes:
-        """The absolute path."""
-        return os.path.join(self.root, self.path)
+# What decoders promise in the daemon's name, and nobody does here.
+_NOT_WATCHED = (
+    ("; it is looked at again whenever it changes", ""),
+    (" It is tried again by itself.", " Try again when that program is done."),
+    (" It is read again by itself.", ""),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +51,8 @@ class BatchOrder:
         folder: where cutouts go; exists.
         umask: of the outputs.
         overwrite: replace a file that lies under a cutout's name, instead of taking the next free name.
+        exact: the one name that the one cutout of the one photo must have; empty: it follows from the photo's.
+        skip_existing: leave photos alone whose cutouts lie in the folder already, by name.
     """
 
     folder: Path
@@ -68,39 +62,86 @@ class BatchOrder:
     limits: Limits
     umask: int
     overwrite: bool = False
+    exact: str = ""
+    skip_existing: bool = False
+
+    def names(self, photo: Source, number: int, one: Deliverable) -> Iterator[bytes]:
+        """The names for a photo's cutout, in the order they are tried, as far as they are known beforehand."""
+        needs_content = "{hash" in one.name
+        return self.names_for(
+            photo,
+            number,
+            one,
+            mtime_ns=os.stat(photo.full).st_mtime_ns,
+            digest=publish.digest_file(photo.full) if needs_content else "",
+            extension=extension(one),
+        )
+
+    def names_for(
+        self, photo: Source, number: int, one: Deliverable, *, mtime_ns: int, digest: str, extension: str
+    ) -> Iterator[bytes]:
+        """The same once everything is known."""
+        if self.exact:
+            return iter([os.fsencode(self.exact)])
+        folder = mirrored_folder(photo.path, one.folder, date=time.strftime("%Y-%m-%d"), label=one.label)
+        stem = stem_of(
+            one.name, photo.path, mtime_ns=mtime_ns, counter=number + 1, digest=digest, label=one.label
+        )
+        return candidates(folder, stem, extension)
 
 
-def sources(paths: list[Path], *, recursive: bool = True) -> Iterator[Source]:
-    """The photos behind files and folders, in a stable order.
+def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:
+    """Which photos have all their cutouts in the output folder already, by name, with those cutouts.
 
-    A folder's other files are left out; a file that was named itself is always taken, whatever its name.
+    Photos that would share a name (a.jpg and a.png) count only when all of them have one: which of them the
+    first cutout belongs to cannot be told by its name.
 
-    Raises:
-        OSError: a path does not exist or a folder cannot be read.
+    Returns:
+        Numbers in `photos`, and absolute paths.
     """
-    rules = Rules()
-    for path in paths:
-        if path.is_dir():
-            found = [
-                Source(os.fsencode(path), one.path, one.problem, one.size)
-                for one in walk(path, rules, recursive=recursive)
-                if one.kind in (Kind.PHOTO, Kind.RAW)
-            ]
-            yield from sorted(_without_paired_raws(found), key=lambda one: one.path)
-        else:
-            facts = path.lstat()
-            one = examine(path.parent, os.fsencode(path.name), rules)
-            problem = None if one is None else one.problem
-            yield Source(os.fsencode(path.parent), os.fsencode(path.name), problem, facts.st_size)
+    outbox = os.fsencode(order.folder)
+    originals = frozenset(photo.identity for photo in photos)
+    wanted: dict[int, list[tuple[str, bytes]]] = {}
+    turns: Counter[str] = Counter()
+    sharing: dict[str, set[int]] = {}
+    for number, photo in enumerate(photos):
+        if photo.problem is not None:
+            continue
+        try:
+            series = [order.names(photo, number, one) for one in order.deliverables]
+        except OSError:
+            continue  # its worker will say what is wrong with it
+        wanted[number] = []
+        for names in series:
+            first = next(names)
+            key = name_key(first)
+            others = (
+                name
+                for name in itertools.chain([first], names)
+                if _identity(os.path.join(outbox, name)) not in originals
+            )
+            nth = next(itertools.islice(others, turns[key], None), b"")
+            turns[key] += 1
+            sharing.setdefault(key, set()).add(number)
+            wanted[number].append((key, nth))
+    there = {
+        number: all(name and os.path.isfile(os.path.join(outbox, name)) for _, name in names)
+        for number, names in wanted.items()
+    }
+    return {
+        number: tuple(os.path.join(outbox, name) for _, name in names)
+        for number, names in wanted.items()
+        if all(there[other] for key, _ in names for other in sharing[key])
+    }
 
 
-def _without_paired_raws(found: list[Source]) -> list[Source]:
-    partners = {raw_pair_key(one.path) for one in found if is_pair_partner(one.path)}
-    return [
-        one
-        for one in found
-        if classify(one.path, Rules()) is not Kind.RAW or raw_pair_key(one.path) not in partners
-    ]
+def _identity(path: bytes) -> tuple[int, int] | None:
+    """Device and inode of what lies under a name; None where nothing does."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 class Batch:
@@ -132,13 +173,14 @@ class Batch:
         self._taken: set[str] = set()
         self._in_hand: dict[int, tuple[Source, float, tuple[bytes, ...]]] = {}
         self._attempts: dict[int, int] = {}
+        self._originals: frozenset[tuple[int, int]] = frozenset()
         self._all: list[Source] = []
         self._waiting: deque[int] = deque()
         self.models: dict[str, Any] = {}
 
     def run(
         self, photos: list[Source], on_start: Callable[[Source], None] = lambda _: None
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Yields an outcome per photo as they end; closing the iterator stops the workers and removes leftovers.
 
         Raises:
@@ -146,10 +188,12 @@ class Batch:
             CutoutError: no worker can start.
         """
         self._all = photos
-        self._waiting = deque(range(len(photos)))
-        self._workers.start()
+        self._originals = frozenset(photo.identity for photo in photos)
         try:
-            left = len(photos)
+            yield from self._without_work()
+            left = len(self._waiting)
+            if left:
+                self._workers.start()
             while left:
                 self._fill(on_start)
                 for outcome in self._turn():
@@ -159,13 +203,25 @@ class Batch:
             self._workers.stop(now=True)
             publish.discard([name for *_, names in self._in_hand.values() for name in names])
 
+    def _without_work(self) -> Iterator[Outcome]:
+        """What needs no worker: files with a problem, and what was done before."""
+        before = finished_before(self._order, self._all) if self._order.skip_existing else {}
+        self._waiting = deque(
+            number
+            for number, source in enumerate(self._all)
+            if source.problem is None and number not in before
+        )
+        for source in self._all:
+            if source.problem is not None:
+                state = "skipped" if source.problem in SKIPPED else "failed"
+                yield Outcome(source, state, source.problem, source.detail)
+        for number, outputs in before.items():
+            yield Outcome(self._all[number], "skipped", Reason.EXISTS, "It was cut out before.", outputs)
+
     def _fill(self, on_start: Callable[[Source], None]) -> None:
         while self._waiting and self._workers.free():
             number = self._waiting.popleft()
             source = self._all[number]
-            if source.problem is not None:
-                self._queue.put(Outcome(source, "skipped", source.problem, "Not an ordinary file."))
-                continue
             job = self._job(number, source)
             self._in_hand[number] = (source, self._clock(), job.temporaries)
             self._workers.submit(number, jobs.run_job, job, limit_s=self._order.limits.time_per_photo)
@@ -226,7 +282,10 @@ class Batch:
         source, started, _ = self._in_hand[number]
         match result:
             case jobs.Finished():
-                outputs = self._publish(source, number, result)
+                try:
+                    outputs = self._publish(source, number, result)
+                except PhotoError as error:
+                    return self._failed(number, error.reason, str(error))
                 self._in_hand.pop(number)
                 return [
                     Outcome(
@@ -266,6 +325,8 @@ class Batch:
     def _failed(self, number: int, reason: Reason, detail: str) -> list[Outcome]:
         source, started, names = self._in_hand.pop(number)
         publish.discard(names)
+        for watching, plain in _NOT_WATCHED:
+            detail = detail.replace(watching, plain)
         return [Outcome(source, "failed", reason, detail, seconds=self._clock() - started)]
 
     def _publish(self, source: Source, number: int, result: jobs.Finished) -> list[bytes]:
@@ -285,29 +346,17 @@ class Batch:
     def _place(
         self, source: Source, number: int, result: jobs.Finished, draft: jobs.Draft, order: Deliverable
     ) -> bytes:
-        date = time.strftime("%Y-%m-%d")
-        folder = mirrored_folder(source.path, order.folder, date=date, label=order.label)
-        stem = stem_of(
-            order.name,
-            source.path,
+        names = self._order.names_for(
+            source,
+            number,
+            order,
             mtime_ns=result.mtime_ns,
-            counter=number + 1,
             digest=result.digest,
-            label=order.label,
+            extension=draft.extension,
         )
-        names = candidates(folder, stem, draft.extension)
         mode = 0o666 & ~self._order.umask
         while True:
-            if self._order.overwrite:
-                place = self._overwritten(names)
-            else:
-                place = publish.find_place(
-                    self._outbox,
-                    names,
-                    taken=frozenset(self._taken),
-                    digest=draft.out_digest,
-                    size=draft.out_size,
-                )
+            place = self._place_for(names, draft)
             replaces = ""
             if place.how is How.REPLACE:
                 replaces = publish.digest_file(os.path.join(self._outbox, place.name))
@@ -318,8 +367,34 @@ class Batch:
                 self._taken.add(place.key)
                 return os.path.join(self._outbox, place.name)
 
+    def _place_for(self, names: Iterator[bytes], draft: jobs.Draft) -> publish.Place:
+        """Raises PhotoError when the one name that is wanted is taken."""
+        if self._order.overwrite:
+            return self._overwritten(names)
+        if self._order.exact:
+            name = os.fsencode(self._order.exact)
+            if os.path.lexists(os.path.join(self._outbox, name)) and not publish.holds(
+                self._outbox, name, draft.out_digest
+            ):
+                raise PhotoError(
+                    Reason.NAME_TAKEN,
+                    "Another file has the name that the cutout is to have",
+                    os.path.join(self._outbox, name),
+                    "--overwrite replaces it, --skip-existing leaves the photo alone.",
+                )
+            names = iter([name])
+        return publish.find_place(
+            self._outbox,
+            names,
+            taken=frozenset(self._taken),
+            digest=draft.out_digest,
+            size=draft.out_size,
+        )
+
     def _overwritten(self, names: Iterator[bytes]) -> publish.Place:
-        """The first name that this run has not used itself, whatever lies there."""
-        name = next(name for name in names if name_key(name) not in self._taken)
-        there = os.path.lexists(os.path.join(self._outbox, name))
-        return publish.Place(name, name_key(name), How.REPLACE if there else How.NEW)
+        """The first name that this run has not used itself, whatever lies there, unless it is one of the photos."""
+        for name in names:
+            there = _identity(os.path.join(self._outbox, name))
+            if name_key(name) not in self._taken and there not in self._originals:
+                return publish.Place(name, name_key(name), How.NEW if there is None else How.REPLACE)
+        raise AssertionError("candidate names never end")

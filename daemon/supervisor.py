@@ -60,6 +60,7 @@ class Supervisor:
         listener: hears what happens.
         load: makes a new plan from the config file for a reload; raises CutoutError when it is not valid.
         config_path: looked at for changes when the settings say so.
+        hung_up: whether a SIGHUP comes from a terminal that went away, which is no wish for a reload.
         clock: monotonic seconds.
     """
 
@@ -71,6 +72,7 @@ class Supervisor:
         *,
         load: Callable[[], Plan] | None = None,
         config_path: Path | None = None,
+        hung_up: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.listener = listener
@@ -84,6 +86,7 @@ class Supervisor:
         self._load = load
         self._config_path = config_path
         self._config_mtime = _mtime(config_path)
+        self._hung_up = hung_up
         self._clock = clock
         self._signals = 0
         self._finished = False
@@ -392,7 +395,9 @@ class Supervisor:
     # --- stopping ------------------------------------------------------------------------------------------------
 
     def _signal(self, number: int) -> None:
-        if number == signal.SIGHUP:
+        if number == signal.SIGHUP and self._hung_up():
+            self.listener.notice("The terminal went away; cutoutd goes on without it.")
+        elif number == signal.SIGHUP:
             self.reload()
         elif number == signal.SIGUSR1:
             self.components.commands.carry_out()

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 from cutoutd.config.version import VERSION
+from cutoutd.service import streams
 
 
 def main() -> int:
     """Runs the command line. Returns the exit code (see `config.errors.ExitCode`)."""
+    streams.repair()
+    streams.endure("stderr")
     if sys.argv[1:] in (["--version"], ["-V"]):
-        sys.stdout.write(f"cutoutd {VERSION}\n")
-        return 0
+        return _written_out(0, f"cutoutd {VERSION}\n")
     from cutoutd.service.cli.app import run
 
-    return run(sys.argv[1:])
+    return _written_out(run(sys.argv[1:]))
+
+
+def _written_out(code: int, text: str = "") -> int:
+    """The exit code, once all output is through: a full disk is a failure, a reader that left is none."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            sys.stderr.write(f"cutoutd: the output could not be written ({error.strerror}).\n")
+            return code or 1
+    return code
 
 
 if __name__ == "__main__":

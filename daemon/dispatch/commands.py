@@ -27,8 +27,8 @@ def carry_out(
     Args:
         ledger: open for writing.
         verb: one of `control.VERBS`.
-        arguments: `paths` (texts from `os.fsdecode`, or None for all), `since` (wall-clock seconds),
-            `overrides` (options), `everything`.
+        arguments: `paths` (texts from `os.fsdecode`) and `photos` (ids), each None or left out for all, `since`
+            (wall-clock seconds), `overrides` (options), `everything`.
         settings: those in force; None where nobody knows them.
 
     Returns:
@@ -43,16 +43,22 @@ def carry_out(
             ledger.set_meta("paused", int(verb == "pause"))
             answer: dict[str, Any] = {"paused": verb == "pause"}
         case "retry":
-            answer = {"count": control.retry(raw)}
+            answer = {"count": control.retry(raw, _photos(arguments))}
         case "redo":
             answer = _redo(control, raw, arguments, settings())
         case "forget":
             ledger.commit()
-            answer = {"count": History(ledger).forget(everything=bool(arguments.get("everything")))}
+            everything = bool(arguments.get("everything"))
+            answer = {"count": History(ledger).forget(everything=everything, photos=_photos(arguments))}
         case _:
             answer = {}
     ledger.commit()
     return answer
+
+
+def _photos(arguments: Mapping[str, Any]) -> frozenset[int] | None:
+    photos = arguments.get("photos")
+    return None if photos is None else frozenset(int(photo) for photo in photos)
 
 
 def _redo(
@@ -61,7 +67,13 @@ def _redo(
     overrides: dict[str, Any] = arguments.get("overrides") or {}
     try:
         meant = None if settings is None else meant_by(settings, overrides)
-        count = control.redo(paths, since=arguments.get("since"), overrides=overrides, meant=meant)
+        count = control.redo(
+            paths,
+            since=arguments.get("since"),
+            overrides=overrides,
+            meant=meant,
+            photos=_photos(arguments),
+        )
     except UsageError as error:
         return {"refused": str(type(error)(error.what, error.path)), "fix": error.fix}
     return {"count": count}

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import COLUMNS, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger.retention import ENDED
 
+# Which rows a command can be about.
+MEANT = {
+    "retry": "state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)",
+    # A row that stepped back for a newer photo at its path has no original of its own any more.
+    "redo": "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
+    "forget": ENDED,
+}
 VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
 
 
@@ -98,6 +106,26 @@ class Control:
         )
         return [photo_row(row) for row in rows]
 
+    def skipped_files(self, count: int) -> list[PhotoRow]:
+        """The files that were skipped last, newest first."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE state = 'skipped' AND live = 1 ORDER BY finished DESC, id DESC"
+            " LIMIT ?",
+            (count,),
+        )
+        return [photo_row(row) for row in rows]
+
+    def ended_since(self, when: float) -> dict[str, int]:
+        """How many photos were done and have failed since a moment, by the wall clock."""
+        counts = {State.DONE.value: 0, State.FAILED.value: 0}
+        for row in self.ledger.read(
+            "SELECT state, count(*) AS n FROM photos WHERE state IN ('done', 'failed') AND finished >= ?"
+            " GROUP BY state",
+            (when,),
+        ):
+            counts[row["state"]] = row["n"]
+        return counts
+
     def skipped(self) -> dict[str, int]:
         """How many files were skipped, by reason."""
         rows = self.ledger.read(
@@ -122,9 +150,9 @@ class Control:
         )
         return [os.path.join(row["outbox"], row["name"]) for row in rows]
 
-    def retry(self, paths: list[bytes] | None) -> int:
-        """Failed photos (all, or those at these absolute paths) become pending. Returns how many."""
-        return self._revive("state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)", paths, {})
+    def retry(self, paths: list[bytes] | None, photos: Collection[int] | None = None) -> int:
+        """Failed photos (all, those at these absolute paths, or with these ids) become pending. Returns how many."""
+        return self._revive(MEANT["retry"], paths, {}, photos=photos)
 
     def redo(
         self,
@@ -133,6 +161,7 @@ class Control:
         since: float | None,
         overrides: dict[str, Any],
         meant: Callable[[bytes], bool] | None = None,
+        photos: Collection[int] | None = None,
     ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
 
@@ -140,6 +169,7 @@ class Control:
             paths: absolute paths of originals, or None for all.
             since: only photos finished after this wall-clock time.
             overrides: options that differ from the config, kept with the row.
+            photos: ids of rows, or None for all.
             meant: whether photos of the inbox with this path are to be done again; all, if not given.
 
         Returns:
@@ -148,11 +178,10 @@ class Control:
         Raises:
             UsageError: from `meant`; then none will.
         """
-        # A row that stepped back for a newer photo at its path has no original of its own any more.
-        condition = "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)"
+        condition = MEANT["redo"]
         if since is not None:
             condition += f" AND finished >= {float(since)}"
-        return self._revive(condition, paths, overrides, meant)
+        return self._revive(condition, paths, overrides, meant, photos)
 
     def _revive(
         self,
@@ -160,18 +189,21 @@ class Control:
         paths: list[bytes] | None,
         overrides: dict[str, Any],
         meant: Callable[[bytes], bool] | None = None,
+        photos: Collection[int] | None = None,
     ) -> int:
         rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
         wanted = None if paths is None else set(paths)
-        photos: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes]] = []
         for row in rows:
+            if photos is not None and row["id"] not in photos:
+                continue
             path: bytes | None = row["path"]
             full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
             if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
-                photos.append((row["id"], bytes(row["inbox"])))
+                found.append((row["id"], bytes(row["inbox"])))
         # Asked before anything is written.
-        can = {inbox for inbox in sorted({inbox for _, inbox in photos}) if meant is None or meant(inbox)}
-        chosen = [photo for photo, inbox in photos if inbox in can]
+        can = {inbox for inbox in sorted({inbox for _, inbox in found}) if meant is None or meant(inbox)}
+        chosen = [photo for photo, inbox in found if inbox in can]
         for photo in chosen:
             self.ledger.write(
                 "UPDATE photos SET state = 'pending', attempts = 0, interruptions = 0, not_before = 0,"

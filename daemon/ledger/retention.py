@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cutoutd.daemon.ledger.database import Ledger
 
 # The daemon's loop must not stand still for a reader; the next sweep tries again.
@@ -10,7 +12,7 @@ SWEEP_PATIENCE_S = 0.1
 # Photos nobody has anything to do for any more; a failed one keeps its name until it is forgotten by order,
 # since the user is to find it and try it again.
 _ENDED_WELL = "state IN ('done', 'skipped', 'superseded') AND aftercare IN ('none', 'done')"
-_ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done', 'failed')"
+ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done', 'failed')"
 
 SEEN_PRECISION_S = 86400.0
 
@@ -115,13 +117,20 @@ class History:
             " WHERE name = 'status' AND json_array_length(value, '$.in_hand') > 0"
         )
 
-    def forget(self, *, everything: bool) -> int:
+    def forget(self, *, everything: bool, photos: Iterable[int] | None = None) -> int:
         """Removes the names of finished photos now; with `everything` their rows become tombstones.
+
+        Args:
+            everything: rows too.
+            photos: ids of those that are meant; None: all.
 
         Returns:
             How many photos were forgotten.
         """
-        count = self.trim(-1.0) if everything else self._unname(_ENDED)
+        if photos is not None:
+            count = sum(self._unname(f"id = {photo:d} AND {ENDED}", f"photo = {photo:d}") for photo in photos)
+        else:
+            count = self.trim(-1.0) if everything else self._unname(ENDED)
         self._unname_rest()
         self.ledger.truncate_wal()
         return count

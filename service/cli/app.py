@@ -18,8 +18,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "once": ("cutoutd.service.cli.once", "once", "Cut out files and folders, once."),
     "init": ("cutoutd.service.cli.config", "init", "Write a commented config and make the folders."),
     "config": ("cutoutd.service.cli.config", "config", "Check and show the configuration."),
-    "status": ("cutoutd.service.cli.control", "status", "What is owed, in hand, done and failed."),
-    "failures": ("cutoutd.service.cli.control", "failures", "Failed photos, why, and what to do."),
+    "status": ("cutoutd.service.cli.status", "status", "What is owed, in hand, done and failed."),
+    "failures": ("cutoutd.service.cli.status", "failures", "Failed photos, why, and what to do."),
     "retry": ("cutoutd.service.cli.control", "retry", "Try failed photos again."),
     "redo": ("cutoutd.service.cli.control", "redo", "Make finished cutouts again, with other options."),
     "pause": ("cutoutd.service.cli.control", "pause", "Start no new photo until `resume`."),
@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
         return leave.exit_code
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("cutoutd: stopped.\n")
-        return 130
+        return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         return _reader_gone()
     except SystemExit as leave:

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
-from cutoutd.config.errors import ConfigError, ExitCode, FolderError, UsageError, printable
+from cutoutd.config.errors import ConfigError, FolderError, Reason, UsageError, printable
 from cutoutd.config.load import find_config, load_settings
+from cutoutd.config.output import Deliverable
 from cutoutd.config.places import cache_dir, models_dir
+from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine, Limits
-from cutoutd.daemon.batch import Batch, BatchOrder, Outcome, Source, sources
+from cutoutd.daemon.batch import Batch, BatchOrder
+from cutoutd.daemon.delivery.outboxes import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
+from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
 from cutoutd.daemon.workers.job import Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import cores, crew_for
 from cutoutd.models.networks.catalog import ModelSpec, resolve
+from cutoutd.service import streams
 from cutoutd.service.cli.config import config_option
+from cutoutd.service.cli.once_report import Report
+from cutoutd.service.cli.once_target import STREAM, Target, must_not_be_a_photo, target_of
 from cutoutd.service.cli.option_flags import deliverables, matte_options, output_and_matte_flags
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--out", "folder", required=True, type=click.Path(path_type=Path), help="Where cutouts go."
+    "-o",
+    "--out",
+    "out",
+    required=True,
+    type=click.Path(),
+    help="Where cutouts go: a folder, a file such as a.png for one photo, or - for standard output.",
 )
 @click.option(
     "--preset", "presets", multiple=True, help="Start from a preset; several give several outputs each."
@@ -49,73 +60,150 @@ from cutoutd.service.cli.option_flags import deliverables, matte_options, output
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes; unset, one per core.")
 @click.option("--overwrite", is_flag=True, help="Replace files under the cutouts' names.")
+@click.option(
+    "--skip-existing", is_flag=True, help="Leave photos alone whose cutouts are there already, by name."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but what failed; for cron.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per photo.")
 @click.option("--timings", is_flag=True, help="Print the seconds each stage took.")
 @config_option
 @output_and_matte_flags
 def once(
     paths: tuple[Path, ...],
-    folder: Path,
+    out: str,
     presets: tuple[str, ...],
     model: str,
     effort: Any,
     workers: int | None,
     overwrite: bool,
+    skip_existing: bool,
+    quiet: bool,
     as_json: bool,
     timings: bool,
     config_file: Path | None,
     **options: Any,
 ) -> int:
-    """Cut out PATHS (files and folders), once.
+    """Cut out PATHS (files and folders; - for standard input), once.
 
     Originals are never touched. Run again, finished photos keep their names: a second file appears only where
-    the bytes differ. Of your configuration, its presets and its limits are used. Exit code 0: all done; 3: some
-    failed; 2: the command makes no sense.
+    the bytes differ. Of your configuration, its presets and its limits are used. Ctrl-C stops it; the same
+    command with --skip-existing goes on.
+
+    Exit code 0: all done; 3: some failed; 2: the command makes no sense; 130: stopped by Ctrl-C.
     """
+    streams.endure("stderr") if out == STREAM else streams.endure("stdout", "stderr")
     limits, custom = _configured(config_file)
-    orders = deliverables(options, presets, custom)
     matte = matte_options(options)
-    spec = resolve(model, models_dir(), effort)
-    photos = _photos(paths)
     umask = os.umask(0o077)
-    out = _make(folder, 0o777 & ~umask)
-    guard_supervisor()
-    order = BatchOrder(out, spec.name, orders, matte, limits, umask, overwrite)
-    backgrounds = [path for one in orders if (path := one.background_path) is not None]
-    size = min(crew_for([spec], workers or 0).size, max(1, len(photos)))
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
-        reads = {*(Path(os.fsdecode(one.root)) for one in photos), *backgrounds}
-        setup = _setup(spec, reads, out, Path(scratch), limits, closed_form=matte.closed_form)
-        batch = Batch(order, setup, size, instance=secrets.token_hex(4))
-        transitions = _show(batch, photos, as_json=as_json, timings=timings)
-    return int(ExitCode.SOME_FAILED if any(one.state != "done" for one in transitions) else ExitCode.OK)
+        gathered = _gathered(paths, Path(scratch), limits)
+        target = target_of(
+            out,
+            one_file=len(gathered.photos) == 1 and not gathered.folders and len(unpack(presets)) < 2,
+            photos=len(gathered.photos),
+            format_asked=options.get("output__format") or "",
+        )
+        must_not_be_a_photo(target, gathered)
+        if target.format:
+            options["output__format"] = target.format
+        orders = deliverables(options, presets, custom)
+        report = Report(gathered, as_json, quiet, timings, stream=target.folder is None)
+        folder = _outbox(target, gathered, orders, Path(scratch), 0o777 & ~umask, report)
+        spec = resolve(model, models_dir(), effort)
+        order = BatchOrder(
+            folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing
+        )
+        backgrounds = [path for one in orders if (path := one.background_path) is not None]
+        size = min(crew_for([spec], workers or 0).size, max(1, len(gathered.photos)))
+        reads = {*(Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos), *backgrounds}  # noqa: PTH120
+        guard_supervisor()
+        setup = _setup(spec, reads, folder, Path(scratch), limits, closed_form=matte.closed_form)
+        report.follow(Batch(order, setup, size, instance=secrets.token_hex(4)))
+        if report.stream:
+            _to_standard_output(report)
+    return int(report.exit_code())
 
 
-def _photos(paths: tuple[Path, ...]) -> list[Source]:
-    missing = [path for path in paths if not os.path.lexists(path)]
-    if missing:
-        raise UsageError("There is no such file or folder", missing[0], "Check the name.")
-    try:
-        return list(sources([Path(os.path.abspath(path)) for path in paths]))  # noqa: PTH100 - links stay as named
-    except OSError as error:
-        raise FolderError(
-            f"It cannot be read ({error.strerror})", error.filename, "Check its permissions."
-        ) from error
+def _gathered(paths: tuple[Path, ...], scratch: Path, limits: Limits) -> Gathered:
+    """The photos that are meant. Raises UsageError when there is nothing at any of the names."""
+    if any(str(path) == STREAM for path in paths):
+        if len(paths) > 1:
+            raise UsageError(
+                "Standard input (-) goes alone", fix="Name the other photos in a command of their own."
+            )
+        paths = (_from_standard_input(scratch, limits),)
+    gathered = gather([path.expanduser() for path in paths])
+    absent = [one for one in gathered.photos if one.problem is Reason.NOT_FOUND]
+    if absent and len(absent) == len(gathered.photos) and not gathered.folders:
+        raise UsageError(absent[0].detail.removesuffix("."), absent[0].name)
+    return gathered
 
 
-def _make(folder: Path, mode: int) -> Path:
-    path = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - links stay as named
-    from cutoutd.daemon.delivery.outboxes import make_folder
-
-    if path.exists() and not path.is_dir():
-        raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
-    try:
-        make_folder(path, mode)
-    except OSError as error:
-        raise FolderError(
-            f"The output folder cannot be made ({error.strerror})", path, "Choose another with -o."
-        ) from error
+def _from_standard_input(scratch: Path, limits: Limits) -> Path:
+    """A file with what comes in; its name is what its cutout is called in a folder."""
+    if sys.stdin.isatty():
+        raise UsageError(
+            "Standard input is a terminal", fix="Send a photo: `cutoutd once - -o - < a.jpg > a.png`."
+        )
+    path = scratch / "stdin"
+    left = limits.max_bytes + 1  # one more than is taken, so that the limit itself says no
+    with path.open("wb") as file:
+        while left > 0 and (block := sys.stdin.buffer.read(min(1 << 20, left))):
+            file.write(block)
+            left -= len(block)
     return path
+
+
+def _to_standard_output(report: Report) -> None:
+    """The one cutout, if there is one."""
+    for outcome in report.outcomes:
+        for path in outcome.outputs:
+            with open(path, "rb") as file:  # noqa: PTH123 - bytes
+                shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
+
+
+def _outbox(
+    target: Target,
+    gathered: Gathered,
+    orders: tuple[Deliverable, ...],
+    scratch: Path,
+    mode: int,
+    report: Report,
+) -> Path:
+    """The folder that workers write into, made if need be.
+
+    Raises:
+        UsageError: cutouts in it would be taken for photos the next time.
+        FolderError: it cannot be made.
+    """
+    if target.folder is None:
+        if report.as_json:
+            raise UsageError("--json and -o - both want standard output", fix="Leave one of them out.")
+        if sys.stdout.isatty():
+            raise UsageError(
+                "Standard output is a terminal", fix="Send it on: `cutoutd once a.jpg -o - > a.png`."
+            )
+        out = scratch / "out"
+        out.mkdir()
+        return out
+    own = [(one.folder, one.label) for one in orders]
+    eats = folder_that_eats(target.folder, gathered, own, date=time.strftime("%Y-%m-%d"))
+    if eats is not None:
+        beside = eats.parent / f"{eats.name}-cutouts"
+        raise UsageError(
+            f"The cutouts would lie in {printable(eats)}, which is cut out here, and the next run would take them "
+            "for photos",
+            target.folder,
+            f"Choose a folder beside it with -o, such as {printable(beside)}.",
+        )
+    try:
+        make_folder(target.folder, mode)
+    except OSError as error:
+        raise FolderError(
+            f"The output folder cannot be made ({error.strerror})", target.folder, "Choose another with -o."
+        ) from error
+    return target.folder
 
 
 def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[str, Any]]]:
@@ -155,77 +243,3 @@ def _setup(
         unconfined=machine.unconfined,
         recycle_after=engine.recycle_after,
     )
-
-
-def _show(batch: Batch, photos: list[Source], *, as_json: bool, timings: bool) -> list[Outcome]:
-    """Runs the batch with a progress bar (or as JSON lines) and a closing summary."""
-    console = Console(stderr=True)
-    transitions: list[Outcome] = []
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        disable=as_json or not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("Cutting out", total=len(photos))
-        for outcome in batch.run(photos):
-            transitions.append(outcome)
-            progress.advance(task)
-            if as_json:
-                sys.stdout.write(json.dumps(as_dict(outcome)) + "\n")
-                sys.stdout.flush()
-            elif outcome.state != "done":
-                name = printable(outcome.source.path)
-                progress.console.print(Text(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"))
-            elif outcome.detail:
-                name = printable(outcome.source.path)
-                progress.console.print(Text(f"• {name}: {outcome.detail}", style="yellow"))
-    if not as_json:
-        _summary(console, transitions, batch)
-        if timings:
-            console.print(timings_table(transitions))
-    return transitions
-
-
-def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """One photo's outcome for scripts."""
-    return {
-        "source": os.fsdecode(outcome.source.full).encode("utf-8", "backslashreplace").decode(),
-        "state": outcome.state,
-        "reason": outcome.reason,
-        "detail": outcome.detail,
-        "outputs": [printable(path) for path in outcome.outputs],
-        "seconds": round(outcome.seconds, 3),
-        "timings": {stage: round(seconds, 4) for stage, seconds in outcome.timings.items()},
-    }
-
-
-def _summary(console: Console, transitions: list[Outcome], batch: Batch) -> None:
-    done = [one for one in transitions if one.state == "done"]
-    bad = len(transitions) - len(done)
-    models = ", ".join(f"{name} on {facts['provider']}" for name, facts in batch.models.items())
-    if not transitions:
-        console.print("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
-        return
-    first = printable(done[0].outputs[0]) if done else ""
-    line = f"{len(done)} done" + (f", {bad} not" if bad else "") + (f" · {models}" if models else "")
-    console.print(Text(line, style="bold green" if not bad else "bold yellow"))
-    if done:
-        console.print(Text(f"First: {first}", style="dim"))
-
-
-def timings_table(transitions: list[Outcome]) -> Table:
-    """Median milliseconds per stage over all finished photos."""
-    import statistics
-
-    table = Table("stage", "median ms", title="Where the time goes")
-    done = [one for one in transitions if one.state == "done"]
-    stages = dict.fromkeys(stage for one in done for stage in one.timings)
-    for stage in stages:
-        values = [one.timings[stage] * 1000 for one in done if stage in one.timings]
-        table.add_row(stage, f"{statistics.median(values):.0f}")
-    if done:
-        table.add_row("whole photo", f"{statistics.median(one.seconds * 1000 for one in done):.0f}")
-    return table

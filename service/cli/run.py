@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.daemon.components import Places
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
+from cutoutd.service import streams
 from cutoutd.service.listeners.everyone import listeners
 
 
@@ -37,6 +39,10 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
         check_unit_allows(settings)
         return make_plan(settings, models_dir(), cache_dir())
 
+    streams.endure("stdout", "stderr")
+    terminal = streams.Terminal()
+    # A background job that prints on a terminal with `stty tostop` would be stopped, not only its output.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     umask = os.umask(0o077)
     listener, finish = listeners(loaded.settings)
     supervisor = Supervisor(
@@ -45,6 +51,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
         listener,
         load=plan,
         config_path=loaded.path,
+        hung_up=terminal.gone,
     )
     try:
         supervisor.run()

@@ -191,6 +191,7 @@ def test_a_tab_completes(home: dict[str, str], words: str, expected: list[str]) 
 
 def test_cutouts_need_a_folder(home: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    done = run(home, "once", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "a.jpg"))
+    (tmp_path / "notes").touch()
+    done = run(home, "once", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "notes"))
     assert done.returncode == ExitCode.FOLDER
     assert "This is a file, and cutouts need a folder" in done.stderr

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.service.cli.control import failures, redo, retry, show_status, status
+from cutoutd.service.cli.control import forget, redo, retry
+from cutoutd.service.cli.status import failures, show_status, status
 
 
 @pytest.fixture(autouse=True)
@@ -39,20 +42,148 @@ def test_before_the_first_start_it_says_how_to_start() -> None:
     assert json.loads(CliRunner().invoke(status, ["--json"]).output)["running"] is False
 
 
-def test_before_the_first_start_there_is_nothing_to_retry() -> None:
-    for command, arguments in ((failures, []), (retry, ["--all"])):
-        error = CliRunner().invoke(command, arguments).exception
-        assert isinstance(error, UsageError)
-        assert "has not run here yet" in str(error)
+def test_before_the_first_start_there_is_nothing_to_retry_and_nothing_has_failed() -> None:
+    error = CliRunner().invoke(retry, ["--all"]).exception
+    assert isinstance(error, UsageError)
+    assert "has not run here yet" in str(error)
+    fresh = CliRunner().invoke(failures)
+    assert (fresh.exit_code, fresh.output) == (0, "No photo has failed.\n")
+    assert json.loads(CliRunner().invoke(failures, ["--json"]).output) == []
 
 
-def test_a_name_that_means_no_failed_photo_is_said(state: Path) -> None:
+def test_a_name_that_means_no_photo_is_said_and_is_no_success(state: Path) -> None:
     state.mkdir()
     Ledger(state / "ledger.sqlite").close()
     assert CliRunner().invoke(failures).output == "No photo has failed.\n"
-    for command, arguments in ((retry, ["nope.jpg"]), (redo, ["nope.jpg"])):
-        result = CliRunner().invoke(command, arguments)
-        assert (result.exit_code, result.output[:3]) == (0, "No "), result.output
+    for command in (retry, redo, forget):
+        error = CliRunner().invoke(command, ["nope.jpg"]).exception
+        assert isinstance(error, UsageError)
+        assert "nope.jpg: no photo is known by this name" in str(error)
+        everything = CliRunner().invoke(command, ["--all"])
+        assert (everything.exit_code, everything.output[:3]) == (0, "No "), everything.output
+
+
+@pytest.fixture
+def known(state: Path, tmp_path: Path) -> dict[str, int]:
+    """A ledger with one photo of each kind, by what is printed of it."""
+    state.mkdir()
+    ledger = Ledger(state / "ledger.sqlite")
+    inbox, failed = os.fsencode(tmp_path / "in"), os.fsencode(tmp_path / "failed")
+    ids: dict[str, int] = {}
+    for name, kind, moved in (
+        (b"sub/done.jpg", "done", None),
+        (b"sub/bad\xff.jpg", "failed", None),
+        (b"moved.jpg", "failed", failed + b"/moved (2).jpg"),
+        (b"new.jpg", "pending", None),
+        (b"film.mov", "skipped", None),
+    ):
+        cursor = ledger.write(
+            "INSERT INTO photos (inbox, path, key, state, archived_to, reason, arrived, finished, live)"
+            " VALUES (?, ?, ?, ?, ?, 'not-a-photo', 0, 1, ?)",
+            (inbox, name, name[::-1], kind, moved, int(moved is None)),
+        )
+        ids[kind if moved is None else "moved"] = int(cursor.lastrowid or 0)
+    ledger.write(
+        "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, state)"
+        " VALUES (?, 'cutout', ?, x'646f6e652e706e67', 'done.png', '', 'done')",
+        (ids["done"], os.fsencode(tmp_path / "out")),
+    )
+    ledger.commit()
+    ledger.close()
+    return ids
+
+
+def states(state: Path) -> dict[int, str]:
+    ledger = Ledger(state / "ledger.sqlite")
+    found = {row["id"]: row["state"] for row in ledger.read("SELECT id, state FROM photos")}
+    ledger.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "meant"),
+    [
+        (retry, "{0}/in/moved.jpg", "moved"),
+        (retry, "{0}/failed/moved (2).jpg", "moved"),
+        (retry, "{0}/failed/moved (2).jpg.txt", "moved"),
+        (retry, "{0}/failed", "moved"),
+        (retry, "{0}/failed/", "moved"),
+        (retry, "moved (2).jpg", "moved"),
+        (retry, "{0}/in/sub", "failed"),
+        (retry, "{0}/link/sub", "failed"),
+        (retry, "bad\\xff.jpg", "failed"),  # as it is printed
+        (retry, "{0}/in/sub/bad\\xff.jpg", "failed"),
+        (retry, "sub/bad\udcff.jpg", "failed"),
+        (redo, "done.jpg", "done"),
+        (redo, "sub/done.jpg", "done"),
+        (redo, "done.png", "done"),
+        (redo, "{0}/out/done.png", "done"),
+        (redo, "{0}/out", "done"),
+        (redo, "photo 1", "done"),
+        (redo, "1", "done"),
+        (redo, "./in/sub/done.jpg", "done"),
+    ],
+)
+def test_whatever_is_printed_is_understood(
+    known: dict[str, int],
+    state: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: click.Command,
+    typed: str,
+    meant: str,
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    monkeypatch.chdir(tmp_path)
+    before = states(state)
+    result = CliRunner().invoke(command, [typed.format(tmp_path)])
+    assert result.exit_code == 0, result.exception
+    assert result.output.startswith("1 photo will be ")
+    assert {photo for photo, now in states(state).items() if now != before[photo]} == {known[meant]}
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "says"),
+    [
+        (retry, "done.jpg", "it is done; `cutoutd redo` makes it again"),
+        (redo, "moved.jpg", "it has failed; `cutoutd retry` tries it again"),
+        (retry, "new.jpg", "it is waiting to be cut out"),
+        (retry, "film.mov", "it was skipped (not-a-photo)"),
+        (forget, "new.jpg", "it is waiting to be cut out"),
+        (retry, "/somewhere/done.jpg", "no photo is known by this name"),
+    ],
+)
+def test_what_is_meant_but_cannot_be_says_why(
+    known: dict[str, int], command: click.Command, typed: str, says: str
+) -> None:
+    error = CliRunner().invoke(command, [typed]).exception
+    assert isinstance(error, UsageError)
+    assert says in str(error)
+
+
+def test_one_wrong_name_does_not_hold_up_the_others(known: dict[str, int], state: Path) -> None:
+    result = CliRunner().invoke(retry, ["nope.jpg", "moved.jpg"])
+    assert result.output == "1 photo will be tried again.\n"
+    assert isinstance(result.exception, UsageError)
+    assert states(state)[known["moved"]] == "pending"
+
+
+def test_one_photo_is_forgotten_and_no_other(known: dict[str, int], state: Path) -> None:
+    assert CliRunner().invoke(forget, ["done.png"]).output.startswith("1 photo forgotten")
+    everything = (state / "ledger.sqlite").read_bytes()
+    assert b"done.jpg" not in everything
+    assert b"done.png" not in everything
+    assert b"moved.jpg" in everything
+    error = CliRunner().invoke(forget, ["--all", "moved.jpg"]).exception
+    assert isinstance(error, UsageError)
+
+
+def test_skipped_files_are_named(known: dict[str, int]) -> None:
+    text = CliRunner().invoke(status).output
+    assert "1 skipped" in text
+    assert "film.mov (not-a-photo)" in text
+    assert json.loads(CliRunner().invoke(status, ["--json"]).output)["skipped_files"][0]["name"] == "film.mov"
 
 
 def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.support.conditions import wait_until
 from tests.support.photos import encoded
 
 from cutoutd.config.errors import ExitCode
@@ -69,3 +72,62 @@ def test_what_was_ignored_is_said_of_finished_photos_too(tmp_path: Path) -> None
     done = once(tmp_path, "", photo)
     assert done.returncode == 0, done.stderr
     assert "• scan.jpg: The colour profile is damaged" in done.stderr
+
+
+def test_a_photo_through_a_pipe(tmp_path: Path, photo: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "-", "-o", "-", "--workers", "1", "--format", "webp"],
+        input=photo.read_bytes(),
+        env={**os.environ, "HOME": str(tmp_path), "CUTOUTD_CONFIG": ""},
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert (image.format, image.size, image.mode) == ("WEBP", (256, 256), "RGBA")
+    assert b"First:" not in done.stderr
+
+
+def test_one_wrong_name_does_not_hold_up_the_rest_and_quiet_says_only_that(
+    tmp_path: Path, photo: Path
+) -> None:
+    done = once(tmp_path, "", tmp_path / "nope.jpg", photo, photo, "--quiet", "--skip-existing")
+    assert done.returncode == ExitCode.SOME_FAILED
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["astronaut.png"]
+    assert done.stdout == ""
+    assert done.stderr.startswith("✗ nope.jpg: not-found. There is no such file")
+    again = once(tmp_path, "", photo, "--quiet", "--skip-existing")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    plain = once(tmp_path, "", photo, "--skip-existing")
+    assert "0 done, 1 done before" in plain.stderr
+    assert plain.stdout == ""
+
+
+def test_an_output_folder_inside_the_input_is_refused_and_not_made(tmp_path: Path, photo: Path) -> None:
+    done = once(tmp_path, "", tmp_path)  # -o is out/ in it
+    assert done.returncode == ExitCode.USAGE
+    assert "the next run would take them for photos" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_how_far_it_came_and_a_second_run_goes_on(tmp_path: Path, photo: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.jpg").write_bytes(photo.read_bytes())
+    photos = [str(tmp_path / f"{number}.jpg") for number in range(6)]
+    out = tmp_path / "out"
+    command = [*PROGRAM, *photos, "-o", str(out), "--workers", "1", "--skip-existing"]
+    environment = {**os.environ, "HOME": str(tmp_path), "CUTOUTD_CONFIG": ""}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: out.exists() and list(out.glob("*.png")), "a first cutout", 90)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    done = len(list(out.glob("*.png")))
+    assert f"Stopped: {done} of 6 done" in said
+    assert "--skip-existing goes on" in said
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert again.returncode == 0, again.stderr
+    assert f"{6 - done} done, {done} done before" in again.stderr
+    assert sorted(path.name for path in out.iterdir()) == [f"{number}.png" for number in range(6)]

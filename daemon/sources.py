@@ -1,0 +1,198 @@
+"""Which photos stand behind the files and folders that somebody names; it opens no photo and cuts out nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cutoutd.config.errors import Reason, printable
+from cutoutd.config.folders import is_inside
+from cutoutd.daemon.files.names import mirrored_folder
+from cutoutd.daemon.watching.filters import (
+    Kind,
+    Rules,
+    classify,
+    is_ignored_folder,
+    is_pair_partner,
+    raw_pair_key,
+)
+from cutoutd.daemon.watching.scan import Found, problem_of, walk
+
+_WORDS = {
+    Reason.NOT_A_REGULAR_FILE: "It is no ordinary file.",
+    Reason.PLACEHOLDER: "Its content lies in a cloud; download it first.",
+    Reason.NO_PERMISSION: "It may not be read; give yourself access to it and to the folders it lies in.",
+    Reason.UNREADABLE: "It cannot be read.",
+}
+_LINK = "It is a link, and links inside a folder are not followed; name it itself to have it cut out."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to cut out: `root` joined with `path` is its name, `path` is mirrored in the output folder.
+
+    Attributes:
+        problem: why it cannot be cut out, or None; `detail` says it in a sentence.
+        size: bytes.
+        real: where its content lies, if the name is a link that was named explicitly.
+        identity: device and inode of the content; (0, 0) where nothing is there.
+    """
+
+    root: bytes
+    path: bytes
+    problem: Reason | None = None
+    size: int = 0
+    detail: str = ""
+    real: bytes = b""
+    identity: tuple[int, int] = (0, 0)
+
+    @property
+    def full(self) -> bytes:
+        """The absolute path of the content."""
+        return self.real or self.name
+
+    @property
+    def name(self) -> bytes:
+        """The absolute path as it was named."""
+        return os.path.join(self.root, self.path)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was found.
+
+    Attributes:
+        photos: in a stable order, each file once.
+        folders: those that were named and can be read.
+        others: files in them that are no photos by their names.
+        again: names of files that are there under another name already.
+    """
+
+    photos: list[Source] = field(default_factory=list[Source])
+    folders: list[Path] = field(default_factory=list[Path])
+    others: list[bytes] = field(default_factory=list[bytes])
+    again: list[bytes] = field(default_factory=list[bytes])
+
+
+def gather(paths: Sequence[Path], *, recursive: bool = True) -> Gathered:
+    """The photos behind files and folders.
+
+    A folder's other files are only listed; a file that was named itself is always taken, whatever its name, and
+    a link that was named is followed. What is not there or cannot be read is a source with a problem, so that it
+    holds up nothing else.
+    """
+    gathered = Gathered()
+    seen: dict[tuple[int, int], bytes] = {}
+    for path in paths:
+        for source in _behind(Path(os.path.abspath(path)), gathered, recursive=recursive):
+            first = seen.get(source.identity)
+            if first is None:
+                gathered.photos.append(source)
+            elif first != source.name:
+                gathered.again.append(source.name)
+            if source.identity != (0, 0):
+                seen.setdefault(source.identity, source.name)
+    return gathered
+
+
+def _behind(path: Path, gathered: Gathered, *, recursive: bool) -> Iterator[Source]:
+    root, name = os.fsencode(path.parent), os.fsencode(path.name)
+    try:
+        facts = path.stat()
+    except OSError as error:
+        yield Source(root, name, *_missing(path, error))
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        try:
+            found = list(walk(path, Rules(), recursive=recursive))
+        except OSError as error:
+            why = f"The folder cannot be read ({error.strerror}). Give yourself access to it."
+            yield Source(root, name, Reason.NO_PERMISSION, detail=why)
+            return
+        gathered.folders.append(path)
+        gathered.others += sorted(os.path.join(os.fsencode(path), one.path) for one in found if _other(one))
+        yield from sorted(_in_folder(os.fsencode(path), found), key=lambda one: one.path)
+        return
+    problem = problem_of(facts)
+    real = os.fsencode(os.path.realpath(path)) if path.is_symlink() else b""
+    identity = (facts.st_dev, facts.st_ino)
+    yield Source(root, name, problem, facts.st_size, _WORDS[problem] if problem else "", real, identity)
+
+
+def _missing(path: Path, error: OSError) -> tuple[Reason, int, str]:
+    """Reason, size and sentence for a name behind which nothing can be reached."""
+    if isinstance(error, PermissionError):
+        return Reason.NO_PERMISSION, 0, _WORDS[Reason.NO_PERMISSION]
+    if path.is_symlink():
+        there = printable(os.readlink(os.fsencode(path)))
+        return Reason.NOT_FOUND, 0, f"It is a link to {there}, and nothing can be reached there."
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Reason.NOT_FOUND, 0, "There is no such file or folder; check the name."
+    return Reason.UNREADABLE, 0, f"It cannot be read ({error.strerror})."
+
+
+def _in_folder(root: bytes, found: list[Found]) -> Iterator[Source]:
+    photos = [one for one in found if one.kind in (Kind.PHOTO, Kind.RAW)]
+    partners = {raw_pair_key(one.path) for one in photos if is_pair_partner(one.path)}
+    for one in photos:
+        if classify(one.path, Rules()) is Kind.RAW and raw_pair_key(one.path) in partners:
+            continue
+        identity = (0, 0) if one.problem else (one.device, one.inode)
+        yield Source(root, one.path, one.problem, one.size, _detail(one), identity=identity)
+    # Folders that cannot be read, and links to albums: their photos would be missed in silence.
+    for one in found:
+        if one.kind is Kind.OTHER and one.problem is not None and not _other(one):
+            yield Source(root, one.path, one.problem, one.size, _detail(one))
+
+
+def _other(one: Found) -> bool:
+    """Whether it is a plain file that is no photo by its name, or a link to such."""
+    return one.kind is Kind.OTHER and (
+        one.problem is None
+        or (one.problem is Reason.NOT_A_REGULAR_FILE and b"." in os.path.basename(one.path))
+    )
+
+
+def _detail(one: Found) -> str:
+    if one.problem is Reason.NOT_A_REGULAR_FILE and stat.S_ISLNK(one.mode):
+        return _LINK
+    return "" if one.problem is None else _WORDS.get(one.problem, "")
+
+
+def folder_that_eats(
+    outbox: Path, gathered: Gathered, own_folders: Iterable[tuple[str, str]], *, date: str
+) -> Path | None:
+    """A named folder in which cutouts would come to lie, to be taken for photos the next time; None: no one.
+
+    Args:
+        outbox: the output folder; need not exist.
+        gathered: the photos, and the folders they come from.
+        own_folders: `folder` and `label` of each deliverable.
+        date: what `{date}` in a folder stands for.
+    """
+    orders = list(own_folders)
+    targets = {
+        outbox / os.fsdecode(mirrored_folder(photo.path, folder, date=date, label=label))
+        for photo in gathered.photos
+        if photo.problem is None
+        for folder, label in orders
+    }
+    for folder in gathered.folders:
+        for target in sorted(targets):
+            if is_inside(target, folder) and not _is_passed_over(target, folder):
+                return folder
+    return None
+
+
+def _is_passed_over(target: Path, folder: Path) -> bool:
+    """Whether the target lies in a part of the folder that no walk enters, such as a hidden one."""
+    real = Path(os.path.realpath(target))
+    for above in (real, *real.parents):
+        if is_inside(folder, above):
+            return False  # arrived at the folder itself
+        if is_ignored_folder(os.fsencode(above.name)):
+            return True
+    return False

@@ -1,0 +1,107 @@
+"""What `-o` of `cutoutd once` means: a folder, one file, or standard output; it makes and writes nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cutoutd.config.errors import FolderError, UsageError, printable
+from cutoutd.config.output import EXTENSIONS
+from cutoutd.daemon.sources import Gathered
+from cutoutd.daemon.watching.filters import PHOTO_EXTENSIONS, RAW_EXTENSIONS
+
+# `-` for a file means standard input or output, as everywhere.
+STREAM = "-"
+_FORMATS = {extension.removeprefix("."): name for name, extension in EXTENSIONS.items()} | {
+    "jpeg": "jpeg",
+    "tiff": "tiff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where cutouts go.
+
+    Attributes:
+        folder: absolute; None for standard output.
+        name: the one file that is meant, or empty for names that follow from the photos'.
+        format: what its extension asks for, or empty.
+    """
+
+    folder: Path | None
+    name: str = ""
+    format: str = ""
+
+
+def target_of(out: str, *, one_file: bool, photos: int, format_asked: str) -> Target:
+    """What is meant.
+
+    `out` is a folder if it is one already or ends with a slash; a file if it has a picture's extension; else a
+    folder.
+
+    Args:
+        out: as typed.
+        one_file: whether what is cut out is one file that was named itself, or comes from standard input.
+        photos: how many photos there are.
+        format_asked: the value of `--format`, or empty; a preset's gives way to the name.
+
+    Raises:
+        UsageError: a single file for several photos, or a format that is not written.
+        FolderError: a file lies where a folder is needed.
+    """
+    if out == STREAM:
+        _must_be_one(out, one_file=one_file, photos=photos)
+        return Target(None)
+    path = Path(os.path.abspath(Path(out).expanduser()))  # noqa: PTH100 - links stay as named
+    ending = path.suffix.lower().removeprefix(".")
+    if (
+        out.endswith(os.sep)
+        or path.is_dir()
+        or ending not in (_FORMATS.keys() | PHOTO_EXTENSIONS | RAW_EXTENSIONS)
+    ):
+        if path.exists() and not path.is_dir():
+            raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
+        return Target(path)
+    _must_be_one(out, one_file=one_file, photos=photos)
+    if ending not in _FORMATS:
+        raise UsageError(
+            f"{ending.upper()} is not written here",
+            path,
+            "Name a .png, .webp, .tif, .avif or .jpg, or a folder.",
+        )
+    asked = format_asked.lower().removeprefix(".")
+    if asked and _FORMATS.get(asked) != _FORMATS[ending]:
+        raise UsageError(
+            f"The name asks for {_FORMATS[ending].upper()} and the options for {format_asked.upper()}",
+            path,
+            "Leave one of them out.",
+        )
+    return Target(path.parent, path.name, _FORMATS[ending])
+
+
+def _must_be_one(out: str, *, one_file: bool, photos: int) -> None:
+    if one_file:
+        return
+    what = "standard output" if out == STREAM else f"{printable(out)} is one file"
+    more = f"there {'is a folder' if photos == 1 else f'are {photos} photos'}"
+    raise UsageError(
+        f"{what} takes one cutout, and {more}" if out == STREAM else f"{what}, and {more}",
+        fix="Name a folder with -o (with a slash at its end, if it is to be called so), or one photo.",
+    )
+
+
+def must_not_be_a_photo(target: Target, gathered: Gathered) -> None:
+    """Raises UsageError when the file to be written is one of the photos themselves: originals are never touched."""
+    if target.folder is None or not target.name:
+        return
+    try:
+        facts = (target.folder / target.name).stat()
+    except OSError:
+        return
+    if any(photo.identity == (facts.st_dev, facts.st_ino) for photo in gathered.photos):
+        raise UsageError(
+            "This is the photo itself, and originals are never touched",
+            target.folder / target.name,
+            "Choose another name with -o.",
+        )

@@ -1,0 +1,257 @@
+"""`cutoutd status` and `cutoutd failures`: what stands in the ledger, for people and scripts; they change nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from cutoutd.config.errors import printable
+from cutoutd.config.places import state_dir
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.lock import holder
+from cutoutd.service.cli.control import json_option, open_ledger_file
+
+# More names of skipped files than this are counted, not listed.
+SKIPPED_NAMES = 8
+# A look costs a few small queries; what people watch changes no faster.
+WATCH_EVERY_S = 1.0
+
+# --- status ----------------------------------------------------------------------------------------------------
+
+
+def collect_status() -> dict[str, Any]:
+    """Everything `status` shows, whether the daemon is up or down."""
+    pid = holder(state_dir())
+    if not (state_dir() / LEDGER_NAME).exists():
+        return {
+            "running": pid is not None,
+            "state": "not started yet",
+            "counts": {},
+            "recent": [],
+            "skipped": {},
+            "skipped_files": [],
+        }
+    with open_ledger_file() as ledger:
+        control = Control(ledger)
+        live = control.published() if pid is not None else {}
+        return {
+            **live,
+            "running": pid is not None,
+            "pid": pid,
+            "state": live.get("state", "starting") if pid is not None else "stopped",
+            "paused": bool(ledger.get_meta("paused")),
+            "counts": control.counts(),
+            "skipped": control.skipped(),
+            "skipped_files": [row_dict(row, control) for row in control.skipped_files(SKIPPED_NAMES)],
+            "today": control.ended_since(_midnight()),
+            "session": control.ended_since(live["since"]) if live.get("since") else None,
+            "recent": [row_dict(row, control) for row in control.recent(8)],
+            "aftercare": control.aftercare_troubles(),
+            "ledger": str(ledger.path),
+        }
+
+
+def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
+    """One photo for people and scripts."""
+    name = f"photo {row.id}" if row.path is None else printable(row.path)
+    return {
+        "photo": row.id,
+        "name": name,
+        "original": None
+        if row.path is None
+        else printable(row.archived_to or os.path.join(row.inbox, row.path)),  # noqa: PTH118 - bytes
+        "inbox": printable(row.inbox),
+        "state": row.state,
+        "reason": row.reason,
+        "detail": row.detail,
+        "attempts": row.attempts,
+        "finished": row.finished,
+        "model": row.model,
+        "outputs": [printable(path) for path in control.outputs(row.id)],
+        "timings": json.loads(row.timings) if row.timings else {},
+    }
+
+
+@click.command()
+@json_option
+@click.option("--watch", "-w", is_flag=True, help="Go on: show it anew whenever it changes, until Ctrl-C.")
+def status(as_json: bool, watch: bool) -> None:
+    """What is owed, in hand, done and failed; works with the daemon up or down.
+
+    With --watch and --json each change is one line.
+    """
+    if watch:
+        _watch(as_json=as_json)
+        return
+    facts = collect_status()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    show_status(facts, _console())
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)  # paths stay whole
+
+
+def _watch(*, as_json: bool) -> None:
+    """On a terminal one picture that renews itself, elsewhere the whole status again at each change."""
+    console = _console()
+    before: dict[str, Any] = {}
+    try:
+        if console.is_terminal and not as_json:
+            with Live(console=console, screen=True, auto_refresh=False) as live:
+                while True:
+                    live.update(_Picture(collect_status()), refresh=True)
+                    time.sleep(WATCH_EVERY_S)
+        while True:
+            facts = collect_status()
+            if facts != before:
+                before = facts
+                if as_json:
+                    click.echo(json.dumps(facts))
+                else:
+                    show_status(facts, console)
+                    click.echo()
+                sys.stdout.flush()
+            time.sleep(WATCH_EVERY_S)
+    except KeyboardInterrupt:
+        return
+
+
+class _Picture:
+    """The status as something that a live view draws, as far as it fits."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        sheet = io.StringIO()
+        show_status(
+            self._facts,
+            Console(
+                file=sheet, force_terminal=True, soft_wrap=True, highlight=False, width=options.max_width
+            ),
+        )
+        yield Text.from_ansi(sheet.getvalue())
+
+
+_COLOURS = {"idle": "green", "working": "green", "paused": "yellow", "waiting": "yellow", "stopped": "red"}
+
+
+def show_status(facts: dict[str, Any], console: Console) -> None:
+    """Draws the status at a glance."""
+    state = facts["state"]
+    head = Text(f"cutoutd is {state}", style=f"bold {_COLOURS.get(state, 'yellow')}")
+    if facts.get("since"):
+        head.append(f"  (process {facts['pid']}, since {_clock(facts['since'])})", style="dim")
+    console.print(head)
+    if facts.get("why"):
+        console.print(Text(facts["why"], style="yellow"))
+    if state in ("stopped", "not started yet"):
+        console.print(Text("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
+    counts = facts["counts"]
+    if counts:
+        owed = counts["pending"] + counts["running"] + counts["delivering"]
+        line = (
+            f"{owed} owed · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
+        )
+        console.print(Text(line, style="bold"))
+    for when, label in (("session", "this session"), ("today", "today")):
+        if facts.get(when):
+            ended = facts[when]
+            console.print(Text(f"{label}: {ended['done']} done, {ended['failed']} failed", style="dim"))
+    for inbox in facts.get("inboxes", ()):
+        _show_inbox(inbox, console)
+    for model, one in facts.get("models", {}).items():
+        console.print(Text(f"model {model} on {one['provider']}", style="dim"))
+        for reason in one.get("why_not", ()):
+            if (
+                "does not start" in reason or "memory" in reason
+            ):  # the rest is as it should be; --json has all
+                console.print(Text(f"  not on {reason}", style="yellow"))
+    sandbox: dict[str, Any] = facts.get("sandbox") or {}
+    worker: dict[str, Any] | None = sandbox.get("worker")
+    if worker:
+        console.print(Text(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
+    for hand in facts.get("in_hand", ()):
+        console.print(Text(f"▸ {hand['name']}  {hand['stage']}"))
+    for row in facts["recent"]:
+        _show_result(row, console)
+    _show_skipped(facts, console)
+    for trouble in facts.get("aftercare", ()):
+        console.print(Text(f"! {trouble}", style="yellow"))
+
+
+def _show_skipped(facts: dict[str, Any], console: Console) -> None:
+    rows: list[dict[str, Any]] = facts.get("skipped_files") or []
+    if rows:
+        names = ", ".join(f"{row['name']} ({row['reason']})" for row in rows)
+        more = sum(facts["skipped"].values()) - len(rows)
+        console.print(Text(f"· skipped: {names}{f' and {more} more' if more > 0 else ''}", style="dim"))
+
+
+def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
+    mark, style = ("!", "yellow") if inbox["trouble"] or not inbox["watching"] else ("●", "green")
+    how = " (polled)" if inbox["polled"] else ""
+    console.print(Text(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
+    if inbox["trouble"]:
+        console.print(Text(f"  {inbox['trouble']}", style="yellow"))
+
+
+def _show_result(row: dict[str, Any], console: Console) -> None:
+    if row["state"] == "done":
+        outputs = ", ".join(Path(path).name for path in row["outputs"]) or "done"
+        console.print(Text(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}", style="green"))
+    else:
+        console.print(Text(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))
+
+
+def _midnight() -> float:
+    """The last one by this machine's clock, in seconds since 1970."""
+    now = time.localtime()
+    return time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def _clock(when: float | None) -> str:
+    if when is None:
+        return "--"
+    shape = "%H:%M:%S" if time.time() - when < 12 * 3600 else "%Y-%m-%d %H:%M"
+    return time.strftime(shape, time.localtime(when))
+
+
+# --- failures -----------------------------------------------------------------------------------------
+
+
+@click.command()
+@json_option
+def failures(as_json: bool) -> None:
+    """Failed photos, why, and what to do; the originals lie where they were."""
+    rows: list[dict[str, Any]] = []
+    if (state_dir() / LEDGER_NAME).exists():
+        with open_ledger_file() as ledger:
+            control = Control(ledger)
+            rows = [row_dict(row, control) for row in control.failures()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo("No photo has failed.")
+        return
+    console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
+    for row in rows:
+        console.print(Text(f"✗ {row['original'] or row['name']}", style="bold red"))
+        console.print(Text(f"  {row['reason']}: {row['detail']}"))
+    click.echo("Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")
