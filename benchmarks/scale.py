@@ -16,7 +16,8 @@ from tests.support.daemon_process import Daemon
 
 from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.transitions import Delivery, Transitions
+from cutoutd.daemon.ledger.records import Delivery
+from cutoutd.daemon.ledger.transitions import Transitions
 
 OWED = (1_000, 10_000, 100_000)
 _PER_FOLDER = 1000

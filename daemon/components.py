@@ -23,7 +23,8 @@ from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
-from cutoutd.daemon.ledger.intake import State
+from cutoutd.daemon.ledger.folders import Folders
+from cutoutd.daemon.ledger.records import State
 from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, retry_rules
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.originals.aftercare import AfterCare
@@ -214,8 +215,7 @@ class Components:
         )
 
     def _make_on_first_start(self, inbox: Inbox) -> None:
-        key = os.fsencode(inbox.path)
-        if self.ledger.one("SELECT 1 FROM folders WHERE path = ?", (key,)) is None:
+        if Folders(self.ledger).recorded(inbox.path) is None:
             with suppress(OSError):  # the keeper says, in a sentence, what is wrong with it
                 make_folder(inbox.path, 0o777 & ~self._places.umask)
 
@@ -259,7 +259,7 @@ class Components:
         self.ledger.rollback()
         for row in self.transitions.in_state(State.RUNNING):
             self.transitions.again(row.id)
-        promised = self._committed_temporaries()
+        promised = self.transitions.promised_temporaries()
         for path, names in self.dispatcher.temporaries_by_outbox().items():
             with suppress(KeyError):  # its inbox left the config meanwhile
                 self.outboxes.discard(path, [name for name in names if name not in promised])
@@ -315,8 +315,7 @@ class Components:
 
     def owed(self) -> bool:
         """Whether any photo is still to be finished."""
-        query = "SELECT 1 FROM photos WHERE state IN ('pending', 'running', 'delivering') LIMIT 1"
-        return self.ledger.one(query) is not None
+        return self.scheduler.queue.any_owed()
 
     def slot_ready(self, event: pool.SlotReady) -> bool:
         """A worker is warm: from the first one on photos are taken up. True when all networks are, the first time."""
@@ -373,13 +372,7 @@ class Components:
 
     def _temporaries_to_keep(self) -> frozenset[bytes]:
         """Temporaries that are still to be published, or are being written now."""
-        return self._committed_temporaries() | self.dispatcher.temporaries()
-
-    def _committed_temporaries(self) -> frozenset[bytes]:
-        rows = self.ledger.read(
-            "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
-        )
-        return frozenset(row["temporary"] for row in rows)
+        return self.transitions.promised_temporaries() | self.dispatcher.temporaries()
 
     def _released(self, photo: int) -> None:
         self.dispatcher.released(photo)

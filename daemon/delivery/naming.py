@@ -16,8 +16,8 @@ from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, portable, stem_of
-from cutoutd.daemon.ledger.intake import PhotoRow
-from cutoutd.daemon.ledger.transitions import Delivery, Taken
+from cutoutd.daemon.ledger.records import Delivery, PhotoRow
+from cutoutd.daemon.ledger.transitions import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
 
 # A cutout whose name was not kept is looked for among this many numbered names.

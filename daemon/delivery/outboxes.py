@@ -19,6 +19,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.folders import Folders
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
 # While a photo is in hand for longer than this, its outbox is asked whether it still answers, this often …
@@ -85,7 +86,7 @@ class Outboxes:
         on_trouble: Callable[[Path, str], None],
         on_silent: Callable[[Path], None],
     ) -> None:
-        self._ledger = ledger
+        self._mounts = Folders(ledger)
         self._post = post
         self._clock = clock
         self._instance = instance
@@ -208,8 +209,7 @@ class Outboxes:
 
     def _open(self, folder: _Folder) -> None:
         folder.opening = True
-        row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder.path),))
-        recorded = MountIdentity.from_json(row["mount"]) if row else None
+        recorded = self._mounts.recorded(folder.path)
         keep = self._keep()
         mode = self._folder_mode
         folder.io.call(
@@ -228,10 +228,7 @@ class Outboxes:
         folder.trouble = ""
         folder.inode = opened.inode
         folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
-        self._ledger.write(
-            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
-            (os.fsencode(folder.path), opened.identity.to_json()),
-        )
+        self._mounts.record(folder.path, opened.identity)
         self._on_open(folder.path, opened.inode)
 
 

@@ -19,9 +19,11 @@ from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Intake, PhotoRow
+from cutoutd.daemon.ledger.folders import Folders
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.ledger.transitions import Delivery, Transitions
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
@@ -130,8 +132,7 @@ class Publisher:
 
     def remember_mounts(self) -> None:
         """Reads the recorded identity of every outbox from the ledger."""
-        rows = self._ledger.read("SELECT path, mount FROM folders")
-        self._mounts = {row["path"]: MountIdentity.from_json(row["mount"]) for row in rows}
+        self._mounts = Folders(self._ledger).all()
 
     def _found(
         self,

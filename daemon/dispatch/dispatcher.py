@@ -26,7 +26,8 @@ from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, a
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Intake, PhotoRow, State
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
@@ -138,7 +139,7 @@ class Dispatcher:
             outbox_inode=self.outbox_inode(inbox.settings.outbox),
         )
         job = make_job(row, inbox, options, now)
-        self.transitions.started(row.id, "", model.name)
+        self.transitions.started(row.id, model.name)
         self.ledger.commit()
         self.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
         self.in_hand[row.id] = InHand(row, inbox, options.orders, known, job.temporaries, self.clock())
@@ -159,8 +160,7 @@ class Dispatcher:
 
     def _is_lone(self, row: PhotoRow) -> bool:
         """Whether no other photo waits or is in hand."""
-        others = "SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1"
-        return self.budget.in_hand == 0 and self.ledger.one(others, (row.id,)) is None
+        return self.budget.in_hand == 0 and not self.scheduler.queue.others_wait(row.id)
 
     def umask_of(self, inbox: InboxPlan) -> int:
         """The mode mask for what is published from an inbox."""

@@ -11,7 +11,7 @@ from cutoutd.config.errors import printable
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.dispatch.photo_options import PhotoOptions
 from cutoutd.daemon.files.names import Temporary, mirrored_folder
-from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import InboxPlan
 from cutoutd.daemon.workers.job import Job
 

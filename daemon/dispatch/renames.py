@@ -13,7 +13,8 @@ from enum import Enum, auto
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import OWED, Intake, PhotoRow, State
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import OWED, PhotoRow, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 
@@ -57,7 +58,7 @@ class RenameDetector:
             self._follow(row, same_as, digest)
         elif not self.renamed(row, digest):
             # Not a rename: a copy, which owes its own cutout.
-            self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (row.id,))
+            self.transitions.forced(row.id)
 
     def renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, under which it has its cutout or just gets it.

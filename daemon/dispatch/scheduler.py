@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import COLUMNS, PhotoRow, photo_row
+from cutoutd.daemon.ledger.queue import Queue
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_ALONE
 from cutoutd.daemon.plan import STAGES
 
-# A pause never lasts longer than this; a row that claims more comes from a clock that jumped back.
-LONGEST_PAUSE_S = 600.0
 NOTHING_HELD: Mapping[bytes, Collection[str]] = {}
 
 
@@ -80,7 +78,7 @@ class Scheduler:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+        self.queue = Queue(ledger)
         self._turns: dict[bytes, _Turn] = {}
 
     def configure(self, inboxes: dict[bytes, tuple[int, bool]]) -> None:
@@ -111,7 +109,9 @@ class Scheduler:
         open_turns = {path: turn for path, turn in self._turns.items() if path not in paused}
         stages = {path: [one for one in STAGES if one not in held.get(path, ())] for path in open_turns}
         candidates = {
-            path: row for path in open_turns if (row := self._first(path, now, stages[path], early=early))
+            path: row
+            for path, turn in open_turns.items()
+            if (row := self.queue.first(path, stages=stages[path], now=now, newest=turn.newest, early=early))
         }
         while candidates:
             path = self._whose_turn({p: open_turns[p] for p in candidates})
@@ -123,23 +123,6 @@ class Scheduler:
                 continue  # it stays first in its inbox; a smaller one elsewhere may still fit
             self._charge(path, {p: open_turns[p] for p in (path, *candidates)})
             return row, allowance
-        return None
-
-    def _first(self, inbox: bytes, now: float, stages: list[str], *, early: bool) -> PhotoRow | None:
-        direction = "DESC" if self._turns[inbox].newest else "ASC"
-        # One look at the index each, instead of a walk past all that is held.
-        for settled, stage in product((1, 0) if early else (1,), stages):
-            row = self.ledger.one(
-                f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
-                " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ?)"
-                # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
-                " AND NOT EXISTS"
-                " (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"
-                f" ORDER BY interruptions, arrived {direction}, id {direction} LIMIT 1",
-                (inbox, settled, stage, now, now + LONGEST_PAUSE_S),
-            )
-            if row is not None:
-                return photo_row(row)
         return None
 
     @staticmethod
@@ -154,10 +137,4 @@ class Scheduler:
 
     def next_due(self, now: float) -> float | None:
         """Wall-clock time at which the next pausing row becomes due, or None."""
-        row = self.ledger.one(
-            # "> 0" lets the index of the few pausing rows be used, instead of a look at all that wait.
-            "SELECT min(not_before) FROM photos"
-            " WHERE state = 'pending' AND not_before > 0 AND not_before > ? AND not_before <= ?",
-            (now, now + LONGEST_PAUSE_S),
-        )
-        return None if row is None or row[0] is None else float(row[0])
+        return self.queue.next_due(now)

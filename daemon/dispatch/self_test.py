@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.ledger.intake import PhotoRow
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool

@@ -10,7 +10,7 @@ from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import COLUMNS, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, State, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
 
 # Which rows a command can be about.
@@ -94,6 +94,15 @@ class Control:
         rows = self.ledger.read(
             f"SELECT {COLUMNS} FROM photos WHERE state IN ('done', 'failed') AND finished IS NOT NULL"
             " ORDER BY finished DESC LIMIT ?",
+            (count,),
+        )
+        return [photo_row(row) for row in rows]
+
+    def last_done(self, count: int) -> list[PhotoRow]:
+        """The photos finished last whose names are kept, newest first."""
+        rows = self.ledger.read(
+            f"SELECT {COLUMNS} FROM photos WHERE state = 'done' AND path IS NOT NULL AND finished IS NOT NULL"
+            " ORDER BY finished DESC, id DESC LIMIT ?",
             (count,),
         )
         return [photo_row(row) for row in rows]

@@ -1,7 +1,7 @@
 """The durable queue and history: one SQLite file that survives anything but the disk itself.
 
-It stores and answers; what a row *means* for the work is decided in `intake.py`, `delivery.py` and
-`supervisor.py`. Paths are bytes throughout, since file names need not be UTF-8.
+It stores and answers; what a row *means* for the work is decided in the modules beside it. Paths are bytes
+throughout, since file names need not be UTF-8.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import LedgerError
+from cutoutd.daemon.ledger import migrations
+from cutoutd.daemon.ledger.migrations import VERSION
 
-VERSION = 1
 LEDGER_NAME = "ledger.sqlite"  # in the state folder
 
 # Kinds of file system on which WAL cannot work: its index is shared memory, which network shares lack.
@@ -46,7 +47,7 @@ CREATE TABLE photos (
     not_before REAL NOT NULL DEFAULT 0, previous INTEGER,
     aftercare TEXT NOT NULL DEFAULT 'none', archived_to BLOB, hidden_name BLOB,
     reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
-    options TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
+    model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
     arrived REAL NOT NULL, started REAL, finished REAL
 );
 CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
@@ -85,15 +86,20 @@ class Ledger:
         path: the SQLite file; its folder exists. Created with mode 0600.
         clock: wall-clock seconds since the epoch; injectable.
         check: look through the whole file for damage first; short-lived readers leave it out.
+        upgrade: bring a ledger of an earlier version up to date; only for who holds the state folder's lock, since
+            a daemon of that version would find it changed beneath it.
 
     Raises:
-        LedgerError: when the file is corrupt (`LedgerCorruptError`), newer than this program, or cannot be
-            opened.
+        LedgerError: when the file is corrupt (`LedgerCorruptError`), newer than this program, older and not to be
+            changed (`LedgerOldError`), or cannot be opened.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, check: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.time, check: bool = True, upgrade: bool = True
+    ) -> None:
         self.path = path
         self._check = check
+        self._upgrade = upgrade
         self.clock = clock
         self._depth = 0
         try:
@@ -133,17 +139,21 @@ class Ledger:
         self.db.execute("PRAGMA secure_delete=ON")
         self.db.execute("PRAGMA foreign_keys=ON")
         self.db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the platter
-        version = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise LedgerError(
-                f"The ledger was written by a newer cutoutd (version {version})",
-                self.path,
-                "Update cutoutd, or move the ledger aside to start afresh.",
-            )
+        migrations.refuse_newer(self.db, self.path, VERSION)
+        version = migrations.version_of(self.db)
         if version == 0:
             self._create()
-        elif self._check and self.db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            return
+        if self._check and self.db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
+        if version < VERSION and not self._upgrade:
+            raise LedgerOldError(
+                f"The ledger is of an earlier cutoutd (version {version}; this one writes {VERSION})",
+                self.path,
+                "Restart the daemon; it brings the ledger up to date.",
+            )
+        if version < VERSION:
+            migrations.migrate(self.db, self.path, migrations.STEPS)
 
     def _create(self) -> None:
         self.db.execute("BEGIN IMMEDIATE")
@@ -311,6 +321,10 @@ def is_passing_trouble(error: BaseException) -> bool:
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
     } or is_busy(error)
+
+
+class LedgerOldError(LedgerError):
+    """The ledger is of an earlier version, and who asks may not change it."""
 
 
 class LedgerCorruptError(LedgerError):

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sqlite3
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
-
-
-class State(StrEnum):
-    """Where a photo stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DELIVERING = "delivering"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    SUPERSEDED = "superseded"
-
-
-OWED = (State.PENDING, State.RUNNING, State.DELIVERING)
+from cutoutd.daemon.ledger.records import COLUMNS, OWED, Facts, PhotoRow, State, photo_row
 
 
 class Seen(StrEnum):
@@ -34,70 +17,6 @@ class Seen(StrEnum):
     CHANGED = "changed"
     KNOWN = "known"
     WAITING = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the file system says about a file: hints that save reading, never proof.
-
-    `access` folds permission bits and owner into one number that only has to differ when they do.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    access: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoRow:
-    """One row of the ledger's `photos` table; paths are bytes relative to the inbox."""
-
-    id: int
-    inbox: bytes
-    path: bytes | None
-    key: bytes
-    size: int
-    mtime_ns: int
-    inode: int
-    access: int
-    digest: str | None
-    megapixels: float
-    state: str
-    live: int
-    settled: int
-    stage: str
-    forced: int
-    overrides: str
-    attempts: int
-    interruptions: int
-    not_before: float
-    previous: int | None
-    aftercare: str
-    archived_to: bytes | None
-    hidden_name: bytes | None
-    reason: str
-    detail: str
-    options: str
-    model: str
-    timings: str
-    arrived: float
-    started: float | None
-    finished: float | None
-
-    @property
-    def facts(self) -> Facts:
-        """The hints this row was made or last confirmed with."""
-        return Facts(self.size, self.mtime_ns, self.inode, self.access)
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))
-COLUMNS = ", ".join(_FIELDS)
-
-
-def photo_row(row: sqlite3.Row) -> PhotoRow:
-    """A typed row from a `SELECT` that names `COLUMNS`."""
-    return PhotoRow(*(row[name] for name in _FIELDS))
 
 
 class Intake:
@@ -336,6 +255,22 @@ class Intake:
             (inbox,),
         )
         return [(row["id"], row["path"], row["state"], row["reason"]) for row in rows]
+
+    def gone_after_failure(self, photo: int) -> None:
+        """A failed photo whose file is gone is no longer anybody's concern."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
+            " AND live = 1 AND archived_to IS NULL",
+            (Reason.VANISHED, photo),
+        )
+
+    def permitted(self, photo: int) -> None:
+        """A photo that failed because it might not be read, and may be by now, is tried as if it were new."""
+        self.ledger.write(
+            "UPDATE photos SET state = 'pending', reason = '', detail = '', attempts = 0, not_before = 0"
+            " WHERE id = ? AND state = 'failed' AND reason = ? AND live = 1 AND archived_to IS NULL",
+            (photo, Reason.NO_PERMISSION),
+        )
 
     def owed(self) -> int:
         """How many photos are still to be finished."""

@@ -12,7 +12,7 @@ SWEEP_PATIENCE_S = 0.1
 # Photos nobody has anything to do for any more; a failed one keeps its name until it is forgotten by order,
 # since the user is to find it and try it again.
 _ENDED_WELL = "state IN ('done', 'skipped', 'superseded') AND aftercare IN ('none', 'done')"
-ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done', 'failed')"
+ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done')"
 
 SEEN_PRECISION_S = 86400.0
 
@@ -26,8 +26,7 @@ class History:
     def trim(self, keep_s: float) -> int:
         """Turns rows finished longer ago than `keep_s` seconds into tombstones. Returns how many."""
         limit = self.ledger.clock() - keep_s
-        ended = "state IN ('done', 'failed', 'skipped', 'superseded') AND finished < ? AND aftercare IN"
-        ended += " ('none', 'done', 'failed')"
+        ended = f"{ENDED} AND finished < ?"
         self._bury(ended, (limit,))
         cursor = self.ledger.write(
             f"DELETE FROM photos WHERE {ended} AND id NOT IN (SELECT previous FROM photos"

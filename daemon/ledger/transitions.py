@@ -9,51 +9,13 @@ from dataclasses import dataclass
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import COLUMNS, Intake, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, State, delivery_row, photo_row
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
 INTERRUPTIONS_ALONE = 3
 # And after this many it fails as crashed, with its name, instead of taking the daemon down for ever.
 INTERRUPTIONS_FAILED = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One deliverable on its way into an outbox.
-
-    `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name
-    must be free. `manifest` is the line owed to the manifest beside the outputs, or empty.
-    """
-
-    label: str
-    outbox: bytes
-    name: bytes
-    name_key: str
-    out_digest: str
-    out_size: int
-    temporary: bytes
-    replaces: str = ""
-    id: int = 0
-    stage: str = "final"
-    state: str = "delivering"
-    manifest: bytes = b""
-
-
-def _delivery(row: sqlite3.Row) -> Delivery:
-    return Delivery(
-        label=row["label"],
-        outbox=row["outbox"],
-        name=row["name"] or b"",
-        name_key=row["name_key"],
-        out_digest=row["out_digest"],
-        out_size=row["out_size"],
-        temporary=row["temporary"] or b"",
-        replaces=row["replaces"],
-        id=row["id"],
-        stage=row["stage"],
-        state=row["state"],
-        manifest=row["manifest"],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +71,11 @@ class Transitions:
         """The row with this id."""
         return self._intake.get(photo)
 
-    def started(self, photo: int, options: str, model: str) -> None:
+    def started(self, photo: int, model: str) -> None:
         """A worker has the photo in hand."""
         self.ledger.write(
-            "UPDATE photos SET state = 'running', started = ?, options = ?, model = ? WHERE id = ?",
-            (self.ledger.clock(), options, model, photo),
+            "UPDATE photos SET state = 'running', started = ?, model = ? WHERE id = ?",
+            (self.ledger.clock(), model, photo),
         )
 
     def again(self, photo: int, *, pause_s: float = 0.0, settled: bool | None = None) -> None:
@@ -127,6 +89,10 @@ class Transitions:
                 photo,
             ),
         )
+
+    def forced(self, photo: int) -> None:
+        """A copy of a known photo: it owes its own cutout all the same."""
+        self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (photo,))
 
     def learned_megapixels(self, photo: int, megapixels: float) -> None:
         """The photo did not fit the budget: back to pending with its size known."""
@@ -190,7 +156,7 @@ class Transitions:
             "SELECT * FROM deliverables WHERE photo = ? AND state IN ('delivering', 'done') ORDER BY id",
             (photo,),
         )
-        return [_delivery(row) for row in rows]
+        return [delivery_row(row) for row in rows]
 
     def earlier(self, row: PhotoRow) -> dict[str, Delivery]:
         """By label, our cutouts that this photo's new ones replace: its own, or those of earlier content."""
@@ -381,6 +347,13 @@ class Transitions:
     def aftercare_failed(self, photo: int, why: str) -> None:
         """The original could not be moved: it stays, `status` says so, and it is tried again."""
         self.ledger.write("UPDATE photos SET detail = ? WHERE id = ?", (f"after-care: {why}", photo))
+
+    def promised_temporaries(self) -> frozenset[bytes]:
+        """Absolute paths of temporaries that are committed to be published."""
+        rows = self.ledger.read(
+            "SELECT temporary FROM deliverables WHERE state = 'delivering' AND temporary IS NOT NULL"
+        )
+        return frozenset(row["temporary"] for row in rows)
 
     def moved_failed(self, photo: int, target: bytes) -> None:
         """A failed original lies in the folder for such; a `retry` reads it there."""

@@ -20,7 +20,8 @@ from cutoutd.daemon.delivery.outboxes import make_folder
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Intake, PhotoRow, State
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move

@@ -14,7 +14,8 @@ from cutoutd.config.errors import Reason
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.filesystem import FileFacts, FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.ledger.intake import OWED, Facts, Intake, PhotoRow, Seen
+from cutoutd.daemon.ledger.intake import Intake, Seen
+from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
 from cutoutd.daemon.watching.scan import Found, examine, partners
 from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict

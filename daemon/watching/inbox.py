@@ -22,6 +22,7 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
@@ -90,6 +91,7 @@ class InboxWatcher:
         self.polled = False
         self._ledger = ledger
         self._intake = Intake(ledger)
+        self._mounts = Folders(ledger)
         self._rules = Rules(include=settings.include, exclude=settings.exclude)
         self._io = IoThread(f"inbox {settings.label}", post)
         self.arrivals = Arrivals(
@@ -125,8 +127,7 @@ class InboxWatcher:
 
     def _open(self) -> None:
         self._opening = True
-        row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (self.key,))
-        recorded = MountIdentity.from_json(row["mount"]) if row else None
+        recorded = self._mounts.recorded(self.settings.path)
         self._io.call(lambda: self._open_on_thread(recorded), self._opened)
 
     def _open_on_thread(self, recorded: MountIdentity | None) -> Opened:
@@ -179,10 +180,7 @@ class InboxWatcher:
             why = opened.trouble or f"on {opened.kind}"
             if self.settings.events == "auto":
                 self._listener.notice(f"No file events in {printable(self.key)} ({why}): it is polled.")
-        self._ledger.write(
-            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
-            (self.key, opened.identity.to_json()),
-        )
+        self._mounts.record(self.settings.path, opened.identity)
         self._on_open(self.settings.path, opened.inode)
         self.request_scan("start")
 

@@ -35,7 +35,6 @@ class Recheck:
 
     def __init__(self, inbox: bytes, ledger: Ledger, io: IoThread, on_gone: Callable[[int], None]) -> None:
         self._inbox = inbox
-        self._ledger = ledger
         self._intake = Intake(ledger)
         self._io = io
         self._on_gone = on_gone
@@ -66,25 +65,9 @@ class Recheck:
             return  # the folder has left the config, or is in trouble that its walks tell of: the next one asks again
         for photo, state in seen.missing:
             if state == "failed":
-                self._forget(photo)
+                self._intake.gone_after_failure(photo)
             else:
                 self._on_gone(photo)
         for photo in seen.open - self._tried:
-            self._revive(photo)
+            self._intake.permitted(photo)
         self._tried = (self._tried | seen.open) - seen.shut
-
-    def _forget(self, photo: int) -> None:
-        """A failed photo whose file is gone is no longer anybody's concern."""
-        self._ledger.write(
-            "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
-            " AND live = 1 AND archived_to IS NULL",
-            (Reason.VANISHED, photo),
-        )
-
-    def _revive(self, photo: int) -> None:
-        """It may be read now, by a permission that the file's own facts do not show, such as its folder's."""
-        self._ledger.write(
-            "UPDATE photos SET state = 'pending', reason = '', detail = '', attempts = 0, not_before = 0"
-            " WHERE id = ? AND state = 'failed' AND reason = ? AND live = 1 AND archived_to IS NULL",
-            (photo, Reason.NO_PERMISSION),
-        )

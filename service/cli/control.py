@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.config.errors import ConfigError, UsageError, printable
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
@@ -20,8 +21,7 @@ from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import MEANT, Control
-from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import PhotoRow, State
+from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import given, matte_options, output_and_matte_flags, output_options
 from cutoutd.service.text import counted
@@ -38,11 +38,24 @@ def open_ledger_file() -> Generator[Ledger]:
     path = state_dir() / "ledger.sqlite"
     if not path.exists():
         raise UsageError("cutoutd has not run here yet", path, "Start it with `cutoutd run`.")
-    ledger = Ledger(path, check=False)
+    ledger = _opened(path)
     try:
         yield ledger
     finally:
         ledger.close()
+
+
+def _opened(path: Path) -> Ledger:
+    try:
+        return Ledger(path, check=False, upgrade=False)
+    except LedgerOldError:
+        if holder(state_dir()) is not None:
+            raise
+    lock = StateLock(state_dir())  # no daemon, of whatever version, may be at work with it
+    try:
+        return Ledger(path, check=False)
+    finally:
+        lock.release()
 
 
 def order(verb: str, **arguments: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from typing import Final
 from cutoutd.config.errors import FolderError, UsageError, printable
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import COLUMNS, photo_row
 from cutoutd.service.gallery.thumbnails import Pair
 
 # Our own pages carry this near their beginning; any other file is somebody else's.
@@ -43,13 +42,8 @@ class Shot:
 def last_shots(ledger: Ledger, count: int) -> list[Shot]:
     """The photos finished last whose names are kept, newest first."""
     control = Control(ledger)
-    rows = ledger.read(
-        f"SELECT {COLUMNS} FROM photos WHERE state = 'done' AND path IS NOT NULL AND finished IS NOT NULL"
-        " ORDER BY finished DESC, id DESC LIMIT ?",
-        (count,),
-    )
     shots: list[Shot] = []
-    for row in map(photo_row, rows):
+    for row in control.last_done(count):
         path = row.path or b""
         original = row.archived_to or os.path.join(row.inbox, path)  # noqa: PTH118 - bytes
         outputs = tuple(control.outputs(row.id))

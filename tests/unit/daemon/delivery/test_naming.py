@@ -14,8 +14,9 @@ from cutoutd.daemon.delivery.publish import How, digest_of
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, PhotoRow
-from cutoutd.daemon.ledger.transitions import Delivery, Taken
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow
+from cutoutd.daemon.ledger.transitions import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
 
 NOON_NS = 1_700_000_000 * 10**9

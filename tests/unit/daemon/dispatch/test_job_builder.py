@@ -8,7 +8,8 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, PhotoRow
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, PhotoRow
 from cutoutd.daemon.plan import InboxPlan, make_plan
 
 NOW = Circumstances(

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.daemon.conftest import Clock
 
-from cutoutd.daemon.dispatch.scheduler import LONGEST_PAUSE_S, Budget, Scheduler
+from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.queue import LONGEST_PAUSE_S
+from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_ALONE
 
 FACTS = Facts(1, 2, 3)

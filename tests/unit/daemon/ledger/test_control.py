@@ -8,7 +8,8 @@ from tests.unit.daemon.conftest import Clock
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, State
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, State
 
 BOX = b"/inbox"
 

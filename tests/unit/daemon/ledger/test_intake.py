@@ -8,7 +8,8 @@ import pytest
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, Seen, State
+from cutoutd.daemon.ledger.intake import Intake, Seen
+from cutoutd.daemon.ledger.records import Facts, State
 
 BOX, PATH = b"/inbox", b"day/a.jpg"
 FACTS = Facts(size=10, mtime_ns=20, inode=30, access=0o644)

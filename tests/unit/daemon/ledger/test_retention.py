@@ -6,7 +6,8 @@ import pytest
 from tests.unit.daemon.conftest import Clock
 
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, Seen, State
+from cutoutd.daemon.ledger.intake import Intake, Seen
+from cutoutd.daemon.ledger.records import Facts, State
 from cutoutd.daemon.ledger.retention import History
 
 BOX = b"/inbox"

@@ -9,8 +9,9 @@ from tests.unit.daemon.conftest import Clock
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, PhotoRow, State
-from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Delivery, Transitions, retry_rules
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, State
+from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions, retry_rules
 
 BOX, OUT = b"/inbox", b"/outbox"
 FACTS = Facts(10, 20, 30)

@@ -12,7 +12,8 @@ import pytest
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Facts, Intake, State
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, State
 from cutoutd.daemon.watching.recheck import Recheck
 
 

@@ -1,0 +1,66 @@
+"""Waiting photos in the order in which they are due; whose turn it is among inboxes is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
+
+# A pause never lasts longer than this; a row that claims more comes from a clock that jumped back.
+LONGEST_PAUSE_S = 600.0
+
+
+class Queue:
+    """The pending rows, one look at an index each: waiting photos cost a row and no memory."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def first(
+        self, inbox: bytes, *, stages: Iterable[str], now: float, newest: bool, early: bool
+    ) -> PhotoRow | None:
+        """The photo of an inbox that is due next, or None.
+
+        Args:
+            inbox: its absolute path.
+            stages: those that may start, the more urgent ones first.
+            now: wall-clock seconds.
+            newest: the one that came last, instead of the one that came first.
+            early: also those that have not settled.
+        """
+        direction = "DESC" if newest else "ASC"
+        for settled, stage in product((1, 0) if early else (1,), tuple(stages)):
+            row = self.ledger.one(
+                f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
+                " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ?)"
+                # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
+                " AND NOT EXISTS"
+                " (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"
+                f" ORDER BY interruptions, arrived {direction}, id {direction} LIMIT 1",
+                (inbox, settled, stage, now, now + LONGEST_PAUSE_S),
+            )
+            if row is not None:
+                return photo_row(row)
+        return None
+
+    def next_due(self, now: float) -> float | None:
+        """Wall-clock time at which the next pausing row becomes due, or None."""
+        row = self.ledger.one(
+            # "> 0" lets the index of the few pausing rows be used, instead of a look at all that wait.
+            "SELECT min(not_before) FROM photos"
+            " WHERE state = 'pending' AND not_before > 0 AND not_before > ? AND not_before <= ?",
+            (now, now + LONGEST_PAUSE_S),
+        )
+        return None if row is None or row[0] is None else float(row[0])
+
+    def others_wait(self, photo: int) -> bool:
+        """Whether any photo but this one is pending."""
+        query = "SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1"
+        return self.ledger.one(query, (photo,)) is not None
+
+    def any_owed(self) -> bool:
+        """Whether any photo is still to be finished."""
+        query = "SELECT 1 FROM photos WHERE state IN ('pending', 'running', 'delivering') LIMIT 1"
+        return self.ledger.one(query) is not None
