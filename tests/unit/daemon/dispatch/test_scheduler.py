@@ -27,20 +27,20 @@ def scheduler(ledger: Ledger) -> Scheduler:
 
 
 def _add(scheduler: Scheduler, name: str, inbox: bytes = b"/a", **values: object) -> int:
-    _, photo = Intake(scheduler.ledger).observe(inbox, name.encode(), FACTS, settled=True)
+    _, photo = Intake(scheduler.queue.ledger).observe(inbox, name.encode(), FACTS, settled=True)
     for column, value in values.items():
-        scheduler.ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
+        scheduler.queue.ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
     return photo or 0
 
 
 def _take(scheduler: Scheduler, budget: Budget | None = None, **more: object) -> str | None:
     """Starts the next one, as the dispatcher does."""
     budget = budget or Budget(100, 1000)
-    pick = scheduler.next(budget, now=scheduler.ledger.clock(), **more)  # type: ignore[arg-type]
+    pick = scheduler.next(budget, now=scheduler.queue.ledger.clock(), **more)  # type: ignore[arg-type]
     if pick is None:
         return None
     row, allowance = pick
-    scheduler.ledger.write("UPDATE photos SET state = 'running' WHERE id = ?", (row.id,))
+    scheduler.queue.ledger.write("UPDATE photos SET state = 'running' WHERE id = ?", (row.id,))
     budget.take(row.id, row.megapixels or allowance)
     return (row.path or b"").decode()
 
@@ -83,10 +83,10 @@ def test_a_pause_is_kept_but_not_one_from_a_clock_that_jumped(scheduler: Schedul
 
 def test_a_successor_waits_for_its_predecessors_delivery(scheduler: Scheduler) -> None:
     first = _add(scheduler, "a", state="delivering")
-    second = Intake(scheduler.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=True)[1]
+    second = Intake(scheduler.queue.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=True)[1]
     assert second != first
     assert _take(scheduler) is None
-    scheduler.ledger.write("UPDATE photos SET state = 'done' WHERE id = ?", (first,))
+    scheduler.queue.ledger.write("UPDATE photos SET state = 'done' WHERE id = ?", (first,))
     assert _take(scheduler) == "a"
 
 
