@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 
 # How a photo is called where its name is not kept or not to be shown.
 _NUMBER = re.compile(r"^(?:photo )?#?(\d{1,18})$")

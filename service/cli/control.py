@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
-from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.config.errors import ConfigError, UsageError, printable
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
@@ -22,6 +22,7 @@ from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import MEANT, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
+from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import given, matte_options, output_and_matte_flags, output_options
 from cutoutd.service.text import counted

@@ -15,11 +15,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.config.errors import printable
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 
