@@ -1,7 +1,6 @@
 """Which names in an inbox are photos and which are never touched: tables of policy; opens no file."""
 
 # Extensions as words in a line read better than as a column of quotes.
-# ruff: noqa: SIM905
 from __future__ import annotations
 
 import os
@@ -9,6 +8,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+
+from cutoutd.models.decoding.formats import PHOTO_EXTENSIONS, RAW_EXTENSIONS
 
 
 class Kind(StrEnum):
@@ -35,18 +36,6 @@ class Rules:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-
-# What Pillow and pi-heif decode, and a few formats that deserve a named failure rather than silence.
-PHOTO_EXTENSIONS = frozenset(
-    "jpg jpeg jpe jfif jif png apng webp tif tiff bmp dib gif avif avifs heic heif heics hif"
-    " jxl jp2 j2k jpx jpf".split()
-)
-
-# Camera makers' raw formats that LibRaw reads. `.raw` is Panasonic's and Leica's old name.
-RAW_EXTENSIONS = frozenset(
-    "3fr arw bay cr2 cr3 crw dcr dcs dng erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf ori pef ptx"
-    " raf raw rw2 rwl sr2 srf srw x3f".split()
-)
 
 # Formats that cameras write beside a RAW of the same stem: one picture, delivered once.
 PAIR_EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "heic", "heif", "hif"})
@@ -175,10 +164,17 @@ def is_excluded_folder(relpath: bytes, rules: Rules) -> bool:
 
 
 def raw_pair_key(relpath: bytes) -> bytes:
-    """Equal for a RAW and the JPEG of its stem in the same folder: DSC_1.NEF and dsc_1.jpg."""
+    """Equal for a RAW and the JPEG of its stem in the same folder: DSC_1.NEF and dsc_1.jpg.
+
+    Pixel phones name the two PXL_1.RAW-01.COVER.jpg (.RAW-01.MP.COVER.jpg with a film) and PXL_1.RAW-02.ORIGINAL.dng.
+    """
     folder, slash, name = relpath.rpartition(b"/")
-    stem = name.rpartition(b".")[0] or name
-    return folder + slash + _text(stem).encode("utf-8", "surrogateescape")
+    stem = _PIXEL_ENDING.sub("", _text(name.rpartition(b".")[0] or name))
+    return folder + slash + stem.encode("utf-8", "surrogateescape")
+
+
+# What Pixel phones put behind the stem of a RAW and of the picture, or the motion photo, beside it.
+_PIXEL_ENDING = re.compile(r"(\.raw-0[12])?(\.mp)?(\.cover|\.original)?$")
 
 
 def is_pair_partner(relpath: bytes) -> bool:

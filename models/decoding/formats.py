@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator
 from typing import Final, NamedTuple
+
+from cutoutd.models.decoding import ifd
 
 JPEG: Final = "JPEG"
 PNG: Final = "PNG"
@@ -16,17 +16,37 @@ GIF: Final = "GIF"
 AVIF: Final = "AVIF"
 HEIF: Final = "HEIC"
 RAW: Final = "RAW"
+JPEG_XL: Final = "JPEG XL"
+JPEG_2000: Final = "JPEG 2000"
 
-PHOTO_FORMATS: Final = (JPEG, PNG, WEBP, TIFF, BMP, GIF, AVIF, HEIF, RAW)
+PHOTO_FORMATS: Final = (JPEG, PNG, WEBP, TIFF, BMP, GIF, AVIF, HEIF, JPEG_XL, JPEG_2000, RAW)
 
-# Lower case, with the dot. A suffix only decides what is worth opening; the content decides the format.
-RAW_SUFFIXES: Final = frozenset(
-    ".3fr .arw .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf "  # noqa: SIM905 (a list over 30 lines is not read at a glance)
-    ".pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+# The one table of extensions, in lower case and without the dot. An extension only decides what is worth opening; the
+# content decides the format. RAW are camera makers' formats that LibRaw reads; `.raw` is Panasonic's and Leica's old
+# name, `.insp` Insta360's, `.jpg_large` what some websites' downloads are called.
+EXTENSIONS: Final[dict[str, frozenset[str]]] = {
+    kind: frozenset(words.split())
+    for kind, words in {
+        JPEG: "jpg jpeg jpe jfif jfi jif pjpeg pjp mpo insp jpg_large jpeg_large jpg_orig",
+        PNG: "png apng png_large",
+        WEBP: "webp",
+        TIFF: "tif tiff btf tf8",
+        BMP: "bmp dib",
+        GIF: "gif",
+        AVIF: "avif avifs",
+        HEIF: "heic heif heics heifs hif",
+        JPEG_XL: "jxl",
+        JPEG_2000: "jp2 j2k j2c jpc jpx jpf",
+        RAW: "3fr arw bay cap cr2 cr3 crw dcr dcs dng erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf ori pef ptx "
+        "raf raw rw2 rwl sr2 srf srw x3f",
+    }.items()
+}
+RAW_EXTENSIONS: Final = EXTENSIONS[RAW]
+PHOTO_EXTENSIONS: Final = frozenset[str]().union(
+    *(names for kind, names in EXTENSIONS.items() if kind != RAW)
 )
-PHOTO_SUFFIXES: Final = RAW_SUFFIXES.union(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .tif .tiff .bmp .dib .gif .avif .heic .heif .hif".split()  # noqa: SIM905 (same)
-)
+RAW_SUFFIXES: Final = frozenset(f".{name}" for name in RAW_EXTENSIONS)
+PHOTO_SUFFIXES: Final = frozenset(f".{name}" for name in PHOTO_EXTENSIONS | RAW_EXTENSIONS)
 
 _TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -36,6 +56,10 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\x89PNG\r\n\x1a\n", PNG),
     (0, b"GIF87a", GIF),
     (0, b"GIF89a", GIF),
+    (0, b"\xff\x0a", JPEG_XL),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", JPEG_XL),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
+    (0, b"\xff\x4f\xff\x51", JPEG_2000),
     (0, b"FUJIFILMCCD-RAW", RAW),
     (0, b"IIRO", RAW),  # Olympus ORF
     (0, b"IIRS", RAW),  # Olympus ORF
@@ -67,10 +91,6 @@ _STRANGERS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"%PDF-", "a PDF document"),
     (0, b"%!PS", "a PostScript document"),
     (0, b"8BPS", "a Photoshop document"),
-    (0, b"\xff\x0a", "a JPEG XL image"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (0, b"v/1\x01", "an OpenEXR image"),
     (0, b"#?RADIANCE", "a Radiance HDR image"),
     (0, b"\0\0\x01\0", "an icon file"),
@@ -95,18 +115,17 @@ _STRANGERS: Final[tuple[tuple[int, bytes, str], ...]] = (
 _PICTURES: Final = frozenset(
     {
         "a Photoshop document",
-        "a JPEG XL image",
-        "a JPEG 2000 image",
         "an OpenEXR image",
         "a Radiance HDR image",
         "an icon file",
     }
 )
 
+# Sizes in bytes of a bitmap's header: OS/2 (12, and 16 to 64 cut off after any field), Windows (40 to 124).
+_BITMAP_HEADERS: Final = frozenset(bytes((size,)) for size in (12, *range(16, 65, 2), 108, 124))
+
 _CFA: Final = 32803  # TIFF photometric interpretation: colour filter array
 _LINEAR_RAW: Final = 34892  # the same of a demosaiced DNG
-_TAG_PHOTOMETRIC: Final = 262
-_TAG_SUBIFDS: Final = 330
 _TAG_DNG_VERSION: Final = 50706
 
 
@@ -142,8 +161,8 @@ def _photo_format(data: bytes, name: str) -> str | None:
         return _brand(data)
     if data[:4] in _TIFF_MAGIC:
         return RAW if suffix_of(name) in RAW_SUFFIXES or tiff_is_raw(data) else TIFF
-    # "BM" alone is two letters of any text; the two reserved words and the header size make it a bitmap.
-    if data[:2] == b"BM" and data[6:10] == bytes(4) and data[15:18] == bytes(3):
+    # "BM" alone is two letters of any text; the size of the header makes it a bitmap.
+    if data[:2] == b"BM" and data[14:15] in _BITMAP_HEADERS and data[15:18] == bytes(3):
         return BMP
     return None
 
@@ -177,47 +196,8 @@ def _stranger(data: bytes) -> str:
 
 def tiff_is_raw(data: bytes) -> bool:
     """True if a TIFF holds sensor data (DNG, NEF, ARW, PEF …): by its tags, whatever its name."""
-    try:
-        return any(_directory_is_raw(tags) for tags in _directories(data))
-    except (struct.error, IndexError):
-        return False
+    return any(_directory_is_raw(one.tags) for one in ifd.directories(data, first_only=True))
 
 
 def _directory_is_raw(tags: dict[int, list[int]]) -> bool:
-    return _TAG_DNG_VERSION in tags or bool({_CFA, _LINEAR_RAW}.intersection(tags.get(_TAG_PHOTOMETRIC, ())))
-
-
-def _directories(data: bytes) -> Iterator[dict[int, list[int]]]:
-    """The first directory of a classic TIFF and its sub-directories (at most eight, against loops)."""
-    order = "<" if data[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", data, 2)[0] != 42:
-        return  # BigTIFF: no camera writes RAW in it
-    first = _directory(data, order, struct.unpack_from(order + "I", data, 4)[0])
-    yield first
-    for offset in first.get(_TAG_SUBIFDS, ())[:8]:
-        yield _directory(data, order, offset)
-
-
-def _directory(data: bytes, order: str, offset: int) -> dict[int, list[int]]:
-    """Tags with up to sixteen integer values each; other values are left out (an empty list)."""
-    (count,) = struct.unpack_from(order + "H", data, offset)
-    tags: dict[int, list[int]] = {}
-    for index in range(min(count, 512)):
-        at = offset + 2 + 12 * index
-        tag, kind, length = struct.unpack_from(order + "HHI", data, at)
-        code, size = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}.get(kind, ("", 0))
-        if not code or length > 16:
-            tags[tag] = []
-            continue
-        where = at + 8 if size * length <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
-        tags[tag] = list(struct.unpack_from(f"{order}{length}{code}", data, where))
-    return tags
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Every chunk of a PNG as (type, offset of its data, length); stops where the file does."""
-    at = 8
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, at + 8, length
-        at += 12 + length
+    return _TAG_DNG_VERSION in tags or bool({_CFA, _LINEAR_RAW}.intersection(tags.get(ifd.PHOTOMETRIC, ())))

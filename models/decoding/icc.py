@@ -204,12 +204,47 @@ def is_hdr(transfer: int) -> bool:
     return transfer in (16, 18)
 
 
-def matrix_profile(primaries: tuple[tuple[float, float], ...], curve_tag: bytes) -> bytes:
-    """A version 4 RGB profile from (x, y) of red, green, blue under D65, and one tone curve for all three."""
-    white = _to_xyz(_D65_XY)
+class Chromaticities(NamedTuple):
+    """(x, y) of white and of the three primaries, as a PNG's cHRM has them."""
+
+    white: tuple[float, float]
+    red: tuple[float, float]
+    green: tuple[float, float]
+    blue: tuple[float, float]
+
+
+_SRGB_COLOURS: Final = Chromaticities(_D65_XY, *_SRGB)
+
+
+def are_srgb(colours: Chromaticities) -> bool:
+    """True if these are the chromaticities of sRGB, within the rounding of the files in circulation."""
+    return all(
+        abs(a - b) < 0.002
+        for one, other in zip(colours, _SRGB_COLOURS, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def calibrated_icc(colours: Chromaticities | None, gamma: float | None) -> bytes:
+    """A profile for chromaticities (None: those of sRGB) and a power as tone curve (None: that of sRGB).
+
+    Raises:
+        ArithmeticError, struct.error: the chromaticities belong to no colours.
+    """
+    white, *primaries = colours or _SRGB_COLOURS
+    return matrix_profile(
+        tuple(primaries), srgb_curve_tag() if gamma is None else _gamma_tag(gamma), white=white
+    )
+
+
+def matrix_profile(
+    primaries: tuple[tuple[float, float], ...], curve_tag: bytes, white: tuple[float, float] = _D65_XY
+) -> bytes:
+    """A version 4 RGB profile from (x, y) of red, green, blue and white, and one tone curve for all three."""
+    light = _to_xyz(white)
     columns = [_to_xyz(p) for p in primaries]
-    scale = _solve([[columns[j][i] for j in range(3)] for i in range(3)], white)
-    adapt = _adaptation(white)
+    scale = _solve([[columns[j][i] for j in range(3)] for i in range(3)], light)
+    adapt = _adaptation(light)
     tags = {b"wtpt": _xyz_tag(_D50), b"chad": _numbers_tag(b"sf32", [v for row in adapt for v in row])}
     for name, column, factor in zip((b"r", b"g", b"b"), columns, scale, strict=True):
         tags[name + b"XYZ"] = _xyz_tag(_multiply(adapt, [v * factor for v in column]))

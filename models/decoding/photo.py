@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +24,14 @@ from PIL import Image, PngImagePlugin
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.models.decoding import colour as colours
-from cutoutd.models.decoding import formats, heif, pillow, pixels, raw, tiff16
+from cutoutd.models.decoding import formats, heif, jpeg, jpegxl, pillow, pixels, raw, refusals, tiff
 from cutoutd.models.decoding import icc as profiles
 
-AGAIN: Final = "Copy it again from the camera or card; it is looked at again whenever it changes."
+AGAIN: Final = refusals.AGAIN
+
+
+# Of 255: what is nowhere more opaque than five percent is seen by nobody.
+_LEAST_ALPHA: Final = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,42 +263,56 @@ def decode(
 def _finish(opened: pixels.Opened, header: Header, colour: colours.Colour, *, want_16bit: bool) -> Photo:
     """Turn, convert and copy out, in strips: no step makes a second full-size picture."""
     image, turn = opened.image, opened.orientation
-    way = colours.plan(opened.icc, image.mode, colour)
+    way = colours.plan(opened.icc, opened.mode, colour)
     rgb16, note16 = None, ""
     if want_16bit and header.bits == 16:
         # Colour management here has eight bits, so all sixteen exist only in the photo's own space.
-        kept = image.mode in ("RGB", "L") and way.keeps_numbers
+        kept = opened.mode in ("RGB", "L") and way.keeps_numbers
         if opened.low is None or not kept:
             note16 = "This photo's colours are handed on with 8 bits per channel, not 16."
         else:
-            rgb16 = tiff16.combine(
+            rgb16 = pixels.combine(
                 pixels.upright_rgb(image, turn, None), pixels.upright_rgb(opened.low, turn, None)
             )
     rgb = pixels.upright_rgb(image, turn, way.transform)
     alpha = None if opened.alpha is None else pixels.upright_grey(opened.alpha, turn)
     seen = replace(header, width=rgb.shape[1], height=rgb.shape[0])
+    if alpha is not None and int(alpha.max(initial=0)) < _LEAST_ALPHA:
+        raise refusals.invisible()
     notes = tuple(note for note in (*opened.notes, way.note, note16) if note)
     return Photo(rgb, alpha, way.icc, rgb16, opened.dpi, seen, notes)
 
 
 def _header_facts(data: bytes, kind: str) -> pixels.HeaderFacts:
-    if kind == formats.RAW:
-        return raw.header(data)
-    if kind == formats.HEIF:
-        return heif.header(data)
-    if kind == formats.TIFF and tiff16.is_needed(data):
-        return tiff16.header(data)
-    return pillow.header(data, kind)
+    match kind:
+        case formats.JPEG:
+            return jpeg.header(data)
+        case formats.RAW:
+            return raw.header(data)
+        case formats.HEIF:
+            return heif.header(data)
+        case formats.JPEG_XL:
+            return jpegxl.header(data)
+        case formats.TIFF:
+            return tiff.header(data)
+        case _:
+            return pillow.header(data, kind)
 
 
 def _open(data: bytes, kind: str, *, want_16bit: bool) -> pixels.Opened:
-    if kind == formats.RAW:
-        return raw.load(data, want_16bit=want_16bit)
-    if kind == formats.HEIF:
-        return heif.load(data)
-    if kind == formats.TIFF and tiff16.is_needed(data):
-        return tiff16.load(data)
-    return pillow.load(data, kind, want_16bit=want_16bit)
+    match kind:
+        case formats.JPEG:
+            return jpeg.load(data)
+        case formats.RAW:
+            return raw.load(data, want_16bit=want_16bit)
+        case formats.HEIF:
+            return heif.load(data)
+        case formats.JPEG_XL:
+            return jpegxl.load(data)
+        case formats.TIFF:
+            return tiff.load(data, want_16bit=want_16bit)
+        case _:
+            return pillow.load(data, kind, want_16bit=want_16bit)
 
 
 @contextmanager
@@ -317,39 +335,34 @@ def _decoder(kind: str, name: str, header: Header | None = None) -> Generator[No
         except MemoryError as exc:
             raise _out_of_memory(name, header) from exc
         except Exception as exc:  # decoders answer hostile bytes with any exception there is
-            raise PhotoError(Reason.UNREADABLE, _in_words(kind, exc), name, AGAIN) from exc
+            raise _named(kind, exc, name) from exc
         finally:
             Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limit, text_limit
 
 
 # --- what a decoder's complaint means
 
-_MEANINGS: Final[tuple[tuple[str, str], ...]] = (
+_Refusal = Callable[[str, str], PhotoError]
+
+_MEANINGS: Final[tuple[tuple[str, _Refusal], ...]] = (
     (
         r"truncated|not enough|end of (file|data)|unexpected eof|eof|too short|incomplete|no data",
-        "The {} file is incomplete: it ends before the picture does",
+        refusals.incomplete,
     ),
+    (r"decompressed data too large|memory used in text", refusals.overpacked),
+    (r"DecompressionBomb|exceeds limit", refusals.larger_than_said),
     (
-        r"decompressed data too large|memory used in text",
-        "The {} file carries a text or colour profile that unpacks to more than any photo needs",
+        r"NotImplemented|unknown (pixel|data|compression|photometric)|cannot (handle|decode)",
+        refusals.not_read,
     ),
-    (r"DecompressionBomb|exceeds limit", "The {} file holds more pixels than its header says"),
-    (
-        r"broken data|corrupt|invalid|bad |checksum|crc|error -\d|decoder error|damaged",
-        "The {} file is damaged",
-    ),
-    (
-        r"cannot identify|not identified|no marker|unknown pixel mode|not supported|unsupported|unknown",
-        "The {} file is of a kind that cannot be read, or it is damaged",
-    ),
+    (r"(not |un)supported|not (available|configured)|imagecodecs", refusals.not_read),
 )
 
 
-def _in_words(kind: str, exc: Exception) -> str:
-    """A sentence for a decoder's exception, its own words in brackets; no final full stop."""
+def _named(kind: str, exc: Exception, name: str) -> PhotoError:
+    """A named failure for a decoder's exception, whose own words stand in brackets."""
     said = " ".join(str(exc).split())[:200]
-    name = f"{type(exc).__name__} {said}"
-    for pattern, sentence in _MEANINGS:
-        if re.search(pattern, name, re.IGNORECASE):
-            return sentence.format(kind) + (f" ({said})" if said else "")
-    return f"The {kind} file is damaged" + (f" ({said or type(exc).__name__})")
+    words = f"{type(exc).__name__} {said}"
+    fitting = (meant for pattern, meant in _MEANINGS if re.search(pattern, words, re.IGNORECASE))
+    error = next(fitting, refusals.damaged)(kind, said or type(exc).__name__)
+    return PhotoError(error.reason, error.what, name, error.fix)

@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import io
-import math
+import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from PIL import Image, ImageChops, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.models.decoding import formats, tiff16
+from cutoutd.models.decoding import formats, isobmff, png, tiff16
 from cutoutd.models.decoding import icc as profiles
-from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, split
+from cutoutd.models.decoding.exif import orientation as orientation_of
+from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, plausible_dpi, split
 
 # The decoders by class: no registry, so nothing else that Pillow can read (EPS would run Ghostscript) is
 # ever tried, and a JPEG with a second picture inside is still just its first.
 _READERS: Final[dict[str, Callable[[io.BytesIO], Image.Image]]] = {
-    formats.JPEG: JpegImageFile,
     formats.PNG: PngImageFile,
     formats.WEBP: WebPImageFile,
     formats.TIFF: TiffImageFile,
     formats.BMP: BmpImageFile,
     formats.GIF: GifImageFile,
     formats.AVIF: AvifImageFile,
+    formats.JPEG_2000: Jpeg2KImageFile,
 }
 
 # What a Pillow that some distribution built may lack; its own wheels have both.
-_OPTIONAL: Final = {formats.AVIF: "avif", formats.WEBP: "webp"}
+_OPTIONAL: Final = {formats.AVIF: "avif", formats.WEBP: "webp", formats.JPEG_2000: "jpg_2000"}
 
 _ORIENTATION: Final = 0x0112
 
@@ -48,28 +49,60 @@ def header(data: bytes, kind: str) -> HeaderFacts:
             None,
             "Install its wheel: pip install --force-reinstall --only-binary :all: pillow",
         )
+    contents = None
+    if kind == formats.PNG:
+        contents = png.take_apart(data, whole=False)
+        data = contents.picture
+    elif kind == formats.BMP:
+        data = _readable_bitmap(data)
     image = _READERS[kind](io.BytesIO(data))
-    turn = _orientation(image, data, kind)
-    width, height = image.size
+    turn = _orientation(image) if contents is None else orientation_of(contents.exif)
+    width, height = _shown(image, data, kind).size
     if turn >= 5 and kind != formats.TIFF:  # Pillow gives the upright size of a TIFF, and turns it itself
         width, height = height, width
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     return HeaderFacts(width, height, turn, 16 if _is_deep(image, data, kind) else 8, has_alpha)
 
 
-def _orientation(image: Image.Image, data: bytes, kind: str) -> int:
-    if kind == formats.PNG and "exif" not in image.info:
-        # Asking Pillow would decode the picture, to find an eXIf chunk that lies behind the pixels.
-        for name, at, length in formats.png_chunks(data):
-            if name == b"eXIf":
-                image.info["exif"] = data[at : at + length]
-        if "exif" not in image.info:
-            return 1
+def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 (damaged EXIF never costs a photo: it is shown as it was stored)
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _shown(image: Image.Image, data: bytes, kind: str) -> isobmff.Rectangle:
+    """The part of the stored picture that the file shows."""
+    part = isobmff.clean_aperture(data, *image.size) if kind == formats.AVIF else None
+    return part or isobmff.Rectangle(0, 0, *image.size)
+
+
+def _cropped(image: Image.Image, shown: isobmff.Rectangle) -> Image.Image:
+    if shown.size == image.size:
+        return image
+    part = image.crop(shown)
+    part.info = image.info
+    return part
+
+
+def _without_empty_alpha(image: Image.Image) -> Image.Image:
+    """Programs that know no transparency leave the fourth byte of a bitmap's pixels 0: that means opaque."""
+    if image.mode != "RGBA" or image.getchannel("A").getextrema() != (0, 0):
+        return image
+    plain = image.convert("RGB")
+    plain.info = image.info
+    return plain
+
+
+def _readable_bitmap(data: bytes) -> bytes:
+    """OS/2 allowed headers that are cut off after any field: the rest is as if it was 0."""
+    size = int.from_bytes(data[14:18], "little")
+    if not 16 <= size < 64 or size in (40, 52, 56):
+        return data
+    offset = int.from_bytes(data[10:14], "little") + 40 - size
+    fields = data[18 : 14 + min(size, 40)].ljust(36, b"\0")
+    return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
 
 
 def _is_deep(image: Any, data: bytes, kind: str) -> bool:
@@ -78,18 +111,34 @@ def _is_deep(image: Any, data: bytes, kind: str) -> bool:
     return isinstance(image, TiffImageFile) and tiff16.bits_per_channel(image) > 8
 
 
+def open_tiff(data: bytes) -> Image.Image:
+    """The first picture of a TIFF, not decoded yet."""
+    return TiffImageFile(io.BytesIO(data))
+
+
+def open_jpeg2000(data: bytes) -> Image.Image:
+    """A JPEG 2000 picture, bare or in its container, not decoded yet."""
+    return Jpeg2KImageFile(io.BytesIO(data))
+
+
 # --- pixels
 
 
 def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     """Decode everything; raises whatever the decoder raises."""
-    if kind == formats.JPEG:
-        _refuse_unfinished(data)
+    contents = png.take_apart(data) if kind == formats.PNG else None
+    if contents is not None:
+        data = contents.picture
+    elif kind == formats.BMP:
+        data = _readable_bitmap(data)
     image = _READERS[kind](io.BytesIO(data))
-    icc = _profile(image, data, kind)
-    note = _hdr_note(data, kind) if "icc_profile" not in image.info else ""
     image.load()
-    turn = _orientation(image, data, kind)
+    if kind == formats.AVIF:
+        image = _cropped(image, _shown(image, data, kind))
+    elif kind == formats.BMP:
+        image = _without_empty_alpha(image)
+    turn = _orientation(image) if contents is None else orientation_of(contents.exif)
+    facts = _facts(image, data, kind) if contents is None else _png_facts(contents)
     low: Image.Image | None = None
     deep = _is_deep(image, data, kind)
     # Pillow compares a 16-bit PNG's one transparent colour with the wrong bytes, or not at all.
@@ -102,67 +151,51 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     if tiff16.is_negative(image):
         picture = ImageChops.invert(picture)
         low = None if low is None else ImageChops.invert(low)  # 65535 - x is 255 - x in either byte
-    return Opened(picture, alpha, turn, icc, _dpi(image), low, (note,))
-
-
-def _refuse_unfinished(data: bytes) -> None:
-    """A JPEG whose end is still empty space: a program reserved the space and has not written it all.
-
-    The decoder would fill the rest with grey and say nothing. 64 zeros never occur in JPEG's entropy coding
-    of a picture; a complete file may be padded, but then the end marker stands before the padding.
-    """
-    if data.endswith(bytes(64)) and data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0:
-        raise OSError("image file is truncated")
+    return Opened(picture, alpha, turn, facts.icc, facts.dpi, low, facts.notes)
 
 
 # --- what else the file says
 
 
-def _profile(image: Image.Image, data: bytes, kind: str) -> bytes | None:
-    """The ICC profile, or one made from the other ways in which files name their colour space."""
+class _Facts(NamedTuple):
+    icc: bytes | None
+    dpi: tuple[float, float] | None
+    notes: tuple[str, ...] = ()
+
+
+def _facts(image: Image.Image, data: bytes, kind: str) -> _Facts:
+    """The ICC profile, or one made from the other ways in which files name their colour space; and the resolution."""
     icc = image.info.get("icc_profile")
     if isinstance(icc, bytes) and icc:
-        return icc
-    if kind in (formats.AVIF, formats.PNG):
-        found = _code_points(data, kind)
-        return None if found is None else profiles.cicp_icc(*found)
-    exif = image.info.get("exif", b"")
-    # Cameras set to Adobe RGB say so by an EXIF interoperability index of R03, often without a profile.
-    if kind == formats.JPEG and isinstance(exif, bytes) and b"R03\0" in exif:
-        try:
-            return profiles.adobe_rgb_icc() if image.getexif().get_ifd(0xA005).get(1) == "R03" else None
-        except Exception:  # noqa: BLE001 (damaged EXIF never costs a photo: it is sRGB then)
-            return None
-    return None
+        return _Facts(icc, _dpi(image))
+    found = _code_points(data) if kind == formats.AVIF else None
+    if found is None:
+        return _Facts(None, _dpi(image))
+    return _Facts(profiles.cicp_icc(*found), _dpi(image), _hdr_notes(found[1]))
 
 
-def _code_points(data: bytes, kind: str) -> tuple[int, int] | None:
-    """H.273 colour primaries and transfer characteristics of an AVIF or a PNG, or None."""
-    if kind == formats.AVIF:
-        at = data.find(b"colrnclx", 0, 1 << 16)
-        return (
-            (int.from_bytes(data[at + 8 : at + 10], "big"), int.from_bytes(data[at + 10 : at + 12], "big"))
-            if at >= 0
-            else None
-        )
-    for name, at, length in formats.png_chunks(data):
-        if name == b"IDAT":
-            return None
-        if name == b"cICP" and length == 4:
-            return data[at], data[at + 1]
-    return None
+def _png_facts(contents: png.Contents) -> _Facts:
+    points = contents.code_points
+    notes = contents.notes if points is None else (*contents.notes, *_hdr_notes(points[1]))
+    dpi = None if contents.dpi is None else plausible_dpi(*contents.dpi)
+    return _Facts(contents.icc, dpi, notes)
 
 
-def _hdr_note(data: bytes, kind: str) -> str:
-    found = _code_points(data, kind) if kind in (formats.AVIF, formats.PNG) else None
-    return HDR_NOTE if found is not None and profiles.is_hdr(found[1]) else ""
+def _hdr_notes(transfer: int) -> tuple[str, ...]:
+    return (HDR_NOTE,) if profiles.is_hdr(transfer) else ()
+
+
+def _code_points(data: bytes) -> tuple[int, int] | None:
+    """H.273 colour primaries and transfer characteristics of an AVIF, or None."""
+    at = data.find(b"colrnclx", 0, 1 << 16)
+    if at < 0:
+        return None
+    return int.from_bytes(data[at + 8 : at + 10], "big"), int.from_bytes(data[at + 10 : at + 12], "big")
 
 
 def _dpi(image: Any) -> tuple[float, float] | None:
     value: Any = image.info.get("dpi", (0, 0))
     try:
-        x, y = float(value[0]), float(value[1])
+        return plausible_dpi(float(value[0]), float(value[1]))
     except (TypeError, ValueError, LookupError, ArithmeticError):
         return None
-    # Below 10 the field holds an aspect ratio or nothing; no printer or scanner reaches 20,000.
-    return (x, y) if all(math.isfinite(v) and 10 <= v <= 20_000 for v in (x, y)) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, cast
@@ -41,18 +42,30 @@ class HeaderFacts(NamedTuple):
 class Opened:
     """A decoded picture before turning and colour conversion.
 
-    image: Pillow image of mode RGB, L, CMYK or LAB, as stored. alpha: mode L, same size, or None.
+    image: Pillow image of mode RGB, L, CMYK or LAB, as stored; or uint8 (H, W, 3), C-contiguous RGB, which
+    `upright_rgb` hands on without a copy where nothing is to be turned or converted. alpha: mode L, same size, or None.
     low: the lower eight bits of 16-bit values, same mode and size as image (RGB or L), or None.
     orientation: EXIF orientation 1..8 still to apply to all three. notes: sentences, possibly empty ones.
     """
 
-    image: Image.Image
+    image: Image.Image | NDArray[np.uint8]
     alpha: Image.Image | None
     orientation: int
     icc: bytes | None
     dpi: tuple[float, float] | None
     low: Image.Image | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name for the kind of pixels."""
+        return self.image.mode if isinstance(self.image, Image.Image) else "RGB"
+
+
+def plausible_dpi(x: float, y: float) -> tuple[float, float] | None:
+    """Pixels per inch as they were found, or None where they cannot be that."""
+    # Below 10 the field holds an aspect ratio or nothing; no printer or scanner reaches 20,000.
+    return (x, y) if all(math.isfinite(v) and 10 <= v <= 20_000 for v in (x, y)) else None
 
 
 def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -91,13 +104,25 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.clip(numbers / white, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
+def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """uint16 (H, W, 3) or (H, W) from its upper and lower bytes."""
+    whole = high.astype(np.uint16)
+    whole <<= 8
+    whole |= low
+    return whole
+
+
 # --- copying out, turned and converted strip by strip
 
 
 def upright_rgb(
-    image: Image.Image, orientation: int, transform: Callable[[Image.Image], Image.Image] | None
+    image: Image.Image | NDArray[np.uint8],
+    orientation: int,
+    transform: Callable[[Image.Image], Image.Image] | None,
 ) -> NDArray[np.uint8]:
     """uint8 (H, W, 3), C-contiguous, upright, through `transform` (mode of `image` → RGB) if there is one."""
+    if not isinstance(image, Image.Image) and orientation == 1 and transform is None:
+        return image
     width, height = _upright_size(image, orientation)
     out = np.empty((height, width, 3), np.uint8)
     flat: Any = memoryview(cast("Any", out.reshape(-1)))
@@ -126,12 +151,18 @@ def upright_grey(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     return out
 
 
-def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
-    width, height = image.size
+def _size(image: Image.Image | NDArray[np.uint8]) -> tuple[int, int]:
+    return image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
+
+
+def _upright_size(image: Image.Image | NDArray[np.uint8], orientation: int) -> tuple[int, int]:
+    width, height = _size(image)
     return (height, width) if orientation >= 5 else (width, height)
 
 
-def _strips(image: Image.Image, orientation: int) -> Iterator[tuple[int, int, Image.Image]]:
+def _strips(
+    image: Image.Image | NDArray[np.uint8], orientation: int
+) -> Iterator[tuple[int, int, Image.Image]]:
     """Rows top to bottom of the upright picture as (first row, row after the last, Pillow image)."""
     width, height = _upright_size(image, orientation)
     rows = max(1, _STRIP_PIXELS // width)
@@ -141,5 +172,10 @@ def _strips(image: Image.Image, orientation: int) -> Iterator[tuple[int, int, Im
         # Where the strip lies in the stored picture: orientations 3, 4, 7, 8 … count from the other end.
         first, last = (height - bottom, height - top) if orientation in (3, 4, 7, 8) else (top, bottom)
         box = (first, 0, last, width) if orientation >= 5 else (0, first, width, last)
-        strip = image.crop(box)
+        strip = image.crop(box) if isinstance(image, Image.Image) else _crop(image, box)
         yield top, bottom, strip if turn is None else strip.transpose(turn)
+
+
+def _crop(pixels: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Image.Image:
+    left, top, right, bottom = box
+    return Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))

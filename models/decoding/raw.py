@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models.decoding import ifd
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened
+
+_BASELINE_EXPOSURE = 50730
+# No camera asks for more; a damaged file may.
+_MOST_STOPS = 4.0
 
 
 def _open(data: bytes) -> Any:
@@ -37,10 +42,27 @@ def header(data: bytes) -> HeaderFacts:
 
 
 def load(data: bytes, *, want_16bit: bool = False) -> Opened:
-    """Develop with the camera's own white balance into sRGB, upright."""
+    """Develop with the camera's own white balance into sRGB, upright.
+
+    White is where the sensor is full, not where this frame is brightest: frames of one exposure look alike.
+    """
     with _open(data) as picture:
-        rgb: NDArray[Any] = picture.postprocess(use_camera_wb=True, output_bps=16 if want_16bit else 8)
+        rgb: NDArray[Any] = picture.postprocess(
+            use_camera_wb=True,
+            no_auto_bright=True,
+            adjust_maximum_thr=0.0,
+            bright=_brightness(data),
+            output_bps=16 if want_16bit else 8,
+        )
     if not want_16bit:
         return Opened(Image.fromarray(rgb), None, 1, None, None)
     high, low = ((rgb >> 8).astype(np.uint8), (rgb & 255).astype(np.uint8))
     return Opened(Image.fromarray(high), None, 1, None, None, Image.fromarray(low))
+
+
+def _brightness(data: bytes) -> float:
+    """By how much a DNG says that its values are to be brightened: phones expose for the highlights."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return 1.0
+    stops = ifd.fraction(data, _BASELINE_EXPOSURE)
+    return 2.0 ** min(max(stops, -_MOST_STOPS), _MOST_STOPS)

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding import formats
-from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
+from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
 _BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
 _SEPARATE: Final = 2
@@ -69,14 +69,6 @@ def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> 
     return Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)) if hidden.any() else None
 
 
-def combine(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """uint16 (H, W, 3) or (H, W) from its upper and lower bytes."""
-    whole = high.astype(np.uint16)
-    whole <<= 8
-    whole |= low
-    return whole
-
-
 # --- files that Pillow refuses, or reads wrongly
 
 
@@ -113,7 +105,8 @@ def is_negative(image: Any) -> bool:
     )
 
 
-def _first_page(data: bytes) -> Any:
+def first_page(data: bytes) -> Any:
+    """The first picture as tifffile has it."""
     import tifffile
 
     # It reports every oddity of a file through logging; what matters reaches us as an exception.
@@ -123,13 +116,13 @@ def _first_page(data: bytes) -> Any:
 
 def header(data: bytes) -> HeaderFacts:
     """Facts of a TIFF for which `is_needed`."""
-    page = _first_page(data)
+    page = first_page(data)
     width, height = _whole(page.imagewidth), _whole(page.imagelength)
-    turn = _turn(page)
-    if turn >= 5:
+    way_up = turn(page)
+    if way_up >= 5:
         width, height = height, width
     bits = 8 if _most(page.bitspersample) <= 8 else 16
-    return HeaderFacts(width, height, turn, bits, has_alpha=_alpha_kind(page) is not None)
+    return HeaderFacts(width, height, way_up, bits, has_alpha=alpha_kind(page) is not None)
 
 
 def load(data: bytes) -> Opened:
@@ -138,7 +131,7 @@ def load(data: bytes) -> Opened:
     Raises:
         PhotoError: unreadable, for colour spaces and compressions that no reader here knows.
     """
-    page = _first_page(data)
+    page = first_page(data)
     meaning, samples = _whole(page.photometric), _whole(page.samplesperpixel)
     if meaning not in (0, 1, 2):
         what = "The colours of this TIFF are neither RGB nor grey, and are not read in this form"
@@ -159,7 +152,7 @@ def load(data: bytes) -> Opened:
     if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
         raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
     channels = 3 if meaning == 2 else 1
-    kind = _alpha_kind(page) if stored.shape[2] > channels else None
+    kind = alpha_kind(page) if stored.shape[2] > channels else None
     # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
     values = _sixteen(stored[:, :, :channels])
     alpha = None if kind is None else _sixteen(stored[:, :, channels])
@@ -173,7 +166,7 @@ def load(data: bytes) -> Opened:
     icc = page.iccprofile
     picture, _ = split(_image(high, channels))
     return Opened(
-        picture, seen, _turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
+        picture, seen, turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
     )
 
 
@@ -218,13 +211,14 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _turn(page: Any) -> int:
+def turn(page: Any) -> int:
+    """Orientation 1..8 of a picture of `first_page`."""
     tag = page.tags.get(274)
     value = 1 if tag is None else tag.value
     return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _alpha_kind(page: Any) -> int | None:
+def alpha_kind(page: Any) -> int | None:
     """ExtraSamples of the first extra channel if it is transparency."""
     extra = page.extrasamples
     return int(extra[0]) if extra and int(extra[0]) in (_PREMULTIPLIED, _STRAIGHT) else None
