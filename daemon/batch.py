@@ -17,6 +17,8 @@ from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
+from cutoutd.daemon.files.digest import digest_file
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary, candidates, mirrored_folder, name_key, stem_of
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import job as jobs
@@ -73,7 +75,7 @@ class BatchOrder:
             number,
             one,
             mtime_ns=os.stat(photo.full).st_mtime_ns,
-            digest=publish.digest_file(photo.full) if needs_content else "",
+            digest=digest_file(photo.full, RealFileSystem(os.path.dirname(photo.full))) if needs_content else "",
             extension=extension(one),
         )
 
@@ -166,6 +168,7 @@ class Batch:
     ) -> None:
         self._order = order
         self._outbox = os.fsencode(order.folder)
+        self._fs = RealFileSystem(self._outbox)
         self._instance = instance
         self._clock = clock
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -201,7 +204,7 @@ class Batch:
                     yield outcome
         finally:
             self._workers.stop(now=True)
-            publish.discard([name for *_, names in self._in_hand.values() for name in names])
+            publish.discard([name for *_, names in self._in_hand.values() for name in names], self._fs)
 
     def _without_work(self) -> Iterator[Outcome]:
         """What needs no worker: files with a problem, and what was done before."""
@@ -318,13 +321,13 @@ class Batch:
         if attempts >= self._order.limits.attempts_after_death:
             return self._failed(number, reason, detail)
         *_, names = self._in_hand.pop(number)
-        publish.discard(names)
+        publish.discard(names, self._fs)
         self._waiting.append(number)
         return []
 
     def _failed(self, number: int, reason: Reason, detail: str) -> list[Outcome]:
         source, started, names = self._in_hand.pop(number)
-        publish.discard(names)
+        publish.discard(names, self._fs)
         for watching, plain in _NOT_WATCHED:
             detail = detail.replace(watching, plain)
         return [Outcome(source, "failed", reason, detail, seconds=self._clock() - started)]
@@ -359,9 +362,16 @@ class Batch:
             place = self._place_for(names, draft)
             replaces = ""
             if place.how is How.REPLACE:
-                replaces = publish.digest_file(os.path.join(self._outbox, place.name))
+                replaces = digest_file(os.path.join(self._outbox, place.name), self._fs)
             outcome = publish.publish(
-                self._outbox, place.name, draft.temporary, draft.out_digest, replaces=replaces, mode=mode
+                self._outbox,
+                place.name,
+                draft.temporary,
+                draft.out_digest,
+                size=draft.out_size,
+                replaces=replaces,
+                mode=mode,
+                fs=self._fs,
             )
             if outcome is Published.DONE:
                 self._taken.add(place.key)
@@ -373,8 +383,8 @@ class Batch:
             return self._overwritten(names)
         if self._order.exact:
             name = os.fsencode(self._order.exact)
-            if os.path.lexists(os.path.join(self._outbox, name)) and not publish.holds(
-                self._outbox, name, draft.out_digest
+            if self._fs.exists(os.path.join(self._outbox, name)) and not publish.holds(
+                self._outbox, name, draft.out_digest, self._fs
             ):
                 raise PhotoError(
                     Reason.NAME_TAKEN,
@@ -389,6 +399,7 @@ class Batch:
             taken=frozenset(self._taken),
             digest=draft.out_digest,
             size=draft.out_size,
+            fs=self._fs,
         )
 
     def _overwritten(self, names: Iterator[bytes]) -> publish.Place:

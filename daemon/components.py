@@ -14,13 +14,14 @@ from typing import Any
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.naming import Route
-from cutoutd.daemon.delivery.outboxes import ASK_EVERY_S, Outboxes, make_folder
+from cutoutd.daemon.delivery.outboxes import ASK_EVERY_S, Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.commands import Commands
 from cutoutd.daemon.dispatch.dispatcher import Dispatcher
 from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -230,6 +231,7 @@ class Components:
                     keep_names=self.plan.settings.history.filenames,
                     final_stage=one.draft is not None,
                     portable=self.outboxes.portable_names(one.settings.outbox),
+                    inode=self.outboxes.inode(one.settings.outbox),
                 )
                 for one in self.plan.inboxes
             }

@@ -7,13 +7,17 @@ import errno
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 
 from cutoutd.config.errors import OutboxError
+from cutoutd.daemon.files.interface import FileSystem
 
 NAME = "manifest.jsonl"
 # How far back a repeated line is looked for: some thousand lines, more than one crash can leave undone.
 _TAIL_BYTES = 1 << 20
+# Another writer holds the lock for the time of one append; a sync may take a few seconds on a busy disk.
+_LOCK_S, _LOCK_PAUSE_S = 10.0, 0.005
 
 
 def line(
@@ -59,12 +63,13 @@ def line(
     return text + b"\n"
 
 
-def append(path: Path, text: bytes) -> bool:
+def append(path: Path, text: bytes, fs: FileSystem) -> bool:
     """Append one line durably; a half line left by a crash is removed first, a repeated one is not written.
 
     Args:
         path: the manifest; created (0600) if missing, its folder must exist.
         text: from `line`.
+        fs: the file system, with the manifest's folder in it.
 
     Returns:
         False if the line stood there already.
@@ -75,14 +80,13 @@ def append(path: Path, text: bytes) -> bool:
     """
     if not text.endswith(b"\n") or text.count(b"\n") != 1:
         raise ValueError("a manifest takes exactly one line at a time")
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        handle = os.open(path, flags, 0o600)
+        handle = fs.open(os.fsencode(path), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # `cutoutd once` may deliver into the same folder
-            return _append_locked(handle, path, text)
+            _lock(handle)  # `cutoutd once` may deliver into the same folder
+            return _append_locked(handle, path, text, fs)
         finally:
-            os.close(handle)
+            fs.close(handle)
     except OSError as exc:
         raise OutboxError(
             f"The manifest cannot be written ({exc.strerror})",
@@ -91,8 +95,22 @@ def append(path: Path, text: bytes) -> bool:
         ) from exc
 
 
-def _append_locked(handle: int, path: Path, text: bytes) -> bool:
-    end = os.fstat(handle).st_size
+def _lock(handle: int) -> None:
+    """Waits for another writer, but not for ever: who may read the file may hold its lock."""
+    give_up = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return
+
+
+def _append_locked(handle: int, path: Path, text: bytes, fs: FileSystem) -> bool:
+    end = fs.fstat(handle).st_size
     start = max(0, end - _TAIL_BYTES)
     tail = os.pread(handle, end - start, start)
     if (b"\n" + tail).find(b"\n" + text) >= 0:
@@ -100,25 +118,25 @@ def _append_locked(handle: int, path: Path, text: bytes) -> bool:
     last = tail[tail.rfind(b"\n") + 1 :]
     if last and not _is_whole(last):
         end -= len(last)
-        os.ftruncate(handle, end)
+        fs.truncate(handle, end)
         last = b""
     addition = b"\n" + text if last else text
     try:
-        _write(handle, addition)
-        os.fsync(handle)
+        _write(handle, addition, fs)
+        fs.fsync(handle)
     except OSError:
         # If even this fails, the next append finds the half line and removes it.
         with contextlib.suppress(OSError):
-            os.ftruncate(handle, end)
+            fs.truncate(handle, end)
         raise
     if end == 0:
-        _sync_folder(path.parent)
+        fs.fsync_dir(os.fsencode(path.parent))
     return True
 
 
-def _write(handle: int, data: bytes) -> None:
+def _write(handle: int, data: bytes, fs: FileSystem) -> None:
     """One write; a short one means that the disk is full."""
-    if os.write(handle, data) != len(data):
+    if fs.write(handle, data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -128,12 +146,3 @@ def _is_whole(last: bytes) -> bool:
         return isinstance(json.loads(last), dict)
     except ValueError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name lasts only once its folder is synced."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,8 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.publish import How
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, portable, stem_of
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
@@ -43,6 +45,12 @@ class Route:
     keep_names: bool
     final_stage: bool
     portable: bool = False
+    inode: tuple[int, int] | None = None
+
+    @property
+    def fs(self) -> FileSystem:
+        """The file system below the outbox; another folder in its place is not touched."""
+        return RealFileSystem(Root(self.outbox, self.inode))
 
     @property
     def outbox(self) -> bytes:
@@ -91,12 +99,14 @@ def address(
                 break
     if earlier is not None and earlier.name and earlier.outbox == route.outbox:
         extension = os.path.splitext(earlier.name)[1]
-        how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size)
+        how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
         if how is not None and extension == draft.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
             return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
     names = candidates(folder, stem, draft.extension)
-    place = publish.find_place(route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size)
+    place = publish.find_place(
+        route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size, fs=route.fs
+    )
     return Addressed(draft, place, "")
 
 

@@ -5,7 +5,6 @@ All methods run in the supervisor's loop; the folders are touched on their I/O t
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import Any
 
 from cutoutd.config.errors import OutboxError
 from cutoutd.daemon.delivery import publish
-from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files import folders
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root
+from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.files.names import Temporary
@@ -181,8 +182,7 @@ class Outboxes:
         if folder.asking is None:
             folder.asking = IoThread(f"asking {path.name}", self._post)
         folder.asked_at = now
-        # The one call whose answer no network file system keeps for later.
-        folder.asking.call(lambda: os.statvfs(path), lambda _value, _error: self._answered(folder))
+        folder.asking.call(lambda: folders.ask(path), lambda _value, _error: self._answered(folder))
 
     def _answered(self, folder: _Folder) -> None:
         # An error is an answer too; what it means shows when the folder is next used.
@@ -197,7 +197,9 @@ class Outboxes:
 
     def discard(self, path: Path, temporaries: list[bytes]) -> None:
         """Removes temporaries that nobody will publish."""
-        self._folders[path].io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+        folder = self._folders[path]
+        fs = RealFileSystem(Root(os.fsencode(path), folder.inode))
+        folder.io.call(lambda: publish.discard(temporaries, fs), lambda _value, _error: None)
 
     def close(self, timeout_s: float) -> None:
         """Ends the I/O threads, without waiting for one that hangs."""
@@ -255,33 +257,17 @@ def _open_on_thread(
         there, why = really_there(path, recorded)
         if not there:
             raise OutboxError(why, path)
-        probe = os.path.join(os.fsencode(path), Temporary(instance, 0, os.getpid(), 0).name())
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(probe)
-        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        root = Root(os.fsencode(path), folders.inode_of(path))
+        fs = RealFileSystem(root)
+        probe = os.path.join(root.path, Temporary(instance, 0, os.getpid(), 0).name())
+        publish.discard([probe], fs)
+        fd = fs.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            os.write(fd, bytes(PROBE_BYTES))
+            fs.write(fd, bytes(PROBE_BYTES))
         finally:
-            os.close(fd)
-            os.unlink(probe)
-        facts = path.stat()
-        swept = publish.sweep(os.fsencode(path), instance, keep)
+            fs.close(fd)
+            fs.unlink(probe)
+        swept = publish.sweep(root.path, instance, keep, fs=fs)
     except OSError as error:
         raise OutboxError(f"the outbox cannot be written ({error.strerror})", path) from error
-    return OutboxOpened(identify(path), (facts.st_dev, facts.st_ino), swept)
-
-
-def make_folder(path: Path, mode: int) -> None:
-    """Makes a folder and its parents with the user's own mode bits, though this process's umask is private.
-
-    They are on the disk when it returns: the ledger remembers them, and would wait for ever for one that a power
-    cut took.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        one.chmod(mode)
-        RealFileSystem().fsync_dir(os.fsencode(one.parent))
+    return OutboxOpened(identify(path), root.inode or (0, 0), swept)

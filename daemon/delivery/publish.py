@@ -1,12 +1,13 @@
 """Delivery: whole files under names that nobody else holds, by one rename each; it never opens the ledger.
 
-The caller commits every name to the ledger before it calls `publish` with it.
+The caller commits every name to the ledger before it calls `publish` with it. Others may write to an outbox: what
+lies under one of our names a moment after it was looked at may be theirs, so a temporary is published by what its
+descriptor says, and what a rename brought away from under a name is looked at before it is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import time
@@ -15,12 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
+from cutoutd.daemon.files.digest import digest_opened
+from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import Entry, FileSystem
 from cutoutd.daemon.files.names import name_key, parse_temporary
 
-REAL = RealFileSystem()
-_BLOCK = 1 << 20
 # Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
 FOREIGN_TEMPORARY_AGE_S = 86400.0
 
@@ -50,23 +50,6 @@ class Published(StrEnum):
     GONE = "gone"
 
 
-def digest_of(data: bytes | memoryview) -> str:
-    """BLAKE2b-256 as hex: what the ledger keeps for contents and outputs."""
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
-
-
-def digest_file(path: bytes, fs: FileSystem = REAL) -> str:
-    """The same, of a file read in blocks. Raises OSError."""
-    total = hashlib.blake2b(digest_size=32)
-    fd = fs.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        while block := fs.read(fd, _BLOCK):
-            total.update(block)
-    finally:
-        fs.close(fd)
-    return total.hexdigest()
-
-
 def find_place(
     outbox: bytes,
     names: Iterable[bytes],
@@ -74,7 +57,7 @@ def find_place(
     taken: Container[str],
     digest: str,
     size: int,
-    fs: FileSystem = REAL,
+    fs: FileSystem,
 ) -> Place:
     """The first name that is free, or already holds exactly this cutout and belongs to nobody.
 
@@ -84,9 +67,10 @@ def find_place(
         taken: collision keys that live rows hold.
         digest: of the finished cutout.
         size: of the finished cutout, bytes.
-        fs: the file system.
+        fs: the file system, with the outbox as its root.
 
     Raises:
+        UnsafePath: the name's folder is a link, or lies behind one.
         OSError: the outbox cannot be looked at.
     """
     for name in names:
@@ -101,7 +85,7 @@ def find_place(
     raise AssertionError("candidate names never end")
 
 
-def may_replace(outbox: bytes, name: bytes, ours: str, size: int, fs: FileSystem = REAL) -> How | None:
+def may_replace(outbox: bytes, name: bytes, ours: str, size: int, fs: FileSystem) -> How | None:
     """How our own earlier cutout may be replaced: None when the user has changed the file since."""
     path = os.path.join(outbox, name)
     if not fs.exists(path):
@@ -109,7 +93,7 @@ def may_replace(outbox: bytes, name: bytes, ours: str, size: int, fs: FileSystem
     return How.REPLACE if _holds(path, ours, size, fs) else None
 
 
-def holds(outbox: bytes, name: bytes, digest: str, fs: FileSystem = REAL) -> bool:
+def holds(outbox: bytes, name: bytes, digest: str, fs: FileSystem) -> bool:
     """Whether a cutout lies whole under a name. Raises OSError when the outbox cannot be looked at."""
     return _holds(os.path.join(outbox, name), digest, 0, fs)
 
@@ -119,9 +103,17 @@ def _holds(path: bytes, digest: str, size: int, fs: FileSystem) -> bool:
         facts = fs.lstat(path)
         if not stat.S_ISREG(facts.st_mode) or (size and facts.st_size != size):
             return False
-        return digest_file(path, fs) == digest
+        fd = fs.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError):
         return False  # just removed by somebody, or so much theirs that we may not even read it
+    except UnsafePath:
+        if fs.exists(path):  # its folder is still one: what lies under the name has become something else
+            return False
+        raise
+    try:
+        return digest_opened(fd, fs) == digest
+    finally:
+        fs.close(fd)
 
 
 def publish(
@@ -130,82 +122,222 @@ def publish(
     temporary: bytes,
     digest: str,
     *,
+    fs: FileSystem,
+    size: int = 0,
     replaces: str = "",
     mode: int = 0o644,
-    fs: FileSystem = REAL,
 ) -> Published:
     """Gives a finished temporary its name; repeating it after a crash at any point is safe.
 
     Args:
         outbox: absolute path.
         name: relative; already committed to the ledger.
-        temporary: absolute path of the finished file.
+        temporary: absolute path of the finished file, in the outbox.
         digest: of its content.
+        fs: the file system, with the outbox as its root.
+        size: of its content, bytes; 0 when not known, then it is read.
         replaces: digest of our own earlier cutout that may lie under the name, or empty.
         mode: permission bits of the published file.
-        fs: the file system.
 
     Returns:
         DONE when the name holds the cutout; TAKEN when somebody else's file lies there (nothing was changed);
         GONE when neither the name nor the temporary holds it.
 
     Raises:
+        UnsafePath: the name's folder is a link, or lies behind one.
         OSError: the outbox cannot be written now.
     """
     final = os.path.join(outbox, name)
-    if not fs.exists(temporary):
-        done = fs.exists(final) and _holds(final, digest, 0, fs)
-        return Published.DONE if done else Published.GONE
-    if fs.exists(final):
-        if _holds(final, digest, 0, fs):
-            fs.unlink(temporary)
-            fs.fsync_dir(os.path.dirname(final))
-            return Published.DONE
-        # An empty file under a name that is committed to us is our own placeholder from a crash.
-        ours = (bool(replaces) and _holds(final, replaces, 0, fs)) or _is_our_placeholder(final, fs)
-        if not ours:
-            return Published.TAKEN
-        fs.chmod(temporary, mode)
+    fd = _open_ours(temporary, digest, size, fs)
+    if fd is None:
+        return _published_before(final, temporary, digest, replaces, fs)
+    try:
+        outcome = _publish_opened(fd, temporary, final, digest, replaces, mode, fs)
+    except FileNotFoundError:
+        if fs.exists(temporary):
+            raise
+        outcome = Published.GONE  # somebody took it away in this moment
+    finally:
+        fs.close(fd)
+    if outcome is Published.DONE:
+        fs.fsync_dir(os.path.dirname(final))
+        if os.path.dirname(temporary) != os.path.dirname(final):
+            fs.fsync_dir(os.path.dirname(temporary))
+    return outcome
+
+
+def _open_ours(temporary: bytes, digest: str, size: int, fs: FileSystem) -> int | None:
+    """The finished temporary as a descriptor; None when there is none, or something else lies in its place."""
+    try:
+        fd = fs.open(temporary, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except UnsafePath:
+        if fs.exists(temporary):  # raises again when it is the folder that became a link
+            return None
+        raise
+    facts = fs.fstat(fd)
+    # It was made for us alone to read and write, so that a file of our own with the right size and no other name is
+    # the one that its worker read back. Where a share gives it another owner, or it was swapped, its content decides.
+    ours = facts.st_uid == os.geteuid() and facts.st_nlink == 1 and facts.st_size == size
+    if ours or digest_opened(fd, fs) == digest:
+        return fd
+    fs.close(fd)
+    return None
+
+
+def _published_before(
+    final: bytes, temporary: bytes, digest: str, replaces: str, fs: FileSystem
+) -> Published:
+    """There is no finished temporary: an earlier life may have published it, and have died before the end."""
+    if not _holds(final, digest, 0, fs):
+        return Published.GONE
+    if not replaces or not fs.exists(temporary):
+        return Published.DONE
+    # The names had changed places: what lay under the final one still lies under the temporary's.
+    if _is_at_rest(temporary, replaces, fs):
+        fs.unlink(temporary)
+        fs.fsync_dir(os.path.dirname(final))
+        return Published.DONE
+    fs.exchange(temporary, final)
+    return Published.TAKEN
+
+
+def _publish_opened(
+    fd: int, temporary: bytes, final: bytes, digest: str, replaces: str, mode: int, fs: FileSystem
+) -> Published:
+    if not fs.exists(final):
+        fs.fchmod(fd, mode)
+        return _take_free_name(fd, temporary, final, fs)
+    if _holds(final, digest, 0, fs):
+        fs.unlink(temporary)
+        return Published.DONE
+    if replaces and _holds(final, replaces, 0, fs):
+        fs.fchmod(fd, mode)
+        return _replace(fd, temporary, final, replaces, fs)
+    if _is_our_placeholder(final, temporary, fs):
+        fs.fchmod(fd, mode)
         fs.rename(temporary, final)
-    else:
-        fs.chmod(temporary, mode)
+        return _seen(fd, final, fs)
+    return Published.TAKEN
+
+
+def _take_free_name(fd: int, temporary: bytes, final: bytes, fs: FileSystem) -> Published:
+    """Never over another file: an exclusive rename, where there is none a link, where there is none a placeholder."""
+    try:
+        fs.rename_noreplace(temporary, final)
+    except FileExistsError:
+        return Published.TAKEN
+    except RenameUnsupported:
         try:
-            fs.rename_noreplace(temporary, final)
+            fs.link(temporary, final)
         except FileExistsError:
             return Published.TAKEN
-        except RenameUnsupported:
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
             if not _publish_over_placeholder(temporary, final, fs):
                 return Published.TAKEN
-    fs.fsync_dir(os.path.dirname(final))
-    if os.path.dirname(temporary) != os.path.dirname(final):
-        fs.fsync_dir(os.path.dirname(temporary))
-    return Published.DONE
+        else:
+            fs.unlink(temporary)
+    return _seen(fd, final, fs)
 
 
-def _is_our_placeholder(final: bytes, fs: FileSystem) -> bool:
-    facts = fs.lstat(final)
-    return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
+def _seen(fd: int, final: bytes, fs: FileSystem) -> Published:
+    """Whether the file that was opened is the one that got the name: the temporary's may have been swapped since."""
+    try:
+        there, ours = fs.lstat(final), fs.fstat(fd)
+    except FileNotFoundError:
+        return Published.GONE
+    same = (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+    return Published.DONE if same else Published.GONE
+
+
+def _replace(fd: int, temporary: bytes, final: bytes, replaces: str, fs: FileSystem) -> Published:
+    """Our earlier cutout makes room, unless somebody just opened it to save a version of their own.
+
+    The two change places, so that what lay under the name can be looked at when no program can reach it by that name
+    any more; a program that has it open for writing is seen there. If it is not ours alone, they change back.
+    """
+    try:
+        fs.exchange(temporary, final)
+    except RenameUnsupported:
+        # Between this look and the rename lies no more than a moment, but it lies there.
+        if not _is_at_rest(final, replaces, fs):
+            return Published.TAKEN
+        fs.rename(temporary, final)
+        return _seen(fd, final, fs)
+    if _seen(fd, final, fs) is Published.DONE and _is_at_rest(temporary, replaces, fs):
+        fs.unlink(temporary)
+        return Published.DONE
+    fs.exchange(temporary, final)
+    return Published.TAKEN
+
+
+def _is_at_rest(path: bytes, digest: str, fs: FileSystem) -> bool:
+    """Whether a file has this content, and no program that the system knows of has it open for writing."""
+    try:
+        fd = fs.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError, UnsafePath):
+        return False
+    try:
+        return not fs.has_writer(fd) and digest_opened(fd, fs) == digest
+    finally:
+        fs.close(fd)
+
+
+def _placeholder(temporary: bytes) -> bytes:
+    """What a placeholder for a photo's cutout holds; not nothing, which is what a file holds that is just saved."""
+    parts = parse_temporary(os.path.basename(temporary))
+    whose = os.path.basename(temporary) if parts is None else f"{parts.instance}-{parts.photo}".encode()
+    return b"The cutout of cutoutd's photo " + whose + b" is about to lie here.\n"
+
+
+def _is_our_placeholder(final: bytes, temporary: bytes, fs: FileSystem) -> bool:
+    """Whether a crash left a placeholder under a name that is committed to this photo."""
+    text = _placeholder(temporary)
+    try:
+        fd = fs.open(final, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError, UnsafePath):
+        return False
+    try:
+        return fs.fstat(fd).st_size == len(text) and fs.read(fd, len(text) + 1) == text
+    finally:
+        fs.close(fd)
 
 
 def _publish_over_placeholder(temporary: bytes, final: bytes, fs: FileSystem) -> bool:
-    """Where no exclusive rename exists: reserve the name with an empty file, then rename over it."""
+    """Where neither exclusive renames nor links exist: reserve the name, then rename over it."""
     try:
-        fs.close(fs.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW))
+        fd = fs.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
+        return False
+    try:
+        write_all(fs, fd, _placeholder(temporary))
+    except OSError:  # a full disk; after a crash right here an empty file stays, which might be anybody's
+        with contextlib.suppress(OSError):
+            fs.unlink(final)
+        raise
+    finally:
+        fs.close(fd)
+    if not _is_our_placeholder(final, temporary, fs):
         return False
     fs.rename(temporary, final)
     return True
 
 
-def discard(temporaries: Iterable[bytes], fs: FileSystem = REAL) -> None:
-    """Removes temporaries that are no longer wanted; missing ones are fine. Raises OSError otherwise."""
+def discard(temporaries: Iterable[bytes], fs: FileSystem) -> None:
+    """Removes temporaries that are no longer wanted. Raises OSError.
+
+    Missing ones are fine, and those whose folder was swapped for a link: there is none of ours behind it.
+    """
     for temporary in temporaries:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, UnsafePath):
             fs.unlink(temporary)
 
 
 def sweep(
-    outbox: bytes, instance: str, keep: frozenset[bytes], *, now: float | None = None, fs: FileSystem = REAL
+    outbox: bytes, instance: str, keep: frozenset[bytes], *, fs: FileSystem, now: float | None = None
 ) -> int:
     """Removes our leftover temporaries, and foreign ones that are a day old.
 
@@ -213,8 +345,8 @@ def sweep(
         outbox: absolute path; walked without following links.
         instance: this state folder's id; its temporaries go unless they are in `keep`.
         keep: absolute paths of temporaries that still wait to be published.
+        fs: the file system, with the outbox as its root.
         now: wall-clock seconds.
-        fs: the file system.
 
     Returns:
         How many were removed.

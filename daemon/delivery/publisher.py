@@ -16,6 +16,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import Published
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
@@ -27,7 +28,8 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
-OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+# ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
 
 
 class Publisher:
@@ -168,7 +170,14 @@ class Publisher:
         if not self._transitions.delivering(row, finished.digest, deliveries):
             self.deliver(row, finished, orders)  # another photo took one of the names: look again
             return
-        self._publish(row, route, deliveries, finished.timings, lambda: self.deliver(row, finished, orders))
+        self._publish(
+            row,
+            route,
+            deliveries,
+            finished.timings,
+            lambda: self.deliver(row, finished, orders),
+            fresh=True,
+        )
 
     def resume(self, row: PhotoRow) -> None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
@@ -180,16 +189,13 @@ class Publisher:
         if any(delivery.outbox != route.outbox for delivery in deliveries):
             self._look_back(row, route, deliveries)
             return
-        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries, []))
+        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries, []), fresh=False)
 
     def _look_back(self, row: PhotoRow, route: Route, deliveries: list[Delivery]) -> None:
         """The config names another outbox since: what lies in the old one counts, the rest is made for the new."""
 
         def look() -> list[Published]:
-            return [
-                Published.DONE if publish.holds(d.outbox, d.name, d.out_digest) else Published.GONE
-                for d in deliveries
-            ]
+            return [Published.DONE if _holds(d) else Published.GONE for d in deliveries]
 
         def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
             if outcome is not None and all(one is Published.DONE for one in outcome):
@@ -204,7 +210,7 @@ class Publisher:
         temporaries = [d.temporary for d in deliveries]
         route = self._routes.get(row.inbox)
         if route is not None:
-            route.io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+            route.io.call(lambda: publish.discard(temporaries, route.fs), lambda _value, _error: None)
         self._transitions.undeliver(row.id, through)
         self._release(row.id)
 
@@ -215,7 +221,10 @@ class Publisher:
         deliveries: list[Delivery],
         timings: Mapping[str, float],
         otherwise: Callable[[], None],
+        *,
+        fresh: bool,
     ) -> None:
+        """Publishes; `fresh` when the temporaries were made in this life, and are not found after a crash."""
         started = time.perf_counter()
 
         def publish_all() -> list[Published]:
@@ -224,14 +233,21 @@ class Publisher:
                 raise FileNotFoundError(errno.ENOENT, why)
             outcome = [
                 publish.publish(
-                    d.outbox, d.name, d.temporary, d.out_digest, replaces=d.replaces, mode=route.mode
+                    d.outbox,
+                    d.name,
+                    d.temporary,
+                    d.out_digest,
+                    size=d.out_size if fresh else 0,
+                    replaces=d.replaces,
+                    mode=route.mode,
+                    fs=route.fs,
                 )
                 for d in deliveries
             ]
             if all(one is Published.DONE for one in outcome):
                 folder = Path(os.fsdecode(route.outbox))
                 for text in filter(None, (d.manifest for d in deliveries)):
-                    manifest.append(folder / manifest.NAME, text)
+                    manifest.append(folder / manifest.NAME, text, route.fs)
             return outcome
 
         def published(outcome: list[Published] | None, error: BaseException | None) -> None:
@@ -289,8 +305,8 @@ class Publisher:
         otherwise()
         route = self._routes.get(row.inbox)
         plain = route is None or route.portable or route.outbox in self._plain_names
-        if plain or code == errno.ENAMETOOLONG:
-            self._on_refused(row, os.strerror(code or 0))
+        if plain or code in (errno.ENAMETOOLONG, errno.ELOOP):
+            self._on_refused(row, getattr(error, "strerror", None) or os.strerror(code or 0))
         elif route is not None:
             self._plain_names.add(route.outbox)
         return True
@@ -306,11 +322,16 @@ class Publisher:
         route = self._routes.get(inbox)
         if route is not None:
             temporaries = [draft.temporary for draft in finished.drafts]
-            route.io.call(lambda: publish.discard(temporaries), lambda _value, _error: None)
+            route.io.call(lambda: publish.discard(temporaries, route.fs), lambda _value, _error: None)
 
     def _release(self, photo: int) -> None:
         self._busy.discard(photo)
         self._on_released(photo)
+
+
+def _holds(delivery: Delivery) -> bool:
+    fs = RealFileSystem(delivery.outbox)
+    return publish.holds(delivery.outbox, delivery.name, delivery.out_digest, fs)
 
 
 def _lies_in(finished: Finished, folder: bytes) -> bool:

@@ -29,6 +29,7 @@ _NO_OPENAT2 = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG})
 # Enough to pass through a folder; Linux asks for no read permission then.
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TO_WRITE = os.O_WRONLY | os.O_RDWR
 # An open that does not wait is refused while a file server takes back the lease that it holds on a file: it is
 # given a second for that, in twenty looks.
 _LEASE_TRIES, _LEASE_PAUSE_S = 20, 0.05
@@ -150,7 +151,7 @@ def open_file(folder: int, name: bytes, flags: int, mode: int = 0o600) -> int:
     """A descriptor of a plain file by its name in a folder; it waits for nobody, and truncates only a plain file.
 
     Raises:
-        UnsafePath: a link, pipe, socket, device or folder has that name.
+        UnsafePath: a link, pipe, socket, device or folder has that name; or, to write, a file with a second name.
         OSError: as open(2) does.
     """
     _refuse_others(folder, name)
@@ -162,7 +163,7 @@ def open_file(folder: int, name: bytes, flags: int, mode: int = 0o600) -> int:
             _refuse_others(folder, name)
         raise
     try:
-        _must_be_plain(os.fstat(fd), name)
+        _must_be_plain(os.fstat(fd), name, alone=bool(flags & _TO_WRITE))
         if flags & os.O_TRUNC:
             os.ftruncate(fd, 0)
     except BaseException:
@@ -189,10 +190,12 @@ def _refuse_others(folder: int, name: bytes) -> None:
     _must_be_plain(facts, name)
 
 
-def _must_be_plain(facts: os.stat_result, name: bytes) -> None:
+def _must_be_plain(facts: os.stat_result, name: bytes, *, alone: bool = False) -> None:
     if not stat_module.S_ISREG(facts.st_mode):
         kind = _KINDS.get(stat_module.S_IFMT(facts.st_mode), "no plain file")
         raise UnsafePath(f"{kind} where a file should be", name)
+    if alone and facts.st_nlink > 1:
+        raise UnsafePath("a file that has a second name elsewhere", name)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import functools
 import os
+import signal
 import stat as stat_module
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -26,6 +27,8 @@ RENAME_EXCHANGE = 2
 
 # What a file system answers that cannot rename without replacing (NFS, 9p, many FUSE, old kernels).
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+# What file systems without hard links, or that allow none here, say.
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class RenameUnsupported(OSError):  # noqa: N818 - a fact about a file system that callers ask for, not a failure
@@ -171,6 +174,21 @@ class RealFileSystem:
     def fstat(self, fd: int) -> os.stat_result:
         """See FileSystem."""
         return os.fstat(fd)
+
+    def has_writer(self, fd: int) -> bool:
+        """See FileSystem. A read lease is granted only while nobody has the file open for writing (fcntl(2), Linux)."""
+        if sys.platform != "linux":
+            return False
+        try:
+            # A lease that is broken at once must not end the program: its signal by default would.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without leases, or a file of somebody else's
+            return False
+        return False
 
     def read(self, fd: int, count: int) -> bytes:
         """See FileSystem."""

@@ -10,9 +10,9 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, make_folders, write_all
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root, make_folders, write_all
+from cutoutd.daemon.files.interface import FileSystem
 
-_REAL = RealFileSystem()
 _BLOCK = 1 << 20
 # So many bytes are sent on their way to the disk at once: enough for a disk's liking, a tenth of a large cutout.
 _SEND_AT = 2 << 20
@@ -41,7 +41,7 @@ class TemporaryWriter:
         path: absolute path of the file; one that is left over from an earlier attempt is emptied first.
         inode: device and inode that the outbox must have; None for any.
         folder_mode: permission bits of sub-folders that are made.
-        fs: the file system.
+        fs: the file system; unset, the real one below the outbox, with that inode.
     """
 
     def __init__(
@@ -51,13 +51,12 @@ class TemporaryWriter:
         *,
         inode: tuple[int, int] | None = None,
         folder_mode: int = 0o755,
-        fs: FileSystem = _REAL,
+        fs: FileSystem | None = None,
     ) -> None:
         self._outbox = outbox
         self._path = path
-        self._inode = inode
         self._folder_mode = folder_mode
-        self._fs = fs
+        self._fs = fs or RealFileSystem(Root(outbox, inode))
         self._fd: int | None = None
         self._parts: list[bytes | memoryview] = []
         self._size = self._sent = 0
@@ -129,29 +128,23 @@ class TemporaryWriter:
         try:
             yield
         except OSError as error:
-            code = error.errno or errno.EIO
-            raise TemporaryError(
-                self._outbox, code, f"The outbox cannot take a cutout ({os.strerror(code)})"
-            ) from error
+            code, why = error.errno or errno.EIO, error.strerror or str(error)
+            raise TemporaryError(self._outbox, code, f"The outbox cannot take a cutout ({why})") from error
 
     def _opened(self) -> int:
         fs = self._fs
-        if self._inode is not None:
-            facts = fs.stat(self._outbox)
-            if (facts.st_dev, facts.st_ino) != self._inode:
-                raise TemporaryError(self._outbox, errno.ENODEV, "Another folder lies in the outbox's place")
         make_folders(fs, self._outbox, os.path.dirname(self._path), self._folder_mode)
         with contextlib.suppress(FileNotFoundError):
             self._empty()  # left over from an earlier attempt that a crash cut short
-        return fs.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return fs.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
 
     def _empty(self) -> None:
-        """Workers may not unlink, but they can truncate; what lies there may not be a link."""
-        self._fs.close(self._fs.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+        """Workers may not unlink, but they can truncate; what lies there may be no link, nor a second name."""
+        self._fs.close(self._fs.open(self._path, os.O_WRONLY | os.O_TRUNC))
 
     def _reads_as_written(self) -> bool:
         """Whether the file holds exactly the parts: compared byte by byte, a tenth of the time of a digest."""
-        fd = self._fs.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+        fd = self._fs.open(self._path, os.O_RDONLY)
         try:
             return all(self._next_is(fd, part) for part in self._parts) and not self._fs.read(fd, 1)
         finally:
@@ -174,9 +167,9 @@ def write_temporary(
     *,
     inode: tuple[int, int] | None = None,
     folder_mode: int = 0o755,
-    fs: FileSystem = _REAL,
+    fs: FileSystem | None = None,
 ) -> str:
-    """Writes a whole private temporary; arguments, result and errors are those of `Growing`."""
+    """Writes a whole private temporary; arguments, result and errors are those of `TemporaryWriter`."""
     with TemporaryWriter(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
         file.take(data)
         return file.finish()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cutoutd.config.errors import Reason, printable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.delivery.outboxes import make_folder
+from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.ledger.database import Ledger

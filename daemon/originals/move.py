@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cutoutd.daemon.delivery.publish import digest_file
+from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
 from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 from cutoutd.daemon.originals.trash import still_planned, trash_target, write_trash_info

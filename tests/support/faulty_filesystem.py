@@ -46,7 +46,7 @@ class FaultyFileSystem:
 
     def __init__(self, *faults: Fault, inner: FileSystem | None = None) -> None:
         self.faults = list(faults)
-        self.inner: FileSystem = inner or RealFileSystem()
+        self.inner: FileSystem = inner or RealFileSystem(b"/")
         self.calls: list[tuple[str, tuple[bytes, ...]]] = []
         self._opened: dict[int, bytes] = {}
 
@@ -96,6 +96,9 @@ class FaultyFileSystem:
     def fstat(self, fd: int) -> os.stat_result:
         self.gate("fstat", self._named(fd))
         return self.inner.fstat(fd)
+
+    def has_writer(self, fd: int) -> bool:
+        return self.inner.has_writer(fd)
 
     def read(self, fd: int, count: int) -> bytes:
         self.gate("read", self._named(fd))

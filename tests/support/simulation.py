@@ -20,8 +20,8 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.delivery import outboxes as outboxes_module
-from cutoutd.daemon.delivery.publish import digest_of
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
@@ -33,8 +33,8 @@ from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 
 CALLS = (
-    "open", "read", "write", "fsync", "fsync_dir", "close", "chmod", "rename", "rename_noreplace", "link",
-    "unlink", "mkdir",
+    "open", "read", "write", "truncate", "fsync", "fsync_dir", "close", "chmod", "fchmod", "rename",
+    "rename_noreplace", "exchange", "link", "unlink", "mkdir",
 )  # fmt: skip
 
 

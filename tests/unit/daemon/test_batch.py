@@ -9,6 +9,7 @@ import pytest
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.batch import BatchOrder, finished_before
+from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.sources import gather
 from cutoutd.models.decoding import photo as decoding
 
@@ -56,9 +57,7 @@ def test_a_photo_is_not_its_own_cutout(album: Path) -> None:
 def test_a_name_made_of_the_content(album: Path) -> None:
     (album.parent / "out").joinpath("x.png").touch()
     assert before(album, name="{hash}") == []
-    from cutoutd.daemon.delivery.publish import digest_file
-
-    stem = digest_file(bytes(album / "a.jpg"))[:8]
+    stem = digest_of((album / "a.jpg").read_bytes())[:8]
     (album.parent / f"out/{stem}.png").touch()
     assert before(album, name="{hash}") == ["a.jpg"]
 

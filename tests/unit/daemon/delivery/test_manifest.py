@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -7,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.config.errors import OutboxError
 from cutoutd.daemon.delivery import manifest
+from cutoutd.daemon.files.filesystem import RealFileSystem
 
 
 def one(number: int = 1, source: str = "DSC_1.jpg") -> bytes:
@@ -30,6 +34,7 @@ import os, sys
 from pathlib import Path
 from cutoutd.config.errors import OutboxError
 from cutoutd.daemon.delivery import manifest
+from cutoutd.daemon.files.filesystem import RealFileSystem
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 def one(n):
     return manifest.line(source="s", output="o", deliverable="d", width=n, height=1, size=1, sha256="", model="m")
@@ -41,7 +46,7 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
 try:
-    manifest.append(path, one(2))
+    manifest.append(path, one(2), RealFileSystem(os.fsencode(path.parent)))
 except OutboxError:
     sys.exit(3)
 """
@@ -50,9 +55,13 @@ MANY = (
     COMMON
     + """
 for n in range(number, number + 50):
-    manifest.append(path, one(n))
+    manifest.append(path, one(n), RealFileSystem(os.fsencode(path.parent)))
 """
 )
+
+
+def append(path: Path, text: bytes) -> bool:
+    return manifest.append(path, text, RealFileSystem(os.fsencode(path.parent)))
 
 
 def run(code: str, path: Path, number: str) -> subprocess.Popen[bytes]:
@@ -87,16 +96,16 @@ def test_any_file_name_survives(source: str) -> None:
 
 def test_lines_are_appended_in_order_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
-    assert all(manifest.append(path, one(number)) for number in range(3))
+    assert all(append(path, one(number)) for number in range(3))
     assert lines(path) == [one(0), one(1), one(2)]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_repeated_line_is_not_written_twice(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
-    manifest.append(path, one(1))
-    manifest.append(path, one(2))
-    assert manifest.append(path, one(1)) is False
+    append(path, one(1))
+    append(path, one(2))
+    assert append(path, one(1)) is False
     assert lines(path) == [one(1), one(2)]
 
 
@@ -104,28 +113,28 @@ def test_a_repeated_line_is_not_written_twice(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_removed(tmp_path: Path, kept: int) -> None:
     path = tmp_path / manifest.NAME
     path.write_bytes(one(1) + one(2)[:kept])
-    manifest.append(path, one(3))
+    append(path, one(3))
     assert lines(path) == [one(1), one(3)]
 
 
 def test_a_torn_only_line_is_removed(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
     path.write_bytes(one(2)[:9])
-    manifest.append(path, one(3))
+    append(path, one(3))
     assert lines(path) == [one(3)]
 
 
 def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
     path.write_bytes(one(1) + one(2)[:-1])
-    manifest.append(path, one(3))
+    append(path, one(3))
     assert lines(path) == [one(1), one(2), one(3)]
 
 
 def test_a_torn_line_that_is_repeated_whole_appears_once(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
     path.write_bytes(one(1) + one(2)[:30])
-    assert manifest.append(path, one(2)) is True
+    assert append(path, one(2)) is True
     assert lines(path) == [one(1), one(2)]
 
 
@@ -134,24 +143,49 @@ def test_a_link_in_place_of_the_manifest_is_not_followed(tmp_path: Path) -> None
     elsewhere.write_bytes(b"precious")
     (tmp_path / manifest.NAME).symlink_to(elsewhere)
     with pytest.raises(OutboxError):
-        manifest.append(tmp_path / manifest.NAME, one())
+        append(tmp_path / manifest.NAME, one())
     assert elsewhere.read_bytes() == b"precious"
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="manifest"):
-        manifest.append(tmp_path / "gone" / manifest.NAME, one())
+        append(tmp_path / "gone" / manifest.NAME, one())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_a_sentence() -> None:
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    fs = FaultyFileSystem(Fault("write", errno.ENOSPC))
     with pytest.raises(OutboxError, match="No space left"):
-        manifest.append(Path("/dev/full"), one())
+        manifest.append(tmp_path / manifest.NAME, one(), fs)
+
+
+def test_what_is_no_plain_file_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / manifest.NAME)
+    with pytest.raises(OutboxError, match="pipe"):
+        append(tmp_path / manifest.NAME, one())
+    (tmp_path / manifest.NAME).unlink()
+    (tmp_path / "theirs").write_bytes(b"precious")
+    os.link(tmp_path / "theirs", tmp_path / manifest.NAME)
+    with pytest.raises(OutboxError, match="second name"):
+        append(tmp_path / manifest.NAME, one())
+    assert (tmp_path / "theirs").read_bytes() == b"precious"
+
+
+def test_who_holds_the_lock_for_ever_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_LOCK_S", 0.1)
+    path = tmp_path / manifest.NAME
+    append(path, one(1))
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OutboxError):
+            append(path, one(2))
+    assert append(path, one(2))
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     path = tmp_path / manifest.NAME
-    manifest.append(path, one(1))
+    append(path, one(1))
     before = path.read_bytes()
     # A real limit of the kernel in a real process: the write is cut short in the middle of the line.
     child = run(BELOW_LIMIT, path, str(len(before) + 20))
@@ -170,4 +204,4 @@ def test_two_processes_never_mix_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"{}", b"{}\n{}\n"])
 def test_only_whole_single_lines_are_taken(tmp_path: Path, text: bytes) -> None:
     with pytest.raises(ValueError, match="one line"):
-        manifest.append(tmp_path / manifest.NAME, text)
+        append(tmp_path / manifest.NAME, text)

@@ -10,7 +10,8 @@ import pytest
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.naming import Route, address, manifest_line, wishes
-from cutoutd.daemon.delivery.publish import How, digest_of
+from cutoutd.daemon.delivery.publish import How
+from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
-from cutoutd.daemon.delivery.publish import digest_file, digest_of
+from cutoutd.daemon.files import digest
+from cutoutd.daemon.files.digest import digest_of
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, write_temporary
+
+
+def digest_file(path: bytes) -> str:
+    return digest.digest_file(path, RealFileSystem(os.path.dirname(path)))
+
 
 DATA = bytes(range(256)) * 40
 
@@ -122,7 +129,7 @@ def test_another_folder_in_the_outboxs_place_is_not_written_to(tmp_path: Path) -
         ) as file,
     ):
         file.take(DATA)
-    assert caught.value.code == errno.ENODEV
+    assert caught.value.code == errno.ESTALE
     assert os.listdir(tmp_path) == []
 
 

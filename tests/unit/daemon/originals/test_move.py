@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
-from cutoutd.daemon.delivery.publish import digest_of
+from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Step

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.daemon.delivery.publish import digest_of
+from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.originals import move, trash
 
