@@ -236,6 +236,7 @@ class Batch:
         return jobs.Job(
             photo=number,
             path=source.full,
+            root=source.root,
             name=printable(os.path.basename(source.path)),
             model=order.model,
             orders=order.deliverables,

@@ -19,12 +19,13 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Publisher
-from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
+from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job, root_of
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, alone
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
 from cutoutd.daemon.events import Listener, PhotoEvent
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow, State
@@ -306,7 +307,10 @@ class Dispatcher:
             return
         if reason is Reason.NO_PERMISSION and row.path is not None:
             path = row.archived_to or os.path.join(row.inbox, row.path)
-            if run_with_timeout(LOOK_S, lambda: os.access(path, os.R_OK), otherwise=False):
+            inbox = self.plan.inbox(row.inbox)
+            root = b"" if inbox is None else root_of(row, inbox)
+            fs = RealFileSystem(root or os.path.dirname(path))
+            if run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False):
                 # It is the worker that may not: bound to a folder that is no more, or started before an original
                 # in the trash was to be done again.
                 self.on_confined()

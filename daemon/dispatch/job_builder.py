@@ -59,7 +59,17 @@ def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circum
         folder_mode=0o777 & ~now.umask,
         manifest=inbox.settings.manifest,
         outbox_inode=now.outbox_inode,
+        root=root_of(row, inbox),
     )
+
+
+def root_of(row: PhotoRow, inbox: InboxPlan) -> bytes:
+    """The folder that the user configured and the photo lies in; of one in the trash, its own."""
+    if row.archived_to is None:
+        return row.inbox
+    after = inbox.settings.after
+    folders = [os.fsencode(folder) for folder in (after.archive, after.failed) if folder is not None]
+    return next((one for one in folders if row.archived_to.startswith(one + b"/")), b"")
 
 
 def _temporaries(

@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import OWED, PhotoRow, State
@@ -84,7 +85,8 @@ class RenameDetector:
     def _original(self, twin: PhotoRow) -> _Original:
         path = os.path.join(twin.inbox, twin.path or b"")
         try:
-            facts = run_with_timeout(LOOK_S, lambda: os.lstat(path), None)
+            fs = RealFileSystem(twin.inbox)
+            facts = run_with_timeout(LOOK_S, lambda: fs.lstat(path), None)
         except OSError:
             return _Original.GONE
         if facts is None:

@@ -136,9 +136,9 @@ class RealFileSystem:
         """See FileSystem."""
         if not self._roots:
             return os.stat(path)
-        with self._root_of(path) as (root, relative):
-            if relative:
-                raise UnsafePath("no folder that links may lead to", path)
+        if self._find(path)[1]:
+            return self.lstat(path)
+        with self._root_of(path) as (root, _relative):
             return os.fstat(root)
 
     def lstat(self, path: bytes) -> os.stat_result:

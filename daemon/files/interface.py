@@ -46,7 +46,7 @@ class FileSystem(Protocol):
     """
 
     def stat(self, path: bytes) -> os.stat_result:
-        """Look at a root, through the links that lead to it."""
+        """Look at a root, through the links that lead to it; below one, at the name itself."""
         ...
 
     def lstat(self, path: bytes) -> os.stat_result:

@@ -173,3 +173,10 @@ def write_temporary(
     with TemporaryWriter(outbox, temporary, inode=inode, folder_mode=folder_mode, fs=fs) as file:
         file.take(data)
         return file.finish()
+
+
+def empty_temporary(outbox: bytes, temporary: bytes, *, inode: tuple[int, int] | None = None) -> None:
+    """Gives a temporary's room back, if it can: workers may not unlink, but they can truncate."""
+    fs = RealFileSystem(Root(outbox, inode))
+    with contextlib.suppress(OSError):
+        fs.close(fs.open(temporary, os.O_WRONLY | os.O_TRUNC))

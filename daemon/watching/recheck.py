@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.files.beneath import UnsafePath
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -35,6 +37,7 @@ class Recheck:
 
     def __init__(self, inbox: bytes, ledger: Ledger, io: IoThread, on_gone: Callable[[int], None]) -> None:
         self._inbox = inbox
+        self._fs = RealFileSystem(inbox)
         self._intake = Intake(ledger)
         self._io = io
         self._on_gone = on_gone
@@ -52,13 +55,22 @@ class Recheck:
             seen = _Looks()
             for photo, path, state, reason in rows:
                 full = os.path.join(self._inbox, path)
-                if walked_cleanly and not os.path.lexists(full):
+                if walked_cleanly and self._is_gone(full):
                     seen.missing.append((photo, state))
                 elif reason == Reason.NO_PERMISSION:
-                    (seen.open if os.access(full, os.R_OK) else seen.shut).add(photo)
+                    (seen.open if self._fs.is_readable(full) else seen.shut).add(photo)
             return seen
 
         self._io.call(looks, self._looked)
+
+    def _is_gone(self, path: bytes) -> bool:
+        """On the I/O thread: a photo behind a folder that became a link is no longer in the inbox."""
+        try:
+            return not self._fs.exists(path)
+        except UnsafePath:
+            return True
+        except OSError:
+            return False
 
     def _looked(self, seen: _Looks | None, error: BaseException | None) -> None:
         if error is not None or seen is None:

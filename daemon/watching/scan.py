@@ -1,4 +1,7 @@
-"""Walks an inbox and says what lies in it; opens no file and never compares with the ledger."""
+"""Walks an inbox and says what lies in it; opens no file and never compares with the ledger.
+
+Everything is looked at beneath the inbox: a sub-folder that became a link is not there, and its link is no photo.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import Entry, FileSystem
 from cutoutd.daemon.watching.filters import (
@@ -98,21 +102,18 @@ def walk(
         root: the inbox.
         rules: its include and exclude patterns; excluded folders are not entered.
         recursive: whether to enter sub-folders.
-        fs: the file system; unset, the real one.
+        fs: the file system; unset, the real one below the inbox.
         under: only this sub-folder, relative to root; nothing is yielded when it does not exist.
 
     Raises:
         OSError: the inbox itself cannot be read, or was replaced (ESTALE) during the walk; an empty inbox and
             a missing one are different things.
     """
-    fs = fs or RealFileSystem()
     top = os.fsencode(root)
+    fs = fs or RealFileSystem(top)
     at_start = fs.stat(top)  # a missing inbox is an error even when only a part of it was asked for
-    if under:
-        if any(is_excluded_folder(part, rules) for part in _ancestors(under)) or not recursive:
-            return
-        if not _is_real_folder(fs, top, under):
-            return
+    if under and (not recursive or any(is_excluded_folder(part, rules) for part in _ancestors(under))):
+        return
     folders = [under]
     while folders:
         folder = folders.pop()
@@ -121,7 +122,7 @@ def walk(
         except OSError as error:
             if folder == b"":
                 raise
-            if error.errno not in _GONE:
+            if error.errno not in _GONE and not isinstance(error, UnsafePath):
                 yield _unreadable(folder, error)
     at_end = fs.stat(top)
     if (at_start.st_dev, at_start.st_ino) != (at_end.st_dev, at_end.st_ino):
@@ -135,12 +136,13 @@ def examine(root: Path, path: bytes, rules: Rules, fs: FileSystem | None = None)
     Raises:
         OSError: the path cannot be looked at for another reason than absence or permission.
     """
-    fs = fs or RealFileSystem()
+    top = os.fsencode(root)
+    fs = fs or RealFileSystem(top)
     kind = classify(path, rules)
     try:
-        stat = fs.lstat(os.path.join(os.fsencode(root), path))
+        stat = fs.lstat(os.path.join(top, path))
     except OSError as error:
-        if error.errno in _GONE or kind is Kind.JUNK:
+        if error.errno in _GONE or isinstance(error, UnsafePath) or kind is Kind.JUNK:
             return None
         if error.errno in _DENIED:
             return _unreadable(path, error)
@@ -153,17 +155,6 @@ def examine(root: Path, path: bytes, rules: Rules, fs: FileSystem | None = None)
 def _ancestors(under: bytes) -> Iterator[bytes]:
     parts = under.split(b"/")
     return (b"/".join(parts[:count]) for count in range(1, len(parts) + 1))
-
-
-def _is_real_folder(fs: FileSystem, top: bytes, under: bytes) -> bool:
-    """Whether no component of under is a link, so that a walk below it stays in the inbox."""
-    for part in _ancestors(under):
-        try:
-            if not stat_module.S_ISDIR(fs.lstat(os.path.join(top, part)).st_mode):
-                return False
-        except OSError as error:
-            return error.errno not in _GONE  # any other error the walk meets again, and reports
-    return True
 
 
 def _folder(
@@ -184,7 +175,7 @@ def _folder(
                 if extension(entry.name) in RAW_EXTENSIONS:
                     raws.append(path)
                     continue
-                found = _found(path, fs.lstat(os.path.join(top, path)), rules)
+                found = _found(path, entry.stat(follow_symlinks=False), rules)
             except OSError as error:
                 found = None if error.errno in _GONE else _unreadable(path, error)
             if found is not None:
@@ -201,7 +192,8 @@ def _raws(
         try:
             found = _found(path, fs.lstat(os.path.join(top, path)), rules)
         except OSError as error:
-            found = None if error.errno in _GONE else _unreadable(path, error)
+            gone = error.errno in _GONE or isinstance(error, UnsafePath)
+            found = None if gone else _unreadable(path, error)
         if found is not None:
             yield replace(found, partner=True) if raw_pair_key(path) in paired else found
 
@@ -216,12 +208,12 @@ def partners(top: bytes, folder: bytes, rules: Rules, fs: FileSystem | None = No
         top: the inbox.
         folder: relative to it.
         rules: the inbox's include and exclude patterns.
-        fs: the file system; unset, the real one.
+        fs: the file system; unset, the real one below the inbox.
 
     Raises:
         OSError: the folder cannot be listed.
     """
-    fs = fs or RealFileSystem()
+    fs = fs or RealFileSystem(top)
     with fs.scandir(os.path.join(top, folder) if folder else top) as entries:
         paths = (
             (folder + b"/" + entry.name if folder else entry.name)

@@ -5,7 +5,6 @@ It runs in worker processes and in `cutoutd once`; only the supervisor renames w
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, empty_temporary
 from cutoutd.models.networks.catalog import ModelSpec
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Job:
     New sub-folders get the bits `folder_mode`. With `manifest` the outputs' SHA-256 is computed too. `known`
     maps digests that mean "no new work" to the row they belong to. `outbox_inode` is the device and inode of the
     outboxes as they were opened: another folder in their place (an unmounted share) is not written to.
+    `root` is the folder in front of `path` below which no link is followed; unset, the one that the photo lies in.
     """
 
     photo: int
@@ -62,6 +63,7 @@ class Job:
     folder_mode: int = 0o755
     manifest: bool = False
     outbox_inode: tuple[int, int] | None = None
+    root: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,8 @@ def _run(job: Job) -> Result:
     watch = Stopwatch()
     limits = PhotoLimits(job.limits.max_bytes, job.limits.max_megapixels)
     with watch.stage("read"):
-        read = read_bytes(job.path, limits)
+        fs = RealFileSystem(job.root or os.path.dirname(job.path))
+        read = read_bytes(job.path, limits, lambda _path: fs.open(job.path, os.O_RDONLY))
     if read.digest in job.known:
         return Unchanged(read.digest, job.known[read.digest])
     header = read_header(read.data, job.name, limits)
@@ -257,7 +260,8 @@ def _run(job: Job) -> Result:
                             file.take(piece)
                     drafts.append(_draft(job, number, rendered, file.finish()))
     except TemporaryError:
-        _empty(drafts)
+        for number, draft in enumerate(drafts):  # a full disk is not helped by our own leftovers
+            empty_temporary(job.outboxes[number], draft.temporary, inode=job.outbox_inode)
         raise
     return Finished(
         digest=read.digest,
@@ -297,13 +301,6 @@ def _draft(job: Job, number: int, rendered: Rendered, out_digest: str) -> Draft:
         extension=rendered.extension,
         sha256=sha256.hexdigest() if job.manifest else "",
     )
-
-
-def _empty(drafts: list[Draft]) -> None:
-    """A full disk is not helped by our own leftovers: workers may not unlink, but they can truncate."""
-    for draft in drafts:
-        with contextlib.suppress(OSError):
-            os.truncate(draft.temporary, 0)
 
 
 def is_trouble_of_the_outbox(code: int) -> bool:

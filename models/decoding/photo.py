@@ -106,16 +106,27 @@ class Photo:
 # --- reading
 
 
-def read_bytes(path: bytes | Path, limits: PhotoLimits) -> PhotoBytes:
+def open_plain(path: bytes | Path) -> int:
+    """A descriptor to read a file: no link is followed, a FIFO does not block, no child inherits it. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def read_bytes(
+    path: bytes | Path, limits: PhotoLimits, opening: Callable[[bytes | Path], int] = open_plain
+) -> PhotoBytes:
     """Read a photo that nobody else is writing, and its digest.
+
+    Args:
+        path: where it lies.
+        limits: how large it may be.
+        opening: gives a descriptor of it; unset, it is opened by its path.
 
     Raises:
         PhotoError: not-a-regular-file, too-large, no-permission, vanished, busy or unreadable.
         PhotoChangedError: size or time changed while it was read.
     """
     try:
-        # No link is followed, a FIFO does not block, and no child process inherits the file.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = opening(path)
     except OSError as exc:
         raise _cannot_read(exc, path) from exc
     try:
@@ -155,7 +166,7 @@ _PERMISSION_FIX: Final = "Give the account that runs cutoutd the right to read i
 
 # errno → reason, sentence, fix. What is not here is an error of the disk or the network share.
 _ERRNO: Final[dict[int, tuple[Reason, str, str]]] = {
-    errno.ELOOP: (Reason.NOT_A_REGULAR_FILE, "This is a link, and links are not followed", ""),
+    errno.ELOOP: (Reason.NOT_A_REGULAR_FILE, "This is a link or no ordinary file, or lies behind a link", ""),
     errno.ENXIO: (Reason.NOT_A_REGULAR_FILE, "This is no ordinary file", ""),
     errno.EISDIR: (Reason.NOT_A_REGULAR_FILE, "This is a folder", ""),
     errno.EACCES: (Reason.NO_PERMISSION, "cutoutd may not read this file", _PERMISSION_FIX),

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 import pytest
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -58,11 +59,10 @@ class Box:
 def box(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     one = Box(tmp_path, ledger)
 
-    def access(path: bytes, mode: int) -> bool:  # whoever runs the tests may read everything
-        assert mode == os.R_OK
+    def is_readable(_fs: RealFileSystem, path: bytes) -> bool:  # whoever runs the tests may read everything
         return os.path.basename(path) not in one.refused
 
-    monkeypatch.setattr("cutoutd.daemon.watching.recheck.os.access", access)
+    monkeypatch.setattr(RealFileSystem, "is_readable", is_readable)
     yield one
     one.io.stop()
 
