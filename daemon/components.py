@@ -14,7 +14,7 @@ from typing import Any
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.naming import Route
-from cutoutd.daemon.delivery.outboxes import ASK_EVERY_S, Outboxes
+from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.commands import Commands
 from cutoutd.daemon.dispatch.dispatcher import Dispatcher
@@ -22,6 +22,7 @@ from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.folders import make_folder
+from cutoutd.daemon.files.question import ASK_EVERY_S
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -211,6 +212,8 @@ class Components:
             on_settled=self.dispatcher.settle,
             on_gone=self.dispatcher.gone,
             on_open=self._inbox_open,
+            on_silent=self._inbox_silent,
+            on_answer=self._inbox_answers,
             on_stir=self.worker_manager.wake,
             stage=stage,
         )
@@ -338,11 +341,24 @@ class Components:
         if self.worker_manager.warm:
             self.aftercare.resume()
 
+    def _inbox_silent(self, path: Path, why: str) -> None:
+        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
+        self.worker_manager.folder_hangs(path)
+        self.dispatcher.trouble(os.fsencode(path), why.rstrip("."))
+        self.dispatcher.take_from_workers(lambda one: one.path == path)
+
+    def _inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
+        self.worker_manager.folder_open(path, inode)
+        one = self.plan.inbox(os.fsencode(path))
+        if one is not None and one.settings.outbox not in self.outboxes.troubles():
+            self.dispatcher.paused.pop(one.key, None)
+
     def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
         self.worker_manager.folder_open(path, inode)
         self._route()
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
-        was_paused = [self.dispatcher.paused.pop(key, None) for key in keys]
+        silent = {key for key in keys if self.inbox_watchers[key].silent}
+        was_paused = [self.dispatcher.paused.pop(key, None) for key in keys - silent]
         if any(why is not None for why in was_paused):
             self._listener.notice(f"The outbox {path} can be used again.")
         if self.worker_manager.warm:
@@ -357,14 +373,17 @@ class Components:
                 self.dispatcher.trouble(one.key, why)
 
     def ask_outboxes(self, now: float) -> None:
-        """Photos that take long may wait for a share that hangs; its outbox is asked."""
-        for path in self.dispatcher.outboxes_in_use(now, ASK_EVERY_S):
-            self.outboxes.ask(path, now)
+        """Photos that take long may wait for a share that hangs; their folders are asked."""
+        for one in self.dispatcher.inboxes_in_use(now, ASK_EVERY_S):
+            self.outboxes.ask(one.outbox, now)
+            inbox_watcher = self.inbox_watchers.get(os.fsencode(one.path))
+            if inbox_watcher is not None and inbox_watcher.watching:
+                inbox_watcher.ask(now)
 
     def _outbox_silent(self, path: Path) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
         self.worker_manager.folder_hangs(path)
-        self.dispatcher.take_from_workers(path)
+        self.dispatcher.take_from_workers(lambda one: one.outbox == path)
 
     def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
         one = self.plan.inbox(inbox)

@@ -301,7 +301,7 @@ class Supervisor:
     def _tick(self, now: float, late_s: float) -> None:
         parts = self.components
         for inbox_watcher in parts.inbox_watchers.values():
-            inbox_watcher.tick(now)
+            inbox_watcher.tick(now, late_s)
         parts.outboxes.tick(now, late_s)
         parts.ask_outboxes(now)
         parts.aftercare.tick(now)

@@ -19,14 +19,11 @@ from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
 from cutoutd.daemon.files.names import Temporary
+from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
-# While a photo is in hand for longer than this, its outbox is asked whether it still answers, this often …
-ASK_EVERY_S = 5.0
-# … and one that has not answered for so long hangs: a server that wakes a disk up needs less.
-ANSWER_S = 10.0
 # Room that must be there again before a full outbox is tried: one large cutout.
 PROBE_BYTES = 1 << 20
 # File systems whose names may not hold everything a camera or a Mac writes.
@@ -46,6 +43,7 @@ class OutboxOpened:
 class _Folder:
     path: Path
     io: IoThread
+    question: Question
     open: bool = False
     opening: bool = False
     trouble: str = ""
@@ -53,10 +51,6 @@ class _Folder:
     pause_s: float = RETRY_FIRST_S
     portable_names: bool = False
     inode: tuple[int, int] | None = None
-    # Asks whether the folder answers, beside calls that may take their time; made when first needed.
-    asking: IoThread | None = None
-    asked_at: float | None = None
-    ask_next: float = 0.0
 
 
 class Outboxes:
@@ -106,8 +100,12 @@ class Outboxes:
                 thread.stop()
         for path in wanted:
             if path not in self._folders:
-                self._folders[path] = _Folder(path, IoThread(f"outbox {path.name}", self._post))
+                self._folders[path] = self._folder(path)
                 self._open(self._folders[path])
+
+    def _folder(self, path: Path) -> _Folder:
+        question = Question(path, lambda: IoThread(f"asking {path.name}", self._post), self._clock)
+        return _Folder(path, IoThread(f"outbox {path.name}", self._post), question)
 
     def io(self, path: Path) -> IoThread:
         """The folder's I/O thread."""
@@ -156,7 +154,7 @@ class Outboxes:
         """Monotonic time at which a folder in trouble is looked at again, or must have answered."""
         folders = self._folders.values()
         looks = [folder.retry_at for folder in folders if _to_be_opened(folder)]
-        answers = [f.asked_at + ANSWER_S for f in folders if f.asked_at is not None and not f.trouble]
+        answers = [folder.question.due() for folder in folders if not folder.trouble]
         return min([*looks, *answers], default=float("inf"))
 
     def tick(self, now: float, late_s: float = 0.0) -> None:
@@ -167,27 +165,17 @@ class Outboxes:
             late_s: how much later than planned this turn is (stopped, suspended): answers may be as late.
         """
         for folder in self._folders.values():
-            if folder.asked_at is not None and late_s:
-                folder.asked_at += late_s
+            folder.question.delay(late_s)
             if _to_be_opened(folder) and now >= folder.retry_at:
                 self._open(folder)
-            elif folder.asked_at is not None and not folder.trouble and now >= folder.asked_at + ANSWER_S:
+            elif not folder.trouble and now >= folder.question.due():
                 self._silent(folder)
 
     def ask(self, path: Path, now: float) -> None:
-        """Something takes long there: does the folder still answer? At most every `ASK_EVERY_S`."""
+        """Something takes long there: does the folder still answer?"""
         folder = self._folders.get(path)
-        if folder is None or not folder.open or folder.asked_at is not None or now < folder.ask_next:
-            return
-        if folder.asking is None:
-            folder.asking = IoThread(f"asking {path.name}", self._post)
-        folder.asked_at = now
-        folder.asking.call(lambda: folders.ask(path), lambda _value, _error: self._answered(folder))
-
-    def _answered(self, folder: _Folder) -> None:
-        # An error is an answer too; what it means shows when the folder is next used.
-        folder.asked_at = None
-        folder.ask_next = self._clock() + ASK_EVERY_S
+        if folder is not None and folder.open:
+            folder.question.ask(now)
 
     def _silent(self, folder: _Folder) -> None:
         why = f"the outbox {folder.path} does not answer"
@@ -236,11 +224,11 @@ class Outboxes:
 
 def _to_be_opened(folder: _Folder) -> bool:
     """Whether a folder in trouble is to be looked at again; one that owes an answer is not, until it gives it."""
-    return bool(folder.trouble) and not folder.opening and folder.asked_at is None
+    return bool(folder.trouble) and not folder.opening and not folder.question.open
 
 
 def _threads(folder: _Folder) -> list[IoThread]:
-    return [folder.io] if folder.asking is None else [folder.io, folder.asking]
+    return [folder.io, *folder.question.threads()]
 
 
 def _open_on_thread(

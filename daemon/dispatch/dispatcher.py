@@ -354,15 +354,16 @@ class Dispatcher:
         """Monotonic time at which the examiner has something to do, or infinity."""
         return self.self_test.next_due()
 
-    def outboxes_in_use(self, now: float, longer_than_s: float) -> set[Path]:
-        """Outboxes of photos that have been in hand for longer than so many seconds."""
+    def inboxes_in_use(self, now: float, longer_than_s: float) -> list[Inbox]:
+        """Inboxes of photos that have been in hand for longer than so many seconds."""
         hands = self.in_hand.values()
-        return {hand.plan.settings.outbox for hand in hands if now - hand.started > longer_than_s}
+        found = {hand.plan.key: hand.plan.settings for hand in hands if now - hand.started > longer_than_s}
+        return list(found.values())
 
-    def take_from_workers(self, outbox: Path) -> None:
-        """Ends the workers that write into an outbox which hangs; their photos are owed as before."""
+    def take_from_workers(self, hangs: Callable[[Inbox], bool]) -> None:
+        """Ends the workers that read or write a folder which hangs; their photos are owed as before."""
         for photo, hand in self.in_hand.items():
-            if hand.finished is None and hand.plan.settings.outbox == outbox:
+            if hand.finished is None and hangs(hand.plan.settings):
                 self.workers.kill(photo)
 
     def temporaries(self) -> frozenset[bytes]:

@@ -33,7 +33,7 @@ class IoThread:
         self._post = post
         self._calls: SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]] | None]
         self._calls = SimpleQueue()
-        self._waiting = 0
+        self._waiting = self._done = 0
         self._stopped = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -54,6 +54,12 @@ class IoThread:
         """Calls not finished yet; a number that only grows means the folder hangs."""
         with self._lock:
             return self._waiting
+
+    @property
+    def done(self) -> int:
+        """Calls that have ended; while some wait and this stays the same, one takes its time."""
+        with self._lock:
+            return self._done
 
     def stop(self) -> None:
         """Ends the thread after the calls queued so far; does not wait for it."""
@@ -77,4 +83,5 @@ class IoThread:
                 error = caught
             with self._lock:
                 self._waiting -= 1
+                self._done += 1
             self._post(Done(then, value, error))

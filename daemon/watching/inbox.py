@@ -19,8 +19,11 @@ from typing import Any
 from cutoutd.config.errors import printable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root
+from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
@@ -35,6 +38,9 @@ from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, fi
 SCAN_BATCH = 500
 # Batches that may wait for the supervisor before the scan holds still: bounds the memory of a huge inbox.
 SCAN_AHEAD = 4
+# A call that has not returned for so long is told of, though the folder itself answers: whoever wonders why nothing
+# happens looks at the status within half a minute.
+STUCK_S = 20.0
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
 
@@ -63,6 +69,8 @@ class InboxWatcher:
         on_settled: called with a row's id when its file is known to be complete.
         on_gone: called with a row's id when its file vanished before that.
         on_open: called with the inbox and its inode when it is watched (again).
+        on_silent: called with the inbox and a sentence when no call to it returns any more.
+        on_answer: called with the inbox and its inode when calls return again after that.
         on_stir: called when a photo is on its way.
         stage: `draft` where a quick cutout comes first.
     """
@@ -78,13 +86,14 @@ class InboxWatcher:
         on_settled: Callable[[int], None],
         on_gone: Callable[[int], None],
         on_open: Callable[[Path, tuple[int, int]], None],
+        on_silent: Callable[[Path, str], None],
+        on_answer: Callable[[Path, tuple[int, int]], None],
         on_stir: Callable[[], None],
         stage: str = "final",
     ) -> None:
         self.settings = settings
         self.key = os.fsencode(settings.path)
         self.name = str(settings.path)
-        self.trouble: str = ""
         self.watching = False
         self.scanned = False
         self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
@@ -94,6 +103,13 @@ class InboxWatcher:
         self._mounts = Folders(ledger)
         self._rules = Rules(include=settings.include, exclude=settings.exclude)
         self._io = IoThread(f"inbox {settings.label}", post)
+        self._question = Question(
+            settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock
+        )
+        self._missing_why = self._silent = self._stuck = ""
+        self._walked = 0  # findings of walks so far, counted on the I/O thread
+        self._progress: tuple[int, int] = (0, 0)
+        self._progress_at = clock()
         self.arrivals = Arrivals(
             settings,
             self._rules,
@@ -109,6 +125,8 @@ class InboxWatcher:
         self._listener = listener
         self._clock = clock
         self._on_open = on_open
+        self._on_silent = on_silent
+        self._on_answer = on_answer
         self._poll = PollState()
         self._watcher: Watcher | None = None
         self._opening = False
@@ -123,6 +141,16 @@ class InboxWatcher:
         self._scan_at = float("inf")
         self._poll_at = float("inf")
 
+    @property
+    def trouble(self) -> str:
+        """Why its photos wait, as a sentence; empty when they do not."""
+        return self._silent or self._missing_why or self._stuck
+
+    @property
+    def silent(self) -> bool:
+        """Whether no call to it returns any more."""
+        return bool(self._silent)
+
     # --- opening and closing -------------------------------------------------------------------------------
 
     def _open(self) -> None:
@@ -135,8 +163,7 @@ class InboxWatcher:
         if not there:
             return Opened(None, MountIdentity("", "", "", "", is_own_mount=False), polled=False, trouble=why)
         identity = identify(self.settings.path)
-        facts = self.settings.path.stat()
-        inode = (facts.st_dev, facts.st_ino)
+        inode = inode_of(self.settings.path)
         polled = self.settings.events == "poll" or (
             self.settings.events == "auto" and not self._events_arrive()
         )
@@ -167,9 +194,9 @@ class InboxWatcher:
         if opened is None or (opened.watcher is None and not opened.polled):
             self._missing(str(error) if error is not None else (opened.trouble if opened else ""), now)
             return
-        if self.trouble:
+        if self._missing_why:
             self._listener.notice(f"The inbox {printable(self.key)} is back.")
-        self.trouble = ""
+        self._missing_why = ""
         self.watching = True
         self.polled = opened.polled
         self._watcher = opened.watcher
@@ -185,9 +212,9 @@ class InboxWatcher:
         self.request_scan("start")
 
     def _missing(self, why: str, now: float) -> None:
-        if why != self.trouble:
+        if why != self._missing_why:
             self._listener.warning(f"The inbox is not there: {why}" if why else "The inbox is not there.")
-        self.trouble = why or "missing"
+        self._missing_why = why or "missing"
         self.watching = False
         self._retry_at = now + self._retry_pause_s
         self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
@@ -222,7 +249,8 @@ class InboxWatcher:
             watcher, self._watcher = self._watcher, None
             self._io.call(watcher.stop, lambda _value, _error: None)
         self.watching = False
-        self._io.stop()
+        for thread in (self._io, *self._question.threads()):
+            thread.stop()
 
     def join(self, timeout_s: float) -> None:
         """Waits for the I/O thread, but not for a mount that hangs."""
@@ -242,10 +270,22 @@ class InboxWatcher:
             times += [self._scan_at, self._poll_at]
         if not self.watching and not self._opening:
             times.append(self._retry_at)
+        if self._io.waiting:
+            times.append(self._question.next_due(self._progress_at + ASK_EVERY_S, told=bool(self._silent)))
+            if not self._stuck and not self._silent:
+                times.append(self._progress_at + STUCK_S)
         return min([*times, self.arrivals.next_due()])
 
-    def tick(self, now: float) -> None:
-        """Does what is due: reopening, looks at settling files, scans."""
+    def tick(self, now: float, late_s: float = 0.0) -> None:
+        """Does what is due: reopening, looks at settling files, scans, asking a folder that lets us wait.
+
+        Args:
+            now: monotonic seconds.
+            late_s: how much later than planned this turn is (stopped, suspended): answers may be as late.
+        """
+        self._question.delay(late_s)
+        self._progress_at += late_s
+        self._look_after_io(now)
         if not self.watching and not self._opening and now >= self._retry_at:
             self._open()
         self.arrivals.tick(now)
@@ -256,6 +296,46 @@ class InboxWatcher:
         if now >= self._poll_at:
             self._poll_at = float("inf")
             self.request_scan("poll")
+
+    # --- a folder that lets us wait --------------------------------------------------------------------------
+
+    def _look_after_io(self, now: float) -> None:
+        """Whether the I/O thread gets on; one that hangs on a dead share, or on one file, is told of."""
+        progress = (self._io.done, self._walked)
+        if not self._io.waiting or progress != self._progress:
+            self._progress, self._progress_at, self._stuck = progress, now, ""
+        elif now >= self._progress_at + ASK_EVERY_S:
+            self.ask(now)
+        if not self._silent and now >= self._question.due():
+            self._silent = (
+                f"{printable(self.key)} does not answer. Its photos wait, nothing is lost; it goes on by itself "
+                "once the disk or share is back."
+            )
+            self._on_silent(self.settings.path, self._silent)
+        elif not self._silent and not self._stuck and now >= self._progress_at + STUCK_S:
+            self._stuck = (
+                f"A call to {printable(self.key)}, or to where its originals go, has not returned for "
+                f"{STUCK_S:.0f} seconds. New photos there wait until it does."
+            )
+            self._listener.warning(self._stuck)
+
+    def ask(self, now: float) -> None:
+        """Something takes long there: does the folder still answer?"""
+        self._question.ask(now, self._answered)
+
+    def _answered(self) -> None:
+        if not self._silent or self._closed:
+            return
+        self._silent = ""
+        self._listener.notice(f"The inbox {printable(self.key)} answers again.")
+        self._on_answer(self.settings.path, self._inode)
+        self.request_scan("it answers again")
+
+    def _counted(self, findings: Iterator[Found]) -> Iterator[Found]:
+        """On the I/O thread: a walk that gets on hangs not, however long it takes."""
+        for found in findings:
+            self._walked += 1
+            yield found
 
     def _may_scan(self) -> bool:
         """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
@@ -292,8 +372,14 @@ class InboxWatcher:
 
     def _walk_part(self, under: bytes) -> list[Found]:
         """On the I/O thread: a new sub-folder's files; a huge one is left to the next whole scan."""
-        findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive, under=under)
+        findings = self._walk(under)
         return list(islice(findings, SCAN_BATCH * SCAN_AHEAD))
+
+    def _walk(self, under: bytes = b"") -> Iterator[Found]:
+        """On the I/O thread: what lies in the inbox as it was opened, not in another folder in its place."""
+        fs = RealFileSystem(Root(self.key, self._inode))
+        recursive = self.settings.recursive
+        return self._counted(walk(self.settings.path, self._rules, recursive=recursive, fs=fs, under=under))
 
     def _part_walked(self, found: list[Found] | None, error: BaseException | None) -> None:
         if error is not None or found is None:
@@ -308,10 +394,9 @@ class InboxWatcher:
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
         clean = True
-        facts = self.settings.path.stat()
-        if (facts.st_dev, facts.st_ino) != self._inode:
+        if inode_of(self.settings.path) != self._inode:
             raise OSError(errno.ESTALE, "another folder lies there now", self.name)
-        findings = walk(self.settings.path, self._rules, recursive=self.settings.recursive)
+        findings = self._walk()
         if self.polled:
             self._poll.begin()
         for batch in _batches(findings, SCAN_BATCH):

@@ -66,6 +66,7 @@ class InlineIo:
         self.post = post
         self.stopped = False
         self.hangs = False
+        self.done = 0
         ALL_IO.append(self)
 
     def call(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
@@ -91,6 +92,7 @@ class InlineIo:
             value = work()
         except Exception as caught:  # noqa: BLE001 - as the real thread does
             error = caught
+        self.done += 1
         self.post(Done(then, value, error))
         return True
 

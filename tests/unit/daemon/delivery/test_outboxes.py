@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
-from cutoutd.daemon.delivery.outboxes import ANSWER_S, ASK_EVERY_S, RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.delivery.outboxes import RETRY_FIRST_S, RETRY_LONGEST_S
 from cutoutd.daemon.files.names import Temporary
+from cutoutd.daemon.files.question import ANSWER_S, ASK_EVERY_S
 
 Make = Callable[..., Simulation]
 
