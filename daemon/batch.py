@@ -75,7 +75,9 @@ class BatchOrder:
             number,
             one,
             mtime_ns=os.stat(photo.full).st_mtime_ns,
-            digest=digest_file(photo.full, RealFileSystem(os.path.dirname(photo.full))) if needs_content else "",
+            digest=digest_file(photo.full, RealFileSystem(os.path.dirname(photo.full)))
+            if needs_content
+            else "",
             extension=extension(one),
         )
 
@@ -236,7 +238,7 @@ class Batch:
         return jobs.Job(
             photo=number,
             path=source.full,
-            root=source.root,
+            root=b"" if source.real else source.root,
             name=printable(os.path.basename(source.path)),
             model=order.model,
             orders=order.deliverables,

@@ -23,7 +23,7 @@ from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch, BatchOrder
-from cutoutd.daemon.delivery.outboxes import make_folder
+from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
@@ -139,7 +139,6 @@ def _gathered(paths: tuple[Path, ...], scratch: Path, limits: Limits) -> Gathere
     return gathered
 
 
-<<<<<<< HEAD
 def _from_standard_input(scratch: Path, limits: Limits) -> Path:
     """A file with what comes in; its name is what its cutout is called in a folder."""
     if sys.stdin.isatty():
@@ -152,20 +151,6 @@ def _from_standard_input(scratch: Path, limits: Limits) -> Path:
         while left > 0 and (block := sys.stdin.buffer.read(min(1 << 20, left))):
             file.write(block)
             left -= len(block)
-=======
-def _make(folder: Path, mode: int) -> Path:
-    path = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - links stay as named
-    from cutoutd.daemon.files.folders import make_folder
-
-    if path.exists() and not path.is_dir():
-        raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
-    try:
-        make_folder(path, mode)
-    except OSError as error:
-        raise FolderError(
-            f"The output folder cannot be made ({error.strerror})", path, "Choose another with -o."
-        ) from error
->>>>>>> e8249af (Publish by what a descriptor says, and look at what a rename brought away before it goes)
     return path
 
 
