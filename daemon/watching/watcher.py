@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import queue
+import re
 import secrets
 import sys
 import threading
@@ -20,6 +21,7 @@ from watchdog import events
 from watchdog.observers import Observer
 
 from cutoutd.config.errors import printable
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
 from cutoutd.daemon.watching.settle import HintKind
 
@@ -316,6 +318,7 @@ def _limit_sentence(name: str, what: str, setting: str, better: int) -> str:
 
 
 _PROBE = ".cutoutd-probe-"
+_LEFT_PROBE = re.compile(rb"\.cutoutd-probe-[0-9a-f]{16}")
 
 
 def probe_events(root: Path, timeout_s: float) -> bool:
@@ -331,21 +334,26 @@ def probe_events(root: Path, timeout_s: float) -> bool:
         return False
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     watcher = Watcher("probe", root, recursive=False, post=inbox.put)
-    for left in root.glob(_PROBE + "[0-9a-f]" * 16):  # of a daemon that was killed in this very second
+    top = os.fsencode(root)
+    fs = RealFileSystem(top)
+    with fs.scandir(top) as entries:  # of a daemon that was killed in this very second
+        left = [entry.path for entry in entries if _LEFT_PROBE.fullmatch(entry.name)]
+    for path in left:
         with suppress(OSError):
-            left.unlink()
-    probe = root / f"{_PROBE}{secrets.token_hex(8)}"
+            fs.unlink(path)
+    probe = os.path.join(top, f"{_PROBE}{secrets.token_hex(8)}".encode())
     if not watcher.start():
         return False
     try:
         try:
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            fs.close(fs.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except OSError:
             return True  # read-only for us, or full: a local file system's events are taken on trust
         try:
-            return _arrives(inbox, os.fsencode(probe.name), timeout_s)
+            return _arrives(inbox, os.path.basename(probe), timeout_s)
         finally:
-            probe.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                fs.unlink(probe)
     finally:
         watcher.stop()
 

@@ -1,0 +1,118 @@
+"""No other module of the daemon opens, looks at, renames, removes or makes files of users by a joined path."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DAEMON = Path(__file__).parents[4] / "daemon"
+
+OF_OS = frozenset({
+    "access", "chmod", "chown", "lchown", "link", "listdir", "lstat", "makedirs", "mkdir", "mkfifo", "mknod", "open",
+    "pathconf", "readlink", "remove", "removedirs", "removexattr", "rename", "renames", "replace", "rmdir", "scandir",
+    "setxattr", "getxattr", "listxattr", "stat", "statvfs", "symlink", "truncate", "unlink", "utime", "walk", "fwalk",
+})  # fmt: skip
+OF_OS_PATH = frozenset({
+    "exists", "getatime", "getctime", "getmtime", "getsize", "isdir", "isfile", "islink", "ismount", "lexists",
+    "realpath", "samefile",
+})  # fmt: skip
+OF_PATHS = frozenset({
+    "chmod", "exists", "expanduser", "glob", "group", "hardlink_to", "is_block_device", "is_char_device", "is_dir",
+    "is_fifo", "is_file", "is_mount", "is_socket", "is_symlink", "iterdir", "lchmod", "lstat", "mkdir", "open", "owner",
+    "read_bytes", "read_text", "readlink", "rename", "rglob", "rmdir", "samefile", "stat", "symlink_to", "touch",
+    "unlink", "write_bytes", "write_text",
+})  # fmt: skip
+# What has methods of the same names and goes through `daemon/files/`, or is no file at all.
+NO_PATHS = frozenset({"fs", "_fs", "entry", "match"})
+
+OWN = "our own folder of state, which is for us alone (0700)"
+SYSTEM = "the kernel's or the program's own files"
+ROOT = "a folder that the user configured, as a whole"
+NAMED = "what the user named on the command line; links are resolved on purpose"
+
+# Module → what it may call, and why.
+ALLOWED: dict[str, tuple[set[str], str]] = {
+    "batch.py": ({"os.lstat", "os.path.isfile", "os.stat"}, NAMED),
+    "host_load.py": ({".exists", ".glob", ".read_text"}, SYSTEM),
+    "ledger/addressing.py": ({"os.path.realpath"}, NAMED),
+    "ledger/database.py": ({".mkdir", ".rename", ".unlink", "os.open"}, OWN),
+    "lock.py": ({".mkdir", ".read_text", "os.open"}, OWN),
+    "originals/aftercare.py": (
+        {"os.lstat"},
+        "still by path: to be reached beneath the inbox like all the rest",
+    ),
+    "originals/move.py": ({"os.makedirs", "os.utime"}, "still by path: to be reached beneath its folder"),
+    "originals/trash.py": (
+        {"os.lstat", "os.makedirs", "os.path.isdir", "os.path.islink", "os.stat"},
+        "the desktop's trash, whose place its specification makes us look for",
+    ),
+    "plan.py": (
+        {".exists", ".mkdir", ".stat"},
+        "the background picture, the models and our own cache, by the config",
+    ),
+    "sandbox/guard.py": ({".exists", ".glob", ".iterdir"}, SYSTEM),
+    "sandbox/landlock.py": ({"os.open"}, "binds rules to folders: " + ROOT),
+    "sources.py": ({".is_symlink", ".stat", "os.path.realpath", "os.readlink"}, NAMED),
+    "supervisor.py": ({".stat", ".unlink", ".write_bytes"}, OWN + ", and the config"),
+    "watching/watcher.py": ({".read_text", ".stat", "os.path.realpath"}, ROOT + "; and the kernel's limits"),
+    "workers/exit_status.py": ({".open"}, SYSTEM),
+    "workers/process.py": ({".read_text", ".write_text", "os.open"}, SYSTEM + ", and our own lock"),
+}
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        if isinstance(function, ast.Name) and function.id == "open":
+            yield "open", node.lineno
+        if not isinstance(function, ast.Attribute):
+            continue
+        whose, name = function.value, function.attr
+        match whose:
+            case ast.Name(id="os") if name in OF_OS:
+                yield f"os.{name}", node.lineno
+            case ast.Name(id="os" | "re" | "time"):
+                pass
+            case ast.Name(id="shutil"):
+                yield f"shutil.{name}", node.lineno
+            case ast.Attribute(value=ast.Name(id="os"), attr="path"):
+                if name in OF_OS_PATH:
+                    yield f"os.path.{name}", node.lineno
+            case ast.Name(id=receiver) | ast.Attribute(attr=receiver) if receiver in NO_PATHS:
+                pass
+            case _ if name in OF_PATHS or (name == "replace" and len(node.args) == 1):
+                yield f".{name}", node.lineno
+            case _:
+                pass
+
+
+def _of(source: str) -> set[str]:
+    return {call for call, _ in _calls(ast.parse(source))}
+
+
+@pytest.mark.parametrize("path", sorted(DAEMON.rglob("*.py")), ids=lambda path: str(path.relative_to(DAEMON)))
+def test_files_of_users_are_reached_beneath_their_folder(path: Path) -> None:
+    module = path.relative_to(DAEMON).as_posix()
+    if module.startswith("files/"):
+        return
+    allowed, _why = ALLOWED.get(module, (set(), ""))
+    found = dict(_calls(ast.parse(path.read_text(encoding="utf-8"))))
+    assert found.keys() - allowed == set(), (
+        f"daemon/{module} goes to files by path: use `RealFileSystem` of daemon/files, made for the folder that the"
+        f" user configured ({found})"
+    )
+    assert allowed - found.keys() == set(), "no longer used: take it off the list"
+
+
+def test_the_rule_sees_what_it_is_for() -> None:
+    assert _of("os.open(os.path.join(a, b), 0)") == {"os.open"}
+    assert _of("from pathlib import Path\n(Path(a) / b).unlink()") == {".unlink"}
+    assert _of("shutil.move(a, b)\nopen(a)\nos.path.isfile(a)") == {"shutil.move", "open", "os.path.isfile"}
+    assert _of("path.replace(other)\nself.settings.path.stat()") == {".replace", ".stat"}
+    assert _of("fs.unlink(a)\nself._fs.open(a, 0)\nentry.stat(follow_symlinks=False)\nos.fstat(fd)") == set()
+    assert _of("'a'.replace('a', 'b')") == set()
