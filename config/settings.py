@@ -8,18 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.presets import expand, packs
+from cutoutd.config.section import Section
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
-
-
-class Section(BaseModel):
-    """Base of all tables: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Limits(Section):
@@ -336,6 +332,20 @@ class Settings(Section):
     notify: Notify = Field(default_factory=Notify, description="Desktop notifications.")
     metrics: Metrics = Field(default_factory=Metrics, description="Monitoring.")
     service: Service = Field(default_factory=Service, description="Resources of the installed service.")
+    hook: tuple[Hook, ...] = Field(
+        default=(),
+        description="Commands to run after a photo is done or has failed; `cutoutd hooks` runs them.",
+        examples=[
+            {
+                "name": "upload",
+                "on": ["done"],
+                "command": ["rclone", "copy", "{output}", "remote:cutouts"],
+                "time_limit": "2m",
+                "attempts": 8,
+                "at_once": 1,
+            }
+        ],
+    )
     stop_grace: Seconds = Field(
         default=30,
         gt=0,
@@ -349,6 +359,16 @@ class Settings(Section):
         description="Your own presets: [preset.NAME] with any output options.",
         examples=[{"shop": {"preset": "product-white", "margin": "5%"}}],
     )
+
+    @model_validator(mode="after")
+    def _hooks_can_be_told_apart_and_get_names(self) -> Settings:
+        keys = [hook.key for hook in self.hook]
+        twice = sorted({hook.label for hook in self.hook if keys.count(hook.key) > 1})
+        if twice:
+            raise ValueError(f"two hooks are called {', '.join(twice)}: give each its own name")
+        if self.hook and not self.history.filenames:
+            raise ValueError("hooks are given names of photos, which history.filenames = false does not keep")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -161,6 +161,8 @@ class Ledger:
             for statement in _SCHEMA.strip().split(";\n"):
                 if statement.strip():
                     self.db.execute(statement)
+            for statement in migrations.EVENTS_3:
+                self.db.execute(statement)
             insert = "INSERT INTO meta (name, value) VALUES (?, ?)"
             self.db.execute(insert, ("secret", secrets.token_bytes(32)))
             self.db.execute(f"PRAGMA user_version={VERSION}")

@@ -196,5 +196,48 @@ def _without_dead_columns(db: sqlite3.Connection) -> None:
     db.execute("UPDATE photos SET aftercare = 'none' WHERE aftercare = 'failed'")
 
 
-STEPS = (Step(2, _without_dead_columns),)
+# What happened to a photo, noted by the very transaction in which it happens, whoever writes it. (The wall clock by
+# julianday: unixepoch('subsec') needs a later SQLite than some systems' Python has.)
+EVENTS_3 = (
+    """CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, photo INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL
+)""",
+    "CREATE INDEX events_photo ON events (photo)",
+    "CREATE INDEX events_at ON events (at)",
+    """CREATE TABLE hook_runs (
+    hook TEXT NOT NULL, event INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '', given_up INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (hook, event)
+) WITHOUT ROWID""",
+    """CREATE TRIGGER photo_events AFTER UPDATE OF state ON photos
+WHEN new.state <> old.state AND (
+    new.state IN ('running', 'done', 'failed')
+    OR (old.state = 'delivering' AND new.state = 'pending' AND old.stage = 'draft' AND new.stage = 'final')
+)
+BEGIN
+    INSERT INTO events (photo, kind, at) VALUES (
+        new.id,
+        CASE new.state WHEN 'running' THEN 'started' WHEN 'pending' THEN 'drafted' ELSE new.state END,
+        (julianday('now') - 2440587.5) * 86400.0
+    );
+END""",
+    """CREATE TRIGGER aftercare_events AFTER UPDATE OF aftercare ON photos
+WHEN new.aftercare = 'done' AND old.aftercare <> 'done'
+BEGIN
+    INSERT INTO events (photo, kind, at) VALUES (new.id, 'archived', (julianday('now') - 2440587.5) * 86400.0);
+END""",
+    """CREATE TRIGGER forgotten_events AFTER DELETE ON photos
+BEGIN
+    DELETE FROM events WHERE photo = old.id;
+END""",
+)
+
+
+def _with_events(db: sqlite3.Connection) -> None:
+    """What happens to photos is noted by triggers from now on."""
+    for statement in EVENTS_3:
+        db.execute(statement)
+
+
+STEPS = (Step(2, _without_dead_columns), Step(3, _with_events))
 VERSION = STEPS[-1].to

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "resume": ("cutoutd.service.cli.control", "resume", "Go on after `pause`."),
     "rescan": ("cutoutd.service.cli.control", "rescan", "Look through all inboxes now."),
     "forget": ("cutoutd.service.cli.control", "forget", "Remove names of finished photos from the ledger."),
+    "events": ("cutoutd.service.cli.events", "events", "What happened to photos, line by line, for scripts."),
+    "hooks": ("cutoutd.service.cli.events", "hooks", "Run your own commands after cutouts."),
     "models": ("cutoutd.service.cli.models", "models_group", "List, pull, add and compare networks."),
     "presets": ("cutoutd.service.cli.presets", "presets", "Ready sets of output options."),
     "service": ("cutoutd.service.cli.service", "service", "Install and steer the background service."),

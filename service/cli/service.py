@@ -14,8 +14,15 @@ from cutoutd.config.errors import ExitCode, UsageError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.managers.choice import any_settings, manager_for
-from cutoutd.service.managers.manager import ServiceManager, entry_point
+from cutoutd.service.managers.manager import Role, ServiceManager, entry_point
 
+_role_option = click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.DAEMON.value,
+    show_default=True,
+    help="Which program: the daemon, or `cutoutd hooks`, which runs your commands after cutouts.",
+)
 _system_option = click.option(
     "--system", is_flag=True, help="The hardened service of the machine instead of this user's."
 )
@@ -29,6 +36,7 @@ def service() -> None:
 @service.command("install")
 @config_option
 @_system_option
+@_role_option
 @click.option(
     "--as", "user", metavar="USER", help="With --system: run as this user instead of one of its own."
 )
@@ -36,12 +44,23 @@ def service() -> None:
     "--print", "only_print", is_flag=True, help="Show the files that would be written; write nothing."
 )
 @click.option("--start/--no-start", default=True, help="Start it at once (the default).")
-def install(config_file: Path | None, system: bool, user: str | None, only_print: bool, start: bool) -> None:
+def install(
+    config_file: Path | None, system: bool, role: str, user: str | None, only_print: bool, start: bool
+) -> None:
     """Install, enable and start the service; running it again renews it."""
     if user is not None and not system:
         raise UsageError("--as goes with --system: your own service runs as you")
     loaded = _loaded(config_file, system=system)
-    manager = manager_for(loaded, system=system, user=user, program=entry_point(), needed=not only_print)
+    if role == Role.HOOKS and not loaded.settings.hook:
+        raise UsageError("the configuration has no hook", loaded.path, "Add a [[hook]] first.")
+    manager = manager_for(
+        loaded,
+        system=system,
+        user=user,
+        program=entry_point(),
+        needed=not only_print,
+        role=Role(role),
+    )
     if only_print:
         for planned in manager.files():
             click.echo(f"# {printable(planned.path)}\n{planned.text}")
@@ -51,10 +70,11 @@ def install(config_file: Path | None, system: bool, user: str | None, only_print
 
 @service.command("uninstall")
 @_system_option
+@_role_option
 @click.option("--print", "only_print", is_flag=True, help="Show what would be removed; remove nothing.")
-def uninstall(system: bool, only_print: bool) -> None:
+def uninstall(system: bool, role: str, only_print: bool) -> None:
     """Stop and remove the service; photos, configuration and ledger stay."""
-    manager = manager_for(any_settings(), system=system)
+    manager = manager_for(any_settings(), system=system, role=Role(role))
     if only_print:
         click.echo(f"would stop the {manager.name} and remove {printable(manager.installed_path)}")
         return
@@ -66,8 +86,9 @@ def _order(name: str, act: Callable[[ServiceManager], None], text: str) -> None:
 
     @service.command(name, help=text)
     @_system_option
-    def command(system: bool) -> None:
-        manager = manager_for(any_settings(), system=system)
+    @_role_option
+    def command(system: bool, role: str) -> None:
+        manager = manager_for(any_settings(), system=system, role=Role(role))
         act(manager)
         click.echo(f"{manager.name}: {manager.state().state}")
 
@@ -81,10 +102,11 @@ _order("restart", lambda manager: manager.restart(), "Stop and start it.")
 
 @service.command("status")
 @_system_option
+@_role_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(system: bool, as_json: bool) -> None:
+def status(system: bool, role: str, as_json: bool) -> None:
     """Say whether the service is installed and running; exit code 11 when it is not running."""
-    manager = manager_for(any_settings(), system=system)
+    manager = manager_for(any_settings(), system=system, role=Role(role))
     state = manager.state()
     if as_json:
         click.echo(json.dumps({"manager": manager.name, **asdict(state)}, indent=2))
@@ -108,11 +130,12 @@ def status(system: bool, as_json: bool) -> None:
 
 @service.command("logs")
 @_system_option
+@_role_option
 @click.option("--lines", "-n", default=50, show_default=True, help="How many of the last lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on showing new lines.")
-def logs(system: bool, lines: int, follow: bool) -> None:
+def logs(system: bool, role: str, lines: int, follow: bool) -> None:
     """Show the service's log."""
-    code = manager_for(any_settings(), system=system).logs(lines, follow=follow)
+    code = manager_for(any_settings(), system=system, role=Role(role)).logs(lines, follow=follow)
     if code != 0:
         raise SystemExit(ExitCode.SERVICE)
 

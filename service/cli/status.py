@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cutoutd.config.errors import printable
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.events import HookQueue
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
@@ -29,6 +32,21 @@ SKIPPED_NAMES = 8
 WATCH_EVERY_S = 1.0
 
 # --- status ----------------------------------------------------------------------------------------------------
+
+
+def hooks_running(state: Path) -> bool:
+    """Whether a `cutoutd hooks` is at work with this state folder."""
+    try:
+        fd = os.open(state / "hooks.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def collect_status() -> dict[str, Any]:
@@ -53,6 +71,10 @@ def collect_status() -> dict[str, Any]:
             "state": live.get("state", "starting") if pid is not None else "stopped",
             "paused": bool(ledger.get_meta("paused")),
             "counts": control.counts(),
+            "hooks": [
+                {"hook": name, "running": hooks_running(state_dir()), **asdict(standing)}
+                for name, standing in HookQueue(ledger).standings().items()
+            ],
             "skipped": control.skipped(),
             "skipped_files": [row_dict(row, control) for row in control.skipped_files(SKIPPED_NAMES)],
             "today": control.ended_since(_midnight()),
@@ -190,9 +212,24 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         console.print(Text(f"▸ {hand['name']}  {hand['stage']}"))
     for row in facts["recent"]:
         _show_result(row, console)
+    _show_hooks(facts, console)
     _show_skipped(facts, console)
     for trouble in facts.get("aftercare", ()):
         console.print(Text(f"! {trouble}", style="yellow"))
+
+
+def _show_hooks(facts: dict[str, Any], console: Console) -> None:
+    """Only hooks that need somebody: those that owe something after a failure, or that nobody runs."""
+    for hook in facts.get("hooks", ()):
+        line = f"hook {hook['hook']}: {hook['waiting']} waiting"
+        if hook["given_up"]:
+            line += f", {hook['given_up']} given up (`cutoutd hooks --retry`)"
+        if hook["trouble"]:
+            line += f"; {hook['trouble']}"
+        if not hook["running"] and hook["waiting"]:
+            line += "; start `cutoutd hooks`"
+        if hook["given_up"] or hook["trouble"] or (hook["waiting"] and not hook["running"]):
+            console.print(Text(f"! {line}", style="yellow"))
 
 
 def _show_skipped(facts: dict[str, Any], console: Console) -> None:

@@ -9,7 +9,7 @@ from cutoutd.config import places
 from cutoutd.config.errors import ServiceError
 from cutoutd.config.load import Loaded
 from cutoutd.config.settings import Settings
-from cutoutd.service.managers.manager import Runner, ServiceManager
+from cutoutd.service.managers.manager import Role, Runner, ServiceManager
 
 
 def manager_for(
@@ -19,6 +19,7 @@ def manager_for(
     user: str | None = None,
     program: tuple[str, ...] = (),
     needed: bool = True,
+    role: Role = Role.DAEMON,
 ) -> ServiceManager:
     """The service manager of this platform.
 
@@ -27,6 +28,7 @@ def manager_for(
         system: the machine's service instead of the user's.
         user: who a system service runs as.
         program: what the service would run; only `files` and `install` need it.
+        role: which program it is to look after.
         needed: False when the manager is only asked what it would write.
 
     Raises:
@@ -39,7 +41,7 @@ def manager_for(
             raise ServiceError(
                 "on macOS cutoutd runs as your own agent only", fix="Leave --system out: photos are yours."
             )
-        return LaunchAgent(loaded, program)
+        return LaunchAgent(loaded, program, role=role)
     if needed and not systemd_runs():
         raise ServiceError(
             "systemd does not run this machine",
@@ -49,8 +51,8 @@ def manager_for(
     from cutoutd.service.managers.systemd import SystemService, UserService
 
     if system:
-        return SystemService(loaded, program, Runner(), user=user)
-    return UserService(loaded, program, Runner())
+        return SystemService(loaded, program, Runner(), user=user, role=role)
+    return UserService(loaded, program, Runner(), role=role)
 
 
 def systemd_runs() -> bool:

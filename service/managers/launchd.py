@@ -16,9 +16,16 @@ from typing import Any
 from cutoutd.config.errors import ServiceError, printable
 from cutoutd.config.load import Loaded
 from cutoutd.service.folders import make_folders
-from cutoutd.service.managers.manager import PlannedFile, Runner, ServiceState, remove_file, told, write_file
+from cutoutd.service.managers.manager import (
+    PlannedFile,
+    Role,
+    Runner,
+    ServiceState,
+    remove_file,
+    told,
+    write_file,
+)
 
-LABEL = "cutoutd.agent"
 # Room after the daemon's own grace for closing the ledger and ending workers.
 _STOP_MARGIN_S = 15
 # launchd starts a program again at most this often; it is also launchd's own default.
@@ -43,13 +50,20 @@ _REASONS = {
 }
 
 
-def property_list(program: tuple[str, ...], loaded: Loaded, log: Path) -> dict[str, Any]:
+def label_of(role: Role) -> str:
+    """The name launchctl knows an agent by."""
+    return f"{role.service_name}.agent"
+
+
+def property_list(
+    program: tuple[str, ...], loaded: Loaded, log: Path, role: Role = Role.DAEMON
+) -> dict[str, Any]:
     """The agent as launchd.plist(5) wants it."""
-    command = [*program, "run"]
+    command = [*program, "run" if role is Role.DAEMON else role.value]
     if loaded.path is not None:
         command += ["--config", str(loaded.path)]
     return {
-        "Label": LABEL,
+        "Label": label_of(role),
         "ProgramArguments": command,
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
@@ -85,18 +99,19 @@ class LaunchAgent:
     program: tuple[str, ...]
     runner: Runner = field(default_factory=Runner)
     home: Path = field(default_factory=Path.home)
+    role: Role = Role.DAEMON
 
     name = "launchd agent"
 
     @property
     def installed_path(self) -> Path:
         """Where the property list lies."""
-        return self.home / "Library/LaunchAgents" / f"{LABEL}.plist"
+        return self.home / "Library/LaunchAgents" / f"{label_of(self.role)}.plist"
 
     @property
     def log_path(self) -> Path:
         """Where the log lies."""
-        return self.home / "Library/Logs/cutoutd/cutoutd.log"
+        return self.home / "Library/Logs/cutoutd" / f"{self.role.service_name}.log"
 
     @property
     def _domain(self) -> str:
@@ -106,7 +121,8 @@ class LaunchAgent:
         """The property list."""
         return (
             PlannedFile(
-                self.installed_path, plist_text(property_list(self.program, self.loaded, self.log_path))
+                self.installed_path,
+                plist_text(property_list(self.program, self.loaded, self.log_path, self.role)),
             ),
         )
 
@@ -119,7 +135,7 @@ class LaunchAgent:
         if not start:
             return done
         if changed and self.state().installed:
-            self._launchctl("bootout", f"{self._domain}/{LABEL}", check=False)
+            self._launchctl("bootout", f"{self._domain}/{label_of(self.role)}", check=False)
         if not self.state().installed:
             self._launchctl("bootstrap", self._domain, str(self.installed_path))
         return [*done, "started"]
@@ -128,7 +144,7 @@ class LaunchAgent:
         """Unload and remove the property list."""
         if not self.installed_path.exists():
             return [f"{printable(self.installed_path)} is not there: nothing to remove"]
-        self._launchctl("bootout", f"{self._domain}/{LABEL}", check=False)
+        self._launchctl("bootout", f"{self._domain}/{label_of(self.role)}", check=False)
         remove_file(self.installed_path)
         return [
             told("removed", self.installed_path),
@@ -139,26 +155,26 @@ class LaunchAgent:
         """Load the agent, or start it when it is loaded; ServiceError when it is not installed."""
         self._need_plist()
         if self.state().installed:
-            self._launchctl("kickstart", f"{self._domain}/{LABEL}")
+            self._launchctl("kickstart", f"{self._domain}/{label_of(self.role)}")
         else:
             self._launchctl("bootstrap", self._domain, str(self.installed_path))
 
     def stop(self) -> None:
         """Unload the agent until the next login; photos in hand are finished first."""
         self._need_plist()
-        self._launchctl("bootout", f"{self._domain}/{LABEL}")
+        self._launchctl("bootout", f"{self._domain}/{label_of(self.role)}")
 
     def restart(self) -> None:
         """Stop and start at once."""
         self._need_plist()
         if self.state().installed:
-            self._launchctl("kickstart", "-k", f"{self._domain}/{LABEL}")
+            self._launchctl("kickstart", "-k", f"{self._domain}/{label_of(self.role)}")
         else:
             self.start()
 
     def state(self) -> ServiceState:
         """What `launchctl print` says."""
-        shown = self._launchctl("print", f"{self._domain}/{LABEL}", check=False)
+        shown = self._launchctl("print", f"{self._domain}/{label_of(self.role)}", check=False)
         loaded = shown.returncode == 0
         facts = dict(re.findall(r"^\t(state|pid|runs) = (.+)$", shown.stdout, flags=re.MULTILINE))
         state = facts.get("state", "loaded" if loaded else "not loaded")

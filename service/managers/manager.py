@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,18 @@ from cutoutd.config.errors import ServiceError, printable
 
 # A service manager answers at once; a stop may take the daemon's whole grace.
 COMMAND_TIMEOUT_S = 180
+
+
+class Role(StrEnum):
+    """Which of the programs a service manager is to look after."""
+
+    DAEMON = "daemon"
+    HOOKS = "hooks"
+
+    @property
+    def service_name(self) -> str:
+        """What the service is called, without a manager's own ending."""
+        return "cutoutd" if self is Role.DAEMON else f"cutoutd-{self.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,17 @@ from cutoutd.config.errors import ConfigError, ServiceError, printable
 from cutoutd.config.load import Loaded
 from cutoutd.config.settings import Settings
 from cutoutd.service.folders import make_folders
-from cutoutd.service.managers.manager import PlannedFile, Runner, ServiceState, remove_file, told, write_file
+from cutoutd.service.managers.manager import (
+    PlannedFile,
+    Role,
+    Runner,
+    ServiceState,
+    remove_file,
+    told,
+    write_file,
+)
+from cutoutd.service.managers.systemd_hooks_unit import hooks_unit_text
 from cutoutd.service.managers.systemd_unit import (
-    UNIT_NAME,
     Installation,
     unit_text,
     writable_paths,
@@ -41,6 +49,7 @@ class UserService:
     program: tuple[str, ...]
     runner: Runner = field(default_factory=Runner)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    role: Role = Role.DAEMON
 
     name = "systemd user service"
     _scope: tuple[str, ...] = ("--user",)
@@ -52,15 +61,23 @@ class UserService:
             self.runner.environ["XDG_RUNTIME_DIR"] = str(bus)
 
     @property
+    def unit(self) -> str:
+        """The unit's name."""
+        return f"{self.role.service_name}.service"
+
+    @property
     def installed_path(self) -> Path:
         """Where the unit file lies."""
         base = self.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-        return Path(base) / "systemd/user" / UNIT_NAME
+        return Path(base) / "systemd/user" / self.unit
 
     def files(self) -> tuple[PlannedFile, ...]:
         """The unit."""
         installation = Installation(self.program, self.loaded.path, self.loaded.settings, ())
-        return (PlannedFile(self.installed_path, unit_text(installation)),)
+        return (PlannedFile(self.installed_path, self._text(installation)),)
+
+    def _text(self, installation: Installation) -> str:
+        return hooks_unit_text(installation) if self.role is Role.HOOKS else unit_text(installation)
 
     def install(self, *, start: bool) -> list[str]:
         """Write, enable and (re)start; see `ServiceManager`."""
@@ -68,9 +85,9 @@ class UserService:
         changed = [file.path for file in self.files() if write_file(file)]
         told_ += [told("wrote", path) for path in changed] or ["the unit was up to date"]
         self._systemctl("daemon-reload")
-        self._systemctl("enable", "--quiet", UNIT_NAME)
+        self._systemctl("enable", "--quiet", self.unit)
         if start:
-            self._systemctl("restart" if changed else "start", UNIT_NAME)
+            self._systemctl("restart" if changed else "start", self.unit)
             told_.append("started")
         return told_ + self._advice()
 
@@ -78,10 +95,10 @@ class UserService:
         """Stop, disable and remove the unit."""
         if not self.installed_path.exists():
             return [f"{printable(self.installed_path)} is not there: nothing to remove"]
-        self._systemctl("disable", "--now", "--quiet", UNIT_NAME)
+        self._systemctl("disable", "--now", "--quiet", self.unit)
         removed = [told("removed", path) for path in self._written() if remove_file(path)]
         self._systemctl("daemon-reload")
-        self._systemctl("reset-failed", "--quiet", UNIT_NAME, check=False)
+        self._systemctl("reset-failed", "--quiet", self.unit, check=False)
         return [*removed, "photos, cutouts, configuration and ledger are untouched"]
 
     def _written(self) -> tuple[Path, ...]:
@@ -91,21 +108,21 @@ class UserService:
     def start(self) -> None:
         """Start the unit, or raise ServiceError."""
         self._need_unit()
-        self._systemctl("start", UNIT_NAME)
+        self._systemctl("start", self.unit)
 
     def stop(self) -> None:
         """Stop the unit, or raise ServiceError."""
         self._need_unit()
-        self._systemctl("stop", UNIT_NAME)
+        self._systemctl("stop", self.unit)
 
     def restart(self) -> None:
         """Restart the unit, or raise ServiceError."""
         self._need_unit()
-        self._systemctl("restart", UNIT_NAME)
+        self._systemctl("restart", self.unit)
 
     def state(self) -> ServiceState:
         """What `systemctl show` says."""
-        shown = self._systemctl("show", f"--property={_SHOWN}", UNIT_NAME).stdout
+        shown = self._systemctl("show", f"--property={_SHOWN}", self.unit).stdout
         facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         active = facts.get("ActiveState", "unknown")
         return ServiceState(
@@ -126,7 +143,7 @@ class UserService:
         return self.runner.show(
             "journalctl",
             "--quiet",
-            f"{which}={UNIT_NAME}",
+            f"{which}={self.unit}",
             f"--lines={lines}",
             *(("--follow",) if follow else ()),
         )
@@ -143,7 +160,9 @@ class UserService:
 
     def _need_unit(self) -> None:
         if not self.installed_path.exists():
-            flag = "" if self._scope else " --system"
+            flag = ("" if self._scope else " --system") + (
+                "" if self.role is Role.DAEMON else f" --role {self.role}"
+            )
             raise ServiceError(
                 "the service is not installed", self.installed_path, f"Run `cutoutd service install{flag}`."
             )
@@ -161,7 +180,7 @@ class SystemService(UserService):
     @property
     def installed_path(self) -> Path:
         """Where the unit file lies."""
-        return SYSTEM_UNITS / UNIT_NAME
+        return SYSTEM_UNITS / self.unit
 
     @property
     def run_as(self) -> str:
@@ -173,12 +192,13 @@ class SystemService(UserService):
         self._check()
         settings = self.loaded.settings
         writable = writable_paths(settings, trash_folders(settings, self.run_as))
-        unit = unit_text(Installation(self.program, self.loaded.path, settings, writable, user=self.run_as))
+        unit = self._text(Installation(self.program, self.loaded.path, settings, writable, user=self.run_as))
         planned = (PlannedFile(self.installed_path, unit),)
         return planned if self.user else (PlannedFile(SYSUSERS, _SYSUSERS_TEXT), *planned)
 
     def _written(self) -> tuple[Path, ...]:
-        return (self.installed_path, SYSUSERS)
+        # The user is the daemon's: hooks that go do not take it along.
+        return (self.installed_path, SYSUSERS) if self.role is Role.DAEMON else (self.installed_path,)
 
     def install(self, *, start: bool) -> list[str]:
         """Make the user and the folders, then as for a user unit."""

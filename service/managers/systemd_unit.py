@@ -14,7 +14,6 @@ from cutoutd.config.folders import is_inside
 from cutoutd.config.settings import Settings
 from cutoutd.models.networks.accelerators import expected
 
-UNIT_NAME = "cutoutd.service"
 # Tells a reloading daemon which folders its unit lets it write to.
 WRITABLE_VARIABLE = "CUTOUTD_WRITABLE_PATHS"
 
@@ -76,8 +75,13 @@ def unit_text(installation: Installation) -> str:
             *_no_network(installation),
             *(_confinement(installation) if installation.system else ()),
         ],
-        "Install": _install(installation),
+        "Install": install_section(installation),
     }
+    return rendered(sections)
+
+
+def rendered(sections: Mapping[str, Iterable[Directive]]) -> str:
+    """A unit file as text: each directive below its reason."""
     text = "# Written by `cutoutd service install`; running that again renews it.\n"
     for name, directives in sections.items():
         text += f"\n[{name}]\n"
@@ -113,9 +117,7 @@ def _life(installation: Installation) -> Iterator[Directive]:
     stop_s = installation.settings.stop_grace + _STOP_MARGIN_S
     yield Directive("Type", "notify", "Started means: the watches stand and the model is loaded.")
     yield Directive("NotifyAccess", "main", "Only the supervisor speaks to systemd, no worker.")
-    yield Directive(
-        "ExecStart", " ".join(_argument(part) for part in command), "The program that installed this."
-    )
+    yield Directive("ExecStart", command_line(command), "The program that installed this.")
     yield Directive(
         "ExecReload",
         "/bin/sh -c 'kill -HUP $$MAINPID'",
@@ -282,7 +284,8 @@ _SYSTEM_TABLE = (
 )  # fmt: skip
 
 
-def _install(installation: Installation) -> Iterator[Directive]:
+def install_section(installation: Installation) -> Iterator[Directive]:
+    """When it is started."""
     target = "multi-user.target" if installation.system else "default.target"
     when = "the machine" if installation.system else "your session (or the machine, with lingering)"
     yield Directive("WantedBy", target, f"Starts with {when}.")
@@ -339,6 +342,11 @@ def _word(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     escaped = escaped.replace("\n", "\\n").replace("\t", "\\t")
     return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else f'"{escaped}"'
+
+
+def command_line(command: Iterable[str]) -> str:
+    """A command as `ExecStart` wants it."""
+    return " ".join(_argument(part) for part in command)
 
 
 def _argument(text: str) -> str:

@@ -62,7 +62,11 @@ def test_the_sample_holds_every_option() -> None:
 
 def _in_example(line: str) -> bool:
     """The lines of example tables, which have no default."""
-    return line in {'#label = "master"', '#label = "shop"', '#preset = "product-white"', '#margin = "5%"'}
+    return line in {
+        '#label = "master"', '#label = "shop"', '#preset = "product-white"', '#margin = "5%"',
+        '#name = "upload"', '#on = ["done"]', '#command = ["rclone", "copy", "{output}", "remote:cutouts"]',
+        '#time_limit = "2m"', "#attempts = 8", "#at_once = 1",
+    }  # fmt: skip
 
 
 def _written(table: dict[str, Any], prefix: str = "") -> Iterator[str]:

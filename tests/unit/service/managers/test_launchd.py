@@ -12,8 +12,8 @@ import pytest
 
 from cutoutd.config.errors import ServiceError
 from cutoutd.config.load import Loaded, parse_settings
-from cutoutd.service.managers.launchd import LABEL, LaunchAgent, plist_text, privacy_refusal, property_list
-from cutoutd.service.managers.manager import Runner
+from cutoutd.service.managers.launchd import LaunchAgent, label_of, plist_text, privacy_refusal, property_list
+from cutoutd.service.managers.manager import Role, Runner
 
 # Key: type of its value, from the manual page launchd.plist(5).
 DOCUMENTED: dict[str, type] = {
@@ -139,7 +139,7 @@ def test_install_twice_and_uninstall(tmp_path: Path) -> None:
     launchctl = Launchctl()
     service = LaunchAgent(loaded(tmp_path), ("/x/cutoutd",), launchctl, tmp_path)
     service.install(start=True)
-    assert service.installed_path == tmp_path / f"Library/LaunchAgents/{LABEL}.plist"
+    assert service.installed_path == tmp_path / f"Library/LaunchAgents/{label_of(Role.DAEMON)}.plist"
     assert (tmp_path / "Library/Logs/cutoutd").is_dir()
     assert (tmp_path / "in").is_dir()
     assert "the property list was up to date" in service.install(start=True)
