@@ -5,6 +5,7 @@ All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -34,6 +35,10 @@ from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
+
+NAME_FIX = (
+    "Give the photo a shorter or plainer name; where a link lies, make it a folder; then `cutoutd retry` it."
+)
 
 
 @dataclass(slots=True)
@@ -197,7 +202,8 @@ class Dispatcher:
         elif isinstance(result, jobs.Changed):
             self._changed(row)
         elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
-            self.name_refused(row, os.strerror(result.code))
+            link = result.code == errno.ELOOP
+            self.name_refused(row, "a link lies in its place" if link else os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
             self.transitions.again(row.id)
             self.on_outbox_trouble(row.inbox, result.detail)
@@ -319,7 +325,7 @@ class Dispatcher:
     def name_refused(self, row: PhotoRow, why: str) -> None:
         """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
         detail = f"The outbox refuses the name or the folder of its cutout ({why})."
-        self._tried(row, Reason.CANNOT_RENDER, f"{detail} Give the photo a shorter or plainer name.")
+        self._tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
 
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.plan.inbox(row.inbox)

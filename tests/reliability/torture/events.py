@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,76 @@ def hostile(world: World) -> None:
         (root / f"half{n}.jpg").write_bytes(frame(world.rng).data[:1500])
     else:
         (root / f"noise{n}.jpg").write_bytes(world.rng.randbytes(2000))
+
+
+def swap(world: World) -> None:
+    """A neighbour: folders, temporaries and free names become links and pipes for a moment.
+
+    What the links lead to is watched: nothing there may be read into a cutout, changed or removed.
+    """
+    world.lay_out_elsewhere()
+    world.rng.choice((_swap_folder, _swap_temporaries, _take_names, _swap_photo))(world)
+
+
+def _lay(world: World, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if world.rng.random() < 0.5:
+            path.symlink_to(world.rng.choice(world.elsewhere_files()))
+        else:
+            os.mkfifo(path)
+
+
+def _swap_folder(world: World) -> None:
+    root = world.rng.choice((world.daemon.inbox, world.daemon.outbox))
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]
+    if not folders:
+        return
+    folder = world.rng.choice(folders)
+    aside = root / f".{folder.name} aside"
+    for _ in range(world.rng.randrange(1, 12)):
+        folder.rename(aside)
+        folder.symlink_to(world.elsewhere)
+        nap(world, 0.2)
+        folder.unlink()
+        aside.rename(folder)
+        nap(world, 0.1)
+
+
+def _swap_temporaries(world: World) -> None:
+    add(world)
+    until = time.monotonic() + world.rng.uniform(0.5, 3)
+    while time.monotonic() < until:
+        for part in world.daemon.outbox.glob(".cutoutd-*.part"):
+            with contextlib.suppress(OSError):
+                part.unlink()
+                _lay(world, part)
+        time.sleep(0.002)
+
+
+def _take_names(world: World) -> None:
+    """The names that the next photo's cutout and original would have."""
+    world.number += 1
+    stem = f"DSC_{world.number:04d}"
+    names = (world.daemon.outbox / f"{stem}.png", world.daemon.archive / f"{stem}.jpg")
+    for path in names:
+        _lay(world, path)
+    _put(world, f"{stem}.jpg", frame(world.rng))
+    nap(world, 3)
+    for path in names:
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                path.unlink()
+
+
+def _swap_photo(world: World) -> None:
+    """While it settles, most of the time."""
+    world.number += 1
+    name = f"swapped{world.number}.jpg"
+    _put(world, name, frame(world.rng))
+    world.left.add(name)
+    nap(world, 0.6)
+    world.path(name).unlink(missing_ok=True)
+    _lay(world, world.path(name))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
@@ -457,6 +528,7 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "renamed in the inbox": (3, rename),
     "removed by the user": (2, remove),
     "hostile file": (4, hostile),
+    "names swapped by a neighbour": (10, swap),
     "daemon killed": (24, kill),
     "daemon killed while starting": (8, kill_while_starting),
     "daemon killed at a publication": (12, kill_in_the_act),

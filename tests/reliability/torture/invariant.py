@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 from tests.reliability.torture.world import Content, World
 
-# What a photo may be blamed for while workers and daemons are killed, hung and starved with it in hand. It is tried
-# once more in peace, and then no good frame may fail for anything.
-BLAME_FOR_ATTACKS = {"crashed", "too-slow", "out-of-memory"}
+# What a photo may be blamed for while workers and daemons are killed, hung and starved with it in hand, and while a
+# link lies in the place of its outbox folder. It is tried once more in peace, and then no good frame may fail for
+# anything.
+BLAME_FOR_ATTACKS = {"crashed", "too-slow", "out-of-memory", "cannot-render"}
 
 
 @dataclass
@@ -90,6 +91,8 @@ def check(world: World) -> Verdict:
     if (integrity := daemon.integrity()) != "ok":
         verdict.other.append(f"ledger: {integrity}")
     verdict.other += [f"in the log: {text}" for text in tracebacks(daemon.logs())]
+    if world.elsewhere_before and world.elsewhere_now() != world.elsewhere_before:
+        verdict.harmed.append("what a neighbour's links led to was changed")
     for name, data in world.theirs.items():
         path = daemon.outbox / name
         if not path.exists() or path.read_bytes() != data:

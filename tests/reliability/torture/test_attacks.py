@@ -177,6 +177,11 @@ def test_a_network_mount_that_hangs_stalls_only_its_own_inbox(make: Make) -> Non
             (one.inbox / name).write_bytes(data)
         one.wait(lambda: len(one.outputs()) == len(frames), "the other inbox's cutouts", 60)
         assert one.status()["counts"]["done"] >= 5
+
+        def told() -> str:
+            return next(i["trouble"] for i in one.status()["inboxes"] if i["path"] == str(share))
+
+        one.wait(lambda: "does not answer" in told(), "the status to say which inbox hangs", 30)
         started = time.monotonic()
         assert one.stop() == 0
         assert time.monotonic() - started < 45  # the grace, and not for ever

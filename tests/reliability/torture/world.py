@@ -77,6 +77,35 @@ class World:
     thrown: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[str] = field(default_factory=list[str])
     number: int = 0
+    elsewhere_before: dict[str, tuple[int, int, bytes]] = field(
+        default_factory=dict[str, tuple[int, int, bytes]]
+    )
+
+    @property
+    def elsewhere(self) -> Path:
+        """A folder that is none of the daemon's business, to which a neighbour's links lead."""
+        return self.daemon.root / "elsewhere"
+
+    def lay_out_elsewhere(self) -> None:
+        """Photos that nobody threw, and one that is the neighbour's cutout."""
+        if self.elsewhere_before:
+            return
+        self.elsewhere.mkdir()
+        for name in ("DSC_0001.jpg", "private.jpg", "private.png"):
+            (self.elsewhere / name).write_bytes(frame(random.Random(name)).data)
+            (self.elsewhere / name).chmod(0o600)
+        self.elsewhere_before = self.elsewhere_now()
+
+    def elsewhere_files(self) -> list[Path]:
+        return sorted(self.elsewhere.iterdir())
+
+    def elsewhere_now(self) -> dict[str, tuple[int, int, bytes]]:
+        """Everything there that somebody could change: names, modes, second names, bytes."""
+        found = [(path, path.lstat()) for path in sorted(self.elsewhere.rglob("*"))]
+        return {
+            path.name: (facts.st_mode, facts.st_nlink, path.read_bytes() if path.is_file() else b"")
+            for path, facts in found
+        }
 
     def count(self, event: str, times: int = 1) -> None:
         self.thrown[event] = self.thrown.get(event, 0) + times

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.simulation import Simulation, cutout_of
+from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
+from cutoutd.daemon.files.question import ANSWER_S, ASK_EVERY_S
 from cutoutd.daemon.watching import inbox as inbox_module
-from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S, STUCK_S
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -106,3 +107,64 @@ def test_while_an_inbox_is_away_nothing_is_due_but_looking_for_it(sim: Make) -> 
     one.pass_time(RETRY_LONGEST_S)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+
+
+def hang(one: Simulation, *, hangs: bool, asking: bool = True) -> None:
+    """Whatever touches the inbox waits: its I/O thread, the one that asks, and workers that read there."""
+    one.workers.hang = hangs
+    for io in ALL_IO:
+        if io.name.startswith("inbox ") or (asking and io.name.startswith("asking inbox ")):
+            io.hangs = hangs
+
+
+def run_hanging(one: Simulation, seconds: float, *, asking: bool = True) -> None:
+    for _ in range(round(seconds * 4)):
+        one.turn()
+        hang(one, hangs=True, asking=asking)
+
+
+def test_an_inbox_that_answers_no_more_is_told_of_and_goes_on_by_itself(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    one.put("a.jpg", ONE)
+    one.until_in_a_worker()
+    hang(one, hangs=True)
+    run_hanging(one, ASK_EVERY_S + ANSWER_S + 5)
+    inbox_watcher = one.parts.inbox_watchers[bytes(one.inbox)]
+    assert "does not answer" in inbox_watcher.trouble
+    assert not one.workers.jobs, "the worker was taken away from it"
+    assert [(row["state"], row["attempts"]) for row in one.rows()] == [("pending", 0)]
+    run_hanging(one, 120)
+    assert len([text for text in one.heard.warnings if "does not answer" in text]) == 1
+    assert one.rows()[0]["attempts"] == 0
+    hang(one, hangs=False)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert not inbox_watcher.trouble
+
+
+def test_one_call_that_does_not_return_is_told_of_though_the_folder_answers(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    inbox_watcher = one.parts.inbox_watchers[bytes(one.inbox)]
+    hang(one, hangs=True, asking=False)
+    one.workers.hang = False
+    for _ in range(round((STUCK_S + 5) * 4)):
+        one.turn()
+    assert "has not returned" in inbox_watcher.trouble
+    assert inbox_watcher.next_due() >= one.now - 0.25, "or a core would be kept busy"
+    hang(one, hangs=False)
+    one.put("a.jpg", ONE)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert not inbox_watcher.trouble
+
+
+def test_an_inbox_may_answer_as_late_as_the_whole_daemon_was(sim: Make) -> None:
+    one = sim().boot()
+    one.run(10)
+    inbox_watcher = one.parts.inbox_watchers[bytes(one.inbox)]
+    inbox_watcher.ask(one.now)
+    one.pass_time(3600.0)  # the machine slept
+    inbox_watcher.tick(one.now, 3600.0)
+    assert not inbox_watcher.trouble
