@@ -232,6 +232,10 @@ class Arrivals:
             self._hear.settled(photo)
 
     def _skip(self, found: Found, reason: Reason) -> None:
+        if reason is Reason.NOT_A_REGULAR_FILE:
+            self._gone(
+                found.path
+            )  # a photo that was owed under this name is no more: a link or pipe lies there
         self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
 
     def _gone(self, path: bytes) -> None:

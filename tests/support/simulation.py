@@ -7,6 +7,7 @@ SQLite. It can be made to die at any call to the file system and at any commit, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -169,6 +170,10 @@ class PretendedWorkers:
             fd = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return jobs.Refused(jobs.Reason.VANISHED, "gone")
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return jobs.Refused(jobs.Reason.NOT_A_REGULAR_FILE, "a link")
         with os.fdopen(fd, "rb") as file:
             facts, data = os.fstat(file.fileno()), file.read()
         digest = digest_of(data)

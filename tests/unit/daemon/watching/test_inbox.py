@@ -109,6 +109,28 @@ def test_while_an_inbox_is_away_nothing_is_due_but_looking_for_it(sim: Make) -> 
     assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
 
 
+@pytest.mark.parametrize("moment", ["settling", "in a worker"])
+def test_a_photo_that_was_swapped_for_a_link_is_owed_no_more(moment: str, sim: Make) -> None:
+    one = sim().boot()
+    (one.root / "secret.jpg").write_bytes(TWO)
+    one.run(10)
+    one.put("a.jpg", ONE)
+    if moment == "settling":
+        one.run(3)
+    else:
+        one.until_in_a_worker()
+    one.workers.hang = True
+    (one.inbox / "a.jpg").unlink()
+    (one.inbox / "a.jpg").symlink_to(one.root / "secret.jpg")
+    one.run(40)
+    one.workers.hang = False
+    one.finish()
+    assert one.outputs() == {}
+    assert [(row["state"], row["reason"]) for row in one.rows() if row["live"]] == [
+        ("skipped", "not-a-regular-file")
+    ]
+
+
 def hang(one: Simulation, *, hangs: bool, asking: bool = True) -> None:
     """Whatever touches the inbox waits: its I/O thread, the one that asks, and workers that read there."""
     one.workers.hang = hangs
