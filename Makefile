@@ -25,7 +25,7 @@ run: $(VENV)/.product
 # Before each commit: under a minute on two cores.
 fast: lint imports
 	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
-	$(BIN)/pytest -n $(JOBS) -q -m "not alone" tests/unit $(PYTEST_ARGS); unit=$$?; \
+	$(BIN)/pytest -n $(JOBS) -q -m "not alone and not slow" tests/unit $(PYTEST_ARGS); unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
 	$(TOOK)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(1, str(Path(__file__).parent.parent / "packaging"))  # recipes: scripts, no package
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from cutoutd.daemon.ledger.events import HookQueue
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
+from cutoutd.service.cli.health import unhealthy
 
 # More names of skipped files than this are counted, not listed.
 SKIPPED_NAMES = 8
@@ -109,11 +110,18 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
 @click.command()
 @json_option
 @click.option("--watch", "-w", is_flag=True, help="Go on: show it anew whenever it changes, until Ctrl-C.")
-def status(as_json: bool, watch: bool) -> None:
+@click.option(
+    "--healthy", is_flag=True, help="For health checks: exit code 0 while photos are taken up, else 1."
+)
+def status(as_json: bool, watch: bool, healthy: bool) -> None:
     """What is owed, in hand, done and failed; works with the daemon up or down.
 
     With --watch and --json each change is one line.
     """
+    if healthy:
+        why = unhealthy(collect_status())
+        click.echo(why or "Photos are taken up.")
+        raise SystemExit(int(bool(why)))
     if watch:
         _watch(as_json=as_json)
         return

@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT))
+sys.path[:0] = [str(PROJECT), str(PROJECT / "packaging")]
 from tests.support.photos import encoded  # noqa: E402 - the path above finds it
-from tests.support.wheels import CONSTRAINTS, built_wheel  # noqa: E402 - same
+from wheels import CONSTRAINTS, built_wheel  # noqa: E402 - same
 
 ROOMS = ("config", "models", "daemon", "service")
 

@@ -1,16 +1,26 @@
-"""Which photos of a batch are there already; what the workers do has tests of its own."""
+"""Which photos of a batch are there already; and the run: one outcome for each photo, names never shared."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from tests.support.simulation import PretendedWorkers
 
+from cutoutd.config.errors import EngineError, OutboxError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.batch import BatchOrder, finished_before
+from cutoutd.daemon import batch as batch_module
+from cutoutd.daemon.batch import Batch, BatchOrder, finished_before
 from cutoutd.daemon.files.digest import digest_of
+from cutoutd.daemon.files.temporary import write_temporary
 from cutoutd.daemon.sources import gather
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.slot import Cause
 from cutoutd.models.decoding import photo as decoding
 
 
@@ -69,3 +79,148 @@ def test_nothing_is_said_of_being_looked_at_again() -> None:
     for watching, plain in _NOT_WATCHED:
         sentence = sentence.replace(watching, plain)
     assert "again whenever" not in sentence
+
+
+# --- the run, with workers that answer at once
+
+
+class Pretended(PretendedWorkers):
+    """As many answers as are scripted; after them honest cutouts."""
+
+    script: list[Any]
+
+    def submit(self, tag: int, function: object, job: jobs.Job, *, limit_s: float) -> None:  # type: ignore[override]
+        answer = self.script.pop(0) if self.script else None
+        if isinstance(answer, str):
+            self.post(pool.Died(tag, cast("Cause", answer), "It died."))
+        else:
+            self.post(pool.Finished(tag, cutout_of(job) if answer is None else answer))
+
+    def free(self) -> bool:  # type: ignore[override]
+        return True
+
+    def next_deadline(self) -> None:  # type: ignore[override]
+        return None
+
+    def tick(self) -> None: ...  # type: ignore[override]
+
+    def stop(self, *, now: bool) -> None:  # type: ignore[override]
+        self.stopped = now
+
+
+def cutout_of(job: jobs.Job) -> jobs.Finished:
+    data = b"cutout of " + Path(os.fsdecode(job.path)).read_bytes()
+    write_temporary(job.outboxes[0], job.temporaries[0], data)
+    draft = jobs.Draft("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
+    return jobs.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[batch_module.Outcome]]:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+
+    def go(photos: dict[str, bytes], script: list[Any] | None = None, **changed: Any) -> list[Any]:
+        for name, data in photos.items():
+            path = tmp_path / "in" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        Pretended.script = list(script or [])
+        monkeypatch.setattr(pool, "Workers", Pretended)
+        order = BatchOrder(
+            folder=tmp_path / "out",
+            model="tiny",
+            deliverables=(Deliverable(),),
+            matte=Matte(),
+            limits=Limits(),
+            umask=0o027,
+            **changed,
+        )
+        batch = Batch(order, None, 1, instance="abc")  # type: ignore[arg-type]
+        return list(batch.run(list(gather([tmp_path / "in"]).photos)))
+
+    return go
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_each_photo_gets_one_cutout_in_the_same_tree(run: Callable[..., Any], tmp_path: Path) -> None:
+    found = run({"a.jpg": b"A", "day/b.jpg": b"B"})
+    assert [one.state for one in found] == ["done", "done"]
+    assert listing(tmp_path / "out") == {"a.png": b"cutout of A", "day/b.png": b"cutout of B"}
+    assert (tmp_path / "out" / "a.png").stat().st_mode & 0o777 == 0o640
+    assert found[0].timings == {"read": 0.1}
+
+
+def test_two_photos_of_one_name_share_none(run: Callable[..., Any], tmp_path: Path) -> None:
+    run({"a.jpg": b"A", "a.png": b"B"})
+    assert set(listing(tmp_path / "out")) == {"a.png", "a (2).png"}
+
+
+def test_a_strangers_file_stays_unless_overwriting_was_asked_for(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "a.png").write_bytes(b"a stranger's")
+    run({"a.jpg": b"A"})
+    assert listing(tmp_path / "out") == {"a.png": b"a stranger's", "a (2).png": b"cutout of A"}
+    run({}, overwrite=True)
+    assert listing(tmp_path / "out")["a.png"] == b"cutout of A"
+
+
+def test_a_second_run_makes_no_second_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    run({"a.jpg": b"A"})
+    run({})
+    assert listing(tmp_path / "out") == {"a.png": b"cutout of A"}
+
+
+def test_a_death_costs_an_attempt_and_the_second_one_the_photo(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert [one.state for one in run({"a.jpg": b"A"}, ["crashed"])] == ["done"]
+    (failed,) = run({}, ["timeout", "timeout"])
+    assert (failed.state, failed.reason) == ("failed", Reason.TOO_SLOW)
+    assert not [name for name in listing(tmp_path / "out") if "part" in name]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (jobs.Refused(Reason.UNREADABLE, "It is cut off."), Reason.UNREADABLE),
+        (jobs.OverBudget(900.0), Reason.CRASHED),  # no batch gives an allowance: it makes no sense
+    ],
+)
+def test_one_failed_photo_does_not_stop_the_rest(
+    run: Callable[..., Any], answer: Any, reason: Reason
+) -> None:
+    found = run({"a.jpg": b"A", "b.jpg": b"B"}, [answer])
+    assert sorted(one.state for one in found) == ["done", "failed"]
+    assert next(one.reason for one in found if one.state == "failed") == reason
+
+
+def test_a_photo_that_never_rests_is_busy(run: Callable[..., Any]) -> None:
+    (busy,) = run({"a.jpg": b"A"}, [jobs.Changed(), jobs.Changed()])
+    assert (busy.state, busy.reason) == ("failed", Reason.BUSY)
+
+
+def test_a_full_folder_ends_the_run_with_a_sentence(run: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(OutboxError, match="is full") as caught:
+        run({"a.jpg": b"A"}, [jobs.OutboxRefused(b"/out", 28, "/out is full")])
+    assert "-o" in caught.value.fix
+    assert listing(tmp_path / "out") == {}
+
+
+def test_workers_that_cannot_start_end_the_run(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: Pretended) -> None:
+        self.post(pool.SlotFailed(0, "No memory", 1.0))
+
+    def free(_: Pretended) -> bool:
+        return False
+
+    monkeypatch.setattr(Pretended, "start", start)
+    monkeypatch.setattr(Pretended, "free", free)
+    with pytest.raises(EngineError, match="No worker can start"):
+        run({"a.jpg": b"A"})

@@ -11,6 +11,8 @@ import pytest
 
 from cutoutd.daemon.workers.memory import IdleRelease
 
+pytestmark = pytest.mark.slow
+
 
 def test_memory_is_given_back_once_after_a_rest() -> None:
     released = threading.Semaphore(0)

@@ -37,6 +37,8 @@ from cutoutd.daemon.workers.reaper import GOODBYE_S
 sys.path.insert(0, str(Path(__file__).parent))
 import jobs_for_workers as jobs
 
+pytestmark = pytest.mark.slow
+
 # A worker starts in half a second; these machines are shared.
 PATIENCE_S = 60.0
 LONG_S = 600.0

@@ -10,6 +10,8 @@ from skimage import data
 from cutoutd.models.matting import closed_form
 from cutoutd.models.matting.matte import refine
 
+pytestmark = pytest.mark.slow
+
 
 def sample(name: str) -> NDArray[np.uint8]:
     return np.asarray(getattr(data, name)(), np.uint8)

@@ -11,6 +11,8 @@ from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.networks import bench
 from cutoutd.models.networks.bench import made_up_photo, measure
 
+pytestmark = pytest.mark.slow
+
 
 def test_figures_come_from_a_process_of_their_own(tmp_path: Path) -> None:
     figures = measure(tiny_spec(tmp_path / "t.onnx", 64), threads=1, runs=2, shape=(300, 400))

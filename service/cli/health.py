@@ -1,0 +1,35 @@
+"""Is the daemon taking up photos? One answer for health checks of containers and monitors; it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Paused and waiting are what was ordered (a command, a load limit, the battery): nothing is wrong with the daemon.
+_SOUND = frozenset({"idle", "working", "paused", "waiting"})
+
+
+def unhealthy(facts: Mapping[str, Any], proc: Path = Path("/proc")) -> str:
+    """Why photos are not taken up, as one sentence; empty when they are.
+
+    Args:
+        facts: what `status --json` shows.
+        proc: where the kernel tells of processes; where it does not, a suspended daemon goes unnoticed.
+    """
+    if not facts["running"]:
+        return "The daemon is not running; `cutoutd run` starts it."
+    if _suspended(proc / str(facts.get("pid")) / "stat"):
+        return "The daemon is suspended (SIGSTOP); SIGCONT lets it go on."
+    if facts["state"] not in _SOUND:
+        return f"The daemon is {facts['state']}."
+    troubled = [f"{one['path']}: {one['trouble']}" for one in facts.get("inboxes", ()) if one["trouble"]]
+    return f"Photos are not taken up everywhere. {'; '.join(troubled)}" if troubled else ""
+
+
+def _suspended(stat: Path) -> bool:
+    try:
+        # The program's name in brackets may hold anything; the state is the first word behind it.
+        return stat.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[-1].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False

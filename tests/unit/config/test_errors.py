@@ -1,0 +1,62 @@
+"""Errors are sentences with an exit code of their own, and come through a pipe as they went in."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from cutoutd.config import errors
+from cutoutd.config.errors import SKIPPED, ConfigError, CutoutError, ExitCode, PhotoError, Reason, printable
+
+ALL = [
+    one
+    for _, one in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(one, CutoutError) and one is not CutoutError
+]
+
+
+def test_what_happened_to_which_file_and_what_to_do() -> None:
+    assert str(CutoutError("it is full", "/out", "Free space.")) == "/out: it is full. Free space."
+    assert str(CutoutError("Is it full?", None, "")) == "Is it full?"
+
+
+def test_a_name_that_is_no_text_can_be_shown_anywhere() -> None:
+    error = CutoutError("it is odd", b"/in/\xff.jpg")
+    assert str(error) == "/in/\\xff.jpg: it is odd."
+    assert printable(b"/in/\xff\n.jpg").isprintable() is False  # a line break is the terminal's business
+    str(error).encode("utf-8")
+
+
+def test_all_problems_of_a_configuration_are_said_at_once() -> None:
+    error = ConfigError("two mistakes", "/c.toml", problems=("c.toml:1: one", "c.toml:2: two"))
+    assert str(error) == "c.toml:1: one\nc.toml:2: two"
+    assert str(ConfigError("it is missing", "/c.toml")) == "/c.toml: it is missing."
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_has_an_exit_code_that_is_documented(kind: type[CutoutError]) -> None:
+    assert kind.exit_code in ExitCode
+    assert kind.exit_code not in {ExitCode.OK, ExitCode.INTERNAL}
+    assert kind.__doc__
+
+
+def test_exit_codes_are_an_interface_and_never_change() -> None:
+    assert {code.name: int(code) for code in ExitCode} == {
+        "OK": 0, "INTERNAL": 1, "USAGE": 2, "SOME_FAILED": 3, "CONFIG": 4, "ALREADY_RUNNING": 5, "MODEL": 6,
+        "LEDGER": 7, "FOLDER": 8, "NETWORK": 9, "ENGINE": 10, "SERVICE": 11, "VERIFY": 12,
+    }  # fmt: skip
+
+
+def test_an_error_survives_the_way_between_processes() -> None:
+    sent = PhotoError(Reason.TOO_LARGE, "it is large", "/in/a.jpg", "Raise the limit.")
+    came = pickle.loads(pickle.dumps(sent))  # noqa: S301 - our own
+    assert (came.reason, str(came)) == (sent.reason, str(sent))
+    assert str(pickle.loads(pickle.dumps(CutoutError("a", "/b", "C.")))) == "/b: a. C."  # noqa: S301 - same
+
+
+def test_what_is_skipped_is_no_failure() -> None:
+    assert Reason.NOT_A_PHOTO in SKIPPED
+    assert Reason.UNREADABLE not in SKIPPED
+    assert len(set(Reason)) == len({reason.value for reason in Reason})

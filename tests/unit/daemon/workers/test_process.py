@@ -1,0 +1,165 @@
+"""A worker's first acts, each seen in a real process that performed it, and what it may send back."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.conditions import wait_until
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.daemon.workers.process import WorkerFaultError, resident_bytes, run
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+PROGRAM = """
+import json, os, resource, signal, sys
+from cutoutd.daemon.workers import process
+orders = process.Orders(**{fields})
+state = process.first_acts(orders)
+status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+print(json.dumps({{
+    "ignored": int(status["SigIgn"], 16), "blocked": int(status["SigBlk"], 16),
+    "data": resource.getrlimit(resource.RLIMIT_DATA)[0], "nice": os.nice(0),
+    "umask": os.umask(0), "telemetry": os.environ["ORT_DISABLE_TELEMETRY"], "threads": os.environ["OMP_NUM_THREADS"],
+}}), file=sys.stderr, flush=True)
+print("a library that prints")
+sys.stdin.read()
+"""
+
+
+def orders(tmp_path: Path, **changed: Any) -> dict[str, Any]:
+    return {
+        "parent_pid": os.getpid(), "lock_path": str(tmp_path / "lock"), "read_paths": (), "write_paths": (),
+        "memory_limit_bytes": 2 * 10**9, "nice": 3, "threads": 2, "warm_up": "", "context": b"", "sandbox": False,
+        "devices": (), "unconfined": "", "umask": 0o077, **changed,
+    }  # fmt: skip
+
+
+def start(tmp_path: Path, **changed: Any) -> subprocess.Popen[bytes]:
+    code = PROGRAM.format(fields=repr(orders(tmp_path, **changed)))
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def facts(worker: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert worker.stderr is not None
+    found: dict[str, Any] = json.loads(worker.stderr.readline())
+    return found
+
+
+@LINUX
+def test_signals_of_the_terminal_do_not_reach_it_and_limits_hold(tmp_path: Path) -> None:
+    worker = start(tmp_path)
+    found = facts(worker)
+    both = 1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1)
+    assert found["ignored"] & both == both
+    assert found["blocked"] & both == 0
+    assert (found["data"], found["umask"]) == (2 * 10**9, 0o077)
+    assert found["nice"] >= 3
+    assert (found["telemetry"], found["threads"]) == ("1", "2")
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert worker.stderr is not None
+    worker.stdin.close()
+    assert b"a library that prints" in worker.stderr.read()
+    assert worker.stdout.read() == b""  # where the daemon's own answers go, it cannot print
+    worker.wait()
+    worker.stdout.close()
+    worker.stderr.close()
+
+
+@LINUX
+def test_it_holds_a_share_of_the_lock_for_as_long_as_it_lives(tmp_path: Path) -> None:
+    worker = start(tmp_path)
+    facts(worker)
+    with (tmp_path / "lock").open() as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        worker.communicate()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@LINUX
+def test_one_whose_daemon_is_gone_does_not_begin(tmp_path: Path) -> None:
+    worker = start(tmp_path, parent_pid=1)
+    _, err = worker.communicate()
+    assert worker.returncode != 0
+    assert b"The daemon that started this worker is gone" in err
+
+
+@LINUX
+def test_it_dies_with_its_daemon(tmp_path: Path) -> None:
+    code = PROGRAM.format(fields=repr(orders(tmp_path)).replace(str(os.getpid()), "PARENT"))
+    starter = (
+        "import os, subprocess, sys, time\n"
+        f"code = {code!r}.replace('PARENT', str(os.getpid()))\n"
+        "w = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "w.stderr.readline(); print(w.pid, flush=True); time.sleep(60)"
+    )
+    daemon = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE)
+    assert daemon.stdout is not None
+    pid = int(daemon.stdout.readline())
+    daemon.kill()
+    daemon.wait()
+    daemon.stdout.close()
+
+    def gone() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_until(gone, "the worker to follow its daemon")
+
+
+def test_a_lock_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
+    worker = start(tmp_path, lock_path=str(tmp_path / "no folder" / "lock"))
+    _, err = worker.communicate()
+    assert b"The worker lock cannot be taken (No such file or directory)" in err
+
+
+# --- what it sends back
+
+
+class OddError(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def fails(error: Exception) -> Any:
+    raise error
+
+
+def test_our_errors_travel_whole() -> None:
+    sent = PhotoError(Reason.UNREADABLE, "It is cut off", "/a.jpg", "Copy it again.")
+    reply = pickle.loads(pickle.dumps(run(fails, sent)))  # noqa: S301 - our own
+    assert (reply.result, reply.error.reason, str(reply.error)) == (None, Reason.UNREADABLE, str(sent))
+
+
+@pytest.mark.parametrize("error", [OddError(1, 2), ValueError("no"), RuntimeError(object())])
+def test_any_other_error_travels_in_words_with_its_traceback(error: Exception) -> None:
+    reply = pickle.loads(pickle.dumps(run(fails, error)))  # noqa: S301 - our own
+    assert isinstance(reply.error, WorkerFaultError)
+    assert type(error).__name__ in reply.error.what
+    assert "Traceback" in reply.error.remote
+    assert "Traceback" not in str(reply.error)
+
+
+def test_want_of_memory_stays_what_it_is() -> None:
+    assert type(run(fails, MemoryError(object())).error) is MemoryError
+
+
+def test_a_result_comes_with_the_memory_that_is_held() -> None:
+    reply = run(len, b"photo")
+    assert (reply.result, reply.error) == (5, None)
+    assert reply.rss_bytes > 5 * 10**6
+    assert abs(resident_bytes() - reply.rss_bytes) < 10**9

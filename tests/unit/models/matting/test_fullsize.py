@@ -1,0 +1,70 @@
+"""Full-size pixels in bands: the same whole or in parts, for any number of threads, flat tiles copied untouched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.support.models import skimage_photo
+
+from cutoutd.models.matting.controls import MatteControls
+from cutoutd.models.matting.fullsize import TILE, FullSize
+from cutoutd.models.matting.matte import prepare
+
+# More than one tile each way, and sides that are no multiple of one.
+PHOTO = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : 3 * TILE + 11])
+
+
+def disc(side: int = 160) -> NDArray[np.float32]:
+    y, x = np.mgrid[:side, :side] / side
+    return np.clip((0.3 - np.hypot(y - 0.5, x - 0.5)) * 20 + 0.5, 0, 1).astype(np.float32)
+
+
+def full(**controls: object) -> FullSize:
+    return prepare(disc(), PHOTO, controls=MatteControls(**controls))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("controls", [{}, {"edge": "crisp"}, {"edge": "soft"}, {"grow": -3.0}, {"grow": 3.0}])
+def test_bands_together_are_the_whole(controls: dict[str, object]) -> None:
+    one = full(**controls)
+    alpha, colour = one.whole()
+    assert alpha.shape == one.shape == PHOTO.shape[:2]
+    rows: list[int] = []
+    for number, (top, bottom) in enumerate(one.bands()):
+        rows += range(top, bottom)
+        part_alpha, part_colour = one.band(number)
+        assert (part_alpha == alpha[top:bottom]).all()
+        assert (part_colour == colour[top:bottom]).all()
+    assert rows == list(range(PHOTO.shape[0]))
+
+
+def test_threads_change_no_byte() -> None:
+    alone, together = full().whole(1), full().whole(4)
+    assert (alone[0] == together[0]).all()
+    assert (alone[1] == together[1]).all()
+
+
+def test_opaque_is_the_photo_and_transparent_is_nothing() -> None:
+    alpha, colour = full().whole()
+    assert (alpha == 255).mean() > 0.1
+    assert (alpha == 0).mean() > 0.3
+    assert ((alpha > 0) & (alpha < 255)).any()
+    assert (colour[alpha == 255] == PHOTO[alpha == 255]).all()
+    assert not colour[alpha == 0].any()
+
+
+def test_it_can_be_written_into_a_part_of_something_larger() -> None:
+    height, width = PHOTO.shape[:2]
+    alpha = np.zeros((height + 20, width + 30), np.uint8)
+    colour = np.zeros((*alpha.shape, 3), np.uint8)
+    full().write(alpha[5 : 5 + height, 7 : 7 + width], colour[5 : 5 + height, 7 : 7 + width], threads=2)
+    expected_alpha, expected_colour = full().whole()
+    assert (alpha[5 : 5 + height, 7 : 7 + width] == expected_alpha).all()
+    assert (colour[5 : 5 + height, 7 : 7 + width] == expected_colour).all()
+    alpha[5 : 5 + height, 7 : 7 + width] = 0
+    assert not alpha.any()
+
+
+def test_growing_and_shrinking_move_the_edge_by_what_was_asked() -> None:
+    areas = [(full(**one).whole()[0] > 127).sum() for one in ({"grow": -4.0}, {}, {"grow": 4.0})]
+    assert areas[0] < areas[1] < areas[2]

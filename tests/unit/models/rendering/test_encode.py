@@ -1,0 +1,103 @@
+"""Every format, read back by an independent decoder: pixels, profile, density, and nothing else inside."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+from tests.support.models import skimage_photo
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.output import Output
+from cutoutd.models.rendering.encode import Picture, encode
+
+PHOTO = skimage_photo("astronaut")[:200, :300].copy()
+ALPHA = np.zeros((200, 300), np.uint8)
+ALPHA[40:160, 60:240] = 255
+ALPHA[40:160, 60:70] = 128
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def back(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("compression", ["fast", "small", 0, 9])
+def test_lossless_formats_give_every_sample_back(kind: str, compression: Any) -> None:
+    order = Output.model_validate({"format": kind, "lossless": True, "compression": compression})
+    image = back(encode(Picture(PHOTO, ALPHA, None), order))
+    got = np.asarray(image.convert("RGBA"))
+    assert (got[..., 3] == ALPHA).all()
+    assert (got[ALPHA > 0][:, :3] == PHOTO[ALPHA > 0]).all()
+    assert not got[ALPHA == 0].any()  # no background under alpha 0
+
+
+@pytest.mark.parametrize("kind", ["webp", "avif", "jpeg"])
+def test_lossy_formats_look_like_the_picture_and_better_with_quality(kind: str) -> None:
+    errors: list[float] = []
+    for quality in (30, 95):
+        order = Output.model_validate({"format": kind, "quality": quality, "background": "white"})
+        image = back(encode(Picture(PHOTO, None, None), order))
+        errors.append(float(np.abs(np.asarray(image.convert("RGB"), float) - PHOTO).mean()))
+    assert errors[1] < errors[0] < 12
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_sixteen_bits_stay_sixteen_bits(kind: str) -> None:
+    deep = PHOTO.astype(np.uint16) * 257 ^ np.arange(300, dtype=np.uint16)[None, :, None]
+    data = encode(Picture(deep, None, None), Output.model_validate({"format": kind}))
+    if kind == "tiff":
+        assert (tifffile.imread(io.BytesIO(data)) == deep).all()
+    else:
+        assert data[24] == 16  # PNG's header: bits per sample
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp", "avif", "jpeg"])
+def test_the_profile_is_embedded_and_metadata_is_not(kind: str) -> None:
+    printed = kind in ("png", "tiff", "jpeg")  # the others have no place for it
+    order = Output.model_validate(
+        {"format": kind, "background": "white", **({"dpi": 300} if printed else {})}
+    )
+    with_profile = back(encode(Picture(PHOTO, None, PROFILE), order))
+    assert with_profile.info.get("icc_profile") == PROFILE
+    plain = back(encode(Picture(PHOTO, None, None), order))
+    assert "icc_profile" not in plain.info
+    assert not {"exif", "xmp", "comment", "photoshop"} & set(plain.info)
+    if printed:
+        assert round(float(plain.info["dpi"][0])) == 300
+
+
+def test_a_size_that_a_format_cannot_hold_says_what_to_do() -> None:
+    wide = np.zeros((1, 20_000, 3), np.uint8)
+    with pytest.raises(PhotoError, match="at most 16,383 pixels per side") as caught:
+        encode(Picture(wide, None, None), Output.model_validate({"format": "webp"}))
+    assert caught.value.reason is Reason.CANNOT_RENDER
+    assert "max_size" in caught.value.fix
+    assert back(encode(Picture(wide, None, None), Output.model_validate({"format": "png"}))).size == (
+        20_000,
+        1,
+    )
+
+
+@pytest.mark.parametrize("kind", ["png", "avif"])
+def test_the_bytes_do_not_depend_on_threads(kind: str) -> None:
+    order = Output.model_validate({"format": kind})
+    picture = Picture(np.tile(PHOTO, (4, 3, 1)), np.tile(ALPHA, (4, 3)), None)
+    assert encode(picture, order, threads=1) == encode(picture, order, threads=3)
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_grey_pictures_stay_grey(kind: str) -> None:
+    data = encode(Picture(PHOTO[..., 0].copy(), None, None), Output.model_validate({"format": kind}))
+    image = back(data)
+    assert image.mode == "L"
+    assert (np.asarray(image) == PHOTO[..., 0]).all()

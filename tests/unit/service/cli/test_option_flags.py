@@ -1,0 +1,94 @@
+"""Every output and matte option has a flag, and what flags say is what a configuration would say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cutoutd.config.errors import UsageError
+from cutoutd.config.output import Output
+from cutoutd.config.settings import Matte
+from cutoutd.service.cli.option_flags import (
+    deliverables,
+    matte_options,
+    output_and_matte_flags,
+    output_options,
+)
+
+seen: dict[str, Any] = {}
+
+
+@click.command()
+@output_and_matte_flags
+def command(**values: Any) -> None:
+    seen.clear()
+    seen.update(values)
+
+
+def values(*arguments: str) -> dict[str, Any]:
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    return dict(seen)
+
+
+def test_every_option_has_a_flag() -> None:
+    text = CliRunner().invoke(command, ["--help"]).output
+    for model in (Output, Matte):
+        for name in model.model_fields:
+            if name not in ("preset", "engine"):
+                assert f"--{name.replace('_', '-')}" in text
+    assert "--edge-engine" in text
+
+
+def test_flags_become_what_the_config_would_hold() -> None:
+    given = values("--format", "jpeg", "--background", "white", "--max-size", "800", "--edge-engine", "plain")
+    assert output_options(given) == {"format": "jpeg", "background": "white", "max_size": 800}
+    (order,) = deliverables(given, ())
+    assert (order.format, order.background, order.max_size) == ("jpeg", "white", 800)
+    assert matte_options(given) == Matte(engine="plain")
+
+
+def test_what_is_not_given_is_the_default() -> None:
+    assert output_options(values()) == {}
+    assert matte_options(values()) == Matte()
+
+
+def test_yes_and_no_have_a_flag_each() -> None:
+    assert output_options(values("--lossless", "--format", "webp"))["lossless"] is True
+    assert output_options(values("--no-lossless", "--format", "webp"))["lossless"] is False
+
+
+def test_keep_takes_a_number_or_a_word() -> None:
+    assert matte_options(values("--keep", "3")).keep == 3
+    assert matte_options(values("--keep", "largest")).keep == "largest"
+
+
+def test_a_pack_is_several_orders_with_names_of_their_own() -> None:
+    orders = deliverables(values(), ("marketplaces",))
+    assert len(orders) > 2
+    assert len({order.label for order in orders}) == len(orders)
+    assert all("{deliverable}" in order.name for order in orders)
+    (single,) = deliverables(values("--max-size", "64"), ("web",))
+    assert (single.max_size, "{deliverable}" in single.name) == (64, False)
+
+
+def test_a_users_preset_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    (order,) = deliverables(values(), ("shop",), {"shop": {"preset": "web", "max_size": 32}})
+    assert order.max_size == 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--quality", "many"), "--quality"),
+        (("--format", "gif"), "--format"),
+        (("--background", "no colour"), "--background"),
+    ],
+)
+def test_a_bad_value_names_its_flag(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        deliverables(values(*arguments), ())
+    assert "--help" in caught.value.fix

@@ -1,0 +1,115 @@
+"""The tree's own rules: each module has its test file, and a sub-package's `__init__` loads nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+ROOMS = ("config", "models", "daemon", "service")
+
+# Modules without a test file of their own, and where their behaviour is tested. Add none without such a place.
+ELSEWHERE = {
+    "config/version.py": "tests/packaging/test_versions.py",
+    "daemon/components.py": "tests/unit/daemon/test_supervisor.py",
+    "daemon/ledger/addressing.py": "tests/unit/service/cli/test_control.py",
+    "models/decoding/exif.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/ifd.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/isobmff.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/jpeg.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/jpegxl.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/png.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/refusals.py": "tests/unit/models/decoding/test_photo.py",
+    "models/decoding/tiff.py": "tests/unit/models/decoding/test_photo.py",
+    "daemon/files/digest.py": "tests/unit/daemon/delivery/test_publish.py",
+    "daemon/files/folders.py": "tests/unit/daemon/files/test_filesystem.py",
+    "daemon/files/question.py": "tests/unit/daemon/delivery/test_publisher.py",
+    "daemon/ledger/folders.py": "tests/unit/daemon/ledger/test_database.py",
+    "daemon/ledger/queue.py": "tests/unit/daemon/dispatch/test_scheduler.py",
+    "daemon/ledger/records.py": "tests/unit/daemon/ledger/test_intake.py",
+    "daemon/files/interface.py": "tests/unit/daemon/files/test_filesystem.py",
+    "daemon/status.py": "tests/unit/daemon/test_supervisor.py",
+    "daemon/sandbox/macos.py": "tests/unit/daemon/sandbox/test_guard.py",
+    "models/networks/pull.py": "tests/integration/test_pull.py",
+    "service/cli/doctor.py": "tests/unit/service/doctor/test_doctor.py",
+    "service/cli/gallery.py": "tests/endtoend/test_gallery_page.py",
+    "service/cli/once_report.py": "tests/unit/service/cli/test_once.py",
+    "service/cli/run.py": "tests/endtoend/test_arrivals.py",
+    "service/cli/status.py": "tests/unit/service/cli/test_control.py",
+    "service/cli/verify.py": "tests/unit/service/verify/test_judge.py",
+    "service/doctor/findings.py": "tests/unit/service/doctor/test_doctor.py",
+    "service/doctor/parts.py": "tests/unit/service/doctor/test_doctor.py",
+    "service/gallery/thumbnails.py": "tests/unit/service/gallery/test_gallery.py",
+    "service/main.py": "tests/unit/service/cli/test_app.py",
+    "service/verify/daemon.py": "tests/endtoend/test_privacy.py",
+}
+# The training code needs PyTorch and hours; its parts that decide anything are tested beside it.
+UNTESTED_ROOM = "models/training/"
+
+
+def modules() -> list[str]:
+    return [
+        str(path.relative_to(PROJECT))
+        for room in ROOMS
+        for path in sorted((PROJECT / room).rglob("*.py"))
+        if not path.name.startswith("__")
+    ]
+
+
+def mirror(module: str) -> Path:
+    path = Path(module)
+    return PROJECT / "tests" / "unit" / path.parent / f"test_{path.name}"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if not m.startswith(UNTESTED_ROOM)])
+def test_each_module_has_its_test_file(module: str) -> None:
+    if module in ELSEWHERE:
+        assert (PROJECT / ELSEWHERE[module]).exists()
+    else:
+        assert mirror(module).exists(), f"write {mirror(module).relative_to(PROJECT)}"
+
+
+def test_the_list_names_only_what_there_is() -> None:
+    assert set(ELSEWHERE) <= set(modules())
+
+
+def test_each_test_file_has_its_module() -> None:
+    unit = PROJECT / "tests" / "unit"
+    lost = [
+        str(path.relative_to(unit))
+        for path in sorted(unit.rglob("test_*.py"))
+        if path.parent != unit and not (PROJECT / path.relative_to(unit).parent / path.name[5:]).exists()
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for room in ROOMS for p in sorted((PROJECT / room).rglob("__init__.py"))],
+    ids=lambda p: str(p.parent.relative_to(PROJECT)),
+)
+def test_a_package_is_one_sentence_and_imports_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert len(tree.body) == 1, (
+        f"{path} must hold its sentence only: workers import packages before they are confined"
+    )
+    assert ast.get_docstring(tree)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cutoutd.daemon.supervisor",
+        "cutoutd.service.cli.run",
+        "cutoutd.daemon.workers.process",
+        "cutoutd.service.main",
+    ],
+)
+def test_the_supervisor_loads_no_pixels_and_no_network(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({{'numpy', 'PIL', 'onnxruntime', 'tifffile'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
