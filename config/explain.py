@@ -31,6 +31,8 @@ _BOUND_WORDS = {
     "less_than_equal": ("le", "too large: at most"),
     "less_than": ("lt", "too large: less than"),
 }
+_TRUE = frozenset({"yes", "y", "on", "true", "t", "1", "enabled", "ja", "oui", "si", "sí"})
+_FALSE = frozenset({"no", "n", "off", "false", "f", "0", "disabled", "nein", "non", "none"})
 _NOT_A = {
     "bool": "true or false",
     "int": "a whole number",
@@ -154,7 +156,8 @@ def _sentence(root: type[BaseModel], place: Place, details: list[ErrorDetails]) 
         telling = [d for d in details if d["type"] in _BOUND_WORDS or d["type"] == "value_error"]
         if not telling and field is not None:
             wanted = describe.type_text(field).replace("whole number", "a whole number")
-            return f"{_value(details[0])} is not {wanted}"
+            hint = _meant_truth(details[0]["input"]) if "true or false" in wanted else ""
+            return f"{_value(details[0])} is not {wanted}{hint}"
         details = telling or details
     return _one(root, place, field, details[0])
 
@@ -191,8 +194,23 @@ def _one(root: type[BaseModel], place: Place, field: FieldInfo | None, detail: E
         return f"{_value(detail)} does not fit: {field.description}".removesuffix(".")
     for start, words in _NOT_A.items():
         if kind.startswith(f"{start}_"):
-            return f"{_value(detail)} is not {words}"
+            return (
+                f"{_value(detail)} is not {words}{_meant_truth(detail['input']) if start == 'bool' else ''}"
+            )
     return detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def truth_meant(word: str) -> str:
+    """`true` or `false` for what other languages and people write instead; empty for anything else."""
+    lowered = word.strip().strip("\"'").lower()
+    if lowered in _TRUE:
+        return "true"
+    return "false" if lowered in _FALSE else ""
+
+
+def _meant_truth(value: Any) -> str:
+    meant = truth_meant(str(value))
+    return f" (did you mean {meant}, without quotes?)" if meant else ""
 
 
 def _choice(detail: ErrorDetails) -> str:

@@ -21,7 +21,7 @@ LOOK_S = 5.0
 
 
 def folder_problems(settings: Settings) -> list[Problem]:
-    """Outboxes, archives and failed folders inside an inbox, and inboxes that overlap.
+    """Outboxes, archives and failed folders inside an inbox, originals among cutouts, and inboxes that overlap.
 
     While one of the folders hangs (a network mount whose server is away) they are compared by their spelling.
     """
@@ -30,7 +30,11 @@ def folder_problems(settings: Settings) -> list[Problem]:
 
 
 def _problems(settings: Settings, inside: _Inside) -> list[Problem]:
-    return [*_deliveries_inside_inboxes(settings.inbox, inside), *_overlaps(settings.inbox, inside)]
+    return [
+        *_deliveries_inside_inboxes(settings.inbox, inside),
+        *_originals_among_cutouts(settings.inbox, inside),
+        *_overlaps(settings.inbox, inside),
+    ]
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -93,6 +97,32 @@ def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...], inside: _Inside) -> I
                     f"files would be taken for new photos: choose a folder beside the inbox, such as "
                     f"{printable(around.path.parent / folder.name)}{_not_itself(around, folder)}",
                 )
+
+
+def _originals_among_cutouts(inboxes: tuple[Inbox, ...], inside: _Inside) -> Iterator[Problem]:
+    """An original moved into an outbox lies among cutouts, takes their names, and is delivered with them."""
+    for index, inbox in enumerate(inboxes):
+        targets = [
+            (("after", "archive"), "the archive", inbox.after.archive),
+            (("after", "failed"), "the folder for failed photos", inbox.after.failed),
+        ]
+        for key, what, folder in targets:
+            around = next(
+                (o.outbox for o in inboxes if folder is not None and inside(folder, o.outbox)), None
+            )
+            if folder is None or around is None:
+                continue
+            where = "is" if inside(around, folder) else "lies inside"
+            yield Problem(
+                ("inbox", index, *key),
+                f"{what} {printable(folder)} {where} the outbox {printable(around)}, so originals would lie among "
+                f"cutouts: choose a folder beside it, such as {printable(around.parent / _beside(around, folder))}",
+            )
+
+
+def _beside(outbox: Path, folder: Path) -> str:
+    """A name for the example that is not the outbox's own."""
+    return "originals" if folder.name == outbox.name else folder.name
 
 
 def _not_itself(inbox: Inbox, folder: Path) -> str:

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from cutoutd.config import places, presets
 from cutoutd.config.errors import ConfigError, UsageError, printable
-from cutoutd.config.explain import Problem, key_text, problems_of, unknown_option
+from cutoutd.config.explain import Problem, key_text, problems_of, truth_meant, unknown_option
 from cutoutd.config.folders import folder_problems
 from cutoutd.config.locate import Place, line_of, locate
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Settings, default_folders, unpack_deliverable
+from cutoutd.config.there import missing_things
 from cutoutd.config.units import BASE_FOLDER
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -41,6 +42,7 @@ class _Overrides:
     inbox: Path | None
     outbox: Path | None
     model: str | None
+    look: bool = False
 
 
 def load_settings(
@@ -50,6 +52,7 @@ def load_settings(
     outbox: Path | None = None,
     model: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    look: bool = False,
 ) -> Loaded:
     """The settings in force.
 
@@ -60,6 +63,8 @@ def load_settings(
         outbox: the outbox of `inbox`.
         model: replaces the model of every inbox.
         environ: environment to look for `$CUTOUTD_CONFIG` in.
+        look: find missing what options name too (`there.py`), for `config check` and the doctor; the daemon itself
+            starts without a background picture, whose disk may come later.
 
     Raises:
         ConfigError: a named file is missing or unreadable, or its contents are wrong; `problems` holds one
@@ -68,7 +73,7 @@ def load_settings(
     """
     if (inbox is None) != (outbox is None):
         raise UsageError("an inbox and an outbox belong together", fix="Give both --inbox and --outbox.")
-    overrides = _Overrides(inbox, outbox, model)
+    overrides = _Overrides(inbox, outbox, model, look)
     path = find_config(explicit, environ)
     if path is None:
         return Loaded(_parse("", None, overrides), None, "")
@@ -135,6 +140,7 @@ def _parse(text: str, path: Path | None, overrides: _Overrides) -> Settings:
         problems += [_where_written(problem, prepared.moved) for problem in problems_of(error)]
     if settings is not None:
         problems += folder_problems(settings)
+        problems += missing_things(settings) if overrides.look else []
     if problems or settings is None:
         unique = dict.fromkeys(
             (line_of(lines, p.place), f"{key_text(p.place)}: " if p.place else "", p.message)
@@ -247,8 +253,15 @@ def _syntax(message: str, text: str) -> str:
         what = "a key or table is written twice"
     line = int(match[1]) if match and match[1] else text.count("\n") + 1
     column = f", column {match[2]}" if match and match[2] else ""
-    hint = " (a path with backslashes goes in single quotes)" if "\\" in what else ""
+    hint = " (a path with backslashes goes in single quotes)" if "\\" in what else _truth_hint(text, line)
     return f"{line}: not valid TOML{column}: {what[:1].lower()}{what[1:]}{hint}"
+
+
+def _truth_hint(text: str, line: int) -> str:
+    """For `recursive = yes`, which is no TOML."""
+    _, _, value = next(iter(text.splitlines()[line - 1 : line]), "").partition("=")
+    meant = truth_meant(value.partition("#")[0])
+    return f" (did you mean {meant}?)" if meant else ""
 
 
 def _name(path: Path | None) -> str:

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     ValidationInfo,
     model_validator,
 )
@@ -150,7 +151,9 @@ class Output(BaseModel):
     quality: int = Field(
         default=90, ge=1, le=100, description="Quality of lossy WebP, AVIF and JPEG, 1 (worst) to 100."
     )
-    lossless: bool = Field(default=False, description="Store WebP without any loss. PNG and TIFF always are.")
+    lossless: StrictBool = Field(
+        default=False, description="Store WebP without any loss. PNG and TIFF always are."
+    )
     compression: Literal["fast", "small"] | Annotated[int, Field(ge=0, le=9)] = Field(
         default="fast",
         description='PNG and TIFF: "fast" writes at once, "small" takes several times as long for a smaller '
@@ -169,7 +172,7 @@ class Output(BaseModel):
     channels: Literal["rgba", "alpha"] = Field(
         default="rgba", description='"alpha" writes the mask alone, in grey: white is the subject.'
     )
-    trim: bool = Field(default=False, description="Cut away the empty room around the subject.")
+    trim: StrictBool = Field(default=False, description="Cut away the empty room around the subject.")
     margin: Annotated[str, BeforeValidator(_text), _parsed(lengths.parse_margin)] = Field(
         default="0px",
         description="Room around the subject in output pixels or per cent; one to four values as in CSS. "

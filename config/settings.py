@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
@@ -78,7 +78,9 @@ class Engine(Section):
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=5, description="Priority of the workers; 19 yields to everything else."
     )
-    pause_on_battery: bool = Field(default=False, description="Start no new photo while on battery power.")
+    pause_on_battery: StrictBool = Field(
+        default=False, description="Start no new photo while on battery power."
+    )
     max_load: Annotated[float, Field(ge=0)] = Field(
         default=0,
         description="Start no new photo while the load per core, without our own, is higher; 0 = no limit.",
@@ -91,7 +93,7 @@ class Engine(Section):
     recycle_after: Annotated[int, Field(ge=1)] = Field(
         default=500, description="A worker is replaced after this many photos, between two of them."
     )
-    sandbox: bool | Literal["network"] = Field(
+    sandbox: StrictBool | Literal["network"] = Field(
         default=True,
         description="Give up the network and foreign files before the first photo. Leave it on; `network` leaves "
         "files alone, for an accelerator whose driver does not start otherwise.",
@@ -117,7 +119,7 @@ class Matte(Section):
     edge: Literal["crisp", "natural", "soft"] = Field(
         default="natural", description="Character of the outline."
     )
-    closed_form: bool = Field(
+    closed_form: StrictBool = Field(
         default=False, description="Closed-form matting in the edge band (slow; needs `cutoutd[matting]`)."
     )
     solidify: Percent = Field(
@@ -185,7 +187,9 @@ class Inbox(Section):
     path: Folder = Field(description="The folder to watch.")
     outbox: Folder = Field(description="Where cutouts appear; it may not lie inside an inbox.")
     name: str = Field(default="", description="Name in status and logs; unset, the folder's own name.")
-    recursive: bool = Field(default=True, description="Watch sub-folders too and mirror them in the outbox.")
+    recursive: StrictBool = Field(
+        default=True, description="Watch sub-folders too and mirror them in the outbox."
+    )
     include: tuple[str, ...] = Field(
         default=(), description='Only files matching one of these patterns, e.g. ["*.jpg", "selects/**"].'
     )
@@ -222,7 +226,7 @@ class Inbox(Section):
         description='"standard" (the bundled network), "fast" (the smaller bundled one, in half the time), "best" (the '
         "best installed one), or a model name.",
     )
-    draft_then_final: bool = Field(
+    draft_then_final: StrictBool = Field(
         default=False,
         description="The cutout of the fast bundled network appears at once, the large model's replaces it.",
     )
@@ -234,7 +238,7 @@ class Inbox(Section):
     )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
     after: After = Field(default_factory=After, description="What happens to the original.")
-    manifest: bool = Field(
+    manifest: StrictBool = Field(
         default=False, description="Append one JSON line per cutout to manifest.jsonl beside them."
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
@@ -269,7 +273,7 @@ class History(Section):
         ge=0,
         description="Names, reasons and times of finished photos are kept this long.",
     )
-    filenames: bool = Field(
+    filenames: StrictBool = Field(
         default=True, description="Off: finished rows keep only a keyed digest of the name."
     )
 
@@ -280,14 +284,16 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level written."
     )
-    filenames: bool = Field(default=True, description="Off: photos appear in the log by number, not by name.")
+    filenames: StrictBool = Field(
+        default=True, description="Off: photos appear in the log by number, not by name."
+    )
 
 
 class Notify(Section):
     """Desktop notifications through the platform's own notifier."""
 
-    done: bool = Field(default=False, description="Tell when photos are done.")
-    failed: bool = Field(default=False, description="Tell when a photo failed.")
+    done: StrictBool = Field(default=False, description="Tell when photos are done.")
+    failed: StrictBool = Field(default=False, description="Tell when a photo failed.")
     at_most_every: Seconds = Field(default=30, ge=1, description="Least time between two notifications.")
 
 
@@ -351,7 +357,7 @@ class Settings(Section):
         gt=0,
         description="After SIGTERM photos in hand get this long to finish; the rest stays owed.",
     )
-    reload_on_change: bool = Field(
+    reload_on_change: StrictBool = Field(
         default=True, description="Take up a changed config file without a signal."
     )
     preset: dict[str, dict[str, Any]] = Field(

@@ -99,6 +99,7 @@ class Components:
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
             on_warning=self._listener.warning,
+            on_folder=lambda folder, inode: self.worker_manager.after_folder(folder, inode),  # noqa: PLW0108 - made below
             clock=self._clock,
         )
         self.publisher = Publisher(

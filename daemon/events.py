@@ -11,7 +11,9 @@ class PhotoEvent:
     """Something happened to one photo.
 
     `name` is what people may see: the file's name, or its number where names are not to be logged.
-    `outputs` are absolute paths; `seconds` is the time in hand; `timings` are seconds per stage.
+    `outputs` are absolute paths below `outbox`; `seconds` is the time in hand; `timings` are seconds per stage.
+    `stage` is "draft" or "final" in an inbox that has both, else empty. `latency_s` is the time since the photo
+    arrived, waiting included; 0 where it was ordered anew, so that its arrival means nothing.
     """
 
     photo: int
@@ -22,6 +24,9 @@ class PhotoEvent:
     outputs: tuple[str, ...] = ()
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict[str, float])
+    outbox: str = ""
+    stage: str = ""
+    latency_s: float = 0.0
 
 
 class Listener:

@@ -284,8 +284,8 @@ class Publisher:
         paths = [os.path.join(d.outbox, d.name) for d in deliveries]
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
+        self._on_done(row.id, paths, timings)  # first, for it tells since when the photo was in hand
         self._release(row.id)
-        self._on_done(row.id, paths, timings)
         if owed:
             self._on_owed(row.id)
 

@@ -320,6 +320,7 @@ class Dispatcher:
                 # It is the worker that may not: bound to a folder that is no more, or started before an original
                 # in the trash was to be done again.
                 self.on_confined()
+                detail = "The folder that it lies in is newer than the workers; they start anew, and it is tried again."
         self._tried(row, reason, detail)
 
     def name_refused(self, row: PhotoRow, why: str) -> None:
@@ -397,17 +398,27 @@ class Dispatcher:
             reason=reason,
             detail=detail if named else "",
             seconds=0.0 if hand is None else self.clock() - hand.started,
+            outbox="" if inbox is None else printable(inbox.settings.outbox),
+            stage=_stage(inbox, row if hand is None else hand.row),
         )
 
     def done_event(self, row: PhotoRow, paths: list[bytes], timings: Mapping[str, float]) -> PhotoEvent:
         """What listeners hear of a delivered photo."""
         named = self.plan.settings.log.filenames
+        hand = self.in_hand.get(row.id)
+        anew = hand is None or bool(hand.row.forced)
         return replace(
             self.event(row),
+            latency_s=0.0 if anew else max(0.0, self.ledger.clock() - row.arrived),
             outputs=tuple(printable(path) for path in paths) if named else (),
             seconds=sum(timings.values()),
             timings=dict(timings),
         )
+
+
+def _stage(inbox: InboxPlan | None, row: PhotoRow) -> str:
+    """Which of two cutouts it is, where there are two."""
+    return "" if inbox is None or inbox.draft is None else row.stage
 
 
 def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.plan import Plan, worker_setups
+from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
 
@@ -59,9 +60,16 @@ class WorkerManager:
         self._started = False
         self._present: dict[Path, tuple[int, int]] = {}
         self._bound: dict[Path, tuple[int, int]] = {}
+        self._after: dict[Path, tuple[int, int] | None] = {}
         self.slots = pool.Workers(self._setups(), post=post, clock=clock)
 
     def _setups(self) -> tuple[pool.WorkerSetup, ...]:
+        self._after = {
+            folder: run_with_timeout(LOOK_S, lambda folder=folder: _inode(folder), otherwise=None)
+            for one in self._plan.inboxes
+            for folder in (one.settings.after.archive, one.settings.after.failed)
+            if folder is not None
+        }
         elsewhere = [Path(os.fsdecode(path)) for path in self._elsewhere(ELSEWHERE_AT_ONCE)]
         return worker_setups(self._plan, self._state, self._present, elsewhere)
 
@@ -146,3 +154,20 @@ class WorkerManager:
     def folder_lost(self, path: Path) -> None:
         """Whatever lies there next needs other workers."""
         self._bound.pop(path, None)
+
+    def after_folder(self, path: Path, inode: tuple[int, int]) -> None:
+        """An archive or a folder for failed photos is in use: workers must be able to read it for `redo` and `retry`.
+
+        One that was made after they started, or made anew, is not among what they are bound to.
+        """
+        if self._started and self._after.get(path) != inode:
+            self.recycle()
+            self._after[path] = inode  # even if it hangs by now: once is enough
+
+
+def _inode(folder: Path) -> tuple[int, int] | None:
+    try:
+        facts = folder.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

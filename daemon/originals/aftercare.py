@@ -37,6 +37,7 @@ class AfterCare:
         instance: id in our hidden names.
         folder_mode: permission bits of an archive that is made.
         on_warning: called with a sentence when an original could not be moved.
+        on_folder: called with each archive or folder for failed photos that is used, and its device and inode.
         clock: monotonic seconds.
     """
 
@@ -48,6 +49,7 @@ class AfterCare:
         instance: str,
         folder_mode: int = 0o755,
         on_warning: Callable[[str], None],
+        on_folder: Callable[[Path, tuple[int, int]], None] = lambda _folder, _inode: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -57,6 +59,8 @@ class AfterCare:
         self._instance = instance
         self._folder_mode = folder_mode
         self._on_warning = on_warning
+        self._on_folder = on_folder
+        self._inodes: dict[Path, tuple[int, int]] = {}
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
@@ -163,9 +167,12 @@ class AfterCare:
         if recorded is None:
             make_folder(folder, self._folder_mode)
         _must_be_there(folder, recorded)
+        facts = folder.stat()
+        self._inodes[folder] = (facts.st_dev, facts.st_ino)
         return identify(folder)
 
     def _record(self, folder: Path, identity: MountIdentity) -> None:
+        self._on_folder(folder, self._inodes[folder])
         self._ledger.write(
             "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
             (os.fsencode(folder), identity.to_json()),

@@ -13,6 +13,7 @@ from cutoutd.config.errors import ConfigError, ModelError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.settings import default_folders
 from cutoutd.service.folders import make_folders
+from cutoutd.service.listeners.desktop import notifier_warnings
 
 config_option = click.option(
     "--config",
@@ -31,10 +32,13 @@ def config() -> None:
 @config.command("check", short_help="Name every mistake with its line.")
 @config_option
 def check(config_file: Path | None) -> None:
-    """Name every mistake with its line; say which file is used and what it asks for."""
+    """Name every mistake with its line; say which file is used and what it asks for.
+
+    Pictures and folders that options name are looked for, too. Exit code 4 where something is wrong.
+    """
     from cutoutd.models.networks.catalog import resolve
 
-    loaded = load_settings(config_file)
+    loaded = load_settings(config_file, look=True)
     for inbox in loaded.settings.inbox:
         try:
             resolve(inbox.model or inbox.quality, places.models_dir())
@@ -43,6 +47,8 @@ def check(config_file: Path | None) -> None:
     click.echo(f"{_source(loaded)}: no mistakes")
     for inbox in loaded.settings.inbox:
         click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
+    for warning in notifier_warnings(loaded.settings):
+        click.echo(f"warning: {warning}", err=True)
 
 
 @config.command("show")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -11,10 +12,13 @@ import click
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.daemon.components import Places
+from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.service import streams
+from cutoutd.service.cli.control import open_ledger_file
 from cutoutd.service.listeners.everyone import listeners
+from cutoutd.service.listeners.terminal import closing_line
 
 
 @click.command()
@@ -57,3 +61,15 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
         supervisor.run()
     finally:
         finish()
+    _close(supervisor.since)
+
+
+def _close(since: float) -> None:
+    """What came of this session, where somebody looks at it; a service's log has each photo already."""
+    if not (sys.stdout.isatty() or sys.stderr.isatty()):
+        return
+    with open_ledger_file() as ledger:
+        control = Control(ledger)
+        ended, counts = control.ended_since(since), control.counts()
+    owed = counts["pending"] + counts["running"] + counts["delivering"]
+    click.echo(closing_line(ended["done"], ended["failed"], owed), err=not sys.stdout.isatty())

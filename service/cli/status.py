@@ -219,7 +219,7 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     for hand in facts.get("in_hand", ()):
         console.print(Text(f"▸ {hand['name']}  {hand['stage']}"))
     for row in facts["recent"]:
-        _show_result(row, console)
+        _show_result(row, [inbox["outbox"] for inbox in facts.get("inboxes", ())], console)
     _show_hooks(facts, console)
     _show_skipped(facts, console)
     for trouble in facts.get("aftercare", ()):
@@ -256,9 +256,15 @@ def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
         console.print(Text(f"  {inbox['trouble']}", style="yellow"))
 
 
-def _show_result(row: dict[str, Any], console: Console) -> None:
+def _below(path: str, outboxes: list[str]) -> str:
+    """A cutout's path within its outbox, so that sub-folders show."""
+    folder = next((one for one in outboxes if path.startswith(f"{one.rstrip('/')}/")), None)
+    return Path(path).name if folder is None else path[len(folder.rstrip("/")) + 1 :]
+
+
+def _show_result(row: dict[str, Any], outboxes: list[str], console: Console) -> None:
     if row["state"] == "done":
-        outputs = ", ".join(Path(path).name for path in row["outputs"]) or "done"
+        outputs = ", ".join(_below(path, outboxes) for path in row["outputs"]) or "done"
         console.print(Text(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}", style="green"))
     else:
         console.print(Text(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))

@@ -24,6 +24,7 @@ from cutoutd.service.doctor.parts import (
     check_service,
     check_state,
 )
+from cutoutd.service.listeners.desktop import notifier_warnings
 from cutoutd.service.managers.launchd import privacy_refusal
 from cutoutd.service.text import counted
 
@@ -50,6 +51,7 @@ def examine(config_file: Path | None) -> list[Finding]:
             lambda: check_folders(settings),
             lambda: check_events(settings),
             lambda: check_space(settings),
+            lambda: check_notifier(settings),
         ]
     checks += [check_state, check_decoders]
     if settings is not None:
@@ -73,10 +75,14 @@ def exit_code(findings: list[Finding]) -> ExitCode:
 def check_config(config_file: Path | None) -> tuple[list[Finding], Loaded | None]:
     """The configuration file: which one, and every mistake in it."""
     try:
-        loaded = load_settings(config_file)
+        loaded = load_settings(config_file, look=True)
     except CutoutError as error:
         lines: tuple[str, ...] = getattr(error, "problems", ()) or (str(error),)
-        return [Finding("config", "error", line, "Edit the file.", error.exit_code) for line in lines], None
+        findings = [Finding("config", "error", line, "Edit the file.", error.exit_code) for line in lines]
+        try:  # what is only missing holds up no other check
+            return findings, load_settings(config_file)
+        except CutoutError:
+            return findings, None
     if loaded.path is None:
         return [Finding("config", "ok", "no file: the defaults hold (`cutoutd init` writes one)")], loaded
     return [Finding("config", "ok", f"{printable(loaded.path)}: no mistakes")], loaded
@@ -157,6 +163,12 @@ def check_space(settings: Settings) -> Iterator[Finding]:
             yield Finding("disk space", level, text, "Make room: a full disk makes cutoutd wait.")
         else:
             yield Finding("disk space", "ok", text)
+
+
+def check_notifier(settings: Settings) -> Iterator[Finding]:
+    """Whether notifications that are wanted can be shown from here."""
+    for sentence in notifier_warnings(settings):
+        yield Finding("notify", "warning", sentence.removeprefix("notify: "), "Or leave [notify] out.")
 
 
 # --- events --------------------------------------------------------------------------------------------------

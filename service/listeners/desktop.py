@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.settings import Notify
+from cutoutd.config.settings import Notify, Settings
 from cutoutd.daemon.events import Listener, PhotoEvent
 
 # A desktop that refuses this often in a row has no place for notifications.
@@ -41,6 +41,21 @@ def notifier_command(
     if not found or not has_bus:
         return None
     return (found, "--app-name=cutoutd", "--icon=image-x-generic", "--")
+
+
+def notifier_warnings(
+    settings: Settings, environ: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> list[str]:
+    """A sentence where notifications are wanted and nothing can show them from here; none where all is well."""
+    wanted = settings.notify
+    if not (wanted.done or wanted.failed) or notifier_command(environ, platform) is not None:
+        return []
+    if platform == "darwin":
+        return ["notify: osascript is not on the PATH, so no notification is shown."]
+    if shutil.which("notify-send", path=environ.get("PATH")) is None:
+        remedy = "install your system's libnotify tools (libnotify-bin on Debian and Ubuntu)"
+        return [f"notify: there is no notify-send, so no notification is shown; {remedy}."]
+    return ["notify: no desktop session can be reached from here, so no notification is shown."]
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -33,7 +33,7 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     if sys.stdout.isatty():
         from rich.console import Console
 
-        terminal = TerminalListener(Console())
+        terminal = TerminalListener(Console(), gone=lambda: not sys.stdout.isatty())
         finish = terminal.stop
         everyone.append(terminal)
     else:

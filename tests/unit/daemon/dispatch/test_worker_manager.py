@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,22 @@ def test_another_folder_under_a_name_needs_other_workers(sim: Make) -> None:
     force.folder_lost(one.outbox)
     force.folder_open(one.outbox, (7, 7))
     assert len(renewed) == 2
+
+
+def test_a_folder_for_failed_photos_that_is_newer_than_the_workers_needs_new_ones(
+    sim: Make, tmp_path: Path
+) -> None:
+    """Their rules bind folders: without new workers the first `retry` of what lies there would be refused."""
+    folder = tmp_path / "failed"
+    one = sim(after={"failed": str(folder)}).boot()
+    manager = one.parts.worker_manager
+    recycled: list[bool] = []
+    vars(manager.slots)["recycle"] = lambda _setups: recycled.append(True)
+    manager._started = True
+    folder.mkdir()
+    inode = (folder.stat().st_dev, folder.stat().st_ino)
+    manager.after_folder(folder, inode)
+    manager.after_folder(folder, inode)
+    assert len(recycled) == 1
+    manager.after_folder(folder, (inode[0], inode[1] + 1))  # made anew
+    assert len(recycled) == 2

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.config.settings import Notify
+from cutoutd.config.settings import Notify, Settings
 from cutoutd.daemon.events import PhotoEvent
-from cutoutd.service.listeners.desktop import DesktopListener, notification, notifier_command
+from cutoutd.service.listeners.desktop import (
+    DesktopListener,
+    notification,
+    notifier_command,
+    notifier_warnings,
+)
 
 
 class Clock:
@@ -150,3 +155,21 @@ def test_a_real_program_is_started_with_the_texts(tmp_path: Path) -> None:
     for process in desktop._running:  # pyright: ignore[reportPrivateUsage]
         assert isinstance(process, subprocess.Popen)
         process.wait(10)
+
+
+def test_a_notifier_that_is_not_there_is_said_where_notifications_are_wanted(tmp_path: Path) -> None:
+    def wanted(**notify: bool) -> Settings:
+        return Settings.model_validate(
+            {"inbox": [{"path": tmp_path / "in", "outbox": tmp_path / "out"}], "notify": notify}
+        )
+
+    empty = {"PATH": str(tmp_path)}
+    assert notifier_warnings(wanted(), empty, "linux") == []
+    assert "there is no notify-send" in notifier_warnings(wanted(done=True), empty, "linux")[0]
+    assert "osascript" in notifier_warnings(wanted(failed=True), empty, "darwin")[0]
+    program = tmp_path / "notify-send"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert "no desktop session" in notifier_warnings(wanted(failed=True), empty, "linux")[0]
+    session = {**empty, "DBUS_SESSION_BUS_ADDRESS": "unix:path=/x"}
+    assert notifier_warnings(wanted(failed=True), session, "linux") == []

@@ -1,0 +1,62 @@
+"""Is what a configuration names really there: pictures, and folders that nobody makes? It changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cutoutd.config.errors import printable
+from cutoutd.config.explain import Problem
+from cutoutd.config.locate import Place
+from cutoutd.config.output import Output
+from cutoutd.config.settings import Settings
+from cutoutd.config.timeouts import run_with_timeout
+
+# All of it together is looked at for so long; what hangs is not known to be missing.
+LOOK_S = 5.0
+
+
+def missing_things(settings: Settings) -> list[Problem]:
+    """Background pictures and the metrics' folder that are not there or may not be used.
+
+    Inboxes, outboxes and after-care folders are no matter of this: the daemon makes them, or waits for them.
+    """
+    return run_with_timeout(LOOK_S, lambda: [*_backgrounds(settings), *_metrics(settings)], [])
+
+
+def _backgrounds(settings: Settings) -> Iterator[Problem]:
+    for index, inbox in enumerate(settings.inbox):
+        ordered: list[tuple[Place, Output]] = [(("inbox", index, "output"), inbox.output)]
+        if inbox.deliver:
+            ordered = [(("inbox", index, "deliver", number), one) for number, one in enumerate(inbox.deliver)]
+        for place, order in ordered:
+            picture = order.background_path
+            why = "" if picture is None else _unusable(picture)
+            if picture is not None and why:
+                yield Problem((*place, "background"), f"the picture {printable(picture)} {why}")
+
+
+def _unusable(picture: Path) -> str:
+    if not picture.exists():
+        return "is not there: check its name, or copy it there"
+    if not picture.is_file():
+        return "is a folder: name the picture in it"
+    return "" if os.access(picture, os.R_OK) else "may not be read: give yourself access to it"
+
+
+def _metrics(settings: Settings) -> Iterator[Problem]:
+    target = settings.metrics.textfile
+    if target is None:
+        return
+    place: Place = ("metrics", "textfile")
+    if not target.parent.is_dir():
+        yield Problem(
+            place, f"the folder {printable(target.parent)} is not there: make it, or name another file"
+        )
+    elif target.is_dir():
+        yield Problem(place, f"{printable(target)} is a folder: name a file in it, such as cutoutd.prom")
+    elif not os.access(target.parent, os.W_OK | os.X_OK):
+        yield Problem(
+            place, f"the folder {printable(target.parent)} may not be written to: give yourself access"
+        )
