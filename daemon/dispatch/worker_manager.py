@@ -13,6 +13,7 @@ from typing import Any
 
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.mounts import inode_of
 from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
@@ -65,7 +66,7 @@ class WorkerManager:
 
     def _setups(self) -> tuple[pool.WorkerSetup, ...]:
         self._after = {
-            folder: run_with_timeout(LOOK_S, lambda folder=folder: _inode(folder), otherwise=None)
+            folder: run_with_timeout(LOOK_S, lambda folder=folder: inode_of(folder), otherwise=None)
             for one in self._plan.inboxes
             for folder in (one.settings.after.archive, one.settings.after.failed)
             if folder is not None
@@ -163,11 +164,3 @@ class WorkerManager:
         if self._started and self._after.get(path) != inode:
             self.recycle()
             self._after[path] = inode  # even if it hangs by now: once is enough
-
-
-def _inode(folder: Path) -> tuple[int, int] | None:
-    try:
-        facts = folder.stat()
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino

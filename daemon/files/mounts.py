@@ -88,6 +88,15 @@ class _Mount:
     source: str
 
 
+def inode_of(folder: Path) -> tuple[int, int] | None:
+    """Device and inode of a folder, to which rules of the kernel bind; None where it is not there."""
+    try:
+        facts = folder.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def identify(folder: Path) -> MountIdentity:
     """The mount that a folder lies on. Opening it wakes an automounter; on a hung share this call hangs too.
 

@@ -18,7 +18,7 @@ from cutoutd.config.errors import Reason, printable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, really_there
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow, State
@@ -167,8 +167,7 @@ class AfterCare:
         if recorded is None:
             make_folder(folder, self._folder_mode)
         _must_be_there(folder, recorded)
-        facts = folder.stat()
-        self._inodes[folder] = (facts.st_dev, facts.st_ino)
+        self._inodes[folder] = inode_of(folder) or (0, 0)
         return identify(folder)
 
     def _record(self, folder: Path, identity: MountIdentity) -> None:

@@ -113,8 +113,12 @@ def test_a_folder_for_failed_photos_that_is_newer_than_the_workers_needs_new_one
     one = sim(after={"failed": str(folder)}).boot()
     manager = one.parts.worker_manager
     recycled: list[bool] = []
-    vars(manager.slots)["recycle"] = lambda _setups: recycled.append(True)
-    manager._started = True
+
+    def note(_setups: object) -> None:
+        recycled.append(True)
+
+    vars(manager.slots)["recycle"] = note
+    vars(manager)["_started"] = True
     folder.mkdir()
     inode = (folder.stat().st_dev, folder.stat().st_ino)
     manager.after_folder(folder, inode)
