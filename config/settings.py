@@ -63,12 +63,10 @@ class Engine(Section):
     threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="Threads for a lone photo in one worker; 0 means all cores."
     )
-    providers: Literal["auto"] | list[Literal["cuda", "coreml", "openvino", "rocm", "directml", "cpu"]] = (
-        Field(
-            default="auto",
-            description="Execution providers in order; a named one that cannot start is an error, never a "
-            "silent fallback.",
-        )
+    providers: Literal["auto"] | list[Literal["cuda", "coreml", "openvino", "rocm", "cpu"]] = Field(
+        default="auto",
+        description="Execution providers in order; a named one that cannot start is an error, never a "
+        "silent fallback.",
     )
     effort: Literal["normal", "high"] = Field(
         default="normal",

@@ -229,7 +229,7 @@ class Batch:
             source = self._all[number]
             job = self._job(number, source)
             self._in_hand[number] = (source, self._clock(), job.temporaries)
-            self._workers.submit(number, jobs.run_job, job, limit_s=self._order.limits.time_per_photo)
+            self._workers.submit(number, jobs.RUN_JOB, job, limit_s=self._order.limits.time_per_photo)
             on_start(source)
 
     def _job(self, number: int, source: Source) -> jobs.Job:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import run_with_timeout
-from cutoutd.daemon.workers.job import Engines
+from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import PoolSize, cores, crew_for
 from cutoutd.models.networks.accelerators import Opened, expected, opened
@@ -147,20 +147,22 @@ def worker_setups(
                 read.append(background)
     cache = usable_cache(plan.engines.cache_dir)
     if cache is not None:
-        write.append(cache)
+        read.append(cache)
     machine = accelerator(settings.engine)
     every = WorkerSetup(
         lock_path=state / "workers.lock",
         read_paths=tuple(dict.fromkeys((*read, *machine.reads))),
         write_paths=tuple(dict.fromkeys(write)),
         memory_limit_bytes=_memory_limit(settings, plan.model_files),
-        warm_up="cutoutd.daemon.workers.job:warm_up",
+        warm_up=WARM_UP,
         context=replace(plan.engines, cache_dir=cache),
         nice=settings.engine.nice,
         threads=plan.engines.threads,
         sandbox=bool(settings.engine.sandbox),
         devices=machine.devices,
         unconfined=machine.unconfined,
+        driver=machine.driver,
+        callbacks=plan.engines.closed_form,
         recycle_after=settings.engine.recycle_after,
     )
     return (every,) * plan.pool_size.large + (_small(plan, every),) * (
@@ -190,7 +192,9 @@ def accelerator(engine: Engine) -> Opened:
     """What workers with these settings get for their engine, beside photos and models."""
     machine = opened(expected(engine.providers))
     if engine.sandbox == "network":
-        return replace(machine, unconfined='engine.sandbox is "network"')
+        return replace(
+            machine, unconfined='engine.sandbox is "network"', driver=machine.driver or "any engine"
+        )
     return machine
 
 

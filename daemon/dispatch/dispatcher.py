@@ -152,7 +152,7 @@ class Dispatcher:
         limit_s = self.plan.settings.limits.time_per_photo
         slots = self.plan.pool_size.slots(large=inbox.large(row.stage))
         try:
-            self.workers.submit(row.id, jobs.run_job, job, limit_s=limit_s, slots=slots)
+            self.workers.submit(row.id, jobs.RUN_JOB, job, limit_s=limit_s, slots=slots)
         except pool.NoFreeSlotError:  # the worker died this very moment
             self._let_go(row.id)
             self.transitions.again(row.id)

@@ -104,9 +104,7 @@ class SelfTest:
             return
         engines = plan.engines_for(large=self._large)
         with suppress(pool.NoFreeSlotError):  # the worker died this very moment: the next turn tries again
-            self._workers.submit(
-                SELF_TEST, jobs.run_self_test, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots
-            )
+            self._workers.submit(SELF_TEST, jobs.SELF_TEST, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots)
             self._testing = True
 
     def passed(self) -> None:

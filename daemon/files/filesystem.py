@@ -375,9 +375,13 @@ def make_folders(fs: FileSystem, top: bytes, folder: bytes, mode: int) -> None:
         missing.append(folder)
         folder = os.path.dirname(folder)
     for path in reversed(missing):
-        with suppress(FileExistsError):
-            fs.mkdir(path)
-            fs.chmod(path, mode)
+        # By the umask, not by chmod: that is a call that no worker may make.
+        before = os.umask(0o777 & ~mode)
+        try:
+            with suppress(FileExistsError):
+                fs.mkdir(path, mode)
+        finally:
+            os.umask(before)
         fs.fsync_dir(os.path.dirname(path))
 
 

@@ -11,12 +11,13 @@ import errno
 import os
 import resource
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from cutoutd.daemon.sandbox import landlock, macos, seccomp
+from cutoutd.daemon.sandbox import capabilities, landlock, macos, seccomp
+from cutoutd.daemon.sandbox.calls import NUMBERS
 
 # Owner only: a temporary and a ledger are nobody else's business. Outputs get their mode from the settings.
 PRIVATE_UMASK: Final = 0o077
@@ -47,14 +48,38 @@ class SandboxState:
     files_confined: bool
     core_dumps: str
     core_dumps_off: bool
+    calls: str = ""
+    calls_listed: bool = False
+    capabilities: str = ""
+    capabilities_none: bool = False
 
     def summary(self) -> str:
         """One line for the start-up message and `status`."""
-        return f"network: {self.network}; files: {self.files}; core dumps: {self.core_dumps}"
+        said = {
+            "network": self.network,
+            "files": self.files,
+            "system calls": self.calls,
+            "capabilities": self.capabilities,
+            "core dumps": self.core_dumps,
+        }
+        return "; ".join(f"{what}: {sentence}" for what, sentence in said.items() if sentence)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json` and for the ledger's status row."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, object]) -> SandboxState:
+        """The same back, from a process that may not be believed.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        state = cls(**said)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - looked at next
+        for field in fields(cls):
+            if type(getattr(state, field.name)) is not (bool if field.type == "bool" else str):
+                raise ValueError(field.name)
+        return state
 
 
 def guard_supervisor() -> SandboxState:
@@ -64,13 +89,19 @@ def guard_supervisor() -> SandboxState:
     """
     private_umask()
     core_dumps, core_dumps_off = no_core_dumps()
-    network, refused = give_up_network(keep_unix=True)
+    network, refused = give_up_network(seccomp.SUPERVISOR)
     files = "all of the user's, because this process publishes, archives and decodes nothing"
     return SandboxState(network, refused, files, False, core_dumps, core_dumps_off)
 
 
 def guard_worker(
-    read: Iterable[Path], write: Iterable[Path], *, devices: Iterable[Path] = (), unconfined: str = ""
+    read: Iterable[Path],
+    write: Iterable[Path],
+    *,
+    devices: Iterable[Path] = (),
+    unconfined: str = "",
+    driver: str = "",
+    trap: bool = False,
 ) -> SandboxState:
     """A worker's promises; call it before numpy or the engine is imported, for their threads would escape.
 
@@ -79,6 +110,8 @@ def guard_worker(
         write: the outboxes; files may be created and written there, not removed or renamed.
         devices: an accelerator's device files, to read, write and control.
         unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
+        driver: names of accelerators whose drivers make system calls that are on no list; "" for none.
+        trap: refuse system calls by a signal that `tracing` counts; never in normal work.
     """
     core_dumps, core_dumps_off = no_core_dumps()
     read, write = tuple(read), tuple(write)
@@ -87,8 +120,31 @@ def guard_worker(
     sentence, confined = (f"not confined ({unconfined})", False)
     if not unconfined:
         sentence, confined = confine_files(read, write, devices)
-    network, refused = give_up_network(keep_unix=False)
-    return SandboxState(network, refused, sentence, confined, core_dumps, core_dumps_off)
+    capabilities, none = give_up_capabilities()
+    policy = seccomp.WORKER_WITH_DRIVER if driver else seccomp.WORKER
+    network, refused = give_up_network(policy, trap=trap)
+    calls, listed = _calls(driver, enforced=refused)
+    return SandboxState(
+        network, refused, sentence, confined, core_dumps, core_dumps_off, calls, listed, capabilities, none
+    )
+
+
+def _calls(driver: str, *, enforced: bool) -> tuple[str, bool]:
+    """What holds for system calls, and whether a list says which are allowed."""
+    if not enforced:
+        return "not limited here", False
+    if driver:
+        return f"the dangerous ones are refused; the driver of {driver} may use the others", False
+    return "only those on a list are let through (seccomp)", True
+
+
+def give_up_capabilities() -> tuple[str, bool]:
+    """No right beyond those of the files' owner, were it root's; a sentence, and whether it is so."""
+    capabilities.drop_all()
+    left = capabilities.held()
+    if left is None:
+        return "not known here", False
+    return ("none", True) if left == 0 else (f"{left} could not be given up", False)
 
 
 def unguarded() -> SandboxState:
@@ -98,21 +154,23 @@ def unguarded() -> SandboxState:
     return SandboxState(off, False, off, False, core_dumps, core_dumps_off)
 
 
-def give_up_network(*, keep_unix: bool) -> tuple[str, bool]:
+def give_up_network(policy: seccomp.Policy, *, trap: bool = False) -> tuple[str, bool]:
     """No socket from now on, in any thread or child of this process, until it ends.
 
     Args:
-        keep_unix: still allow AF_UNIX sockets.
+        policy: `seccomp.SUPERVISOR` still allows AF_UNIX sockets.
+        trap: as for `guard_worker`.
 
     Returns:
         A sentence, and whether the kernel enforces it.
     """
+    keep_unix = policy.families is not None
     if sys.platform == "darwin":
         return _macos_profile(keep_unix=keep_unix, write=None)
     if sys.platform != "linux":
         return f"not enforced here ({sys.platform} has no filter cutoutd can set)", False
     try:
-        seccomp.install(seccomp.SUPERVISOR if keep_unix else seccomp.WORKER)
+        seccomp.install(policy, trap=trap)
     except OSError as error:
         return f"not enforced here (the kernel refused the seccomp filter: {_reason(error)})", False
     kept = "all but local (AF_UNIX) sockets are" if keep_unix else "every socket is"
@@ -211,7 +269,7 @@ def try_network() -> dict[str, str]:
             answers[name] = errno.errorcode.get(error.errno or 0, str(error))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.syscall(ctypes.c_long(seccomp.NUMBERS["io_uring_setup"][0]), ctypes.c_uint(1), None)
+        libc.syscall(ctypes.c_long(NUMBERS["io_uring_setup"][0]), ctypes.c_uint(1), None)
         answer = errno.errorcode.get(ctypes.get_errno(), "")
         answers["io_uring"] = "open" if answer in {"EFAULT", "EINVAL", ""} else answer
     return answers

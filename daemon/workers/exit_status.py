@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.process import BaseProcess
+import subprocess
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +16,7 @@ STOPPED: Final = "The worker was ended because the daemon stops."
 UNKILLABLE: Final = (
     "The worker hangs in the system (a dead network folder?), cannot be ended and was left behind."
 )
+REFUSED_CALLS: Final = "`cutoutd doctor` names system calls that were refused."
 # The process has closed its pipe when this is asked; the kernel needs a moment to make its exit status known.
 _EXIT_STATUS_S: Final = 5.0
 
@@ -35,16 +34,16 @@ def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:
 
 
 def explain(
-    process: BaseProcess | None,
-    error: BrokenProcessPool,
+    process: subprocess.Popen[bytes] | None,
+    refused: str,
     killed_as: Cause | None,
     oom_kills_before: int | None,
 ) -> tuple[Cause, str]:
-    """Cause and sentence for a broken pool.
+    """Cause and sentence for a worker that did not live to answer.
 
     Args:
-        process: the worker; killed here if it lives on behind a broken pipe.
-        error: what the pool said; its cause is set when the worker sent what it may not send.
+        process: the worker.
+        refused: what was wrong with its answer when it was killed for that; else empty.
         killed_as: set when the loop killed it, and why.
         oom_kills_before: `oom_kills` when the call began.
     """
@@ -54,19 +53,18 @@ def explain(
         return killed_as, STOPPED
     if process is None:
         return "crashed", "The worker never started."
-    if error.__cause__ is not None and process.is_alive():
-        process.kill()
-        last_line = str(error.__cause__).strip().strip("'").strip().splitlines()[-1]
-        return "crashed", f"The worker's answer was refused ({last_line})."
+    if refused:
+        return "crashed", f"The worker's answer was refused ({refused})."
     return _by_exit_status(_exit_status(process), oom_kills_before, oom_kills())
 
 
-def _exit_status(process: BaseProcess) -> int | None:
-    """The exit status, waited for; the pool's thread and the loop may both be asking."""
-    until = time.monotonic() + _EXIT_STATUS_S
-    while process.exitcode is None and time.monotonic() < until:
-        process.join(0.05)
-    return process.exitcode
+def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status, waited for a moment."""
+    try:
+        return process.wait(_EXIT_STATUS_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # it lives on behind a closed pipe
+        return None
 
 
 def _by_exit_status(status: int | None, before: int | None, after: int | None) -> tuple[Cause, str]:
@@ -76,6 +74,8 @@ def _by_exit_status(status: int | None, before: int | None, after: int | None) -
     if status >= 0:
         return "crashed", f"The worker ended by itself with status {status}."
     number = -status
+    if number == signal.SIGSYS:
+        return "crashed", f"The worker made a system call that its sandbox refuses. {REFUSED_CALLS}"
     if number == signal.SIGKILL:
         # Without a count (not Linux, or hidden) memory is by far the likeliest reason for a foreign SIGKILL.
         if before is None or after is None or after > before:

@@ -1,180 +1,205 @@
-"""How one worker process comes to be, and what it may say: data, never code. No slots, no deadlines.
+"""The two pipes between supervisor and worker, and the framed messages in them; what a message means is `codec`'s.
 
-A worker decodes hostile bytes, so what it sends is hostile too. The standard pool would unpickle it, and
-unpickling runs whatever it is told to: the sandbox would end at its own pipe. `SlotContext` hands the pool
-a pipe whose reading end builds nothing but plain values, our own records and errors.
+A frame is four bytes of length, the most significant first, and so many bytes of JSON. One pipe carries calls to the
+worker, the other its answers; nothing else is inherited, and nothing that travels can name code.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
-import io
 import os
-import pickle
-import signal
-import sys
-import types
-from concurrent.futures import process as pool
-from dataclasses import is_dataclass
-from enum import Enum
-from multiprocessing import parent_process, reduction, resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, Final
+import select
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from cutoutd.config.errors import EngineError
-from cutoutd.daemon.workers.process import die_with
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.workers.codec import Range, SchemaError, Text, dumps, from_json, loads
 
-# The longest honest answer is a few hundred facts; a worker cannot make the supervisor swallow more.
-LONGEST_MESSAGE_BYTES: Final = 16_000_000
-_PLAIN_BUILTINS: Final = frozenset({"bytearray", "complex", "frozenset", "range", "set", "slice"})
-_PLAIN: Final = frozenset(
-    {
-        ("collections", "OrderedDict"),
-        ("datetime", "date"),
-        ("datetime", "datetime"),
-        ("datetime", "time"),
-        ("datetime", "timedelta"),
-        ("datetime", "timezone"),
-        ("decimal", "Decimal"),
-        ("pathlib", "Path"),
-        ("pathlib", "PosixPath"),
-        ("pathlib", "PurePosixPath"),
-        ("pathlib._local", "Path"),  # where Python 3.13 keeps them
-        ("pathlib._local", "PosixPath"),
-        ("pathlib._local", "PurePosixPath"),
-        # The pool's own envelope, and how it carries an exception.
-        ("concurrent.futures.process", "_ResultItem"),
-        ("concurrent.futures.process", "_rebuild_exc"),
-    }
-)
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+_HEADER_BYTES: Final = 4
+# The longest honest answer is a photo with a hundred deliverables, at about 300 bytes each.
+LONGEST_ANSWER_BYTES: Final = 256_000
+# A call comes from the supervisor itself; the limit keeps a torn pipe from asking for gigabytes.
+LONGEST_CALL_BYTES: Final = 64_000_000
+LONGEST_SENTENCE: Final = 600
+LONGEST_TRACEBACK: Final = 20_000
 
 
-class DataOnlyUnpickler(pickle.Unpickler):
-    """Builds plain values, built-in errors, and the dataclasses, enums and errors of `cutoutd.*`."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """The class a message names.
-
-        Raises:
-            pickle.UnpicklingError: it is not one that a worker may make the supervisor build.
-        """
-        if (module_name, global_name) in _PLAIN:
-            return getattr(importlib.import_module(module_name), global_name)
-        # Only what the supervisor has loaded itself: a message must not make it import anything.
-        found: Any = getattr(sys.modules.get(module_name), global_name, None)
-        if inspect.isclass(found):
-            error = issubclass(found, BaseException)
-            if module_name == "builtins" and (error or global_name in _PLAIN_BUILTINS):
-                return found
-            if module_name.startswith("cutoutd.") and (
-                error or is_dataclass(found) or issubclass(found, Enum)
-            ):
-                return found
-        raise pickle.UnpicklingError(f"a worker may not send {module_name}.{global_name}")
+class FrameError(ValueError):
+    """The other side sent what it may not send; says what, never its content."""
 
 
-class ReplyPipe(Connection):
-    """The reading end of a worker's result pipe.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A function raised instead of answering.
 
     Attributes:
-        retiring: the worker was asked to end; only then may it send its bare process number, which tells
-            the pool that it ended cleanly.
+        kind: "photo" for one of our named reasons, "memory" for want of it, "other" for anything else.
+        what, fix: for people. remote: the traceback inside the worker, for the log.
     """
 
-    retiring = False
-
-    def recv(self) -> Any:
-        """The next message.
-
-        Raises:
-            pickle.UnpicklingError: it is none a worker may send; the pool then counts as broken.
-            OSError: it is too long, or the pipe broke.
-            EOFError: the worker is gone.
-        """
-        message: object = DataOnlyUnpickler(io.BytesIO(self.recv_bytes(LONGEST_MESSAGE_BYTES))).load()
-        if isinstance(message, int) and self.retiring:
-            return message
-        if (
-            isinstance(message, pool._ResultItem)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - the envelope
-            and type(message.work_id) is int
-            and getattr(message, "exit_pid", None) is None
-            and isinstance(message.exception, BaseException | None)  # pyright: ignore[reportUnnecessaryIsInstance] - hostile
-        ):
-            return message
-        raise pickle.UnpicklingError("a worker sent something that is not an answer")
+    kind: Literal["photo", "memory", "other"]
+    reason: Reason | None
+    what: Annotated[str, Text(LONGEST_SENTENCE)]
+    fix: Annotated[str, Text(LONGEST_SENTENCE)]
+    remote: Annotated[str, Text(LONGEST_TRACEBACK, lines=True)]
 
 
-def _rebuild_pipe(handle: Any, readable: bool, writable: bool) -> Connection:
-    """In the worker it is an ordinary pipe end, which it never reads."""
-    return Connection(handle.detach(), readable, writable)
-
-
-def _reduce_pipe(pipe: ReplyPipe) -> Any:
-    return _rebuild_pipe, (reduction.DupFd(pipe.fileno()), pipe.readable, pipe.writable)
-
-
-reduction.ForkingPickler.register(ReplyPipe, _reduce_pipe)
-
-
-class SlotProcess(SpawnProcess):
-    """A spawned process that a Ctrl-C cannot reach and that does not run the program's main module again."""
-
-    def start(self) -> None:
-        """Starts it with SIGINT and SIGTERM blocked, until its first acts ignore them.
-
-        The main module is hidden meanwhile: a spawned child would import it (a console script, pytest,
-        whatever embeds us) before its sandbox stands.
-        """
-        # It starts once, and unblocks the signals when it does: so it must do so before they are blocked.
-        resource_tracker.ensure_running()
-        main = sys.modules["__main__"]
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        try:
-            super().start()
-        finally:
-            sys.modules["__main__"] = main
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def run(self) -> None:
-        """In the worker: dies with its daemon from now on, then waits for the pool's calls.
-
-        Waiting alone would never notice: each worker holds both ends of the pipe that its calls come through.
-        """
-        parent = parent_process()
-        if parent is None or parent.pid is None:
-            return
-        try:
-            die_with(parent.pid)
-        except EngineError:
-            return  # there is nobody left to tell
-        super().run()
-
-
-class SlotContext(SpawnContext):
-    """What a pool of one makes its process and pipes with; remembers both.
+@dataclass(frozen=True, slots=True)
+class Task(Generic[Argument, Result]):
+    """Something a worker can be asked to do: a function that both sides import, and what may come back.
 
     Attributes:
-        process: the worker process, from the pool's first call on.
-        replies: the pipe its answers come through.
+        function: called in the worker with one argument. Its annotations are the schema of both messages; those of
+            its answer need a rule for every number and text (`codec`).
+        read: in the supervisor, turns argument and answer into the result; raises `SchemaError` for an answer that
+            does not fit the argument. None hands the answer on.
+        longest_bytes: of an answer.
     """
 
-    process: SlotProcess | None = None
-    replies: ReplyPipe | None = None
+    function: Callable[[Argument], Any]
+    read: Callable[[Argument, Any], Result] | None = None
+    longest_bytes: int = LONGEST_ANSWER_BYTES
 
-    def Process(self, *args: Any, **kwargs: Any) -> SlotProcess:  # pyright: ignore[reportIncompatibleVariableOverride] # noqa: N802 - the pool's name for it
-        """The pool asks for its one worker here."""
-        self.process = SlotProcess(*args, **kwargs)
-        return self.process
+    @property
+    def name(self) -> str:
+        """What the worker finds it by: "module:function"."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
 
-    def SimpleQueue(self) -> Any:  # noqa: N802 - the pool's name for it
-        """The pool asks for its result queue here; only the reading end differs."""
-        queue: Any = super().SimpleQueue()
-        plain = queue._reader  # noqa: SLF001 - the standard library offers no other way in
-        self.replies = ReplyPipe(os.dup(plain.fileno()), writable=False)
-        plain.close()
-        queue._reader = self.replies  # noqa: SLF001 - see above
-        queue._poll = self.replies.poll  # noqa: SLF001 - see above
-        return queue
+
+def call_frame(number: int, task: Task[Any, Any], argument: Any) -> bytes:
+    """The frame that asks a worker for one thing.
+
+    Raises:
+        TypeError: the argument cannot travel.
+    """
+    return frame(dumps({"call": number, "function": task.name, "argument": argument}))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a worker was asked: the number to answer under, the function, and its argument as plain values."""
+
+    number: int
+    function: Callable[[Any], Any]
+    argument: Any
+
+
+def read_call(body: bytes) -> Call:
+    """In the worker: the call, its argument built by the function's annotation."""
+    message = loads(body, trusted=True)
+    function = named(message["function"])
+    (wanted,) = [kind for name, kind in hints(function).items() if name != "return"][:1] or [Any]
+    argument = from_json(wanted, message["argument"], at="argument", trusted=True)
+    return Call(message["call"], function, argument)
+
+
+def named(reference: str) -> Callable[[Any], Any]:
+    """The function behind "module:function", looked up at each call."""
+    module, _, name = reference.partition(":")
+    found: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def hints(function: Callable[[Any], Any]) -> dict[str, Any]:
+    """A function's annotations, with their rules."""
+    return typing.get_type_hints(function, include_extras=True)
+
+
+# --- answers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one call: a result or a fault, and the worker's resident memory afterwards."""
+
+    result: Any
+    fault: Fault | None
+    rss_bytes: int
+
+
+_Rss = Annotated[int, Range(0, 1 << 50)]
+
+
+def answer_frame(number: int, result: Any, fault: Fault | None, rss_bytes: int) -> bytes:
+    """In the worker: the frame that answers one call."""
+    return frame(dumps({"call": number, "rss_bytes": rss_bytes, "result": result, "fault": fault}))
+
+
+def read_answer(body: bytes, number: int, task: Task[Any, Any], argument: Any) -> Answer:
+    """In the supervisor: an answer to exactly this call, or none.
+
+    Raises:
+        SchemaError: it is anything else; the worker is not to be believed any more.
+    """
+    message = loads(body, trusted=False)
+    if type(message) is not dict or message.keys() != {"call", "rss_bytes", "result", "fault"}:
+        raise SchemaError("answer: not an answer")
+    if type(message["call"]) is not int or message["call"] != number:
+        raise SchemaError("answer: to another call")
+    rss_bytes = from_json(_Rss, message["rss_bytes"], at="rss_bytes")
+    if message["fault"] is not None:
+        return Answer(None, from_json(Fault, message["fault"], at="fault"), rss_bytes)
+    answer = from_json(hints(task.function).get("return", Any), message["result"])
+    return Answer(answer if task.read is None else task.read(argument, answer), None, rss_bytes)
+
+
+# --- frames
+
+
+def frame(body: bytes) -> bytes:
+    """Length and body."""
+    return len(body).to_bytes(_HEADER_BYTES, "big") + body
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """All of it, however small the pipe.
+
+    Raises:
+        OSError: nobody reads any more.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_frame(fd: int, longest: int) -> bytes | None:
+    """The next frame's body; None at the end of the pipe.
+
+    Raises:
+        FrameError: the frame is too long, or the pipe ended within it.
+    """
+    header = _read(fd, _HEADER_BYTES)
+    if not header:
+        return None
+    length = int.from_bytes(header, "big")
+    if len(header) < _HEADER_BYTES:
+        raise FrameError("half an answer")
+    if length > longest:
+        raise FrameError(f"an answer of {length:,} bytes")
+    body = _read(fd, length)
+    if len(body) < length:
+        raise FrameError("half an answer")
+    return body
+
+
+def _read(fd: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(fd, min(count, 1 << 16))
+        if not part:
+            break
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def something_waits(fd: int) -> bool:
+    """Whether a read would return at once: with bytes, or with the end of the pipe."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

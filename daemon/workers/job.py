@@ -1,6 +1,8 @@
 """What a worker does with one photo: read, cut out, and leave synced temporaries beside the final names.
 
-It runs in worker processes and in `cutoutd once`; only the supervisor renames what it leaves.
+Only the supervisor renames what it leaves. A worker that a photo has taken over may answer anything: so its answers
+(`Report`, `Written`) hold digests, numbers in a range and words from a list. Every name, folder, temporary and
+extension in a `Result` comes from the supervisor's own `Job`.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
-from cutoutd.config.output import Deliverable
+from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, empty_temporary
+from cutoutd.daemon.workers.codec import Hex, Most, Range, SchemaError, Text, printed
+from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
 from cutoutd.models.networks.catalog import ModelSpec
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ class Engines:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo's order; picklable.
+    """One photo's order.
 
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
     never created, sub-folders are. `allowance_mp` is how large the photo may be to fit the budget.
@@ -64,6 +68,9 @@ class Job:
     manifest: bool = False
     outbox_inode: tuple[int, int] | None = None
     root: bytes = b""
+
+
+# --- what the supervisor makes of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +112,77 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxRefused:
+    """The outbox cannot take the file now; the photo itself is fine."""
+
+    outbox: bytes
+    code: int
+    detail: str
+
+
+# --- what a worker may answer
+
+# Ledger and file systems count bytes and nanoseconds in 64 bits; inodes use all of them.
+_Size = Annotated[int, Range(0, 2**63 - 1)]
+_Time = Annotated[int, Range(-(2**63), 2**63 - 1)]
+_Inode = Annotated[int, Range(0, 2**64 - 1)]
+_Digest = Annotated[str, Hex(64)]
+# No format that is read or written knows a longer side.
+_Side = Annotated[int, Range(1, 2**31 - 1)]
+_Seconds = Annotated[float, Range(0, 1e6)]
+_Sentence = Annotated[str, Text(LONGEST_SENTENCE)]
+# A photo has a handful of notes; what is above this many is left out.
+_MOST_NOTES: Final = 20
+# As many deliverables as one photo may owe; each costs a decode's worth of encoding.
+_MOST_WRITTEN: Final = 200
+_Stage = Literal["read", "decode", "infer", "matte", "encode", "write"]
+# Reasons that lie in the photo or its file, so that a worker can know them.
+_WorkerReason = Literal[
+    Reason.UNREADABLE, Reason.TOO_LARGE, Reason.NEEDS_DECODER, Reason.NO_SUBJECT, Reason.NO_PERMISSION,
+    Reason.OUT_OF_MEMORY, Reason.BUSY, Reason.CANNOT_RENDER, Reason.NOT_A_PHOTO, Reason.NOT_A_REGULAR_FILE,
+    Reason.VANISHED,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One temporary as its worker left it; which one is told by its place among the job's."""
+
+    out_digest: _Digest
+    out_size: _Size
+    width: _Side
+    height: _Side
+    sha256: Annotated[str, Hex(64, empty=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The photo is cut out, and one temporary is written per deliverable."""
+
+    digest: _Digest
+    size: _Size
+    mtime_ns: _Time
+    inode: _Inode
+    width: _Side
+    height: _Side
+    coverage: Annotated[float, Range(0, 1)]
+    written: Annotated[tuple[Written, ...], Most(_MOST_WRITTEN)]
+    timings: Annotated[dict[_Stage, _Seconds], Most(20)]
+    notes: Annotated[tuple[_Sentence, ...], Most(_MOST_NOTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The content has a digest that the job calls known."""
+
+    digest: _Digest
+
+
+@dataclass(frozen=True, slots=True)
 class OverBudget:
     """The photo is larger than its allowance: nothing was decoded."""
 
-    megapixels: float
+    megapixels: Annotated[float, Range(0, 1e9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +194,20 @@ class Changed:
 class Refused:
     """The photo has a named problem."""
 
-    reason: Reason
-    detail: str
+    reason: _WorkerReason
+    detail: _Sentence
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxRefused:
-    """The outbox cannot take the file now; the photo itself is fine."""
+class NotTaken:
+    """The outbox of the job's deliverable `number` gave this errno; the photo itself is fine."""
 
-    outbox: bytes
-    code: int
-    detail: str
+    number: Annotated[int, Range(0, _MOST_WRITTEN)]
+    code: Annotated[int, Range(1, 4095)]
+    detail: _Sentence
 
+
+Answer = Report | Known | OverBudget | Changed | Refused | NotTaken
 
 Result = Finished | Unchanged | OverBudget | Changed | Refused | OutboxRefused
 
@@ -139,11 +215,19 @@ _loaded: dict[str, Segmenter] = {}
 _engines: Engines | None = None
 
 
-def warm_up(engines: Engines) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How one model runs: the provider in use, and why others are not."""
+
+    provider: Annotated[str, Text(40)]
+    why_not: Annotated[tuple[Annotated[str, Text(1000)], ...], Most(40)]
+
+
+def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loaded], Most(100)]:
     """Loads every model once and runs the bundled test pattern through the first; called once per worker.
 
     Returns:
-        Facts for `status`: the provider in use per model, and why others are not.
+        Facts for `status`, by the model's name.
 
     Raises:
         ModelError: a file is missing or damaged.
@@ -153,16 +237,22 @@ def warm_up(engines: Engines) -> dict[str, Any]:
     import numpy as np
 
     _engines = engines
-    facts: dict[str, Any] = {}
+    facts: dict[str, Loaded] = {}
     for spec in engines.specs:
         segmenter = _segmenter(spec.name)
         segmenter.alpha(np.zeros((64, 64, 3), np.uint8))
-        facts[spec.name] = {"provider": segmenter.provider, "why_not": list(segmenter.why_not)}
+        why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
+        facts[spec.name] = Loaded(segmenter.provider, why_not)
     if engines.closed_form:
         from cutoutd.models.matting import closed_form
 
         closed_form.prepare()
     return facts
+
+
+def read_warm_up(_engines: object, facts: dict[str, Loaded]) -> dict[str, dict[str, object]]:
+    """The same as `status` shows it."""
+    return {name: {"provider": one.provider, "why_not": list(one.why_not)} for name, one in facts.items()}
 
 
 def _segmenter(name: str) -> Segmenter:
@@ -205,14 +295,14 @@ def run_self_test(engines: Engines) -> bool:
     return True
 
 
-def run_job(job: Job) -> Result:
-    """Reads one photo, cuts it out and leaves its temporaries; every foreseeable trouble is a result."""
+def run_job(job: Job) -> Answer:
+    """Reads one photo, cuts it out and leaves its temporaries; every foreseeable trouble is an answer."""
     try:
         return _run(job)
     except PhotoChangedError:
         return Changed()
     except PhotoError as error:
-        return Refused(error.reason, f"{error.what}. {error.fix}".strip())
+        return Refused(error.reason, printed(f"{error.what}. {error.fix}".strip(), LONGEST_SENTENCE))
     except MemoryError:
         return Refused(
             Reason.OUT_OF_MEMORY,
@@ -220,10 +310,68 @@ def run_job(job: Job) -> Result:
             "limits.max_megapixels.",
         )
     except TemporaryError as error:
-        return OutboxRefused(error.outbox, error.code, str(error))
+        number = next((n for n, outbox in enumerate(job.outboxes) if outbox == error.outbox), 0)
+        return NotTaken(number, error.code, printed(error.what, LONGEST_SENTENCE))
 
 
-def _run(job: Job) -> Result:
+def read_result(job: Job, answer: Answer) -> Result:
+    """In the supervisor: what an answer to this job means, in the job's own names.
+
+    Raises:
+        SchemaError: it does not fit the job; the worker is not to be believed any more.
+    """
+    match answer:
+        case Report():
+            return _finished(job, answer)
+        case Known():
+            if answer.digest not in job.known:
+                raise SchemaError("answer.digest: not one that was called known")
+            return Unchanged(answer.digest, job.known[answer.digest])
+        case OverBudget():
+            if answer.megapixels <= job.allowance_mp:
+                raise SchemaError("answer.megapixels: within the allowance")
+            return answer
+        case NotTaken():
+            if answer.number >= len(job.outboxes):
+                raise SchemaError("answer.number: there is no such deliverable")
+            return OutboxRefused(job.outboxes[answer.number], answer.code, answer.detail)
+        case _:
+            return answer
+
+
+def _finished(job: Job, report: Report) -> Finished:
+    if len(report.written) != len(job.orders):
+        raise SchemaError("answer.written: not one for each deliverable")
+    if any(bool(one.sha256) != job.manifest for one in report.written):
+        raise SchemaError("answer.written: another digest than was asked for")
+    drafts = tuple(
+        Draft(
+            label=order.label,
+            temporary=temporary,
+            out_digest=one.out_digest,
+            out_size=one.out_size,
+            width=one.width,
+            height=one.height,
+            extension=extension(order),
+            sha256=one.sha256,
+        )
+        for order, temporary, one in zip(job.orders, job.temporaries, report.written, strict=True)
+    )
+    return Finished(
+        digest=report.digest,
+        size=report.size,
+        mtime_ns=report.mtime_ns,
+        inode=report.inode,
+        width=report.width,
+        height=report.height,
+        coverage=report.coverage,
+        drafts=drafts,
+        timings=dict(report.timings),
+        notes=report.notes,
+    )
+
+
+def _run(job: Job) -> Answer:
     from cutoutd.models.cutout import Stopwatch, cut_out
     from cutoutd.models.decoding.photo import PhotoLimits, read_bytes, read_header
     from cutoutd.models.networks.subject import reading_of
@@ -234,11 +382,11 @@ def _run(job: Job) -> Result:
         fs = RealFileSystem(job.root or os.path.dirname(job.path))
         read = read_bytes(job.path, limits, lambda _path: fs.open(job.path, os.O_RDONLY))
     if read.digest in job.known:
-        return Unchanged(read.digest, job.known[read.digest])
+        return Known(read.digest)
     header = read_header(read.data, job.name, limits)
     if header.megapixels > job.allowance_mp:
         return OverBudget(header.megapixels)
-    drafts: list[Draft] = []
+    written: list[Written] = []
     try:
         with _writer(job, 0) as first:
             cutout = cut_out(
@@ -258,22 +406,22 @@ def _run(job: Job) -> Result:
                     if not file.begun:
                         for piece in rendered.pieces:
                             file.take(piece)
-                    drafts.append(_draft(job, number, rendered, file.finish()))
+                    written.append(_written(job, rendered, file.finish()))
     except TemporaryError:
-        for number, draft in enumerate(drafts):  # a full disk is not helped by our own leftovers
-            empty_temporary(job.outboxes[number], draft.temporary, inode=job.outbox_inode)
+        for number in range(len(written)):  # a full disk is not helped by our own leftovers
+            empty_temporary(job.outboxes[number], job.temporaries[number], inode=job.outbox_inode)
         raise
-    return Finished(
+    return Report(
         digest=read.digest,
         size=read.size,
         mtime_ns=read.mtime_ns,
         inode=read.inode,
         width=cutout.width,
         height=cutout.height,
-        coverage=cutout.coverage,
-        drafts=tuple(drafts),
-        timings=dict(watch.seconds),
-        notes=cutout.notes,
+        coverage=min(max(float(cutout.coverage), 0.0), 1.0),
+        written=tuple(written),
+        timings=dict(watch.seconds),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - named by `stage`
+        notes=tuple(printed(note, LONGEST_SENTENCE) for note in cutout.notes[:_MOST_NOTES]),
     )
 
 
@@ -287,20 +435,24 @@ def _writer(job: Job, number: int) -> TemporaryWriter:
     )
 
 
-def _draft(job: Job, number: int, rendered: Rendered, out_digest: str) -> Draft:
+def _written(job: Job, rendered: Rendered, out_digest: str) -> Written:
     sha256 = hashlib.sha256()
     for piece in rendered.pieces if job.manifest else ():
         sha256.update(piece)
-    return Draft(
-        label=job.orders[number].label,
-        temporary=job.temporaries[number],
+    return Written(
         out_digest=out_digest,
         out_size=rendered.size,
         width=rendered.width,
         height=rendered.height,
-        extension=rendered.extension,
         sha256=sha256.hexdigest() if job.manifest else "",
     )
+
+
+# --- what the supervisor can ask for
+
+WARM_UP: Final = Task(warm_up, read_warm_up)
+RUN_JOB: Final[Task[Job, Result]] = Task(run_job, read_result)
+SELF_TEST: Final[Task[Engines, bool]] = Task(run_self_test)
 
 
 def is_trouble_of_the_outbox(code: int) -> bool:

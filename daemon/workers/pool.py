@@ -1,6 +1,6 @@
 """The slots: worker processes started, watched, replaced and ended; which photo goes in is not decided here.
 
-One slot is one single-worker `ProcessPoolExecutor`: a worker that dies breaks its own pool and no other.
+One slot is one `WorkerExecutor`: a worker that dies breaks its own and no other.
 Everything but the executors' callbacks runs in the thread of the supervisor's loop; a callback only puts an
 event into a queue, so there are no locks. That thread must live as long as the daemon (the main thread
 does): Linux ends a worker when the *thread* that started it ends.
@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from cutoutd.daemon.workers import exit_status, process
+from cutoutd.daemon.workers import exit_status
+from cutoutd.daemon.workers.executor import WorkerExecutor
 from cutoutd.daemon.workers.exit_status import Cause
-from cutoutd.daemon.workers.ipc import SlotContext
-from cutoutd.daemon.workers.process import Reply
+from cutoutd.daemon.workers.ipc import Answer, Task
+from cutoutd.daemon.workers.process import begin_task
 from cutoutd.daemon.workers.reaper import Reaper
 from cutoutd.daemon.workers.slot import (
     Call,
@@ -138,7 +138,7 @@ class Workers:
     def submit(
         self,
         tag: int,
-        function: Callable[[Any], Any],
+        task: Task[Any, Any],
         job: Any,
         *,
         limit_s: float,
@@ -148,8 +148,8 @@ class Workers:
 
         Args:
             tag: names the photo in the event.
-            function: importable, called with job in the worker; may return what `spawning` lets through.
-            job: any picklable value.
+            task: what to do with the job in the worker, and how its answer is read.
+            job: the task's argument.
             limit_s: seconds after which the worker is killed.
             slots: those that may take it, best first; unset, any.
 
@@ -163,9 +163,9 @@ class Workers:
             assert worker is not None  # noqa: S101 - an idle slot has its worker
             call = Call(tag, now + limit_s, exit_status.oom_kills())
             try:
-                future = worker.executor.submit(process.run, function, job)
-            except (BrokenProcessPool, RuntimeError):
-                # It died since `free` looked; the photo has not been touched, so another slot takes it.
+                future = worker.executor.submit(task, job)
+            except BrokenExecutor:
+                # It died since `free` looked, or spoke unasked; another slot takes the photo, which was not touched.
                 self._idle_death(slot, now)
                 continue
             worker.call, slot.state = call, State.BUSY
@@ -278,23 +278,20 @@ class Workers:
         retry_in_s = retry_delay_s(slot.failures)
         setup = self._setups[slot.number]
         call = Call(None, now + setup.start_limit_s, exit_status.oom_kills(), retry_in_s)
-        context = SlotContext()
         try:
-            executor = ProcessPoolExecutor(1, mp_context=context)
-            worker = Worker(slot.number, setup, context, executor, call)
-            future = executor.submit(process.begin, setup.orders())
-        except (OSError, RuntimeError, Warning) as error:
+            worker = Worker(slot.number, setup, WorkerExecutor(), call)
+            future = worker.executor.submit(begin_task(setup.warm_up), setup.orders())
+        except (OSError, RuntimeError) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
             slot.wait(now, retry_in_s, str(error))
             return
-        worker.manager = getattr(executor, "_executor_manager_thread", None)
         slot.worker, slot.state, slot.renew = worker, State.STARTING, False
         future.add_done_callback(partial(self._answer, worker, call))
 
-    # Answers: `_answer` runs in the pools' threads, everything else in the loop's
+    # Answers: `_answer` runs in the executors' threads, everything else in the loop's
 
-    def _answer(self, worker: Worker, call: Call, done: Future[Reply]) -> None:
-        """A call came back, or its pool broke: tells the loop, once."""
+    def _answer(self, worker: Worker, call: Call, done: Future[Answer]) -> None:
+        """A call came back, or its worker is gone: tells the loop, once."""
         if not call.claim():
             return
         event, rss_bytes = event_of(worker, call, done)
@@ -366,7 +363,7 @@ class Workers:
         self._reaper.kill(worker)
 
     def _kill(self, worker: Worker, cause: Cause, now: float) -> None:
-        """Kills by process number; the pool notices, and its callback says why."""
+        """Kills by process number; the thread at its pipe notices, and its callback says why."""
         worker.kill_cause, worker.killed_at = cause, now
         worker.kill()
 
@@ -382,7 +379,7 @@ class Workers:
         self._post(event)
 
     def _notice_idle_deaths(self, now: float) -> None:
-        """Idle workers that somebody killed: their pools tell nobody."""
+        """Idle workers that somebody killed: their threads tell nobody."""
         for slot in self._slots.values():
             if slot.state is State.IDLE and slot.worker is not None and not slot.worker.alive():
                 self._idle_death(slot, now)

@@ -1,7 +1,7 @@
 """What happens inside a worker process: its first acts, its warm-up, and one photo after another.
 
 Nothing here may import numpy, Pillow or ONNX Runtime at the top: their threads would exist before Landlock
-and escape it. The supervisor's side is in `workers`.
+and escape it. The supervisor's side is in `executor`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import importlib
-import multiprocessing
 import os
-import pickle
 import resource
+import select
 import signal
 import sys
 import threading
@@ -21,16 +19,33 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import connection
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, NoReturn, cast
 
-from cutoutd.config.errors import CutoutError, EngineError
+from cutoutd.config.errors import CutoutError, EngineError, PhotoError, printable
 from cutoutd.daemon.sandbox import guard
+from cutoutd.daemon.workers.codec import Most, Range, Raw, SchemaError, Text, from_json, printed, to_json
+from cutoutd.daemon.workers.ipc import (
+    LONGEST_CALL_BYTES,
+    LONGEST_SENTENCE,
+    LONGEST_TRACEBACK,
+    Fault,
+    FrameError,
+    Task,
+    answer_frame,
+    hints,
+    named,
+    read_call,
+    read_frame,
+    write_all,
+)
 from cutoutd.daemon.workers.memory import KEEP_BYTES, IdleRelease, give_back, keep_freed_memory
 
 _PR_SET_PDEATHSIG: Final = 1
 _UNDER_WATCH: Final = "cutoutd-parent-watch"
+# Inboxes that are not there are named in what the sandbox says.
+_LONGEST_STATEMENT: Final = 20_000
 _memory = IdleRelease()
 
 
@@ -47,11 +62,14 @@ class Orders:
         nice: added to the process's niceness, 0..19.
         threads: how many threads numeric libraries may start on their own.
         warm_up: "module:function", called once with the context; its answer becomes part of the facts.
-        context: the pickled argument of warm_up, unpickled only inside the sandbox.
+        context: the argument of warm_up as plain values, made into records only inside the sandbox.
         sandbox: False leaves network and files as they are, because the user said so.
         devices: an accelerator's device files, to read, write and control.
         unconfined: why files are left alone, or "" to confine them.
+        driver: names of accelerators whose drivers make system calls that are on no list; "" for none.
         umask: for every file the worker creates without a mode.
+        callbacks: a library will hand Python functions to C code (closed-form matting compiles): their page, which
+            is written and run, is made before the sandbox, which allows no other.
     """
 
     parent_pid: int
@@ -62,20 +80,36 @@ class Orders:
     nice: int
     threads: int
     warm_up: str
-    context: bytes
+    context: Annotated[Any, Raw()]
     sandbox: bool
     devices: tuple[str, ...]
     unconfined: str
+    driver: str
     umask: int
+    callbacks: bool
+
+
+_Statements = Annotated[
+    dict[Annotated[str, Text(40)], bool | Annotated[str, Text(_LONGEST_STATEMENT)]], Most(20)
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a worker sends back: a result or an error, and its resident memory afterwards."""
+class Begun:
+    """What a new worker says of itself: seconds until it was warm, what holds there, and its warm-up's answer."""
 
-    result: Any
-    error: Exception | None
-    rss_bytes: int
+    start_s: Annotated[float, Range(0, 1e6)]
+    sandbox: _Statements
+    warm_up: Annotated[Any, Raw()]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The same as the supervisor knows it."""
+
+    start_s: float
+    sandbox: guard.SandboxState
+    warm_up: Any
 
 
 class WorkerFaultError(CutoutError):
@@ -85,48 +119,104 @@ class WorkerFaultError(CutoutError):
         remote: the traceback inside the worker, for the log and not for people.
     """
 
-    def __init__(self, what: str, remote: str = "") -> None:
-        super().__init__(what, fix="The log holds the details; please report them.")
+    def __init__(self, what: str, remote: str = "", fix: str = "") -> None:
+        super().__init__(what, fix=fix or "The log holds the details; please report them.")
         self.remote = remote
-        self.args = (what, remote)
 
 
-def begin(orders: Orders) -> Reply:
-    """The first call in a new worker: first acts, then the warm-up; the result is a dict of facts."""
-    started = time.monotonic()
+def error_of(fault: Fault) -> Exception:
+    """In the supervisor: the error that a fault stands for."""
+    if fault.kind == "memory":
+        return MemoryError(fault.what)
+    if fault.kind == "photo" and fault.reason is not None:
+        return PhotoError(fault.reason, fault.what, None, fault.fix)
+    return WorkerFaultError(fault.what, fault.remote, fault.fix)
+
+
+def begin_task(warm_up: Task[Any, Any]) -> Task[Orders, Facts]:
+    """The first call to a new worker; its answer is read by what the warm-up says of its own."""
+
+    def read(orders: Orders, begun: Begun) -> Facts:
+        answer = from_json(hints(warm_up.function).get("return", Any), begun.warm_up, at="warm_up")
+        warm = answer if warm_up.read is None else warm_up.read(orders.context, answer)
+        try:
+            state = guard.SandboxState.from_dict(begun.sandbox)
+        except (TypeError, ValueError) as error:
+            raise SchemaError("answer.sandbox: not what a sandbox says") from error
+        return Facts(begun.start_s, state, warm)
+
+    return Task(begin, read)
+
+
+def main(calls: int, answers: int) -> NoReturn:
+    """A worker's whole life: answers calls until the pipe that they come through ends."""
+    _ignore_terminal()
+    with contextlib.suppress(OSError, FrameError):
+        while (body := read_frame(calls, LONGEST_CALL_BYTES)) is not None:
+            number, result, fault = _answered(body, partial(_watch_parent, calls))
+            write_all(answers, answer_frame(number, result, fault, _resident_after()))
+    # Without the interpreter's farewell: the engine's threads are still there, and nobody is left to hear it.
+    os._exit(0)
+
+
+def _answered(body: bytes, watch: Callable[[], None]) -> tuple[int, Any, Fault | None]:
+    """The call's number, and what came of it: every error travels as a fault, so that the worker outlives it."""
+    call = read_call(body)
+    first = call.function is begin
+    if first:
+        watch()
+    else:
+        _memory.begin()
     try:
-        state = first_acts(orders)
-        warm = _named(orders.warm_up)(pickle.loads(orders.context))  # noqa: S301 - our own supervisor's bytes
-    except Exception as error:  # noqa: BLE001 - whatever a library raises is the reason the slot cannot start
-        return Reply(None, _sendable(error), resident_bytes())
-    # libtiff and LibRaw print to standard error about files that we report by name ourselves.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    give_back()  # loading takes more than the loaded model keeps
-    facts = {
-        "pid": os.getpid(),
-        "start_s": time.monotonic() - started,
-        "sandbox": state,
-        "warm_up": warm,
-    }
-    return Reply(facts, None, resident_bytes())
-
-
-def run(function: Callable[[Any], Any], job: Any) -> Reply:
-    """One photo. Errors travel as values, so that an odd exception class cannot break the pool."""
-    _memory.begin()
-    try:
-        return _measured(function(job), None)
+        # Made into plain values here: an answer that cannot travel is a fault too.
+        return call.number, to_json(call.function(call.argument)), None
     except Exception as error:  # noqa: BLE001 - the supervisor names it; a worker must outlive a bad photo
-        return _measured(None, _sendable(error))
+        return call.number, None, fault_of(error)
     finally:
-        _memory.end()
+        if not first:
+            _memory.end()
 
 
-def _measured(result: Any, error: Exception | None) -> Reply:
-    """The reply, once a very large photo's memory has been handed back."""
+def _resident_after() -> int:
+    """Resident memory, once a very large photo's has been handed back."""
     if resident_bytes() > KEEP_BYTES:
         give_back()
-    return Reply(result, error, resident_bytes())
+    return resident_bytes()
+
+
+def fault_of(error: Exception) -> Fault:
+    """An error in words that may travel."""
+    kind, reason, what, fix = "other", None, f"{type(error).__name__}: {error}", ""
+    if isinstance(error, MemoryError):
+        kind, what = "memory", str(error)
+    elif isinstance(error, CutoutError):
+        where = "" if error.path is None else f"{printable(error.path)}: "
+        what, fix = where + error.what, error.fix
+        if isinstance(error, PhotoError):
+            kind, reason = "photo", error.reason
+    remote = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+    return Fault(
+        cast("Literal['photo', 'memory', 'other']", kind),
+        reason,
+        printed(what, LONGEST_SENTENCE),
+        printed(fix, LONGEST_SENTENCE),
+        printed(remote, LONGEST_TRACEBACK, lines=True),
+    )
+
+
+def begin(orders: Orders) -> Begun:
+    """The first call in a new worker: first acts, then the warm-up."""
+    started = time.monotonic()
+    state = first_acts(orders)
+    function = named(orders.warm_up)
+    (wanted,) = [kind for name, kind in hints(function).items() if name != "return"][:1] or [Any]
+    warm = function(from_json(wanted, orders.context, at="context", trusted=True))
+    give_back()  # loading takes more than the loaded model keeps
+    said = {
+        name: printed(value, _LONGEST_STATEMENT) if isinstance(value, str) else value
+        for name, value in state.as_dict().items()
+    }
+    return Begun(time.monotonic() - started, said, warm)
 
 
 def first_acts(orders: Orders) -> guard.SandboxState:
@@ -135,7 +225,6 @@ def first_acts(orders: Orders) -> guard.SandboxState:
     Raises:
         EngineError: the supervisor is gone, or the worker lock cannot be had.
     """
-    _ignore_terminal()
     die_with(orders.parent_pid)
     _hold_lock(orders.lock_path)
     # Before "not dumpable", after which /proc/self belongs to root. The kernel's choice when memory runs
@@ -146,10 +235,10 @@ def first_acts(orders: Orders) -> guard.SandboxState:
     if orders.nice:
         os.nice(orders.nice)
     guard.private_umask(orders.umask)
-    # A library that prints must not garble the supervisor's standard output (`once --json`).
-    os.dup2(2, 1)
     _quiet_libraries(orders.threads)
     keep_freed_memory()
+    if orders.callbacks:
+        _make_room_for_callbacks()
     if not orders.sandbox:
         return guard.unguarded()
     return guard.guard_worker(
@@ -157,7 +246,15 @@ def first_acts(orders: Orders) -> guard.SandboxState:
         [Path(name) for name in orders.write_paths],
         devices=[Path(name) for name in orders.devices],
         unconfined=orders.unconfined,
+        driver=orders.driver,
     )
+
+
+def _make_room_for_callbacks() -> None:
+    """One page of `ctypes` callbacks; freed ones are used again, and the page stays."""
+    shape = ctypes.CFUNCTYPE(None)
+    for _ in range(2):
+        shape(lambda: None)
 
 
 def resident_bytes() -> int:
@@ -187,18 +284,22 @@ def die_with(parent_pid: int) -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, *(ctypes.c_ulong(n) for n in (signal.SIGKILL, 0, 0, 0)))
-    else:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            threading.Thread(target=_watch, args=(parent.sentinel,), name=_UNDER_WATCH, daemon=True).start()
     # It may have died between the spawn and the call above.
     if os.getppid() != parent_pid:
         raise EngineError("The daemon that started this worker is gone")
 
 
-def _watch(sentinel: int) -> None:
-    """Waits for the supervisor's end and follows it."""
-    connection.wait([sentinel])
+def _watch_parent(calls: int) -> None:
+    """Where the kernel does not end us with our supervisor, the end of its pipe tells."""
+    if sys.platform != "linux":
+        threading.Thread(target=_watch, args=(calls,), name=_UNDER_WATCH, daemon=True).start()
+
+
+def _watch(calls: int) -> None:
+    """Waits for the pipe's other end to close and follows it; what is in the pipe does not wake it."""
+    poll = select.poll()
+    poll.register(calls, 0)
+    poll.poll()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -233,22 +334,3 @@ def _quiet_libraries(threads: int) -> None:
     # tile's (models/matting/resample.py), and a lone photo's tiles are shared out among our own threads.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.environ["OMP_NUM_THREADS"] = str(max(threads, 1))
-
-
-def _named(reference: str) -> Callable[[Any], Any]:
-    """The function behind "module:function"."""
-    module, _, name = reference.partition(":")
-    function: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
-    return function
-
-
-def _sendable(error: Exception) -> Exception:
-    """The error itself if the other side can rebuild it, else its words in an error that can travel."""
-    if isinstance(error, MemoryError):
-        return MemoryError(*(str(part) for part in error.args))
-    remote = "".join(traceback.format_exception(error))
-    if isinstance(error, CutoutError):
-        with contextlib.suppress(Exception):
-            pickle.loads(pickle.dumps(error))  # noqa: S301 - made one call earlier
-            return error
-    return WorkerFaultError(f"{type(error).__name__}: {error}", remote)

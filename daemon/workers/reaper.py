@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,8 +27,6 @@ class Reaper:
 
     def ask(self, worker: Worker) -> None:
         """An idle worker ends by itself, now that nothing more comes."""
-        if worker.context.replies is not None:
-            worker.context.replies.retiring = True
         self._part(worker)
 
     def kill(self, worker: Worker) -> None:
@@ -57,8 +57,7 @@ class Reaper:
             worker.kill()
         until = time.monotonic() + GOODBYE_S
         for worker in self._leaving:
-            if worker.manager is not None:
-                worker.manager.join(max(until - time.monotonic(), 0.0))
-            if worker.context.process is not None:
-                worker.context.process.join(max(until - time.monotonic(), 0.0))
+            worker.executor.thread.join(max(until - time.monotonic(), 0.0))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.executor.process.wait(max(until - time.monotonic(), 0.0))
         self.see_off(self._clock())

@@ -6,24 +6,28 @@ Records and the translation of an outcome into an event; nothing is started, kil
 from __future__ import annotations
 
 import os
-import pickle
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.daemon.workers import exit_status
+from cutoutd.daemon.workers.codec import to_json
+from cutoutd.daemon.workers.executor import WorkerExecutor, WorkerGoneError
 from cutoutd.daemon.workers.exit_status import Cause
-from cutoutd.daemon.workers.ipc import SlotContext
-from cutoutd.daemon.workers.process import Orders, Reply, WorkerFaultError
+from cutoutd.daemon.workers.ipc import Answer, Task
+from cutoutd.daemon.workers.process import Orders, WorkerFaultError, error_of
 
 # A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
+
+
+# How a library says that the kernel refused it something: perhaps the sandbox did.
+_REFUSALS: Final = ("Operation not permitted", "Function not implemented", "Permission denied")
 
 
 def retry_delay_s(failures: int) -> float:
@@ -41,10 +45,13 @@ class WorkerSetup:
     """How workers are made; see `worker_process.Orders` for what each part does there.
 
     Attributes:
-        context: the argument of warm_up, any picklable value; unpickled inside the sandbox.
+        warm_up: called once in each worker with the context.
+        context: the argument of warm_up, made into records inside the sandbox.
         sandbox: False gives up neither network nor files (`engine.sandbox = false`).
         devices: an accelerator's device files, to read, write and control.
         unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
+        driver: names of accelerators whose drivers make system calls that are on no list; "" for none.
+        callbacks: what runs in the worker hands Python functions to C code (`process.Orders`).
         start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
         recycle_after: photos after which a worker is replaced.
         grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
@@ -54,14 +61,16 @@ class WorkerSetup:
     read_paths: tuple[Path, ...]
     write_paths: tuple[Path, ...]
     memory_limit_bytes: int
-    warm_up: str
+    warm_up: Task[Any, Any]
     context: Any = None
     nice: int = 0
     threads: int = 1
     sandbox: bool = True
     devices: tuple[Path, ...] = ()
     unconfined: str = ""
+    driver: str = ""
     umask: int = 0o077
+    callbacks: bool = False
     start_limit_s: float = 300.0
     recycle_after: int = 500
     grow_limit_bytes: int = 1_000_000_000
@@ -76,12 +85,14 @@ class WorkerSetup:
             memory_limit_bytes=self.memory_limit_bytes,
             nice=self.nice,
             threads=self.threads,
-            warm_up=self.warm_up,
-            context=pickle.dumps(self.context),
+            warm_up=self.warm_up.name,
+            context=to_json(self.context),
             sandbox=self.sandbox,
             devices=tuple(map(str, self.devices)),
             unconfined=self.unconfined,
+            driver=self.driver,
             umask=self.umask,
+            callbacks=self.callbacks,
         )
 
 
@@ -173,14 +184,12 @@ class Call:
 
 @dataclass(slots=True)
 class Worker:
-    """One process and its pool, from spawn to reaping."""
+    """One process, from spawn to reaping."""
 
     slot: int
     setup: WorkerSetup
-    context: SlotContext
-    executor: ProcessPoolExecutor
+    executor: WorkerExecutor
     call: Call
-    manager: threading.Thread | None = None
     photos: int = 0
     rss_bytes: int | None = None
     warm_rss_bytes: int = 0
@@ -190,18 +199,17 @@ class Worker:
     leave_by: float = 0.0
 
     @property
-    def pid(self) -> int | None:
-        """Its process number, None before the spawn."""
-        return None if self.context.process is None else self.context.process.pid
+    def pid(self) -> int:
+        """Its process number."""
+        return self.executor.process.pid
 
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self.context.process is not None and self.context.process.is_alive()
+        return self.executor.process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL, unless it was reaped already."""
-        if self.context.process is not None:
-            self.context.process.kill()
+        self.executor.process.kill()
 
     def worn(self) -> bool:
         """Enough photos, or more memory than a warm worker should keep: replaced between photos."""
@@ -209,8 +217,8 @@ class Worker:
         return self.photos >= self.setup.recycle_after or grown > self.setup.grow_limit_bytes
 
     def gone(self) -> bool:
-        """The process is reaped and the pool's thread has ended."""
-        return not self.alive() and (self.manager is None or not self.manager.is_alive())
+        """The process is reaped and its thread has ended."""
+        return not self.alive() and not self.executor.thread.is_alive()
 
 
 @dataclass(slots=True)
@@ -239,42 +247,45 @@ class Slot:
         self.retry_at = now + retry_in_s
 
 
-def event_of(worker: Worker, call: Call, done: Future[Reply]) -> tuple[Event, int]:
+def event_of(worker: Worker, call: Call, done: Future[Answer]) -> tuple[Event, int]:
     """What the outcome of a call means, and the worker's resident memory after it (0 when unknown).
 
-    May wait a moment for a dead worker's exit status; the pools' threads call it.
+    May wait a moment for a dead worker's exit status; the executors' threads call it.
     """
     error = done.exception()
-    if isinstance(error, BrokenProcessPool):
-        cause, detail = exit_status.explain(worker.context.process, error, worker.kill_cause, call.oom_kills)
+    if isinstance(error, WorkerGoneError):
+        cause, detail = exit_status.explain(
+            worker.executor.process, error.refused, worker.kill_cause, call.oom_kills
+        )
         if call.tag is None:
             return SlotFailed(worker.slot, f"A worker died while starting: {detail}", call.retry_in_s), 0
         return Died(call.tag, cause, detail), 0
-    reply: Any = None if error else done.result()
-    if not _sound(reply):
-        reply = Reply(None, WorkerFaultError(f"A worker gave no answer ({error or type(reply).__name__})"), 0)
+    if error is not None:  # the call could not even be put into words: ours to mend, no photo's fault
+        fault = WorkerFaultError(f"The call could not be made ({type(error).__name__}: {error})")
+        if call.tag is None:
+            return SlotFailed(worker.slot, str(fault), call.retry_in_s), 0
+        return Failed(call.tag, fault), 0
+    answer = done.result()
+    failure = None if answer.fault is None else error_of(answer.fault)
     if call.tag is None:
-        return _started(worker.slot, call, reply), reply.rss_bytes
-    if isinstance(reply.error, MemoryError):
-        return Died(call.tag, "out-of-memory", exit_status.OUT_OF_MEMORY), reply.rss_bytes
-    if reply.error is not None:
-        return Failed(call.tag, reply.error), reply.rss_bytes
-    return Finished(call.tag, reply.result), reply.rss_bytes
+        return _started(worker, call, answer, failure), answer.rss_bytes
+    if isinstance(failure, MemoryError):
+        return Died(call.tag, "out-of-memory", exit_status.OUT_OF_MEMORY), answer.rss_bytes
+    if failure is not None:
+        return Failed(call.tag, failure), answer.rss_bytes
+    return Finished(call.tag, answer.result), answer.rss_bytes
 
 
-def _sound(reply: object) -> bool:
-    """Whether it is an answer at all: a worker whose decoder was taken over may send any plain data."""
-    return (
-        isinstance(reply, Reply)
-        and hasattr(reply, "result")
-        and isinstance(getattr(reply, "error", 0), Exception | None)
-        and isinstance(getattr(reply, "rss_bytes", None), int)
-    )
-
-
-def _started(slot: int, call: Call, reply: Reply) -> SlotReady | SlotFailed:
+def _started(worker: Worker, call: Call, answer: Answer, failure: Exception | None) -> SlotReady | SlotFailed:
     """What a warm-up's answer means."""
-    facts: Any = reply.result
-    if reply.error is not None or not isinstance(facts, dict):
-        return SlotFailed(slot, str(reply.error or "A worker gave no facts"), call.retry_in_s)
-    return SlotReady(slot, {**cast("dict[str, Any]", facts), "rss_bytes": reply.rss_bytes})
+    if failure is not None:
+        hint = f" {exit_status.REFUSED_CALLS}" if any(word in str(failure) for word in _REFUSALS) else ""
+        return SlotFailed(worker.slot, f"{failure}{hint}", call.retry_in_s)
+    facts = {
+        "pid": worker.pid,
+        "start_s": answer.result.start_s,
+        "sandbox": answer.result.sandbox,
+        "warm_up": answer.result.warm_up,
+        "rss_bytes": answer.rss_bytes,
+    }
+    return SlotReady(worker.slot, facts)

@@ -26,21 +26,27 @@ class Needs:
         devices: device files to read, write and control, as patterns.
         reads: files and folders to read, as patterns.
         unconfined: why its driver cannot work with confined files; "" when it can.
+        listed: all system calls it needs are on the workers' list.
     """
 
     libraries: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     unconfined: str = ""
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a worker gets beside its photos: existing device files and folders, and why files are left alone."""
+    """What a worker gets beside its photos: existing device files and folders, and why files are left alone.
+
+    `driver` names the providers whose drivers make system calls that nobody has listed; "" for none.
+    """
 
     devices: tuple[Path, ...] = ()
     reads: tuple[Path, ...] = ()
     unconfined: str = ""
+    driver: str = ""
 
 
 # From the vendors' documentation of what a container must be given; none of it was tried on the hardware by us.
@@ -82,8 +88,7 @@ NEEDS: dict[str, Needs] = {
     ),
     # CoreML compiles the network through the user's own temporary and cache folders, by way of system services.
     "coreml": Needs(unconfined="CoreML compiles networks through folders of its own"),
-    "directml": Needs(),  # Windows, where files are not confined anyway
-    "cpu": Needs(),
+    "cpu": Needs(listed=True),
 }
 
 
@@ -122,6 +127,7 @@ def opened(names: Iterable[str]) -> Opened:
         devices=_existing(pattern for _, need in needs for pattern in need.devices),
         reads=tuple(dict.fromkeys(reads)),
         unconfined="; ".join(reasons),
+        driver=", ".join(name for name, need in needs if not need.listed),
     )
 
 

@@ -53,7 +53,6 @@ PROVIDERS: dict[str, Provider] = {
         ("MIGraphXExecutionProvider", "ROCMExecutionProvider"),
         "Install AMD's `onnxruntime-migraphx` or `onnxruntime-rocm` in place of `onnxruntime`.",
     ),
-    "directml": Provider(("DmlExecutionProvider",), "Install `onnxruntime-directml`; Windows only."),
     "openvino": Provider(
         ("OpenVINOExecutionProvider",),
         "Install `onnxruntime-openvino` in place of `onnxruntime`.",

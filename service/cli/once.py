@@ -27,7 +27,7 @@ from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
-from cutoutd.daemon.workers.job import Engines
+from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import cores, crew_for
 from cutoutd.models.networks.catalog import ModelSpec, resolve
@@ -231,15 +231,23 @@ def _setup(
     machine = accelerator(engine)
     return WorkerSetup(
         lock_path=scratch / "workers.lock",
-        read_paths=(*sorted(reads), spec.path, bundled_folder(), *machine.reads),
-        write_paths=(out,) if cache is None else (out, cache),
+        read_paths=(
+            *sorted(reads),
+            spec.path,
+            bundled_folder(),
+            *machine.reads,
+            *([] if cache is None else [cache]),
+        ),
+        write_paths=(out,),
         memory_limit_bytes=limits.worker_memory + 3 * spec.path.stat().st_size,
-        warm_up="cutoutd.daemon.workers.job:warm_up",
+        warm_up=WARM_UP,
         context=Engines((spec,), "auto", cores(), cache, closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
         sandbox=bool(engine.sandbox),
         devices=machine.devices,
         unconfined=machine.unconfined,
+        driver=machine.driver,
+        callbacks=closed_form,
         recycle_after=engine.recycle_after,
     )

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cutoutd.config.errors import CutoutError, EngineError, printable
 from cutoutd.config.settings import Limits
 from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.codec import Most, Range, Text, printed
+from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
 from cutoutd.daemon.workers.pool import WorkerSetup
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 # Sharp on a high-resolution screen at the size of half a window; about 100 KB a pair.
 LONGEST_SIDE: Final = 1100
 _TIME_LIMIT_S: Final = 120.0
+# A picture of that size takes 50 to 200 KB.
+_LONGEST_PICTURE: Final = 4_000_000
+_Side = Annotated[int, Range(1, LONGEST_SIDE)]
 # Shapes that differ by less than this lie exactly on each other on a screen.
 _SAME_SHAPE: Final = 0.01
 
@@ -41,11 +46,18 @@ class PairJob:
 class Pair:
     """Two WebP files. `same_shape`: they can be laid on each other; sizes are (width, height) in pixels."""
 
-    before: bytes
-    after: bytes
-    before_size: tuple[int, int]
-    after_size: tuple[int, int]
+    before: Annotated[bytes, Most(_LONGEST_PICTURE)]
+    after: Annotated[bytes, Most(_LONGEST_PICTURE)]
+    before_size: tuple[_Side, _Side]
+    after_size: tuple[_Side, _Side]
     same_shape: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoPair:
+    """Why there is none."""
+
+    why: Annotated[str, Text(LONGEST_SENTENCE)]
 
 
 def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair | str]]:
@@ -66,7 +78,7 @@ def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair |
         read_paths=tuple(sorted(path for path in files if path.exists())),
         write_paths=(),
         memory_limit_bytes=Limits().worker_memory,
-        warm_up="cutoutd.service.gallery.thumbnails:warm_up",
+        warm_up=WARM_UP,
         recycle_after=len(jobs) + 1,
     )
     events: SimpleQueue[pool.Event] = SimpleQueue()
@@ -78,7 +90,7 @@ def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair |
         while left:
             while waiting and slots.free():
                 number, job = waiting.pop()
-                slots.submit(number, make_pair, job, limit_s=_TIME_LIMIT_S)
+                slots.submit(number, MAKE_PAIR, job, limit_s=_TIME_LIMIT_S)
             event = events.get()
             slots.tick()
             match event:
@@ -99,22 +111,20 @@ def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair |
 # --- inside the worker
 
 
-def warm_up(_context: object) -> dict[str, Any]:
+def warm_up(_context: None) -> None:
     """Loads the decoders while the sandbox already stands."""
-    import cutoutd.models.decoding.photo
-
-    return {"decoders": cutoutd.models.decoding.photo.__name__}
+    import cutoutd.models.decoding.photo  # noqa: F401 - that is all
 
 
-def make_pair(job: PairJob) -> Pair | str:
+def make_pair(job: PairJob) -> Pair | NoPair:
     """One pair, or a sentence saying why there is none."""
     try:
         before = _load(job.before)
         afters = [found for path in job.after if (found := _load_if_there(path)) is not None]
     except CutoutError as error:
-        return str(error)
+        return NoPair(printed(error, LONGEST_SENTENCE))
     if not afters:
-        return "Its cutout is no longer there."
+        return NoPair("Its cutout is no longer there.")
     after = next((one for one in afters if _same_shape(before, one)), afters[0])
     small_before, small_after = _small(before, job.longest), _small(after, job.longest)
     return Pair(
@@ -163,3 +173,15 @@ def _webp(image: Image.Image) -> bytes:
     target = io.BytesIO()
     image.save(target, "WEBP", quality=84, method=4)
     return target.getvalue()
+
+
+# --- what a worker can be asked for
+
+
+def _pair_or_reason(_job: PairJob, answer: Pair | NoPair) -> Pair | str:
+    return answer.why if isinstance(answer, NoPair) else answer
+
+
+WARM_UP: Final[Task[None, None]] = Task(warm_up)
+# Two pictures in hexadecimal digits.
+MAKE_PAIR: Final[Task[PairJob, Pair | str]] = Task(make_pair, _pair_or_reason, 5 * _LONGEST_PICTURE)

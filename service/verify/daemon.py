@@ -22,11 +22,13 @@ from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Places, Supervisor
 from cutoutd.daemon.workers import pool
 from cutoutd.service.listeners.everyone import listeners
-from cutoutd.service.verify.probes import Tries, ability
+from cutoutd.service.verify.probes import ABILITY, Tries, ability
 
 # No photo has a negative number; the supervisor's own self-test uses -1.
 PROBE: Final = -77
 PROBE_LIMIT_S: Final = 60.0
+# What the planted photo is called.
+PLANTED: Final = "planted.jpg"
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -64,7 +66,7 @@ class ProbedSupervisor(Supervisor):
 
     def probe(self, tries: Tries) -> None:
         """Hands the worker a list of things to try instead of a photo."""
-        self.components.workers.submit(PROBE, ability, tries, limit_s=PROBE_LIMIT_S)
+        self.components.workers.submit(PROBE, ABILITY, tries, limit_s=PROBE_LIMIT_S)
 
     def _message(self, message: Any) -> None:
         if isinstance(message, pool.Finished) and message.tag == PROBE:
@@ -86,7 +88,13 @@ def main() -> int:
     before = ability(Tries())
     settings = load_settings(config).settings
     inbox = settings.inbox[0].path
-    tries = Tries((state_dir() / "ledger.sqlite", config), inbox / "made by a worker.jpg")
+    made = "made by a worker.jpg"
+    tries = Tries(
+        read=(state_dir() / "ledger.sqlite", config),
+        create=(inbox / made, state_dir() / made, cache_dir() / made),
+        photo=inbox / PLANTED,
+        cutout=settings.inbox[0].outbox / f"{Path(PLANTED).stem}.png",
+    )
     log, finish = listeners(settings)
     say("started", before=before)
     try:

@@ -68,6 +68,7 @@ def judge(evidence: Evidence) -> list[Check]:
     return [
         *network(evidence),
         *confinement(evidence),
+        *reach(evidence),
         *memory(evidence),
         *telemetry(evidence),
         *traces(evidence),
@@ -115,13 +116,57 @@ def confinement(evidence: Evidence) -> Iterator[Check]:
     worker: dict[str, Any] = evidence.sandbox.get("worker") or {}
     confined = bool(worker.get("files_confined"))
     answers = {f"worker: read {name}": answer for name, answer in evidence.worker["read"].items()}
-    answers["worker: make a file in the inbox"] = evidence.worker["create"]
+    answers |= {f"worker: make {name}": answer for name, answer in evidence.worker["create"].items()}
     for tried, answer in answers.items():
         if answer == "allowed":
             verdict = Verdict.BROKEN if confined else Verdict.NOT_ENFORCED
             yield Check("files", tried, str(worker.get("files") or "it can"), verdict, required=False)
         else:
             yield Check("files", tried, f"refused ({answer})", Verdict.HOLDS)
+
+
+# What files Landlock confines; where it does not, the seccomp filter still refuses the rest of the list.
+_BY_LANDLOCK: Final = frozenset({"read the daemon's environment", "list the processes"})
+
+
+def reach(evidence: Evidence) -> Iterator[Check]:
+    """Everything that a worker which was taken over would try next, tried in it."""
+    if sys.platform != "linux":
+        return
+    said: dict[str, Any] = evidence.sandbox.get("worker") or {}
+    for tried, answer in evidence.worker["reach"].items():
+        if answer != "allowed":
+            yield Check("reach", f"worker: {tried}", f"refused ({answer})", Verdict.HOLDS)
+            continue
+        enforced = said.get("files_confined") if tried in _BY_LANDLOCK else said.get("network_refused")
+        verdict = Verdict.BROKEN if enforced else Verdict.NOT_ENFORCED
+        yield Check("reach", f"worker: {tried}", "it can", verdict, required=tried not in _BY_LANDLOCK)
+    yield _check(
+        "reach", "worker: system calls", str(said.get("calls") or "not said"), bool(said.get("calls"))
+    )
+    held = evidence.worker["capabilities"]
+    yield _check("reach", "worker: capabilities", "none" if held == 0 else f"{held}", held == 0)
+    odd = {fd: kind for fd, kind in evidence.worker["descriptors"].items() if kind not in _KNOWN_DESCRIPTORS}
+    pipes = sum(kind == "pipe" for kind in evidence.worker["descriptors"].values())
+    yield _check(
+        "reach",
+        "worker: descriptors it was left with",
+        f"{pipes} pipes to the daemon, its lock, nothing else" if not odd else f"also: {odd}",
+        not odd and pipes == _PIPES,
+    )
+    # The kernel offers no way to take this away and leave what imports and decoders need.
+    yield Check(
+        "reach",
+        "worker: see that another file exists, and its size and times",
+        "it can, where it knows the name; never the content",
+        Verdict.NOT_ENFORCED,
+        required=False,
+    )
+
+
+# Standard input, output and error lead nowhere; the one file is the worker lock, opened by itself.
+_KNOWN_DESCRIPTORS: Final = frozenset({"nothing", "pipe", "file"})
+_PIPES: Final = 2
 
 
 def memory(evidence: Evidence) -> Iterator[Check]:

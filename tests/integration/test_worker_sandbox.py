@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import queue
 import signal
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +23,10 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.sandbox import guard, landlock
 from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.pool import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
 from cutoutd.models.networks.catalog import STANDARD, find_model
+from cutoutd.service.verify import probes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import acts_for_workers as acts
@@ -53,7 +56,7 @@ class House:
             read_paths=(self.inbox, Path(spec.path).parent),
             write_paths=(self.outbox,),
             memory_limit_bytes=3_000_000_000,
-            warm_up="cutoutd.daemon.workers.job:warm_up",
+            warm_up=jobs.WARM_UP,
             context=jobs.Engines((spec,), ("cpu",), 1, None),
             nice=3,
         )
@@ -64,8 +67,8 @@ class House:
         assert isinstance(ready, SlotReady), ready
         self.facts = ready.facts
 
-    def do(self, function: Callable[[Any], Any], job: Any) -> Event:
-        self.workers.submit(1, function, job, limit_s=PATIENCE_S)
+    def do(self, task: Task[Any, Any], job: Any) -> Event:
+        self.workers.submit(1, task, job, limit_s=PATIENCE_S)
         return self.events.get(timeout=PATIENCE_S)
 
 
@@ -83,7 +86,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
     part = house.outbox / "day 1" / ".cat.part"
     order = Deliverable()
     event = house.do(
-        jobs.run_job,
+        jobs.RUN_JOB,
         jobs.Job(
             photo=1,
             path=os.fsencode(house.inbox / "cat.jpg"),
@@ -141,7 +144,7 @@ def test_every_thread_of_the_worker_is_filtered(house: House) -> None:
 
 @linux
 def test_no_network_from_a_worker(house: House) -> None:
-    event = house.do(acts.try_network, None)
+    event = house.do(acts.TRY_NETWORK, None)
     assert isinstance(event, Finished), event
     assert set(event.result) == {"ipv4", "ipv6", "udp", "unix", "io_uring"}
     assert set(event.result.values()) == {"EACCES", "EPERM"}, event.result
@@ -150,9 +153,9 @@ def test_no_network_from_a_worker(house: House) -> None:
 @linux
 def test_a_worker_cannot_reach_a_server_that_we_can(house: House) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = server.getsockname()
+        address = acts.Address(*server.getsockname())
         assert acts.connect(address) == "connected"
-        event = house.do(acts.connect, address)
+        event = house.do(acts.CONNECT, address)
     assert isinstance(event, Finished), event
     assert event.result == "EACCES"
 
@@ -165,41 +168,93 @@ def test_a_worker_reaches_no_other_file(house: House) -> None:
     there.write_bytes(b"cutout")
     photo = house.inbox / "photo.jpg"
     photo.write_bytes(b"photo")
-    refused: list[tuple[Callable[[Any], Any], Any]] = [
-        (Path.read_bytes, outside),
-        (Path.read_bytes, house.state / "ledger.sqlite"),
-        (Path.read_bytes, house.lock),
-        (Path.read_bytes, Path("/etc/passwd")),
-        (Path.read_bytes, Path(f"/proc/{os.getpid()}/environ")),
-        (os.listdir, str(house.root)),
-        (os.listdir, str(Path.home())),
-        (Path.touch, house.root / "new"),
-        (Path.touch, house.inbox / "new"),
-        (Path.touch, house.state / "new"),
-        (os.unlink, str(there)),
-        (os.unlink, str(photo)),
-        (there.rename, str(house.outbox / "other.png")),
-        (photo.rename, str(house.outbox / "photo.jpg")),
-        (subprocess.check_output, ["true"]),
+    refused = [
+        acts.Act("read", outside),
+        acts.Act("read", house.state / "ledger.sqlite"),
+        acts.Act("read", house.lock),
+        acts.Act("read", Path("/etc/passwd")),
+        acts.Act("read", Path(f"/proc/{os.getpid()}/environ")),
+        acts.Act("list", house.root),
+        acts.Act("list", Path.home()),
+        acts.Act("touch", house.root / "new"),
+        acts.Act("touch", house.inbox / "new"),
+        acts.Act("touch", house.state / "new"),
+        acts.Act("unlink", there),
+        acts.Act("unlink", photo),
+        acts.Act("rename", there, house.outbox / "other.png"),
+        acts.Act("rename", photo, house.outbox / "photo.jpg"),
+        acts.Act("run", Path("/bin/true")),
     ]
-    for function, target in refused:
-        event = house.do(function, target)
-        assert isinstance(event, Failed), (function, target)
+    for act in refused:
+        event = house.do(acts.DO, act)
+        assert isinstance(event, Failed), act
         assert "ermission" in str(event.error) or "not permitted" in str(event.error), event.error
     assert there.read_bytes() == b"cutout"
-    assert house.do(Path.read_bytes, photo) == Finished(1, b"photo")
+    assert house.do(acts.DO, acts.Act("read", photo)) == Finished(1, b"photo")
+
+
+@linux
+def test_nothing_that_a_worker_which_was_taken_over_would_try_is_possible(house: House) -> None:
+    original, cutout = house.inbox / "original.jpg", house.outbox / "cutout.png"
+    for path in (original, cutout):
+        path.write_bytes(b"there")
+    before = original.stat()
+    event = house.do(probes.ABILITY, probes.Tries(photo=original, cutout=cutout))
+    assert isinstance(event, Finished), event
+    answers = event.result["reach"]
+    assert len(answers) > 25
+    possible = [tried for tried, answer in answers.items() if answer == "allowed"]
+    if not landlock.abi():
+        possible = [tried for tried in possible if tried != "list the processes"]
+    assert possible == []
+    assert event.result["capabilities"] == 0
+    after = original.stat()
+    assert (before.st_mtime_ns, before.st_mode, before.st_ctime_ns) == (
+        after.st_mtime_ns, after.st_mode, after.st_ctime_ns,
+    )  # fmt: skip
+
+
+@linux
+def test_the_same_acts_are_possible_without_a_sandbox(tmp_path: Path) -> None:
+    """Otherwise the test above would show nothing."""
+    original, cutout = tmp_path / "original.jpg", tmp_path / "cutout.png"
+    for path in (original, cutout):
+        path.write_bytes(b"there")
+    code = (
+        "import json, sys; from pathlib import Path; from cutoutd.service.verify.probes import Tries, reach\n"
+        "print(json.dumps(reach(Tries(photo=Path(sys.argv[1]), cutout=Path(sys.argv[2])))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, original, cutout], capture_output=True, text=True, check=True
+    )
+    refused = {tried for tried, answer in json.loads(done.stdout).items() if answer != "allowed"}
+    # A container may refuse some of its own accord.
+    assert refused <= {
+        "enter a namespace of its own", "use the kernel's keyring", "pin the daemon to a processor",
+        "set an extended attribute", "change the daemon's priority", "read the daemon's environment",
+    }  # fmt: skip
+
+
+@linux
+def test_a_worker_holds_two_pipes_and_its_lock(house: House) -> None:
+    held = {int(entry.name): os.readlink(entry) for entry in Path(f"/proc/{house.facts['pid']}/fd").iterdir()}
+    assert [held.pop(fd) for fd in (0, 1, 2)] == ["/dev/null"] * 3
+    pipes = [fd for fd, target in held.items() if target.startswith("pipe:")]
+    assert len(pipes) == 2
+    others = {target for fd, target in held.items() if fd not in pipes}
+    assert others <= {str(house.lock), "/dev/urandom"}
 
 
 @needs_landlock
 def test_a_worker_signals_nobody_outside(house: House) -> None:
     if landlock.abi() < 6:
         pytest.skip("Landlock confines signals from ABI 6 on")
-    event = house.do(acts.signal_parent, None)
+    event = house.do(acts.SIGNAL_PARENT, None)
     assert event == Finished(1, "EPERM")
 
 
 def test_the_engine_keeps_no_usage_data_anywhere(house: House, tmp_path: Path) -> None:
-    assert house.do(os.getenv, "ORT_DISABLE_TELEMETRY") == Finished(1, "1")
+    assert house.do(acts.VARIABLE, "ORT_DISABLE_TELEMETRY") == Finished(1, "1")
     # Outside a worker nothing would stop it from writing: not a file may appear below a fresh home folder.
     load = (
         "from pathlib import Path; from cutoutd.models.networks.catalog import STANDARD, find_model\n"
@@ -227,8 +282,10 @@ from pathlib import Path
 with open(sys.argv[1] + "/imports", "a") as counter:
     counter.write("x")
 from cutoutd.daemon.workers.pool import Finished, SlotReady, Workers, WorkerSetup
+sys.path.insert(0, sys.argv[2])
+import acts_for_workers as acts
 root = Path(sys.argv[1])
-setup = WorkerSetup(root / "lock", (), (root,), 2_000_000_000, "builtins:repr")
+setup = WorkerSetup(root / "lock", (), (root,), 2_000_000_000, acts.NOTHING)
 events = queue.SimpleQueue()
 workers = Workers([setup] * 2, post=events.put)
 workers.start()
@@ -236,7 +293,7 @@ ready = [events.get(timeout=60) for _ in range(2)]
 assert all(isinstance(event, SlotReady) for event in ready), ready
 heavy = [name for name in ("numpy", "PIL", "onnxruntime") if name in sys.modules]
 print("ready", *[event.facts["pid"] for event in ready], *heavy, flush=True)
-workers.submit(1, time.sleep, 600, limit_s=900)
+workers.submit(1, acts.SLEEP, 600.0, limit_s=900)
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 print("busy", flush=True)
 for line in sys.stdin:
@@ -250,7 +307,7 @@ def supervisor(root: Path) -> Generator[tuple[subprocess.Popen[str], list[int]]]
     script = root / "main.py"
     script.write_text(SUPERVISOR)
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", str(script), str(root)],
+        [sys.executable, "-W", "error", str(script), str(root), str(Path(__file__).parent)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

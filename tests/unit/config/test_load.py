@@ -43,7 +43,7 @@ def problems(text: str) -> list[str]:
         (GOOD + "[inbox.matte]\nkeep = 0", "/c.toml:5: inbox[1].matte.keep: 0 is too small: at least 1"),
         (
             GOOD + '[engine]\nproviders = ["cpu",\n "cdua"]',
-            '/c.toml:6: engine.providers[2]: "cdua" is not one of "cuda", "coreml", "openvino", "rocm", "directml" or "cpu" (did you mean "cuda"?)',
+            '/c.toml:6: engine.providers[2]: "cdua" is not one of "cuda", "coreml", "openvino", "rocm" or "cpu" (did you mean "cuda"?)',
         ),
         ('[[inbox]]\npath = "/a"', "/c.toml:1: inbox[1].outbox: is missing: where cutouts appear; it may not lie inside an inbox"),
         ('[inbox]\npath = "/a"', "/c.toml:1: inbox: write [[inbox]], with double brackets"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.daemon.sandbox import guard, macos
+from cutoutd.daemon.sandbox import guard, macos, seccomp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and /proc are Linux")
 
@@ -172,7 +172,7 @@ def test_new_files_belong_to_their_owner_alone(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_enforced_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard.sys, "platform", "freebsd14")
-    network, refused = guard.give_up_network(keep_unix=True)
+    network, refused = guard.give_up_network(seccomp.SUPERVISOR)
     files, confined = guard.confine_files([], [])
     assert not refused
     assert not confined
@@ -184,7 +184,7 @@ def test_where_nothing_can_be_enforced_it_says_so(monkeypatch: pytest.MonkeyPatc
 def test_a_processor_without_a_filter_is_said_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.uname()
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((*real[:4], "riscv64")))
-    assert guard.give_up_network(keep_unix=False) == (
+    assert guard.give_up_network(seccomp.WORKER) == (
         "not enforced here (the kernel refused the seccomp filter: no filter for riscv64)",
         False,
     )
@@ -193,6 +193,8 @@ def test_a_processor_without_a_filter_is_said_not_hidden(monkeypatch: pytest.Mon
 def test_the_summary_names_all_three() -> None:
     state = guard.SandboxState("N", True, "F", False, "C", True)
     assert state.summary() == "network: N; files: F; core dumps: C"
+    whole = guard.SandboxState("N", True, "F", False, "C", True, "S", True, "P", True)
+    assert whole.summary() == "network: N; files: F; system calls: S; capabilities: P; core dumps: C"
 
 
 def test_the_switched_off_sandbox_is_visible() -> None:

@@ -6,10 +6,16 @@ import ctypes
 import os
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.daemon.workers.codec import Most, Range, Text
+from cutoutd.daemon.workers.ipc import Task
+
+Number = Annotated[int, Range(-(2**53), 2**53)]
+Words = Annotated[str, Text(1000)]
 
 
 class OddError(Exception):
@@ -19,17 +25,13 @@ class OddError(Exception):
         super().__init__(f"{one} and {two}")
 
 
-class Trap:
-    """Calls something when it is unpickled."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (self.path,)
+@dataclass(frozen=True)
+class Warm:
+    context: Words
+    threads: Number
 
 
-def warm_up(context: Any) -> Any:
+def warm_up(context: Any) -> Warm:
     """Sleeps, needs a file, or dies, if told to; else says what it was given."""
     match context:
         case {"sleep_s": seconds}:
@@ -40,14 +42,14 @@ def warm_up(context: Any) -> Any:
             os.abort()
         case _:
             pass
-    return {"context": context, "threads": threading.active_count()}
+    return Warm(str(context), threading.active_count())
 
 
-def double(job: int) -> int:
+def double(job: int) -> Number:
     return 2 * job
 
 
-def pid(_: Any) -> int:
+def pid(_: None) -> Number:
     return os.getpid()
 
 
@@ -55,15 +57,15 @@ def refuse(job: bytes) -> None:
     raise PhotoError(Reason.UNREADABLE, "The file ends early", job, "Copy it again.")
 
 
-def odd(_: Any) -> None:
+def odd(_: None) -> None:
     raise OddError(1, 2)
 
 
-def segfault(_: Any) -> None:
+def segfault(_: None) -> None:
     ctypes.string_at(1)
 
 
-def abort(_: Any) -> None:
+def abort(_: None) -> None:
     os.abort()
 
 
@@ -71,7 +73,7 @@ def leave(status: int) -> None:
     os._exit(status)
 
 
-def allocate(size: int) -> int:
+def allocate(size: int) -> Number:
     return len(bytearray(size))
 
 
@@ -82,22 +84,65 @@ def keep(size: int) -> None:
 _kept: list[bytearray] = []
 
 
-def trap(path: str) -> Trap:
-    return Trap(path)
+def cannot_travel(_: None) -> None:
+    return threading.Lock()  # type: ignore[return-value] # pyright: ignore[reportReturnType] - that is the point
 
 
-def unpicklable(_: Any) -> Any:
-    return threading.Lock()
+def says_too_much(_: None) -> Number:
+    return "a word"  # type: ignore[return-value] # pyright: ignore[reportReturnType] - that is the point
 
 
-def mark_and_sleep(job: tuple[str, float]) -> str:
-    """Leaves a file in an outbox, then takes its time."""
-    path, seconds = job
-    Path(path).touch()
+def sleep(seconds: float) -> None:
     time.sleep(seconds)
-    return path
 
 
-def status_of_self(_: Any) -> dict[str, str]:
+@dataclass(frozen=True)
+class Nap:
+    path: str
+    seconds: float
+
+
+def mark_and_sleep(job: Nap) -> Words:
+    """Leaves a file in an outbox, then takes its time."""
+    Path(job.path).touch()
+    time.sleep(job.seconds)
+    return job.path
+
+
+def status_of_self(_: None) -> Annotated[dict[Words, Words], Most(200)]:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return {
+        key: value.strip().replace("\t", " ") for key, _, value in (line.partition(":") for line in lines)
+    }
+
+
+def write_raw(data: bytes) -> None:
+    """Writes bytes of its own to the pipe for answers, as a worker that was taken over would."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(answers_fd(), view) :]
+
+
+def answers_fd() -> int:
+    """The pipe that can be written to."""
+    return next(fd for fd in range(3, 64) if _is_writable_pipe(fd))
+
+
+def _is_writable_pipe(fd: int) -> bool:
+    import fcntl
+    import stat
+
+    try:
+        return (
+            stat.S_ISFIFO(os.fstat(fd).st_mode)
+            and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        )
+    except OSError:
+        return False
+
+
+WARM_UP: Task[Any, Warm] = Task(warm_up)
+DOUBLE: Task[int, int] = Task(double)
+PID: Task[None, int] = Task(pid)
+SLEEP: Task[float, None] = Task(sleep)
+MARK_AND_SLEEP: Task[Nap, str] = Task(mark_and_sleep)

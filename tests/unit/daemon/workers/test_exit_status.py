@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from cutoutd.daemon.workers.exit_status import _by_exit_status as by_exit_status
         (-signal.SIGKILL, None, 3, "out-of-memory", "memory"),
         (-signal.SIGSEGV, 3, 4, "crashed", "SIGSEGV"),
         (-signal.SIGABRT, 0, 0, "crashed", "SIGABRT"),
+        (-signal.SIGSYS, 0, 0, "crashed", "sandbox refuses"),
         (-99, 0, 0, "crashed", "signal 99"),
         (1, 0, 0, "crashed", "status 1"),
         (0, 0, 0, "crashed", "status 0"),
@@ -44,7 +44,6 @@ def test_the_kernels_count_is_found(tmp_path: Path) -> None:
 
 
 def test_what_we_killed_ourselves_keeps_our_reason() -> None:
-    broken = BrokenProcessPool("broken")
-    assert exit_status.explain(None, broken, "timeout", 0)[0] == "timeout"
-    assert exit_status.explain(None, broken, "killed", 0) == ("killed", exit_status.STOPPED)
-    assert exit_status.explain(None, broken, None, 0)[0] == "crashed"
+    assert exit_status.explain(None, "", "timeout", 0)[0] == "timeout"
+    assert exit_status.explain(None, "odd", "killed", 0) == ("killed", exit_status.STOPPED)
+    assert exit_status.explain(None, "", None, 0)[0] == "crashed"

@@ -1,196 +1,143 @@
-"""What a worker may say to the supervisor, byte by byte."""
+"""Frames in a pipe, and which answers to which call; and that nothing here can name code."""
 
 from __future__ import annotations
 
-import io
 import os
-import pathlib
-import pickle
-import subprocess
-import sys
-import textwrap
-import time
-from concurrent.futures import process as pool
-from datetime import UTC, datetime
-from multiprocessing import Pipe
+import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
-from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.daemon.sandbox.guard import SandboxState
-from cutoutd.daemon.workers.ipc import LONGEST_MESSAGE_BYTES, DataOnlyUnpickler, ReplyPipe
-from cutoutd.daemon.workers.process import Reply
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.workers import ipc
+from cutoutd.daemon.workers.codec import Range, SchemaError, dumps
+from cutoutd.daemon.workers.ipc import Answer, Fault, FrameError, Task, read_answer, read_frame
+
+ROOT = Path(ipc.__file__).resolve().parents[2]
 
 
-def read(data: bytes) -> Any:
-    return DataOnlyUnpickler(io.BytesIO(data)).load()
+def half(number: int) -> Annotated[int, Range(0, 100)]:
+    return number // 2
 
 
-HONEST = [
-    {"a": [1, 2.5, None, True, b"x", (3,)], "b": {"c"}},
-    pathlib.Path("/photos/a.jpg"),
-    datetime(2026, 11, 1, tzinfo=UTC),
-    Reason.TOO_LARGE,
-    SandboxState("n", True, "f", True, "c", True),
-    frozenset({1}),
-]
-
-
-@pytest.mark.parametrize("value", HONEST, ids=lambda value: type(value).__name__)
-def test_plain_values_and_our_own_records_pass(value: Any) -> None:
-    assert read(pickle.dumps(Reply(value, None, 7))) == Reply(value, None, 7)
-
-
-def test_our_errors_pass_whole() -> None:
-    error = read(
-        pickle.dumps(PhotoError(Reason.UNREADABLE, "The file ends early", b"/in/a.jpg", "Copy it again."))
-    )
-    assert isinstance(error, PhotoError)
-    assert error.reason is Reason.UNREADABLE
-    assert error.fix == "Copy it again."
-    assert isinstance(read(pickle.dumps(KeyError("x"))), KeyError)
-
-
-class Runs:
-    """An object whose unpickling calls something."""
-
-    def __init__(self, *call: Any) -> None:
-        self.call = call
-
-    def __reduce__(self) -> Any:
-        return self.call[0], self.call[1:]
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        (os.mkdir, "pwned"),
-        (os.execv, "/bin/touch", ["touch", "pwned"]),
-        (eval, "open('pwned', 'w')"),
-        (exec, "open('pwned', 'w')"),
-        (getattr, Reason, "BUSY"),
-        (open, "pwned", "w"),
-        (__import__, "this"),
-        (subprocess.Popen, ["touch", "pwned"]),
-        (pickle.loads, b"N."),
-        (print, "x"),
-        (type, "T", (), {}),
-    ],
-    ids=lambda call: getattr(call[0], "__name__", str(call)),
-)
-def test_nothing_is_called(
-    call: tuple[Any, ...], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(pickle.UnpicklingError, match="a worker may not send"):
-        read(pickle.dumps(Runs(*call)))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        b"cutoutd.daemon.workers.pool\nWorkers",  # ours, but it acts
-        b"cutoutd.daemon.sandbox.guard\nguard_worker",  # ours, but a function
-        b"cutoutd.daemon.sandbox.guard\nos",
-        b"cutoutd.daemon.workers.ipc\nos.system",
-        b"cutoutd.models.training.network\nNetwork",  # not loaded here, and not to be
-        b"builtins\nSystemExit.__init__",
-        b"pathlib\nos.system",
-        b"numpy\nndarray",
-    ],
-)
-def test_no_other_name_is_looked_up(name: bytes) -> None:
-    with pytest.raises(pickle.UnpicklingError, match="a worker may not send"):
-        read(b"c" + name + b"\n.")
+HALF: Task[int, int] = Task(half)
 
 
 @pytest.fixture
-def ends() -> Any:
-    reader, writer = Pipe(duplex=False)
-    pipe = ReplyPipe(os.dup(reader.fileno()), writable=False)
-    reader.close()
-    yield pipe, writer
-    pipe.close()
-    writer.close()
+def ends() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for fd in (reader, writer):
+        try:
+            os.close(fd)
+        except OSError:
+            continue
 
 
-def item(work_id: Any = 0, **parts: Any) -> Any:
-    return pool._ResultItem(work_id, **parts)  # pyright: ignore[reportPrivateUsage]
+def test_no_pickle_and_no_pool_of_processes_anywhere() -> None:
+    """What unpickles can be made to run anything; multiprocessing pickles, and gives workers a tracker's pipe."""
+    found = [
+        str(path.relative_to(ROOT))
+        for room in ("config", "models", "daemon", "service")
+        for path in (ROOT / room).rglob("*.py")
+        if "training" not in path.parts
+        and re.search(
+            r"^\s*(import|from) (pickle|marshal|shelve|multiprocessing)\b|ProcessPool|pickle\.(loads?|dumps?)",
+            path.read_text(),
+            re.MULTILINE,
+        )
+    ]
+    assert found == []
 
 
-def test_an_answer_comes_through(ends: tuple[ReplyPipe, Any]) -> None:
-    pipe, writer = ends
-    writer.send(item(3, result={"x": 1}))
-    assert pipe.recv().result == {"x": 1}
-    writer.send(item(4, exception=ValueError("x")))
-    assert isinstance(pipe.recv().exception, ValueError)
+def test_a_frame_comes_through_whole_however_long(ends: tuple[int, int]) -> None:
+    reader, writer = ends
+    body = os.urandom(300_000)  # more than a pipe holds
+    sender = threading.Thread(target=ipc.write_all, args=(writer, ipc.frame(body)))
+    sender.start()
+    assert read_frame(reader, 300_000) == body
+    sender.join()
+    os.close(writer)
+    assert read_frame(reader, 10) is None
+
+
+@pytest.mark.parametrize("sent", [b"\0", b"\0\0\0\5abc", b"\0\0\0\0x"[:3]], ids=repr)
+def test_half_a_frame_is_none(ends: tuple[int, int], sent: bytes) -> None:
+    reader, writer = ends
+    os.write(writer, sent)
+    os.close(writer)
+    with pytest.raises(FrameError, match="half"):
+        read_frame(reader, 100)
+
+
+def test_a_frame_that_would_fill_the_memory_is_not_read(ends: tuple[int, int]) -> None:
+    reader, writer = ends
+    os.write(writer, b"\xff\xff\xff\xff")
+    with pytest.raises(FrameError, match="4,294,967,295 bytes"):
+        read_frame(reader, ipc.LONGEST_ANSWER_BYTES)
+
+
+def test_a_call_and_its_answer() -> None:
+    call = ipc.read_call(ipc.call_frame(3, HALF, 84)[4:])
+    assert (call.number, call.function, call.argument) == (3, half, 84)
+    body = ipc.answer_frame(3, call.function(call.argument), None, 1000)[4:]
+    assert read_answer(body, 3, HALF, 84) == Answer(42, None, 1000)
+
+
+def test_a_fault_travels_in_words() -> None:
+    fault = Fault("photo", Reason.UNREADABLE, "The file ends early", "Copy it again.", "Traceback\n  …")
+    body = ipc.answer_frame(0, None, fault, 5)[4:]
+    assert read_answer(body, 0, HALF, 1) == Answer(None, fault, 5)
+
+
+HONEST: dict[str, Any] = {"call": 0, "rss_bytes": 1, "result": 1, "fault": None}
+FAULT: dict[str, Any] = {"is": "Fault", "kind": "other", "reason": None, "what": "", "fix": "", "remote": ""}
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        4711,  # the number of a process, which would make the pool's thread fall over
-        True,
         None,
+        [],
         "answer",
-        {"work_id": 0},
-        item("zero"),
-        item(0, exit_pid=1),
-        item(0, exception="no exception"),
+        {},
+        {**HONEST, "call": 1},
+        {**HONEST, "call": -1},
+        {**HONEST, "call": False},
+        {**HONEST, "call": "0"},
+        {**HONEST, "rss_bytes": -1},
+        {**HONEST, "rss_bytes": 10**30},
+        {**HONEST, "rss_bytes": None},
+        {**HONEST, "result": 101},
+        {**HONEST, "result": "1"},
+        {**HONEST, "result": None},
+        {**HONEST, "more": 1},
+        {key: value for key, value in HONEST.items() if key != "fault"},
+        {**HONEST, "fault": {}},
+        {**HONEST, "fault": {**FAULT, "kind": "system"}},
+        {**HONEST, "fault": {**FAULT, "reason": "bored"}},
+        {**HONEST, "fault": {**FAULT, "what": "x" * 10_000}},
+        {**HONEST, "fault": {**FAULT, "what": "\x1b[2J"}},
+        {**HONEST, "fault": {**FAULT, "fix": 5}},
+        {**HONEST, "fault": {**FAULT, "class": "SystemExit"}},
     ],
     ids=["number", "true", "none", "text", "record", "odd-work", "odd-end", "odd-error"],
 )
-def test_what_is_not_an_answer_is_refused(ends: tuple[ReplyPipe, Any], message: Any) -> None:
-    pipe, writer = ends
-    writer.send(message)
-    with pytest.raises(pickle.UnpicklingError, match="not an answer"):
-        pipe.recv()
+def test_what_is_no_answer_is_refused(message: Any) -> None:
+    with pytest.raises(SchemaError):
+        read_answer(dumps(message), 0, HALF, 1)
 
 
-def test_a_worker_that_was_asked_to_end_may_send_its_number(ends: tuple[ReplyPipe, Any]) -> None:
-    pipe, writer = ends
-    pipe.retiring = True
-    writer.send(4711)
-    assert pipe.recv() == 4711
+def test_an_answer_that_does_not_fit_its_question_is_refused() -> None:
+    def read(asked: int, answer: int) -> int:
+        if answer > asked:
+            raise SchemaError("more than was asked")
+        return answer
 
-
-def test_a_message_that_would_fill_the_memory_is_not_read(ends: tuple[ReplyPipe, Any]) -> None:
-    pipe, writer = ends
-    os.write(writer.fileno(), (LONGEST_MESSAGE_BYTES + 1).to_bytes(4, "big"))
-    with pytest.raises(OSError, match="bad message length"):
-        pipe.recv()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at the processes through /proc")
-def test_a_worker_that_waits_for_its_first_call_dies_with_its_daemon() -> None:
-    program = textwrap.dedent("""
-        import time
-        from cutoutd.daemon.workers.ipc import SlotContext
-        process = SlotContext().Process(target=time.sleep, args=(600,))
-        process.start()
-        print(process.pid, flush=True)
-        time.sleep(600)
-    """)
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as daemon:
-        assert daemon.stdout is not None
-        worker = int(daemon.stdout.readline())
-        until = time.monotonic() + 60
-        while b"spawn_main" not in Path(f"/proc/{worker}/cmdline").read_bytes() or not _sleeps(worker):
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        daemon.kill()
-    while Path(f"/proc/{worker}").exists() and not _is_zombie(worker):
-        assert time.monotonic() < until, "it outlived the daemon that started it"
-        time.sleep(0.01)
-
-
-def _sleeps(pid: int) -> bool:
-    """Whether it has come to its function: nothing before it takes this system call."""
-    return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
-
-
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    task = Task(half, read)
+    assert read_answer(dumps({**HONEST, "result": 4}), 0, task, 5).result == 4
+    with pytest.raises(SchemaError, match="more than was asked"):
+        read_answer(dumps({**HONEST, "result": 6}), 0, task, 5)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cutoutd.daemon.workers.ipc import SlotContext
+from cutoutd.daemon.workers.executor import WorkerExecutor
 from cutoutd.daemon.workers.reaper import GOODBYE_S, Reaper
 from cutoutd.daemon.workers.slot import Call, Worker, WorkerSetup
+
+sys.path.insert(0, str(Path(__file__).parent))
+import jobs_for_workers as jobs
 
 PATIENCE_S = 60.0
 
 
 def _worker(tmp_path: Path, busy_s: float = 0.0) -> Worker:
-    """A real process in a pool of its own, which does as a worker does."""
-    context = SlotContext()
-    executor = ProcessPoolExecutor(1, mp_context=context)
-    setup = WorkerSetup(tmp_path / "lock", (), (), 10**9, "none:none")
-    worker = Worker(0, setup, context, executor, Call(1, 0.0, None))
-    future = executor.submit(time.sleep, busy_s)
-    worker.manager = getattr(executor, "_executor_manager_thread", None)
+    """A real process, which does as a worker does."""
+    setup = WorkerSetup(tmp_path / "lock", (), (), 10**9, jobs.WARM_UP)
+    worker = Worker(0, setup, WorkerExecutor(), Call(1, 0.0, None))
+    future = worker.executor.submit(jobs.SLEEP, busy_s)
     if not busy_s:
         future.result(PATIENCE_S)
     return worker
@@ -60,8 +59,9 @@ def test_a_busy_one_is_killed(tmp_path: Path, late: bool) -> None:
 
 def test_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
     reaper = Reaper(time.monotonic)
-    for busy_s in (0.0, 600.0):
-        reaper.ask(_worker(tmp_path, busy_s))
+    workers = [_worker(tmp_path, busy_s) for busy_s in (0.0, 600.0)]
+    for worker in workers:
+        reaper.ask(worker)
     reaper.end()
     assert reaper.deadlines() == []
-    assert multiprocessing.active_children() == []
+    assert all(worker.gone() for worker in workers)

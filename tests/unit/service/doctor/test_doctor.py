@@ -205,7 +205,7 @@ def test_a_provider_that_cannot_be_had_is_an_error(folders: Path) -> None:
     assert found.level == "ok"
     assert found.what.startswith("runs on cpu (ONNX Runtime ")
     assert re.search(r"; not on cuda, .*: this ONNX Runtime .* was built without it", found.what)
-    (found,) = parts.check_providers(settings(folders, '[engine]\nproviders = ["directml"]'))
+    (found,) = parts.check_providers(settings(folders, '[engine]\nproviders = ["rocm"]'))
     assert (found.level, found.code) == ("error", ExitCode.ENGINE)
     assert found.fix
 

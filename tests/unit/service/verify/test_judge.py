@@ -37,7 +37,10 @@ FACTS: dict[str, Any] = {
     "telemetry_off": True,
     "engine_loaded": True,
     "read": {"ledger.sqlite": "EACCES"},
-    "create": "EACCES",
+    "create": {"inbox/made by a worker.jpg": "EACCES"},
+    "capabilities": 0,
+    "descriptors": {"0": "nothing", "1": "nothing", "2": "nothing", "3": "pipe", "6": "pipe", "7": "file"},
+    "reach": {"change an original's times": "EPERM", "list the processes": "EACCES"},
 }
 
 
@@ -70,7 +73,14 @@ def sound(tmp_path: Path, canary: Canary) -> Evidence:
         before={**FACTS, "network": dict.fromkeys(SHUT, "open"), "filters": 0},
         daemon={**FACTS, "network": {**SHUT, "unix": "open"}},
         worker={**FACTS, "network": SHUT, "filters": 2},
-        sandbox={"worker": {"files_confined": True, "files": "confined"}},
+        sandbox={
+            "worker": {
+                "files_confined": True,
+                "files": "confined",
+                "network_refused": True,
+                "calls": "on a list",
+            }
+        },
         outputs=(output,),
         temporary_modes={0o600},
         exit_code=0,
@@ -84,7 +94,7 @@ def broken(evidence: Evidence) -> list[str]:
 def test_sound_evidence_passes(sound: Evidence) -> None:
     assert broken(sound) == []
     assert {check.area for check in judge(sound)} == {
-        "network", "files", "memory", "telemetry", "traces", "cutout", "modes",
+        "network", "files", "reach", "memory", "telemetry", "traces", "cutout", "modes",
     }  # fmt: skip
 
 
@@ -153,11 +163,43 @@ def _original_touched(evidence: Evidence) -> None:
     (evidence.root / "inbox" / "planted.jpg").write_bytes(b"")
 
 
+def _changes_times(evidence: Evidence) -> None:
+    evidence.worker = {**evidence.worker, "reach": {"change an original's times": "allowed"}}
+
+
+def _lists_processes(evidence: Evidence) -> None:
+    evidence.worker = {**evidence.worker, "reach": {"list the processes": "allowed"}}
+
+
+def _keeps_rights(evidence: Evidence) -> None:
+    evidence.worker = {**evidence.worker, "capabilities": 41}
+
+
+def _has_a_socket(evidence: Evidence) -> None:
+    descriptors = {**evidence.worker["descriptors"], "1": "socket"}
+    evidence.worker = {**evidence.worker, "descriptors": descriptors}
+
+
+def _has_another_pipe(evidence: Evidence) -> None:
+    descriptors = {**evidence.worker["descriptors"], "9": "pipe"}
+    evidence.worker = {**evidence.worker, "descriptors": descriptors}
+
+
+def _calls_anything(evidence: Evidence) -> None:
+    evidence.sandbox["worker"]["calls"] = ""
+
+
 BREAKS: dict[str, tuple[Callable[[Evidence], None], str]] = {
     "a UDP socket": (_opened, "network: worker: open a UDP socket"),
     "a way to other programs": (_local_socket, "network: worker: open a local socket"),
     "no filter of its own": (_unfiltered, "network: daemon: ask the kernel"),
     "a worker that reads the ledger": (_reads_on, "files: worker: read ledger.sqlite"),
+    "an original's times": (_changes_times, "reach: worker: change an original's times"),
+    "a list of processes": (_lists_processes, "reach: worker: list the processes"),
+    "capabilities": (_keeps_rights, "reach: worker: capabilities"),
+    "the journal's socket": (_has_a_socket, "reach: worker: descriptors"),
+    "another pipe": (_has_another_pipe, "reach: worker: descriptors"),
+    "no list of calls": (_calls_anything, "reach: worker: system calls"),
     "a memory image": (_dumps, "memory: worker: core dumps"),
     "usage data": (_talks, "telemetry: worker: ONNX Runtime"),
     "a device number": (_left_a_device_number, "telemetry: files below the home folder"),
@@ -192,15 +234,18 @@ def test_a_blind_search_is_a_failure(sound: Evidence) -> None:
 
 def test_what_a_platform_lacks_is_said_and_only_then_forgiven(sound: Evidence) -> None:
     _reads_on(sound)
-    sound.sandbox = {"worker": {"files_confined": False, "files": "not enforced here (no Landlock)"}}
-    (row,) = [check for check in judge(sound) if check.verdict is Verdict.NOT_ENFORCED]
-    assert row.passes
-    assert not row.required
+    sound.sandbox = {
+        "worker": {"files_confined": False, "files": "not enforced here (no Landlock)", "calls": "on a list"}
+    }
+    rows = [check for check in judge(sound) if check.verdict is Verdict.NOT_ENFORCED]
+    # The other is what no kernel offers to take away: that a file exists, and how large it is.
+    assert [row.area for row in rows] == ["files", "reach"]
+    assert all(row.passes and not row.required for row in rows)
     console = Console(file=io.StringIO(), width=160)
     show(judge(sound), parse_settings('[[inbox]]\npath="/a"\noutbox="/b"\n'), 3.0, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "not enforced here" in text
-    assert "promises hold (1 are not enforced" in text
+    assert "promises hold (2 are not enforced" in text
 
 
 def test_a_platform_without_a_filter_fails(sound: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,9 +352,10 @@ def test_the_chunk_walk_sees_everything_unneeded() -> None:
 def test_a_process_that_gave_nothing_up_says_so(tmp_path: Path) -> None:
     readable = tmp_path / "a"
     readable.write_text("")
-    found = ability(Tries((readable, tmp_path / "b"), tmp_path / "c"))
+    found = ability(Tries((readable, tmp_path / "b"), (tmp_path / "c",)))
     assert found["read"] == {"a": "allowed", "b": "ENOENT"}
-    assert found["create"] == "allowed"
+    assert list(found["create"].values()) == ["allowed"]
+    assert found["reach"] == {}
     assert found["network"]["ipv4"] == "open"
 
 

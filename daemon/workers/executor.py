@@ -1,0 +1,189 @@
+"""One worker process behind the `concurrent.futures.Executor` shape: one call at a time; no slots, no deadlines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final
+
+from cutoutd.daemon.workers.codec import SchemaError
+from cutoutd.daemon.workers.ipc import (
+    Answer,
+    FrameError,
+    Task,
+    call_frame,
+    read_answer,
+    read_frame,
+    something_waits,
+    write_all,
+)
+
+# The import path travels on the command line, for it decides where everything else is found; "-P" keeps the folder
+# we stand in out of it until then. A program that cannot be imported is said over the pipe, as any other fault.
+_BOOT: Final = """
+import sys
+path, calls, answers = sys.argv[1:]
+try:
+    import json
+    sys.path[:] = json.loads(path)
+    from cutoutd.daemon.workers.process import main
+except BaseException as error:
+    import os
+    fault = {"is": "Fault", "kind": "other", "reason": None, "fix": "", "remote": "",
+             "what": ascii(error)[:300].replace("\\\\n", " ")}
+    body = json.dumps({"call": 0, "rss_bytes": 0, "result": None, "fault": fault}).encode()
+    os.write(int(answers), len(body).to_bytes(4, "big") + body)
+    raise
+main(int(calls), int(answers))
+"""
+# How long a worker that broke the rules may take to be gone, once killed, before its answer is reported all the same.
+_GONE_S: Final = 5.0
+
+
+class WorkerGoneError(BrokenExecutor):
+    """The worker ended, or was ended, instead of answering.
+
+    Attributes:
+        refused: what was wrong with its answer, when it was killed for that; else empty.
+    """
+
+    def __init__(self, refused: str = "") -> None:
+        super().__init__(refused or "the worker is gone")
+        self.refused = refused
+
+
+@dataclass(slots=True)
+class _Work:
+    """One call in the hands of the thread."""
+
+    number: int
+    task: Task[Any, Any]
+    argument: Any
+    future: Future[Answer]
+
+
+class WorkerExecutor(Executor):
+    """A process that is started at once and answers one call after the other, until it is told to end.
+
+    The thread that makes it must live as long as the worker shall: Linux ends a worker when the *thread* that started
+    it ends.
+
+    Raises:
+        OSError: no process can be started.
+    """
+
+    def __init__(self) -> None:
+        calls_read, self._calls = os.pipe()
+        self._answers, answers_write = os.pipe()
+        try:
+            self.process = _spawn(calls_read, answers_write)
+        except OSError:
+            os.close(self._calls)
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(calls_read)
+            os.close(answers_write)
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._number = 0
+        # A daemon: a worker that cannot be killed must not keep the program from ending.
+        self.thread = threading.Thread(target=self._serve, name=f"worker-{self.process.pid}", daemon=True)
+        self.thread.start()
+
+    def submit(self, task: Task[Any, Any], argument: Any, /) -> Future[Answer]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] - what may be called is a task
+        """Asks for one thing; the future's exception is a `WorkerGoneError` if the worker does not live to answer.
+
+        Raises:
+            BrokenExecutor: it is gone, or has spoken without being asked.
+        """
+        if self._number and something_waits(self._answers):
+            self.process.kill()
+            raise WorkerGoneError("it spoke without being asked")
+        work = _Work(self._number, task, argument, Future())
+        self._number += 1
+        work.future.set_running_or_notify_cancel()
+        self._work.put(work)
+        return work.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - part of the shape
+        """Lets it end by itself once it has answered; there is never a second call that could be cancelled."""
+        self._work.put(None)
+        if wait:
+            self.thread.join()
+
+    def _serve(self) -> None:
+        """In a thread of its own: calls out, answers in."""
+        try:
+            while (work := self._work.get()) is not None:
+                try:
+                    answer = self._ask(work)
+                except WorkerGoneError as error:
+                    # Nobody is left to answer what follows.
+                    work.future.set_exception(error)
+                    return
+                except Exception as error:  # noqa: BLE001 - an argument that cannot travel: the caller's fault, and told
+                    work.future.set_exception(error)
+                else:
+                    work.future.set_result(answer)
+        finally:
+            os.close(self._calls)
+            os.close(self._answers)
+
+    def _ask(self, work: _Work) -> Answer:
+        message = call_frame(work.number, work.task, work.argument)
+        try:
+            write_all(self._calls, message)
+            body = read_frame(self._answers, work.task.longest_bytes)
+            if body is None:
+                raise WorkerGoneError
+            return read_answer(body, work.number, work.task, work.argument)
+        except OSError as error:
+            raise WorkerGoneError from error
+        except (FrameError, SchemaError) as error:
+            torn = isinstance(error, FrameError) and _ended(self.process)
+            self.process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_GONE_S)
+            # A worker that died in the middle of a sentence has died, and its status says of what.
+            raise WorkerGoneError("" if torn else str(error)) from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ended by itself; it has closed its pipe, so its status is there in a moment."""
+    try:
+        process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _spawn(calls: int, answers: int) -> subprocess.Popen[bytes]:
+    """Starts the interpreter with these two pipe ends and nothing else.
+
+    SIGINT and SIGTERM are blocked meanwhile, and so in the new process until its first acts ignore them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _BOOT, json.dumps(_import_path()), str(calls), str(answers)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=True,
+            pass_fds=(calls, answers),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _import_path() -> list[str]:
+    """Ours, without what stands for the folder we happen to be in; names that only an import hook knows stay."""
+    return [entry for entry in sys.path if entry]
