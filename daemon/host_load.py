@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from cutoutd.daemon.workers import sizing
+
 _POWER_SUPPLIES: Final = Path("/sys/class/power_supply")
 _PROC: Final = Path("/proc")
 # The kernel's first load average decays over one minute; our own share must be averaged alike to be taken off.
@@ -104,7 +106,7 @@ class ForeignLoad:
     """
 
     def __init__(self, cores: int | None = None) -> None:
-        self._cores = cores or usable_cores()
+        self._cores = cores or sizing.cores()
         self._own = 0.0
         self._before: tuple[float, float] | None = None
 
@@ -131,10 +133,3 @@ class ForeignLoad:
         if self._before is None or now <= self._before[0]:
             return 0.0
         return max(own_cpu_s - self._before[1], 0.0) / (now - self._before[0])
-
-
-def usable_cores() -> int:
-    """How many processors this process may run on (taskset, containers), not how many the machine has."""
-    if sys.platform == "linux":
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1

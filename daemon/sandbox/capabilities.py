@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import struct
 from pathlib import Path
@@ -34,13 +33,15 @@ def drop_all() -> None:
 
 def held() -> int | None:
     """How many capabilities this process has or could take up; None where the kernel does not say."""
-    masks = 0
-    with contextlib.suppress(OSError, ValueError):
+    try:
         # Bytes: a codec that is not loaded yet could not be found from inside a sandbox.
         lines = Path("/proc/self/status").read_bytes().decode("utf-8", "replace").splitlines()
-        facts = dict(line.partition(":")[::2] for line in lines)
-        if all(name in facts for name in _SETS[:3]):
-            for name in _SETS:
-                masks |= int(facts.get(name, "0"), 16)
-            return masks.bit_count()
-    return None
+    except OSError:
+        return None
+    facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    if not all(name in facts for name in _SETS[:3]):
+        return None
+    every = 0
+    for name in _SETS:
+        every |= int(facts.get(name, "0"), 16)
+    return every.bit_count()

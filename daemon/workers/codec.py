@@ -280,7 +280,8 @@ def _model(wanted: type[BaseModel], value: Any, at: str) -> Any:
     """A model of the settings, which were checked when they were read."""
     if type(value) is not dict:
         return _wrong(at, "not a model")
-    return wanted.model_construct(_fields_set=set(value["set"]), **value["fields"])
+    model = cast("dict[str, Any]", value)
+    return wanted.model_construct(_fields_set=set(model["set"]), **model["fields"])
 
 
 def _number(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:

@@ -12,7 +12,7 @@ import select
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers.codec import Range, SchemaError, Text, dumps, from_json, loads
@@ -122,6 +122,7 @@ class Answer:
     rss_bytes: int
 
 
+_ANSWERS: Final = {"call", "rss_bytes", "result", "fault"}
 _Rss = Annotated[int, Range(0, 1 << 50)]
 
 
@@ -136,9 +137,10 @@ def read_answer(body: bytes, number: int, task: Task[Any, Any], argument: Any) -
     Raises:
         SchemaError: it is anything else; the worker is not to be believed any more.
     """
-    message = loads(body, trusted=False)
-    if type(message) is not dict or message.keys() != {"call", "rss_bytes", "result", "fault"}:
+    found = loads(body, trusted=False)
+    if type(found) is not dict or cast("dict[str, Any]", found).keys() != _ANSWERS:
         raise SchemaError("answer: not an answer")
+    message = cast("dict[str, Any]", found)
     if type(message["call"]) is not int or message["call"] != number:
         raise SchemaError("answer: to another call")
     rss_bytes = from_json(_Rss, message["rss_bytes"], at="rss_bytes")

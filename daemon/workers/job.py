@@ -13,7 +13,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.config.output import Deliverable, extension
@@ -302,7 +302,9 @@ def run_job(job: Job) -> Answer:
     except PhotoChangedError:
         return Changed()
     except PhotoError as error:
-        return Refused(error.reason, printed(f"{error.what}. {error.fix}".strip(), LONGEST_SENTENCE))
+        # A reason that a worker cannot know would end it; there is none in models/.
+        reason = cast("_WorkerReason", error.reason)
+        return Refused(reason, printed(f"{error.what}. {error.fix}".strip(), LONGEST_SENTENCE))
     except MemoryError:
         return Refused(
             Reason.OUT_OF_MEMORY,
@@ -366,7 +368,7 @@ def _finished(job: Job, report: Report) -> Finished:
         height=report.height,
         coverage=report.coverage,
         drafts=drafts,
-        timings=dict(report.timings),
+        timings={str(stage): seconds for stage, seconds in report.timings.items()},
         notes=report.notes,
     )
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn, cast
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 from cutoutd.config.errors import CutoutError, EngineError, PhotoError, printable
 from cutoutd.daemon.sandbox import guard
@@ -186,7 +186,8 @@ def _resident_after() -> int:
 
 def fault_of(error: Exception) -> Fault:
     """An error in words that may travel."""
-    kind, reason, what, fix = "other", None, f"{type(error).__name__}: {error}", ""
+    kind: Literal["photo", "memory", "other"] = "other"
+    reason, what, fix = None, f"{type(error).__name__}: {error}", ""
     if isinstance(error, MemoryError):
         kind, what = "memory", str(error)
     elif isinstance(error, CutoutError):
@@ -196,7 +197,7 @@ def fault_of(error: Exception) -> Fault:
             kind, reason = "photo", error.reason
     remote = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
     return Fault(
-        cast("Literal['photo', 'memory', 'other']", kind),
+        kind,
         reason,
         printed(what, LONGEST_SENTENCE),
         printed(fix, LONGEST_SENTENCE),

@@ -1,22 +1,18 @@
-"""Milliseconds and memory of one network on this machine, measured in a process of its own."""
+"""Milliseconds and memory of one network on this machine; whoever calls it starts the process for it."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import resource
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.config.errors import EngineError
 from cutoutd.models.networks.catalog import ModelSpec
 from cutoutd.models.networks.probe import made_up_picture
 from cutoutd.models.networks.providers import Choice
@@ -62,7 +58,7 @@ def measure(
     cache_dir: Path | None = None,
     shape: tuple[int, int] = PHOTO_SHAPE,
 ) -> Figures:
-    """Loads the model in a fresh process and cuts a made-up photo out `runs` times.
+    """Loads the model in this process, a fresh one for true figures, and cuts a made-up photo out `runs` times.
 
     Args:
         spec: an installed model.
@@ -73,35 +69,15 @@ def measure(
         shape: (height, width) of the made-up photo, in pixels.
 
     Raises:
-        ModelError, EngineError: as `Segmenter`; EngineError too when the process dies.
+        ModelError, EngineError: as `Segmenter`.
     """
-    wanted = providers if isinstance(providers, str) else tuple(providers)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        work = pool.submit(_measure_here, spec, wanted, threads, max(1, runs), cache_dir, shape)
-        try:
-            return work.result()
-        except BrokenProcessPool as error:
-            raise EngineError(
-                f"The process that tried the model {spec.name!r} died, probably for want of memory",
-                fix="Close other programs, or choose a smaller model.",
-            ) from error
-
-
-def _measure_here(
-    spec: ModelSpec,
-    providers: Choice,
-    threads: int,
-    runs: int,
-    cache_dir: Path | None,
-    shape: tuple[int, int],
-) -> Figures:
     photo = made_up_photo(shape)
     _forget_peak()
     resting_before = _resting_mb()
     started = time.perf_counter()
     segmenter = Segmenter(spec, providers=providers, threads=threads, cache_dir=cache_dir)
     load_ms = _ms_since(started)
-    first, *later = [_one(segmenter, photo) for _ in range(runs + 1)]
+    first, *later = [_one(segmenter, photo) for _ in range(max(1, runs) + 1)]
     resting = _resting_mb()
     return Figures(
         model=spec.name,

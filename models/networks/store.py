@@ -236,6 +236,13 @@ def _belongings(name: str, models_dir: Path) -> Iterator[Path]:
     yield from models_dir.glob(f".{name}.pull*")
 
 
+def probe_here(spec: ModelSpec) -> None:
+    """`probe.probe`, loaded when it is needed: it brings the whole engine along."""
+    from cutoutd.models.networks.probe import probe
+
+    probe(spec)
+
+
 def add(
     file: Path,
     models_dir: Path,
@@ -244,6 +251,7 @@ def add(
     name: str = "",
     accept_license: bool = False,
     changed: dict[str, Any] | None = None,
+    probe: Callable[[ModelSpec], None] = probe_here,
 ) -> ModelSpec:
     """Registers a model from a file on this machine.
 
@@ -255,6 +263,7 @@ def add(
         name: what to call it; unset, the file's own name (or the catalogue's, for a file of the catalogue).
         accept_license: the user accepts the terms of a non-commercial model.
         changed: arithmetic that differs from `like`, keys from `catalog.ADJUSTABLE`.
+        probe: loads the file and tries whether it fits; unset, in this process, which trusts the file.
 
     Raises:
         UsageError: no usable name, or `like` is needed.
@@ -274,8 +283,6 @@ def add(
         copy = models_dir / f".{spec.name}.pull.add"
         try:
             shutil.copyfile(file, copy)
-            from cutoutd.models.networks.probe import probe
-
             try:
                 probe(replace(spec, path=copy, sha256=found.sha256, **changed))
             except ModelError as error:  # about the file as the user knows it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
+from cutoutd.daemon.workers.sizing import cores
 from cutoutd.models.networks.catalog import (
     BUNDLED,
     FAST,
@@ -168,7 +168,7 @@ def pull_command(
 
     An interrupted download goes on where it stopped. Nothing gets its name before size and digest are right.
     """
-    from cutoutd.models.networks.probe import probe
+    from cutoutd.daemon.workers.trial import probe
     from cutoutd.models.networks.pull import Tell, pull
 
     done: list[ModelSpec] = []
@@ -179,7 +179,7 @@ def pull_command(
                 name, models_dir, mirror=mirror, source=source, accept_license=accept_license, tell=tell
             )
             announce(f"Trying {name} on a made-up picture.")
-            probe(spec, threads=_cores())
+            probe(spec, threads=cores())
             _warm(spec)
         done.append(spec)
         if not as_json and spec.path is not None:
@@ -210,13 +210,9 @@ def _warm(spec: ModelSpec) -> None:
     from cutoutd.models.networks.providers import warm_cache
 
     try:
-        warm_cache(spec, "auto", _cores(), places.cache_dir())
+        warm_cache(spec, "auto", cores(), places.cache_dir())
     except OSError as error:
         click.echo(f"Note: nothing could be prepared for faster starts ({error.strerror}).", err=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @models_group.command("add", short_help="Register a network from a file, after trying it.")
@@ -242,10 +238,13 @@ def add_command(
     models_dir: Path, file: Path, like: str, name: str, accept_license: bool, as_json: bool, **changed: Any
 ) -> None:
     """Register a network from a file on this machine, after trying whether it fits."""
+    from cutoutd.daemon.workers.trial import probe
     from cutoutd.models.networks.store import add
 
     wanted = {key: value for key, value in changed.items() if value is not None}
-    spec = add(file, models_dir, like=like, name=name, accept_license=accept_license, changed=wanted)
+    spec = add(
+        file, models_dir, like=like, name=name, accept_license=accept_license, changed=wanted, probe=probe
+    )
     _warm(spec)
     if as_json:
         click.echo(json.dumps(_facts(spec), indent=2, ensure_ascii=False))
@@ -259,13 +258,13 @@ def add_command(
 @click.pass_obj
 def verify_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> None:
     """Digest installed networks again and run each once; without NAME, all of them."""
-    from cutoutd.models.networks.probe import probe
+    from cutoutd.daemon.workers.trial import probe
 
     results: list[dict[str, Any]] = []
     for name in names or tuple(installed(models_dir)):
         problem = ""
         try:
-            probe(find_model(name, models_dir), threads=_cores())
+            probe(find_model(name, models_dir), threads=cores())
         except CutoutError as error:
             problem = str(error)
         results.append({"model": name, "ok": not problem, "problem": problem})
@@ -313,14 +312,15 @@ def bench_command(
     as_json: bool,
 ) -> None:
     """Measure milliseconds and memory of installed networks here, on a made-up 24-megapixel photo."""
-    from cutoutd.models.networks.bench import Figures, measure
+    from cutoutd.daemon.workers.trial import measure
+    from cutoutd.models.networks.bench import Figures
 
     figures: list[Figures] = []
     for name in names or tuple(installed(models_dir)):
         spec = find_model(name, models_dir)
         figures.append(
             measure(
-                spec, providers=providers or "auto", threads=threads or _cores(), runs=runs,
+                spec, providers=providers or "auto", threads=threads or cores(), runs=runs,
                 cache_dir=places.cache_dir(),
             )
         )  # fmt: skip

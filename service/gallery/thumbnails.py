@@ -5,6 +5,7 @@ The supervisor's side starts one worker for a list of pairs and ends it again, s
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ def make_pairs(jobs: list[PairJob], scratch: Path) -> Iterator[tuple[int, Pair |
 
 def warm_up(_context: None) -> None:
     """Loads the decoders while the sandbox already stands."""
-    import cutoutd.models.decoding.photo  # noqa: F401 - that is all
+    importlib.import_module("cutoutd.models.decoding.photo")
 
 
 def make_pair(job: PairJob) -> Pair | NoPair:

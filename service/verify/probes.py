@@ -52,7 +52,7 @@ _Facts = Annotated[
 ]
 
 
-def ability(tries: Tries) -> _Facts:
+def ability(tries: Tries) -> dict[str, Any]:
     """Tries everything, in whatever process calls it.
 
     Returns:
@@ -86,7 +86,12 @@ def ability(tries: Tries) -> _Facts:
     }
 
 
-ABILITY: Final[Task[Tries, dict[str, Any]]] = Task(ability)
+def ability_of_a_worker(tries: Tries) -> _Facts:
+    """The same by a schema, as whatever comes from a worker."""
+    return ability(tries)
+
+
+ABILITY: Final[Task[Tries, dict[str, Any]]] = Task(ability_of_a_worker)
 
 
 def reach(tries: Tries) -> dict[str, str]:

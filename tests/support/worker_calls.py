@@ -72,9 +72,7 @@ def main() -> None:
                 manifest=True,
             )
         )
-        outcomes[path.name] = type(answer).__name__ + (
-            f": {answer.detail}" if hasattr(answer, "detail") else ""
-        )  # type: ignore[union-attr]
+        outcomes[path.name] = type(answer).__name__ + f" {getattr(answer, 'detail', '')}"
         since(path.name)
     said = {
         "state": state.as_dict(),

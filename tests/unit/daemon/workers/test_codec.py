@@ -140,7 +140,8 @@ def test_a_number_that_only_overflows_as_a_float_is_refused() -> None:
     "wanted", [int, float, str, bytes, Path, Any, Matte, list[bool], dict[str, bool]], ids=str
 )
 def test_nothing_without_a_rule_is_taken_from_a_worker(wanted: Any) -> None:
-    for value in (1, 1.0, "a", "00", [True], {"a": True}, {"set": [], "fields": {}}):
+    values: tuple[Any, ...] = (1, 1.0, "a", "00", [True], {"a": True}, {"set": [], "fields": {}})
+    for value in values:
         with pytest.raises(SchemaError):
             from_json(wanted, value)
 

@@ -124,7 +124,6 @@ FAULT: dict[str, Any] = {"is": "Fault", "kind": "other", "reason": None, "what":
         {**HONEST, "fault": {**FAULT, "fix": 5}},
         {**HONEST, "fault": {**FAULT, "class": "SystemExit"}},
     ],
-    ids=["number", "true", "none", "text", "record", "odd-work", "odd-end", "odd-error"],
 )
 def test_what_is_no_answer_is_refused(message: Any) -> None:
     with pytest.raises(SchemaError):

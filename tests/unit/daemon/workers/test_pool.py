@@ -219,15 +219,16 @@ def test_our_errors_arrive_whole_and_the_worker_lives_on(bench: Callable[..., Be
     assert made.do(jobs.PID, None) == Finished(1, pid)
 
 
+DEATHS: list[tuple[Task[Any, Any], Any, str, str]] = [
+    (Task(jobs.segfault), None, "crashed", "SIGSEGV"),
+    (Task(jobs.abort), None, "crashed", "SIGABRT"),
+    (Task(jobs.leave), 3, "crashed", "status 3"),
+    (Task(jobs.allocate), 3_000_000_000, "out-of-memory", "memory"),
+]
+
+
 @pytest.mark.parametrize(
-    ("task", "job", "cause", "word"),
-    [
-        (Task(jobs.segfault), None, "crashed", "SIGSEGV"),
-        (Task(jobs.abort), None, "crashed", "SIGABRT"),
-        (Task(jobs.leave), 3, "crashed", "status 3"),
-        (Task(jobs.allocate), 3_000_000_000, "out-of-memory", "memory"),
-    ],
-    ids=["segfault", "abort", "exit", "memory limit"],
+    ("task", "job", "cause", "word"), DEATHS, ids=["segfault", "abort", "exit", "memory limit"]
 )
 def test_a_death_costs_one_photo_and_the_slot_comes_back(
     bench: Callable[..., Bench], task: Task[Any, Any], job: Any, cause: str, word: str
