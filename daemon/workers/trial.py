@@ -45,10 +45,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a network does not fit, or nothing."""
+    """Why a network does not fit, or nothing; `of_the_model` is False where the engine is to blame."""
 
     problem: _Sentence
     fix: _Sentence
+    of_the_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ def measure(
     wanted = providers if isinstance(providers, str) else tuple(providers)
     measured = _alone(Task(measure_network), Trial(spec, wanted, threads, runs, cache_dir, shape))
     if isinstance(measured, Verdict):
+        if measured.of_the_model:
+            raise ModelError(measured.problem, spec.path, measured.fix)
         raise EngineError(measured.problem, fix=measured.fix)
     return Figures(
         spec.name, measured.provider, threads, measured.load_ms, measured.first_ms, measured.photo_ms,
@@ -175,7 +178,10 @@ def measure_network(trial: Trial) -> Measured | Verdict:
             shape=trial.shape,
         )
     except (ModelError, EngineError) as error:
-        return Verdict(printed(error.what, LONGEST_SENTENCE), printed(error.fix, LONGEST_SENTENCE))
+        of_the_model = isinstance(error, ModelError)
+        return Verdict(
+            printed(error.what, LONGEST_SENTENCE), printed(error.fix, LONGEST_SENTENCE), of_the_model
+        )
     return Measured(
         figures.provider, figures.load_ms, figures.first_ms, figures.photo_ms, figures.cpu_ms,
         figures.resting_mb, figures.peak_mb,
