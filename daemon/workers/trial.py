@@ -72,7 +72,7 @@ def probe(spec: ModelSpec, *, threads: int = 1) -> None:
         ModelError: with the reason why it does not fit.
         EngineError: no worker can start, or it died.
     """
-    verdict = _alone(Task(try_network), Trial(spec, ("cpu",), threads, 0, None, PHOTO_SHAPE))
+    verdict = run_alone(Task(try_network), Trial(spec, ("cpu",), threads, 0, None, PHOTO_SHAPE))
     if verdict.problem:
         raise ModelError(verdict.problem, spec.path, verdict.fix)
 
@@ -92,7 +92,7 @@ def measure(
         ModelError, EngineError: as there; EngineError too when the process dies.
     """
     wanted = providers if isinstance(providers, str) else tuple(providers)
-    measured = _alone(Task(measure_network), Trial(spec, wanted, threads, runs, cache_dir, shape))
+    measured = run_alone(Task(measure_network), Trial(spec, wanted, threads, runs, cache_dir, shape))
     if isinstance(measured, Verdict):
         if measured.of_the_model:
             raise ModelError(measured.problem, spec.path, measured.fix)
@@ -103,8 +103,8 @@ def measure(
     )  # fmt: skip
 
 
-def _alone(task: Task[Trial, Any], trial: Trial) -> Any:
-    """The task's answer, from a worker of its own."""
+def run_alone(task: Task[Trial, Any], trial: Trial) -> Any:
+    """The task's answer, from a worker of its own; raises as `probe` and `measure` do."""
     spec = trial.spec
     machine = opened(expected(trial.providers if trial.providers == "auto" else tuple(trial.providers)))
     path = None if spec.path is None else Path(os.path.abspath(spec.path))

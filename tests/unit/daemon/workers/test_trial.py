@@ -41,7 +41,7 @@ def _die(_trial: Trial) -> None:
 def test_a_process_that_dies_is_a_sentence(tmp_path: Path) -> None:
     spec = tiny_spec(tmp_path / "t.onnx")
     with pytest.raises(EngineError, match="tried the model 'tiny' died"):
-        trial._alone(Task(_die), Trial(spec, ("cpu",), 1, 0, None, (10, 10)))
+        trial.run_alone(Task(_die), Trial(spec, ("cpu",), 1, 0, None, (10, 10)))
 
 
 def test_a_network_that_fits_passes_and_the_process_can_reach_nothing(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_network_that_fits_passes_and_the_process_can_reach_nothing(tmp_path: 
     probe(spec)
     (tmp_path / "other").write_text("")
     with pytest.raises(ModelError, match="ermission"):
-        trial._alone(Task(_read), Trial(spec, str(tmp_path / "other"), 1, 0, None, (10, 10)))
+        trial.run_alone(Task(_read), Trial(spec, str(tmp_path / "other"), 1, 0, None, (10, 10)))
 
 
 def _read(trial_: Trial) -> None:
