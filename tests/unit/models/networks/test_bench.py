@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.support.models import tiny_spec
 
 from cutoutd.models.networks.bench import made_up_photo, measure
