@@ -88,7 +88,10 @@ class Components:
 
     def _make(self) -> None:
         limits = self.plan.settings.limits
-        instance = instance_id(self._places.state)
+        remembered = str(self.ledger.get_meta("instance") or "")
+        instance = instance_id(self._places.state, remembered)
+        if instance != remembered:
+            self.ledger.set_meta("instance", instance)
         self.control = Control(self.ledger)
         self.scheduler = Scheduler(self.ledger)
         self.inbox_watchers: dict[bytes, InboxWatcher] = {}
@@ -111,6 +114,7 @@ class Components:
             on_released=self._released,
             on_owed=self.aftercare.after,
             on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
+            on_no_place=lambda row, code, why: self.dispatcher.place_refused(row, code, why),  # noqa: PLW0108
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -120,7 +124,7 @@ class Components:
             folder_mode=0o777 & ~self._places.umask,
             keep=self._temporaries_to_keep,
             on_open=self._outbox_open,
-            on_trouble=self._outbox_trouble,
+            on_trouble=self._outbox_down,
             on_silent=self._outbox_silent,
         )
         self.worker_manager = WorkerManager(
@@ -146,6 +150,7 @@ class Components:
             clock=self._clock,
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
+            probe_outbox=self.outboxes.probe,
             on_confined=self.worker_manager.recycle,
             outbox_inode=self.outboxes.inode,
         )
@@ -360,12 +365,21 @@ class Components:
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
         silent = {key for key in keys if self.inbox_watchers[key].silent}
         was_paused = [self.dispatcher.paused.pop(key, None) for key in keys - silent]
+        for key in keys:
+            self.dispatcher.outbox_takes(key)
         if any(why is not None for why in was_paused):
             self._listener.notice(f"The outbox {path} can be used again.")
         if self.worker_manager.warm:
             for row in self.transitions.in_state(State.DELIVERING):
                 if row.inbox in keys:
                     self.publisher.resume(row)
+
+    def _outbox_down(self, path: Path, why: str) -> None:
+        """A probe of it failed, or it answers no more."""
+        for one in self.plan.inboxes:
+            if one.settings.outbox == path:
+                self.dispatcher.outbox_refuses(one.key)
+        self._outbox_trouble(path, why)
 
     def _outbox_trouble(self, path: Path, why: str) -> None:
         self.worker_manager.folder_lost(path)

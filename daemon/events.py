@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
+
+_LOG = logging.getLogger("cutoutd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +79,27 @@ class Listener:
 
 
 class Listeners(Listener):
-    """Passes everything on to several listeners."""
+    """Passes everything on to several listeners; one that raises is logged, once for each kind of news."""
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
+        self._told: set[tuple[int, str]] = set()
 
     def __getattribute__(self, name: str) -> Any:
         """Each of the interface's methods becomes a call to all."""
         if name.startswith("_") or name not in _CALLS:
             return super().__getattribute__(name)
-        targets = [getattr(listener, name) for listener in super().__getattribute__("_listeners")]
+        listeners: tuple[Listener, ...] = super().__getattribute__("_listeners")
+        told: set[tuple[int, str]] = super().__getattribute__("_told")
 
         def call(*arguments: Any) -> None:
-            for target in targets:
-                target(*arguments)
+            for number, listener in enumerate(listeners):
+                try:
+                    getattr(listener, name)(*arguments)
+                except Exception as error:  # noqa: BLE001 - whatever a listener is made of, photos go on
+                    if (number, name) not in told:
+                        told.add((number, name))
+                        _LOG.error("%s cannot tell of %s", type(listener).__name__, name, exc_info=error)
 
         return call
 

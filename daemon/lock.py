@@ -16,6 +16,7 @@ from cutoutd.config.errors import AlreadyRunningError, CutoutError, LedgerError
 LOOKER_S = 2.0
 # How long a new daemon waits for workers that the last one left behind; they die with it, within moments.
 ORPHANS_WAIT_S = 30.0
+_ID_LONGEST = 32  # of an instance; those made here have 8
 PID_BYTES = 32  # more than any process number has digits
 
 
@@ -114,20 +115,47 @@ def wait_for_workers(
         sleep(0.05)
 
 
-def instance_id(state: Path) -> str:
-    """This state folder's random id, kept beside the ledger so that a lost ledger does not change it."""
+def instance_id(state: Path, remembered: str = "") -> str:
+    """This state folder's random id, kept beside the ledger so that a lost ledger does not change it.
+
+    Args:
+        state: the state folder.
+        remembered: what the ledger says it is, for a file that is lost or damaged; unset, a new one is made then.
+
+    Raises:
+        LedgerError: its file can be neither read nor written.
+    """
     path = state / "instance"
     try:
-        text = path.read_text().strip()
-        if text and all(c in "0123456789abcdef" for c in text):
+        text = path.read_bytes()[: _ID_LONGEST + 2].strip().decode("ascii", "replace")
+        if _is_id(text):
             return text
     except FileNotFoundError:
         pass
-    text = secrets.token_hex(4)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _no_instance(path, error) from error
+    text = remembered if _is_id(remembered) else secrets.token_hex(4)
+    part = path.with_name("instance.part")
     try:
-        os.write(fd, text.encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, text.encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        part.replace(path)
+    except OSError as error:
+        raise _no_instance(path, error) from error
     return text
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= _ID_LONGEST and all(c in "0123456789abcdef" for c in text)
+
+
+def _no_instance(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"The id of this state folder cannot be kept ({error.strerror})",
+        path,
+        "See that it is a plain file, or not there, and that the folder may be written.",
+    )

@@ -21,9 +21,16 @@ from typing import Any
 from cutoutd.config.errors import CutoutError, LedgerError
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
-from cutoutd.daemon.events import Listener
+from cutoutd.daemon.dispatch.self_test import SELF_TEST
+from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
-from cutoutd.daemon.ledger.database import LEDGER_NAME, is_busy, is_held, is_passing_trouble
+from cutoutd.daemon.ledger.database import (
+    LEDGER_NAME,
+    is_busy,
+    is_held,
+    is_ledgers_own,
+    is_passing_trouble,
+)
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -75,7 +82,7 @@ class Supervisor:
         hung_up: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.listener = listener
+        self.listener = listener if isinstance(listener, Listeners) else Listeners(listener)
         self.since = time.time()
         self.stopping = False
         self.yielding = ""
@@ -260,6 +267,22 @@ class Supervisor:
         return max(now, min(times))
 
     def _message(self, message: Any) -> None:
+        """Handles one message; what goes wrong with a single photo fails that photo and nothing else."""
+        parts = self.components
+        try:
+            self._handle(message)
+        except Exception as error:
+            if is_ledgers_own(error):
+                raise
+            match message:
+                case pool.Finished() | pool.Failed() | pool.Died() if message.tag != SELF_TEST:
+                    parts.dispatcher.fault(message.tag, error)
+                case Hint() if inbox_watcher := parts.inbox_watchers.get(os.fsencode(message.inbox)):
+                    inbox_watcher.arrivals.fault(message.path, error)
+                case _:
+                    raise
+
+    def _handle(self, message: Any) -> None:
         parts = self.components
         match message:
             case Done():

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,7 +16,7 @@ from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, portable, stem_of
+from cutoutd.daemon.files.names import candidates, date_of, mirrored_folder, name_key, portable, stem_of
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.transitions import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
@@ -71,7 +70,7 @@ def wishes(
         plain: the outbox refuses characters that others take.
     """
     path = row.path or b"photo"
-    date = time.strftime("%Y-%m-%d", time.localtime(finished.mtime_ns / 1e9))
+    date = date_of(finished.mtime_ns)
     folders = [mirrored_folder(path, order.folder, date=date, label=order.label) for order in orders]
     stems = [
         stem_of(

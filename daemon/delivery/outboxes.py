@@ -138,6 +138,12 @@ class Outboxes:
             return
         self._pause(folder, why)
 
+    def probe(self, path: Path) -> None:
+        """A path in it was refused: is the folder itself in order? `on_open` or `on_trouble` says."""
+        folder = self._folders.get(path)
+        if folder is not None and not folder.opening and not folder.trouble:
+            self._open(folder)
+
     def _pause(self, folder: _Folder, why: str) -> None:
         folder.open = False
         folder.trouble = why

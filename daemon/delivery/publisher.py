@@ -28,8 +28,11 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
-# ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
-OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+# What it answers where a folder on the way is a file, a link, protected, or a mount of its own.
+OF_THE_PLACE = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST}
+)
 
 
 class Publisher:
@@ -44,6 +47,7 @@ class Publisher:
         on_released: called with a row's id when it is no longer in hand, whatever became of it.
         on_owed: called with a row's id when its original is to be moved now.
         on_refused: called with a row and a sentence when the outbox cannot hold the cutout's name.
+        on_no_place: called with a row, an errno and words when a folder of the outbox may be what refuses.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Publisher:
         on_released: Callable[[int], None],
         on_owed: Callable[[int], None],
         on_refused: Callable[[PhotoRow, str], None],
+        on_no_place: Callable[[PhotoRow, int, str], None],
     ) -> None:
         self._ledger = ledger
         self._transitions = transitions
@@ -68,6 +73,7 @@ class Publisher:
         self._on_released = on_released
         self._on_owed = on_owed
         self._on_refused = on_refused
+        self._on_no_place = on_no_place
         self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
         self._busy: set[int] = set()
@@ -145,7 +151,9 @@ class Publisher:
         error: BaseException | None,
     ) -> None:
         if addressed is None:
-            if not self._blame_name(row, error, lambda: self._drop(row, finished)):
+            if not self._blame_name(row, error, lambda: self._drop(row, finished)) and not self._blame_place(
+                row, error, lambda: self._drop(row, finished)
+            ):
                 self._trouble(row, error, lambda: self._drop(row, finished))
             return
         route = self._routes.get(row.inbox)
@@ -252,7 +260,9 @@ class Publisher:
 
         def published(outcome: list[Published] | None, error: BaseException | None) -> None:
             if outcome is None:
-                if not self._blame_name(row, error, lambda: self._run_again(row, deliveries, [])):
+                if not self._blame_name(
+                    row, error, lambda: self._run_again(row, deliveries, [])
+                ) and not self._blame_place(row, error, lambda: self._run_again(row, deliveries, [])):
                     self._trouble(row, error, lambda: self._release(row.id))
             elif all(one is Published.DONE for one in outcome):
                 spent = {**timings, "deliver": time.perf_counter() - started}
@@ -296,6 +306,15 @@ class Publisher:
             why = f"{type(error).__name__}: {error}"
         otherwise()
         self._on_trouble(row.inbox, str(why))
+
+    def _blame_place(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
+        """Whether it may be one folder in the outbox that refuses, and not the outbox; a probe then tells."""
+        code = getattr(error, "errno", None)
+        if code not in OF_THE_PLACE:
+            return False
+        otherwise()
+        self._on_no_place(row, code or 0, getattr(error, "strerror", None) or str(error))
+        return True
 
     def _blame_name(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
         """Whether the outbox refused this one name; then plainer ones are tried, or the photo alone fails."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,6 +20,7 @@ from cutoutd.config.errors import PhotoError, Reason, UsageError, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Publisher
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job, root_of
 from cutoutd.daemon.dispatch.photo_options import options_for
@@ -27,10 +29,10 @@ from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, a
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow, State
-from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.transitions import RetryRule, Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
@@ -39,6 +41,25 @@ from cutoutd.daemon.workers import pool
 NAME_FIX = (
     "Give the photo a shorter or plainer name; where a link lies, make it a folder; then `cutoutd retry` it."
 )
+
+# A photo whose place in the outbox was refused waits so long, doubled each time, up to the second.
+REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
+NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
+# What no single path is to blame for, even when a small probe succeeds.
+OF_THE_WHOLE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.ENODEV,
+        errno.ETIMEDOUT,
+    }
+)
+
+_LOG = logging.getLogger("cutoutd")
 
 
 @dataclass(slots=True)
@@ -71,12 +92,16 @@ class Dispatcher:
     instance: str
     umask: int
     on_outbox_trouble: Callable[[bytes, str], None]
+    probe_outbox: Callable[[Path], None]
     on_confined: Callable[[], None]
     outbox_inode: Callable[[Path], tuple[int, int] | None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     stopped: bool = False
+    # Photos whose place in the outbox was refused: how often in this life, and those that the probe will judge.
+    _refusals: dict[int, int] = field(default_factory=dict[int, int])
+    _to_blame: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
     self_test: SelfTest = field(init=False)
     renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
@@ -114,7 +139,12 @@ class Dispatcher:
             )
             if pick is None:
                 break
-            self._start(*pick)
+            try:
+                self._start(*pick)
+            except Exception as error:
+                if is_ledgers_own(error):
+                    raise
+                self.fault(pick[0].id, error)
         return bool(self.in_hand)
 
     def _held(self) -> Mapping[bytes, Collection[str]]:
@@ -205,8 +235,7 @@ class Dispatcher:
             link = result.code == errno.ELOOP
             self.name_refused(row, "a link lies in its place" if link else os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
-            self.transitions.again(row.id)
-            self.on_outbox_trouble(row.inbox, result.detail)
+            self.place_refused(row, result.code, result.detail)
         else:
             self._refused(row, result.reason, result.detail)
 
@@ -245,6 +274,20 @@ class Dispatcher:
         self.transitions.again(row.id)
         self.self_test.suspect_of_death(row, event, large=large)
 
+    def fault(self, photo: int, error: Exception) -> None:
+        """A mistake of ours that one photo, or what came back about it, brought out: that photo alone pays for it."""
+        _LOG.error("photo %d", photo, exc_info=error if self.plan.settings.log.filenames else None)
+        hand, row = self.in_hand.get(photo), self._row(photo)
+        self._let_go(photo)
+        if row is None:
+            return
+        if hand is not None and hand.finished is not None:
+            self.publisher.discard(row.inbox, hand.finished)
+        if row.state == State.DELIVERING:
+            self.transitions.undeliver(row.id)
+        detail = f"cutoutd made a mistake with it ({type(error).__name__}: {error}); please report it."
+        self._tried(row, Reason.CRASHED, f"{detail} `cutoutd retry` tries it again.")
+
     def _large(self, photo: int) -> bool:
         """Whether a large network works on a photo in hand."""
         hand = self.in_hand.get(photo)
@@ -268,11 +311,7 @@ class Dispatcher:
             self._let_go(photo)
             return
         read = hand.finished
-        moved_on = row.archived_to is None and (row.size, row.mtime_ns, row.inode) != (
-            read.size,
-            read.mtime_ns,
-            read.inode,
-        )
+        moved_on = row.archived_to is None and not row.is_of(read.size, read.mtime_ns, read.inode)
         if moved_on:
             self.publisher.discard(row.inbox, read)
             self._let_go(photo)
@@ -328,6 +367,48 @@ class Dispatcher:
         detail = f"The outbox refuses the name or the folder of its cutout ({why})."
         self._tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
 
+    def place_refused(self, row: PhotoRow, code: int, why: str) -> None:
+        """The outbox, or only a folder in it, does not take this cutout: which of them, a probe of the outbox shows.
+
+        The photo waits meanwhile, and longer each time, so that it is not the first to be tried again.
+        """
+        now = self._row(row.id)
+        if now is None or now.state not in (State.PENDING, State.RUNNING):
+            return  # another photo lies at its path by now
+        refusals = self._refusals.get(row.id, 0) + 1
+        self._refusals[row.id] = refusals
+        self.transitions.again(row.id, pause_s=backoff_s(refusals, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S))
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is None or code in OF_THE_WHOLE:
+            self.on_outbox_trouble(row.inbox, why)
+            return
+        self._to_blame.setdefault(row.inbox, {})[row.id] = os.strerror(code)
+        self.probe_outbox(inbox.settings.outbox)
+
+    def outbox_takes(self, inbox: bytes) -> None:
+        """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame."""
+        for photo, why in self._to_blame.pop(inbox, {}).items():
+            row = self._row(photo)
+            if row is not None and row.state == State.PENDING:
+                self._has_no_place(row, why)
+
+    def _has_no_place(self, row: PhotoRow, why: str) -> None:
+        """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""
+        folder = printable(os.path.dirname(row.path or b"")) or "the outbox itself"
+        detail = (
+            f"The outbox takes other cutouts, but not this one ({why}). See whether {folder} there is a folder"
+            " that may be written; then `cutoutd retry` makes it."
+        )
+        if self.transitions.tried(row, Reason.CANNOT_RENDER, detail, NO_PLACE):
+            self.listener.photo_retry(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+            return
+        self._refusals.pop(row.id, None)
+        self.listener.photo_failed(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+
+    def outbox_refuses(self, inbox: bytes) -> None:
+        """The outbox as a whole is in trouble: no photo is to blame."""
+        self._to_blame.pop(inbox, None)
+
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.plan.inbox(row.inbox)
         return 0.5 if inbox is None else inbox.settings.settle
@@ -339,6 +420,7 @@ class Dispatcher:
             self.listener.photo_retry(event)
             return
         ended = self._row(row.id)
+        self._refusals.pop(row.id, None)
         if ended is not None and ended.state == State.FAILED:
             self.aftercare.failed(row, reason, detail)
             self.listener.photo_failed(event)
@@ -423,8 +505,4 @@ def _stage(inbox: InboxPlan | None, row: PhotoRow) -> str:
 
 def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:
     """Whether another file was seen at the photo's path since."""
-    return now.archived_to is None and (before.size, before.mtime_ns, before.inode) != (
-        now.size,
-        now.mtime_ns,
-        now.inode,
-    )
+    return now.archived_to is None and not now.is_of(before.size, before.mtime_ns, before.inode)

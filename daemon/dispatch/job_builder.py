@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cutoutd.config.errors import printable
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.dispatch.photo_options import PhotoOptions
-from cutoutd.daemon.files.names import Temporary, mirrored_folder
+from cutoutd.daemon.files.names import Temporary, date_of, mirrored_folder
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import InboxPlan
 from cutoutd.daemon.workers.job import Job
@@ -75,7 +74,7 @@ def root_of(row: PhotoRow, inbox: InboxPlan) -> bytes:
 def _temporaries(
     row: PhotoRow, outbox: bytes, orders: tuple[Deliverable, ...], now: Circumstances
 ) -> tuple[bytes, ...]:
-    date = time.strftime("%Y-%m-%d", time.localtime(row.mtime_ns / 1e9))
+    date = date_of(row.mtime_ns)
     return tuple(
         os.path.join(
             outbox,

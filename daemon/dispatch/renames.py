@@ -92,7 +92,7 @@ class RenameDetector:
         if facts is None:
             return _Original.OPEN
         if twin.live:
-            same = (facts.st_size, facts.st_mtime_ns, facts.st_ino) == (twin.size, twin.mtime_ns, twin.inode)
+            same = twin.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino)
             return _Original.THERE if same else _Original.OPEN
         lying = Intake(self.ledger).live(twin.inbox, twin.path or b"")
         return _Original.OPEN if lying is None or lying.state in OWED else _Original.GONE

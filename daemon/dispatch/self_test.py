@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import Plan
@@ -80,7 +81,7 @@ class SelfTest:
         self._testing = False
         self._large = False  # whether the test is to include the large networks
         self._test_at = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0  # in a row
 
     def suspect(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
         """A photo that may be to blame; the test photo runs before any other photo does."""
@@ -110,7 +111,7 @@ class SelfTest:
     def passed(self) -> None:
         """The machine is sound: the suspects did it."""
         self._testing = self._large = False
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0
         if self.ailing:
             self.ailing = ""
             self._listener.notice("The engine works again; photos are taken up.")
@@ -129,8 +130,8 @@ class SelfTest:
             self._on_ill()
         self._testing = False
         self._suspects.clear()
-        self._test_at = self._clock() + self._pause_s
-        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+        self._failures += 1
+        self._test_at = self._clock() + backoff_s(self._failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         if not self.ailing:
             self._listener.warning(
                 f"Even the built-in test photo cannot be processed ({why}). Photos wait and none is marked failed; "

@@ -53,6 +53,23 @@ def mirrored_folder(path: bytes, folder: str, *, date: str, label: str) -> bytes
     return os.path.join(os.fsencode(own), os.path.dirname(path))
 
 
+# The last day that 64 bits of nanoseconds reach, and one that no photo is older than.
+_LAST_DAY, _BEFORE_PHOTOGRAPHY_NS = "2262-04-11", -(1 << 62)
+
+
+def date_of(mtime_ns: int) -> str:
+    """The local day of a file's last change as `YYYY-MM-DD`; one beyond what the ledger holds counts as its last.
+
+    Args:
+        mtime_ns: nanoseconds since the epoch, whatever a camera or a file system made of them.
+    """
+    if (
+        not _BEFORE_PHOTOGRAPHY_NS <= mtime_ns < 1 << 63
+    ):  # the ledger keeps what is too large as a negative number
+        return _LAST_DAY
+    return time.strftime("%Y-%m-%d", time.localtime(mtime_ns / 1e9))
+
+
 def stem_of(template: str, path: bytes, *, mtime_ns: int, counter: int, digest: str, label: str) -> str:
     """The file name without extension that a template gives for one photo.
 
@@ -62,7 +79,7 @@ def stem_of(template: str, path: bytes, *, mtime_ns: int, counter: int, digest: 
     stem = os.path.splitext(os.fsdecode(os.path.basename(path)))[0]
     text = template.format(
         stem=stem,
-        date=time.strftime("%Y-%m-%d", time.localtime(mtime_ns / 1e9)),
+        date=date_of(mtime_ns),
         counter=f"{counter:04d}",
         hash=digest[:8],
         deliverable=label,

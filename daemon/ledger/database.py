@@ -299,6 +299,17 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def is_ledgers_own(error: BaseException) -> bool:
+    """Whether an error is about the ledger file, so that no photo is to blame for it."""
+    if isinstance(error, LedgerError):
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, sqlite3.OperationalError) or code in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+
+
 def is_busy(error: BaseException) -> bool:
     """Whether another program held the ledger for longer than we wait."""
     if isinstance(error, LedgerError):

@@ -23,17 +23,34 @@ class State(StrEnum):
 OWED = (State.PENDING, State.RUNNING, State.DELIVERING)
 
 
+_BITS = 64
+
+
+def folded(number: int) -> int:
+    """A number as the 64 bits with a sign that a ledger's column holds.
+
+    Times after 2262 and the inodes of some network and pooling file systems are larger. Facts are compared, never
+    counted with, so that what differs before differs after as well (but for multiples of 2**64).
+    """
+    return (number + (1 << _BITS - 1)) % (1 << _BITS) - (1 << _BITS - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the file system says about a file: hints that save reading, never proof.
 
-    `access` folds permission bits and owner into one number that only has to differ when they do.
+    `access` folds permission bits and owner into one number that only has to differ when they do. All are `folded`.
     """
 
     size: int
     mtime_ns: int
     inode: int
     access: int = 0
+
+    def __post_init__(self) -> None:
+        """Folds what a file system may have said in more bits than a column holds."""
+        for name in ("size", "mtime_ns", "inode", "access"):
+            object.__setattr__(self, name, folded(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,10 @@ class PhotoRow:
     arrived: float
     started: float | None
     finished: float | None
+
+    def is_of(self, size: int, mtime_ns: int, inode: int) -> bool:
+        """Whether a file with these facts, as the file system says them, is what this row was made of."""
+        return (self.size, self.mtime_ns, self.inode) == (folded(size), folded(mtime_ns), folded(inode))
 
     @property
     def facts(self) -> Facts:

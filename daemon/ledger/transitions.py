@@ -8,14 +8,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cutoutd.config.errors import SKIPPED, Reason
+from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, State, delivery_row, photo_row
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
 INTERRUPTIONS_ALONE = 3
+# A photo's pauses grow by this: with five attempts and a second at first a busy file gets a minute and a half.
+RETRY_FACTOR = 4.0
+# A photo may come back this often without a pause: for a reload, an outbox's absence, a file that was written anew.
+AGAINS_AT_ONCE = 3
 # And after this many it fails as crashed, with its name, instead of taking the daemon down for ever.
 INTERRUPTIONS_FAILED = 6
+
+
+NEVER_THE_SAME = (
+    "Each time it was read, something else lay at its name. It is taken up again as soon as it changes;"
+    " `cutoutd retry` tries it at once."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class Transitions:
     def __init__(self, ledger: Ledger, rules: Mapping[str, RetryRule]) -> None:
         self.ledger = ledger
         self.rules = dict(rules)
+        self._agains: dict[int, int] = {}  # of photos that came back to pending and did not end since
         self._intake = Intake(ledger)
 
     def get(self, photo: int) -> PhotoRow | None:
@@ -79,7 +91,15 @@ class Transitions:
         )
 
     def again(self, photo: int, *, pause_s: float = 0.0, settled: bool | None = None) -> None:
-        """Back to pending without counting an attempt."""
+        """Back to pending without counting an attempt; the more often in a row, the longer it waits.
+
+        Args:
+            photo: the row.
+            pause_s: how long it waits at least.
+            settled: whether its file is known to be complete; unset, as it was.
+        """
+        count = self._agains[photo] = self._agains.get(photo, 0) + 1
+        pause_s = max(pause_s, backoff_s(count - AGAINS_AT_ONCE, 1.0, 60.0))
         self.ledger.write(
             "UPDATE photos SET state = 'pending', not_before = ?, settled = coalesce(?, settled)"
             " WHERE id = ?",
@@ -100,16 +120,22 @@ class Transitions:
             "UPDATE photos SET state = 'pending', megapixels = ? WHERE id = ?", (megapixels, photo)
         )
 
-    def tried(self, row: PhotoRow, reason: Reason, detail: str) -> bool:
+    def tried(self, row: PhotoRow, reason: Reason, detail: str, rule: RetryRule | None = None) -> bool:
         """Counts an attempt that ended with `reason`.
+
+        Args:
+            row: the photo.
+            reason: why.
+            detail: the same as a sentence.
+            rule: how often it is tried; unset, as that reason has it.
 
         Returns:
             True when the photo will be tried again, False when it has failed (or is skipped) for good.
         """
         attempts = row.attempts + 1
-        rule = self.rules.get(reason, RetryRule(1))
+        rule = rule or self.rules.get(reason, RetryRule(1))
         if attempts < rule.attempts:
-            pause_s = min(rule.longest_pause_s, rule.first_pause_s * 4**row.attempts)
+            pause_s = backoff_s(attempts, rule.first_pause_s, rule.longest_pause_s, RETRY_FACTOR)
             self.ledger.write(
                 "UPDATE photos SET state = 'pending', attempts = ?, not_before = ?, reason = ?, detail = ?"
                 " WHERE id = ?",
@@ -122,6 +148,7 @@ class Transitions:
     def ended(self, photo: int, reason: Reason, detail: str, *, attempts: int = 1) -> None:
         """The photo has failed or is skipped; its earlier cutout, if any, stays."""
         state = State.SKIPPED if reason in SKIPPED else State.FAILED
+        self._agains.pop(photo, None)
         self.ledger.write(
             "UPDATE photos SET state = ?, reason = ?, detail = ?, attempts = ?, finished = ?, forced = 0"
             " WHERE id = ?",
@@ -137,6 +164,15 @@ class Transitions:
         if row.archived_to is not None:
             self.again(row.id)
             return row.id
+        attempts = row.attempts + 1
+        rule = self.rules.get(Reason.BUSY, RetryRule(1))
+        if attempts >= rule.attempts:
+            self.ended(row.id, Reason.BUSY, NEVER_THE_SAME, attempts=attempts)
+            return row.id
+        # At once the first time; a path that shows the reader another file than the scan is not tried in a circle.
+        not_before = self.ledger.clock() + backoff_s(
+            row.attempts, rule.first_pause_s, rule.longest_pause_s, RETRY_FACTOR
+        )
         replaced = self._intake.has_cutout(row.id)
         self.ledger.write(
             "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
@@ -144,9 +180,15 @@ class Transitions:
         )
         cursor = self.ledger.write(
             "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage, forced,"
-            " overrides, previous, arrived) SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending',"
-            " settled, stage, forced, overrides, ?, arrived FROM photos WHERE id = ?",
-            (row.id if replaced else row.previous, row.id),
+            " overrides, previous, arrived, attempts, not_before)"
+            " SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending',"
+            " settled, stage, forced, overrides, ?, arrived, ?, ? FROM photos WHERE id = ?",
+            (
+                row.id if replaced else row.previous,
+                attempts,
+                not_before if row.attempts else 0.0,
+                row.id,
+            ),
         )
         return int(cursor.lastrowid or 0)
 
@@ -231,6 +273,7 @@ class Transitions:
             next_stage: `final` when a better cutout is owed after this draft, else empty.
         """
         now = self.ledger.clock()
+        self._agains.pop(row.id, None)
         self.ledger.write(
             "UPDATE deliverables SET state = 'done', temporary = NULL"
             " WHERE photo = ? AND state = 'delivering'",

@@ -309,7 +309,7 @@ class AfterCare:
             _must_be_there(inbox.path, mounts.get(inbox.path))
             found = self._open_folder(folder, mounts.get(folder))
             facts = os.lstat(original)
-            if (facts.st_size, facts.st_mtime_ns, facts.st_ino) != (row.size, row.mtime_ns, row.inode):
+            if not row.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino):
                 return None, found  # a newer photo lies there by now
             return move.move_failed(original, os.fsencode(folder), relative, text), found
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.filesystem import FileFacts, FileSystem
 from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.ledger.database import is_ledgers_own
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
@@ -181,26 +183,30 @@ class Arrivals:
         if error is not None:
             raise error
         for look in looks or ():
-            path, found, at = look.path, look.found, look.at
-            if look.failed:
-                # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
-                self._tracker.forget(path)
-                self._hear.doubt("an inbox that could not be looked at")
-                continue
-            if found is not None and found.problem is not None:
-                self._tracker.forget(path)
-                self._skip(found, found.problem)
-                continue
-            verdict = self._tracker.observe(path, None if found is None else found.facts, at)
-            if verdict is Verdict.GONE:
-                self._gone(path)
-            elif found is None:
-                continue
-            elif verdict is Verdict.SETTLED:
-                self._settled(found, partner=look.partner)
-            elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
-                # Early start: work may begin now, publication waits for the settling.
-                self._intake.observe(self._key, path, facts_of(found), settled=False, stage=self.stage)
+            with self._alone(look.path):
+                self._judge(look)
+
+    def _judge(self, look: Look) -> None:
+        path, found, at = look.path, look.found, look.at
+        if look.failed:
+            # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
+            self._tracker.forget(path)
+            self._hear.doubt("an inbox that could not be looked at")
+            return
+        if found is not None and found.problem is not None:
+            self._tracker.forget(path)
+            self._skip(found, found.problem)
+            return
+        verdict = self._tracker.observe(path, None if found is None else found.facts, at)
+        if verdict is Verdict.GONE:
+            self._gone(path)
+        elif found is None:
+            return
+        elif verdict is Verdict.SETTLED:
+            self._settled(found, partner=look.partner)
+        elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
+            # Early start: work may begin now, publication waits for the settling.
+            self._intake.observe(self._key, path, facts_of(found), settled=False, stage=self.stage)
 
     def _settled(self, found: Found, *, partner: bool = False) -> None:
         if found.kind is Kind.OTHER:
@@ -248,14 +254,33 @@ class Arrivals:
         """Findings of a walk, each with what polling says of it (`modified`, `created` or None)."""
         now, wall_ns = self._clock(), time.time_ns()
         for found, hint in batch:
-            if found.problem is not None:
-                self._skip(found, found.problem)
-            elif found.kind is Kind.OTHER:
-                self._skip(found, Reason.NOT_A_PHOTO)
-            elif hint == "modified" or found.path in self._tracker:
-                self._track(found.path, "modified" if hint == "modified" else "found", now)
-            else:
-                self._reconcile(found, now, wall_ns)
+            with self._alone(found.path):
+                if found.problem is not None:
+                    self._skip(found, found.problem)
+                elif found.kind is Kind.OTHER:
+                    self._skip(found, Reason.NOT_A_PHOTO)
+                elif hint == "modified" or found.path in self._tracker:
+                    self._track(found.path, "modified" if hint == "modified" else "found", now)
+                else:
+                    self._reconcile(found, now, wall_ns)
+
+    @contextmanager
+    def _alone(self, path: bytes) -> Generator[None]:
+        """What goes wrong with one file fails that file; the others of the batch are taken up."""
+        try:
+            yield
+        except Exception as error:
+            if is_ledgers_own(error):
+                raise
+            self.fault(path, error)
+
+    def fault(self, path: bytes, error: Exception) -> None:
+        """A mistake of ours that one file's name or facts brought out: the file is named as failed."""
+        self._tracker.forget(path)
+        detail = (
+            f"cutoutd made a mistake with what the file system says of it ({type(error).__name__}: {error})."
+        )
+        self._intake.skip(self._key, path, Facts(0, 0, 0), Reason.UNREADABLE, f"{detail} Please report it.")
 
     def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
         row = self._intake.live(self._key, found.path)
