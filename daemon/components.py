@@ -26,7 +26,7 @@ from cutoutd.daemon.files.question import ASK_EVERY_S
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
-from cutoutd.daemon.ledger.records import State
+from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, retry_rules
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.originals.aftercare import AfterCare
@@ -113,8 +113,8 @@ class Components:
             on_trouble=self._outbox_trouble_for,
             on_released=self._released,
             on_owed=self.aftercare.after,
-            on_refused=lambda row, why: self.dispatcher.name_refused(row, why),  # noqa: PLW0108 - it is made below
-            on_no_place=lambda row, code, why: self.dispatcher.place_refused(row, code, why),  # noqa: PLW0108
+            on_refused=self._name_refused,
+            on_no_place=self._place_refused,
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -409,6 +409,12 @@ class Components:
     def _temporaries_to_keep(self) -> frozenset[bytes]:
         """Temporaries that are still to be published, or are being written now."""
         return self.transitions.promised_temporaries() | self.dispatcher.temporaries()
+
+    def _name_refused(self, row: PhotoRow, why: str) -> None:
+        self.dispatcher.name_refused(row, why)
+
+    def _place_refused(self, row: PhotoRow, code: int, why: str) -> None:
+        self.dispatcher.place_refused(row, code, why)
 
     def _released(self, photo: int) -> None:
         self.dispatcher.released(photo)
