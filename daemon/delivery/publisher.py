@@ -28,11 +28,10 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
-OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
-# What it answers where a folder on the way is a file, a link, protected, or a mount of its own.
-OF_THE_PLACE = frozenset(
-    {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST}
-)
+# ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
+OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+# What it answers where a folder on the way is a file, protected, or a mount of its own.
+OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
 
 
 class Publisher:
