@@ -346,7 +346,7 @@ class Dispatcher:
             self.transitions.again(row.id)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        if not row.settled and reason is not Reason.VANISHED:
+        if not row.settled and reason not in (Reason.VANISHED, Reason.NOT_A_REGULAR_FILE):
             # It may simply not be complete yet: look again when it is.
             self.transitions.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -64,10 +65,10 @@ class Recheck:
         self._io.call(looks, self._looked)
 
     def _is_gone(self, path: bytes) -> bool:
-        """On the I/O thread: a photo behind a folder that became a link is no longer in the inbox."""
+        """On the I/O thread: a photo is also gone where a link or pipe lies in its place, or in its folder's."""
         try:
-            return not self._fs.exists(path)
-        except UnsafePath:
+            return not stat.S_ISREG(self._fs.lstat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError, UnsafePath):
             return True
         except OSError:
             return False
