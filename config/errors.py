@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
@@ -50,9 +51,20 @@ class CutoutError(Exception):
         return f"{where}{self.what}{stop}{fix}"
 
 
+# What a name must not do to whoever reads it: move a cursor, ring, begin a line of its own, or turn text around.
+# C0, DEL and C1; Arabic letter mark; left- and right-to-left marks; line and paragraph separators, embeddings and
+# overrides; isolates; byte order mark.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
 def printable(path: str | bytes | Path) -> str:
-    """A path as text that any terminal and log accepts, even when its name is not valid UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A path as one line of text that any terminal and log accepts, whatever bytes its name is made of.
+
+    Bytes that are no UTF-8, control characters and those that turn the direction of text are shown as `\x1b` or
+    `\u202e`. It is the one place where names become text for people.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class UsageError(CutoutError):

@@ -20,7 +20,7 @@ BACKUPS_KEPT = 2
 # Pages copied between looks at whether the disk is full: all at once, the writers wait anyway.
 _ALL_PAGES = -1
 
-Connect = Callable[[Path], sqlite3.Connection]
+_ZEROS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,31 @@ def save_copy(path: Path, version: int) -> Path:
     for old in backups(path)[:-BACKUPS_KEPT]:
         old.unlink(missing_ok=True)
     return target
+
+
+def discard_copies(path: Path) -> int:
+    """Overwrites and removes every copy of a ledger that lies beside it: of earlier versions, and damaged ones.
+
+    They hold names that their owner wants forgotten. Returns how many there were.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    found = [
+        *backups(path),
+        *path.parent.glob(f"{path.name}.damaged-*"),
+        *path.parent.glob(f"{path.name}.*.part"),
+    ]
+    for one in found:
+        fd = os.open(one, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for start in range(0, os.fstat(fd).st_size, _ZEROS):
+                os.pwrite(fd, bytes(min(_ZEROS, os.fstat(fd).st_size - start)), start)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        one.unlink()
+    return len(found)
 
 
 def _sync(path: Path) -> None:

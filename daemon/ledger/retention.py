@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.migrations import discard_copies
 
 # The daemon's loop must not stand still for a reader; the next sweep tries again.
 SWEEP_PATIENCE_S = 0.1
@@ -132,4 +133,5 @@ class History:
             count = self.trim(-1.0) if everything else self._unname(ENDED)
         self._unname_rest()
         self.ledger.truncate_wal()
+        discard_copies(self.ledger.path)
         return count

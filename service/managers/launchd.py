@@ -25,6 +25,7 @@ from cutoutd.service.managers.manager import (
     told,
     write_file,
 )
+from cutoutd.service.managers.systemd_unit import refuse_control_characters
 
 # Room after the daemon's own grace for closing the ledger and ending workers.
 _STOP_MARGIN_S = 15
@@ -82,6 +83,8 @@ def property_list(
 
 def plist_text(contents: dict[str, Any]) -> str:
     """The property list as XML, each key with its reason in a comment."""
+    for part in (*contents["ProgramArguments"], contents["StandardOutPath"]):
+        refuse_control_characters(part)
     text = plistlib.dumps(contents, sort_keys=False).decode()
 
     def explained(match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutoutd.config.errors import ConfigError, printable
+from cutoutd.config.errors import ConfigError, ServiceError, printable
 from cutoutd.config.folders import is_inside
 from cutoutd.config.settings import Settings
 from cutoutd.models.networks.accelerators import expected
@@ -88,6 +88,7 @@ def rendered(sections: Mapping[str, Iterable[Directive]]) -> str:
         for directive in directives:
             comment = textwrap.wrap(directive.reason, _COMMENT_WIDTH, break_on_hyphens=False)
             text += "".join(f"# {line}\n" for line in comment)
+            refuse_control_characters(directive.value)
             text += f"{directive.key}={directive.value}\n"
     return text
 
@@ -337,8 +338,23 @@ def _below(path: Path, *folders: str) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
+def refuse_control_characters(text: str) -> None:
+    """Nothing that a service manager could take for the end of a line gets into a file that it reads.
+
+    Raises:
+        ServiceError: a path or an argument holds one.
+    """
+    if any(ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 or one in "\u2028\u2029" for one in text):
+        raise ServiceError(
+            "A service cannot be set up for a path with control characters",
+            text,
+            "Rename the folder, and change the configuration with it.",
+        )
+
+
 def _word(text: str) -> str:
     """One word of a unit file: quoted where needed, specifiers taken literally."""
+    refuse_control_characters(text)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     escaped = escaped.replace("\n", "\\n").replace("\t", "\\t")
     return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else f'"{escaped}"'

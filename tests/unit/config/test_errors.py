@@ -6,6 +6,8 @@ import inspect
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cutoutd.config import errors
 from cutoutd.config.errors import SKIPPED, ConfigError, CutoutError, ExitCode, PhotoError, Reason, printable
@@ -25,7 +27,7 @@ def test_what_happened_to_which_file_and_what_to_do() -> None:
 def test_a_name_that_is_no_text_can_be_shown_anywhere() -> None:
     error = CutoutError("it is odd", b"/in/\xff.jpg")
     assert str(error) == "/in/\\xff.jpg: it is odd."
-    assert printable(b"/in/\xff\n.jpg").isprintable() is False  # a line break is the terminal's business
+    assert printable(b"/in/\xff\n.jpg").isprintable()
     str(error).encode("utf-8")
 
 
@@ -46,6 +48,7 @@ def test_exit_codes_are_an_interface_and_never_change() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
         "OK": 0, "INTERNAL": 1, "USAGE": 2, "SOME_FAILED": 3, "CONFIG": 4, "ALREADY_RUNNING": 5, "MODEL": 6,
         "LEDGER": 7, "FOLDER": 8, "NETWORK": 9, "ENGINE": 10, "SERVICE": 11, "VERIFY": 12,
+        "INTERRUPTED": 130,
     }  # fmt: skip
 
 
@@ -60,3 +63,25 @@ def test_what_is_skipped_is_no_failure() -> None:
     assert Reason.NOT_A_PHOTO in SKIPPED
     assert Reason.UNREADABLE not in SKIPPED
     assert len(set(Reason)) == len({reason.value for reason in Reason})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"a\x1b]0;PWNED\x07.jpg", r"a\x1b]0;PWNED\x07.jpg"),
+        (b"x\n2026-01-01 ERROR forged.jpg", r"x\n2026-01-01 ERROR forged.jpg"),
+        ("photo\u202egnp.jpg".encode(), r"photo\u202egnp.jpg"),
+        ("\u009b31m.jpg".encode(), r"\x9b31m.jpg"),
+        ("Žluťoučký 写真 🐈.jpg".encode(), "Žluťoučký 写真 🐈.jpg"),
+    ],
+)
+def test_what_acts_on_a_terminal_is_shown_instead(name: bytes, text: str) -> None:
+    assert printable(name) == text
+
+
+@given(st.binary(max_size=64))
+def test_every_name_is_one_line_that_only_prints(name: bytes) -> None:
+    text = printable(name.replace(b"\0", b""))
+    assert len(text.splitlines()) <= 1
+    assert all(ord(one) >= 0x20 and not 0x7F <= ord(one) < 0xA0 for one in text)
+    assert not set(text) & set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2028\u2029")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.unit.daemon.conftest import Clock
 
@@ -130,3 +132,15 @@ def test_scans_write_a_tombstone_once_a_day_at_most(history: History, ledger: Le
         before = ledger.db.total_changes
         history.seen(BOX, [b"a.jpg"])
         assert ledger.db.total_changes - before == written, hours
+
+
+def test_forgetting_reaches_copies_of_the_ledger_too(ledger: Ledger, tmp_path: Path) -> None:
+    for name in ("ledger.sqlite.damaged-12", "ledger.sqlite.version-1"):
+        (tmp_path / name).write_bytes(b"SECRETNAME.jpg" * 1000)
+        (tmp_path / "other.damaged-1").write_bytes(b"not ours")
+    open_copy = (tmp_path / "ledger.sqlite.damaged-12").open("rb")
+    History(ledger).forget(everything=True)
+    assert sorted(one.name for one in tmp_path.glob("*damaged*")) == ["other.damaged-1"]
+    assert not list(tmp_path.glob("*version*"))
+    assert set(open_copy.read()) == {0}  # what is unlinked was overwritten first
+    open_copy.close()

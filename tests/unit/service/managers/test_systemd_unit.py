@@ -196,3 +196,9 @@ def exposure(folder: Path, text: str) -> float:
     found = re.search(r"Overall exposure level for .*: ([\d.]+)", done.stdout)
     assert found is not None, done.stdout
     return float(found[1])
+
+
+@pytest.mark.parametrize("odd", ["\r", "\n", "\x1b", "\u2028", "\x85"])
+def test_a_path_cannot_write_a_line_of_its_own(odd: str) -> None:
+    with pytest.raises(ServiceError, match="control characters"):
+        rendered({"Service": [Directive("ReadWritePaths", f"/o{odd}ExecStartPre=+/evil", "A reason.")]})
