@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from cutoutd.config.errors import ServiceError
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
-from cutoutd.service.managers.systemd_unit import Installation, unit_text, writable_paths
+from cutoutd.service.managers.systemd_unit import Directive, Installation, rendered, unit_text, writable_paths
 
 ANALYZE = shutil.which("systemd-analyze")
 PROGRAM = ("/opt/cutoutd/bin/cutoutd",)
