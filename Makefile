@@ -119,7 +119,7 @@ dist: packages image
 	cd dist && sha256sum cutoutd* > SHA256SUMS
 
 packages: $(VENV)/.dev
-	$(BIN)/python packaging/build.py dist
+	$(BIN)/python packaging/build_packages.py dist
 
 image: $(VENV)/.dev
 	$(BIN)/python packaging/build_image.py dist

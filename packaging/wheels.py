@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ CACHE = PROJECT / ".cache"
 CONSTRAINTS = PROJECT / "packaging" / "constraints.txt"
 # What the wheel is made from; everything else may change without a new one.
 SOURCES = ("config", "models", "daemon", "service", "pyproject.toml", "README.md", "LICENSE")
+
+# Wheels of earlier states of the tree go after this long.
+KEPT_S = 3600
 
 
 def built_wheel() -> Path:
@@ -32,8 +36,10 @@ def built_wheel() -> Path:
     with _alone():
         found = sorted(folder.glob("cutoutd-*.whl"))
         if not found:
-            # Only the newest state is of use to anybody.
-            shutil.rmtree(folder.parent, ignore_errors=True)
+            for old in folder.parent.glob("*"):
+                # A test that runs beside this one may still be about to copy the state it began with.
+                if time.time() - old.stat().st_mtime > KEPT_S:
+                    shutil.rmtree(old)
             _build(files, folder)
             found = sorted(folder.glob("cutoutd-*.whl"))
     (wheel,) = found
@@ -89,7 +95,13 @@ def _download(
     )
 
 
-def _build(files: list[str], folder: Path) -> None:
+def sdist(folder: Path) -> Path:
+    """The source distribution of the tree as it is now, made in `folder`."""
+    _build(_tracked(), folder, "--sdist")
+    return max(folder.glob("cutoutd-*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _build(files: list[str], folder: Path, kind: str = "--wheel") -> None:
     with tempfile.TemporaryDirectory(prefix="cutoutd-source-") as scratch:
         source = Path(scratch)
         for path in files:
@@ -98,7 +110,7 @@ def _build(files: list[str], folder: Path) -> None:
         (source / ".importroot").mkdir()
         (source / ".importroot" / "cutoutd").symlink_to("..")
         subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)],
+            [sys.executable, "-m", "build", kind, "--outdir", str(folder.resolve()), str(source)],
             check=True,
             capture_output=True,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, split
 
@@ -22,7 +23,7 @@ def _open(data: bytes) -> Any:
             Reason.NEEDS_DECODER,
             "The decoder for HEIC photos is missing",
             None,
-            "Install it: pip install pi-heif",
+            f"Install it: {pip_install('pi-heif')}",
         ) from exc
     # The photo alone: thumbnails, depth maps and gain maps would be parsed for nothing.
     module: Any = pi_heif

@@ -10,6 +10,7 @@ from typing import Any, Final
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import jpeg, refusals
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
@@ -110,7 +111,7 @@ def _decode(data: bytes) -> Image.Image | bytes:
             Reason.NEEDS_DECODER,
             "The decoder for JPEG XL is missing",
             None,
-            "Install it: pip install pillow-jxl-plugin",
+            f"Install it: {pip_install('pillow-jxl-plugin')}",
         ) from exc
     module: Any = pillow_jxl
     try:

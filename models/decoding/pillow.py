@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import formats, isobmff, png, tiff16
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.exif import orientation as orientation_of
@@ -47,7 +48,7 @@ def header(data: bytes, kind: str) -> HeaderFacts:
             Reason.NEEDS_DECODER,
             f"The installed Pillow was built without {kind}",
             None,
-            "Install its wheel: pip install --force-reinstall --only-binary :all: pillow",
+            f"Install its wheel: {pip_install('--force-reinstall', '--only-binary', ':all:', 'pillow')}",
         )
     contents = None
     if kind == formats.PNG:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import ifd
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened
 
@@ -26,7 +27,7 @@ def _open(data: bytes) -> Any:
             Reason.NEEDS_DECODER,
             "Camera RAW needs a decoder that is not installed",
             None,
-            "Install it: pip install 'cutoutd[raw]', or let the camera write a JPEG beside it.",
+            f"Install it: {pip_install('rawpy')}, or let the camera write a JPEG beside it.",
         ) from exc
     module: Any = rawpy
     return module.imread(io.BytesIO(data))

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import formats, ifd, jpegxl, pillow, refusals, tiff16
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
@@ -79,7 +80,7 @@ def _by_extra(data: bytes, compression: int) -> Opened:
     try:
         import imagecodecs  # noqa: F401 # pyright: ignore[reportMissingImports, reportUnusedImport] (an extra)
     except ImportError as exc:
-        fix = f"{refusals.EXPORT} Or install more decoders: pip install 'cutoutd[tiff]'."
+        fix = f"{refusals.EXPORT} Or install more decoders: {pip_install('imagecodecs')}."
         raise refusals.not_read(_TIFF, name, fix) from exc
     return tiff16.load(data)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cutoutd.config.installing import pip_install
 from cutoutd.models.matting import guided
 from cutoutd.models.matting.resample import Plane, dilate, reduced
 
@@ -76,7 +77,7 @@ def solve_band(
     if solve is None:
         _note(
             notes,
-            "closed-form matting is not installed (pip install 'cutoutd[matting]'); edges are as without it",
+            f"closed-form matting is not installed ({pip_install('pymatting')}); edges are as without it",
         )
         return None, band
     alpha = np.where(band, known, known >= 0.5).astype(np.float32)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.config.installing import pip_install
 from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec
 
 Choice = Literal["auto"] | Sequence[str]
@@ -111,7 +112,8 @@ def runtime() -> Any:
         ort = import_module("onnxruntime")
     except ImportError as error:
         raise EngineError(
-            f"ONNX Runtime cannot be loaded ({error})", fix="Install cutoutd again: `pip install cutoutd`."
+            f"ONNX Runtime cannot be loaded ({error})",
+            fix=f"Install it again: `{pip_install('--force-reinstall', 'onnxruntime')}`.",
         ) from error
     ort.disable_telemetry_events()
     ort.set_default_logger_severity(4)  # what matters comes as exceptions, which are named and explained

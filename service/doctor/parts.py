@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
+from cutoutd.config.installing import pip_install
 from cutoutd.config.settings import Engine, Settings
 from cutoutd.service.doctor.findings import Finding, Level
 
@@ -88,11 +89,11 @@ def check_decoders() -> Iterator[Finding]:
         (
             "WebP",
             features.check("webp"),
-            "Install Pillow from its own wheels: pip install --force-reinstall pillow",
+            f"Install Pillow from its own wheels: {pip_install('--force-reinstall', 'pillow')}",
         ),
-        ("AVIF", features.check("avif"), "Install Pillow 11.3 or newer: pip install -U pillow"),
-        ("HEIC", _installed("pi_heif"), "pip install pi-heif"),
-        ("RAW", _installed("rawpy"), "pip install 'cutoutd[raw]' (a JPEG beside the RAW needs nothing)"),
+        ("AVIF", features.check("avif"), f"Install Pillow 11.3 or newer: {pip_install('-U', 'pillow')}"),
+        ("HEIC", _installed("pi_heif"), pip_install("pi-heif")),
+        ("RAW", _installed("rawpy"), f"{pip_install('rawpy')} (a JPEG beside the RAW needs nothing)"),
     ):
         if present:
             there.append(name)

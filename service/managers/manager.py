@@ -187,7 +187,7 @@ def entry_point(
         raise ServiceError(
             "this cutoutd is a temporary installation, which a service would soon miss",
             command[0],
-            "Install it first: `uv tool install cutoutd` or `pipx install cutoutd`.",
+            "Install it first, from its checkout: `uv tool install .` or `pipx install .`.",
         )
     return command
 

@@ -100,7 +100,7 @@ def test_a_raw_without_its_decoder_says_what_to_install(daemon: Make) -> None:
     one.wait(lambda: one.state_of("a.dng") == "failed", "the failure", 60)
     row = _row(one, "a.dng")
     assert row["reason"] == "needs-decoder"
-    assert "cutoutd[raw]" in str(row["detail"])
+    assert "-m pip install rawpy" in str(row["detail"])
     one.stop()
 
 

@@ -14,6 +14,7 @@ ROOMS = ("config", "models", "daemon", "service")
 
 # Modules without a test file of their own, and where their behaviour is tested. Add none without such a place.
 ELSEWHERE = {
+    "config/section.py": "tests/unit/config/test_settings.py",
     "config/version.py": "tests/packaging/test_versions.py",
     "daemon/components.py": "tests/unit/daemon/test_supervisor.py",
     "daemon/ledger/addressing.py": "tests/unit/service/cli/test_control.py",
@@ -32,6 +33,10 @@ ELSEWHERE = {
     "daemon/ledger/queue.py": "tests/unit/daemon/dispatch/test_scheduler.py",
     "daemon/ledger/records.py": "tests/unit/daemon/ledger/test_intake.py",
     "daemon/files/interface.py": "tests/unit/daemon/files/test_filesystem.py",
+    "daemon/sandbox/calls.py": "tests/integration/test_worker_sandbox.py",
+    "daemon/sandbox/capabilities.py": "tests/unit/daemon/sandbox/test_guard.py",
+    "daemon/sandbox/tracing.py": "tests/unit/daemon/sandbox/test_guard.py",
+    "daemon/workers/executor.py": "tests/unit/daemon/workers/test_pool.py",
     "daemon/status.py": "tests/unit/daemon/test_supervisor.py",
     "daemon/sandbox/macos.py": "tests/unit/daemon/sandbox/test_guard.py",
     "models/networks/pull.py": "tests/integration/test_pull.py",

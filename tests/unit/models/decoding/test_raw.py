@@ -55,7 +55,7 @@ def test_an_ordinary_tiff_is_not_a_negative() -> None:
 
 def test_without_the_extra_the_failure_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)  # import rawpy raises ImportError
-    with pytest.raises(PhotoError, match=r"pip install 'cutoutd\[raw\]'") as caught:
+    with pytest.raises(PhotoError, match="-m pip install rawpy") as caught:
         read_header(dng(), "DSC_1.NEF", LIMITS)
     assert caught.value.reason is Reason.NEEDS_DECODER
 

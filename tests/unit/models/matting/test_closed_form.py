@@ -31,7 +31,7 @@ def test_without_the_extra_the_matte_is_as_without_it(monkeypatch: pytest.Monkey
     assert (alpha == plain_alpha).all()
     assert (colour == plain_colour).all()
     assert len(notes) == 1
-    assert "cutoutd[matting]" in notes[0]
+    assert "-m pip install pymatting" in notes[0]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), np.linalg.LinAlgError("singular")])
