@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, printable
 from cutoutd.config.version import VERSION
+from cutoutd.service.cli.examples import EXAMPLES, with_examples
 
 # command → (module, attribute, one line of help); loading all of them would cost a second at every call.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -34,6 +35,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("cutoutd.service.cli.doctor", "doctor", "Check everything and say what to mend."),
     "verify": ("cutoutd.service.cli.verify", "verify", "Prove that nothing leaves this machine."),
     "gallery": ("cutoutd.service.cli.gallery", "gallery", "Before and after, as one page for a browser."),
+    "desktop": (
+        "cutoutd.service.cli.desktop",
+        "desktop",
+        "Right click in the file manager: remove background.",
+    ),
+    "completion": ("cutoutd.service.cli.completion", "completion", "Commands and values by the tab key."),
 }
 
 
@@ -50,7 +57,7 @@ class LazyGroup(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return with_examples(command, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The list of commands, without importing any."""
@@ -81,7 +88,10 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup,
+    epilog="\b\nExamples:\n"
+    + "\n".join(f"  cutoutd {typed}\n      {about}" for about, typed in EXAMPLES[""]),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(VERSION, "-V", "--version", message="cutoutd %(version)s")
 def cutoutd() -> None:

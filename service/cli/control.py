@@ -24,7 +24,14 @@ from cutoutd.daemon.ledger.control import MEANT, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
 from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.lock import StateLock, holder
-from cutoutd.service.cli.option_flags import given, matte_options, output_and_matte_flags, output_options
+from cutoutd.service.cli.option_flags import (
+    completer,
+    deliverable_labels,
+    given,
+    matte_options,
+    output_and_matte_flags,
+    output_options,
+)
 from cutoutd.service.text import counted
 
 # A daemon answers within its housekeeping interval even when the wake-up signal may not be sent to it.
@@ -182,7 +189,12 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
 @click.argument("paths", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All finished photos whose names are kept.")
 @click.option("--since", help='Photos finished within this time, e.g. "2h".')
-@click.option("--deliverable", default="", help="Only this deliverable of each photo.")
+@click.option(
+    "--deliverable",
+    default="",
+    help="Only this deliverable of each photo, by its label in the configuration.",
+    shell_complete=completer(deliverable_labels),
+)
 @output_and_matte_flags
 def redo(
     paths: tuple[str, ...], everything: bool, since: str | None, deliverable: str, **options: Any

@@ -35,7 +35,14 @@ from cutoutd.service import streams
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.once_report import Report
 from cutoutd.service.cli.once_target import STREAM, Target, must_not_be_a_photo, target_of
-from cutoutd.service.cli.option_flags import deliverables, matte_options, output_and_matte_flags
+from cutoutd.service.cli.option_flags import (
+    completer,
+    deliverables,
+    matte_options,
+    model_names,
+    output_and_matte_flags,
+    preset_names,
+)
 
 
 @click.command()
@@ -49,9 +56,18 @@ from cutoutd.service.cli.option_flags import deliverables, matte_options, output
     help="Where cutouts go: a folder, a file such as a.png for one photo, or - for standard output.",
 )
 @click.option(
-    "--preset", "presets", multiple=True, help="Start from a preset; several give several outputs each."
+    "--preset",
+    "presets",
+    multiple=True,
+    help="Start from a preset (`cutoutd presets` lists them); several give several outputs each.",
+    shell_complete=completer(preset_names),
 )
-@click.option("--model", default="", help="A model by name, `fast`, or `best`; unset, the bundled one.")
+@click.option(
+    "--model",
+    default="",
+    help="A model by name (`cutoutd models list`), `fast`, or `best`; unset, the bundled one.",
+    shell_complete=completer(model_names),
+)
 @click.option(
     "--effort",
     type=click.Choice(["normal", "high"]),

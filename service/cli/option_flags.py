@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel, ValidationError
 
-from cutoutd.config.errors import UsageError
+from cutoutd.config.errors import CutoutError, UsageError
+from cutoutd.config.load import load_settings
 from cutoutd.config.output import PART, Deliverable, Output
-from cutoutd.config.presets import expand, unpack
+from cutoutd.config.places import models_dir
+from cutoutd.config.presets import builtin, expand, packs, unpack
 from cutoutd.config.settings import Matte
 
 # Matte's `engine` would read like the inference engine on a command line.
@@ -36,9 +39,64 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds a flag for every output and matte option to a click command."""
     flags = [*_flags("output", Output), *_flags("matte", Matte)]
     for flag, parameter, text in reversed(flags):
-        kind: dict[str, Any] = {} if "/" in flag else {"metavar": "VALUE"}
+        prefix, _, name = parameter.partition("__")
+        values = choices(Output if prefix == "output" else Matte, name)
+        kind: dict[str, Any] = {} if "/" in flag else {"metavar": "|".join(values) or "VALUE"}
+        if values and "/" not in flag:
+            kind["shell_complete"] = completer(lambda values=values: values)
         command = click.option(flag, parameter, default=None, help=text, **kind)(command)
     return command
+
+
+def choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The words that an option takes, from its declaration; where numbers are taken too, the words among them."""
+    if name == "background":
+        return ("transparent", "white", "black", "#rrggbb", "PICTURE")
+    return tuple(dict.fromkeys(_words(model.model_fields[name].annotation)))
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    if get_origin(annotation) is Literal:
+        yield from (str(value) for value in get_args(annotation))
+    elif get_args(annotation):
+        for inner in get_args(annotation):
+            yield from _words(inner)
+
+
+def completer(values: Callable[[], Iterable[str]]) -> Callable[..., list[str]]:
+    """Completes an option's value with those of these words that begin like what is typed."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [value for value in values() if value.startswith(incomplete) and not value.isupper()]
+
+    return complete
+
+
+def preset_names() -> list[str]:
+    """Every preset that can be named: your own, ours, and packs."""
+    own: Iterable[str] = ()
+    with suppress(CutoutError):
+        own = load_settings().settings.preset
+    return [*own, *builtin(), *packs()]
+
+
+def model_names() -> list[str]:
+    """Every network that is installed, and the names for what is best or fastest."""
+    from cutoutd.models.networks.catalog import installed
+
+    try:
+        return ["fast", "standard", "best", *installed(models_dir())]
+    except CutoutError:
+        return ["fast", "standard", "best"]
+
+
+def deliverable_labels() -> list[str]:
+    """The labels of the configuration's deliverables."""
+    try:
+        inboxes = load_settings().settings.inbox
+    except CutoutError:
+        return []
+    return list(dict.fromkeys(one.label for inbox in inboxes for one in inbox.orders()))
 
 
 def given(values: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.service import streams
 from cutoutd.service.cli.control import open_ledger_file
+from cutoutd.service.cli.option_flags import completer, model_names
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.listeners.terminal import closing_line
 
@@ -27,7 +28,11 @@ from cutoutd.service.listeners.terminal import closing_line
 )
 @click.option("--inbox", type=click.Path(path_type=Path, file_okay=False), help="Watch this folder only.")
 @click.option("--outbox", type=click.Path(path_type=Path, file_okay=False), help="Put its cutouts there.")
-@click.option("--model", help="Use this model; `cutoutd models list` shows what there is.")
+@click.option(
+    "--model",
+    help="Use this model; `cutoutd models list` shows what there is.",
+    shell_complete=completer(model_names),
+)
 def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model: str | None) -> None:
     """Watch the inboxes in the foreground.
 

@@ -1,0 +1,1 @@
+"""Entries for file managers' menus, as files of the user's own."""

@@ -1,0 +1,175 @@
+"""What each file manager's menu entry looks like as a file; pure text, it writes nothing."""
+
+from __future__ import annotations
+
+import plistlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The name by which the program calls itself back from a menu: which look is wanted.
+LOOKS = {"transparent": "Remove background", "white": "Remove background, on white"}
+_MIME = "image/jpeg;image/png;image/webp;image/tiff;image/heif;image/avif;image/bmp;"
+
+_ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">
+<rect x="4" y="4" width="56" height="56" rx="12" fill="#2f6f6a"/>
+<path d="M14 50a18 18 0 0 1 36 0z" fill="#fff"/>
+<circle cx="32" cy="22" r="11" fill="#fff"/>
+<path d="M8 56 56 8" stroke="#f2b134" stroke-width="4" stroke-dasharray="7 5"/>
+</svg>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file to be written; `mode` are its permission bits."""
+
+    path: Path
+    text: str
+    mode: int = 0o644
+
+
+def linux(data: Path, config: Path, program: Sequence[str]) -> tuple[Entry, ...]:
+    """Scripts for Nautilus, Nemo and Caja, a service menu for KDE, an application and its icon.
+
+    Args:
+        data: `$XDG_DATA_HOME`.
+        config: `$XDG_CONFIG_HOME`.
+        program: the absolute command that starts cutoutd.
+    """
+    scripts = (data / "nautilus/scripts", data / "nemo/scripts", config / "caja/scripts")
+    found = [
+        Entry(folder / title, _script(program, look), 0o755)
+        for folder in scripts
+        for look, title in LOOKS.items()
+    ]
+    found.append(Entry(data / "kio/servicemenus/cutoutd.desktop", _service_menu(program), 0o755))
+    found.append(Entry(data / "applications/cutoutd.desktop", _application(program)))
+    found.append(Entry(data / "icons/hicolor/scalable/apps/cutoutd.svg", _ICON))
+    return tuple(found)
+
+
+def macos(home: Path, program: Sequence[str]) -> tuple[Entry, ...]:
+    """A Finder Quick Action for each look."""
+    found: list[Entry] = []
+    for look, title in LOOKS.items():
+        contents = home / "Library/Services" / f"{title}.workflow" / "Contents"
+        found += [
+            Entry(contents / "Info.plist", _plist(_service(title))),
+            Entry(contents / "document.wflow", _plist(_workflow(program, look))),
+        ]
+    return tuple(found)
+
+
+def _script(program: Sequence[str], look: str) -> str:
+    """File managers pass the selection as arguments, relative to the folder they start the script in."""
+    command = shlex.join([*program, "desktop", "cut", look])
+    return f'#!/bin/sh\n# written by `cutoutd desktop install`\nexec {command} -- "$@"\n'
+
+
+def _exec(program: Sequence[str], look: str) -> str:
+    """A command line by the Desktop Entry Specification: double quotes, reserved characters escaped twice."""
+    words = [*program, "desktop", "cut", look, "--"]
+    quoted: list[str] = []
+    for word in words:
+        if all(c.isalnum() or c in "/._-+=:,@" for c in word):
+            quoted.append(word)
+            continue
+        # Once for the quoting of the command line, and each backslash once more for the value of a key.
+        inner = "".join(f"\\\\{c}" if c in '"`$' else "\\\\\\\\" if c == "\\" else c for c in word)
+        inner = inner.replace("%", "%%")
+        quoted.append(f'"{inner}"')
+    return f"{' '.join(quoted)} %F"
+
+
+def _service_menu(program: Sequence[str]) -> str:
+    lines = [
+        "[Desktop Entry]",
+        "Type=Service",
+        "Name=Remove background",
+        "X-KDE-ServiceTypes=KonqPopupMenu/Plugin",
+        f"MimeType={_MIME}",
+        f"Actions={';'.join(LOOKS)};",
+        "Icon=cutoutd",
+    ]
+    for look, title in LOOKS.items():
+        lines += [
+            "",
+            f"[Desktop Action {look}]",
+            f"Name={title}",
+            "Icon=cutoutd",
+            f"Exec={_exec(program, look)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _application(program: Sequence[str]) -> str:
+    return "\n".join(
+        [
+            "[Desktop Entry]",
+            "Type=Application",
+            "Version=1.0",
+            "Name=Remove background",
+            "GenericName=Background remover",
+            "Comment=A clean cutout beside each photo; nothing leaves this machine",
+            f"Exec={_exec(program, 'transparent')}",
+            "Icon=cutoutd",
+            "Terminal=false",
+            "NoDisplay=true",
+            f"MimeType={_MIME}",
+            "Categories=Graphics;Photography;",
+            "Actions=white;",
+            "",
+            "[Desktop Action white]",
+            f"Name={LOOKS['white']}",
+            f"Exec={_exec(program, 'white')}",
+            "",
+        ]
+    )
+
+
+def _plist(content: dict[str, Any]) -> str:
+    return plistlib.dumps(content).decode()
+
+
+def _service(title: str) -> dict[str, Any]:
+    return {
+        "NSServices": [
+            {
+                "NSMenuItem": {"default": title},
+                "NSMessage": "runWorkflowAsService",
+                "NSRequiredContext": {"NSApplicationIdentifier": "com.apple.finder"},
+                "NSSendFileTypes": ["public.image"],
+            }
+        ]
+    }
+
+
+def _workflow(program: Sequence[str], look: str) -> dict[str, Any]:
+    """One "Run Shell Script" action that gets the files as arguments."""
+    return {
+        "AMApplicationVersion": "2.10",
+        "AMDocumentVersion": "2",
+        "actions": [
+            {
+                "action": {
+                    "ActionBundlePath": "/System/Library/Automator/Run Shell Script.action",
+                    "ActionName": "Run Shell Script",
+                    "ActionParameters": {
+                        "COMMAND_STRING": f'{shlex.join([*program, "desktop", "cut", look])} -- "$@"',
+                        "inputMethod": 1,
+                        "shell": "/bin/sh",
+                    },
+                    "BundleIdentifier": "com.apple.RunShellScript",
+                    "Class Name": "RunShellScriptAction",
+                }
+            }
+        ],
+        "workflowMetaData": {
+            "serviceInputTypeIdentifier": "com.apple.Automator.fileSystemObject.image",
+            "serviceApplicationBundleID": "com.apple.finder",
+            "workflowTypeIdentifier": "com.apple.Automator.servicesMenu",
+        },
+    }
