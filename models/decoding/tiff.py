@@ -25,6 +25,8 @@ _OF_PILLOW: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 3492
 _NAMES: Final = {34887: "LERC", 34892: "lossy DNG", 33007: "old JPEG", 34712: "JPEG 2000", 50002: "JPEG XL"}
 _COLOUR_MAP: Final = 320
 _YCBCR: Final = 6
+# JPEG 2000 of luminance and colour differences, which its decoder takes for RGB.
+_YCC: Final = (33003, 33004)
 _MEANINGS_OF_PICTURES: Final = (
     0,
     1,
@@ -53,7 +55,7 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
     first = next(iter(ifd.directories(data, first_only=True)), None)
     compression = _NONE if first is None else first.number(ifd.COMPRESSION, _NONE)
     if compression in _PICTURES:
-        opened = _joined(data, _PICTURES[compression])
+        opened = _joined(data, _PICTURES[compression], of_ycc=compression in _YCC)
     elif compression not in _OF_PILLOW:
         opened = _by_extra(data, compression)
     elif tiff16.is_needed(data):
@@ -116,7 +118,7 @@ _PICTURES: Final[dict[int, Callable[[bytes], Image.Image]]] = {
 }
 
 
-def _joined(data: bytes, opener: Callable[[bytes], Image.Image]) -> Opened:
+def _joined(data: bytes, opener: Callable[[bytes], Image.Image], *, of_ycc: bool) -> Opened:
     """Decode each strip or tile by itself and put it in its place."""
     page = tiff16.first_page(data)
     if (
@@ -146,7 +148,9 @@ def _joined(data: bytes, opener: Callable[[bytes], Image.Image]) -> Opened:
         ):
             raise refusals.damaged(_TIFF, "a strip of another size")
         part.load()
-        if int(page.photometric) == _YCBCR and opener is pillow.open_jpeg2000 and part.mode == "RGB":
+        if part.mode == "RGB" and (
+            of_ycc or (int(page.photometric) == _YCBCR and opener is pillow.open_jpeg2000)
+        ):
             part = Image.frombytes("YCbCr", part.size, part.tobytes())
         whole.paste(part if part.mode == mode else part.convert(mode), (left, top))
     if int(page.photometric) == 0:

@@ -14,12 +14,16 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.models.decoding import formats
+from cutoutd.models.decoding import formats, refusals, tiffpacked
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
 _BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
 _SEPARATE: Final = 2
 _WHITE_IS_ZERO: Final = 0
+_SEPARATED, _ICC_LAB = 5, 9
+_LABS: Final = (8, _ICC_LAB)
+# TIFF photometric interpretation: how many colour channels it has. Grey, RGB, CMYK and Lab.
+_CHANNELS: Final = {0: 1, 1: 1, 2: 3, 5: 4, 8: 3, 9: 3}
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
 _BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"  # Pillow takes its numbers for those of a small one
 
@@ -133,41 +137,70 @@ def load(data: bytes) -> Opened:
     """
     page = first_page(data)
     meaning, samples = _whole(page.photometric), _whole(page.samplesperpixel)
-    if meaning not in (0, 1, 2):
-        what = "The colours of this TIFF are neither RGB nor grey, and are not read in this form"
+    channels = _CHANNELS.get(meaning)
+    if channels is None:
+        what = "The colours of this TIFF are of a kind that cutoutd does not read"
         raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT_RGB)
     if page.ndim not in (2, 3) or samples > 8:
-        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
+        raise refusals.not_read("TIFF", f"{samples} channels", _EXPORT)
+    stored = _stored(data, page)
+    if (
+        stored.shape[:2] != (page.imagelength, page.imagewidth)
+        or not channels <= stored.shape[2] <= channels + 4
+    ):
+        raise refusals.not_read("TIFF", f"pixels of shape {stored.shape}", _EXPORT)
+    kind = alpha_kind(page) if stored.shape[2] > channels else None
+    alpha = None if kind is None else _sixteen(stored[:, :, channels])
+    if meaning in _LABS:
+        return _opened(page, _lab(stored[:, :, :3], meaning), alpha)
+    # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
+    values = _sixteen(stored[:, :, :channels])
+    if alpha is not None and kind == _PREMULTIPLIED:
+        values = _straight(values, alpha)
+    if meaning == _SEPARATED:
+        inks = np.ascontiguousarray((values >> 8).astype(np.uint8))
+        return _opened(page, Image.fromarray(inks, "CMYK"), alpha)
+    if meaning == _WHITE_IS_ZERO:
+        values = 65535 - values
+    high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
+    picture, _ = split(_image(high, channels))
+    return _opened(page, picture, alpha, _image(low, channels))
+
+
+def _opened(
+    page: Any, picture: Image.Image, alpha: NDArray[np.uint16] | None, low: Image.Image | None = None
+) -> Opened:
+    seen = None if alpha is None else Image.fromarray((alpha >> 8).astype(np.uint8))
+    seen = None if seen is None or seen.getextrema() == (255, 255) else seen
+    icc = page.iccprofile
+    return Opened(picture, seen, turn(page), icc if isinstance(icc, bytes) else None, None, low)
+
+
+def _stored(data: bytes, page: Any) -> NDArray[Any]:
+    """The pixels as they are stored, (H, W, samples)."""
+    if tiffpacked.is_packed(page):
+        return tiffpacked.unpacked(data, page)
     try:
         stored: NDArray[Any] = np.asarray(page.asarray())
     except ValueError as exc:
         if "imagecodecs" not in str(exc):
             raise
-        what = "This TIFF is compressed in a way that cannot be read at this depth"
-        raise PhotoError(Reason.UNREADABLE, what, None, _EXPORT) from exc
+        fix = f"{_EXPORT} Or install more decoders: pip install 'cutoutd[tiff]'."
+        raise refusals.not_read("TIFF", "compressed, at this depth", fix) from exc
     if stored.ndim == 3 and page.planarconfig == _SEPARATE:
         stored = np.moveaxis(stored, 0, -1)
-    if stored.ndim == 2:
-        stored = stored[:, :, None]
-    if stored.shape[:2] != (page.imagelength, page.imagewidth) or stored.shape[2] not in (1, 2, 3, 4, 5):
-        raise PhotoError(Reason.UNREADABLE, "This kind of TIFF cannot be read", None, _EXPORT)
-    channels = 3 if meaning == 2 else 1
-    kind = alpha_kind(page) if stored.shape[2] > channels else None
-    # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
-    values = _sixteen(stored[:, :, :channels])
-    alpha = None if kind is None else _sixteen(stored[:, :, channels])
-    if alpha is not None and kind == _PREMULTIPLIED:
-        values = _straight(values, alpha)
-    if meaning == _WHITE_IS_ZERO:
-        values = 65535 - values
-    high, low = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8)
-    seen = None if alpha is None else Image.fromarray((alpha >> 8).astype(np.uint8))
-    seen = None if seen is None or seen.getextrema() == (255, 255) else seen
-    icc = page.iccprofile
-    picture, _ = split(_image(high, channels))
-    return Opened(
-        picture, seen, turn(page), icc if isinstance(icc, bytes) else None, None, _image(low, channels)
-    )
+    return stored[:, :, None] if stored.ndim == 2 else stored
+
+
+def _lab(stored: NDArray[Any], meaning: int) -> Image.Image:
+    """CIE Lab of 8 or 16 bits with the upper byte of each value, in the form that Pillow takes."""
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        raise refusals.not_read("TIFF", f"Lab colours of type {stored.dtype}", _EXPORT_RGB)
+    shift = 8 * (stored.dtype.itemsize - 1)
+    upper = (np.ascontiguousarray(stored).view(f"u{stored.dtype.itemsize}") >> shift).astype(np.uint8)
+    if meaning == _ICC_LAB:  # its a and b are not signed but shifted by half
+        upper[:, :, 1:] ^= 128
+    return Image.frombytes("LAB", (stored.shape[1], stored.shape[0]), upper.tobytes())
 
 
 def _image(values: NDArray[np.uint8], channels: int) -> Image.Image:

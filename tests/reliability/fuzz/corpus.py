@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from skimage import data as skdata
 from cutoutd.models.decoding import icc
 
 SEEDS = Path(__file__).with_name("seeds")
+CROPPED = Path(__file__).parents[2] / "data" / "photos" / "H11_clap.avif"
 
 
 def seeds() -> dict[str, bytes]:
@@ -29,7 +32,58 @@ def seeds() -> dict[str, bytes]:
         picture.save(out, kind, **options)
         files[name] = out.getvalue()
     files.update(_tiffs(np.asarray(photo)))
+    files.update(_of_packages(photo))
     return files
+
+
+def _of_packages(photo: Image.Image) -> dict[str, bytes]:
+    """JPEG XL and JPEG 2000, by themselves and as strips of a TIFF, odd depths, and an AVIF that is cropped."""
+    import pillow_jxl  # noqa: F401 # pyright: ignore[reportMissingTypeStubs, reportUnusedImport] (Pillow can save it then)
+
+    def saved(kind: str, **options: Any) -> bytes:
+        out = io.BytesIO()
+        photo.save(out, kind, **options)
+        return out.getvalue()
+
+    exact, bare = saved("JXL", lossless=True), saved("JPEG2000", irreversible=False, no_jp2=True)
+    return {
+        "exact.jxl": exact,
+        "lossy.jxl": saved("JXL", quality=80),
+        "boxed.jp2": saved("JPEG2000"),
+        "bare.j2k": bare,
+        "jxl.tif": _one_strip(50002, exact, (8, 8, 8)),
+        "jpeg2000.tif": _one_strip(34712, bare, (8, 8, 8)),
+        "webp.tif": _one_strip(50001, saved("WEBP", lossless=True), (8, 8, 8)),
+        "twelve.tif": _one_strip(1, bytes(range(256)) * 41, (12, 12, 12)),
+        "restart.jpg": saved("JPEG", restart_marker_blocks=5),
+        "gamma.png": _with_gamma(saved("PNG")),
+        "cropped.avif": CROPPED.read_bytes(),
+    }
+
+
+def _one_strip(compression: int, strip: bytes, bits: tuple[int, int, int]) -> bytes:
+    """A TIFF of 96 × 72 pixels of RGB in one strip."""
+    tags = [
+        (256, 3, 1, 96),
+        (257, 3, 1, 72),
+        (258, 3, 3, 8 + len(strip)),
+        (259, 3, 1, compression),
+        (262, 3, 1, 2),
+    ]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, 72), (279, 4, 1, len(strip))]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    head = struct.pack("<2sHI", b"II", 42, 14 + len(strip))
+    return head + strip + struct.pack("<3H", *bits) + directory
+
+
+def _with_gamma(png: bytes) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    colours = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+    return png[:33] + chunk(b"gAMA", struct.pack(">I", 55_000)) + chunk(b"cHRM", colours) + png[33:]
 
 
 def _recipes(photo: Image.Image) -> list[tuple[str, Image.Image, str, dict[str, Any]]]:

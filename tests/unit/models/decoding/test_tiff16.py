@@ -274,9 +274,11 @@ def test_a_depth_that_nothing_reads_says_what_to_do() -> None:
     assert caught.value.reason is Reason.UNREADABLE
 
 
-def test_colours_that_are_read_in_eight_bits_alone_are_asked_for_in_rgb() -> None:
-    with pytest.raises(PhotoError, match="neither RGB nor grey") as caught:
-        opened(tiff(DEEP, photometric="cielab"))
+def test_colours_that_nothing_reads_are_asked_for_in_rgb() -> None:
+    rgb, unknown = (struct.pack("<HHIHH", 262, 3, 1, meaning, 0) for meaning in (2, 10))
+    data = tiff(DEEP, photometric="rgb").replace(rgb, unknown)
+    with pytest.raises(PhotoError, match="colours of this TIFF") as caught:
+        opened(data)
     assert caught.value.reason is Reason.UNREADABLE
     assert "RGB" in caught.value.fix
 
