@@ -15,11 +15,18 @@ from cutoutd.daemon.watching.filters import (
     Kind,
     Rules,
     classify,
+    extension,
+    is_excluded_folder,
     is_ignored_folder,
+    is_junk_name,
     is_pair_partner,
     raw_pair_key,
 )
 from cutoutd.daemon.watching.scan import Found, problem_of, walk
+from cutoutd.models.decoding import formats
+
+# Every format shows itself in its first bytes; a container's list of brands is the longest of them.
+_HEAD_BYTES = 4096
 
 _WORDS = {
     Reason.NOT_A_REGULAR_FILE: "It is no ordinary file.",
@@ -80,9 +87,9 @@ class Gathered:
 def gather(paths: Sequence[Path], *, recursive: bool = True) -> Gathered:
     """The photos behind files and folders.
 
-    A folder's other files are only listed; a file that was named itself is always taken, whatever its name, and
-    a link that was named is followed. What is not there or cannot be read is a source with a problem, so that it
-    holds up nothing else.
+    A folder's other files are only listed, unless their content is that of a photo; a file that was named itself is
+    always taken, whatever its name, and a link that was named is followed. What is not there or cannot be read is a
+    source with a problem, so that it holds up nothing else.
     """
     gathered = Gathered()
     seen: dict[tuple[int, int], bytes] = {}
@@ -113,8 +120,15 @@ def _behind(path: Path, gathered: Gathered, *, recursive: bool) -> Iterator[Sour
             yield Source(root, name, Reason.NO_PERMISSION, detail=why)
             return
         gathered.folders.append(path)
-        gathered.others += sorted(os.path.join(os.fsencode(path), one.path) for one in found if _other(one))
-        yield from sorted(_in_folder(os.fsencode(path), found), key=lambda one: one.path)
+        top = os.fsencode(path)
+        strange = [one for one in found if _other(one)] + list(_without_extension(path, recursive=recursive))
+        disguised = [one for one in strange if one.problem is None and _is_photo(os.path.join(top, one.path))]
+        gathered.others += sorted(os.path.join(top, one.path) for one in strange if one not in disguised)
+        photos = [
+            *_in_folder(top, found),
+            *(Source(top, one.path, size=one.size, identity=(one.device, one.inode)) for one in disguised),
+        ]
+        yield from sorted(photos, key=lambda one: one.path)
         return
     problem = problem_of(facts)
     real = os.fsencode(os.path.realpath(path)) if path.is_symlink() else b""
@@ -146,6 +160,42 @@ def _in_folder(root: bytes, found: list[Found]) -> Iterator[Source]:
     for one in found:
         if one.kind is Kind.OTHER and one.problem is not None and not _other(one):
             yield Source(root, one.path, one.problem, one.size, _detail(one))
+
+
+def _without_extension(path: Path, *, recursive: bool) -> Iterator[Found]:
+    """Plain files whose names have no extension: an inbox leaves them alone, as downloads are called so for a while."""
+    top = os.fsencode(path)
+    for folder, folders, names in os.walk(top):
+        here = os.path.relpath(folder, top)
+        under = b"" if here == b"." else here + b"/"
+        folders[:] = [one for one in folders if recursive and not is_excluded_folder(under + one, Rules())]
+        for name in names:
+            if extension(name) or is_junk_name(name):
+                continue
+            try:
+                facts = os.lstat(os.path.join(folder, name))
+            except OSError:
+                continue  # gone meanwhile
+            if stat.S_ISREG(facts.st_mode):
+                yield Found(
+                    under + name,
+                    facts.st_size,
+                    facts.st_mtime_ns,
+                    facts.st_ino,
+                    facts.st_dev,
+                    facts.st_mode,
+                    Kind.OTHER,
+                )
+
+
+def _is_photo(path: bytes) -> bool:
+    """Whether a file is a photo by its first bytes, whatever its name."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return formats.sniff(head, "").format is not None
 
 
 def _other(one: Found) -> bool:

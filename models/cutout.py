@@ -19,7 +19,7 @@ from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
 from cutoutd.models.decoding.colour import Colour, Convert, to_srgb
-from cutoutd.models.decoding.photo import Header, Photo, decode
+from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, decode
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
@@ -304,5 +304,11 @@ def _keep_existing_alpha(subject: Subject, existing: NDArray[np.uint8]) -> Subje
     """What was transparent in the photo stays transparent: the two alphas are multiplied."""
     product = subject.alpha.astype(np.uint16) * existing
     alpha = ((product + 127) // 255).astype(np.uint8)
+    if int(alpha.max(initial=0)) < LEAST_ALPHA:
+        raise PhotoError(
+            Reason.NO_SUBJECT,
+            "What stands out in this photo lies where it is transparent",
+            fix='Nothing was written. Export the photo without transparency, or set no_subject = "pass".',
+        )
     colour = subject.colour * (alpha > 0)[..., np.newaxis]
     return replace(subject, alpha=alpha, colour=colour)

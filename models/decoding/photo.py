@@ -31,7 +31,7 @@ AGAIN: Final = refusals.AGAIN
 
 
 # Of 255: what is nowhere more opaque than five percent is seen by nobody.
-_LEAST_ALPHA: Final = 13
+LEAST_ALPHA: Final = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ def _finish(opened: pixels.Opened, header: Header, colour: colours.Colour, *, wa
     rgb = pixels.upright_rgb(image, turn, way.transform)
     alpha = None if opened.alpha is None else pixels.upright_grey(opened.alpha, turn)
     seen = replace(header, width=rgb.shape[1], height=rgb.shape[0])
-    if alpha is not None and int(alpha.max(initial=0)) < _LEAST_ALPHA:
+    if alpha is not None and int(alpha.max(initial=0)) < LEAST_ALPHA:
         raise refusals.invisible()
     notes = tuple(note for note in (*opened.notes, way.note, note16) if note)
     return Photo(rgb, alpha, way.icc, rgb16, opened.dpi, seen, notes)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.photos import encoded
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
@@ -112,3 +113,18 @@ def test_that_holds_through_links(album: Path) -> None:
     (album.parent / "other").symlink_to(album, target_is_directory=True)
     assert folder_that_eats(album.parent / "other/cut", gather([album]), [("", "")], date="") == album
     assert folder_that_eats(album / "cut", gather([album / "a.jpg"]), [("", "")], date="") is None
+
+
+def test_content_decides_where_the_name_says_nothing_or_something_else(tmp_path: Path) -> None:
+    photo = encoded(size=(32, 24))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("IMG_0001", "sub/photo.backup", ".hidden/IMG_2"):
+        (tmp_path / name).write_bytes(photo)
+    (tmp_path / "README").write_text("no photo")
+    (tmp_path / "layers.psd").write_bytes(b"8BPS" + bytes(50))
+    (tmp_path / "a.jpg.part").write_bytes(photo)
+    found = gather([tmp_path])
+    assert [one.path for one in found.photos] == [b"IMG_0001", b"sub/photo.backup"]
+    assert [os.path.basename(one) for one in found.others] == [b"README", b"layers.psd"]
+    assert [one.path for one in gather([tmp_path], recursive=False).photos] == [b"IMG_0001"]

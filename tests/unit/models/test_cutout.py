@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 from tests.support.profiles import one_way_icc
 
+from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
 from cutoutd.models.cutout import Cutout, Sees, controls_of, cut_out, region
@@ -221,3 +222,16 @@ def test_orders_that_need_the_whole_picture(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", [{}, {"max_size": 5000}, {"compression": 3}, {"colour": "display-p3"}])
 def test_orders_that_are_the_cutout_itself(options: dict[str, Any]) -> None:
     assert is_plain(Output(**options), (1200, 800))
+
+
+def test_a_subject_that_is_transparent_is_a_named_failure_and_no_empty_file() -> None:
+    y, x = np.ogrid[:120, :160]
+    hidden = np.where(np.hypot(y - 64, (x - 75) * 0.75) < 50, 0, 255).astype(np.uint8)  # where the disc is
+    picture = Image.fromarray(pictures.astronaut()[:120, :160])
+    picture.putalpha(Image.fromarray(hidden))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    header = read_header(out.getvalue(), "a.png", PhotoLimits(10**9, 100))
+    with pytest.raises(PhotoError, match="transparent") as caught:
+        cut_out(out.getvalue(), header, Disc(), (Deliverable(),), Matte())
+    assert caught.value.reason is Reason.NO_SUBJECT

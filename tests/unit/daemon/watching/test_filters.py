@@ -172,3 +172,26 @@ def test_any_bytes_are_a_name(path: bytes) -> None:
 @given(st.text(string.ascii_letters + "*?[]!-^\\&~|./", min_size=1, max_size=12), st.binary(max_size=12))
 def test_any_pattern_is_a_pattern(pattern: str, path: bytes) -> None:
     assert classify(path + b".jpg", Rules(include=(pattern,))) in Kind
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"d/DSC_1.NEF", b"d/dsc_1.jpg"),
+        (b"PXL_1.RAW-01.COVER.jpg", b"PXL_1.RAW-02.ORIGINAL.dng"),
+        (b"PXL_1.RAW-01.MP.COVER.jpg", b"PXL_1.RAW-02.ORIGINAL.dng"),
+        (b"PXL_1.MP.jpg", b"PXL_1.dng"),
+    ],
+)
+def test_the_two_files_of_one_shot_share_a_key(one: bytes, other: bytes) -> None:
+    assert raw_pair_key(one) == raw_pair_key(other)
+    assert raw_pair_key(one) != raw_pair_key(other.replace(b"1", b"2", 1))
+
+
+def test_every_extension_is_in_one_table() -> None:
+    from cutoutd.models.decoding import formats
+
+    for kind, names in formats.EXTENSIONS.items():
+        for name in names:
+            wanted = Kind.RAW if kind == formats.RAW else Kind.PHOTO
+            assert classify(b"a." + name.upper().encode(), Rules()) is wanted, name

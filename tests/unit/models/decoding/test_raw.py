@@ -17,11 +17,13 @@ from cutoutd.models.decoding.photo import PhotoLimits, decode, read_header
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
 
 
-def dng(orientation: int = 1) -> bytes:
+def dng(orientation: int = 1, *, lamp: bool = False, stops: int = 0) -> bytes:
     """A digital negative of 96 × 64 sensor pixels: red light on the left, blue on the right."""
     sensor = np.full((64, 96), 200, np.uint16)
     sensor[0::2, 0:48:2] = 3500  # RGGB: the red pixels
     sensor[1::2, 49::2] = 3500  # the blue ones
+    if lamp:
+        sensor[:16, -16:] = 4095
     matrix = [32404542, -15371385, -4985314, -9692660, 18760108, 415560, 556434, -2040259, 10572252]
     rationals = [v for number in matrix for v in (number, 10_000_000)]
     tags = [
@@ -35,6 +37,7 @@ def dng(orientation: int = 1) -> bytes:
         (50717, 4, 1, 4095, True),
         (50721, 10, 9, rationals, True),
         (50728, 5, 3, (1, 1, 1, 1, 1, 1), True),
+        (50730, 10, 1, (stops, 1), True),
         (50778, 3, 1, 21, True),
     ]
     out = io.BytesIO()
@@ -99,3 +102,15 @@ def test_limits_hold_for_negatives() -> None:
     with pytest.raises(PhotoError) as caught:
         read_header(dng(), "DSC_1.DNG", PhotoLimits(10**9, 0.001))
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_frames_of_one_exposure_are_equally_bright() -> None:
+    pytest.importorskip("rawpy", reason="the raw extra is not installed")
+    plain, lit = (decode(one, read_header(one, "a.dng", LIMITS)).rgb for one in (dng(), dng(lamp=True)))
+    assert (plain[24:, :64] == lit[24:, :64]).all()
+
+
+def test_a_negative_is_brightened_as_it_says() -> None:
+    pytest.importorskip("rawpy", reason="the raw extra is not installed")
+    plain, more = (decode(one, read_header(one, "a.dng", LIMITS)).rgb for one in (dng(), dng(stops=1)))
+    assert more[20:40, 60:80, 0].mean() > 1.2 * plain[20:40, 60:80, 0].mean()
