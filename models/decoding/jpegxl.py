@@ -17,6 +17,8 @@ from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 _KIND: Final = "JPEG XL"
 BARE: Final = b"\xff\x0a"
 CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
+# Pixels of a tile that may be larger than the picture it belongs to.
+_LEAST_TILE: Final = 1 << 20
 _BITS_OF_SIZE: Final = (9, 13, 18, 30)
 _RATIOS: Final = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -104,6 +106,9 @@ def open_image(data: bytes) -> Image.Image:
 def _decode(data: bytes) -> Image.Image | bytes:
     """Upright pixels of mode L, LA, RGB, RGBA, I;16 or F with their profile; or the JPEG that it was made of."""
     announced = size(data)
+    allowed = Image.MAX_IMAGE_PIXELS
+    if allowed is not None and announced[0] * announced[1] > 4 * allowed + _LEAST_TILE:
+        raise refusals.larger_than_said(_KIND)
     try:
         import pillow_jxl  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as exc:

@@ -221,6 +221,9 @@ def read_header(data: bytes, name: str, limits: PhotoLimits) -> Header:
     with _decoder(content.format, name):
         found = _header_facts(data, content.format)
     header = Header(content.format, name, *found)
+    if header.width < 1 or header.height < 1:
+        error = refusals.damaged(content.format, "a picture without extent")
+        raise PhotoError(error.reason, error.what, name, error.fix)
     if header.megapixels > limits.max_megapixels:
         raise PhotoError(
             Reason.TOO_LARGE,

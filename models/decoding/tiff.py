@@ -25,6 +25,8 @@ _OF_PILLOW: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 3492
 _NAMES: Final = {34887: "LERC", 34892: "lossy DNG", 33007: "old JPEG", 34712: "JPEG 2000", 50002: "JPEG XL"}
 _COLOUR_MAP: Final = 320
 _YCBCR: Final = 6
+# Pixels of a tile that may be larger than its picture, which fills a part of it.
+_LEAST_TILE: Final = 1 << 20
 # JPEG 2000 of luminance and colour differences, which its decoder takes for RGB.
 _YCC: Final = (33003, 33004)
 _MEANINGS_OF_PICTURES: Final = (
@@ -141,11 +143,8 @@ def _joined(data: bytes, opener: Callable[[bytes], Image.Image], *, of_ycc: bool
         part = opener(data[at : at + size])
         left, top = index % columns * int(wide), index // columns * int(high)
         expected = min(int(wide), width - left), min(int(high), height - top)
-        if (
-            part.size[0] < expected[0]
-            or part.size[1] < expected[1]
-            or part.size > (wide, max(high, part.size[1]))
-        ):
+        fits = expected[0] <= part.size[0] <= int(wide) and expected[1] <= part.size[1] <= int(high)
+        if not fits or part.size[0] * part.size[1] > 4 * width * height + _LEAST_TILE:
             raise refusals.damaged(_TIFF, "a strip of another size")
         part.load()
         if part.mode == "RGB" and (
