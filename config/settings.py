@@ -171,6 +171,18 @@ class After(Section):
         description="Move failed originals here with the reason beside them; unset, they stay.",
         examples=["~/Pictures/Cutouts/Failed"],
     )
+    rest: Seconds = Field(
+        default=300.0,
+        ge=0,
+        description="Where the system cannot tell whether somebody still writes an original (a network share, files of "
+        "other users), it is moved once it has not changed for this long.",
+    )
+    failed_after: Seconds = Field(
+        default=600.0,
+        ge=0,
+        description="The same for a photo that cannot be read: until then it counts as incomplete so far, is looked at "
+        "again and stays where it is.",
+    )
 
     @model_validator(mode="after")
     def _archive_needs_a_folder(self) -> After:

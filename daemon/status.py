@@ -41,6 +41,7 @@ def live_status(
                 "draft_model": one.draft.name if one.draft is not None else None,
                 "watching": inbox_watcher.watching,
                 "polled": inbox_watcher.polled,
+                "being_written": inbox_watcher.arrivals.held(),
                 "trouble": inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
             }
             for one in daemon.plan.inboxes

@@ -31,8 +31,8 @@ from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import PhotoRow, State
-from cutoutd.daemon.ledger.transitions import RetryRule, Transitions
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, State, differ
+from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, incomplete_so_far
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
@@ -311,8 +311,8 @@ class Dispatcher:
             self._let_go(photo)
             return
         read = hand.finished
-        moved_on = row.archived_to is None and not row.is_of(read.size, read.mtime_ns, read.inode)
-        if moved_on:
+        known = Facts(read.size, read.mtime_ns, read.inode)
+        if _moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
             self.publisher.discard(row.inbox, read)
             self._let_go(photo)
             self._changed(row)
@@ -414,16 +414,19 @@ class Dispatcher:
         return 0.5 if inbox is None else inbox.settings.settle
 
     def _tried(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        again = self.transitions.tried(row, reason, detail)
-        event = self.event(row, reason=reason, detail=detail)
-        if again:
-            self.listener.photo_retry(event)
+        inbox = self.plan.inbox(row.inbox)
+        so_far, rule = detail, None
+        if reason is Reason.UNREADABLE and not row.proven and row.archived_to is None and inbox is not None:
+            so_far = f"Incomplete so far, perhaps still being written. {detail}"
+            rule = incomplete_so_far(inbox.settings.after.failed_after)
+        if self.transitions.tried(row, reason, detail, so_far=so_far, rule=rule):
+            self.listener.photo_retry(self.event(row, reason=reason, detail=so_far))
             return
         ended = self._row(row.id)
         self._refusals.pop(row.id, None)
         if ended is not None and ended.state == State.FAILED:
-            self.aftercare.failed(row, reason, detail)
-            self.listener.photo_failed(event)
+            self.aftercare.failed(ended)
+            self.listener.photo_failed(self.event(row, reason=reason, detail=detail))
 
     def trouble(self, inbox: bytes, why: str) -> None:
         """An outbox cannot be used: its inbox pauses until it can; no photo is blamed."""
@@ -505,4 +508,4 @@ def _stage(inbox: InboxPlan | None, row: PhotoRow) -> str:
 
 def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:
     """Whether another file was seen at the photo's path since."""
-    return now.archived_to is None and not now.is_of(before.size, before.mtime_ns, before.inode)
+    return now.archived_to is None and differ(before.facts, now.facts)

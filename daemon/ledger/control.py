@@ -216,7 +216,8 @@ class Control:
         for photo in chosen:
             self.ledger.write(
                 "UPDATE photos SET state = 'pending', attempts = 0, interruptions = 0, not_before = 0,"
-                " forced = 1, settled = 1, overrides = ? WHERE id = ?",
+                " forced = 1, settled = 1, aftercare = replace(aftercare, 'owed', 'none'), overrides = ?"
+                " WHERE id = ?",
                 (json.dumps(overrides) if overrides else "", photo),
             )
         return len(chosen)

@@ -48,7 +48,8 @@ CREATE TABLE photos (
     aftercare TEXT NOT NULL DEFAULT 'none', archived_to BLOB, hidden_name BLOB,
     reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
     model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
-    arrived REAL NOT NULL, started REAL, finished REAL
+    arrived REAL NOT NULL, started REAL, finished REAL,
+    ctime_ns INTEGER NOT NULL DEFAULT 0, proven INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
 CREATE INDEX photos_next ON photos (inbox, settled DESC, stage, interruptions, arrived, id)
@@ -67,7 +68,8 @@ CREATE UNIQUE INDEX deliverables_name ON deliverables (outbox, name_key)
 CREATE INDEX deliverables_photo ON deliverables (photo);
 CREATE TABLE tombstones (
     inbox BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    digest TEXT NOT NULL, last_seen REAL NOT NULL, PRIMARY KEY (inbox, key, digest)
+    digest TEXT NOT NULL, last_seen REAL NOT NULL,
+    inode INTEGER NOT NULL DEFAULT 0, ctime_ns INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (inbox, key, digest)
 ) WITHOUT ROWID;
 CREATE TABLE commands (
     id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, arguments TEXT NOT NULL,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.records import COLUMNS, OWED, Facts, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, OWED, Facts, PhotoRow, Settled, State, differ, photo_row
 
 
 class Seen(StrEnum):
@@ -39,7 +39,14 @@ class Intake:
         return None if row is None else photo_row(row)
 
     def observe(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str = "final"
+        self,
+        inbox: bytes,
+        path: bytes,
+        facts: Facts,
+        *,
+        settled: Settled,
+        closed: bool = False,
+        stage: str = "final",
     ) -> tuple[Seen, int | None]:
         """Records that a photo lies in an inbox with these facts.
 
@@ -47,7 +54,8 @@ class Intake:
             inbox: the inbox's absolute path.
             path: relative to the inbox.
             facts: from a fresh `lstat`.
-            settled: whether the file is known to be complete.
+            settled: what is known of its writer.
+            closed: a writer has just closed it: whatever the facts say, the content decides.
             stage: `draft` where a quick cutout comes first.
 
         Returns:
@@ -55,10 +63,10 @@ class Intake:
         """
         row = self.live(inbox, path)
         if row is None:
-            return self._first_sight(inbox, path, facts, settled=settled, stage=stage)
-        same = _same_content_hints(row, facts)
+            return self._first_sight(inbox, path, facts, settled=settled, closed=closed, stage=stage)
+        same = not differ(row.facts, facts)
         if row.state == State.PENDING:
-            self._refresh(row, facts, settled=settled and (same or settled))
+            self._refresh(row, facts, settled=settled)
             return Seen.WAITING, row.id
         if row.state == State.RUNNING:
             # The outcome compares what the worker read with these facts and runs again when they differ.
@@ -70,27 +78,33 @@ class Intake:
             # Names are committed and a delivery may take hours (an outbox that is away): what lies here now is
             # the next photo, which waits until this one is through (`backlog.py`) and then replaces its cutout.
             return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
-        if same and not _deserves_another_look(row, facts):
-            self._refresh(row, facts, settled=settled or bool(row.settled), keep_state=True)
+        if same and not closed and not _deserves_another_look(row, facts):
+            was = Settled.KNOWN if row.proven else Settled.RESTED
+            self._refresh(row, facts, settled=was if row.settled else settled, keep_state=True)
             return Seen.KNOWN, None
         return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
 
     def is_buried(self, inbox: bytes, path: bytes, facts: Facts) -> bool:
         """Whether this file was dealt with so long ago that its row is gone."""
-        known = self.ledger.one(
-            "SELECT 1 FROM tombstones WHERE inbox = ? AND key = ? AND size = ? AND mtime_ns = ?",
-            (inbox, self.ledger.key(path), facts.size, facts.mtime_ns),
+        stones = self.ledger.read(
+            "SELECT size, mtime_ns, inode, ctime_ns FROM tombstones WHERE inbox = ? AND key = ?",
+            (inbox, self.ledger.key(path)),
         )
-        return known is not None
+        return any(
+            not differ(Facts(one["size"], one["mtime_ns"], one["inode"], 0, one["ctime_ns"]), facts)
+            for one in stones
+        )
 
     def _first_sight(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, closed: bool, stage: str
     ) -> tuple[Seen, int | None]:
-        if self.is_buried(inbox, path, facts):
+        if not closed and self.is_buried(inbox, path, facts):
             return Seen.KNOWN, None
         return Seen.NEW, self._insert(inbox, path, facts, settled=settled, stage=stage, previous=None)
 
-    def _succeed(self, row: PhotoRow, path: bytes, facts: Facts, *, settled: bool, stage: str) -> int | None:
+    def _succeed(
+        self, row: PhotoRow, path: bytes, facts: Facts, *, settled: Settled, stage: str
+    ) -> int | None:
         """A new owed row for a path whose file looks different; the old one steps back until that is sure."""
         self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
         previous = row.id if row.state == State.DELIVERING or self.has_cutout(row.id) else row.previous
@@ -108,11 +122,11 @@ class Intake:
         return found is not None
 
     def _insert(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: bool, stage: str, previous: int | None
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, stage: str, previous: int | None
     ) -> int:
         cursor = self.ledger.write(
-            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage,"
-            " previous, arrived) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, ctime_ns, state, settled,"
+            " proven, stage, previous, arrived) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
             (
                 inbox,
                 path,
@@ -121,7 +135,9 @@ class Intake:
                 facts.mtime_ns,
                 facts.inode,
                 facts.access,
-                int(settled),
+                facts.ctime_ns,
+                int(settled is not Settled.NOT),
+                int(settled is Settled.KNOWN),
                 stage,
                 previous,
                 self.ledger.clock(),
@@ -129,19 +145,21 @@ class Intake:
         )
         return int(cursor.lastrowid or 0)
 
-    def _refresh(self, row: PhotoRow, facts: Facts, *, settled: bool, keep_state: bool = False) -> None:
-        if row.facts == facts and bool(row.settled) == settled:
+    def _refresh(self, row: PhotoRow, facts: Facts, *, settled: Settled, keep_state: bool = False) -> None:
+        now = (int(settled is not Settled.NOT), int(settled is Settled.KNOWN))
+        if row.facts == facts and (row.settled, row.proven) == now:
             return
-        moved_on = not keep_state and not _same_content_hints(row, facts)
+        moved_on = not keep_state and differ(row.facts, facts)
         self.ledger.write(
-            "UPDATE photos SET size = ?, mtime_ns = ?, inode = ?, access = ?, settled = ?, attempts = ?,"
-            " not_before = ? WHERE id = ?",
+            "UPDATE photos SET size = ?, mtime_ns = ?, inode = ?, access = ?, ctime_ns = ?, settled = ?,"
+            " proven = ?, attempts = ?, not_before = ? WHERE id = ?",
             (
                 facts.size,
                 facts.mtime_ns,
                 facts.inode,
                 facts.access,
-                int(settled),
+                facts.ctime_ns,
+                *now,
                 0 if moved_on else row.attempts,  # other content: earlier attempts say nothing about it
                 0.0 if moved_on else row.not_before,
                 row.id,
@@ -156,7 +174,7 @@ class Intake:
             if row.state in (*OWED, State.DONE) or (row.reason == reason and row.facts == facts):
                 return False
             self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
-        photo = self._insert(inbox, path, facts, settled=True, stage="final", previous=None)
+        photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage="final", previous=None)
         self.ledger.write(
             "UPDATE photos SET state = ?, reason = ?, detail = ?, finished = ? WHERE id = ?",
             (state, reason, detail, self.ledger.clock(), photo),
@@ -166,7 +184,7 @@ class Intake:
     def unsettle(self, inbox: bytes, path: bytes) -> None:
         """A waiting photo is being written again: it is not published before it settles anew."""
         self.ledger.write(
-            "UPDATE photos SET settled = 0 WHERE inbox = ? AND key = ? AND live = 1"
+            "UPDATE photos SET settled = 0, proven = 0 WHERE inbox = ? AND key = ? AND live = 1"
             " AND state IN ('pending', 'running')",
             (inbox, self.ledger.key(path)),
         )
@@ -222,17 +240,28 @@ class Intake:
         """The content turned out to be known: the row goes, the earlier one learns the new hints."""
         if same_as == 0:
             self.ledger.write(
-                "UPDATE tombstones SET size = ?, mtime_ns = ? WHERE inbox = ? AND key = ? AND digest = ?",
-                (row.size, row.mtime_ns, row.inbox, row.key, digest),
+                "UPDATE tombstones SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?"
+                " WHERE inbox = ? AND key = ? AND digest = ?",
+                (row.size, row.mtime_ns, row.inode, row.ctime_ns, row.inbox, row.key, digest),
             )
             self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
             return
         earlier = self.get(same_as)
         self.ledger.write("DELETE FROM photos WHERE id = ?", (row.id,))
         self.ledger.write(
-            "UPDATE photos SET live = 1, path = ?, key = ?, size = ?, mtime_ns = ?, inode = ?, access = ?"
-            " WHERE id = ?",
-            (row.path, row.key, row.size, row.mtime_ns, row.inode, row.access, same_as),
+            "UPDATE photos SET live = 1, path = ?, key = ?, size = ?, mtime_ns = ?, inode = ?, access = ?,"
+            " ctime_ns = ?, proven = ? WHERE id = ?",
+            (
+                row.path,
+                row.key,
+                row.size,
+                row.mtime_ns,
+                row.inode,
+                row.access,
+                row.ctime_ns,
+                row.proven,
+                same_as,
+            ),
         )
         if earlier is not None and earlier.key != row.key:
             # What lies at its earlier name is no successor of it: its cutout comes beside this one, not instead.
@@ -251,7 +280,7 @@ class Intake:
         """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
         rows = self.ledger.read(
             "SELECT id, path, state, reason FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
-            " AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
+            " AND aftercare <> 'hidden' AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
             (inbox,),
         )
         return [(row["id"], row["path"], row["state"], row["reason"]) for row in rows]
@@ -260,7 +289,7 @@ class Intake:
         """A failed photo whose file is gone is no longer anybody's concern."""
         self.ledger.write(
             "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
-            " AND live = 1 AND archived_to IS NULL",
+            " AND live = 1 AND archived_to IS NULL AND aftercare <> 'hidden'",
             (Reason.VANISHED, photo),
         )
 
@@ -278,10 +307,6 @@ class Intake:
             "SELECT count(*) FROM photos WHERE state IN ('pending', 'running', 'delivering')"
         )
         return int(row[0])
-
-
-def _same_content_hints(row: PhotoRow, facts: Facts) -> bool:
-    return (row.size, row.mtime_ns, row.inode) == (facts.size, facts.mtime_ns, facts.inode)
 
 
 def _deserves_another_look(row: PhotoRow, facts: Facts) -> bool:

@@ -264,5 +264,13 @@ def _with_events(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-STEPS = (Step(2, _without_dead_columns), Step(3, _with_events))
+def _with_change_times(db: sqlite3.Connection) -> None:
+    """0 says that none was recorded: an old photo is not read anew because of it."""
+    db.execute("ALTER TABLE photos ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE photos ADD COLUMN proven INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE tombstones ADD COLUMN inode INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE tombstones ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
+
+
+STEPS = (Step(2, _without_dead_columns), Step(3, _with_events), Step(4, _with_change_times))
 VERSION = STEPS[-1].to

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 
 class State(StrEnum):
@@ -35,22 +35,41 @@ def folded(number: int) -> int:
     return (number + (1 << _BITS - 1)) % (1 << _BITS) - (1 << _BITS - 1)
 
 
+class Settled(Enum):
+    """What is known of a file's writer."""
+
+    NOT = auto()  # it may still be at work
+    RESTED = auto()  # it has been silent for long enough for a cutout, which can be made again
+    KNOWN = auto()  # it is done: the file was closed, or nobody has it open
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the file system says about a file: hints that save reading, never proof.
 
-    `access` folds permission bits and owner into one number that only has to differ when they do. All are `folded`.
+    `access` folds permission bits and owner into one number that only has to differ when they do. `ctime_ns` is the
+    last change of the inode by the machine's own clock, which no copy that keeps times sets back; 0: not known. All
+    are `folded`.
     """
 
     size: int
     mtime_ns: int
     inode: int
     access: int = 0
+    ctime_ns: int = 0
 
     def __post_init__(self) -> None:
         """Folds what a file system may have said in more bits than a column holds."""
-        for name in ("size", "mtime_ns", "inode", "access"):
+        for name in ("size", "mtime_ns", "inode", "access", "ctime_ns"):
             object.__setattr__(self, name, folded(getattr(self, name)))
+
+
+def differ(before: Facts, now: Facts) -> bool:
+    """Whether the content may be another: then it is read, and its digest decides. What was not recorded is equal."""
+    if (before.size, before.mtime_ns) != (now.size, now.mtime_ns):
+        return True
+    known = ((before.inode, now.inode), (before.ctime_ns, now.ctime_ns))
+    return any(then and since and then != since for then, since in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,8 @@ class PhotoRow:
     arrived: float
     started: float | None
     finished: float | None
+    ctime_ns: int
+    proven: int
 
     def is_of(self, size: int, mtime_ns: int, inode: int) -> bool:
         """Whether a file with these facts, as the file system says them, is what this row was made of."""
@@ -95,7 +116,7 @@ class PhotoRow:
     @property
     def facts(self) -> Facts:
         """The hints this row was made or last confirmed with."""
-        return Facts(self.size, self.mtime_ns, self.inode, self.access)
+        return Facts(self.size, self.mtime_ns, self.inode, self.access, self.ctime_ns)
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))

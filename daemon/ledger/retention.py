@@ -40,8 +40,8 @@ class History:
         # An original that was moved away and is put back by its owner is wanted again: a stone would silence it.
         # A failed photo has a digest only when it was read; without one its size and time stand for it.
         self.ledger.write(
-            "INSERT OR REPLACE INTO tombstones (inbox, key, size, mtime_ns, digest, last_seen)"
-            " SELECT inbox, key, size, mtime_ns, coalesce(digest, ''), ? FROM photos"
+            "INSERT OR REPLACE INTO tombstones (inbox, key, size, mtime_ns, inode, ctime_ns, digest, last_seen)"
+            " SELECT inbox, key, size, mtime_ns, inode, ctime_ns, coalesce(digest, ''), ? FROM photos"
             f" WHERE {condition} AND state IN ('done', 'failed') AND live = 1",
             (self.ledger.clock(), *values),
         )

@@ -70,6 +70,19 @@ def retry_rules(
     }
 
 
+def incomplete_so_far(rest_s: float) -> RetryRule:
+    """For a photo that cannot be read while it is not known whether its writer is done: looked at until it has rested.
+
+    Each change of the file begins anew (`Intake.observe`), so that the pauses add up to its rest.
+    """
+    rule = RetryRule(1, 2.0, 120.0)
+    attempts, spent_s = 2, rule.first_pause_s
+    while spent_s < rest_s:
+        spent_s += min(rule.longest_pause_s, rule.first_pause_s * 4 ** (attempts - 1))
+        attempts += 1
+    return RetryRule(attempts, rule.first_pause_s, rule.longest_pause_s)
+
+
 class Transitions:
     """Moves rows from pending through running and delivering to their end."""
 
@@ -120,14 +133,17 @@ class Transitions:
             "UPDATE photos SET state = 'pending', megapixels = ? WHERE id = ?", (megapixels, photo)
         )
 
-    def tried(self, row: PhotoRow, reason: Reason, detail: str, rule: RetryRule | None = None) -> bool:
+    def tried(
+        self, row: PhotoRow, reason: Reason, detail: str, rule: RetryRule | None = None, *, so_far: str = ""
+    ) -> bool:
         """Counts an attempt that ended with `reason`.
 
         Args:
             row: the photo.
-            reason: why.
-            detail: the same as a sentence.
-            rule: how often it is tried; unset, as that reason has it.
+            reason: why it was not cut out.
+            detail: a sentence about it.
+            so_far: the sentence while it is still tried; the same, if not given.
+            rule: how often it is tried; the one for the reason, if not given.
 
         Returns:
             True when the photo will be tried again, False when it has failed (or is skipped) for good.
@@ -139,7 +155,7 @@ class Transitions:
             self.ledger.write(
                 "UPDATE photos SET state = 'pending', attempts = ?, not_before = ?, reason = ?, detail = ?"
                 " WHERE id = ?",
-                (attempts, self.ledger.clock() + pause_s, reason, detail, row.id),
+                (attempts, self.ledger.clock() + pause_s, reason, so_far or detail, row.id),
             )
             return True
         self.ended(row.id, reason, detail, attempts=attempts)
@@ -179,10 +195,10 @@ class Transitions:
             (State.DONE if replaced else State.SUPERSEDED, self.ledger.clock(), row.id),
         )
         cursor = self.ledger.write(
-            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, state, settled, stage, forced,"
-            " overrides, previous, arrived, attempts, not_before)"
-            " SELECT inbox, path, key, size, mtime_ns, inode, access, 'pending',"
-            " settled, stage, forced, overrides, ?, arrived, ?, ? FROM photos WHERE id = ?",
+            "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, ctime_ns, state, settled,"
+            " proven, stage, forced, overrides, previous, arrived, attempts, not_before)"
+            " SELECT inbox, path, key, size, mtime_ns, inode, access, ctime_ns, 'pending', settled,"
+            " proven, stage, forced, overrides, ?, arrived, ?, ? FROM photos WHERE id = ?",
             (
                 row.id if replaced else row.previous,
                 attempts,
@@ -379,17 +395,14 @@ class Transitions:
             (status, hidden, to, status, photo),
         )
 
-    def aftercare_again(self, photo: int) -> None:
-        """The original is back under its name: its after-care begins anew."""
-        self.ledger.write(
-            "UPDATE photos SET aftercare = 'owed', hidden_name = NULL, archived_to = NULL WHERE id = ?"
-            " AND aftercare = 'hidden'",
-            (photo,),
-        )
-
     def aftercare_failed(self, photo: int, why: str) -> None:
-        """The original could not be moved: it stays, `status` says so, and it is tried again."""
-        self.ledger.write("UPDATE photos SET detail = ? WHERE id = ?", (f"after-care: {why}", photo))
+        """The original could not be moved: it stays, `status` says so, and it is tried again.
+
+        A failed photo's detail says why it failed.
+        """
+        self.ledger.write(
+            "UPDATE photos SET detail = ? WHERE id = ? AND state = 'done'", (f"after-care: {why}", photo)
+        )
 
     def promised_temporaries(self) -> frozenset[bytes]:
         """Absolute paths of temporaries that are committed to be published."""
@@ -398,9 +411,13 @@ class Transitions:
         )
         return frozenset(row["temporary"] for row in rows)
 
-    def moved_failed(self, photo: int, target: bytes) -> None:
-        """A failed original lies in the folder for such; a `retry` reads it there."""
-        self.ledger.write("UPDATE photos SET archived_to = ?, live = 0 WHERE id = ?", (target, photo))
+    def given_back(self, photo: int, ctime_ns: int) -> None:
+        """The original has its name again, and by that a new change time; its after-care begins anew."""
+        self.ledger.write(
+            "UPDATE photos SET aftercare = 'owed', hidden_name = NULL, archived_to = NULL, ctime_ns = ?"
+            " WHERE id = ? AND aftercare = 'hidden'",
+            (ctime_ns, photo),
+        )
 
     def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
         """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
@@ -409,8 +426,8 @@ class Transitions:
             inbox: only rows of this one; of all, if not given.
         """
         rows = self.ledger.read(
-            "SELECT id FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
-            " AND inbox = coalesce(?, inbox) ORDER BY detail <> '', id",
+            "SELECT id FROM photos WHERE state IN ('done', 'failed') AND aftercare IN ('owed', 'hidden')"
+            " AND inbox = coalesce(?, inbox) ORDER BY state = 'failed' OR detail <> '', id",
             (inbox,),
         )
         return [row["id"] for row in rows]

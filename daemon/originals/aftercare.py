@@ -1,8 +1,9 @@
 """What becomes of originals: after-care planned, committed, done, and tried again; it publishes no cutouts.
 
-Each step is committed to the ledger before it is done on the inbox's I/O thread. An inbox has few originals under
-way at a time; the others wait here, so that looks at its fresh photos never queue behind a whole backlog. All methods
-run in the supervisor's loop.
+Each original's story is one coroutine (`_care_for`): look, commit the intent, hide, commit the place, move, commit the
+result, with what touches files on the inbox's I/O thread. An inbox has few originals under way at a time; the others
+wait here, so that looks at its fresh photos never queue behind a whole backlog. All methods run in the supervisor's
+loop.
 """
 
 from __future__ import annotations
@@ -12,20 +13,44 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cutoutd.config.errors import Reason, printable
+from cutoutd.config.errors import printable
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.files.copying import StillWritten
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_folder
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling, really_there
+from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow, State
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.retry_queue import NEVER, RetryQueue
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where an original goes.
+
+    Attributes:
+        folder: the archive or the folder for failed ones; None for the trash.
+        rest_s: how long it must have rested where the system does not tell who writes it.
+        mounts: what the folders concerned were mounted from when they were seen last.
+        fs: the file system, below these folders.
+    """
+
+    folder: Path | None
+    rest_s: float
+    mounts: Mapping[Path, MountIdentity]
+    fs: FileSystem
 
 
 class AfterCare:
@@ -33,9 +58,9 @@ class AfterCare:
 
     Args:
         ledger: where plans and outcomes are committed.
-        outcomes: the rows' life.
+        transitions: the rows' life.
         instance: id in our hidden names.
-        folder_mode: permission bits of an archive that is made.
+        folder_mode: permission bits of folders that are made.
         on_warning: called with a sentence when an original could not be moved.
         on_folder: called with each archive or folder for failed photos that is used, and its device and inode.
         clock: monotonic seconds.
@@ -56,6 +81,7 @@ class AfterCare:
         self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
+        self._folders = Folders(ledger)
         self._instance = instance
         self._folder_mode = folder_mode
         self._on_warning = on_warning
@@ -65,7 +91,6 @@ class AfterCare:
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
-        self._putting_aside: set[int] = set()
         self._noteless = ""
 
     def configure(self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool) -> None:
@@ -75,17 +100,20 @@ class AfterCare:
 
     def busy(self) -> int:
         """How many originals are being moved at this moment."""
-        return len(self._putting_aside) + sum(len(retries.under_way) for retries in self._retries.values())
+        return sum(len(retries.under_way) for retries in self._retries.values())
 
     def next_due(self) -> float:
-        """Monotonic time at which failed after-care is tried again, or infinity."""
-        return min((retries.retry_at for retries in self._retries.values()), default=NEVER)
+        """Monotonic time at which after-care is tried again, or infinity."""
+        return min((retries.next_due() for retries in self._retries.values()), default=NEVER)
 
     def tick(self, now: float) -> None:
-        """Tries again what failed."""
+        """Tries again what failed, and looks again at what may still have been written."""
         for inbox, retries in self._retries.items():
             if now >= retries.retry_at:
                 self._resume(inbox, retries)
+            elif now >= retries.next_due():
+                retries.rested(now)
+                self._go_on(retries)
 
     def resume(self) -> None:
         """Goes on with all after-care that is owed: after a start or an inbox's return."""
@@ -100,10 +128,8 @@ class AfterCare:
         retries.retry()
         self._go_on(retries)
 
-    # --- originals of finished photos ------------------------------------------------------------------------
-
     def after(self, photo: int) -> None:
-        """Archives or trashes the original of a finished photo as soon as it is its turn."""
+        """Moves the original of a finished or failed photo as soon as it is its turn."""
         row = self._intake.get(photo)
         if row is None or row.inbox not in self._inboxes:
             return
@@ -112,231 +138,237 @@ class AfterCare:
         if not retries.stuck:
             self._go_on(retries)
 
+    def failed(self, row: PhotoRow) -> None:
+        """A photo has failed: where a folder for such is set, its original goes there."""
+        there = self._inboxes.get(row.inbox)
+        if there is None or there[0].after.failed is None or row.path is None or row.archived_to:
+            return
+        self._transitions.aftercare(row.id, "owed")
+        self.after(row.id)
+
     def _go_on(self, retries: RetryQueue) -> None:
-        """Takes up those whose turn it is; whatever ends one comes back here, or the clock does."""
+        """Takes up those whose turn it is; the end of each comes back here, or the clock does."""
         while (photo := retries.next()) is not None:
-            self._care(photo)
+            row = self._intake.get(photo)
+            there = None if row is None else self._inboxes.get(row.inbox)
+            if row is None or there is None or row.path is None or not _may_be_moved(row):
+                retries.resting.pop(photo, None)
+                continue
+            retries.under_way.add(photo)
+            Story(self._turn_of(row, row.path, *there, retries))
         if not retries.under_way and not retries.failed:
             retries.calm()
 
-    def _care(self, photo: int) -> None:
-        """The first step, or the one where a crash left off."""
-        row = self._intake.get(photo)
-        there = None if row is None else self._inboxes.get(row.inbox)
-        if row is None or there is None or row.path is None or row.state != State.DONE:
-            return
-        inbox, io = there
+    async def _turn_of(
+        self, row: PhotoRow, relative: bytes, inbox: Inbox, io: IoThread, retries: RetryQueue
+    ) -> None:
+        await self._care_for(row, relative, inbox, io, retries)
+        retries.under_way.discard(row.id)
+        if not (retries.stuck and row.id in retries.failed):
+            self._go_on(retries)
+
+    # --- the story of one original ---------------------------------------------------------------------------
+
+    async def _care_for(
+        self, row: PhotoRow, relative: bytes, inbox: Inbox, io: IoThread, retries: RetryQueue
+    ) -> None:
+        """From a committed cutout, or a named failure, to the original's last place. A crash anywhere resumes here."""
         root = os.fsencode(inbox.path)
-        original = os.path.join(root, row.path)
-        hidden = row.hidden_name or os.path.join(root, move.hidden_name(row.path, self._instance, row.id))
-        self._retries[row.inbox].under_way.add(photo)
-        if inbox.after.action == "keep":  # the setting changed meanwhile
-            io.call(
-                lambda: move.give_back(hidden, original, for_good=True),
-                lambda _value, error: self._kept(row, error),
-            )
+        path = os.path.join(root, relative)
+        hidden = row.hidden_name or os.path.join(root, move.hidden_name(relative, self._instance, row.id))
+        way = self._way(row, inbox)
+        if way is None:  # the setting changed meanwhile
+            try:
+                await run(io, lambda: move.give_back(hidden, path, for_good=True))
+            except OSError as error:
+                self._later(row, _why(error), retries)
+                return
+            self._transitions.aftercare(row.id, "none")
+            retries.went_well(row.id)
             return
-        if row.aftercare == "owed":
-            with self._ledger.durably():
-                self._transitions.aftercare(row.id, "hidden", hidden=hidden)
-        archive = None if inbox.after.action == "trash" else inbox.after.archive
-        mounts = self._mounts(inbox.path, archive)
-        digest, relative, planned = row.digest or "", row.path, row.archived_to or b""
 
-        def hide() -> tuple[move.Ready, MountIdentity | None]:
-            _must_be_there(inbox.path, mounts.get(inbox.path))
-            found = None if archive is None else self._open_folder(archive, mounts.get(archive))
-            target = None if archive is None else os.fsencode(archive)
-            ready = move.hide(original, hidden, digest, archive=target, relative=relative, planned=planned)
-            return ready, found
+        rested_s = self._ledger.clock() - (row.finished or self._ledger.clock())
+        patient = bool(row.proven) or rested_s >= way.rest_s
+        digest = row.digest if row.state == State.DONE else None
+        original = Original(path, hidden, relative, row.facts, digest, patient)
+        trash = way.folder is None
+        try:
+            owed = row.aftercare == "owed"
+            step, original = await run(io, lambda at=original: self._look(at, inbox.path, way, owed=owed))
+            if owed:
+                if step is not Step.READY:
+                    self._not_now(row, step, way.rest_s - rested_s, retries)
+                    return
+                with self._ledger.durably():
+                    self._transitions.aftercare(row.id, "hidden", hidden=hidden)
 
-        io.call(hide, lambda value, error: self._hidden(row, original, hidden, value, error))
+            planned = row.archived_to or b""
+            known = original
+            while True:
+                ready, seen = await run(io, lambda at=planned: self._hide(known, inbox.path, way, at))
+                if seen is not None and way.folder is not None:
+                    self._on_folder(way.folder, self._inodes[way.folder])
+                    self._folders.record(way.folder, seen)
+                if ready.step is Step.MOVED:
+                    break
+                if ready.step is not Step.READY:
+                    self._not_now(row, ready.step, way.rest_s - rested_s, retries)
+                    return
+                with self._ledger.durably():
+                    self._transitions.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
+                planned = ready.target
+                if await run(io, lambda at=planned: move.move(known, at, trash=trash, fs=way.fs)):
+                    break  # else the place was taken meanwhile: the next one is looked for
+        except OSError as error:
+            await self._put_off(row, original, io, way, error, retries)
+            return
 
-    def _mounts(self, *folders: Path | None) -> dict[Path, MountIdentity]:
-        found: dict[Path, MountIdentity] = {}
-        for folder in folders:
-            if folder is None:
-                continue
-            row = self._ledger.one("SELECT mount FROM folders WHERE path = ?", (os.fsencode(folder),))
-            if row is not None:
-                found[folder] = MountIdentity.from_json(row["mount"])
-        return found
+        self._transitions.aftercare(row.id, "done", to=ready.target)
+        if row.state == State.FAILED:
+            text = f"{row.reason}: {row.detail}"
+            self._tell_noteless(
+                ready.target, await run(io, lambda: move.leave_note(ready.target, text, way.fs))
+            )
+        elif not self._keep_names:
+            self._history.drop_names(row.id)
+        retries.went_well(row.id)
 
-    def _open_folder(self, folder: Path, recorded: MountIdentity | None) -> MountIdentity:
-        """On the I/O thread: made when it was never seen, else it must be the one that was seen."""
-        if recorded is None:
-            make_folder(folder, self._folder_mode)
-        _must_be_there(folder, recorded)
-        self._inodes[folder] = inode_of(folder) or (0, 0)
-        return identify(folder)
+    def _way(self, row: PhotoRow, inbox: Inbox) -> _Way | None:
+        """Where the settings send this original; None when it is to stay."""
+        after = inbox.after
+        if row.state == State.FAILED:
+            if after.failed is None:
+                return None
+            folder, rest_s = after.failed, after.failed_after
+        elif after.action == "keep":
+            return None
+        else:
+            folder, rest_s = (None if after.action == "trash" else after.archive), after.rest
+        folders = (inbox.path, *(() if folder is None else (folder,)))
+        roots = () if folder is None else tuple(os.fsencode(one) for one in folders)
+        return _Way(folder, rest_s, self._recorded(*folders), RealFileSystem(*roots))
 
-    def _record(self, folder: Path, identity: MountIdentity) -> None:
-        self._on_folder(folder, self._inodes[folder])
-        self._ledger.write(
-            "INSERT OR REPLACE INTO folders (path, mount) VALUES (?, ?)",
-            (os.fsencode(folder), identity.to_json()),
-        )
+    def _recorded(self, *folders: Path) -> dict[Path, MountIdentity]:
+        known = {folder: self._folders.recorded(folder) for folder in folders}
+        return {folder: mount for folder, mount in known.items() if mount is not None}
 
-    def _hidden(
+    def _look(self, original: Original, inbox: Path, way: _Way, *, owed: bool) -> tuple[Step, Original]:
+        """On the I/O thread: whether it may be moved, and where leases are to be believed."""
+        mount = way.mounts.get(inbox)
+        _must_be_there(inbox, mount)
+        believed = mount is not None and not needs_polling(mount.fstype)
+        one = replace(original, device=way.fs.stat(os.fsencode(inbox)).st_dev if believed else None)
+        return move.look(one, way.fs) if owed else Step.READY, one
+
+    def _hide(
+        self, original: Original, inbox: Path, way: _Way, planned: bytes
+    ) -> tuple[Ready, MountIdentity | None]:
+        """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
+        _must_be_there(inbox, way.mounts.get(inbox))
+        seen = None
+        if way.folder is not None:
+            if way.folder not in way.mounts:
+                make_folder(way.folder, self._folder_mode)
+            _must_be_there(way.folder, way.mounts.get(way.folder))
+            self._inodes[way.folder] = inode_of(way.folder) or (0, 0)
+            seen = identify(way.folder)
+        folder = None if way.folder is None else os.fsencode(way.folder)
+        ready = move.hide(original, folder=folder, folder_mode=self._folder_mode, planned=planned, fs=way.fs)
+        return ready, seen
+
+    # --- its exceptional ends ----------------------------------------------------------------------------------
+
+    def _not_now(self, row: PhotoRow, step: Step, rest_s: float, retries: RetryQueue) -> None:
+        """It is not what was read, or may not be at rest yet; it has its own name."""
+        if step is Step.WRITTEN:
+            self._transitions.aftercare(row.id, "owed")
+            retries.rest(row.id, self._clock(), max(1.0, rest_s) if rest_s > 0 else NEVER)
+            return
+        # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
+        self._transitions.aftercare(row.id, "none")
+        retries.resting.pop(row.id, None)
+
+    async def _put_off(
         self,
         row: PhotoRow,
-        original: bytes,
-        hidden: bytes,
-        value: tuple[move.Ready, MountIdentity | None] | None,
-        error: BaseException | None,
+        original: Original,
+        io: IoThread,
+        way: _Way,
+        error: OSError,
+        retries: RetryQueue,
     ) -> None:
-        there = self._inboxes.get(row.inbox)
-        if value is None or there is None:
-            self._put_off(row, original, hidden, error)
-            return
-        inbox, io = there
-        ready, archive = value
-        if archive is not None and inbox.after.archive is not None:
-            self._record(inbox.after.archive, archive)
-        if ready.step in (move.Step.GONE, move.Step.REPLACED):
-            # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
-            self._transitions.aftercare(row.id, "none")
-            self._go_on(self._ended(row))
-            return
-        if ready.step is move.Step.MOVED:
-            self._moved(row, ready.target)
-            return
-        with self._ledger.durably():
-            self._transitions.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
-        trash = inbox.after.action == "trash"
-        digest = row.digest or ""
-
-        def moved(done: bool | None, error: BaseException | None) -> None:
-            if done is None:
-                self._put_off(row, original, hidden, error)
-            elif done:
-                self._moved(row, ready.target)
-            else:  # the place was taken meanwhile
-                retries = self._ended(row)
-                self._care(row.id)
-                self._go_on(retries)
-
-        io.call(lambda: move.move(original, hidden, ready.target, digest, trash=trash), moved)
-
-    def _moved(self, row: PhotoRow, target: bytes) -> None:
-        self._transitions.aftercare(row.id, "done", to=target)
-        if not self._keep_names:
-            self._history.drop_names(row.id)
-        retries = self._ended(row)
-        retries.went_well()
-        self._go_on(retries)
-
-    def _kept(self, row: PhotoRow, error: BaseException | None) -> None:
-        if error is not None:
-            self._later(row, str(error))
-            return
-        self._transitions.aftercare(row.id, "none")
-        retries = self._ended(row)
-        retries.went_well()
-        self._go_on(retries)
-
-    def _ended(self, row: PhotoRow) -> RetryQueue:
-        retries = self._retries[row.inbox]
-        retries.under_way.discard(row.id)
-        return retries
-
-    def _put_off(self, row: PhotoRow, original: bytes, hidden: bytes, error: BaseException | None) -> None:
         """Back to its name with the original, which nobody may miss while an archive is full or away."""
-        why = getattr(error, "strerror", None) or str(error)
-        there = self._inboxes.get(row.inbox)
-        if there is None:
-            self._ended(row)  # it stays owed until its inbox is back in the config
-            return
+        if row.inbox not in self._inboxes:
+            return  # it stays owed until its inbox is back in the config
 
-        def given(back: bool | None, _error: BaseException | None) -> None:
-            if back:
-                self._transitions.aftercare_again(row.id)
-            self._later(row, why)
+        def back() -> int | None:
+            if not move.give_back(original.hidden, original.path, for_good=False, fs=way.fs):
+                return None
+            return way.fs.lstat(original.path).st_ctime_ns
 
-        there[1].call(lambda: move.give_back(hidden, original, for_good=False), given)
+        try:
+            changed = await run(io, back)
+        except OSError as second:
+            changed, error = None, second
+        if changed is not None:
+            self._transitions.given_back(row.id, changed)
+        if isinstance(error, StillWritten):
+            retries.rest(row.id, self._clock(), NEVER)
+        else:
+            self._later(row, _why(error), retries)
 
-    def _later(self, row: PhotoRow, why: str) -> None:
+    def _later(self, row: PhotoRow, why: str, retries: RetryQueue) -> None:
         self._transitions.aftercare_failed(row.id, why)
-        retries = self._ended(row)
         retries.went_wrong(row.id, self._clock())
         if why != retries.warned:
             retries.warned = why
             self._on_warning(
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )
-        if not retries.stuck:
-            self._go_on(retries)
 
-    # --- originals that a lost ledger left hidden --------------------------------------------------------------
+    def _tell_noteless(self, target: bytes, why: str) -> None:
+        """Once per cause: on a full disk no failed original has a note."""
+        if why and why != self._noteless:
+            self._on_warning(
+                f"The failed original {printable(target)} was moved, but the note that says why it failed"
+                f" could not be written beside it ({why}); `cutoutd failures` says it."
+            )
+        self._noteless = why
+
+    # --- originals that a lost or restored ledger left hidden ----------------------------------------------------
 
     def look_for_orphans(self, inbox: bytes) -> None:
-        """Once per ledger and inbox: originals that an earlier, lost ledger had hidden get their names back."""
-        name = f"orphans sought in {inbox.hex()}"
+        """At every opening of an inbox: originals that the ledger does not know to be hidden get their names back."""
         there = self._inboxes.get(inbox)
-        if there is None or self._ledger.get_meta(name) is not None:
-            return
-        known = frozenset(
-            row["hidden_name"]
-            for row in self._ledger.read("SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL")
+        if there is not None:
+            Story(self._find_orphans(inbox, *there))
+
+    async def _find_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
+        rows = self._ledger.read(
+            "SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL AND aftercare = 'hidden'"
         )
-
-        def sought(found: int | None, error: BaseException | None) -> None:
-            if error is not None:
-                return  # sought again when the inbox is opened again
-            self._ledger.set_meta(name, 1)
-            if found:
-                self._on_warning(
-                    f"{found} originals in {printable(inbox)} that were on their way to the archive are back."
-                )
-
-        root = os.fsencode(there[0].path)
-        there[1].call(lambda: move.restore_orphans(root, self._instance, known), sought)
-
-    # --- originals of failed photos ------------------------------------------------------------------------------
-
-    def failed(self, row: PhotoRow, reason: Reason, detail: str) -> None:
-        """Moves a failed original to the folder for such, where one is set."""
-        there = self._inboxes.get(row.inbox)
-        if there is None or there[0].after.failed is None or row.path is None or row.archived_to:
-            return
-        inbox, io = there
-        folder, relative = there[0].after.failed, row.path
-        mounts = self._mounts(inbox.path, folder)
-        original = os.path.join(os.fsencode(inbox.path), relative)
-        text = f"{reason}: {detail}"
-
-        def put_aside() -> tuple[move.Aside | None, MountIdentity]:
-            _must_be_there(inbox.path, mounts.get(inbox.path))
-            found = self._open_folder(folder, mounts.get(folder))
-            facts = os.lstat(original)
-            if not row.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino):
-                return None, found  # a newer photo lies there by now
-            return move.move_failed(original, os.fsencode(folder), relative, text), found
-
-        def moved(value: tuple[move.Aside | None, MountIdentity] | None, error: BaseException | None) -> None:
-            self._putting_aside.discard(row.id)
-            if value is None:
-                if not isinstance(error, FileNotFoundError):
-                    self._on_warning(
-                        f"A failed original could not be moved ({error}); it stays in the inbox."
-                    )
-                return
-            self._record(folder, value[1])
-            if value[0] is not None:
-                self._transitions.moved_failed(row.id, value[0].target)
-                self._tell_noteless(value[0])
-
-        self._putting_aside.add(row.id)
-        io.call(put_aside, moved)
-
-    def _tell_noteless(self, aside: move.Aside) -> None:
-        """Once per cause: on a full disk no failed original has a note."""
-        if aside.noteless and aside.noteless != self._noteless:
-            self._on_warning(
-                f"The failed original {printable(aside.target)} was moved, but the note that says why it failed"
-                f" could not be written beside it ({aside.noteless}); `cutoutd failures` says it."
+        known = frozenset(row["hidden_name"] for row in rows)
+        root = os.fsencode(inbox.path)
+        # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
+        try:
+            found = await run(
+                io,
+                lambda: move.restore_orphans(root, self._instance, known, RealFileSystem(root)),
             )
-        self._noteless = aside.noteless
+        except OSError:
+            return  # sought again when the inbox is opened again
+        if found:
+            self._on_warning(
+                f"{found} originals in {printable(key)} that were on their way to another folder are back."
+            )
+
+
+def _may_be_moved(row: PhotoRow) -> bool:
+    return row.state in (State.DONE, State.FAILED) and row.aftercare in ("owed", "hidden")
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:

@@ -1,7 +1,10 @@
-"""What happens to an original once its cutout is safe: archive, trash, or the failed folder; never a deletion.
+"""What happens to an original once its cutout is safe, or there will be none: archive, trash, or the failed folder.
 
-Each step is one I/O call whose plan was committed to the ledger before (`courier.py` does that), so that a
-crash between any two leaves the original either where it was or where it was going.
+Never a deletion: an original is first renamed to a hidden name that is ours alone, then that very file is identified
+and known to be written by nobody, then it is linked or copied to where it goes and synced, and only then the hidden
+name goes. No name that others write is ever unlinked. Each step is one I/O call whose plan was committed to the
+ledger before (`aftercare.py` does that), so that a crash between any two leaves the original where it was or where it
+was going.
 """
 
 from __future__ import annotations
@@ -10,18 +13,35 @@ import contextlib
 import errno
 import os
 import re
-import stat
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cutoutd.daemon.files.digest import digest_file
-from cutoutd.daemon.files.filesystem import FileSystem, RealFileSystem, RenameUnsupported, write_all
+from cutoutd.daemon.files.beneath import UnsafePath
+from cutoutd.daemon.files.copying import (
+    StillWritten,
+    copy_file,
+    digest_at_rest,
+    same_content,
+    take_name,
+)
+from cutoutd.daemon.files.filesystem import (
+    NO_LINKS,
+    RealFileSystem,
+    RenameUnsupported,
+    make_folders,
+    write_all,
+)
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import LONGEST_NAME, candidates
+from cutoutd.daemon.files.writers import Writers, writers
+from cutoutd.daemon.ledger.records import Facts, differ
 from cutoutd.daemon.originals.trash import still_planned, trash_target, write_trash_info
 
 REAL = RealFileSystem()
-# What file systems without hard links, or that allow none here, say.
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
+# since when it is hidden.
+FOREIGN_HIDDEN_AGE_S = 86400.0
 _HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
 
 
@@ -32,6 +52,7 @@ class Step(StrEnum):
     MOVED = "moved"
     REPLACED = "replaced"
     GONE = "gone"
+    WRITTEN = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +64,27 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A failed original that lies in the folder for such; `noteless` says why its reason is not beside it."""
+class Original:
+    """An original as the ledger knows it.
 
-    target: bytes
-    noteless: str = ""
+    Attributes:
+        path: absolute, in the inbox.
+        hidden: absolute path from `hidden_name`, committed to the ledger before `hide`.
+        relative: its path inside the inbox, mirrored where it goes.
+        facts: what was seen of it when it was read.
+        digest: of the content that was cut out; None for a photo that failed, which its facts identify.
+        patient: whether it was closed, or has rested for as long as the settings ask: where the system does not tell
+            who writes a file, that has to do.
+        device: of the file system whose leases are believed (`files/writers.py`); None where it does not tell.
+    """
+
+    path: bytes
+    hidden: bytes
+    relative: bytes
+    facts: Facts
+    digest: str | None = None
+    patient: bool = True
+    device: int | None = None
 
 
 def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
@@ -62,129 +99,224 @@ def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
     return os.path.join(os.path.dirname(path), head + stem[:room] + extension)
 
 
+def look(original: Original, fs: FileSystem = REAL) -> Step:
+    """Whether the original may be moved now; it changes nothing.
+
+    Returns:
+        READY; WRITTEN when somebody writes it or may still do so; REPLACED when another file lies there; GONE.
+
+    Raises:
+        OSError: the folder cannot be used now.
+    """
+    try:
+        fd = fs.open(original.path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return Step.GONE
+    except UnsafePath:
+        return Step.REPLACED
+    except PermissionError:  # a photo that failed because of that: its name can be moved all the same
+        return _look_at_name(original, fs)
+    try:
+        facts = fs.fstat(fd)
+        changed = differ(original.facts, _facts(facts))
+        if changed and original.digest is None:
+            return Step.REPLACED
+        match writers(fd, original.device):
+            case Writers.NOBODY:
+                return Step.READY
+            case Writers.UNKNOWN if original.patient and not changed:
+                return Step.READY
+            case _:
+                return Step.WRITTEN
+    finally:
+        fs.close(fd)
+
+
+def _look_at_name(original: Original, fs: FileSystem) -> Step:
+    if differ(original.facts, _facts(fs.lstat(original.path))):
+        return Step.REPLACED
+    return Step.READY if original.patient else Step.WRITTEN
+
+
+def _facts(facts: os.stat_result) -> Facts:
+    return Facts(facts.st_size, facts.st_mtime_ns, facts.st_ino, 0, facts.st_ctime_ns)
+
+
 def hide(
-    original: bytes,
-    hidden: bytes,
-    digest: str,
+    original: Original,
     *,
-    archive: bytes | None,
-    relative: bytes,
+    folder: bytes | None,
+    folder_mode: int = 0o755,
     planned: bytes = b"",
     fs: FileSystem = REAL,
 ) -> Ready:
-    """Takes the original out of the camera's way, makes sure it is the photo that was cut out, and finds its place.
+    """Takes the original out of everybody's way, makes sure it is the photo that was read, and finds its place.
 
     Repeating it after a crash is safe.
 
     Args:
-        original: absolute path in the inbox.
-        hidden: absolute path from `hidden_name`, committed to the ledger.
-        digest: what the cutout was made from.
-        archive: archive folder, or None for the trash.
-        relative: the original's path inside the inbox, mirrored in the archive.
+        original: what is to be moved.
+        folder: where it goes, or None for the trash.
+        folder_mode: permission bits of sub-folders that are made there.
         planned: where an earlier life meant to put it, if it got that far.
         fs: the file system.
 
     Returns:
         READY with a target; MOVED when it lies at the planned place already; REPLACED when the file is another
-        photo (it is back under its name); GONE when there is nothing to move.
+        photo, WRITTEN when somebody has it open for writing (both are back under their name); GONE when there is
+        nothing to move.
 
     Raises:
         OSError: the folder cannot be used now; the original is untouched or hidden, never lost.
     """
+    hidden = original.hidden
     if not fs.exists(hidden):
-        if planned and fs.exists(planned) and digest_file(planned, fs) == digest:
+        if planned and _arrived(original, planned, fs):
             return Ready(Step.MOVED, planned)
+        step = look(original, fs)  # the one before the intent was committed is a moment old, or a crash
+        if step is not Step.READY:
+            return Ready(step)
         try:
-            _move_without_replacing(original, hidden, fs)
+            _rename_away(original.path, hidden, fs)
         except FileNotFoundError:
             return Ready(Step.GONE)
         # Before it leaves the folder: a power cut that brought the old name back beside the archived photo would
         # make a new photo of it.
         fs.fsync_dir(os.path.dirname(hidden))
-    if digest_file(hidden, fs) != digest:
-        _give_back(hidden, original, fs)
+    try:
+        same = _is_it(original, fs)
+    except StillWritten:
+        _give_back(hidden, original.path, fs)
+        return Ready(Step.WRITTEN)
+    if not same:
+        _give_back(hidden, original.path, fs)
         return Ready(Step.REPLACED)
-    if archive is None:
-        if planned and fs.exists(planned) and digest_file(planned, fs) == digest:
-            fs.unlink(hidden)  # a crash came between its arrival there and its going here
-            return Ready(Step.MOVED, planned)
-        if planned and still_planned(original, planned, fs):
+    if planned and fs.exists(planned) and same_content(hidden, planned, fs):
+        fs.fsync_dir(os.path.dirname(planned))
+        fs.unlink(hidden)  # a crash came between its arrival there and its going here
+        return Ready(Step.MOVED, planned)
+    if folder is None:
+        if planned and still_planned(original.path, planned, fs):
             return Ready(Step.READY, planned)
-        return Ready(Step.READY, trash_target(original, fs))
-    folder = os.path.join(archive, os.path.dirname(relative))
-    os.makedirs(folder, exist_ok=True)
-    stem, extension = os.path.splitext(os.path.basename(relative))
-    for name in candidates(folder, os.fsdecode(stem), os.fsdecode(extension)):
+        return Ready(Step.READY, trash_target(original.path, fs))
+    return _find_place(original, folder, folder_mode, fs)
+
+
+def _arrived(original: Original, planned: bytes, fs: FileSystem) -> bool:
+    """Whether the original lies at its place, now that its hidden name is gone; the last act is to take that away."""
+    if not fs.exists(planned):
+        return False
+    return original.digest is None or digest_at_rest(planned, fs, None) == original.digest
+
+
+def _is_it(original: Original, fs: FileSystem) -> bool:
+    """Whether the hidden file is the very one that was read, at rest.
+
+    Raises:
+        StillWritten: somebody has it open for writing.
+    """
+    if original.digest is not None:
+        return digest_at_rest(original.hidden, fs, original.device) == original.digest
+    now = fs.lstat(original.hidden)  # whose change time is that of our own rename
+    if differ(original.facts, Facts(now.st_size, now.st_mtime_ns, now.st_ino)):
+        return False
+    with contextlib.suppress(PermissionError):
+        digest_at_rest(original.hidden, fs, original.device)
+    return True
+
+
+def _find_place(original: Original, folder: bytes, mode: int, fs: FileSystem) -> Ready:
+    target_folder = os.path.join(folder, os.path.dirname(original.relative))
+    make_folders(fs, folder, target_folder.rstrip(b"/"), mode)
+    sync_up(target_folder.rstrip(b"/"), folder, fs)
+    stem, extension = os.path.splitext(os.path.basename(original.relative))
+    for name in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
         if not fs.exists(name):
             return Ready(Step.READY, name)
-        if digest_file(name, fs) == digest:  # the very same photo was archived before
-            fs.unlink(hidden)
+        if original.digest is not None and same_content(original.hidden, name, fs):
+            fs.fsync_dir(target_folder)
+            fs.unlink(original.hidden)  # the very same photo was archived before
             return Ready(Step.MOVED, name)
     raise AssertionError("candidate names never end")
 
 
-def move(
-    original: bytes, hidden: bytes, target: bytes, digest: str, *, trash: bool, fs: FileSystem = REAL
-) -> bool:
+def sync_up(folder: bytes, top: bytes, fs: FileSystem) -> None:
+    """Has the names of a folder and its parents up to `top` on the disk: whoever made them may not have come to it."""
+    while folder != top:
+        folder = os.path.dirname(folder)
+        fs.fsync_dir(folder)
+
+
+def move(original: Original, target: bytes, *, trash: bool, fs: FileSystem = REAL) -> bool:
     """Moves the hidden original to its committed place.
 
     Returns:
         False when something else took that place meanwhile: ask `hide` again.
 
     Raises:
+        StillWritten: somebody writes it; it stays hidden.
         OSError: the place cannot take it now; the original stays hidden beside its old name.
     """
     if trash:
-        write_trash_info(original, target, fs)
+        write_trash_info(original.path, target, fs)
     try:
-        _move_to_folder(hidden, target, fs)
+        _move_to_folder(original.hidden, target, fs)
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        return _copy_across(hidden, target, digest, fs)
+        return _copy_across(original, target, fs)
     return True
 
 
-def _copy_across(hidden: bytes, target: bytes, digest: str, fs: FileSystem) -> bool:
+def _copy_across(original: Original, target: bytes, fs: FileSystem) -> bool:
     """To another file system: copy, sync, compare, publish without replacing, and only then let go."""
-    part = os.path.join(os.path.dirname(target), os.path.basename(hidden) + b".part")
+    part = os.path.join(os.path.dirname(target), os.path.basename(original.hidden) + b".part")
+    with contextlib.suppress(FileNotFoundError):
+        fs.unlink(part)  # left over from a try that a crash cut short
     try:
-        _copy(hidden, part, digest, fs)
-        _move_without_replacing(part, target, fs)
+        copy_file(original.hidden, part, fs, device=original.device)
+        take_name(part, target, fs)
     except OSError as error:
-        # On a full disk each original would leave what fitted; the copy that is still wanted lies under its name.
         with contextlib.suppress(OSError):
             fs.unlink(part)
         if isinstance(error, FileExistsError):
             return False
         raise
     fs.fsync_dir(os.path.dirname(target))
-    fs.unlink(hidden)
+    fs.unlink(original.hidden)
+    fs.fsync_dir(os.path.dirname(original.hidden))
     return True
 
 
-def _copy(source: bytes, part: bytes, digest: str, fs: FileSystem) -> None:
-    """Whole, on the disk, read back, with the mode and times of the source."""
-    facts = fs.lstat(source)
-    reading = fs.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+def _move_to_folder(source: bytes, target: bytes, fs: FileSystem) -> None:
+    """Into another folder of the same file system, without replacing; there on the disk before it goes from here.
+
+    A rename between folders is two changes to a disk that promises no more than it must, and a power cut may keep
+    the one that takes the name away alone. Where the file system has no links, a rename has to do.
+    """
     try:
-        copy = fs.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            while block := fs.read(reading, 1 << 20):
-                write_all(fs, copy, block)
-            fs.fsync(copy)
-        finally:
-            fs.close(copy)
-    finally:
-        fs.close(reading)
-    if digest_file(part, fs) != digest:
-        raise OSError(errno.EIO, "the archive gave back other bytes than were written")
-    fs.chmod(part, stat.S_IMODE(facts.st_mode))
-    with contextlib.suppress(OSError):  # some shares refuse times; the photo's own EXIF date stays
-        os.utime(part, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        fs.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        take_name(source, target, fs)
+        fs.fsync_dir(os.path.dirname(target))
+    else:
+        fs.fsync_dir(os.path.dirname(target))
+        fs.unlink(source)
+    fs.fsync_dir(os.path.dirname(source))
+
+
+def _rename_away(original: bytes, hidden: bytes, fs: FileSystem) -> None:
+    """One rename to a name that is ours alone. It holds our random id and the row's number: nobody else makes it, so
+    that where no exclusive rename exists a plain one, which takes whatever file has the name, is as safe.
+    """
+    try:
+        fs.rename_noreplace(original, hidden)
+    except RenameUnsupported:
+        fs.rename(original, hidden)
 
 
 def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem = REAL) -> bool:
@@ -206,42 +338,65 @@ def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem 
         if for_good:
             _give_back(hidden, original, fs)
         else:
-            _move_without_replacing(hidden, original, fs)
+            take_name(hidden, original, fs)
     except (FileNotFoundError, FileExistsError):
         return False
     return True
 
 
-def restore_orphans(root: bytes, instance: str, known: frozenset[bytes], fs: FileSystem = REAL) -> int:
-    """Gives the names back to originals that an earlier life with another ledger had hidden.
+def restore_orphans(
+    root: bytes,
+    instance: str,
+    known: frozenset[bytes],
+    fs: FileSystem = REAL,
+    *,
+    now: float | None = None,
+) -> int:
+    """Gives the names back to originals that no ledger knows to be hidden: one that was lost or restored did it.
 
     Args:
         root: the inbox.
-        instance: this state folder's id; others' files are left alone.
+        instance: this state folder's id; what others hid is theirs for a day.
         known: absolute hidden names that the ledger knows.
         fs: the file system.
+        now: wall-clock seconds.
 
     Returns:
         How many there were.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: the inbox cannot be read.
     """
+    now = time.time() if now is None else now
     found = 0
     folders = [root]
     while folders:
         folder = folders.pop()
-        with fs.scandir(folder) as entries:
-            listed = list(entries)
+        try:
+            with fs.scandir(folder) as entries:
+                listed = list(entries)
+        except OSError:
+            if folder == root:
+                raise
+            continue  # the walks say what is wrong with it
         for entry in listed:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
                 continue
             match = _HIDDEN.match(entry.name)
-            if match is not None and match[1].decode() == instance and entry.path not in known:
+            if match is None or entry.path in known:
+                continue
+            if match[1].decode() == instance or _hidden_long_ago(entry.path, now, fs):
                 _give_back(entry.path, os.path.join(folder, match[2]), fs)
                 found += 1
     return found
+
+
+def _hidden_long_ago(path: bytes, now: float, fs: FileSystem) -> bool:
+    try:
+        return now - fs.lstat(path).st_ctime > FOREIGN_HIDDEN_AGE_S
+    except FileNotFoundError:
+        return False
 
 
 def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
@@ -250,87 +405,28 @@ def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
     folder = os.path.dirname(original)
     for name in candidates(folder, os.fsdecode(stem), os.fsdecode(extension)):
         try:
-            _move_without_replacing(hidden, name, fs)
+            take_name(hidden, name, fs)
         except FileExistsError:
             continue
         return
 
 
-def _move_to_folder(source: bytes, target: bytes, fs: FileSystem) -> None:
-    """Into another folder of the same file system, without replacing; there on the disk before it goes from here.
-
-    A rename between folders is two changes to a disk that promises no more than it must, and a power cut may keep
-    the one that takes the name away alone. Where the file system has no links, a rename has to do.
-    """
-    try:
-        fs.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _move_without_replacing(source, target, fs)
-        fs.fsync_dir(os.path.dirname(target))
-    else:
-        fs.fsync_dir(os.path.dirname(target))
-        fs.unlink(source)
-    fs.fsync_dir(os.path.dirname(source))
-
-
-def _move_without_replacing(source: bytes, target: bytes, fs: FileSystem) -> None:
-    """One rename that never replaces; where the file system has none, a link and an unlink, or a checked rename."""
-    try:
-        fs.rename_noreplace(source, target)
-    except RenameUnsupported:
-        try:
-            fs.link(source, target)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if fs.exists(target):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-            fs.rename(source, target)
-        else:
-            fs.unlink(source)
-
-
-def move_failed(
-    original: bytes, folder: bytes, relative: bytes, reason: str, fs: FileSystem = REAL
-) -> Aside | None:
-    """Moves a failed original to the folder for such, mirrored, with the reason in a text file beside it.
+def leave_note(target: bytes, text: str, fs: FileSystem = REAL) -> str:
+    """Says beside a failed original why it failed: a whole text file or none, and never over another file.
 
     Returns:
-        Where it lies now, or None when it was gone.
-
-    Raises:
-        OSError: it could not be moved; it stays where it was.
+        Why there is none, or an empty text: that unsays nothing of what was done before.
     """
-    target_folder = os.path.join(folder, os.path.dirname(relative))
-    os.makedirs(target_folder, exist_ok=True)
-    stem, extension = os.path.splitext(os.path.basename(relative))
-    for target in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
-        try:
-            _move_to_folder(original, target, fs)
-        except FileExistsError:
-            continue
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno != errno.EXDEV or not _copy_across(
-                original, target, digest_file(original, fs), fs
-            ):
-                raise
-        return Aside(target, _leave_note(target + b".txt", reason, fs))
-    raise AssertionError("candidate names never end")
-
-
-def _leave_note(path: bytes, text: str, fs: FileSystem) -> str:
-    """A whole text file or none. Returns why there is none: that unsays nothing of what was done before."""
+    path = target + b".txt"
     try:
-        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return ""  # an earlier life's, or somebody's own
     except OSError as error:
         return error.strerror or str(error)
     try:
         try:
-            write_all(fs, fd, text.encode() + b"\n")
+            write_all(fs, fd, text.encode("utf-8", "backslashreplace") + b"\n")
         finally:
             fs.close(fd)
     except OSError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 RETRY_FIRST_S, RETRY_LONGEST_S = 5.0, 600.0
 # Originals of one inbox under way: one on its I/O thread, and one whose next step is being committed meanwhile.
 AT_ONCE = 2
+# An original that somebody may still write is looked at again after the first pause, which doubles up to the second.
+LOOK_FIRST_S, LOOK_LONGEST_S = 2.0, 60.0
 NEVER = float("inf")
 
 
@@ -25,6 +27,7 @@ class RetryQueue:
         retry_at: monotonic time.
         pause_s: the next pause.
         warned: what the user has been told of.
+        resting: may still be written: monotonic time of the next look, and the pause after that.
     """
 
     waiting: dict[int, None] = field(default_factory=dict[int, None])
@@ -34,11 +37,28 @@ class RetryQueue:
     retry_at: float = NEVER
     pause_s: float = RETRY_FIRST_S
     warned: str = ""
+    resting: dict[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
+
+    def next_due(self) -> float:
+        """Monotonic time at which something is to be taken up again, or infinity."""
+        return min([self.retry_at, *(at for at, _ in self.resting.values())])
+
+    def rest(self, photo: int, now: float, at_most_s: float) -> None:
+        """One that may still be written is looked at after a pause, and no later than when its rest is over."""
+        _, pause_s = self.resting.get(photo, (0.0, LOOK_FIRST_S))
+        self.resting[photo] = (now + min(pause_s, at_most_s), min(LOOK_LONGEST_S, pause_s * 2))
+
+    def rested(self, now: float) -> None:
+        """Those whose pause is over line up."""
+        for photo, (at, pause_s) in self.resting.items():
+            if at <= now:
+                self.resting[photo] = (NEVER, pause_s)
+                self.waiting.setdefault(photo)
 
     def owed(self, photos: Iterable[int]) -> None:
         """Those that are not known yet line up."""
         for photo in photos:
-            if photo not in self.under_way and photo not in self.failed:
+            if photo not in self.under_way and photo not in self.failed and photo not in self.resting:
                 self.waiting.setdefault(photo)
 
     def retry(self) -> None:
@@ -56,14 +76,16 @@ class RetryQueue:
         del self.waiting[photo]
         return photo
 
-    def went_well(self) -> None:
+    def went_well(self, photo: int) -> None:
         """The archive takes originals."""
+        self.resting.pop(photo, None)
         self.stuck = False
         if not self.failed:
             self.pause_s = RETRY_FIRST_S
 
     def went_wrong(self, photo: int, now: float) -> None:
         """One that fails may be to blame itself (a folder has its name in the archive); of two the archive is."""
+        self.resting.pop(photo, None)
         self.failed[photo] = None
         self.stuck = self.stuck or len(self.failed) > 1
         if self.retry_at == NEVER:
@@ -74,6 +96,7 @@ class RetryQueue:
         """The inbox left the config: nothing of it is tried until it comes back."""
         self.retry()
         self.waiting.clear()
+        self.resting.clear()
 
     def calm(self) -> None:
         """Nothing is owed any more: the next trouble is a new one, of which the user is told."""

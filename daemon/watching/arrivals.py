@@ -13,19 +13,23 @@ from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.files.filesystem import FileFacts, FileSystem
+from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.writers import Writers, writers_of
 from cutoutd.daemon.ledger.database import is_ledgers_own
 from cutoutd.daemon.ledger.intake import Intake, Seen
-from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow
+from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
 from cutoutd.daemon.watching.scan import Found, examine, partners
 from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
 from cutoutd.daemon.watching.watcher import Hint
 
-# A file whose inode has not changed for this long is complete without further waiting: the change time, unlike
+# A file whose inode has not changed for this long needs one look only, at who has it open: the change time, unlike
 # the modification time, cannot be set by a camera.
 OLD_ENOUGH_S = 10.0
+# And one that has not for so long needs none: of a full inbox few files are looked at one by one.
+LONG_AGO_S = 3600.0
 # On a share the change time comes from the server's clock, which may differ from ours.
 OLD_ENOUGH_FAR_S = 3600.0
 # The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
@@ -61,19 +65,24 @@ class Hearers:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk."""
+    """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk.
+
+    `writing` says who had it open for writing.
+    """
 
     path: bytes
     found: Found | None
     at: float
     failed: bool = False
     partner: bool = False
+    writing: Writers = Writers.UNKNOWN
 
 
 def facts_of(found: Found | FileFacts) -> Facts:
     """What the ledger keeps of a stat."""
     owner = getattr(found, "uid", 0)
-    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16)
+    changed = getattr(found, "ctime_ns", 0)
+    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16, changed)
 
 
 class Arrivals:
@@ -115,6 +124,7 @@ class Arrivals:
         self._hear = hearers
         self._clock = clock
         self._polled = False
+        self._leases: int | None = None
         self._tracker = SettleTracker(settings.settle, settings.settle_unhinted, limit)
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
@@ -124,6 +134,14 @@ class Arrivals:
         """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
         self._polled = True
         self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled, self._limit)
+
+    def believe_leases(self, device: int | None) -> None:
+        """Sets the file system on which the kernel knows who writes; None where it does not (a share)."""
+        self._leases = device
+
+    def held(self) -> int:
+        """How many files wait because somebody has them open for writing."""
+        return self._tracker.held()
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
@@ -169,7 +187,12 @@ class Arrivals:
             partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
         except OSError:
             return Look(path, None, self._clock(), failed=True)
-        return Look(path, found, self._clock(), partner=partner)
+        writing = Writers.UNKNOWN
+        if found is not None and found.problem is None and found.kind is not Kind.OTHER:
+            writing = writers_of(
+                os.path.join(self._key, path), self._leases, self._fs or RealFileSystem(self._key)
+            )
+        return Look(path, found, self._clock(), partner=partner, writing=writing)
 
     def _partner_on_disk(self, raw: bytes) -> bool:
         """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
@@ -197,42 +220,48 @@ class Arrivals:
             self._tracker.forget(path)
             self._skip(found, found.problem)
             return
-        verdict = self._tracker.observe(path, None if found is None else found.facts, at)
+        closed = self._tracker.was_closed(path)
+        verdict = self._tracker.observe(path, None if found is None else found.facts, at, look.writing)
         if verdict is Verdict.GONE:
             self._gone(path)
         elif found is None:
             return
-        elif verdict is Verdict.SETTLED:
-            self._settled(found, partner=look.partner)
+        elif verdict is not Verdict.WAITING:
+            settled = Settled.KNOWN if verdict is Verdict.SETTLED else Settled.RESTED
+            self._settled(found, settled, partner=look.partner, closed=closed)
         elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
             # Early start: work may begin now, publication waits for the settling.
-            self._intake.observe(self._key, path, facts_of(found), settled=False, stage=self.stage)
+            self._intake.observe(self._key, path, facts_of(found), settled=Settled.NOT, stage=self.stage)
 
-    def _settled(self, found: Found, *, partner: bool = False) -> None:
+    def _settled(
+        self, found: Found, settled: Settled, *, partner: bool = False, closed: bool = False
+    ) -> None:
         if found.kind is Kind.OTHER:
             self._skip(found, Reason.NOT_A_PHOTO)
             return
         if found.kind is Kind.RAW and (partner or found.path not in self._lone_raws):
-            self._settled_raw(found, partner=partner)
+            self._settled_raw(found, settled, partner=partner)
             return
         self._lone_raws.discard(found.path)
-        self._owe(found)
+        self._owe(found, settled, closed=closed)
         for raw in self._pairs.offer_partner(found.path):
             self._track(raw, "found", self._clock())
 
-    def _settled_raw(self, found: Found, *, partner: bool) -> None:
+    def _settled_raw(self, found: Found, settled: Settled, *, partner: bool) -> None:
         if self._pairs.offer_raw(found.path, self._clock(), partner_known=partner) is PairVerdict.WAITING:
             return
         self._lone_raws.discard(found.path)
         row = self._intake.live(self._key, found.path)
         if row is not None and row.state in OWED:
-            self._owe(found)  # it was taken up alone before its JPEG came: what was begun is finished
+            self._owe(
+                found, settled
+            )  # it was taken up alone before its JPEG came: what was begun is finished
         else:
             self._skip(found, Reason.RAW_PAIR)
 
-    def _owe(self, found: Found) -> None:
+    def _owe(self, found: Found, settled: Settled, *, closed: bool = False) -> None:
         seen, photo = self._intake.observe(
-            self._key, found.path, facts_of(found), settled=True, stage=self.stage
+            self._key, found.path, facts_of(found), settled=settled, closed=closed, stage=self.stage
         )
         if photo is not None and seen is not Seen.KNOWN:
             self._hear.settled(photo)
@@ -285,19 +314,28 @@ class Arrivals:
     def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
         row = self._intake.live(self._key, found.path)
         facts = facts_of(found)
-        same = row is not None and row.settled and row.facts == facts
+        same = (
+            row is not None
+            and bool(row.settled)
+            and not differ(row.facts, facts)
+            and row.access == facts.access
+        )
         if row is None:
             answered = self._intake.is_buried(self._key, found.path, facts)
         else:
             answered = same and _is_answered(found, row)
         if answered or (found.path in self._pairs and not found.partner):
             return
-        old_enough_s = OLD_ENOUGH_FAR_S if self._polled else OLD_ENOUGH_S
-        complete = same or old_enough_s * 1e9 < wall_ns - found.ctime_ns
-        if complete and (found.kind is Kind.PHOTO or found.partner):
-            self._settled(found, partner=found.partner)
-        else:
+        age_s = (wall_ns - found.ctime_ns) / 1e9
+        if found.kind is not Kind.PHOTO and not found.partner:
             self._track(found.path, "found", now)
+        elif same or age_s > (OLD_ENOUGH_FAR_S if self._polled else LONG_AGO_S):
+            known = row is not None and same and bool(row.proven)
+            self._settled(found, Settled.KNOWN if known else Settled.RESTED, partner=found.partner)
+        elif self._polled or age_s <= OLD_ENOUGH_S:
+            self._track(found.path, "found", now)
+        elif not self._tracker.rested(found.path, found.facts, now):
+            self._hear.doubt("more files at once than settle together")
 
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:

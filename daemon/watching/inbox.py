@@ -22,7 +22,7 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, really_there
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -32,7 +32,7 @@ from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.scan import Found, PollState, walk
-from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, filesystem_kind, probe_events
+from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, probe_events
 
 # Findings per message of a scan: large enough that messages do not dominate, small enough to stay responsive.
 SCAN_BATCH = 500
@@ -55,6 +55,7 @@ class Opened:
     trouble: str = ""
     inode: tuple[int, int] = (0, 0)
     kind: str = ""
+    leases: int | None = None  # the device whose leases tell who writes
 
 
 class InboxWatcher:
@@ -167,16 +168,18 @@ class InboxWatcher:
         polled = self.settings.events == "poll" or (
             self.settings.events == "auto" and not self._events_arrive()
         )
+        leases = None if needs_polling(identity.fstype) else inode[0]
         if polled:
-            return Opened(None, identity, polled=True, inode=inode, kind=filesystem_kind(self.settings.path))
+            kind = identity.fstype
+            return Opened(None, identity, polled=True, inode=inode, kind=kind, leases=leases)
         watcher = Watcher(
             self.name, self.settings.path, recursive=self.settings.recursive, post=self._post_hint
         )
         if watcher.start():
-            return Opened(watcher, identity, polled=False, inode=inode)
+            return Opened(watcher, identity, polled=False, inode=inode, leases=leases)
         if self.settings.events == "native":
             return Opened(None, identity, polled=False, trouble=watcher.ailment())
-        return Opened(None, identity, polled=True, trouble=watcher.ailment(), inode=inode)
+        return Opened(None, identity, polled=True, trouble=watcher.ailment(), inode=inode, leases=leases)
 
     def _events_arrive(self) -> bool:
         return probe_events(self.settings.path, 1.0)
@@ -201,6 +204,7 @@ class InboxWatcher:
         self.polled = opened.polled
         self._watcher = opened.watcher
         self._inode = opened.inode
+        self.arrivals.believe_leases(opened.leases)
         if opened.polled:
             self.arrivals.poll()
             self._poll_at = now + self.settings.poll_every
@@ -208,8 +212,9 @@ class InboxWatcher:
             if self.settings.events == "auto":
                 self._listener.notice(f"No file events in {printable(self.key)} ({why}): it is polled.")
         self._mounts.record(self.settings.path, opened.identity)
-        self._on_open(self.settings.path, opened.inode)
+        # Its own thread makes one call after the other: photos are looked for before what was to be done is resumed.
         self.request_scan("start")
+        self._on_open(self.settings.path, opened.inode)
 
     def _missing(self, why: str, now: float) -> None:
         if why != self._missing_why:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from cutoutd.daemon.files.filesystem import FileFacts
+from cutoutd.daemon.files.writers import Writers
 from cutoutd.daemon.watching.filters import raw_pair_key
 
 HintKind = Literal["closed", "moved", "created", "modified", "deleted", "found"]
@@ -18,6 +19,12 @@ _COMPLETE = frozenset({"closed", "moved"})
 # Programs that make an empty file first and fill it later (FTP servers, upload forms) need seconds for it.
 EMPTY_S = 10.0
 
+# A file that somebody holds open for writing is waited for this long without any change; then whatever lies there is
+# cut out (and the original left alone): a viewer or a database may hold files open for ever.
+HELD_S = 600.0
+# It is looked at this often meanwhile, for file systems and moments without events; its close says it at once.
+HELD_LOOK_S = 2.0
+
 # How many files of an inbox settle together: enough for a full card, few enough for looks at all of them to be quick.
 LIMIT = 5000
 
@@ -25,7 +32,8 @@ LIMIT = 5000
 class Verdict(StrEnum):
     """What one look at a file meant."""
 
-    SETTLED = "settled"
+    SETTLED = "settled"  # complete, and nobody writes it
+    RESTED = "rested"  # it has not changed for its time, but whether somebody still writes it is not known
     WAITING = "waiting"
     GONE = "gone"
 
@@ -36,6 +44,11 @@ class _Entry:
     complete: bool  # a close or rename hint came and nothing has been written since
     look_at: float | None = None  # None while a look is under way
     facts: FileFacts | None = None
+    said: bool = (
+        False  # a close or rename hint came, and no hint since: the writer's word for exactly this content
+    )
+    closed: bool = False  # a writer closed it while it settled
+    held: bool = False  # the last look showed that somebody has it open for writing
 
 
 class SettleTracker:
@@ -43,7 +56,8 @@ class SettleTracker:
 
     Give it hints; look (stat) at the paths that `due` names; tell it what was seen through `observe`.
     A file is settled when size, mtime and inode did not change for `settle_s` after a close or rename
-    hint, or for `unhinted_s` without one. mtime is only compared with itself: cameras' clocks are wrong.
+    hint, or for `unhinted_s` without one, and nobody has it open for writing. mtime is only compared with itself:
+    cameras' clocks are wrong.
 
     Args:
         settle_s: seconds of rest after a close or rename.
@@ -80,31 +94,54 @@ class SettleTracker:
             if len(self._entries) >= self._limit:
                 return False
             entry = self._entries[path] = _Entry(since=now, complete=kind in _COMPLETE)
+            entry.said, entry.closed = entry.complete, kind == "closed"
         elif kind == "found":
             return True  # a scan that meets the file again is no sign of life
         elif kind in _COMPLETE:
-            entry.since, entry.complete = now, True
+            entry.since, entry.complete, entry.said = now, True, True
+            entry.closed = entry.closed or kind == "closed"
             entry.facts = None  # what was written before the close is no change after it
         elif kind != "deleted":
-            entry.since = now
+            entry.since, entry.said = now, False
         self._look(path, entry, now)
         return True
+
+    def rested(self, path: bytes, facts: FileFacts, now: float) -> bool:
+        """A file that has lain unchanged for long enough: one look decides. False when there is no room for it."""
+        if path not in self._entries:
+            if len(self._entries) >= self._limit:
+                return False
+            entry = self._entries[path] = _Entry(since=now - 2 * self._empty_s, complete=False, facts=facts)
+            self._look(path, entry, now)
+        return True
+
+    def was_closed(self, path: bytes) -> bool:
+        """Whether a writer closed the file while it settled: its content may be another, whatever its facts say."""
+        entry = self._entries.get(path)
+        return entry is not None and entry.closed
+
+    def held(self) -> int:
+        """How many files wait because somebody has them open for writing."""
+        return sum(entry.held for entry in self._entries.values())
 
     def is_complete(self, path: bytes) -> bool:
         """Whether a close or rename hint came and nothing has been written since."""
         entry = self._entries.get(path)
         return entry is not None and entry.complete
 
-    def observe(self, path: bytes, stat: FileFacts | None, now: float) -> Verdict:
+    def observe(
+        self, path: bytes, stat: FileFacts | None, now: float, writing: Writers = Writers.UNKNOWN
+    ) -> Verdict:
         """What a look at path showed.
 
         Args:
             path: as hinted.
             stat: the facts, or None when there is no such file.
             now: when the look was taken, on the clock that hints use.
+            writing: who had it open for writing then.
 
         Returns:
-            SETTLED or GONE, after either of which the path is forgotten; WAITING otherwise (also for a path
+            SETTLED, RESTED or GONE, after each of which the path is forgotten; WAITING otherwise (also for a path
             that is not tracked).
         """
         entry = self._entries.get(path)
@@ -124,8 +161,13 @@ class SettleTracker:
         if (
             now >= rested
         ):  # not `now - since >= wait`, which rounding can keep false at the very time of the look
+            entry.held = writing is Writers.SOMEBODY
+            if entry.held and now < entry.since + HELD_S:
+                self._look(path, entry, now + HELD_LOOK_S)
+                return Verdict.WAITING
             self.forget(path)
-            return Verdict.SETTLED
+            known = writing is Writers.NOBODY or (writing is Writers.UNKNOWN and entry.said)
+            return Verdict.SETTLED if known else Verdict.RESTED
         self._look(path, entry, rested)
         return Verdict.WAITING
 

@@ -16,7 +16,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow
+from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.transitions import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
 
@@ -26,7 +26,7 @@ CUTOUT = b"a cutout"
 
 @pytest.fixture
 def row(ledger: Ledger) -> PhotoRow:
-    _, photo = Intake(ledger).observe(b"/in", b"day/a:1.jpg", Facts(1, NOON_NS, 3), settled=True)
+    _, photo = Intake(ledger).observe(b"/in", b"day/a:1.jpg", Facts(1, NOON_NS, 3), settled=Settled.KNOWN)
     found = Intake(ledger).get(photo or 0)
     assert found is not None
     return found

@@ -9,7 +9,7 @@ from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, PhotoRow
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled
 from cutoutd.daemon.plan import InboxPlan, make_plan
 
 NOW = Circumstances(
@@ -25,7 +25,9 @@ NOW = Circumstances(
 
 def _row(ledger: Ledger, inbox: Path, path: bytes) -> PhotoRow:
     intake = Intake(ledger)
-    _, photo = intake.observe(os.fsencode(inbox), path, Facts(9, 86400 * 10**9, 5, 0o644), settled=True)
+    _, photo = intake.observe(
+        os.fsencode(inbox), path, Facts(9, 86400 * 10**9, 5, 0o644), settled=Settled.KNOWN
+    )
     row = intake.get(photo or 0)
     assert row is not None
     return row

@@ -13,7 +13,7 @@ from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.queue import LONGEST_PAUSE_S
-from cutoutd.daemon.ledger.records import Facts
+from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_ALONE
 
 FACTS = Facts(1, 2, 3)
@@ -27,7 +27,7 @@ def scheduler(ledger: Ledger) -> Scheduler:
 
 
 def _add(scheduler: Scheduler, name: str, inbox: bytes = b"/a", **values: object) -> int:
-    _, photo = Intake(scheduler.queue.ledger).observe(inbox, name.encode(), FACTS, settled=True)
+    _, photo = Intake(scheduler.queue.ledger).observe(inbox, name.encode(), FACTS, settled=Settled.KNOWN)
     for column, value in values.items():
         scheduler.queue.ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
     return photo or 0
@@ -83,7 +83,7 @@ def test_a_pause_is_kept_but_not_one_from_a_clock_that_jumped(scheduler: Schedul
 
 def test_a_successor_waits_for_its_predecessors_delivery(scheduler: Scheduler) -> None:
     first = _add(scheduler, "a", state="delivering")
-    second = Intake(scheduler.queue.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=True)[1]
+    second = Intake(scheduler.queue.ledger).observe(b"/a", b"a", Facts(9, 9, 9), settled=Settled.KNOWN)[1]
     assert second != first
     assert _take(scheduler) is None
     scheduler.queue.ledger.write("UPDATE photos SET state = 'done' WHERE id = ?", (first,))

@@ -38,11 +38,6 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "batch.py": ({"os.lstat", "os.path.isfile", "os.stat"}, NAMED),
     "host_load.py": ({".exists", ".glob", ".read_text"}, SYSTEM),
     "lock.py": ({".mkdir", ".read_bytes", ".replace", "os.open"}, OWN),
-    "originals/aftercare.py": (
-        {"os.lstat"},
-        "still by path: to be reached beneath the inbox like all the rest",
-    ),
-    "originals/move.py": ({"os.makedirs", "os.utime"}, "still by path: to be reached beneath its folder"),
     "originals/trash.py": (
         {"os.lstat", "os.makedirs", "os.path.isdir", "os.path.islink", "os.stat"},
         "the desktop's trash, whose place its specification makes us look for",

@@ -9,7 +9,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, State
+from cutoutd.daemon.ledger.records import Facts, Settled, State
 
 BOX = b"/inbox"
 
@@ -20,7 +20,7 @@ def control(ledger: Ledger) -> Control:
 
 
 def _photo(ledger: Ledger, name: bytes, state: State, **values: object) -> int:
-    photo = Intake(ledger).observe(BOX, name, Facts(1, 2, 3), settled=True)[1] or 0
+    photo = Intake(ledger).observe(BOX, name, Facts(1, 2, 3), settled=Settled.KNOWN)[1] or 0
     for column, value in {"state": state, "finished": ledger.clock(), **values}.items():
         ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
     return photo

@@ -9,7 +9,7 @@ import pytest
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, Seen
-from cutoutd.daemon.ledger.records import Facts, State
+from cutoutd.daemon.ledger.records import Facts, Settled, State
 
 BOX, PATH = b"/inbox", b"day/a.jpg"
 FACTS = Facts(size=10, mtime_ns=20, inode=30, access=0o644)
@@ -24,7 +24,7 @@ def intake(ledger: Ledger) -> Intake:
 def _see(
     intake: Intake, facts: Facts = FACTS, path: bytes = PATH, *, settled: bool = True
 ) -> tuple[Seen, int | None]:
-    return intake.observe(BOX, path, facts, settled=settled)
+    return intake.observe(BOX, path, facts, settled=Settled.KNOWN if settled else Settled.NOT)
 
 
 def _set(intake: Intake, photo: int, **values: object) -> None:
@@ -137,7 +137,7 @@ def test_a_mended_permission_is_reason_to_try_again(intake: Intake) -> None:
 
 def test_a_tombstone_keeps_an_old_photo_old_and_a_new_one_new(intake: Intake, ledger: Ledger) -> None:
     ledger.write(
-        "INSERT INTO tombstones VALUES (?, ?, ?, ?, 'old', 0)",
+        "INSERT INTO tombstones (inbox, key, size, mtime_ns, digest, last_seen) VALUES (?, ?, ?, ?, 'old', 0)",
         (BOX, ledger.key(PATH), FACTS.size, FACTS.mtime_ns),
     )
     assert _see(intake) == (Seen.KNOWN, None)

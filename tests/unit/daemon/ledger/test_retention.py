@@ -9,7 +9,7 @@ from tests.unit.daemon.conftest import Clock
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, Seen
-from cutoutd.daemon.ledger.records import Facts, State
+from cutoutd.daemon.ledger.records import Facts, Settled, State
 from cutoutd.daemon.ledger.retention import History
 
 BOX = b"/inbox"
@@ -23,7 +23,7 @@ def history(ledger: Ledger) -> History:
 
 def _photo(ledger: Ledger, name: bytes, state: State, *, size: int = 1, **values: object) -> int:
     intake = Intake(ledger)
-    photo = intake.observe(BOX, name, Facts(size, 2, 3), settled=True)[1] or 0
+    photo = intake.observe(BOX, name, Facts(size, 2, 3), settled=Settled.KNOWN)[1] or 0
     values = {"state": state, "finished": ledger.clock(), "digest": name.hex(), **values}
     for column, value in values.items():
         ledger.write(f"UPDATE photos SET {column} = ? WHERE id = ?", (value, photo))
@@ -40,8 +40,8 @@ def test_a_trimmed_photo_stays_old_until_it_changes(
     assert history.trim(DAY_S) == 1
     assert ledger.one("SELECT 1 FROM photos") is None
     intake = Intake(ledger)
-    assert intake.observe(BOX, b"a.jpg", Facts(1, 2, 99), settled=True) == (Seen.KNOWN, None)
-    seen, photo = intake.observe(BOX, b"a.jpg", Facts(5, 2, 3), settled=True)
+    assert intake.observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN) == (Seen.KNOWN, None)
+    seen, photo = intake.observe(BOX, b"a.jpg", Facts(5, 2, 3), settled=Settled.KNOWN)
     assert seen is Seen.NEW
     row = intake.get(photo or 0)
     assert row is not None
@@ -61,7 +61,7 @@ def test_neither_is_the_one_whose_cutout_a_waiting_photo_will_replace(
     history: History, ledger: Ledger, clock: Clock
 ) -> None:
     first = _photo(ledger, b"a.jpg", State.DONE)
-    Intake(ledger).observe(BOX, b"a.jpg", Facts(9, 9, 9), settled=True)
+    Intake(ledger).observe(BOX, b"a.jpg", Facts(9, 9, 9), settled=Settled.KNOWN)
     ledger.write("UPDATE photos SET previous = ? WHERE id <> ?", (first, first))
     clock.now += 90 * DAY_S
     assert history.trim(DAY_S) == 0
@@ -78,7 +78,7 @@ def test_a_tombstone_goes_when_no_clean_scan_saw_its_file_for_long(
     clock.now += 4 * DAY_S
     assert history.drop_stones(BOX, 7 * DAY_S, scanned=clock.now) == 1
     assert history.has_tombstones(BOX)
-    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.KNOWN
+    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN)[0] is Seen.KNOWN
 
 
 def test_a_clock_that_jumps_between_scan_and_trimming_makes_no_photo_new(
@@ -102,7 +102,7 @@ def test_forgetting_everything_leaves_no_name_and_no_work(history: History, ledg
     ledger.commit()
     raw = b"".join(path.read_bytes() for path in ledger.path.parent.glob("ledger.sqlite*"))
     assert b"hush" not in raw
-    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.KNOWN
+    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN)[0] is Seen.KNOWN
     assert Intake(ledger).owed() == 1
 
 
@@ -112,7 +112,10 @@ def test_forgetting_names_keeps_the_rows(history: History, ledger: Ledger) -> No
     row = Intake(ledger).get(photo)
     assert row is not None
     assert (row.path, row.digest) == (None, b"hush-a.jpg".hex())
-    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=True) == (Seen.KNOWN, None)
+    assert Intake(ledger).observe(BOX, b"hush-a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN) == (
+        Seen.KNOWN,
+        None,
+    )
 
 
 def test_an_original_that_was_moved_away_and_is_put_back_is_wanted_again(
@@ -121,7 +124,7 @@ def test_an_original_that_was_moved_away_and_is_put_back_is_wanted_again(
     """As it would be before its row was forgotten."""
     _photo(ledger, b"a.jpg", State.DONE, archived_to=b"/archive/a.jpg", live=0, aftercare="done")
     assert history.forget(everything=True) == 1
-    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=True)[0] is Seen.NEW
+    assert Intake(ledger).observe(BOX, b"a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN)[0] is Seen.NEW
 
 
 def test_scans_write_a_tombstone_once_a_day_at_most(history: History, ledger: Ledger, clock: Clock) -> None:

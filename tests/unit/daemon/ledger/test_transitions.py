@@ -10,7 +10,7 @@ from tests.unit.daemon.conftest import Clock
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, State
+from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions, retry_rules
 
 BOX, OUT = b"/inbox", b"/outbox"
@@ -23,7 +23,7 @@ def transitions(ledger: Ledger) -> Transitions:
 
 
 def _photo(transitions: Transitions, path: bytes = b"a.jpg", facts: Facts = FACTS) -> PhotoRow:
-    _, photo = Intake(transitions.ledger).observe(BOX, path, facts, settled=True)
+    _, photo = Intake(transitions.ledger).observe(BOX, path, facts, settled=Settled.KNOWN)
     return _row(transitions, photo or 0)
 
 
@@ -183,9 +183,9 @@ def test_aftercare_goes_through_its_states(transitions: Transitions) -> None:
     row = _deliver(transitions, _photo(transitions), _delivery())
     transitions.aftercare(row.id, "hidden", hidden=b"/inbox/.h", to=b"/archive/a.jpg")
     assert transitions.aftercare_owed() == [row.id]
-    transitions.aftercare_again(row.id)
+    transitions.given_back(row.id, 77)
     again = _row(transitions, row.id)
-    assert (again.aftercare, again.hidden_name, again.archived_to) == ("owed", None, None)
+    assert (again.aftercare, again.hidden_name, again.archived_to, again.ctime_ns) == ("owed", None, None, 77)
     transitions.aftercare(row.id, "done", to=b"/archive/a.jpg")
     done = _row(transitions, row.id)
     assert (done.live, done.archived_to) == (0, b"/archive/a.jpg")

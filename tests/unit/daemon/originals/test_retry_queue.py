@@ -38,7 +38,7 @@ def test_one_that_fails_holds_up_nobody_and_waits_its_pause() -> None:
     assert (retries.stuck, retries.retry_at) == (False, 100.0 + RETRY_FIRST_S)
     retries.owed([1])  # neither does it line up again before
     assert _all(retries) == [3]
-    retries.went_well()
+    retries.went_well(0)
     assert retries.retry_at == 100.0 + RETRY_FIRST_S
 
 
@@ -58,7 +58,7 @@ def test_of_two_that_fail_the_archive_is_to_blame_and_each_retry_tries_one_anoth
     retries.retry()
     _all(retries)
     retries.under_way.clear()
-    retries.went_well()
+    retries.went_well(0)
     assert (retries.stuck, retries.pause_s) == (False, RETRY_FIRST_S)
     assert len(_all(retries)) == AT_ONCE
 

@@ -11,6 +11,7 @@ import pytest
 
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.originals import move, trash
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no FreeDesktop trash")
@@ -75,10 +76,10 @@ def test_after_a_crash_the_original_goes_where_it_was_to_go(
     planned = trash.trash_target(os.fsencode(original), fs)
     if noted:
         trash.write_trash_info(os.fsencode(original), planned, fs)
-    ready = move.hide(
-        os.fsencode(original), os.fsencode(hidden), digest_of(b"a photo"), archive=None, relative=b"a.jpg",
-        planned=planned,
-    )  # fmt: skip
+    one = move.Original(
+        os.fsencode(original), os.fsencode(hidden), b"a.jpg", Facts(7, 1, 1), digest_of(b"a photo")
+    )
+    ready = move.hide(one, folder=None, planned=planned)
     assert ready == move.Ready(move.Step.READY, planned)
 
 

@@ -14,7 +14,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, State
+from cutoutd.daemon.ledger.records import Facts, Settled, State
 from cutoutd.daemon.watching.recheck import Recheck
 
 
@@ -33,7 +33,12 @@ class Box:
     def photo(self, name: str, state: State, reason: str = "", *, settled: bool = True) -> int:
         (self.root / name).write_bytes(b"a photo")
         intake = Intake(self.ledger)
-        photo = intake.observe(os.fsencode(self.root), name.encode(), Facts(7, 1, 1), settled=settled)[1]
+        photo = intake.observe(
+            os.fsencode(self.root),
+            name.encode(),
+            Facts(7, 1, 1),
+            settled=Settled.KNOWN if settled else Settled.NOT,
+        )[1]
         assert photo is not None
         self.ledger.write(
             "UPDATE photos SET state = ?, reason = ?, attempts = 3 WHERE id = ?", (state, reason, photo)

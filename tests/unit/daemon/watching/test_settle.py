@@ -11,9 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.daemon.files.filesystem import FileFacts
-from cutoutd.daemon.watching.settle import HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
+from cutoutd.daemon.files.writers import Writers
+from cutoutd.daemon.watching.settle import (
+    HELD_LOOK_S,
+    HELD_S,
+    HintKind,
+    PairVerdict,
+    RawPairs,
+    SettleTracker,
+    Verdict,
+)
 
 A = b"a.jpg"
+SETTLED = (Verdict.SETTLED, Verdict.RESTED)
 FACTS = FileFacts(size=1000, mtime_ns=5, inode=7, device=1, mode=0o100644)
 
 
@@ -26,7 +36,7 @@ def settled_at(tracker: SettleTracker, facts: FileFacts, start: float, until: fl
     now = start
     while now < until:
         for path in tracker.due(now):
-            if tracker.observe(path, facts, now) is Verdict.SETTLED:
+            if tracker.observe(path, facts, now) in SETTLED:
                 return now
         due = tracker.next_due()
         assert due is not None
@@ -61,7 +71,7 @@ def test_one_late_look_never_settles() -> None:
     tracker = SettleTracker()
     tracker.hint(A, "closed", 0.0)
     assert tracker.observe(A, FACTS, 60.0) is Verdict.WAITING  # the process was stopped in between
-    assert tracker.observe(A, FACTS, 60.5) is Verdict.SETTLED
+    assert tracker.observe(A, FACTS, 60.5) in SETTLED
 
 
 def test_growth_without_a_new_close_waits_as_without_a_hint() -> None:
@@ -70,7 +80,7 @@ def test_growth_without_a_new_close_waits_as_without_a_hint() -> None:
     tracker.observe(A, FACTS, 0.0)
     assert tracker.observe(A, grown(2000), 0.5) is Verdict.WAITING
     assert tracker.observe(A, grown(2000), 1.1) is Verdict.WAITING
-    assert tracker.observe(A, grown(2000), 2.5) is Verdict.SETTLED
+    assert tracker.observe(A, grown(2000), 2.5) in SETTLED
 
 
 def test_a_second_close_restarts_the_short_wait() -> None:
@@ -83,7 +93,7 @@ def test_a_second_close_restarts_the_short_wait() -> None:
         tracker.observe(A, grown(3000), 0.6) is Verdict.WAITING
     )  # written before that close: no change after it
     assert tracker.observe(A, grown(3000), 1.0) is Verdict.WAITING
-    assert tracker.observe(A, grown(3000), 1.1) is Verdict.SETTLED
+    assert tracker.observe(A, grown(3000), 1.1) in SETTLED
 
 
 @pytest.mark.parametrize("mtime_ns", [-(10**18), 0, 4 * 10**18])
@@ -95,7 +105,7 @@ def test_utime_to_the_cameras_clock_after_the_rename_costs_one_short_wait(mtime_
     late = dataclasses.replace(FACTS, mtime_ns=mtime_ns)
     assert tracker.observe(A, late, 0.1) is Verdict.WAITING
     assert tracker.observe(A, late, 0.5) is Verdict.WAITING
-    assert tracker.observe(A, late, 0.6) is Verdict.SETTLED
+    assert tracker.observe(A, late, 0.6) in SETTLED
 
 
 @pytest.mark.parametrize("change", [{"size": 1001}, {"mtime_ns": 6}, {"inode": 8}, {"device": 2}])
@@ -157,7 +167,7 @@ def test_a_deletion_asks_for_a_look_only_where_one_matters() -> None:
     tracker.hint(A, "deleted", 0.5)
     assert tracker.due(0.5) == [A]
     assert tracker.observe(A, FACTS, 0.5) is Verdict.WAITING  # it was there all the same
-    assert tracker.observe(A, FACTS, 2.0) is Verdict.SETTLED
+    assert tracker.observe(A, FACTS, 2.0) in SETTLED
 
 
 def test_a_look_taken_before_the_hint_says_nothing_about_it() -> None:
@@ -218,7 +228,7 @@ def test_it_never_settles_within_the_short_wait_of_a_write_and_always_settles_in
             size, written = size + 1, now
         elif step == "look":
             for path in tracker.due(now):
-                if tracker.observe(path, grown(size), now) is Verdict.SETTLED:
+                if tracker.observe(path, grown(size), now) in SETTLED:
                     assert now - written >= 0.5 - 1e-9
                     settled = True
         else:
@@ -280,3 +290,47 @@ def test_ten_thousand_raws_wait_without_a_search_for_each_jpeg() -> None:
         assert pairs.next_due() is not None
         assert pairs.offer_partner(b"%d.jpg" % number) == [b"%d.NEF" % number]
     assert time.process_time() - begin < 2.0  # a search through all that wait takes half a minute
+
+
+def test_a_file_that_somebody_writes_does_not_settle_however_long_it_rests() -> None:
+    tracker = SettleTracker()
+    tracker.hint(A, "closed", 0.0)
+    for now in (0.0, 0.5, 2.5, 60.0, HELD_S - 1):
+        assert tracker.observe(A, FACTS, now, Writers.SOMEBODY) is Verdict.WAITING
+    assert tracker.held() == 1
+    assert tracker.next_due() == HELD_S - 1 + HELD_LOOK_S
+    assert tracker.observe(A, FACTS, HELD_S - 0.5, Writers.NOBODY) is Verdict.SETTLED
+
+
+def test_one_that_is_held_open_for_ever_is_cut_out_in_the_end_without_being_known_to_be_done() -> None:
+    tracker = SettleTracker()
+    tracker.hint(A, "closed", 0.0)
+    tracker.observe(A, FACTS, 0.0, Writers.SOMEBODY)
+    assert tracker.observe(A, FACTS, HELD_S, Writers.SOMEBODY) is Verdict.RESTED
+
+
+@pytest.mark.parametrize(
+    ("hints", "verdict"),
+    [
+        (("closed",), Verdict.SETTLED),
+        (("moved",), Verdict.SETTLED),
+        (("created",), Verdict.RESTED),
+        (("closed", "modified"), Verdict.RESTED),
+        (("modified", "closed"), Verdict.SETTLED),
+    ],
+)
+def test_where_nobody_can_tell_who_writes_a_close_is_the_writers_word(
+    hints: tuple[HintKind, ...], verdict: Verdict
+) -> None:
+    tracker = SettleTracker()
+    for hint in hints:
+        tracker.hint(A, hint, 0.0)
+    tracker.observe(A, FACTS, 0.0)
+    assert tracker.observe(A, FACTS, 2.0) is verdict
+
+
+def test_one_that_has_rested_for_long_needs_one_look() -> None:
+    tracker = SettleTracker()
+    assert tracker.rested(A, FACTS, 100.0)
+    assert tracker.due(100.0) == [A]
+    assert tracker.observe(A, FACTS, 100.0, Writers.NOBODY) is Verdict.SETTLED

@@ -1,0 +1,164 @@
+"""Rest is not completion: writers that stall, resume, re-send and reuse names, against the real daemon.
+
+Each story ends with one right cutout or one named failure, and with every original somewhere, byte for byte.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.daemon_process import Daemon
+from tests.support.photos import encoded
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="leases are Linux's"),
+]
+
+Make = Callable[..., Daemon]
+# Longer than a file rests before it counts as complete without a close (2 s), and than a second look at it (2 s more).
+STALL_S = 7.0
+
+
+@pytest.fixture(params=["same", "other"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder for originals on the same file system, and one on another."""
+    if request.param == "same":
+        yield tmp_path / "elsewhere"
+        return
+    memory = Path("/dev/shm")  # noqa: S108 - emptied below
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    folder = Path(tempfile.mkdtemp(prefix="originals-", dir=memory))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Daemon] = []
+
+    def one(config: str) -> Daemon:
+        made.append(Daemon(tmp_path / "one", config=f'quality = "fast"\n{config}'))
+        made[-1].root.mkdir(parents=True)
+        return made[-1].start()
+
+    yield one
+    for daemon in made:
+        daemon.kill()
+
+
+def _lying(*folders: Path) -> list[bytes]:
+    return [
+        path.read_bytes()
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".txt"
+    ]
+
+
+def _write_in_two(path: Path, data: bytes, *, reserved: bool, reopened: bool = False) -> None:
+    """Half of a file, a pause with the file open, and the rest."""
+    file = path.open("wb", buffering=0)
+    if reserved:
+        file.truncate(len(data))
+    if reopened:
+        file.close()
+        file = path.open("r+b", buffering=0)
+    file.write(data[: len(data) // 2])
+    time.sleep(STALL_S)
+    file.write(data[len(data) // 2 :])
+    file.close()
+
+
+@pytest.mark.parametrize("how", ["grows", "reserved", "reopened"])
+def test_a_stalled_upload_is_cut_out_whole_and_archived_whole(make: Make, elsewhere: Path, how: str) -> None:
+    data = encoded("astronaut", "TIFF", size=(800, 600))
+    one = make(
+        f'[inbox.matte]\nno_subject = "pass"\n[inbox.after]\naction = "archive"\narchive = "{elsewhere}"'
+    )
+    _write_in_two(one.inbox / "a.tif", data, reserved=how != "grows", reopened=how == "reopened")
+    one.wait(lambda: list(elsewhere.glob("a*.tif")), "the archive", 60)
+    one.wait(lambda: not one.rows("aftercare IN ('owed', 'hidden')"), "the end of after-care")
+    assert [(row["state"], row["reason"]) for row in one.rows()] == [("done", "")]
+    assert (one.outputs(), one.leftovers()) == (["a.png"], [])
+    assert _lying(one.inbox, elsewhere) == [data]
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_a_stalled_upload_is_no_failed_photo(make: Make, elsewhere: Path, reserved: bool) -> None:
+    data = encoded("astronaut", size=(800, 600))
+    one = make(f'[inbox.after]\nfailed = "{elsewhere}"')
+    _write_in_two(one.inbox / "a.jpg", data, reserved=reserved)
+    one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout", 60)
+    assert [(row["state"], row["reason"]) for row in one.rows()] == [("done", "")]
+    assert one.outputs() == ["a.png"]
+    assert _lying(one.inbox, elsewhere) == [data]
+
+
+def test_a_file_that_is_held_open_is_said_in_status(make: Make) -> None:
+    one = make("")
+    with (one.inbox / "a.jpg").open("wb") as file:
+        file.write(encoded("astronaut", size=(200, 150)))
+        file.flush()
+        one.wait(lambda: one.status()["inboxes"][0]["being_written"] == 1, "status", 60)
+        assert one.outputs() == []
+    one.wait(lambda: one.outputs() == ["a.png"], "the cutout", 60)
+
+
+def test_a_photo_sent_again_while_its_broken_copy_is_moved_is_cut_out(make: Make, elsewhere: Path) -> None:
+    good, broken = encoded("astronaut", size=(400, 300)), os.urandom(1 << 20) * 60
+    one = make(f'[inbox.after]\nfailed = "{elsewhere}"')
+    (one.root / "broken").write_bytes(broken)
+    (one.root / "good").write_bytes(good)
+    (one.root / "broken").rename(one.inbox / "a.jpg")
+
+    def under_way() -> bool:
+        return bool(one.rows("aftercare IN ('hidden', 'done')"))
+
+    one.wait(under_way, "the move", 90)
+    (one.root / "good").rename(one.inbox / "a.jpg")
+    one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout", 60)
+    one.wait(lambda: not one.rows("aftercare IN ('owed', 'hidden')"), "the end of after-care")
+    assert one.outputs() == ["a.png"]
+    assert sorted(_lying(one.inbox, elsewhere), key=len) == [good, broken]
+
+
+def test_other_content_of_equal_size_and_time_is_a_new_photo(make: Make) -> None:
+    one = make("")
+    first, second = (encoded(name, "BMP", size=(320, 240)) for name in ("astronaut", "coffee"))
+    assert len(first) == len(second)
+    path = one.inbox / "a.bmp"
+
+    def put(data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.utime(file.fileno(), (1_700_000_000, 1_700_000_000))
+
+    put(first)
+    one.wait(lambda: one.state_of("a.bmp") == "done", "the first cutout", 60)
+    before = (one.outbox / "a.png").read_bytes()
+    put(second)
+    one.wait(lambda: len(one.rows()) == 2 and one.settled(), "the second cutout", 60)
+    assert (one.outbox / "a.png").read_bytes() != before
+    assert one.outputs() == ["a.png"]
+
+
+def test_a_restored_ledger_finds_an_original_that_it_does_not_know_to_be_hidden(make: Make) -> None:
+    one = make("")
+    one.stop()
+    data = encoded("astronaut", size=(200, 150))
+    instance = next(path for path in one.state.iterdir() if path.name == "instance").read_text().strip()
+    (one.inbox / "day").mkdir()
+    (one.inbox / "day" / f".cutoutd-{instance}-7.original.a.jpg").write_bytes(data)
+    one.start()
+    one.wait(lambda: one.state_of("day/a.jpg") == "done", "the cutout", 60)
+    assert (one.inbox / "day" / "a.jpg").read_bytes() == data
+    assert (one.outputs(), one.leftovers()) == (["day/a.png"], [])
