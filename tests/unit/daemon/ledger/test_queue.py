@@ -7,7 +7,7 @@ from tests.unit.daemon.conftest import Clock
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.queue import Queue
-from cutoutd.daemon.ledger.records import Facts
+from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.transitions import Transitions
 
 INBOX = b"/in"
@@ -21,7 +21,7 @@ def _first(queue: Queue, clock: Clock, *, newest: bool = False, early: bool = Tr
 def test_settled_ones_come_first_then_the_oldest(ledger: Ledger, clock: Clock) -> None:
     intake, queue = Intake(ledger), Queue(ledger)
     assert not queue.any_owed()
-    for name, settled in ((b"early", False), (b"old", True), (b"new", True)):
+    for name, settled in ((b"early", Settled.NOT), (b"old", Settled.KNOWN), (b"new", Settled.KNOWN)):
         clock.now += 1
         intake.observe(INBOX, name, Facts(1, 1, 1), settled=settled)
     assert (_first(queue, clock), _first(queue, clock, newest=True)) == (b"old", b"new")
@@ -32,7 +32,7 @@ def test_settled_ones_come_first_then_the_oldest(ledger: Ledger, clock: Clock) -
 
 def test_one_that_pauses_is_due_when_its_pause_is_over(ledger: Ledger, clock: Clock) -> None:
     queue = Queue(ledger)
-    _, photo = Intake(ledger).observe(INBOX, b"a", Facts(1, 1, 1), settled=True)
+    _, photo = Intake(ledger).observe(INBOX, b"a", Facts(1, 1, 1), settled=Settled.KNOWN)
     assert photo is not None
     assert not queue.others_wait(photo)
     Transitions(ledger, {}).again(photo, pause_s=5.0)
@@ -44,7 +44,7 @@ def test_one_that_pauses_is_due_when_its_pause_is_over(ledger: Ledger, clock: Cl
 
 def test_each_return_in_a_row_waits_longer_than_the_one_before(ledger: Ledger, clock: Clock) -> None:
     queue, transitions = Queue(ledger), Transitions(ledger, {})
-    _, photo = Intake(ledger).observe(INBOX, b"a", Facts(1, 1, 1), settled=True)
+    _, photo = Intake(ledger).observe(INBOX, b"a", Facts(1, 1, 1), settled=Settled.KNOWN)
     assert photo is not None
     due: list[float] = []
     for _ in range(12):
