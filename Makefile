@@ -65,9 +65,10 @@ unit: $(VENV)/.dev
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
-# Real daemons. They wait for one another's folders more than they compute, so one more than there are cores runs.
+# Real daemons. They wait for one another more than they compute, so one more than there are cores runs; file by file,
+# because a machine or an image is made once for the tests of a file.
 endtoend: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist worksteal -m "not alone" tests/endtoend tests/reliability/torture tests/packaging $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadfile -m "not alone" tests/endtoend tests/reliability/torture tests/packaging $(PYTEST_ARGS)
 
 # What measures time or needs the whole machine.
 alone: $(VENV)/.dev
