@@ -295,7 +295,7 @@ def _before_after(photos: Path) -> None:
     strip: list[Image.Image] = []
     for name in names:
         command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / f"{name}.png")]
-        options = ["-o", str(photos / "readme"), "--edge-engine", "learned"]
+        options = ["-o", str(photos / "readme")]
         subprocess.run([*command, *options], check=True, capture_output=True)
         photo, cutout = Image.open(photos / f"{name}.png"), Image.open(photos / "readme" / f"{name}.png")
         size = (round(photo.width * height / photo.height), height)

@@ -236,6 +236,8 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
     global _engines  # noqa: PLW0603 - one worker process has one set of engines
     import numpy as np
 
+    from cutoutd.models.matting import refiner
+
     _engines = engines
     facts: dict[str, Loaded] = {}
     for spec in engines.specs:
@@ -243,6 +245,7 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
         segmenter.alpha(np.zeros((64, 64, 3), np.uint8))
         why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
         facts[spec.name] = Loaded(segmenter.provider, why_not)
+    refiner.session(1)  # the default edge engine's network: the first photo does not wait for it
     if engines.closed_form:
         from cutoutd.models.matting import closed_form
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.places import models_dir
 from cutoutd.models.decoding import photo as photos
 from cutoutd.models.decoding.formats import suffix_of
-from cutoutd.models.evaluation.scores import Alpha, PhotoScore, Summary, score, summarise
+from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
+from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
+from cutoutd.models.matting.matte import Engine, refine
 from cutoutd.models.networks.catalog import HIGH_LOOKS, STANDARD, ModelSpec, find_model, known_model
 from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.segmenter import Segmenter
@@ -43,6 +45,13 @@ ALL: Final = "all"
 # Of a model's name or file: averaged with its mirrored look, and with further looks, as `effort = "high"` does.
 FLIP_SUFFIX: Final = "@flip"
 HIGH_SUFFIX: Final = "@high"
+# ... averaged with its mirrored look and one from nearby, as the product does by default with the larger network.
+CLOSER_SUFFIX: Final = "@closer"
+SUFFIXES: Final[dict[str, dict[str, Any]]] = {
+    FLIP_SUFFIX: {},
+    CLOSER_SUFFIX: {"closer": True},
+    HIGH_SUFFIX: {"closer": True, "more_looks": HIGH_LOOKS},
+}
 
 # Columns of the table: field of Summary, heading, and whether more is better.
 COLUMNS: Final = (
@@ -55,7 +64,15 @@ COLUMNS: Final = (
     ("boundary_iou", "bIoU", True),
 )
 
-PLAIN_WIDTH: Final = 110
+# Further columns with `--solid`: field of Solidity, heading, and whether more is better.
+SOLID_COLUMNS: Final = (
+    ("not_solid", "not solid", False),
+    ("half_tones", "half-tones", False),
+    ("leftovers", "leftovers", False),
+    ("skeleton", "skeleton", True),
+)
+
+PLAIN_WIDTH: Final = 150
 SHEET_ROWS: Final = 12
 SHEET_SIDE: Final = 200
 
@@ -72,11 +89,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One model's score on one case, and the milliseconds from decoded photo to alpha."""
+    """One model's score on one case, and the milliseconds from decoded photo to alpha; `solid` only if asked for."""
 
     case: Case
     score: PhotoScore
     milliseconds: float
+    solid: Solidity | None = None
 
 
 # --- what to judge
@@ -165,12 +183,10 @@ def model_spec(model: str, like: str | None) -> ModelSpec:
         ModelError: the name is unknown or not installed.
         UsageError: a file without `like`, or a file that is not there.
     """
-    for suffix, more_looks in ((FLIP_SUFFIX, ()), (HIGH_SUFFIX, HIGH_LOOKS)):
+    for suffix, looks in SUFFIXES.items():
         if model.endswith(suffix):
             once = model_spec(model.removesuffix(suffix), like)
-            return replace(
-                once, name=once.name + suffix, like=once.like or once.name, flip=True, more_looks=more_looks
-            )
+            return replace(once, name=once.name + suffix, like=once.like or once.name, flip=True, **looks)
     path = Path(model)
     if like is None and path.suffix != ".onnx":
         return find_model(model, models_dir())
@@ -228,37 +244,56 @@ def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
     return clear_haze(segmenter.alpha(rgb), reading.haze_gain)
 
 
-def judge(segmenter: Segmenter, cases: Sequence[Case]) -> Iterator[Judged]:
-    """Run and score one model on every case, in order."""
+def finished(alpha: Alpha, rgb: NDArray[np.uint8], engine: Engine | None) -> Alpha:
+    """The alpha as it is delivered: drawn at the photo's size by an edge engine; unset: as the network gave it."""
+    if engine is None:
+        return alpha
+    return refine(alpha, rgb, engine=engine)[0].astype(np.float32) / np.float32(255)
+
+
+def judge(
+    segmenter: Segmenter, cases: Sequence[Case], *, engine: Engine | None = None, solid: bool = False
+) -> Iterator[Judged]:
+    """Run and score one model on every case, in order.
+
+    Args:
+        segmenter: the model.
+        cases: photos and masks.
+        engine: also draws the outline, as the product does; unset: the network's answer is judged.
+        solid: judges haze and thin parts as well.
+    """
     for number, case in enumerate(cases):
         rgb, mask = read_photo(case.photo), read_mask(case.mask)
         if number == 0:
             look(segmenter, rgb)  # the first run also plans memory, and would be timed with it
         started = time.perf_counter()
-        alpha = look(segmenter, rgb)
+        alpha = finished(look(segmenter, rgb), rgb, engine)
         milliseconds = (time.perf_counter() - started) * 1000
-        yield Judged(case, score(resized(alpha, *mask.shape), mask), milliseconds)
+        fitted = resized(alpha, *mask.shape)
+        yield Judged(case, score(fitted, mask), milliseconds, solidity(fitted, mask) if solid else None)
 
 
-def by_folder(judged: Sequence[Judged]) -> dict[str, Summary]:
-    """Means per folder, and over all photos under ALL where there is more than one folder."""
-    folders: dict[str, list[PhotoScore]] = {}
+def by_folder(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
+    """The photos of each folder, and all under ALL where there is more than one folder."""
+    folders: dict[str, list[Judged]] = {}
     for one in judged:
-        folders.setdefault(one.case.folder or ".", []).append(one.score)
-    found = {folder: summarise(scores) for folder, scores in sorted(folders.items())}
-    return found if len(found) == 1 else found | {ALL: summarise([one.score for one in judged])}
+        folders.setdefault(one.case.folder or ".", []).append(one)
+    found = dict(sorted(folders.items()))
+    return found if len(found) == 1 else found | {ALL: list(judged)}
 
 
 def report(judged: Sequence[Judged]) -> dict[str, Any]:
     """One model's figures as plain data for `--json`; figures that do not exist are null."""
 
-    def plain(summary: Summary) -> dict[str, Any]:
-        values = asdict(summary)
+    def plain(some: list[Judged]) -> dict[str, Any]:
+        values = asdict(summarise([one.score for one in some]))
+        solid = [one.solid for one in some if one.solid is not None]
+        values |= asdict(mean_solidity(solid)) if solid else {}
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
     return {
         "milliseconds": float(np.median([one.milliseconds for one in judged])),
-        "folders": {folder: plain(summary) for folder, summary in by_folder(judged).items()},
+        "folders": {folder: plain(some) for folder, some in by_folder(judged).items()},
     }
 
 
@@ -268,12 +303,14 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
     shown.add_column("folder")
     shown.add_column("photos", justify="right")
     shown.add_column("model")
-    for heading in (*(heading for _, heading, _ in COLUMNS), "ms"):
+    first = next(iter(next(iter(results.values()))["folders"].values()))
+    columns = COLUMNS + tuple(column for column in SOLID_COLUMNS if column[0] in first)
+    for heading in (*(heading for _, heading, _ in columns), "ms"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for folder in next(iter(results.values()))["folders"]:
         rows = {name: result["folders"][folder] for name, result in results.items()}
         for name, row in rows.items():
-            cells = [_cell(rows, name, field, more) for field, _, more in COLUMNS]
+            cells = [_cell(rows, name, field, more) for field, _, more in columns]
             shown.add_row(folder, str(row["photos"]), name, *cells, f"{results[name]['milliseconds']:.0f}")
     return shown
 
@@ -343,7 +380,8 @@ def parser() -> argparse.ArgumentParser:
         dest="models",
         action=_ModelOption,
         metavar="NAME|FILE",
-        help=f"may be repeated; {FLIP_SUFFIX} mirrors, {HIGH_SUFFIX} is high effort; unset: {STANDARD}",
+        help=f"may be repeated; {FLIP_SUFFIX} mirrors, {CLOSER_SUFFIX} looks from nearby too (as by default), "
+        f"{HIGH_SUFFIX} is high effort; unset: {STANDARD}",
     )
     p.add_argument("--like", action=_ModelOption, metavar="NAME", help="how the FILE before it is fed")
     p.add_argument("--names", type=Path, help="text file: only these pairs (path without suffix, one a line)")
@@ -351,6 +389,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--fit", choices=("squash", "pad"), help="unset: as the model's entry says")
     p.add_argument("--size", type=int, help="input side in pixels, a multiple of 32; unset: the model's own")
     p.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored photo")
+    p.add_argument("--engine", choices=get_args(Engine), help="judge what an edge engine makes of the answer")
+    p.add_argument(
+        "--solid", action="store_true", help="judge haze inside and outside and thin parts as well"
+    )
     p.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="unset: all cores")
     p.add_argument("--json", action="store_true", help="figures as JSON instead of a table")
     p.add_argument(
@@ -368,7 +410,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, An
     for model, like in options.models or [(STANDARD, None)]:
         spec = adjusted(model_spec(model, like), options)
         segmenter = Segmenter(spec, providers=["cpu"], threads=options.threads)
-        judged = list(judge(segmenter, cases))
+        judged = list(judge(segmenter, cases, engine=options.engine, solid=options.solid))
         name = spec.name if spec.name not in results else f"{spec.name} ({len(results) + 1})"
         results[name], segmenters[name] = report(judged), segmenter
         worst_cases = worst_cases or worst(judged)

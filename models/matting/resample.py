@@ -99,7 +99,7 @@ def tap_matrix(taps: NDArray[np.int64], weights: Plane) -> tuple[int, int, Plane
     matrix = np.zeros((len(taps), last - first), np.float32)
     rows = np.arange(len(taps))
     for k in range(taps.shape[1]):
-        np.add.at(matrix, (rows, taps[:, k] - first), weights[:, k])
+        matrix[rows, taps[:, k] - first] += weights[:, k]  # a row is met once per tap
     return first, last, matrix
 
 

@@ -81,6 +81,8 @@ class ModelSpec:
         resample: "area" averages, "lanczos" sharpens as rembg does.
         flip: also looks at the mirrored photo and averages both answers; twice the time, better outlines.
         more_looks: further looks, (side in pixels, mirrored), averaged in too; for networks that take any size.
+        closer: looks once more at the part around what it found, and averages as logits; needs `fit` "squash" and
+            an answer in 0..1 of the input's size.
         family: networks with the same shape and arithmetic.
         licence: terms of the weights.
         commercial: False when the terms forbid commercial use; then the licence must be accepted first.
@@ -107,6 +109,7 @@ class ModelSpec:
     resample: Resample = "area"
     flip: bool = False
     more_looks: tuple[tuple[int, bool], ...] = ()
+    closer: bool = False
     family: str = ""
     licence: str = "unknown"
     commercial: bool = True
@@ -306,7 +309,9 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
         spec = find_model(quality_or_name, models_dir)
     # The second look costs a bundled network 10 to 30 ms and gains on nearly every score (MODEL_CARD.md).
     if spec.name in BUNDLED:
-        return replace(spec, flip=True, more_looks=HIGH_LOOKS if effort == "high" else ())
+        # So does a third from nearby, which drafts, made for speed, do without.
+        closer = spec.name == STANDARD
+        return replace(spec, flip=True, closer=closer, more_looks=HIGH_LOOKS if effort == "high" else ())
     return replace(spec, flip=True) if effort == "high" else spec
 
 

@@ -15,6 +15,7 @@ from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.matting.parallel import side_by_side
 from cutoutd.models.networks.catalog import ModelSpec
+from cutoutd.models.networks.closer import joined, worth_a_look
 from cutoutd.models.networks.providers import (
     Choice,
     choose_for,
@@ -133,7 +134,15 @@ class Segmenter:
             looks.append((to_planes(fit_to_input(rgb, sized, to_srgb)[0], sized), mirrored))
         at_once = self._looks_at_once(self._provider) if lone else 1
         answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
-        return to_alpha(mean_of(answers), inside, self.spec)
+        if not self.spec.closer:
+            return to_alpha(mean_of(answers), inside, self.spec)
+        answers = [answers[0], *(stretched(answer, answers[0].shape) for answer in answers[1:])]
+        part = worth_a_look(mean_of(answers))
+        if part is None:
+            return joined(answers)
+        shown = rgb[part.pixels(*rgb.shape[:2])]
+        planes = to_planes(fit_to_input(shown, self.spec, to_srgb)[0], self.spec)
+        return joined(answers, np.ascontiguousarray(self._look(planes, mirrored=False, lone=lone)), part)
 
     def _look(self, planes: NDArray[np.float32], mirrored: bool, *, lone: bool) -> NDArray[np.float32]:
         """One answer in 0..1, mirrored back if the photo was shown mirrored."""
@@ -289,11 +298,12 @@ def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     first, others = answers[0], answers[1:]
     total = first
     for answer in others:
-        total = total + _stretched(answer, first.shape)
+        total = total + stretched(answer, first.shape)
     return total * np.float32(1 / len(answers)) if others else first
 
 
-def _stretched(answer: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def stretched(answer: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An answer at the size of another, bilinear."""
     if answer.shape == shape:
         return answer
     image = Image.fromarray(np.ascontiguousarray(answer))

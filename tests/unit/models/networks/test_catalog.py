@@ -103,6 +103,7 @@ def test_high_effort_looks_twice_as_often() -> None:
         normal, high = resolve(quality, NOWHERE), resolve(quality, NOWHERE, "high")
         assert (normal.flip, normal.more_looks) == (True, ())
         assert (high.flip, high.more_looks) == (True, HIGH_LOOKS)
+        assert normal.closer == high.closer == (quality == "standard")
         assert all(side % 32 == 0 and side != high.input_size for side, _ in HIGH_LOOKS)
 
 

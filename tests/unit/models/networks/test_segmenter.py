@@ -15,10 +15,11 @@ from tests.support.models import skimage_photo, tiny_spec
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding import colour, icc
 from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, resolve
+from cutoutd.models.networks.closer import worth_a_look
 from cutoutd.models.networks.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
 
 Photo = NDArray[np.uint8]
-BUNDLED = resolve("standard", Path("/nowhere"))
+BUNDLED = replace(resolve("standard", Path("/nowhere")), closer=False)
 FAST = resolve("fast", Path("/nowhere"))
 
 
@@ -117,11 +118,49 @@ def test_high_effort_gives_the_same_bits_on_any_number_of_threads(cat: Photo, th
     assert not np.array_equal(alpha, Segmenter(FAST, threads=1).alpha(cat))
 
 
+def beside_nothing(cat: Photo) -> Photo:
+    """The cat in a corner of a plain wall four times its size."""
+    wall = np.full((cat.shape[0] * 2, cat.shape[1] * 2, 3), 200, np.uint8)
+    wall[-cat.shape[0] :, : cat.shape[1]] = cat
+    return wall
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_small_subject_is_looked_at_from_nearby_with_the_same_bits_on_any_number_of_threads(
+    cat: Photo, threads: int
+) -> None:
+    photo = beside_nothing(cat)
+    spec = resolve("standard", Path("/nowhere"))
+    alpha = Segmenter(spec, threads=threads).alpha(photo)
+    assert np.array_equal(alpha, Segmenter(spec, threads=1).alpha(photo, lone=False))
+    far = Segmenter(replace(spec, closer=False), threads=1).alpha(photo)
+    part = worth_a_look(far)
+    assert part is not None
+    changed = np.abs(alpha - far) > 0.02
+    inside = np.zeros_like(changed)
+    inside[part.pixels(*far.shape)] = True
+    assert (changed & inside).any()
+
+
+def test_a_subject_that_fills_the_frame_is_not_looked_at_again(cat: Photo) -> None:
+    spec = resolve("standard", Path("/nowhere"))
+    close = np.ascontiguousarray(cat[40:, 60:360])
+    far = Segmenter(replace(spec, closer=False), threads=1)
+    assert worth_a_look(far.alpha(close)) is None
+    asked: list[int] = []
+    near = Segmenter(spec, threads=1)
+    raw = near.raw
+    near.raw = lambda planes, *, lone=True: asked.append(1) or raw(planes, lone=lone)  # type: ignore[method-assign]
+    near.alpha(close)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 5000), (320, 320)])
 def test_any_shape_of_photo_is_answered(bundled: Segmenter, shape: tuple[int, int]) -> None:
     alpha = bundled.alpha(np.full((*shape, 3), 127, np.uint8))
     assert alpha.shape == (320, 320)
     assert np.isfinite(alpha).all()
+    assert ((alpha >= 0) & (alpha <= 1)).all()
 
 
 def test_a_24_megapixel_photo_is_shrunk_quickly_and_faithfully() -> None:

@@ -1,0 +1,97 @@
+"""A second look from nearby: which part of a photo is worth one, and how its answer joins the first.
+
+Not for running the network (segmenter.py). A subject that fills a third of the frame gets a third of the network's
+pixels; shown alone it gets all of them, and what confused the network beside it is gone. Pure functions of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Alpha = NDArray[np.float32]
+
+# What the first looks give this much may be subject, and belongs to the part.
+POSSIBLE: Final = 0.3
+# Room around it: this share of its own side, and this share of the photo's.
+MARGIN, FRAME_MARGIN = 0.12, 0.02
+# A part of nearly the whole photo shows nothing new.
+LARGEST_SHARE: Final = 0.72
+# Fewer samples than this across, at the network's 320, and there is nothing to see.
+LEAST_SAMPLES: Final = 8
+# Answers are averaged as logits, where "certain" outweighs "perhaps"; beyond these a look is as sure as it can be.
+SURE: Final = np.float32(0.001)
+
+
+class Part(NamedTuple):
+    """A rectangle of the photo in shares of its sides, 0..1."""
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+    def pixels(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the part in a picture of that size; at least one each."""
+        top, left = int(self.top * height), int(self.left * width)
+        bottom, right = int(np.ceil(self.bottom * height)), int(np.ceil(self.right * width))
+        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
+def worth_a_look(alpha: Alpha) -> Part | None:
+    """The part around everything that may be subject, or None where that is nothing or nearly the whole photo.
+
+    Args:
+        alpha: float32 (h, w) in 0..1, the first looks' answer, covering the whole photo.
+    """
+    possible = alpha > POSSIBLE
+    rows, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
+    if len(rows) < LEAST_SAMPLES or len(columns) < LEAST_SAMPLES:
+        return None
+    top, bottom = _widened(rows[0] / alpha.shape[0], (rows[-1] + 1) / alpha.shape[0])
+    left, right = _widened(columns[0] / alpha.shape[1], (columns[-1] + 1) / alpha.shape[1])
+    if (bottom - top) * (right - left) >= LARGEST_SHARE:
+        return None
+    return Part(top, bottom, left, right)
+
+
+def _widened(first: float, last: float) -> tuple[float, float]:
+    margin = MARGIN * (last - first) + FRAME_MARGIN
+    return max(0.0, first - margin), min(1.0, last + margin)
+
+
+def joined(looks: Sequence[Alpha], near: Alpha | None = None, part: Part | None = None) -> Alpha:
+    """The mean of several looks as logits, with a nearby look where it saw something.
+
+    Args:
+        looks: float32 (h, w) in 0..1 each, of the whole photo.
+        near: float32 (h', w') in 0..1, the look at `part`; None: there was none.
+        part: where `near` lies.
+
+    Returns:
+        float32 (h, w) in 0..1.
+    """
+    total = np.add.reduce([_logit(look) for look in looks])
+    count = np.float32(len(looks))
+    if near is None or part is None:
+        return _alpha(total / count)
+    window = part.pixels(*total.shape)
+    rows, columns = total[window].shape
+    shrunk = Image.fromarray(near).resize((columns, rows), Image.Resampling.BOX)
+    mean = total / count
+    mean[window] = (total[window] + _logit(np.asarray(shrunk, np.float32))) / (count + 1)
+    return _alpha(mean)
+
+
+def _logit(alpha: Alpha) -> Alpha:
+    held = np.clip(alpha, SURE, 1 - SURE)
+    return np.asarray(np.log(held / (1 - held)), np.float32)
+
+
+def _alpha(logit: Alpha) -> Alpha:
+    """Back to SURE .. 1 - SURE; never exactly 0 or 1, which the matte stage takes for a mask drawn by hand."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)), np.float32)
