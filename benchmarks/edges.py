@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from synthetic_mattes import LOOKS, SCENES, Matte, look, network_like, perfect, scene, textures
+from synthetic_mattes import LOOKS, SCENES, THIN, Matte, look, network_like, perfect, scene, textures
 
+from cutoutd.models.evaluation.solidity import share_of, thinned
 from cutoutd.models.matting.matte import Engine, refine
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.haze import clear_haze
@@ -127,6 +128,22 @@ def table(title: str, scenes: list[Matte], answer: Callable[[Plane], Plane]) -> 
         print(f"{'no error but the sheets as bilinear has them':60}   {cells}", flush=True)
 
 
+def thin_parts(seeds: int, answer: Callable[[Plane], Plane], sources: list[Bytes]) -> None:
+    """Prints, for each kind of thin part and method, which share of the truth's skeleton has alpha above .5."""
+    print(
+        f"\nskeleton recall, {seeds} scenes of each kind\n{'':24}" + "".join(f"{kind:>10}" for kind in THIN)
+    )
+    scenes = {kind: [scene(kind, seed, sources) for seed in range(seeds)] for kind in THIN}
+    bones = {kind: [thinned(s.alpha > 0.5) for s in some] for kind, some in scenes.items()}
+    for name, method in METHODS.items():
+        cells = list[str]()
+        for kind, some in scenes.items():
+            alphas = [method(answer(s.alpha), s.photo)[0] for s in some]
+            recall = [share_of(a > 127, bone) for a, bone in zip(alphas, bones[kind], strict=True)]
+            cells.append(f"{statistics.mean(recall):10.3f}")
+        print(f"{name:24}{''.join(cells)}", flush=True)
+
+
 def on_green(colour: NDArray[Any], alpha: NDArray[Any]) -> Bytes:
     """Colour 0..255 over a flat green by alpha 0..1."""
     green = np.array([0, 177, 64], np.float32)
@@ -210,9 +227,16 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="*", choices=sorted(SCENES), default=list(SCENES))
     parser.add_argument("--picture", type=Path, help="write crops side by side")
     parser.add_argument("--looks", type=Path, help="write whole scenes as the bundled network answers them")
+    parser.add_argument("--thin", action="store_true", help="only thin parts: straps, spokes and the like")
     parser.add_argument("--timing", type=int, default=0, help="repeats of the 24 megapixel timing")
     args = parser.parse_args()
     sources = textures()
+    if args.thin:
+        answer = ANSWERS["network-like, blurred"]
+        thin_parts(args.seeds, answer, sources)
+        if args.picture:
+            picture([scene(kind, 0, sources) for kind in THIN], answer, args.picture)
+        return
     scenes = [scene(name, seed, sources) for name in args.scenes for seed in range(args.seeds)]
     for title, answer in ANSWERS.items():
         table(title, scenes, answer)

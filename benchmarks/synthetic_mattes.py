@@ -19,6 +19,7 @@ Rng = np.random.Generator
 
 SUPER = 3  # each pixel is the average of 3 x 3 drawn ones, 10 levels of coverage per edge
 WIDTH, HEIGHT = 800, 600
+SIZE = np.array([WIDTH, HEIGHT]) * SUPER  # of the drawing, in drawn pixels
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,122 @@ LOOKS: dict[str, tuple[Callable[[Rng], Plane], tuple[float, float] | None]] = {
 }
 
 
+def _bag(draw: ImageDraw.ImageDraw, rng: Rng) -> NDArray[np.float64]:
+    """A body in the lower half; its corners left above and right above, in drawn pixels (2, 2)."""
+    left, right = rng.uniform(0.22, 0.32), rng.uniform(0.68, 0.78)
+    top = rng.uniform(0.5, 0.6)
+    corners = np.array([(left, top), (right, top), (right + 0.04, 0.93), (left - 0.04, 0.93)])
+    _polygon(draw, corners * SIZE)
+    return corners[:2] * SIZE
+
+
+def _line(draw: ImageDraw.ImageDraw, points: NDArray[np.float64], width: float) -> None:
+    """A line with round joints; width in pixels of the scene."""
+    thick = max(1, round(width * SUPER))
+    draw.line([(float(x), float(y)) for x, y in points], fill=255, width=thick, joint="curve")
+
+
+def strap(rng: Rng) -> Plane:
+    """A bag with a shoulder strap that leaves room for the background."""
+    image, draw = _canvas()
+    left, right = _bag(draw, rng)
+    turn = np.linspace(0, math.pi, 60)
+    across = (left + right) / 2 - np.cos(turn)[:, None] * (right - left) / 2
+    rise = np.sin(turn)[:, None] * np.array([rng.uniform(-0.04, 0.04), -rng.uniform(0.3, 0.45)]) * SIZE
+    _line(draw, across + rise, rng.uniform(5, 11))
+    return _finish(image)
+
+
+def handles(rng: Rng) -> Plane:
+    """A bag with two narrow handles close to each other."""
+    image, draw = _canvas()
+    left, right = _bag(draw, rng)
+    width, turn = rng.uniform(3, 7), np.linspace(0, math.pi, 60)
+    for lean in (-0.03, 0.03):
+        middle = (left + right) / 2 + np.array([lean, 0]) * SIZE
+        radii = np.array([(right[0] - left[0]) * 0.28, rng.uniform(0.2, 0.3) * SIZE[1]])
+        _line(draw, middle + np.stack([-np.cos(turn), -np.sin(turn)], 1) * radii, width)
+    return _finish(image)
+
+
+def spokes(rng: Rng) -> Plane:
+    """A wheel: tyre, hub and spokes."""
+    image, draw = _canvas()
+    middle, radius = SIZE * (0.5 + rng.uniform(-0.03, 0.03, 2)), 0.42 * SIZE[1]
+    turn = np.linspace(0, 2 * math.pi, 180)
+    _line(draw, middle + radius * np.stack([np.cos(turn), np.sin(turn)], 1), rng.uniform(12, 20))
+    _polygon(draw, middle + 0.12 * radius * np.stack([np.cos(turn), np.sin(turn)], 1))
+    for angle in np.linspace(0, 2 * math.pi, int(rng.integers(9, 15)), endpoint=False) + rng.uniform(0, 1):
+        _line(draw, np.stack([middle, middle + radius * np.array([math.cos(angle), math.sin(angle)])]), 3)
+    return _finish(image)
+
+
+def chain(rng: Rng) -> Plane:
+    """A pendant on a chain of open links."""
+    image, draw = _canvas()
+    along = np.linspace(-1, 1, 41)
+    path = np.stack([0.5 + 0.36 * along, 0.12 + 0.6 * (1 - along**2)], 1) * SIZE
+    turn, width = np.linspace(0, 2 * math.pi, 24), rng.uniform(2.5, 4)
+    for k, centre in enumerate(path):
+        ahead = path[min(k + 1, 40)] - path[max(k - 1, 0)]
+        ahead = ahead / np.hypot(*ahead)
+        side = np.array([-ahead[1], ahead[0]]) * (0.55 if k % 2 else 0.25)
+        link = np.cos(turn)[:, None] * ahead + np.sin(turn)[:, None] * side
+        _line(draw, centre + 12 * SUPER * link, width)
+    _polygon(draw, path[20] + (40 * SUPER) * (np.array([(0, 0), (-0.8, 1.2), (0, 2.2), (0.8, 1.2)])))
+    return _finish(image)
+
+
+def legs(rng: Rng) -> Plane:
+    """A chair: seat, back of bars, four legs."""
+    image, draw = _canvas()
+    seat, width = rng.uniform(0.52, 0.58), rng.uniform(5, 10)
+    _polygon(draw, np.array([(0.3, seat), (0.7, seat), (0.74, seat + 0.06), (0.26, seat + 0.06)]) * SIZE)
+    for foot, top in ((0.27, 0.3), (0.73, 0.7), (0.4, 0.38), (0.6, 0.62)):
+        _line(draw, np.array([(top, seat), (foot, 0.95)]) * SIZE, width)
+    for x in np.linspace(0.32, 0.68, int(rng.integers(4, 7))):
+        _line(draw, np.array([(x, seat), (x, 0.1)]) * SIZE, width * 0.6)
+    _line(draw, np.array([(0.3, 0.1), (0.7, 0.1)]) * SIZE, width)
+    return _finish(image)
+
+
+def frames(rng: Rng) -> Plane:
+    """A pair of glasses, seen through."""
+    image, draw = _canvas()
+    turn, width = np.linspace(0, 2 * math.pi, 90), rng.uniform(4, 9)
+    for x in (0.31, 0.69):
+        _line(
+            draw, (np.array([x, 0.5]) + np.stack([0.15 * np.cos(turn), 0.17 * np.sin(turn)], 1)) * SIZE, width
+        )
+    _line(draw, np.array([(0.46, 0.47), (0.5, 0.44), (0.54, 0.47)]) * SIZE, width)
+    for x, end in ((0.16, 0.05), (0.84, 0.95)):
+        _line(draw, np.array([(x, 0.46), (end, 0.42), (end, 0.62)]) * SIZE, width * 0.8)
+    return _finish(image)
+
+
+def antenna(rng: Rng) -> Plane:
+    """A box with two telescopic antennas that taper."""
+    image, draw = _canvas()
+    _polygon(draw, np.array([(0.25, 0.6), (0.75, 0.6), (0.75, 0.92), (0.25, 0.92)]) * SIZE)
+    for start, end in ((0.35, rng.uniform(0.08, 0.2)), (0.65, rng.uniform(0.8, 0.92))):
+        ends = np.array([(start, 0.6), (end, 0.06)]) * SIZE
+        for k, width in enumerate((6, 4.5, 3)):
+            _line(draw, ends[0] + (ends[1] - ends[0]) * np.array([[k / 3], [(k + 1) / 3]]), width)
+    return _finish(image)
+
+
+# Parts that a blurred answer only hints at. Not among SCENES: what counts here is whether they stay in one piece.
+THIN: dict[str, Callable[[Rng], Plane]] = {
+    "strap": strap,
+    "handles": handles,
+    "spokes": spokes,
+    "chain": chain,
+    "legs": legs,
+    "frames": frames,
+    "antenna": antenna,
+}
+
+
 def textures() -> list[NDArray[np.uint8]]:
     """The public-domain photos that scikit-image carries, as RGB."""
     from skimage import data  # type: ignore[import-untyped]
@@ -235,7 +352,7 @@ def scene(name: str, seed: int, sources: list[NDArray[np.uint8]] | None = None) 
     """One composite with its truth; the same name and seed give the same picture."""
     rng = np.random.default_rng([seed, *name.encode()])
     sources = textures() if sources is None else sources
-    alpha = np.clip(SCENES[name](rng), 0, 1)
+    alpha = np.clip((SCENES | THIN)[name](rng), 0, 1)
     foreground = _plain(rng) if rng.random() < 0.5 else _texture(rng, sources)
     background = _texture(rng, sources)
     if rng.random() < 0.4:  # wide aperture: the usual look of a subject in front of something far

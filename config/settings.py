@@ -71,7 +71,8 @@ class Engine(Section):
     effort: Literal["normal", "high"] = Field(
         default="normal",
         description="How often each photo is looked at, for better outlines: bundled networks twice, the second time "
-        "mirrored, and at `high` at two more sizes too; larger ones once, and at `high` mirrored too.",
+        "mirrored, and a small subject once more from nearby (not by the smaller one); at `high` at two more sizes "
+        "too; larger networks once, and at `high` mirrored too.",
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=5, description="Priority of the workers; 19 yields to everything else."

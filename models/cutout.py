@@ -23,6 +23,7 @@ from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, decode
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
+from cutoutd.models.networks.confidence import Confidence, confidence
 from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject
 from cutoutd.models.rendering.layout import Box
@@ -47,10 +48,12 @@ class Found(NamedTuple):
 
     alpha: float32 (h, w) in 0..1, at the network's own scale.
     box: the part of the photo that it covers, beyond which nothing belongs to the subject; None: all of it.
+    confidence: how likely it is right; None where the network is not one of ours, or nothing was looked for.
     """
 
     alpha: NDArray[np.float32]
     box: Box | None = None
+    confidence: Confidence | None = None
 
 
 class Stopwatch:
@@ -75,8 +78,8 @@ class Cutout:
     """What one photo became.
 
     `rendered` follows the order of the deliverables asked for; `coverage` is the subject's share of the photo,
-    0..1; `timings` are seconds per stage; `notes` say what was ignored
-    or could not be done as asked.
+    0..1; `timings` are seconds per stage; `notes` say what was ignored, could not be done as asked, or is worth a
+    look; `confidence` as in `Found`.
     """
 
     rendered: tuple[Rendered, ...]
@@ -85,6 +88,7 @@ class Cutout:
     coverage: float
     timings: dict[str, float] = field(default_factory=dict[str, float])
     notes: tuple[str, ...] = ()
+    confidence: Confidence | None = None
 
 
 def cut_out(
@@ -132,6 +136,7 @@ def cut_out(
         if found is None:
             with watch.stage("infer"):
                 found = find_subject(photo, segmenter, matte, lone=lone, reading=reading)
+            notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes)
         if len(orders) == 1 and _is_streamed(photo, found, orders[0]):
@@ -152,7 +157,15 @@ def cut_out(
         coverage=coverage,
         timings=watch.seconds,
         notes=tuple(notes),
+        confidence=None if found is None else found.confidence,
     )
+
+
+def _worth_a_look(judged: Confidence | None) -> list[str]:
+    """The sentence for a photo that its owner should look at, or none."""
+    if judged is None or not judged.review:
+        return []
+    return [f"Worth a look: {', '.join(judged.reasons)} ({judged.iou:.0%} sure)."]
 
 
 def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[Colour, int, list[int]]]:
@@ -202,7 +215,8 @@ def find_subject(
             fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
             "model, see `cutoutd models list`.",
         )
-    return Found(clear_haze(alpha, reading.haze_gain), box)
+    judged = confidence(alpha) if reading == OF_BUNDLED else None
+    return Found(clear_haze(alpha, reading.haze_gain), box, judged)
 
 
 def region(roi: str, width: int, height: int) -> Box | None:

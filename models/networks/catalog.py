@@ -295,8 +295,8 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
         quality_or_name: "standard" (or "") for the bundled network, "fast" for the smaller bundled one, "best" for
             the highest-ranked installed model whose licence the user accepted, or a model's name.
         models_dir: where pulled and added models lie.
-        effort: "normal" looks at each photo twice (mirrored too) with a bundled network and once with another;
-            "high" twice as often.
+        effort: "normal" looks at each photo twice (mirrored too) with a bundled network, at a small subject once
+            more with the larger one, and once with another network; "high" twice as often.
 
     Raises:
         ModelError: as `find_model`.

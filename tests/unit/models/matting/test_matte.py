@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from cutoutd.models.evaluation.solidity import share_of, thinned
 from cutoutd.models.matting import refiner
 from cutoutd.models.matting.controls import Edge, MatteControls
 from cutoutd.models.matting.matte import Engine, refine
@@ -127,6 +128,13 @@ def test_edges_from_a_blurred_answer_are_far_better_than_resampled(
 @pytest.mark.parametrize("engine", ["guided", "learned"])
 def test_a_good_alpha_does_not_get_worse(scenes: list[Any], engine: Engine) -> None:
     assert (ratios(scenes, engine, mattes.perfect) >= 1.0).all()
+
+
+@pytest.mark.parametrize("kind", list(mattes.THIN))
+def test_the_default_engine_keeps_thin_parts_in_one_piece(kind: str) -> None:
+    scene = mattes.scene(kind, 5)
+    alpha, _ = refine(mattes.network_like(scene.alpha), scene.photo)
+    assert share_of(alpha > 127, thinned(scene.alpha > 0.5)) >= 0.95
 
 
 @pytest.mark.parametrize("engine", ["guided", "learned"])

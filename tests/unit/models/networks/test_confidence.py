@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from cutoutd.models.networks.confidence import (
+    CALIBRATION,
+    REVIEW_BELOW,
+    Doubt,
+    confidence,
+    expected_overlap,
+)
+
+
+def disc(radius: float = 80, centre: tuple[int, int] = (160, 160)) -> np.ndarray:
+    yy, xx = np.mgrid[0:320, 0:320]
+    hard = (np.hypot(yy - centre[0], xx - centre[1]) < radius).astype(np.float32)
+    return np.asarray(gaussian_filter(hard, 1.2).clip(0.001, 0.999), np.float32)
+
+
+def test_a_plain_answer_needs_no_review() -> None:
+    judged = confidence(disc())
+    assert judged.iou > 0.95
+    assert not judged.review
+    assert judged.reasons == ()
+
+
+def test_the_overlap_is_what_chances_let_expect() -> None:
+    rng = np.random.default_rng(3)
+    alpha = gaussian_filter(rng.random((320, 320)), 6)
+    alpha = ((alpha - alpha.min()) / np.ptp(alpha)).astype(np.float32)
+    found: list[float] = []
+    for _ in range(20):  # truths drawn with these very chances
+        truth = rng.random(alpha.shape) < alpha
+        taken = alpha > 0.5
+        found.append((taken & truth).sum() / (taken | truth).sum())
+    assert expected_overlap(alpha) == pytest.approx(np.mean(found), abs=0.005)
+
+
+def test_a_veil_inside_is_named() -> None:
+    alpha = disc()
+    alpha[100:200, 110:210] = np.minimum(alpha[100:200, 110:210], 0.6)
+    judged = confidence(alpha)
+    assert judged.review
+    assert judged.reasons[0] is Doubt.INSIDE
+
+
+def test_haze_beside_it_is_named() -> None:
+    alpha = disc(60)
+    alpha[250:310, 10:310] = 0.4
+    judged = confidence(alpha)
+    assert judged.review
+    assert Doubt.BESIDE in judged.reasons
+    assert Doubt.INSIDE not in judged.reasons
+
+
+def test_the_frame_is_a_reason_only_beside_doubt() -> None:
+    whole = disc(90, (320, 160))
+    assert not confidence(whole).review
+    doubtful = whole.copy()
+    doubtful[250:, 80:240] = np.minimum(doubtful[250:, 80:240], 0.6)
+    assert Doubt.FRAME in confidence(doubtful).reasons
+
+
+def test_faint_small_and_nothing_at_all() -> None:
+    faint = confidence((disc() * 0.8).astype(np.float32))
+    assert faint.reasons[0] is Doubt.FAINT
+    small = disc(9)
+    small[150:170, 150:170] = np.minimum(small[150:170, 150:170], 0.75)
+    assert Doubt.SMALL in confidence(small).reasons
+    nothing = confidence(np.zeros((320, 320), np.float32))
+    assert (nothing.iou, nothing.review) == (0.0, True)
+
+
+def test_review_always_has_a_reason_and_trust_never() -> None:
+    rng = np.random.default_rng(0)
+    seen: set[bool] = set()
+    for blur in (0.5, 1, 2, 4, 8, 16, 32):
+        noise = gaussian_filter(rng.standard_normal((96, 128)), blur)
+        for gain in (1, 4, 30):
+            alpha = (1 / (1 + np.exp(-gain * noise / noise.std()))).astype(np.float32)
+            judged = confidence(alpha)
+            assert judged.review == (judged.iou < REVIEW_BELOW) == bool(judged.reasons)
+            seen.add(judged.review)
+    assert seen == {True, False}
+
+
+def test_the_calibration_rises() -> None:
+    assert all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(CALIBRATION))
+    assert CALIBRATION[0][0] == 0
+    assert CALIBRATION[-1][0] == 1
