@@ -16,7 +16,7 @@ from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.names import date_of
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, folded
+from cutoutd.daemon.ledger.records import Facts, Settled, folded
 from cutoutd.daemon.watching.watcher import Hint
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
@@ -46,7 +46,9 @@ def test_the_ledger_takes_whatever_a_file_system_says(
 ) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite", check=False)
     path = os.urandom(8)
-    _, photo = Intake(ledger).observe(b"/in", path, Facts(size, mtime_ns, inode, access), settled=True)
+    _, photo = Intake(ledger).observe(
+        b"/in", path, Facts(size, mtime_ns, inode, access), settled=Settled.KNOWN
+    )
     assert photo is not None
     row = Intake(ledger).get(photo)
     assert row is not None
