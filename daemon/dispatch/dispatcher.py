@@ -22,6 +22,7 @@ from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Publisher
+from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job, root_of
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
@@ -32,7 +33,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, State, differ
-from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, incomplete_so_far
+from cutoutd.daemon.ledger.transitions import NEVER_THE_SAME, RetryRule, Transitions, incomplete_so_far
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
@@ -102,6 +103,11 @@ class Dispatcher:
     # Photos whose place in the outbox was refused: how often in this life, and those that the probe will judge.
     _refusals: dict[int, int] = field(default_factory=dict[int, int])
     _to_blame: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
+    # What workers claim and nobody else has seen; of outboxes as a whole, those that the next probe will judge: the
+    # photo, and whether a large network worked on it.
+    _sizes: Claims = field(default_factory=Claims)
+    _troubles: Claims = field(default_factory=Claims)
+    _to_prove: dict[bytes, dict[int, bool]] = field(default_factory=dict[bytes, dict[int, bool]])
     self_test: SelfTest = field(init=False)
     renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
@@ -216,12 +222,15 @@ class Dispatcher:
             return
         result: jobs.Result = event.result
         if isinstance(result, jobs.Finished):
+            self._sizes.forget(event.tag)
+            self._troubles.forget(event.tag)
             self.budget.take(event.tag, 0.0)  # its pixels are gone from memory
             hand.finished = result
             for note in result.notes:
                 self.listener.notice(f"{self.event(row).name}: {note}")
             self.settle(event.tag)
             return
+        large = self._large(event.tag)
         self._let_go(event.tag)
         if _moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
             self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
@@ -229,12 +238,16 @@ class Dispatcher:
             self.renames.unchanged(row, result.same_as, result.digest)
         elif isinstance(result, jobs.OverBudget):
             self.transitions.learned_megapixels(row.id, result.megapixels)
+            if self._sizes.unseen(row.id):  # honest ones need one answer to know a photo's size
+                self._like_a_death(row, "it is larger than they had said before", large=large)
         elif isinstance(result, jobs.Changed):
             self._changed(row)
         elif isinstance(result, jobs.OutboxRefused) and result.code in OF_THE_NAME:
             link = result.code == errno.ELOOP
             self.name_refused(row, "a link lies in its place" if link else os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
+            if result.code in OF_THE_WHOLE:
+                self._to_prove.setdefault(row.inbox, {})[row.id] = large
             self.place_refused(row, result.code, result.detail)
         else:
             self._refused(row, result.reason, result.detail)
@@ -340,10 +353,23 @@ class Dispatcher:
             self.transitions.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
 
     def _changed(self, row: PhotoRow) -> None:
-        if row.settled:
-            self.transitions.changed_while_read(row)
-        else:
+        if not row.settled:
             self.transitions.again(row.id)
+            return
+        if row.archived_to is not None:  # nobody writes there: not even the second time is likely to be true
+            self._tried(row, Reason.BUSY, NEVER_THE_SAME)
+            return
+        self.transitions.changed_while_read(row)
+        ended = self._row(row.id)
+        if ended is not None and ended.state == State.FAILED:
+            self.listener.photo_failed(self.event(row, reason=Reason.BUSY, detail=NEVER_THE_SAME))
+
+    def _like_a_death(self, row: PhotoRow, what: str, *, large: bool) -> None:
+        """Workers have said so often what nobody else sees that they end, and that the photo is to blame for it."""
+        self.on_confined()
+        self.transitions.again(row.id)
+        detail = f"Its workers said {MOST_CLAIMS} times that {what}, and it was not so."
+        self.self_test.suspect(row, Reason.CRASHED, detail, large=large)
 
     def _refused(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         if not row.settled and reason not in (Reason.VANISHED, Reason.NOT_A_REGULAR_FILE):
@@ -386,7 +412,16 @@ class Dispatcher:
         self.probe_outbox(inbox.settings.outbox)
 
     def outbox_takes(self, inbox: bytes) -> None:
-        """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame."""
+        """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame.
+
+        So have those, in the end, whose workers said again and again that nothing could be written there at all.
+        """
+        for photo, large in self._to_prove.pop(inbox, {}).items():
+            row = self._row(photo)
+            if row is None or row.state != State.PENDING or not self._has_room(row):
+                self._troubles.forget(photo)
+            elif self._troubles.unseen(photo):
+                self._like_a_death(row, "its outbox was full or broken", large=large)
         for photo, why in self._to_blame.pop(inbox, {}).items():
             row = self._row(photo)
             if row is not None and row.state == State.PENDING:
@@ -405,9 +440,23 @@ class Dispatcher:
         self._refusals.pop(row.id, None)
         self.listener.photo_failed(self.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
 
+    def _has_room(self, row: PhotoRow) -> bool:
+        """Whether its outbox, as this process sees it, holds more than any cutout needs."""
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is None:
+            return False
+        outbox = os.fsencode(inbox.settings.outbox)
+        try:
+            free = run_with_timeout(LOOK_S, lambda: RealFileSystem(outbox).free_bytes(outbox), otherwise=0)
+        except OSError:
+            return False
+        return free > ROOM_BYTES
+
     def outbox_refuses(self, inbox: bytes) -> None:
         """The outbox as a whole is in trouble: no photo is to blame."""
         self._to_blame.pop(inbox, None)
+        for photo in self._to_prove.pop(inbox, {}):
+            self._troubles.forget(photo)
 
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.plan.inbox(row.inbox)

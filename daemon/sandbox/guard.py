@@ -223,7 +223,8 @@ def runtime_paths() -> tuple[Path, ...]:
     # What the entries of /sys/bus/pci and /sys/class/drm point to.
     paths += sorted(Path("/sys/devices").glob("pci*"))
     paths += [Path(__file__).resolve().parents[2]]
-    return tuple(dict.fromkeys(path for path in paths if path.exists() and path != Path("/")))
+    # Not Path.exists(), which raises where a folder may not be passed: that must not leave every file open.
+    return tuple(dict.fromkeys(path for path in paths if os.path.exists(path) and path != Path("/")))
 
 
 def no_core_dumps() -> tuple[str, bool]:

@@ -67,7 +67,7 @@ _RULE_PATH_BENEATH: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """What came of it: the kernel's ABI and the paths that do not exist and so could not be allowed."""
+    """What came of it: the kernel's ABI and the paths that could not be opened and so could not be allowed."""
 
     abi: int
     absent: tuple[Path, ...]
@@ -144,11 +144,12 @@ def _create_ruleset(libc: ctypes.CDLL, version: int) -> int:
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: Access) -> bool:
-    """Adds one rule; False when the path is not there. `struct landlock_path_beneath_attr` is packed."""
+    """Adds one rule; False when the path cannot be opened. `struct landlock_path_beneath_attr` is packed."""
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # A folder one may not even pass through cannot be read anyway.
+    except OSError:
+        # Not there, on a share that is gone, behind a folder one may not pass: whatever it is, it stays closed. An
+        # error here must not be one of the whole, for that would leave every file open.
         return False
     try:
         if not stat.S_ISDIR(os.fstat(handle).st_mode):

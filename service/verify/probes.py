@@ -121,8 +121,15 @@ def reach(tries: Tries) -> dict[str, str]:
         "learn where a link leads": lambda: Path("/proc/self/exe").readlink(),
         "watch a folder for new names": lambda: _called(libc.inotify_init1, 0),
         "lock files of others": lambda: _lock(cutout),
+        "list another folder": lambda: os.listdir(cutout.parent.parent),  # noqa: PTH208 - as above
         "share memory with other programs (System V)": lambda: _called(libc.shmget, 0, 4096, 0o600),
+        "read shared memory of other programs (System V)": lambda: _called(
+            libc.shmat, -1, None, 0o10000, let_through=errno.EINVAL
+        ),
         "send messages to other programs (System V)": lambda: _called(libc.msgget, 0, 0o600),
+        "send messages to other programs (POSIX)": lambda: _called(
+            libc.syscall, NUMBERS["mq_open"][_column()], b"cutoutd-verify", os.O_RDWR, 0, None
+        ),
         "set the daemon's limits": lambda: resource.prlimit(parent, resource.RLIMIT_CORE, (0, 0)),
         "set its own limits": lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
         "change the daemon's priority": lambda: os.setpriority(os.PRIO_PROCESS, parent, 0),
@@ -136,6 +143,9 @@ def reach(tries: Tries) -> dict[str, str]:
         "enter a namespace of its own": lambda: _called(libc.unshare, 0x10000000),
         "make a program in memory": lambda: os.close(os.memfd_create("x")),
         "run memory that it can write": lambda: mmap.mmap(-1, 4096, prot=7).close(),
+        "make memory that it can write one to run": lambda: _called(
+            libc.mprotect, None, 4096, 7, let_through=errno.ENOMEM
+        ),
         "use the kernel's keyring": lambda: _called(libc.syscall, NUMBERS["keyctl"][_column()], 0, -3, 0),
         "become traceable": lambda: _called(libc.prctl, 4, 1, 0, 0, 0),
         "outlive the daemon": lambda: _called(libc.prctl, 1, 0, 0, 0, 0),
@@ -143,11 +153,13 @@ def reach(tries: Tries) -> dict[str, str]:
     return {sentence: _answer(act) for sentence, act in acts.items()}
 
 
-def _called(function: Any, *arguments: Any) -> None:
-    """A C function that answers -1 for an error."""
+def _called(function: Any, *arguments: Any, let_through: int = 0) -> None:
+    """A C function that answers -1 for an error; `let_through` is the error that shows that the kernel looked at it."""
     ctypes.set_errno(0)
-    if function(*(ctypes.c_long(one) if isinstance(one, int) else one for one in arguments)) == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if function(*(ctypes.c_long(one) if isinstance(one, int) else one for one in arguments)) != -1:
+        return
+    if (number := ctypes.get_errno()) != let_through:
+        raise OSError(number, os.strerror(number))
 
 
 def _column() -> int:

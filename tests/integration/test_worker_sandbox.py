@@ -193,6 +193,36 @@ def test_a_worker_reaches_no_other_file(house: House) -> None:
     assert house.do(acts.DO, acts.Act("read", photo)) == Finished(1, b"photo")
 
 
+# What a sandbox of an earlier version was found to leave open. `verify` shows one row for each; sockets, the contents
+# of other files and inherited descriptors have rows of their own.
+TAKEN_OVER = {
+    "list another folder",
+    "change an original's permissions",
+    "change an original's times",
+    "set an extended attribute",
+    "learn where a link leads",
+    "watch a folder for new names",
+    "read shared memory of other programs (System V)",
+    "send messages to other programs (POSIX)",
+    "share memory with other programs (System V)",
+    "set the daemon's limits",
+    "change the daemon's priority",
+    "pin the daemon to a processor",
+    "send the daemon a signal",
+    "enter a namespace of its own",
+    "make memory that it can write one to run",
+    "start a program",
+    "start a process",
+    "make a program in memory",
+    "remove a file of the outbox",
+    "rename a file of the outbox",
+    "link an original into the outbox",
+    "make a link in the outbox",
+    "read the daemon's environment",
+    "list the processes",
+}
+
+
 @linux
 def test_nothing_that_a_worker_which_was_taken_over_would_try_is_possible(house: House) -> None:
     original, cutout = house.inbox / "original.jpg", house.outbox / "cutout.png"
@@ -202,11 +232,10 @@ def test_nothing_that_a_worker_which_was_taken_over_would_try_is_possible(house:
     event = house.do(probes.ABILITY, probes.Tries(photo=original, cutout=cutout))
     assert isinstance(event, Finished), event
     answers = event.result["reach"]
-    assert len(answers) > 25
-    possible = [tried for tried, answer in answers.items() if answer == "allowed"]
-    if not landlock.abi():
-        possible = [tried for tried in possible if tried != "list the processes"]
-    assert possible == []
+    assert answers.keys() >= TAKEN_OVER
+    possible = {tried for tried, answer in answers.items() if answer == "allowed"}
+    by_landlock = {"list the processes", "list another folder", "read the daemon's environment"}
+    assert possible - (set() if landlock.abi() else by_landlock) == set()
     assert event.result["capabilities"] == 0
     after = original.stat()
     assert (before.st_mtime_ns, before.st_mode, before.st_ctime_ns) == (

@@ -114,6 +114,61 @@ def test_an_unprivileged_user_can_confine_itself() -> None:
 
 
 @linux
+def test_a_refused_call_is_an_error_and_no_death() -> None:
+    """Each call that is on no list, and each that is refused, made for real.
+
+    Not uretprobe and uprobe (335, 336 on x86_64): the kernel answers both itself, past all filters, and ends by SIGILL
+    whoever calls them without having been told to.
+    """
+    script = TRY + (
+        "import ctypes, errno, os\n"
+        "from cutoutd.daemon.sandbox import calls, seccomp\n"
+        "column = seccomp.ARCHITECTURES[os.uname().machine].column\n"
+        "looked_at = ('clone', 'mmap', 'mprotect', 'kill', 'tgkill', 'prlimit64', 'fcntl', 'prctl', 'ioctl')\n"
+        "known = {calls.NUMBERS[name][column] for name in (*calls.ALLOWED, *looked_at)}\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "guard.guard_worker([], [])\n"
+        "said = {}\n"
+        "for number in sorted(set(range(600)) - known - {335, 336}):\n"
+        "    ctypes.set_errno(0)\n"
+        "    answer = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6)\n"
+        "    said[number] = errno.errorcode.get(ctypes.get_errno(), '') if answer == -1 else 'done'\n"
+        "print(json.dumps(said))"
+    )
+    said = in_a_child(script)
+    assert len(said) > 400
+    # EINVAL is what links are said to be: no links.
+    assert set(said.values()) == {"EPERM", "EACCES", "ENOSYS", "EINVAL"}
+    assert len([name for name in said.values() if name == "EINVAL"]) <= 2
+
+
+@linux
+def test_a_folder_that_cannot_even_be_looked_at_leaves_the_others_closed() -> None:
+    """An interpreter in a folder that may no longer be passed, or an inbox on a share that is gone."""
+    script = TRY + (
+        "import os, sys; from pathlib import Path\n"
+        "folder, given = Path(sys.argv[1]), Path(sys.argv[1]) / ('x' * 300)\n"
+        "(folder / 'closed').mkdir(); (folder / 'closed').chmod(0)\n"
+        "sys.path.append(str(folder / 'closed' / 'packages'))\n"
+        "if os.geteuid() == 0:\n"
+        "    os.chown(folder, 65534, 65534); os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3)\n"
+        "state = guard.guard_worker([folder / 'closed' / 'inbox', given], [])\n"
+        "try:\n"
+        "    found = os.listdir(folder)\n"
+        "except OSError as error:\n"
+        "    found = error.strerror\n"
+        "print(json.dumps([state.as_dict(), found]))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        state, found = in_a_child(script, folder)
+    if "no Landlock" in state["files"]:
+        pytest.skip(state["files"])
+    assert state["files_confined"], state["files"]
+    assert "closed/inbox" in state["files"]
+    assert found == os.strerror(errno.EACCES)
+
+
+@linux
 def test_an_accelerators_devices_can_be_opened_and_controlled(tmp_path: Path) -> None:
     # /dev/full stands in for a graphics card: a device file that anybody may open, and no worker otherwise.
     script = TRY + (

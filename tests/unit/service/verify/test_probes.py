@@ -31,20 +31,20 @@ def test_a_free_process_says_so(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     before = os.umask(0o022)
     try:
-        found = ability(Tries((tmp_path / "secret",), tmp_path / "new"))
+        found = ability(Tries((tmp_path / "secret",), (tmp_path / "new",)))
     finally:
         assert os.umask(before) == 0o022  # looking at it did not change it
     assert found["read"] == {"secret": "allowed"}
-    assert found["create"] == "allowed"
+    assert found["create"] == {f"{tmp_path.name}/new": "allowed"}
     assert found["umask"] == 0o022
     assert found["pid"] == os.getpid()
 
 
 def test_what_is_refused_is_named(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("x")
-    found = ability(Tries((tmp_path / "gone",), tmp_path / "there"))
-    assert (found["read"], found["create"]) == ({"gone": "ENOENT"}, "EEXIST")
-    assert ability(Tries())["create"] is None
+    found = ability(Tries((tmp_path / "gone",), (tmp_path / "there",)))
+    assert (found["read"], found["create"]) == ({"gone": "ENOENT"}, {f"{tmp_path.name}/there": "EEXIST"})
+    assert (ability(Tries())["create"], ability(Tries())["reach"]) == ({}, {})
 
 
 def test_limits_are_the_processs_own() -> None:
