@@ -66,27 +66,31 @@ def rembg_post(alpha: Plane, photo: Bytes) -> Cut:
 
 def rembg_decontaminated(alpha: Plane, photo: Bytes) -> Cut:
     """The same mask with its colour decontamination: the subject's colour estimated by pymatting."""
-    from pymatting import estimate_foreground_ml  # type: ignore[import-untyped]
+    import pymatting  # type: ignore[import-untyped]
 
+    solver: Any = pymatting
     mask = rembg(alpha, photo)[0]
-    colour: Any = estimate_foreground_ml(photo / 255.0, mask / 255.0)
-    return mask, (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return mask, _bytes(solver.estimate_foreground_ml(photo / 255.0, mask / 255.0))
 
 
 def rembg_matting(alpha: Plane, photo: Bytes) -> Cut:
     """The same with its alpha matting at its own settings: above 240 subject, below 10 background, eroded by 10."""
-    from pymatting import estimate_alpha_cf, estimate_foreground_ml  # type: ignore[import-untyped]
-    from scipy.ndimage import binary_erosion  # type: ignore[import-untyped]
+    import pymatting  # type: ignore[import-untyped]
+    from scipy import ndimage  # type: ignore[import-untyped]
 
+    solver: Any = pymatting
+    filters: Any = ndimage
     mask, square = rembg(alpha, photo)[0], np.ones((10, 10))
-    trimap = np.full(mask.shape, 0.5)
-    trimap[binary_erosion(mask > 240, square)] = 1.0
-    trimap[binary_erosion(mask < 10, square, border_value=1)] = 0.0
-    solved: Any = estimate_alpha_cf(photo / 255.0, trimap)
-    colour: Any = estimate_foreground_ml(photo / 255.0, solved)
-    return (np.clip(solved, 0, 1) * 255 + 0.5).astype(np.uint8), (np.clip(colour, 0, 1) * 255 + 0.5).astype(
-        np.uint8
-    )
+    subject: NDArray[np.bool_] = filters.binary_erosion(mask > 240, square)
+    background: NDArray[np.bool_] = filters.binary_erosion(mask < 10, square, border_value=1)
+    trimap = np.where(subject, 1.0, np.where(background, 0.0, 0.5))
+    solved: NDArray[np.float64] = solver.estimate_alpha_cf(photo / 255.0, trimap)
+    colour: NDArray[np.float64] = solver.estimate_foreground_ml(photo / 255.0, solved)
+    return _bytes(solved), _bytes(colour)
+
+
+def _bytes(values: NDArray[np.float64]) -> Bytes:
+    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _cross_maximum(mask: Bytes) -> Bytes:
