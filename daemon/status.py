@@ -42,6 +42,7 @@ def live_status(
                 "watching": inbox_watcher.watching,
                 "polled": inbox_watcher.polled,
                 "being_written": inbox_watcher.arrivals.held(),
+                "no_events": inbox_watcher.no_events,
                 "trouble": inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
             }
             for one in daemon.plan.inboxes

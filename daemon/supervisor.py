@@ -34,7 +34,7 @@ from cutoutd.daemon.ledger.database import (
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
-from cutoutd.daemon.watching.watcher import Hint, Rescan, WatchLost
+from cutoutd.daemon.watching.watcher import Hint, Rescan, Unwatched, WatchLost
 from cutoutd.daemon.workers import pool
 
 # Commands from other processes, a changed config and dead watches are noticed within this time; a signal is
@@ -287,7 +287,7 @@ class Supervisor:
         match message:
             case Done():
                 message.then(message.value, message.error)
-            case Hint() | Rescan() | WatchLost():
+            case Hint() | Rescan() | Unwatched() | WatchLost():
                 self._seen(message)
             case pool.Finished():
                 parts.dispatcher.finished(message)
@@ -309,7 +309,7 @@ class Supervisor:
             case _:
                 raise TypeError(f"unknown message {message!r}")
 
-    def _seen(self, message: Hint | Rescan | WatchLost) -> None:
+    def _seen(self, message: Hint | Rescan | Unwatched | WatchLost) -> None:
         inbox_watcher = self.components.inbox_watchers.get(os.fsencode(message.inbox))
         if inbox_watcher is None:
             return  # its inbox left the config meanwhile
@@ -318,6 +318,8 @@ class Supervisor:
                 inbox_watcher.arrivals.hint(message)
             case Rescan():
                 inbox_watcher.rescan(message.why, message.path)
+            case Unwatched():
+                inbox_watcher.unwatched()
             case WatchLost():
                 inbox_watcher.lost(message.why)
 

@@ -106,8 +106,12 @@ def identify(folder: Path) -> MountIdentity:
     real = Path(os.path.realpath(folder, strict=True))
     if sys.platform != "linux":
         return _identify_by_device(real)
-    number = _mount_number(real)
-    mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    try:
+        number = _mount_number(real)
+        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    except OSError:
+        real.stat()  # the folder itself may have gone meanwhile; else there is no /proc here, or not for us
+        return _identify_by_device(real)
     mount = next((mount for mount in mounts if mount.number == number), None)
     if mount is None:  # a mount outside this process's view, e.g. behind a chroot
         return _identify_by_device(real)
@@ -133,6 +137,28 @@ def filesystem_kind(path: Path) -> str:
 def needs_polling(kind: str) -> bool:
     """Whether changes on this kind of file system may come without an event."""
     return kind in POLLED_KINDS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE)
+
+
+def mounts_without_events(folder: Path) -> list[tuple[bytes, MountIdentity]]:
+    """The shares that are mounted below a folder, each with its path there; empty where no table of mounts is read.
+
+    Raises:
+        OSError: the folder does not exist or may not be looked at.
+    """
+    real = os.path.realpath(folder, strict=True)
+    try:
+        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    except OSError:
+        return []
+    below = ((_below(mount.mount_point, real), mount) for mount in mounts if needs_polling(mount.fstype))
+    return [
+        (
+            os.fsencode(path),
+            MountIdentity(mount.source, mount.fstype, mount.mount_point, mount.root, is_own_mount=True),
+        )
+        for path, mount in below
+        if path
+    ]
 
 
 def really_there(folder: Path, recorded: MountIdentity | None) -> tuple[bool, str]:

@@ -125,13 +125,15 @@ class Arrivals:
         self._clock = clock
         self._polled = False
         self._leases: int | None = None
-        self._tracker = SettleTracker(settings.settle, settings.settle_unhinted, limit)
+        self._tracker = self._listening_tracker()
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
         self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
 
     def poll(self) -> None:
         """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
+        if self._polled:
+            return
         self._polled = True
         self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled, self._limit)
 
@@ -142,6 +144,16 @@ class Arrivals:
     def held(self) -> int:
         """How many files wait because somebody has them open for writing."""
         return self._tracker.held()
+
+    def listen(self) -> None:
+        """Events come (again); files that were settling are found by the scan that follows."""
+        if self._polled:
+            self._polled = False
+            self._tracker = self._listening_tracker()
+
+    def _listening_tracker(self) -> SettleTracker:
+        one = self._settings
+        return SettleTracker(one.settle, one.settle_unhinted, self._limit, walked_s=one.settle_polled)
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
@@ -279,8 +291,8 @@ class Arrivals:
         if row is not None and row.state in OWED:
             self._hear.gone(row.id)
 
-    def take(self, batch: Sequence[tuple[Found, str | None]]) -> None:
-        """Findings of a walk, each with what polling says of it (`modified`, `created` or None)."""
+    def take(self, batch: Sequence[tuple[Found, HintKind | None]]) -> None:
+        """Findings of a walk, each with what polling says of it (`modified`, `created` or None), or `walked`."""
         now, wall_ns = self._clock(), time.time_ns()
         for found, hint in batch:
             with self._alone(found.path):
@@ -291,7 +303,7 @@ class Arrivals:
                 elif hint == "modified" or found.path in self._tracker:
                     self._track(found.path, "modified" if hint == "modified" else "found", now)
                 else:
-                    self._reconcile(found, now, wall_ns)
+                    self._reconcile(found, now, wall_ns, "walked" if hint == "walked" else "found")
 
     @contextmanager
     def _alone(self, path: bytes) -> Generator[None]:
@@ -311,7 +323,7 @@ class Arrivals:
         )
         self._intake.skip(self._key, path, Facts(0, 0, 0), Reason.UNREADABLE, f"{detail} Please report it.")
 
-    def _reconcile(self, found: Found, now: float, wall_ns: int) -> None:
+    def _reconcile(self, found: Found, now: float, wall_ns: int, kind: HintKind) -> None:
         row = self._intake.live(self._key, found.path)
         facts = facts_of(found)
         same = (
@@ -328,12 +340,12 @@ class Arrivals:
             return
         age_s = (wall_ns - found.ctime_ns) / 1e9
         if found.kind is not Kind.PHOTO and not found.partner:
-            self._track(found.path, "found", now)
+            self._track(found.path, kind, now)
         elif same or age_s > (OLD_ENOUGH_FAR_S if self._polled else LONG_AGO_S):
             known = row is not None and same and bool(row.proven)
             self._settled(found, Settled.KNOWN if known else Settled.RESTED, partner=found.partner)
         elif self._polled or age_s <= OLD_ENOUGH_S:
-            self._track(found.path, "found", now)
+            self._track(found.path, kind, now)
         elif not self._tracker.rested(found.path, found.facts, now):
             self._hear.doubt("more files at once than settle together")
 

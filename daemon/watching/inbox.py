@@ -22,7 +22,13 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, really_there
+from cutoutd.daemon.files.mounts import (
+    MountIdentity,
+    identify,
+    mounts_without_events,
+    needs_polling,
+    really_there,
+)
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -30,9 +36,13 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
 from cutoutd.daemon.watching.filters import Rules
+from cutoutd.daemon.watching.limits import NoEvents
+from cutoutd.daemon.watching.probe import mount_without_events, probe_events
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.scan import Found, PollState, walk
-from cutoutd.daemon.watching.watcher import Hint, Rescan, Watcher, WatchLost, probe_events
+from cutoutd.daemon.watching.settle import HintKind
+from cutoutd.daemon.watching.unheard import Unheard
+from cutoutd.daemon.watching.watcher import Watcher
 
 # Findings per message of a scan: large enough that messages do not dominate, small enough to stay responsive.
 SCAN_BATCH = 500
@@ -43,6 +53,8 @@ SCAN_AHEAD = 4
 STUCK_S = 20.0
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
+# How long the event of a probe's file is awaited: it comes within milliseconds, or not at all.
+PROBE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -54,8 +66,8 @@ class Opened:
     polled: bool
     trouble: str = ""
     inode: tuple[int, int] = (0, 0)
-    kind: str = ""
     leases: int | None = None  # the device whose leases tell who writes
+    no_events: NoEvents | None = None
 
 
 class InboxWatcher:
@@ -134,7 +146,8 @@ class InboxWatcher:
         self._closed = False
         self._scanning = False
         self._scan_again: str | None = None
-        self._told_blind = ""
+        self._unheard = Unheard(settings.poll_every, listener.warning)
+        self._walking_blind = False
         self._ahead = threading.Semaphore(SCAN_AHEAD)
         self._inode = (0, 0)
         self._retry_at = clock()
@@ -165,27 +178,33 @@ class InboxWatcher:
             return Opened(None, MountIdentity("", "", "", "", is_own_mount=False), polled=False, trouble=why)
         identity = identify(self.settings.path)
         inode = inode_of(self.settings.path)
-        polled = self.settings.events == "poll" or (
-            self.settings.events == "auto" and not self._events_arrive()
-        )
         leases = None if needs_polling(identity.fstype) else inode[0]
-        if polled:
-            kind = identity.fstype
-            return Opened(None, identity, polled=True, inode=inode, kind=kind, leases=leases)
-        watcher = Watcher(
-            self.name, self.settings.path, recursive=self.settings.recursive, post=self._post_hint
-        )
+        events = self.settings.events
+        if events == "poll":
+            return Opened(None, identity, polled=True, inode=inode, leases=leases)
+        no_events = probe_events(self.settings.path, PROBE_S) if events == "auto" else None
+        if no_events is None:
+            watcher = self._start_watcher()
+            if watcher.refusal is None:
+                return Opened(watcher, identity, polled=False, inode=inode, leases=leases)
+            no_events = watcher.refusal
+            if events == "native" and no_events.code != "limit":
+                return Opened(None, identity, polled=False, trouble=no_events.why)
+        return Opened(None, identity, polled=True, inode=inode, leases=leases, no_events=no_events)
+
+    def _start_watcher(self) -> Watcher:
+        """On the I/O thread: one that watches, or has a refusal."""
+        watcher = Watcher(self.name, self.settings.path, recursive=self.settings.recursive, post=self._post)
         if watcher.start():
-            return Opened(watcher, identity, polled=False, inode=inode, leases=leases)
-        if self.settings.events == "native":
-            return Opened(None, identity, polled=False, trouble=watcher.ailment())
-        return Opened(None, identity, polled=True, trouble=watcher.ailment(), inode=inode, leases=leases)
+            self._look_for_shares(watcher)
+        return watcher
 
-    def _events_arrive(self) -> bool:
-        return probe_events(self.settings.path, 1.0)
-
-    def _post_hint(self, message: Hint | Rescan | WatchLost) -> None:
-        self._post(message)
+    def _look_for_shares(self, watcher: Watcher) -> None:
+        """On the I/O thread: shares mounted below the inbox give events of this machine's own changes only."""
+        if self.settings.recursive:
+            for path, mount in mounts_without_events(self.settings.path):
+                folder = self.settings.path / os.fsdecode(path)
+                watcher.add_blind(path, mount_without_events(folder, mount))
 
     def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
         self._opening = False
@@ -208,13 +227,107 @@ class InboxWatcher:
         if opened.polled:
             self.arrivals.poll()
             self._poll_at = now + self.settings.poll_every
-            why = opened.trouble or f"on {opened.kind}"
-            if self.settings.events == "auto":
-                self._listener.notice(f"No file events in {printable(self.key)} ({why}): it is polled.")
+        else:
+            self.arrivals.listen()
+            self._poll_at = float("inf")
+        self._take_stock(opened.no_events, now)
         self._mounts.record(self.settings.path, opened.identity)
         # Its own thread makes one call after the other: photos are looked for before what was to be done is resumed.
         self.request_scan("start")
         self._on_open(self.settings.path, opened.inode)
+
+    # --- what gives no events ------------------------------------------------------------------------------
+
+    @property
+    def no_events(self) -> str:
+        """What of it gives no events though they were wished for, and what is done; empty when all of it does."""
+        return self._unheard.sentence
+
+    def unwatched(self) -> None:
+        """A sub-folder got no watch: it is walked at once, and on a timer from now on."""
+        if self._watcher is None:
+            return  # still opening: what it lacks is asked for then
+        now = self._clock()
+        self._poll_at = min(self._poll_at, now)
+        self._take_stock(None, now)
+
+    def _take_stock(self, whole: NoEvents | None, now: float) -> None:
+        """Says what gives no events, and plans when to walk it and when to try again.
+
+        Args:
+            whole: why the inbox as a whole gives none; None when it does, or when the user wants none.
+            now: monotonic seconds.
+        """
+        blind = self._watcher.blind if self._watcher is not None else frozenset[bytes]()
+        if whole is not None:
+            self._unheard.missing(whole, 1, now, may_pass=whole.may_pass)
+        elif self._watcher is not None and blind and (latest := self._watcher.latest_blind) is not None:
+            self._unheard.missing(latest, len(blind), now, may_pass=self._watcher.may_see_more)
+        elif self._unheard.nothing_missing() and not self.polled:
+            self._listener.notice(f"All of {printable(self.key)} gives file events again.")
+
+    def _try_events(self, now: float) -> None:
+        """Asks, on the I/O thread, whether more of it would give events now; if so, it is opened anew."""
+        watcher = self._watcher
+        self._unheard.tried(now)
+
+        def possible() -> bool:
+            if watcher is not None:
+                return watcher.sees_more_anew()
+            return probe_events(self.settings.path, PROBE_S) is None
+
+        def heard(more: bool | None, error: BaseException | None) -> None:
+            if watcher is not self._watcher or not self.watching or self._closed or error is not None:
+                return  # lost meanwhile: it is opened anew in any case
+            if more:
+                self._drop_watcher()
+                self._open()
+            elif watcher is not None:
+                self._take_stock(None, self._clock())
+
+        self._io.call(possible, heard)
+
+    def _drop_watcher(self) -> None:
+        """Its watches are given back before new ones are set, since both would count against the same limit."""
+        self.watching = False
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            self._io.call(watcher.stop, lambda _value, _error: None)
+
+    def _walk_blind(self) -> None:
+        watcher = self._watcher
+        if watcher is None or not watcher.blind:
+            return
+        self._walking_blind = True
+        started = self._clock()
+        self._io.call(
+            lambda: self._walk_blind_on_thread(watcher),
+            lambda _clean, error: self._blind_walked(started, error),
+        )
+
+    def _walk_blind_on_thread(self, watcher: Watcher) -> bool:
+        watcher.forget_gone()
+        clean = True
+        for top in sorted(path for path in watcher.blind if not watcher.is_blind(path)):
+            clean = self._post_batches(self._walk(top), stones=False) and clean
+        return clean
+
+    def _blind_walked(self, started: float, error: BaseException | None) -> None:
+        self._walking_blind = False
+        now = self._clock()
+        self._plan_poll(now, now - started)
+        if error is not None:
+            self._later("folders without events that could not be walked")
+
+    def _plan_poll(self, now: float, took_s: float) -> None:
+        """After a walk of what gives no events: says what that is, and when to walk it again."""
+        self._poll_at = float("inf")
+        if self._watcher is not None:
+            self._take_stock(None, now)
+        if self.polled or (self._watcher is not None and self._watcher.blind):
+            self._unheard.look_at_limits(now)
+            # A walk that takes long is not started again at once: at most half the time goes into polling.
+            self._poll_at = now + max(self.settings.poll_every, took_s)
 
     def _missing(self, why: str, now: float) -> None:
         if why != self._missing_why:
@@ -226,10 +339,7 @@ class InboxWatcher:
 
     def lost(self, why: str) -> None:
         """The watch died: stop it, look for the inbox again, and scan once it is back."""
-        if self._watcher is not None:
-            watcher, self._watcher = self._watcher, None
-            self._io.call(watcher.stop, lambda _value, _error: None)
-        self.watching = False
+        self._drop_watcher()
         if not self._opening:
             self._listener.warning(f"The watch on {printable(self.key)} ended ({why}); it is set up again.")
             self._retry_at = self._clock()
@@ -250,10 +360,7 @@ class InboxWatcher:
         """Stops watching; rows stay."""
         self._closed = True
         self._ahead.release()  # a scan that waits for a loop which has ended goes home
-        if self._watcher is not None:
-            watcher, self._watcher = self._watcher, None
-            self._io.call(watcher.stop, lambda _value, _error: None)
-        self.watching = False
+        self._drop_watcher()
         for thread in (self._io, *self._question.threads()):
             thread.stop()
 
@@ -272,7 +379,9 @@ class InboxWatcher:
         """Monotonic time at which `tick` has something to do."""
         times: list[float] = []
         if self._may_scan():
-            times += [self._scan_at, self._poll_at]
+            times += [self._scan_at, self._unheard.try_at]
+            if not self._walking_blind:
+                times.append(self._poll_at)
         if not self.watching and not self._opening:
             times.append(self._retry_at)
         if self._io.waiting:
@@ -298,9 +407,14 @@ class InboxWatcher:
             return
         if now >= self._scan_at:
             self.request_scan("interval")
-        if now >= self._poll_at:
+        if now >= self._poll_at and not self._walking_blind:
             self._poll_at = float("inf")
-            self.request_scan("poll")
+            if self.polled:
+                self.request_scan("poll")
+            else:
+                self._walk_blind()
+        if now >= self._unheard.try_at:
+            self._try_events(now)
 
     # --- a folder that lets us wait --------------------------------------------------------------------------
 
@@ -398,24 +512,37 @@ class InboxWatcher:
 
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
-        clean = True
         if inode_of(self.settings.path) != self._inode:
             raise OSError(errno.ESTALE, "another folder lies there now", self.name)
-        findings = self._walk()
+        if self._watcher is not None:
+            self._look_for_shares(self._watcher)
         if self.polled:
             self._poll.begin()
+        clean = self._post_batches(self._walk(), stones=stones)
+        if self.polled and not self._closed:
+            self._poll.end(complete=clean)
+        return clean
+
+    def _post_batches(self, findings: Iterator[Found], *, stones: bool) -> bool:
+        """On the I/O thread: whether all of them could be looked at."""
+        clean = True
         for batch in _batches(findings, SCAN_BATCH):
             clean = clean and not any(found.error for found in batch)
-            hints = [(found, self._poll.see(found) if self.polled else None) for found in batch]
+            hints = [(found, self._hint_of(found)) for found in batch]
             self._ahead.acquire()
             if self._closed:  # nobody will take what is found
                 return False
             self._post(Done(lambda value, _error: self._batch(value, stones=stones), hints, None))
-        if self.polled:
-            self._poll.end(complete=clean)
         return clean
 
-    def _batch(self, batch: list[tuple[Found, str | None]], *, stones: bool) -> None:
+    def _hint_of(self, found: Found) -> HintKind | None:
+        """What a walk says of a file beyond that it is there: whether it changed, or that no event can come."""
+        if self.polled:
+            return self._poll.see(found)
+        watcher = self._watcher
+        return "walked" if watcher is not None and watcher.is_blind(found.path) else None
+
+    def _batch(self, batch: list[tuple[Found, HintKind | None]], *, stones: bool) -> None:
         self._ahead.release()
         self.arrivals.take(batch)
         if stones:
@@ -437,25 +564,13 @@ class InboxWatcher:
         self._retry_pause_s = RETRY_FIRST_S
         self.scanned = True
         self._scan_at = now + self.settings.rescan_every
-        blind = self._watcher is not None and bool(self._watcher.blind)
-        if blind and self._watcher is not None:
-            self._tell_blind(self._watcher.blind_why)
-        if blind:  # sub-folders beyond the system's watch limit: nothing but walking finds their photos
-            self._scan_at = now + max(self.settings.poll_every, now - started)
-        if self.polled:
-            # A walk that takes long is not started again at once: at most half the time goes into polling.
-            self._poll_at = now + max(self.settings.poll_every, now - started)
+        self._plan_poll(now, now - started)
         if clean:
             self.scanned_clean = wall
         self._recheck.look(walked_cleanly=bool(clean))
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)
-
-    def _tell_blind(self, why: str) -> None:
-        if why != self._told_blind:
-            self._told_blind = why
-            self._listener.warning(why)
 
 
 def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:

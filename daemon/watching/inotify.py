@@ -26,6 +26,8 @@ from watchdog.observers.inotify_c import (
     Mask,
     WatchCallback,
     WatchDescriptor,
+    inotify_add_watch,
+    inotify_init,
 )
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
@@ -91,7 +93,13 @@ class ReportingInotify(InotifyFD):
         # Setting a watch anew on a folder made twice in a row is harmless; watchdog warns about it.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         self._complain = complain
-        super().__init__()
+        try:
+            super().__init__()
+        except OSError:  # its pipe found no room: the instance made before it would be open for ever
+            instance = vars(self).get("_inotify_fd")
+            if instance is not None:
+                os.close(instance)
+            raise
 
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
@@ -155,3 +163,14 @@ class InotifyObserver(BaseObserver):
         self.inotify.stop()
         if self.inotify.is_alive():
             self.inotify.join()
+
+
+def can_watch(folder: bytes) -> bool:
+    """Whether the kernel would give one more watch, on this folder, to one more instance; it is given back at once."""
+    instance = inotify_init()
+    if instance == -1:
+        return False
+    try:
+        return inotify_add_watch(instance, folder, EVENTS) != -1
+    finally:
+        os.close(instance)

@@ -11,7 +11,7 @@ from cutoutd.daemon.files.filesystem import FileFacts
 from cutoutd.daemon.files.writers import Writers
 from cutoutd.daemon.watching.filters import raw_pair_key
 
-HintKind = Literal["closed", "moved", "created", "modified", "deleted", "found"]
+HintKind = Literal["closed", "moved", "created", "modified", "deleted", "found", "walked"]
 
 # A close or a rename is the writer's word that it is done; anything else is only a sign of life.
 _COMPLETE = frozenset({"closed", "moved"})
@@ -42,6 +42,7 @@ class Verdict(StrEnum):
 class _Entry:
     since: float  # the last hint, or the first look that showed these facts, whichever is later
     complete: bool  # a close or rename hint came and nothing has been written since
+    walked: bool = False  # its folder gives no events, so silence says less
     look_at: float | None = None  # None while a look is under way
     facts: FileFacts | None = None
     said: bool = (
@@ -56,21 +57,29 @@ class SettleTracker:
 
     Give it hints; look (stat) at the paths that `due` names; tell it what was seen through `observe`.
     A file is settled when size, mtime and inode did not change for `settle_s` after a close or rename
-    hint, or for `unhinted_s` without one, and nobody has it open for writing. mtime is only compared with itself:
-    cameras' clocks are wrong.
+    hint, for `unhinted_s` without one, or for `walked_s` where no event can come, and nobody has it open for
+    writing. mtime is only compared with itself: cameras' clocks are wrong.
 
     Args:
         settle_s: seconds of rest after a close or rename.
         unhinted_s: seconds of rest without such a hint.
         limit: how many paths settle at once; beyond it `hint` says no and the caller scans later.
         empty_s: seconds of rest for a file of zero bytes.
+        walked_s: seconds of rest for a file that a walk found (`walked`) in a folder without events.
     """
 
     def __init__(
-        self, settle_s: float = 0.5, unhinted_s: float = 2.0, limit: int = LIMIT, empty_s: float = EMPTY_S
+        self,
+        settle_s: float = 0.5,
+        unhinted_s: float = 2.0,
+        limit: int = LIMIT,
+        empty_s: float = EMPTY_S,
+        *,
+        walked_s: float = 5.0,
     ) -> None:
         self._settle_s = settle_s
         self._unhinted_s = unhinted_s
+        self._walked_s = max(walked_s, unhinted_s)
         self._empty_s = max(empty_s, unhinted_s)
         self._limit = limit
         self._entries: dict[bytes, _Entry] = {}
@@ -93,9 +102,11 @@ class SettleTracker:
                 return True
             if len(self._entries) >= self._limit:
                 return False
-            entry = self._entries[path] = _Entry(since=now, complete=kind in _COMPLETE)
+            entry = self._entries[path] = _Entry(
+                since=now, complete=kind in _COMPLETE, walked=kind == "walked"
+            )
             entry.said, entry.closed = entry.complete, kind == "closed"
-        elif kind == "found":
+        elif kind in ("found", "walked"):
             return True  # a scan that meets the file again is no sign of life
         elif kind in _COMPLETE:
             entry.since, entry.complete, entry.said = now, True, True
@@ -211,7 +222,9 @@ class SettleTracker:
     def _wait_s(self, entry: _Entry, stat: FileFacts) -> float:
         if stat.size == 0:
             return self._empty_s
-        return self._settle_s if entry.complete else self._unhinted_s
+        if entry.complete:
+            return self._settle_s
+        return self._walked_s if entry.walked else self._unhinted_s
 
     def _look(self, path: bytes, entry: _Entry, at: float) -> None:
         if entry.look_at != at:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import queue
-import re
-import secrets
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +16,7 @@ from watchdog import events
 from watchdog.observers import Observer
 
 from cutoutd.config.errors import printable
-from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
+from cutoutd.daemon.watching.limits import Code, NoEvents, explain
 from cutoutd.daemon.watching.settle import HintKind
 
 if TYPE_CHECKING:
@@ -31,6 +25,9 @@ if TYPE_CHECKING:
     from cutoutd.daemon.watching.inotify import Complaint
 
 log = logging.getLogger(__name__)
+
+# Folders without a watch that are asked whether they would get one now: each costs four system calls.
+TRIED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,15 @@ class WatchLost:
     code: Literal["gone", "limit", "denied", "broken", "stale"]
 
 
-Message = Hint | Rescan | WatchLost
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """A folder below the inbox got no watch: only walking finds what comes into it. `Watcher.blind` has them all."""
+
+    inbox: str
+    path: bytes
+
+
+Message = Hint | Rescan | WatchLost | Unwatched
 
 # A folder's event means that files may have come or gone in it without an event of their own.
 _FILE_HINTS: dict[type[events.FileSystemEvent], HintKind] = {
@@ -103,8 +108,15 @@ class Watcher:
         self._identity: tuple[int, int] | None = None
         self._observer: BaseObserver | None = None
         self._lock = threading.Lock()
-        self._blind: dict[bytes, str] = {}
+        self._blind: dict[bytes, NoEvents] = {}
         self._lost = ""
+        self._started = False
+        self._refusal: NoEvents | None = None
+
+    @property
+    def refusal(self) -> NoEvents | None:
+        """Why `start` said no; None when it did not."""
+        return self._refusal
 
     @property
     def blind(self) -> frozenset[bytes]:
@@ -113,10 +125,47 @@ class Watcher:
             return frozenset(self._blind)
 
     @property
-    def blind_why(self) -> str:
-        """Why the first of them has none, as a sentence with what to do; empty when all have one."""
+    def latest_blind(self) -> NoEvents | None:
+        """Why the latest of them has none; None when all have one."""
         with self._lock:
-            return next(iter(self._blind.values()), "")
+            return next(reversed(self._blind.values()), None)
+
+    @property
+    def may_see_more(self) -> bool:
+        """Whether one of them lacks its watch for a reason that may pass."""
+        with self._lock:
+            return any(one.may_pass for one in self._blind.values())
+
+    def is_blind(self, path: bytes) -> bool:
+        """Whether a file (relative) lies in a sub-folder without a watch, or below one."""
+        with self._lock:
+            while self._blind and (path := path.rpartition(b"/")[0]):
+                if path in self._blind:
+                    return True
+        return False
+
+    def add_blind(self, path: bytes, why: NoEvents) -> None:
+        """A sub-folder (relative) is known to give no events for another reason than a refused watch."""
+        with self._lock:
+            known = path in self._blind
+            self._blind.setdefault(path, why)
+        if not known:
+            self._say(Unwatched(self._inbox, path))
+
+    def forget_gone(self) -> None:
+        """Sub-folders without a watch that are no longer there need none. Looks at them: call it where scans are."""
+        gone = [path for path in self.blind if not os.path.isdir(os.path.join(self._real, path))]
+        with self._lock:
+            for path in gone:
+                self._blind.pop(path, None)
+
+    def sees_more_anew(self) -> bool:
+        """Whether a new start would watch a sub-folder that has no watch. Looks at them, as `forget_gone` does."""
+        self.forget_gone()
+        with self._lock:
+            left = [path for path, one in self._blind.items() if one.may_pass]
+        # One that can be watched is reason enough; a few are asked, since a limit holds for all of them.
+        return any(_can_watch(os.path.join(self._real, path)) for path in left[:TRIED_AT_ONCE])
 
     def start(self) -> bool:
         """Set the watches; walk the inbox after this returns, not before. Slow on a huge tree or hung share.
@@ -133,10 +182,11 @@ class Watcher:
             self._observer.start()
         except OSError as error:
             self.stop()
-            self._lose(*explain(self._root, error))
+            why, code = explain(self._root, error)
+            self._refusal = NoEvents(why, code)
+            self._lose(why, code)
             return False
-        if self.blind:
-            self._say(Rescan(self._inbox, "some sub-folders could not be watched"))
+        self._started = True
         return True
 
     def stop(self) -> None:
@@ -230,11 +280,18 @@ class Watcher:
             self._lose(
                 f"Watching {printable(self._root)} failed: {complaint.error}. It is started anew.", "broken"
             )
-        elif (path := self._relative(complaint.path)) and isinstance(complaint.error, OSError):
-            why, _ = explain(Path(os.fsdecode(complaint.path)), complaint.error)
-            with self._lock:
-                self._blind.setdefault(path, why)
-            self._say(Rescan(self._inbox, why, path))
+        elif isinstance(complaint.error, OSError):
+            self._on_refused_watch(complaint.path, complaint.error)
+
+    def _on_refused_watch(self, folder: bytes, error: OSError) -> None:
+        path = self._relative(folder)
+        why, code = explain(Path(os.fsdecode(folder)), error)
+        if path:
+            self.add_blind(path, NoEvents(why, code))
+        elif (
+            path == b"" and self._started
+        ):  # watches are set anew after an overflow, and the inbox's own is refused
+            self._lose(why, code)
 
     def _on_unmount(self) -> None:
         with suppress(OSError):
@@ -247,7 +304,7 @@ class Watcher:
         if path:
             self._say(Hint(self._inbox, path, kind))
 
-    def _lose(self, why: str, code: Literal["gone", "limit", "denied", "broken", "stale"]) -> None:
+    def _lose(self, why: str, code: Code | Literal["stale"]) -> None:
         self._lost = why
         self._say(WatchLost(self._inbox, why, code))
 
@@ -278,94 +335,10 @@ class _Handler(events.FileSystemEventHandler):
         self._watcher.on_event(event)
 
 
-def retry_after_s(failures: int) -> float:
-    """How long to wait before a watcher that failed so often in a row is started again: 1 s up to 1 h.
+def _can_watch(folder: bytes) -> bool:
+    """Whether a folder would get a watch now; where the system has no limit on them, yes."""
+    if sys.platform != "linux":
+        return True
+    from cutoutd.daemon.watching.inotify import can_watch
 
-    Setting watches on a large tree each minute, only to hit the limit again, would cost a whole core.
-    """
-    return float(min(2 ** min(max(failures - 1, 0), 12), 3600))
-
-
-def explain(folder: Path, error: OSError) -> tuple[str, Literal["gone", "limit", "denied", "broken"]]:
-    """A refused watch as a sentence for people, with what to do, and its code."""
-    name = printable(folder)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"{name} does not exist. It is watched as soon as it is back.", "gone"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        fix = (
-            "Allow it in System Settings, Privacy & Security, Files and Folders."
-            if sys.platform == "darwin"
-            else "Give this user read and enter permission (chmod u+rx) on it."
-        )
-        return f"{name} may not be read. {fix}", "denied"
-    if error.errno == errno.ENOSPC:  # of watches, not of the disk
-        return _limit_sentence(name, "watched folders", "max_user_watches", 524288), "limit"
-    if error.errno == errno.EMFILE:
-        return _limit_sentence(name, "programs watching folders", "max_user_instances", 1024), "limit"
-    return f"{name} cannot be watched: {error.strerror or error}.", "broken"
-
-
-def _limit_sentence(name: str, what: str, setting: str, better: int) -> str:
-    try:
-        now = Path(f"/proc/sys/fs/inotify/{setting}").read_text("ascii").strip()
-    except OSError:
-        now = "unknown"
-    return (
-        f"{name} cannot be watched: the system's limit of {what} is reached (now {now}). "
-        f"Raise it with `sudo sysctl fs.inotify.{setting}={better}`, and keep it by writing that setting "
-        "into a file in /etc/sysctl.d. Until then the folder is walked from time to time."
-    )
-
-
-_PROBE = ".cutoutd-probe-"
-_LEFT_PROBE = re.compile(rb"\.cutoutd-probe-[0-9a-f]{16}")
-
-
-def probe_events(root: Path, timeout_s: float) -> bool:
-    """Whether native events can be relied on in a folder.
-
-    Shares are polled by their kind. Elsewhere a hidden file of ours is written and removed, and its event
-    awaited for timeout_s seconds; in a folder that may not be written to, the kind alone decides.
-
-    Raises:
-        OSError: the folder cannot be looked at.
-    """
-    if needs_polling(filesystem_kind(root)):
-        return False
-    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    watcher = Watcher("probe", root, recursive=False, post=inbox.put)
-    top = os.fsencode(root)
-    fs = RealFileSystem(top)
-    with fs.scandir(top) as entries:  # of a daemon that was killed in this very second
-        left = [entry.path for entry in entries if _LEFT_PROBE.fullmatch(entry.name)]
-    for path in left:
-        with suppress(OSError):
-            fs.unlink(path)
-    probe = os.path.join(top, f"{_PROBE}{secrets.token_hex(8)}".encode())
-    if not watcher.start():
-        return False
-    try:
-        try:
-            fs.close(fs.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        except OSError:
-            return True  # read-only for us, or full: a local file system's events are taken on trust
-        try:
-            return _arrives(inbox, os.path.basename(probe), timeout_s)
-        finally:
-            with suppress(FileNotFoundError):
-                fs.unlink(probe)
-    finally:
-        watcher.stop()
-
-
-def _arrives(inbox: queue.SimpleQueue[Message], name: bytes, timeout_s: float) -> bool:
-    """Whether a hint about name comes within timeout_s seconds, whatever else happens in the folder."""
-    deadline = time.monotonic() + timeout_s
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            message = inbox.get(timeout=left)
-        except queue.Empty:
-            return False
-        if isinstance(message, Hint) and message.path == name:
-            return True
-    return False
+    return can_watch(folder)

@@ -252,8 +252,12 @@ def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
     mark, style = ("!", "yellow") if inbox["trouble"] or not inbox["watching"] else ("●", "green")
     how = " (polled)" if inbox["polled"] else ""
     console.print(Text(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
-    if inbox["trouble"]:
-        console.print(Text(f"  {inbox['trouble']}", style="yellow"))
+    for line in (
+        inbox["trouble"],
+        inbox.get("no_events", ""),
+    ):  # a daemon of an earlier version says nothing of events
+        if line:
+            console.print(Text(f"  {line}", style="yellow"))
 
 
 def _below(path: str, outboxes: list[str]) -> str:

@@ -187,19 +187,20 @@ def check_events(settings: Settings) -> Iterator[Finding]:
 
 def _events(inbox: Inbox) -> Finding:
     from cutoutd.daemon.files.mounts import filesystem_kind
-    from cutoutd.daemon.watching.watcher import probe_events
+    from cutoutd.daemon.watching.probe import probe_events
 
     kind = filesystem_kind(inbox.path)
     text = f"{inbox.label}: {kind}"
     if inbox.events == "poll":
         every = f"{inbox.poll_every:g} s"
         return Finding("events", "ok", f"{text}, looked at every {every} as configured")
-    if probe_events(inbox.path, PROBE_S):
+    no_events = probe_events(inbox.path, PROBE_S)
+    if no_events is None:
         return Finding("events", "ok", f"{text}, events arrive")
-    if inbox.events == "auto":
-        return Finding(
-            "events", "note", f"{text}, events cannot be relied on: it is looked at every few seconds"
-        )
+    if inbox.events == "auto" or no_events.code == "limit":
+        level = "warning" if no_events.code == "limit" else "note"
+        said = no_events.sentence(inbox.poll_every)
+        return Finding("events", level, f"{text}, events cannot be relied on: {said}")
     return Finding(
         "events",
         "warning",

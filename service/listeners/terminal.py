@@ -32,6 +32,8 @@ def ready_lines(status: dict[str, Any]) -> list[str]:
         lines += [f"Drop photos into   {inbox['path']}", f"Cutouts appear in  {inbox['outbox']}"]
         if inbox["trouble"]:
             lines.append(f"  waiting: {inbox['trouble']}")
+        if inbox.get("no_events"):
+            lines.append(f"  {inbox['no_events']}")
     for model, facts in status["models"].items():
         count = status["workers"]
         workers = f"{count} worker{'' if count == 1 else 's'}"

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from cutoutd.daemon.files import mounts
-from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, parse_mountinfo, really_there
+from cutoutd.daemon.files.mounts import (
+    MountIdentity,
+    identify,
+    mounts_without_events,
+    needs_polling,
+    parse_mountinfo,
+    really_there,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/mountinfo")
 
@@ -242,3 +249,36 @@ def test_the_kind_of_a_file_system() -> None:
 )
 def test_which_kinds_need_polling(kind: str, poll: bool) -> None:
     assert needs_polling(kind) is poll
+
+
+@linux
+def test_without_proc_a_folder_is_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing mount table is not a missing folder."""
+    known = identify(tmp_path)
+
+    def refuse(folder: Path) -> int:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/self/fdinfo/3")
+
+    monkeypatch.setattr(mounts, "_mount_number", refuse)
+    assert identify(tmp_path).fstype == "unknown"
+    assert really_there(tmp_path, None) == (True, "")
+    assert really_there(tmp_path, known) == (True, "")
+    with pytest.raises(FileNotFoundError):
+        identify(tmp_path / "gone")
+    there, why = really_there(tmp_path / "gone", None)
+    assert not there
+    assert "does not exist" in why
+
+
+@linux
+def test_shares_below_a_folder_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of mounts is the real one; /proc stands for a share."""
+
+    def only_proc(kind: str) -> bool:
+        return kind == "proc"
+
+    monkeypatch.setattr(mounts, "needs_polling", only_proc)
+    assert (b"proc", "proc") in [(path, mount.fstype) for path, mount in mounts_without_events(Path("/"))]
+    assert mounts_without_events(Path("/proc")) == []  # the folder itself is another question
+    with pytest.raises(FileNotFoundError):
+        mounts_without_events(Path("/gone"))

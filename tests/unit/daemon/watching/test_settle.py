@@ -45,7 +45,8 @@ def settled_at(tracker: SettleTracker, facts: FileFacts, start: float, until: fl
 
 
 @pytest.mark.parametrize(
-    ("kind", "wait_s"), [("closed", 0.5), ("moved", 0.5), ("created", 2.0), ("modified", 2.0), ("found", 2.0)]
+    ("kind", "wait_s"),
+    [("closed", 0.5), ("moved", 0.5), ("created", 2.0), ("modified", 2.0), ("found", 2.0), ("walked", 5.0)],
 )
 def test_how_long_a_file_rests_depends_on_the_hint(kind: HintKind, wait_s: float) -> None:
     tracker = SettleTracker()
@@ -53,6 +54,14 @@ def test_how_long_a_file_rests_depends_on_the_hint(kind: HintKind, wait_s: float
     assert settled_at(tracker, FACTS, 10.0) == pytest.approx(10.0 + wait_s)
     assert len(tracker) == 0
     assert tracker.next_due() is None
+
+
+def test_a_file_of_a_folder_without_events_settles_sooner_once_its_close_is_heard() -> None:
+    tracker = SettleTracker()
+    tracker.hint(A, "walked", 10.0)
+    assert tracker.hint(A, "walked", 11.0)  # the next walk meets it again: no sign of life
+    tracker.hint(A, "closed", 12.0)  # the folder has its watch meanwhile
+    assert settled_at(tracker, FACTS, 12.0) == pytest.approx(12.5)
 
 
 def test_the_first_look_is_due_at_once_and_only_once() -> None:

@@ -17,18 +17,17 @@ from pathlib import Path
 import pytest
 from tests.support.conditions import wait_until
 from watchdog import events
+from watchdog.observers.inotify_c import InotifyFD
 
-from cutoutd.daemon.watching import watcher
-from cutoutd.daemon.watching.inotify import InotifyObserver
+from cutoutd.daemon.watching.inotify import Complaint, InotifyObserver
+from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.watcher import (
     Hint,
     Message,
     Rescan,
+    Unwatched,
     Watcher,
     WatchLost,
-    explain,
-    probe_events,
-    retry_after_s,
 )
 
 pytestmark = [
@@ -329,10 +328,10 @@ def say(*words):  # one write: the watcher speaks from a thread of its own
 def post(message):
     if not isinstance(message, Hint):
         facts = getattr(message, "code", ""), getattr(message, "path", b"")
-        say(type(message).__name__, *facts, message.why)
+        say(type(message).__name__, *facts, getattr(message, "why", ""))
 
 watcher = Watcher("inbox", Path(sys.argv[1]), recursive=True, post=post)
-say("ready", watcher.start(), sorted(watcher.blind))
+say("ready", watcher.start(), sorted(watcher.blind), watcher.latest_blind)
 for line in sys.stdin:
     say("healthy", watcher.healthy())
 watcher.stop()
@@ -393,6 +392,108 @@ def test_an_overflow_of_the_kernels_queue_becomes_a_rescan(tmp_path: Path) -> No
         child.end()
 
 
+def blinded(inbox: Watched, *names: str, code: int = errno.ENOSPC) -> None:
+    """Folders whose watches are refused, as the event machinery tells it."""
+    for name in names:
+        path = os.fsencode(inbox.root / name)
+        inbox.watcher._on_complaint(Complaint("unwatched", path, OSError(code, os.strerror(code))))
+
+
+def test_a_folder_without_a_watch_is_known_with_all_below_it(inbox: Watched) -> None:
+    (inbox.root / "day/cards").mkdir(parents=True)
+    blinded(inbox, "day", "day")
+    assert [one.path for one in inbox.said if isinstance(one, Unwatched)] == [b"day"]
+    assert inbox.watcher.is_blind(b"day/a.jpg")
+    assert inbox.watcher.is_blind(b"day/cards/a.jpg")
+    assert not inbox.watcher.is_blind(b"a.jpg")
+    assert not inbox.watcher.is_blind(b"day")  # the folder's own name is its parent's matter
+    assert not inbox.watcher.is_blind(b"days/a.jpg")
+    assert inbox.watcher.healthy()
+
+
+def test_a_watch_that_could_be_set_now_is_worth_a_new_start(inbox: Watched) -> None:
+    (inbox.root / "day").mkdir()
+    assert not inbox.watcher.sees_more_anew()
+    blinded(inbox, "day")
+    assert inbox.watcher.may_see_more
+    assert inbox.watcher.sees_more_anew()
+    (inbox.root / "day").rmdir()
+    assert not inbox.watcher.sees_more_anew()
+    assert inbox.watcher.blind == frozenset()
+
+
+def test_a_share_below_the_inbox_is_not_tried_again(inbox: Watched) -> None:
+    (inbox.root / "nas").mkdir()
+    inbox.watcher.add_blind(b"nas", NoEvents("It lies on a share.", "mount"))
+    assert not inbox.watcher.may_see_more
+    assert not inbox.watcher.sees_more_anew()
+    assert inbox.watcher.is_blind(b"nas/a.jpg")
+
+
+def test_an_inbox_whose_own_watch_is_refused_after_an_overflow_is_lost(inbox: Watched) -> None:
+    """Watchdog sets all watches anew then, and passes over a refusal of the first."""
+    blinded(inbox, "day")
+    assert inbox.lost() == []
+    inbox.watcher._on_complaint(
+        Complaint("unwatched", os.fsencode(inbox.root), OSError(errno.ENOSPC, "inotify watch limit reached"))
+    )
+    (lost,) = inbox.lost()
+    assert lost.code == "limit"
+    assert not inbox.watcher.healthy()
+
+
+def test_a_refused_start_leaves_no_descriptor_and_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again for as long as the limit holds."""
+
+    def refuse(self: InotifyFD, path: bytes, mask: object) -> object:
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr(InotifyFD, "_get_or_create_watch", refuse)
+    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(3):
+        refused = Watched(tmp_path)
+        assert not refused.watcher.start()
+        assert refused.watcher.refusal is not None
+        assert refused.watcher.refusal.code == "limit"
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_an_instance_without_its_pipe_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", refuse)
+        refused = Watched(tmp_path)
+        assert not refused.watcher.start()
+    assert refused.watcher.refusal is not None
+    assert "ulimit -n" in refused.watcher.refusal.why
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_sub_folder_that_moves_away_and_comes_back_is_heard_again(inbox: Watched, tmp_path: Path) -> None:
+    (inbox.root / "day/cards").mkdir(parents=True)
+    inbox.flush()
+    for turn in range(3):
+        (inbox.root / "day").rename(tmp_path / "away")
+        (tmp_path / "away/cards/outside.jpg").write_bytes(b"photo")
+        (tmp_path / "away").rename(inbox.root / "day")
+        inbox.wait(lambda turn=turn: inbox.rescans().count(b"day") > turn, "its return")
+        inbox.flush()
+        (inbox.root / f"day/cards/{turn}.jpg").write_bytes(b"photo")
+        inbox.wait(lambda turn=turn: "closed" in inbox.hints(f"day/cards/{turn}.jpg"), "a photo's close")
+    (inbox.root / "day").rename(tmp_path / "away")
+    (tmp_path / "away").rename(inbox.root / "night")
+    inbox.wait(lambda: b"night" in inbox.rescans(), "its return under another name")
+    inbox.flush()
+    (inbox.root / "night/cards/late.jpg").write_bytes(b"photo")
+    inbox.wait(lambda: "closed" in inbox.hints("night/cards/late.jpg"), "a photo's close")
+    assert inbox.watcher.healthy()
+
+
 def with_watch_limit(count: int) -> list[str]:
     """A command prefix under which a user namespace may hold so many watches."""
     script = f'echo {count} > /proc/sys/user/max_inotify_watches && exec "$@"'
@@ -402,18 +503,21 @@ def with_watch_limit(count: int) -> list[str]:
     return prefix
 
 
-@pytest.mark.timeout(400)  # it takes all the watches the system grants
 def test_a_sub_folder_beyond_the_watch_limit_is_told_with_the_setting_to_raise(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"d{number}").mkdir()
     child = Child(tmp_path, *with_watch_limit(3))  # the inbox and two of the three
     try:
-        refused = child.until("Rescan")
-        assert "fs.inotify.max_user_watches" in refused
-        assert "disk" not in refused
-        assert child.until("ready").startswith("ready True [b'd")
+        assert "b'd" in child.until("Unwatched")
+        ready = child.until("ready")
+        assert ready.startswith("ready True [b'd")
+        assert (
+            "sudo sysctl user.max_inotify_watches=524288" in ready
+        )  # the namespace's own limit is the one that is met
+        assert "is 3)" in ready
+        assert "disk" not in ready
         (tmp_path / "new").mkdir()
-        assert "b'new'" in child.until("Rescan")
+        assert "b'new'" in child.until("Unwatched")
         assert child.ask_healthy() == "healthy True"
     finally:
         child.end()
@@ -424,7 +528,7 @@ def test_an_inbox_beyond_the_watch_limit_is_lost_with_the_setting_to_raise(tmp_p
     try:
         lost = child.until("WatchLost")
         assert lost.startswith("WatchLost limit")
-        assert "sudo sysctl fs.inotify.max_user_watches=" in lost
+        assert "sudo sysctl user.max_inotify_watches=524288" in lost
         assert child.until("ready").startswith("ready False")
     finally:
         child.end()
@@ -436,9 +540,10 @@ def test_a_sub_folder_without_permission_is_told(tmp_path: Path) -> None:
     prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     child = Child(tmp_path, *prefix)
     try:
-        assert "b'shut'" in (refused := child.until("Rescan"))
-        assert "may not be read" in refused
-        assert child.until("ready") == "ready True [b'shut']"
+        assert "b'shut'" in child.until("Unwatched")
+        ready = child.until("ready")
+        assert ready.startswith("ready True [b'shut']")
+        assert "may not be read" in ready
         (tmp_path / "shut").chmod(0o755)
         assert child.until("WatchLost").startswith("WatchLost stale")
     finally:
@@ -460,65 +565,3 @@ def test_an_unmounted_inbox_is_lost(tmp_path: Path) -> None:
         assert child.ask_healthy() == "healthy False"
     finally:
         child.end()
-
-
-def test_a_probe_sees_its_own_event_and_leaves_nothing(tmp_path: Path) -> None:
-    assert probe_events(tmp_path, 5.0)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_probe_without_an_event_says_no_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def deaf(self: Watcher, event: events.FileSystemEvent) -> None:
-        """A file system whose events never come."""
-
-    monkeypatch.setattr(Watcher, "on_event", deaf)
-    assert not probe_events(tmp_path, 0.2)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_shares_are_polled_without_a_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def share(path: Path) -> str:
-        return "cifs"
-
-    monkeypatch.setattr(watcher, "filesystem_kind", share)
-    before = tmp_path.stat().st_mtime_ns
-    assert not probe_events(tmp_path, 5.0)
-    assert tmp_path.stat().st_mtime_ns == before
-
-
-def test_a_folder_that_takes_no_probe_is_judged_by_its_kind() -> None:
-    assert probe_events(Path("/proc/self"), 0.2)  # no one may create a file there
-
-
-def test_waits_between_starts_double_up_to_an_hour() -> None:
-    waits = [retry_after_s(failures) for failures in range(20)]
-    assert waits[:5] == [1, 1, 2, 4, 8]
-    assert waits == sorted(waits)
-    assert waits[-1] == 3600
-
-
-@pytest.mark.parametrize(
-    ("code", "kind", "words"),
-    [
-        (errno.ENOENT, "gone", "does not exist"),
-        (errno.EACCES, "denied", "permission"),
-        (errno.ENOSPC, "limit", "fs.inotify.max_user_watches=524288"),
-        (errno.EMFILE, "limit", "fs.inotify.max_user_instances=1024"),
-        (errno.EIO, "broken", "Input/output error"),
-    ],
-)
-def test_refusals_are_sentences_for_people(code: int, kind: str, words: str) -> None:
-    why, answer = explain(Path("/in"), OSError(code, os.strerror(code)))
-    assert answer == kind
-    assert why.startswith("/in ")
-    assert words in why
-
-
-def test_a_probe_that_a_killed_daemon_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".cutoutd-probe-0123456789abcdef"
-    left.write_bytes(b"")
-    (tmp_path / ".cutoutd-probe-holiday.jpg").write_bytes(b"theirs")
-    probe_events(tmp_path, 0.5)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".cutoutd-probe-holiday.jpg"]

@@ -17,6 +17,7 @@ from cutoutd.config.errors import ExitCode, ModelError
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import StateLock
+from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.models.networks.accelerators import NEEDS, Needs
 from cutoutd.service.cli.doctor import doctor as command
 from cutoutd.service.doctor import doctor, parts
@@ -143,7 +144,7 @@ def test_folders_are_counted(folders: Path) -> None:
     ("events", "arrive", "level", "words"),
     [
         ("auto", True, "ok", "events arrive"),
-        ("auto", False, "note", "looked at every few seconds"),
+        ("auto", False, "note", "It is looked through every 5 s"),
         ("native", False, "warning", 'although events = "native"'),
         ("poll", False, "ok", "as configured"),
     ],
@@ -151,10 +152,22 @@ def test_folders_are_counted(folders: Path) -> None:
 def test_events(
     folders: Path, monkeypatch: pytest.MonkeyPatch, events: str, arrive: bool, level: str, words: str
 ) -> None:
-    monkeypatch.setattr("cutoutd.daemon.watching.watcher.probe_events", lambda _root, _timeout: arrive)
+    no_events = None if arrive else NoEvents("It lies on a share.", "mount")
+    monkeypatch.setattr("cutoutd.daemon.watching.probe.probe_events", lambda _root, _timeout: no_events)
     first = next(doctor.check_events(settings(folders, f'events = "{events}"')))
     assert first.level == level
     assert words in first.what
+
+
+@pytest.mark.parametrize("events", ["auto", "native"])
+def test_a_limit_on_watches_is_worth_a_warning(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, events: str
+) -> None:
+    limit = NoEvents("The limit is reached. Raise it.", "limit")
+    monkeypatch.setattr("cutoutd.daemon.watching.probe.probe_events", lambda _root, _timeout: limit)
+    first = next(doctor.check_events(settings(folders, f'events = "{events}"')))
+    assert first.level == "warning"
+    assert "Raise it. Until then it is looked through every 5 s." in first.what
 
 
 def test_events_really_arrive_here(folders: Path) -> None:
