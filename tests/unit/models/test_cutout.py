@@ -21,6 +21,7 @@ from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import PhotoLimits, read_header
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.subject import OF_OTHERS
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import is_plain
 
@@ -57,6 +58,17 @@ class Nothing:
         self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
     ) -> NDArray[np.float32]:
         return np.zeros((320, 320), np.float32)
+
+
+class Veiled(Disc):
+    """Sees a disc of which a third is half there."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        alpha = super().alpha(rgb)
+        alpha[:, 150:] = np.minimum(alpha[:, 150:], 0.6)
+        return alpha
 
 
 def jpeg(size: tuple[int, int]) -> bytes:
@@ -235,3 +247,22 @@ def test_a_subject_that_is_transparent_is_a_named_failure_and_no_empty_file() ->
     with pytest.raises(PhotoError, match="transparent") as caught:
         cut_out(out.getvalue(), header, Disc(), (Deliverable(),), Matte())
     assert caught.value.reason is Reason.NO_SUBJECT
+
+
+def test_a_doubtful_cutout_says_why_and_a_plain_one_nothing() -> None:
+    doubtful = cut(jpeg((512, 512)), Deliverable(), sees=Veiled())
+    assert doubtful.confidence is not None
+    assert doubtful.confidence.review
+    assert any("half-transparent inside" in note for note in doubtful.notes)
+    plain = cut(jpeg((512, 512)), Deliverable(), sees=Disc())
+    assert plain.confidence is not None
+    assert plain.confidence.iou > 0.9
+    assert plain.notes == ()
+
+
+def test_chances_of_other_networks_are_not_read_as_ours() -> None:
+    photo = jpeg((512, 512))
+    header = read_header(photo, "photo.jpg", PhotoLimits(max_bytes=10**9, max_megapixels=100))
+    made = cut_out(photo, header, Veiled(), (Deliverable(),), Matte(), reading=OF_OTHERS)
+    assert made.confidence is None
+    assert made.notes == ()

@@ -91,6 +91,24 @@ def test_options_reach_the_network(folders: tuple[Path, Path], capsys: pytest.Ca
     assert len(set(answers)) == 4
 
 
+def test_haze_and_thin_parts_are_judged_if_asked_for(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folders, "--json", "--every", "2") == 0
+    assert "skeleton" not in json.loads(capsys.readouterr().out)[STANDARD]["folders"]["all"]
+    found: list[dict[str, float]] = []
+    for more in ((), ("--engine", "plain"), ("--engine", "learned")):
+        assert call(folders, "--json", "--solid", "--every", "2", *more) == 0
+        found.append(json.loads(capsys.readouterr().out)[STANDARD]["folders"]["all"])
+    for one in found:  # the masks are the network's own answers
+        assert one["skeleton"] > 0.95
+        assert one["half_tones"] < 0.2
+        assert one["not_solid"] < 0.1
+    assert found[1]["mae"] != found[0]["mae"]  # drawn at the photo's size, in eight bits
+    assert call(folders, "--solid", "--every", "2") == 0
+    assert "half-tones" in capsys.readouterr().out.splitlines()[0]
+
+
 def test_sheet_shows_the_worst_first(folders: tuple[Path, Path], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     assert call(folders, "--sheet", str(sheet)) == 0
