@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
-from cutoutd.daemon.files.mounts import (
-    MountIdentity,
-    identify,
-    mounts_without_events,
-    needs_polling,
-    really_there,
-)
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -37,7 +29,7 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
-from cutoutd.daemon.watching.probe import mount_without_events, probe_events
+from cutoutd.daemon.watching.opening import Opened, events_arrive, look_for_shares, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.scan import Found, PollState, walk
 from cutoutd.daemon.watching.settle import HintKind
@@ -53,21 +45,6 @@ SCAN_AHEAD = 4
 STUCK_S = 20.0
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
-# How long the event of a probe's file is awaited: it comes within milliseconds, or not at all.
-PROBE_S = 1.0
-
-
-@dataclass(slots=True)
-class Opened:
-    """What opening an inbox on its I/O thread brought."""
-
-    watcher: Watcher | None
-    identity: MountIdentity
-    polled: bool
-    trouble: str = ""
-    inode: tuple[int, int] = (0, 0)
-    leases: int | None = None  # the device whose leases tell who writes
-    no_events: NoEvents | None = None
 
 
 class InboxWatcher:
@@ -170,41 +147,7 @@ class InboxWatcher:
     def _open(self) -> None:
         self._opening = True
         recorded = self._mounts.recorded(self.settings.path)
-        self._io.call(lambda: self._open_on_thread(recorded), self._opened)
-
-    def _open_on_thread(self, recorded: MountIdentity | None) -> Opened:
-        there, why = really_there(self.settings.path, recorded)
-        if not there:
-            return Opened(None, MountIdentity("", "", "", "", is_own_mount=False), polled=False, trouble=why)
-        identity = identify(self.settings.path)
-        inode = inode_of(self.settings.path)
-        leases = None if needs_polling(identity.fstype) else inode[0]
-        events = self.settings.events
-        if events == "poll":
-            return Opened(None, identity, polled=True, inode=inode, leases=leases)
-        no_events = probe_events(self.settings.path, PROBE_S) if events == "auto" else None
-        if no_events is None:
-            watcher = self._start_watcher()
-            if watcher.refusal is None:
-                return Opened(watcher, identity, polled=False, inode=inode, leases=leases)
-            no_events = watcher.refusal
-            if events == "native" and no_events.code != "limit":
-                return Opened(None, identity, polled=False, trouble=no_events.why)
-        return Opened(None, identity, polled=True, inode=inode, leases=leases, no_events=no_events)
-
-    def _start_watcher(self) -> Watcher:
-        """On the I/O thread: one that watches, or has a refusal."""
-        watcher = Watcher(self.name, self.settings.path, recursive=self.settings.recursive, post=self._post)
-        if watcher.start():
-            self._look_for_shares(watcher)
-        return watcher
-
-    def _look_for_shares(self, watcher: Watcher) -> None:
-        """On the I/O thread: shares mounted below the inbox give events of this machine's own changes only."""
-        if self.settings.recursive:
-            for path, mount in mounts_without_events(self.settings.path):
-                folder = self.settings.path / os.fsdecode(path)
-                watcher.add_blind(path, mount_without_events(folder, mount))
+        self._io.call(lambda: open_inbox(self.settings, recorded, self._post), self._opened)
 
     def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
         self._opening = False
@@ -274,7 +217,7 @@ class InboxWatcher:
         def possible() -> bool:
             if watcher is not None:
                 return watcher.sees_more_anew()
-            return probe_events(self.settings.path, PROBE_S) is None
+            return events_arrive(self.settings)
 
         def heard(more: bool | None, error: BaseException | None) -> None:
             if watcher is not self._watcher or not self.watching or self._closed or error is not None:
@@ -515,7 +458,7 @@ class InboxWatcher:
         if inode_of(self.settings.path) != self._inode:
             raise OSError(errno.ESTALE, "another folder lies there now", self.name)
         if self._watcher is not None:
-            self._look_for_shares(self._watcher)
+            look_for_shares(self.settings, self._watcher)
         if self.polled:
             self._poll.begin()
         clean = self._post_batches(self._walk(), stones=stones)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.reliability.torture import hanging_mount
+from tests.reliability.torture.mounts import own_namespace
 from tests.support.daemon_process import Daemon
 from tests.support.photos import encoded
 
@@ -107,3 +109,30 @@ def test_without_proc_an_inbox_is_still_there(daemon: Make) -> None:
     photo(one.inbox / "a.jpg")
     one.wait(lambda: one.outputs() == ["a.png"], "a cutout", 60)
     assert not one.said("does not exist")
+
+
+@pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
+@pytest.mark.timeout(240)
+def test_a_share_below_an_inbox_names_itself_and_is_walked(daemon: Make) -> None:
+    """What another machine puts there gives no event; the rescan is ten minutes away."""
+    if not own_namespace():
+        pytest.skip("no mounts of its own here")
+    one = daemon(config=QUICK)
+    behind, share = one.root / "behind", one.inbox / "share"
+    behind.mkdir()
+    share.mkdir(parents=True)
+    mount = hanging_mount.HangingMount(behind, share)
+    try:
+        one.start()
+        (inbox,) = one.status()["inboxes"]
+        assert not inbox["polled"]
+        assert inbox["no_events"].startswith(f"{share} lies on a file system that tells nothing of changes")
+        assert inbox["no_events"].endswith("It is looked through every 0.5 s.")
+        assert one.said(f"{share} lies on a file system")
+        photo(behind / "a.jpg")
+        one.wait(lambda: one.outputs() == ["share/a.png"], "a cutout from the share", 60)
+        photo(one.inbox / "b.jpg")
+        one.wait(lambda: "b.png" in one.outputs(), "a cutout by events", 30)
+        assert one.stop() == 0
+    finally:
+        mount.end()
