@@ -103,8 +103,21 @@ def measure(
     )  # fmt: skip
 
 
-def run_alone(task: Task[Trial, Any], trial: Trial) -> Any:
-    """The task's answer, from a worker of its own; raises as `probe` and `measure` do."""
+def prepare(spec: ModelSpec, provider: str, threads: int, folder: Path) -> None:
+    """`models.networks.providers.prepare` in a sandboxed worker, which may write in this folder and no other.
+
+    Raises:
+        ModelError, EngineError: as there; EngineError too when the process dies.
+    """
+    trial = Trial(spec, (provider,), threads, 0, folder, PHOTO_SHAPE)
+    verdict = run_alone(Task(prepare_network), trial, write=(folder,))
+    if verdict.problem:
+        error = ModelError if verdict.of_the_model else EngineError
+        raise error(verdict.problem, spec.path, verdict.fix)
+
+
+def run_alone(task: Task[Trial, Any], trial: Trial, *, write: tuple[Path, ...] = ()) -> Any:
+    """The task's answer, from a worker of its own that may write in `write`; raises as `probe` and `measure` do."""
     spec = trial.spec
     machine = opened(expected(trial.providers if trial.providers == "auto" else tuple(trial.providers)))
     path = None if spec.path is None else Path(os.path.abspath(spec.path))
@@ -115,7 +128,7 @@ def run_alone(task: Task[Trial, Any], trial: Trial) -> Any:
         setup = WorkerSetup(
             lock_path=Path(scratch) / "workers.lock",
             read_paths=(*reads, *machine.reads),
-            write_paths=(),
+            write_paths=write,
             memory_limit_bytes=_MEMORY_BYTES + 3 * size,
             warm_up=Task(nothing),
             threads=trial.threads,
@@ -186,3 +199,20 @@ def measure_network(trial: Trial) -> Measured | Verdict:
         figures.provider, figures.load_ms, figures.first_ms, figures.photo_ms, figures.cpu_ms,
         figures.resting_mb, figures.peak_mb,
     )  # fmt: skip
+
+
+def prepare_network(trial: Trial) -> Verdict:
+    """Loads the network and leaves what later starts can read."""
+    from cutoutd.models.networks.providers import prepare as prepare_here
+
+    if trial.cache_dir is None:
+        raise ValueError("no folder to prepare it in")
+    try:
+        prepare_here(trial.spec, trial.providers[0], trial.threads, trial.cache_dir)
+    except (ModelError, EngineError) as error:
+        return Verdict(
+            printed(error.what, LONGEST_SENTENCE),
+            printed(error.fix, LONGEST_SENTENCE),
+            isinstance(error, ModelError),
+        )
+    return Verdict("", "")

@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.config.installing import pip_install
@@ -308,8 +308,12 @@ def _openvino_device() -> str:
 
 def engine_cache(spec: ModelSpec, provider: str, cache_dir: Path) -> Path | None:
     """The folder in which a provider keeps this model compiled, when `warm_cache` has made it."""
-    folder = cache_dir / f"{provider}-{runtime().__version__}-{spec.sha256[:16]}"
+    folder = _engine_folder(spec, provider, cache_dir)
     return folder if folder.is_dir() else None
+
+
+def _engine_folder(spec: ModelSpec, provider: str, cache_dir: Path) -> Path:
+    return cache_dir / f"{provider}-{runtime().__version__}-{spec.sha256[:16]}"
 
 
 def _prepared_path(spec: ModelSpec, cache_dir: Path) -> Path:
@@ -329,36 +333,68 @@ def _prepared(spec: ModelSpec, cache_dir: Path | None) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest() == recorded else None
 
 
-def warm_cache(spec: ModelSpec, providers: Choice, threads: int, cache_dir: Path) -> bool:
+_GRAPH: Final = "graph.onnx"
+# The engine's part of `warm_cache`: model, provider, threads, and the folder to leave the result in.
+Prepare = Callable[[ModelSpec, str, int, Path], None]
+
+
+def prepare(spec: ModelSpec, provider: str, threads: int, folder: Path) -> None:
+    """Loads the network and leaves in `folder` what later starts can read, under names that `warm_cache` gave.
+
+    Raises:
+        ModelError, EngineError, MemoryError: as `open_session`.
+        OSError: the folder cannot be written.
+    """
+    if provider != "cpu":
+        open_session(spec, provider, (), threads, folder)
+        return
+    ort = runtime()
+    options = _session_options(spec, threads)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(folder / _GRAPH)
+    ort.InferenceSession(read_verified(spec), options, providers=["CPUExecutionProvider"])
+
+
+def warm_cache(
+    spec: ModelSpec, providers: Choice, threads: int, cache_dir: Path, prepare: Prepare = prepare
+) -> bool:
     """Prepares what later starts of this model can read; call it where no photo is: workers may not write.
 
     Only machine-independent graph steps are stored, so that the answer keeps the same bits without it.
+
+    Args:
+        spec: an installed model.
+        providers: as in the settings.
+        threads: worker threads of the session.
+        cache_dir: made when it is not there.
+        prepare: loads the network; `daemon.workers.trial` has one for files that are not trusted. It writes into a
+            folder of its own; names in the cache are given here.
 
     Returns:
         True when something was prepared, False when there was nothing to do.
 
     Raises:
-        ModelError, EngineError: as `open_session`.
+        ModelError, EngineError, MemoryError: as `open_session`.
         OSError: the cache folder cannot be written.
     """
     provider = choose_for(spec, providers)[0][0]
     cache_dir.mkdir(parents=True, exist_ok=True)
-    if provider in ("openvino", "coreml"):
-        if engine_cache(spec, provider, cache_dir) is not None:
-            return False
-        (cache_dir / f"{provider}-{runtime().__version__}-{spec.sha256[:16]}").mkdir()
-        open_session(spec, provider, (), threads, cache_dir)
-        return True
-    if provider != "cpu" or (spec.bytes or 0) < CACHE_FROM_BYTES or _prepared(spec, cache_dir) is not None:
+    compiles = provider in ("openvino", "coreml")
+    if compiles and engine_cache(spec, provider, cache_dir) is not None:
         return False
-    ort = runtime()
-    path = _prepared_path(spec, cache_dir)
+    if not compiles and (
+        provider != "cpu" or (spec.bytes or 0) < CACHE_FROM_BYTES or _prepared(spec, cache_dir) is not None
+    ):
+        return False
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".warm-") as scratch:
-        options = _session_options(spec, threads)
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(Path(scratch) / path.name)
-        ort.InferenceSession(read_verified(spec), options, providers=["CPUExecutionProvider"])
-        fresh = Path(scratch) / path.name
+        if compiles:
+            compiled = _engine_folder(spec, provider, Path(scratch))
+            compiled.mkdir()
+            prepare(spec, provider, threads, Path(scratch))
+            compiled.replace(_engine_folder(spec, provider, cache_dir))
+            return True
+        prepare(spec, provider, threads, Path(scratch))
+        fresh, path = Path(scratch) / _GRAPH, _prepared_path(spec, cache_dir)
         with fresh.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         path.with_suffix(".sha256").write_text(digest + "\n", encoding="ascii")

@@ -206,13 +206,15 @@ def _bar(name: str, *, quiet: bool) -> Generator[Any]:
 
 
 def _warm(spec: ModelSpec) -> None:
-    """Prepares the engine's cache; a cache folder that cannot be written only costs time at each start."""
+    """Prepares the engine's cache, in a sandboxed process; without it only each start takes longer."""
+    from cutoutd.daemon.workers.trial import prepare
     from cutoutd.models.networks.providers import warm_cache
 
     try:
-        warm_cache(spec, "auto", cores(), places.cache_dir())
-    except OSError as error:
-        click.echo(f"Note: nothing could be prepared for faster starts ({error.strerror}).", err=True)
+        warm_cache(spec, "auto", cores(), places.cache_dir(), prepare)
+    except (OSError, CutoutError) as error:
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else error.what
+        click.echo(f"Note: nothing could be prepared for faster starts ({why}).", err=True)
 
 
 @models_group.command("add", short_help="Register a network from a file, after trying it.")

@@ -23,6 +23,7 @@ from cutoutd.service.doctor.parts import (
     check_sandbox,
     check_service,
     check_state,
+    check_worker,
 )
 from cutoutd.service.listeners.desktop import notifier_warnings
 from cutoutd.service.managers.launchd import privacy_refusal
@@ -56,7 +57,10 @@ def examine(config_file: Path | None) -> list[Finding]:
     checks += [check_state, check_decoders]
     if settings is not None:
         checks += [lambda: check_models(settings), lambda: check_providers(settings)]
-    checks += [lambda: check_sandbox(settings), check_service]
+    checks.append(lambda: check_sandbox(settings))
+    if settings is not None and settings.engine.sandbox:
+        checks.append(lambda: check_worker(settings))
+    checks.append(check_service)
     for check in checks:
         try:
             findings += check()

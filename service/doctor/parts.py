@@ -184,6 +184,25 @@ def check_sandbox(settings: Settings | None = None) -> Iterator[Finding]:
         yield Finding("sandbox", "note", f"files: {found['files']}", kernel)
 
 
+def check_worker(settings: Settings) -> Iterator[Finding]:
+    """A worker's start inside its sandbox, and which system calls the sandbox refused it."""
+    from cutoutd.daemon.plan import accelerator
+    from cutoutd.daemon.workers import refusals
+    from cutoutd.models.networks.catalog import resolve
+
+    engine = settings.engine
+    model = resolve("standard", places.models_dir()).name
+    start = refusals.started(model, places.models_dir(), engine.providers, accelerator(engine))
+    refused = f"; refused system calls: {start.named()}" if start.refused else ""
+    if not start.error:
+        yield Finding("sandbox", "ok", f"a worker starts in it{refused}")
+        return
+    fix = 'If it starts with engine.sandbox = "network" or false, please report this line.'
+    yield Finding(
+        "sandbox", "error", f"a worker cannot start in it: {start.error}{refused}", fix, ExitCode.ENGINE
+    )
+
+
 def _sandbox_answers(machine: Opened) -> dict[str, Any] | str:
     # A file everybody may read, that no worker needs.
     foreign = "/etc/passwd" if os.path.exists("/etc/passwd") else __file__  # noqa: PTH110

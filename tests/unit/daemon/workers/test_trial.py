@@ -11,6 +11,7 @@ from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.daemon.workers import trial
 from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.trial import Trial, measure, probe
+from cutoutd.models.networks import providers
 
 
 def test_figures_come_from_a_process_of_their_own(tmp_path: Path) -> None:
@@ -50,6 +51,41 @@ def test_a_network_that_fits_passes_and_the_process_can_reach_nothing(tmp_path: 
     (tmp_path / "other").write_text("")
     with pytest.raises(ModelError, match="ermission"):
         trial.run_alone(Task(_read), Trial(spec, str(tmp_path / "other"), 1, 0, None, (10, 10)))
+
+
+def test_a_cache_is_prepared_by_a_process_that_writes_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "CACHE_FROM_BYTES", 0)
+    spec, cache = tiny_spec(tmp_path / "t.onnx", 64), tmp_path / "cache"
+
+    def nothing_here(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("an untrusted file was loaded by this very process")
+
+    monkeypatch.setattr(providers.runtime(), "InferenceSession", nothing_here)
+    assert providers.warm_cache(spec, ("cpu",), 1, cache, trial.prepare)
+    assert not providers.warm_cache(spec, ("cpu",), 1, cache, trial.prepare)
+    (graph,) = cache.glob("graph-*.onnx")
+    assert graph.stat().st_size > 100
+    assert not list(cache.glob(".warm-*"))
+    given = Trial(spec, str(cache / "other"), 1, 0, None, (10, 10))
+    with pytest.raises(ModelError, match="ermission"):
+        trial.run_alone(Task(_write), given, write=(tmp_path / "elsewhere",))
+
+
+def _write(trial_: Trial) -> None:
+    Path(str(trial_.providers)).write_bytes(b"")
+
+
+def test_a_network_that_cannot_be_prepared_leaves_no_half_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "CACHE_FROM_BYTES", 0)
+    spec, cache = tiny_spec(tmp_path / "t.onnx", 64), tmp_path / "cache"
+    (tmp_path / "t.onnx").write_bytes(b"not a network")
+    with pytest.raises(ModelError):
+        providers.warm_cache(spec, ("cpu",), 1, cache, trial.prepare)
+    assert list(cache.iterdir()) == []
 
 
 def _read(trial_: Trial) -> None:

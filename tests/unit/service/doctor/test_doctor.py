@@ -18,6 +18,8 @@ from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.watching.limits import NoEvents
+from cutoutd.daemon.workers import refusals
+from cutoutd.daemon.workers.refusals import Start
 from cutoutd.models.networks.accelerators import NEEDS, Needs
 from cutoutd.service.cli.doctor import doctor as command
 from cutoutd.service.doctor import doctor, parts
@@ -262,6 +264,26 @@ def test_what_is_opened_for_an_accelerator_is_said(
     )  # fmt: skip
     off = next(iter(parts.check_sandbox(settings(folders, "[engine]\nsandbox = false"))))
     assert (off.level, off.what) == ("warning", "engine.sandbox is off in the configuration")
+
+
+@pytest.mark.parametrize(
+    ("start", "level", "words"),
+    [
+        (Start("", {}), "ok", "a worker starts in it"),
+        (
+            Start("no card", {"flock": 2, "mbind": 1}),
+            "error",
+            "no card; refused system calls: flock (2 times), mbind",
+        ),
+    ],
+)
+def test_a_worker_that_cannot_start_has_its_refused_calls_named(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, start: Start, level: str, words: str
+) -> None:
+    monkeypatch.setattr(refusals, "started", lambda *_arguments: start)
+    (found,) = parts.check_worker(settings(folders))
+    assert (found.level, bool(found.fix)) == (level, level == "error")
+    assert words in found.what
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_the_first_start(
