@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 
+from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_opened
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import FileSystem
@@ -60,7 +61,10 @@ def same_content(one: bytes, other: bytes, fs: FileSystem) -> bool:
         return True
     left = fs.open(one, os.O_RDONLY)
     try:
-        right = fs.open(other, os.O_RDONLY)
+        try:
+            right = fs.open(other, os.O_RDONLY)
+        except UnsafePath:
+            return False  # swapped since the look at it
         try:
             while True:
                 block = fs.read(left, _BLOCK)
@@ -112,7 +116,12 @@ def copy_file(source: bytes, target: bytes, fs: FileSystem, *, device: int | Non
     """
     reading = fs.open(source, os.O_RDONLY)
     try:
-        copy = fs.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            copy = fs.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except UnsafePath as error:
+            if not fs.exists(target):  # raises again when it is a folder on the way that became a link
+                raise
+            raise FileExistsError(errno.EEXIST, error.strerror, os.fsdecode(target)) from error
         try:
             _fill(reading, copy, target, fs, device)
         except OSError:

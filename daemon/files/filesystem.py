@@ -81,17 +81,15 @@ class RealFileSystem:
     """The operating system's calls, below the given folders.
 
     Args:
-        roots: absolute paths, or roots with the inode they must have. A path is looked for below the longest of
-            them that it begins with. Without any, the folder that a name lies in is taken on trust.
+        root: an absolute path, or a root with the inode it must have.
+        more: further ones. A path is looked for below the longest of them that it begins with.
     """
 
-    def __init__(self, *roots: bytes | Root) -> None:
-        known = [root if isinstance(root, Root) else Root(root) for root in roots]
+    def __init__(self, root: bytes | Root, *more: bytes | Root) -> None:
+        known = [root if isinstance(root, Root) else Root(root) for root in (root, *more)]
         self._roots = sorted(known, key=lambda root: len(root.path), reverse=True)
 
     def _find(self, path: bytes) -> tuple[Root, bytes]:
-        if not self._roots:
-            return Root(os.path.dirname(path)), os.path.basename(path)
         for root in self._roots:
             if path == root.path:
                 return root, b""
@@ -122,11 +120,8 @@ class RealFileSystem:
     @contextmanager
     def _folder(self, path: bytes) -> Generator[int]:
         """A folder's descriptor, to list or sync it."""
-        if not self._roots:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        else:
-            with self._root_of(path) as (root, relative):
-                fd = beneath.open_folder(root, beneath.parts_of(relative), to_read=True)
+        with self._root_of(path) as (root, relative):
+            fd = beneath.open_folder(root, beneath.parts_of(relative), to_read=True)
         try:
             yield fd
         finally:
@@ -134,8 +129,6 @@ class RealFileSystem:
 
     def stat(self, path: bytes) -> os.stat_result:
         """See FileSystem."""
-        if not self._roots:
-            return os.stat(path)
         if self._find(path)[1]:
             return self.lstat(path)
         with self._root_of(path) as (root, _relative):
@@ -356,33 +349,6 @@ def write_all(fs: FileSystem, fd: int, data: bytes | memoryview) -> None:
         if taken <= 0:
             raise OSError(errno.EIO, "the disk took no bytes and gave no reason")
         rest = rest[taken:]
-
-
-def make_folders(fs: FileSystem, top: bytes, folder: bytes, mode: int) -> None:
-    """Makes the folders that are missing between `top` and `folder`, each durably.
-
-    Args:
-        fs: the file system.
-        top: an absolute path that exists and is not made here.
-        folder: the same, or a path below it.
-        mode: permission bits of what is made: the process's own umask is private.
-
-    Raises:
-        OSError: one of them cannot be made.
-    """
-    missing: list[bytes] = []
-    while folder != top and not fs.exists(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for path in reversed(missing):
-        # By the umask, not by chmod: that is a call that no worker may make.
-        before = os.umask(0o777 & ~mode)
-        try:
-            with suppress(FileExistsError):
-                fs.mkdir(path, mode)
-        finally:
-            os.umask(before)
-        fs.fsync_dir(os.path.dirname(path))
 
 
 @functools.cache

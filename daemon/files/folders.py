@@ -1,15 +1,17 @@
-"""Folders of users as a whole: made on first use, asked whether they answer; what lies in them is not looked at.
+"""Folders of users: made on first use, asked whether they answer; what lies in them is not looked at.
 
-These go by path, through links too: the folders are those that the user configured, and where they lie is the user's
-choice. What lies below them is reached by `filesystem.py` alone.
+Those that the user configured go by path, through links too: where they lie is the user's choice. What lies below
+them is reached by `filesystem.py` alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from cutoutd.daemon.files.filesystem import sync_folder
+from cutoutd.daemon.files.interface import FileSystem
 
 
 def make_folder(path: Path, mode: int) -> None:
@@ -30,6 +32,49 @@ def make_folder(path: Path, mode: int) -> None:
             sync_folder(fd)
         finally:
             os.close(fd)
+
+
+def make_below(fs: FileSystem, top: bytes, folder: bytes, mode: int) -> None:
+    """Makes the folders that are missing between `top` and `folder`; all of them are on the disk when it returns.
+
+    Those that were there are synced too: whoever made them may have been ended before it came to that.
+
+    Args:
+        fs: the file system.
+        top: an absolute path that exists and is not made here.
+        folder: the same, or a path below it.
+        mode: permission bits of what is made: the process's own umask is private.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    levels: list[bytes] = []
+    while folder != top:
+        levels.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(levels):
+        if not fs.exists(path):
+            # By the umask, not by chmod: that is a call that no worker may make.
+            before = os.umask(0o777 & ~mode)
+            try:
+                with contextlib.suppress(FileExistsError):
+                    fs.mkdir(path, mode)
+            finally:
+                os.umask(before)
+        fs.fsync_dir(os.path.dirname(path))
+
+
+def device_of(path: bytes) -> int:
+    """Number of the file system that a folder lies on. Raises OSError."""
+    return os.stat(path).st_dev
+
+
+def top_of_mount(folder: bytes) -> bytes:
+    """The topmost folder of the file system that a folder lies on, on the way up from it. Raises OSError."""
+    device, top = device_of(folder), folder
+    while top != b"/" and device_of(os.path.dirname(top)) == device:
+        top = os.path.dirname(top)
+    return top
 
 
 def ask(path: Path) -> None:

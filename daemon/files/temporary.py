@@ -10,7 +10,8 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.filesystem import RealFileSystem, Root, make_folders, write_all
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
+from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
 
 _BLOCK = 1 << 20
@@ -133,7 +134,7 @@ class TemporaryWriter:
 
     def _opened(self) -> int:
         fs = self._fs
-        make_folders(fs, self._outbox, os.path.dirname(self._path), self._folder_mode)
+        make_below(fs, self._outbox, os.path.dirname(self._path), self._folder_mode)
         with contextlib.suppress(FileNotFoundError):
             self._empty()  # left over from an earlier attempt that a crash cut short
         return fs.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cutoutd.config.errors import printable
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import StillWritten
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_folder
@@ -34,6 +35,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.retry_queue import NEVER, RetryQueue
+from cutoutd.daemon.originals.trash import Trash, find_trash
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,11 @@ class _Way:
         folder: the archive or the folder for failed ones; None for the trash.
         rest_s: how long it must have rested where the system does not tell who writes it.
         mounts: what the folders concerned were mounted from when they were seen last.
-        fs: the file system, below these folders.
     """
 
     folder: Path | None
     rest_s: float
     mounts: Mapping[Path, MountIdentity]
-    fs: FileSystem
 
 
 class AfterCare:
@@ -179,9 +179,9 @@ class AfterCare:
         way = self._way(row, inbox)
         if way is None:  # the setting changed meanwhile
             try:
-                await run(io, lambda: move.give_back(hidden, path, for_good=True))
+                await run(io, lambda: move.give_back(hidden, path, for_good=True, fs=RealFileSystem(root)))
             except OSError as error:
-                self._later(row, _why(error), retries)
+                self._later(row, error, retries)
                 return
             self._transitions.aftercare(row.id, "none")
             retries.went_well(row.id)
@@ -194,41 +194,39 @@ class AfterCare:
         trash = way.folder is None
         try:
             owed = row.aftercare == "owed"
+            planned = row.archived_to or b""
             step, original = await run(io, lambda at=original: self._look(at, inbox.path, way, owed=owed))
             if owed:
                 if step is not Step.READY:
-                    self._not_now(row, step, way.rest_s - rested_s, retries)
+                    self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
                 with self._ledger.durably():
                     self._transitions.aftercare(row.id, "hidden", hidden=hidden)
 
-            planned = row.archived_to or b""
             known = original
             while True:
-                ready, seen = await run(io, lambda at=planned: self._hide(known, inbox.path, way, at))
+                ready, seen, fs = await run(io, lambda at=planned: self._hide(known, inbox.path, way, at))
                 if seen is not None and way.folder is not None:
                     self._on_folder(way.folder, self._inodes[way.folder])
                     self._folders.record(way.folder, seen)
                 if ready.step is Step.MOVED:
                     break
                 if ready.step is not Step.READY:
-                    self._not_now(row, ready.step, way.rest_s - rested_s, retries)
+                    self._not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
                     return
                 with self._ledger.durably():
                     self._transitions.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
                 planned = ready.target
-                if await run(io, lambda at=planned: move.move(known, at, trash=trash, fs=way.fs)):
+                if await run(io, lambda at=planned, fs=fs: move.move(known, at, trash=trash, fs=fs)):
                     break  # else the place was taken meanwhile: the next one is looked for
         except OSError as error:
-            await self._put_off(row, original, io, way, error, retries)
+            await self._put_off(row, original, io, RealFileSystem(root), error, retries)
             return
 
         self._transitions.aftercare(row.id, "done", to=ready.target)
         if row.state == State.FAILED:
             text = f"{row.reason}: {row.detail}"
-            self._tell_noteless(
-                ready.target, await run(io, lambda: move.leave_note(ready.target, text, way.fs))
-            )
+            self._tell_noteless(ready.target, await run(io, lambda: move.leave_note(ready.target, text, fs)))
         elif not self._keep_names:
             self._history.drop_names(row.id)
         retries.went_well(row.id)
@@ -245,8 +243,7 @@ class AfterCare:
         else:
             folder, rest_s = (None if after.action == "trash" else after.archive), after.rest
         folders = (inbox.path, *(() if folder is None else (folder,)))
-        roots = () if folder is None else tuple(os.fsencode(one) for one in folders)
-        return _Way(folder, rest_s, self._recorded(*folders), RealFileSystem(*roots))
+        return _Way(folder, rest_s, self._recorded(*folders))
 
     def _recorded(self, *folders: Path) -> dict[Path, MountIdentity]:
         known = {folder: self._folders.recorded(folder) for folder in folders}
@@ -257,12 +254,13 @@ class AfterCare:
         mount = way.mounts.get(inbox)
         _must_be_there(inbox, mount)
         believed = mount is not None and not needs_polling(mount.fstype)
-        one = replace(original, device=way.fs.stat(os.fsencode(inbox)).st_dev if believed else None)
-        return move.look(one, way.fs) if owed else Step.READY, one
+        fs = RealFileSystem(os.fsencode(inbox))
+        one = replace(original, device=fs.stat(os.fsencode(inbox)).st_dev if believed else None)
+        return move.look(one, fs) if owed else Step.READY, one
 
     def _hide(
         self, original: Original, inbox: Path, way: _Way, planned: bytes
-    ) -> tuple[Ready, MountIdentity | None]:
+    ) -> tuple[Ready, MountIdentity | None, FileSystem]:
         """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
         _must_be_there(inbox, way.mounts.get(inbox))
         seen = None
@@ -272,17 +270,28 @@ class AfterCare:
             _must_be_there(way.folder, way.mounts.get(way.folder))
             self._inodes[way.folder] = inode_of(way.folder) or (0, 0)
             seen = identify(way.folder)
-        folder = None if way.folder is None else os.fsencode(way.folder)
-        ready = move.hide(original, folder=folder, folder_mode=self._folder_mode, planned=planned, fs=way.fs)
-        return ready, seen
+        inside = os.fsencode(inbox)
+        folder = find_trash(inside) if way.folder is None else os.fsencode(way.folder)
+        roots = [inside, folder.root if isinstance(folder, Trash) else folder]
+        if planned and not any(planned.startswith(root + b"/") for root in roots):
+            roots.append(os.path.dirname(planned))  # the setting changed after it had got that far
+        fs = RealFileSystem(*roots)
+        ready = move.hide(original, folder=folder, folder_mode=self._folder_mode, planned=planned, fs=fs)
+        return ready, seen, fs
 
     # --- its exceptional ends ----------------------------------------------------------------------------------
 
-    def _not_now(self, row: PhotoRow, step: Step, rest_s: float, retries: RetryQueue) -> None:
-        """It is not what was read, or may not be at rest yet; it has its own name."""
+    def _not_now(
+        self, row: PhotoRow, step: Step, rest_s: float, retries: RetryQueue, *, hidden: bool
+    ) -> None:
+        """It is not what was read, may not be at rest yet, or lies behind a link, perhaps under our own name."""
         if step is Step.WRITTEN:
             self._transitions.aftercare(row.id, "owed")
             retries.rest(row.id, self._clock(), max(1.0, rest_s) if rest_s > 0 else NEVER)
+            return
+        # A link where its folder was: most come back. One that waits there under our own name is never given up.
+        if step is Step.BEHIND_LINK and (hidden or not retries.rested_long(row.id)):
+            retries.rest(row.id, self._clock(), NEVER)
             return
         # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
         self._transitions.aftercare(row.id, "none")
@@ -293,7 +302,7 @@ class AfterCare:
         row: PhotoRow,
         original: Original,
         io: IoThread,
-        way: _Way,
+        fs: FileSystem,
         error: OSError,
         retries: RetryQueue,
     ) -> None:
@@ -302,9 +311,9 @@ class AfterCare:
             return  # it stays owed until its inbox is back in the config
 
         def back() -> int | None:
-            if not move.give_back(original.hidden, original.path, for_good=False, fs=way.fs):
+            if not move.give_back(original.hidden, original.path, for_good=False, fs=fs):
                 return None
-            return way.fs.lstat(original.path).st_ctime_ns
+            return fs.lstat(original.path).st_ctime_ns
 
         try:
             changed = await run(io, back)
@@ -315,11 +324,12 @@ class AfterCare:
         if isinstance(error, StillWritten):
             retries.rest(row.id, self._clock(), NEVER)
         else:
-            self._later(row, _why(error), retries)
+            self._later(row, error, retries)
 
-    def _later(self, row: PhotoRow, why: str, retries: RetryQueue) -> None:
+    def _later(self, row: PhotoRow, error: OSError, retries: RetryQueue) -> None:
+        why = error.strerror or str(error)
         self._transitions.aftercare_failed(row.id, why)
-        retries.went_wrong(row.id, self._clock())
+        retries.went_wrong(row.id, self._clock(), alone=isinstance(error, UnsafePath))
         if why != retries.warned:
             retries.warned = why
             self._on_warning(
@@ -365,10 +375,6 @@ class AfterCare:
 
 def _may_be_moved(row: PhotoRow) -> bool:
     return row.state in (State.DONE, State.FAILED) and row.aftercare in ("owed", "hidden")
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:

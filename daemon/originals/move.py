@@ -27,18 +27,16 @@ from cutoutd.daemon.files.copying import (
 )
 from cutoutd.daemon.files.filesystem import (
     NO_LINKS,
-    RealFileSystem,
     RenameUnsupported,
-    make_folders,
     write_all,
 )
+from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ
-from cutoutd.daemon.originals.trash import still_planned, trash_target, write_trash_info
+from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
 
-REAL = RealFileSystem()
 # A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
 # since when it is hidden.
 FOREIGN_HIDDEN_AGE_S = 86400.0
@@ -53,6 +51,7 @@ class Step(StrEnum):
     REPLACED = "replaced"
     GONE = "gone"
     WRITTEN = "written"
+    BEHIND_LINK = "behind a link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,12 @@ def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
     return os.path.join(os.path.dirname(path), head + stem[:room] + extension)
 
 
-def look(original: Original, fs: FileSystem = REAL) -> Step:
+def look(original: Original, fs: FileSystem) -> Step:
     """Whether the original may be moved now; it changes nothing.
 
     Returns:
-        READY; WRITTEN when somebody writes it or may still do so; REPLACED when another file lies there; GONE.
+        READY; WRITTEN when somebody writes it or may still do so; REPLACED when something else lies there;
+        BEHIND_LINK when a link lies where one of its folders was; GONE.
 
     Raises:
         OSError: the folder cannot be used now.
@@ -113,7 +113,7 @@ def look(original: Original, fs: FileSystem = REAL) -> Step:
     except FileNotFoundError:
         return Step.GONE
     except UnsafePath:
-        return Step.REPLACED
+        return Step.REPLACED if _is_reached(original.path, fs) else Step.BEHIND_LINK
     except PermissionError:  # a photo that failed because of that: its name can be moved all the same
         return _look_at_name(original, fs)
     try:
@@ -132,6 +132,14 @@ def look(original: Original, fs: FileSystem = REAL) -> Step:
         fs.close(fd)
 
 
+def _is_reached(path: bytes, fs: FileSystem) -> bool:
+    """Whether a name can be looked at: then what is wrong is what lies under it, and not the way there."""
+    try:
+        return fs.exists(path)
+    except UnsafePath:
+        return False
+
+
 def _look_at_name(original: Original, fs: FileSystem) -> Step:
     if differ(original.facts, _facts(fs.lstat(original.path))):
         return Step.REPLACED
@@ -145,10 +153,10 @@ def _facts(facts: os.stat_result) -> Facts:
 def hide(
     original: Original,
     *,
-    folder: bytes | None,
+    folder: bytes | Trash,
     folder_mode: int = 0o755,
     planned: bytes = b"",
-    fs: FileSystem = REAL,
+    fs: FileSystem,
 ) -> Ready:
     """Takes the original out of everybody's way, makes sure it is the photo that was read, and finds its place.
 
@@ -156,21 +164,25 @@ def hide(
 
     Args:
         original: what is to be moved.
-        folder: where it goes, or None for the trash.
+        folder: where it goes.
         folder_mode: permission bits of sub-folders that are made there.
         planned: where an earlier life meant to put it, if it got that far.
         fs: the file system.
 
     Returns:
         READY with a target; MOVED when it lies at the planned place already; REPLACED when the file is another
-        photo, WRITTEN when somebody has it open for writing (both are back under their name); GONE when there is
-        nothing to move.
+        photo, WRITTEN when somebody has it open for writing (both are back under their name); BEHIND_LINK when a
+        link lies where one of its folders was; GONE when there is nothing to move.
 
     Raises:
         OSError: the folder cannot be used now; the original is untouched or hidden, never lost.
     """
     hidden = original.hidden
-    if not fs.exists(hidden):
+    try:
+        is_hidden = fs.exists(hidden)
+    except UnsafePath:
+        return Ready(Step.BEHIND_LINK)
+    if not is_hidden:
         if planned and _arrived(original, planned, fs):
             return Ready(Step.MOVED, planned)
         step = look(original, fs)  # the one before the intent was committed is a moment old, or a crash
@@ -188,6 +200,10 @@ def hide(
     except StillWritten:
         _give_back(hidden, original.path, fs)
         return Ready(Step.WRITTEN)
+    except UnsafePath:  # swapped by somebody who saw our name
+        if not _is_reached(hidden, fs):
+            return Ready(Step.BEHIND_LINK)
+        same = False
     if not same:
         _give_back(hidden, original.path, fs)
         return Ready(Step.REPLACED)
@@ -195,10 +211,10 @@ def hide(
         fs.fsync_dir(os.path.dirname(planned))
         fs.unlink(hidden)  # a crash came between its arrival there and its going here
         return Ready(Step.MOVED, planned)
-    if folder is None:
+    if isinstance(folder, Trash):
         if planned and still_planned(original.path, planned, fs):
             return Ready(Step.READY, planned)
-        return Ready(Step.READY, trash_target(original.path, fs))
+        return Ready(Step.READY, trash_target(original.path, folder, fs))
     return _find_place(original, folder, folder_mode, fs)
 
 
@@ -206,7 +222,10 @@ def _arrived(original: Original, planned: bytes, fs: FileSystem) -> bool:
     """Whether the original lies at its place, now that its hidden name is gone; the last act is to take that away."""
     if not fs.exists(planned):
         return False
-    return original.digest is None or digest_at_rest(planned, fs, None) == original.digest
+    try:
+        return original.digest is None or digest_at_rest(planned, fs, None) == original.digest
+    except UnsafePath:
+        return False  # the name was free, and is somebody's pipe or link now
 
 
 def _is_it(original: Original, fs: FileSystem) -> bool:
@@ -227,8 +246,7 @@ def _is_it(original: Original, fs: FileSystem) -> bool:
 
 def _find_place(original: Original, folder: bytes, mode: int, fs: FileSystem) -> Ready:
     target_folder = os.path.join(folder, os.path.dirname(original.relative))
-    make_folders(fs, folder, target_folder.rstrip(b"/"), mode)
-    sync_up(target_folder.rstrip(b"/"), folder, fs)
+    make_below(fs, folder, target_folder.rstrip(b"/"), mode)
     stem, extension = os.path.splitext(os.path.basename(original.relative))
     for name in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
         if not fs.exists(name):
@@ -240,14 +258,7 @@ def _find_place(original: Original, folder: bytes, mode: int, fs: FileSystem) ->
     raise AssertionError("candidate names never end")
 
 
-def sync_up(folder: bytes, top: bytes, fs: FileSystem) -> None:
-    """Has the names of a folder and its parents up to `top` on the disk: whoever made them may not have come to it."""
-    while folder != top:
-        folder = os.path.dirname(folder)
-        fs.fsync_dir(folder)
-
-
-def move(original: Original, target: bytes, *, trash: bool, fs: FileSystem = REAL) -> bool:
+def move(original: Original, target: bytes, *, trash: bool, fs: FileSystem) -> bool:
     """Moves the hidden original to its committed place.
 
     Returns:
@@ -319,7 +330,7 @@ def _rename_away(original: bytes, hidden: bytes, fs: FileSystem) -> None:
         fs.rename(original, hidden)
 
 
-def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem = REAL) -> bool:
+def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem) -> bool:
     """Puts a hidden original back under its name.
 
     Args:
@@ -348,7 +359,7 @@ def restore_orphans(
     root: bytes,
     instance: str,
     known: frozenset[bytes],
-    fs: FileSystem = REAL,
+    fs: FileSystem,
     *,
     now: float | None = None,
 ) -> int:
@@ -411,7 +422,7 @@ def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
         return
 
 
-def leave_note(target: bytes, text: str, fs: FileSystem = REAL) -> str:
+def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
     """Says beside a failed original why it failed: a whole text file or none, and never over another file.
 
     Returns:

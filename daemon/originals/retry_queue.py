@@ -48,6 +48,10 @@ class RetryQueue:
         _, pause_s = self.resting.get(photo, (0.0, LOOK_FIRST_S))
         self.resting[photo] = (now + min(pause_s, at_most_s), min(LOOK_LONGEST_S, pause_s * 2))
 
+    def rested_long(self, photo: int) -> bool:
+        """Whether it was looked at until the pauses grew no more: for about two minutes."""
+        return self.resting.get(photo, (0.0, 0.0))[1] >= LOOK_LONGEST_S
+
     def rested(self, now: float) -> None:
         """Those whose pause is over line up."""
         for photo, (at, pause_s) in self.resting.items():
@@ -83,11 +87,18 @@ class RetryQueue:
         if not self.failed:
             self.pause_s = RETRY_FIRST_S
 
-    def went_wrong(self, photo: int, now: float) -> None:
-        """One that fails may be to blame itself (a folder has its name in the archive); of two the archive is."""
+    def went_wrong(self, photo: int, now: float, *, alone: bool = False) -> None:
+        """One that fails may be to blame itself (a folder has its name in the archive); of two the archive is.
+
+        Args:
+            photo: which.
+            now: monotonic time.
+            alone: the path is known to be to blame, and the archive is not.
+        """
         self.resting.pop(photo, None)
         self.failed[photo] = None
-        self.stuck = self.stuck or len(self.failed) > 1
+        if not alone:
+            self.stuck = self.stuck or len(self.failed) > 1
         if self.retry_at == NEVER:
             self.retry_at = now + self.pause_s
             self.pause_s = min(RETRY_LONGEST_S, self.pause_s * 2)

@@ -12,47 +12,86 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from cutoutd.daemon.files.filesystem import FileSystem, write_all
+from cutoutd.daemon.files.filesystem import write_all
+from cutoutd.daemon.files.folders import device_of, make_below, make_folder, top_of_mount
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import candidates
 
+_PRIVATE = 0o700
 
-def trash_folder(original: bytes, environ: Mapping[str, str] = os.environ) -> bytes:
-    """The trash for a file: the home trash on the home's file system, else the one at its mount's top.
+
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """A trash folder.
+
+    Attributes:
+        root: the folder that the system says it lies in, which may be reached through links.
+        folder: the same, or below it, where no link is followed.
+    """
+
+    root: bytes
+    folder: bytes
+
+
+def find_trash(inbox: bytes, environ: Mapping[str, str] = os.environ) -> Trash:
+    """The trash for an inbox: the home trash on the home's file system, else the one at its mount's top.
+
+    Args:
+        inbox: absolute path.
+        environ: of this process.
 
     Raises:
         OSError: no trash can be made there.
     """
     home = os.fsencode(os.path.expanduser("~"))
     if sys.platform == "darwin":
-        return os.path.join(home, b".Trash")
+        trash = os.path.join(home, b".Trash")
+        return Trash(trash, trash)
     data = os.fsencode(environ.get("XDG_DATA_HOME", "")) or os.path.join(home, b".local/share")
-    os.makedirs(data, mode=0o700, exist_ok=True)
-    device = os.lstat(os.path.dirname(original)).st_dev
-    if os.stat(data).st_dev == device:
-        return os.path.join(data, b"Trash")
-    top = os.path.dirname(original)
-    while top != b"/" and os.lstat(os.path.dirname(top)).st_dev == device:
-        top = os.path.dirname(top)
-    shared = os.path.join(top, b".Trash")
-    uid = str(os.getuid()).encode()
-    if os.path.isdir(shared) and not os.path.islink(shared) and os.lstat(shared).st_mode & stat.S_ISVTX:
-        return os.path.join(shared, uid)
-    return os.path.join(top, b".Trash-" + uid)
+    make_folder(Path(os.fsdecode(data)), _PRIVATE)
+    if device_of(data) == device_of(inbox):
+        trash = os.path.join(data, b"Trash")
+        make_folder(Path(os.fsdecode(trash)), _PRIVATE)
+        return Trash(trash, trash)
+    top = top_of_mount(inbox)
+    return Trash(top, os.path.join(top, b".Trash-" + str(os.getuid()).encode()))
 
 
-def trash_target(original: bytes, fs: FileSystem) -> bytes:
-    """Where the original will lie in the trash; makes the folders. Raises OSError."""
-    trash = trash_folder(original)
-    files = trash if sys.platform == "darwin" else os.path.join(trash, b"files")
-    for folder in (trash, files, *(() if files == trash else (os.path.join(trash, b"info"),))):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+def trash_target(original: bytes, trash: Trash, fs: FileSystem) -> bytes:
+    """Where the original will lie in the trash; makes the folders.
+
+    Args:
+        original: absolute path, in the inbox.
+        trash: from `find_trash`.
+        fs: the file system, below the trash's root.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    folder = _shared(trash, fs) or trash.folder
+    files = folder if sys.platform == "darwin" else os.path.join(folder, b"files")
+    for one in {files, *(() if files == folder else (os.path.join(folder, b"info"),))}:
+        make_below(fs, trash.root, one, _PRIVATE)
     stem, extension = os.path.splitext(os.path.basename(original))
     for name in candidates(b"", os.fsdecode(stem), os.fsdecode(extension)):
         target = os.path.join(files, name)
         if not fs.exists(target) and not fs.exists(_info_path(target)):
             return target
     raise AssertionError("candidate names never end")
+
+
+def _shared(trash: Trash, fs: FileSystem) -> bytes | None:
+    """Our folder in a trash that the administrator made for all users of a disk: a folder, no link, and sticky."""
+    shared = os.path.join(trash.root, b".Trash")
+    if trash.folder == trash.root or not fs.exists(shared):
+        return None
+    mode = fs.lstat(shared).st_mode
+    if not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
+        return None
+    return os.path.join(shared, str(os.getuid()).encode())
 
 
 def still_planned(original: bytes, target: bytes, fs: FileSystem) -> bool:

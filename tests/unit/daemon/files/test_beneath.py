@@ -96,7 +96,7 @@ def calls(fs: RealFileSystem, path: bytes, beside: bytes) -> dict[str, Any]:
     }
 
 
-CALLS = tuple(calls(RealFileSystem(), b"/a", b"/b"))
+CALLS = tuple(calls(RealFileSystem(b"/"), b"/a", b"/b"))
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:

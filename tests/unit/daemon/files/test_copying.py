@@ -12,7 +12,7 @@ from cutoutd.daemon.files import copying
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 
-REAL = RealFileSystem()
+REAL = RealFileSystem(b"/")
 
 
 class NothingExclusive(RealFileSystem):
@@ -40,7 +40,7 @@ def test_same_content_asks_sizes_and_then_bytes(tmp_path: Path) -> None:
     assert not copying.same_content(one, os.fsencode(tmp_path / "e"), REAL)
 
 
-@pytest.mark.parametrize("fs", [REAL, NothingExclusive()])
+@pytest.mark.parametrize("fs", [REAL, NothingExclusive(b"/")])
 def test_a_name_is_taken_only_when_it_is_free(tmp_path: Path, fs: RealFileSystem) -> None:
     ours, theirs = _file(tmp_path / "ours", b"ours"), _file(tmp_path / "theirs", b"theirs")
     with pytest.raises(FileExistsError):

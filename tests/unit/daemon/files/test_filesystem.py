@@ -12,7 +12,7 @@ from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 from cutoutd.daemon.files import filesystem
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem, RenameUnsupported, write_all
 
-FS = RealFileSystem()
+FS = RealFileSystem(b"/")
 
 
 def name(path: Path) -> bytes:

@@ -38,15 +38,14 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "batch.py": ({"os.lstat", "os.path.isfile", "os.stat"}, NAMED),
     "host_load.py": ({".exists", ".glob", ".read_text"}, SYSTEM),
     "lock.py": ({".mkdir", ".read_bytes", ".replace", "os.open"}, OWN),
-    "originals/trash.py": (
-        {"os.lstat", "os.makedirs", "os.path.isdir", "os.path.islink", "os.stat"},
-        "the desktop's trash, whose place its specification makes us look for",
-    ),
     "plan.py": (
         {".exists", ".mkdir", ".stat"},
         "the background picture, the models and our own cache, by the config",
     ),
-    "sources.py": ({".is_symlink", ".stat", "os.path.realpath", "os.readlink"}, NAMED),
+    "sources.py": (
+        {".is_symlink", ".stat", "open", "os.lstat", "os.open", "os.path.realpath", "os.readlink", "os.walk"},
+        NAMED,
+    ),
     "supervisor.py": ({".stat", ".unlink", ".write_bytes"}, OWN + ", and the config"),
     "watching/watcher.py": ({".read_text", ".stat", "os.path.realpath"}, ROOT + "; and the kernel's limits"),
     "workers/trial.py": ({".exists", ".stat"}, "a network's file, named on the command line"),

@@ -14,7 +14,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.writers import Writers, writers_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
-REAL = RealFileSystem()
+REAL = RealFileSystem(b"/")
 
 
 @pytest.fixture

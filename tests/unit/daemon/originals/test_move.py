@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
+from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
@@ -19,7 +20,7 @@ from cutoutd.daemon.originals.move import Step
 
 PHOTO = b"a photo " * 500
 DIGEST = digest_of(PHOTO)
-REAL = RealFileSystem()
+REAL = RealFileSystem(b"/")
 
 
 class Inbox:
@@ -127,14 +128,14 @@ class OtherDisk(RealFileSystem):
 def test_to_another_disk_it_is_copied_compared_and_keeps_its_time(inbox: Inbox) -> None:
     os.utime(inbox.original, (1_000_000_000, 1_000_000_000))
     os.chmod(inbox.original, 0o640)
-    fs = OtherDisk()
+    fs = OtherDisk(b"/")
     assert inbox.move(inbox.hide(fs=fs).target, fs)
     assert inbox.copies() == ["archive/day/a.jpg"]
     facts = os.stat(inbox.archive / "day" / "a.jpg")
     assert (facts.st_mtime, facts.st_mode & 0o777) == (1_000_000_000, 0o640)
 
 
-@pytest.mark.parametrize("inner", [REAL, OtherDisk()])
+@pytest.mark.parametrize("inner", [REAL, OtherDisk(b"/")])
 def test_dying_at_any_call_keeps_the_photo_and_the_next_try_ends_well(
     tmp_path: Path, inner: FileSystem
 ) -> None:
@@ -160,9 +161,9 @@ def test_dying_at_any_call_keeps_the_photo_and_the_next_try_ends_well(
 @pytest.mark.parametrize("call", ["write", "fsync", "read", "rename_noreplace", "fsync_dir"])
 def test_a_copy_that_cannot_be_finished_leaves_nothing_in_the_archive(inbox: Inbox, call: str) -> None:
     """A full disk once kept a part of each original, the first of which took all that was left of it."""
-    target = inbox.hide(fs=OtherDisk()).target
+    target = inbox.hide(fs=OtherDisk(b"/")).target
     with pytest.raises(OSError, match="No space"):
-        inbox.move(target, FaultyFileSystem(Fault(call, errno.ENOSPC), inner=OtherDisk()))
+        inbox.move(target, FaultyFileSystem(Fault(call, errno.ENOSPC), inner=OtherDisk(b"/")))
     assert not [path for path in inbox.archive.rglob("*") if path.name.endswith(".part")]
     assert Path(os.fsdecode(inbox.hidden)).read_bytes() == PHOTO
 
@@ -172,7 +173,7 @@ def test_a_copy_that_came_out_wrong_is_not_trusted(inbox: Inbox) -> None:
         def write(self, fd: int, data: bytes | memoryview) -> int:
             return super().write(fd, bytes(len(data)))
 
-    fs = Liar()
+    fs = Liar(b"/")
     target = inbox.hide(fs=fs).target
     with pytest.raises(OSError, match="other bytes"):
         inbox.move(target, fs)
@@ -181,13 +182,13 @@ def test_a_copy_that_came_out_wrong_is_not_trusted(inbox: Inbox) -> None:
 
 
 def test_giving_back_replaces_nothing(inbox: Inbox) -> None:
-    assert not move.give_back(inbox.hidden, inbox.original, for_good=False)
+    assert not move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
     inbox.hide()
-    assert move.give_back(inbox.hidden, inbox.original, for_good=False)
+    assert move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
     inbox.hide()
     Path(os.fsdecode(inbox.original)).write_bytes(b"the next frame")
-    assert not move.give_back(inbox.hidden, inbox.original, for_good=False)
-    assert move.give_back(inbox.hidden, inbox.original, for_good=True)
+    assert not move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
+    assert move.give_back(inbox.hidden, inbox.original, for_good=True, fs=REAL)
     assert inbox.copies() == ["in/day/a (2).jpg"]
 
 
@@ -204,27 +205,27 @@ def test_originals_hidden_by_a_lost_ledger_get_their_names_back(inbox: Inbox) ->
     foreign = os.fsencode(inbox.inbox / ".cutoutd-ffff-9.original.theirs.jpg")
     for path in (known, foreign):
         Path(os.fsdecode(path)).write_bytes(b"")
-    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known})) == 1
+    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known}), REAL) == 1
     assert inbox.copies() == ["in/day/a.jpg"]
     assert os.path.exists(known)
     assert os.path.exists(foreign)  # another daemon may be at work, but not for days
     later = time.time() + 2 * 86400
-    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known}), now=later) == 1
+    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known}), REAL, now=later) == 1
     assert (inbox.inbox / "theirs.jpg").exists()
 
 
-@pytest.mark.parametrize("fs", [REAL, OtherDisk()])
+@pytest.mark.parametrize("fs", [REAL, OtherDisk(b"/")])
 def test_a_failed_original_is_known_by_its_facts_and_moves_with_its_reason(
     inbox: Inbox, fs: FileSystem
 ) -> None:
     one = inbox.one(None)
-    assert move.look(one) is Step.READY
+    assert move.look(one, fs) is Step.READY
     target = inbox.hide(fs=fs, one=one).target
     assert inbox.move(target, fs, one)
-    assert move.leave_note(target, "too-large: no") == ""
+    assert move.leave_note(target, "too-large: no", REAL) == ""
     assert inbox.copies() == ["archive/day/a.jpg"]
     assert (inbox.archive / "day" / "a.jpg.txt").read_text() == "too-large: no\n"
-    assert move.look(one) is Step.GONE
+    assert move.look(one, fs) is Step.GONE
 
 
 def test_a_photo_sent_again_while_its_broken_copy_is_moved_is_not_touched(inbox: Inbox) -> None:
@@ -239,7 +240,7 @@ def test_a_photo_sent_again_while_its_broken_copy_is_moved_is_not_touched(inbox:
             super().link(source, target)
 
     good.write_bytes(b"the good one")
-    fs = Camera()
+    fs = Camera(b"/")
     assert inbox.move(inbox.hide(fs=fs, one=one).target, fs, one)
     assert Path(os.fsdecode(inbox.original)).read_bytes() == b"the good one"
     assert inbox.copies() == ["archive/day/a.jpg"]
@@ -247,7 +248,7 @@ def test_a_photo_sent_again_while_its_broken_copy_is_moved_is_not_touched(inbox:
 
 def test_what_somebody_has_open_for_writing_stays_under_its_name(inbox: Inbox) -> None:
     with open(inbox.original, "r+b"):
-        assert move.look(inbox.one()) is Step.WRITTEN
+        assert move.look(inbox.one(), REAL) is Step.WRITTEN
         assert inbox.hide().step is Step.WRITTEN
         assert inbox.copies() == ["in/day/a.jpg"]
         assert not os.path.exists(inbox.hidden)
@@ -263,7 +264,7 @@ def test_one_that_is_opened_for_writing_in_the_moment_of_the_rename_gets_its_nam
                 self.writer = open(source, "r+b")  # noqa: SIM115 - it stays open
             super().rename_noreplace(source, target)
 
-    fs = Quick()
+    fs = Quick(b"/")
     assert inbox.hide(fs=fs).step is Step.WRITTEN
     fs.writer.write(b"more")
     fs.writer.close()
@@ -272,9 +273,9 @@ def test_one_that_is_opened_for_writing_in_the_moment_of_the_rename_gets_its_nam
 
 def test_one_that_is_written_while_it_is_copied_is_not_taken_from_its_writer(inbox: Inbox) -> None:
     """On another disk the half that had been copied was once all that stayed of it."""
-    target = inbox.hide(fs=OtherDisk()).target
+    target = inbox.hide(fs=OtherDisk(b"/")).target
     with open(inbox.hidden, "r+b"), pytest.raises(move.StillWritten):  # opened before it was hidden
-        inbox.move(target, OtherDisk())
+        inbox.move(target, OtherDisk(b"/"))
     assert inbox.copies() == ["in/day/.cutoutd-ab12-7.original.a.jpg"]
     assert not [path for path in inbox.archive.rglob("*") if path.is_file()]
 
@@ -282,11 +283,11 @@ def test_one_that_is_written_while_it_is_copied_is_not_taken_from_its_writer(inb
 def test_where_nobody_can_tell_who_writes_patience_decides_and_changed_facts_begin_anew(
     inbox: Inbox,
 ) -> None:
-    assert move.look(inbox.one(leases=False, patient=False)) is Step.WRITTEN
-    assert move.look(inbox.one(leases=False)) is Step.READY
+    assert move.look(inbox.one(leases=False, patient=False), REAL) is Step.WRITTEN
+    assert move.look(inbox.one(leases=False), REAL) is Step.READY
     os.chmod(inbox.original, 0o600)
-    assert move.look(inbox.one(leases=False)) is Step.WRITTEN
-    assert move.look(inbox.one(None, leases=False)) is Step.REPLACED
+    assert move.look(inbox.one(leases=False), REAL) is Step.WRITTEN
+    assert move.look(inbox.one(None, leases=False), REAL) is Step.REPLACED
 
 
 class NoNoreplace(RealFileSystem):
@@ -301,7 +302,7 @@ class NoLinksEither(NoNoreplace):
         raise OSError(errno.EPERM, "no", os.fsdecode(target))
 
 
-@pytest.mark.parametrize("fs", [NoNoreplace(), NoLinksEither()])
+@pytest.mark.parametrize("fs", [NoNoreplace(b"/"), NoLinksEither(b"/")])
 def test_without_an_exclusive_rename_nothing_is_replaced_and_nothing_of_others_unlinked(
     inbox: Inbox, fs: FileSystem
 ) -> None:
@@ -335,7 +336,7 @@ def test_hundreds_of_namesakes_of_another_size_are_not_read(inbox: Inbox) -> Non
             read.append(len(data))
             return data
 
-    assert inbox.hide(fs=Counting()).target.endswith(b"/a (301).jpg")
+    assert inbox.hide(fs=Counting(b"/")).target.endswith(b"/a (301).jpg")
     assert sum(read) < 1000 * len(PHOTO)
 
 
@@ -348,7 +349,7 @@ def test_to_another_disk_it_keeps_owner_group_mode_and_attributes(inbox: Inbox) 
         pytest.skip("no extended attributes on this disk")
     if os.geteuid() == 0:
         os.chown(inbox.original, 1234, 4321)
-    before, fs = os.stat(inbox.original), OtherDisk()
+    before, fs = os.stat(inbox.original), OtherDisk(b"/")
     assert inbox.move(inbox.hide(fs=fs).target, fs)
     moved = inbox.archive / "day" / "a.jpg"
     after = moved.stat()
@@ -373,5 +374,77 @@ def test_a_note_is_whole_or_not_there(inbox: Inbox, fault: Fault) -> None:
 
 def test_a_note_replaces_nobodys_text(inbox: Inbox) -> None:
     (inbox.inbox / "day" / "a.jpg.txt").write_text("my own words")
-    assert move.leave_note(inbox.original, "too-large: no") == ""
+    assert move.leave_note(inbox.original, "too-large: no", REAL) == ""
     assert (inbox.inbox / "day" / "a.jpg.txt").read_text() == "my own words"
+
+
+# --- neighbours ------------------------------------------------------------------------------------------------
+
+
+def below(inbox: Inbox) -> RealFileSystem:
+    return RealFileSystem(os.fsencode(inbox.inbox), os.fsencode(inbox.archive))
+
+
+def lay(path: Path, kind: str) -> None:
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_takes_the_name_in_the_archive_is_left_alone(inbox: Inbox, kind: str) -> None:
+    (inbox.archive / "day").mkdir()
+    lay(inbox.archive / "day" / "a.jpg", kind)
+    ready = inbox.hide(fs=below(inbox))
+    assert ready == move.Ready(Step.READY, os.fsencode(inbox.archive / "day" / "a (2).jpg"))
+    lay(inbox.archive / "day" / "a (2).jpg", kind)  # between the look and the move
+    assert not inbox.move(ready.target, below(inbox))
+    again = inbox.hide(ready.target, below(inbox))
+    assert inbox.move(again.target, below(inbox))
+    assert inbox.copies() == ["archive/day/a (3).jpg"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+@pytest.mark.parametrize("name", ["original", "hidden"])
+def test_what_lies_in_place_of_the_original_is_not_the_original(inbox: Inbox, kind: str, name: str) -> None:
+    path = Path(os.fsdecode(getattr(inbox, name)))
+    if name == "hidden":
+        os.unlink(inbox.original)
+    lay(path, kind)
+    if name == "original":
+        assert move.look(inbox.one(), below(inbox)) is Step.REPLACED
+    assert inbox.hide(fs=below(inbox)).step is Step.REPLACED
+    assert os.path.lexists(inbox.original)
+    assert not os.path.lexists(inbox.hidden)
+
+
+def test_a_folder_that_becomes_a_link_is_looked_behind_by_nobody(inbox: Inbox) -> None:
+    theirs = inbox.root / "theirs"
+    (inbox.inbox / "day").rename(theirs)
+    (inbox.inbox / "day").symlink_to(theirs)
+    assert move.look(inbox.one(), below(inbox)) is Step.BEHIND_LINK
+    assert inbox.hide(fs=below(inbox)).step is Step.BEHIND_LINK
+    assert [path.name for path in theirs.iterdir()] == ["a.jpg"]
+    (inbox.inbox / "day").unlink()
+    theirs.rename(inbox.inbox / "day")
+    assert inbox.move(inbox.hide(fs=below(inbox)).target, below(inbox))
+
+
+def test_a_link_in_the_archive_is_refused_before_anything_moves(inbox: Inbox) -> None:
+    (inbox.root / "theirs").mkdir()
+    (inbox.archive / "day").symlink_to(inbox.root / "theirs")
+    with pytest.raises(UnsafePath):
+        inbox.hide(fs=below(inbox))
+    assert move.give_back(inbox.hidden, inbox.original, for_good=False, fs=below(inbox))
+    assert inbox.copies() == ["in/day/a.jpg"]
+
+
+def test_folders_on_the_way_are_synced_though_an_earlier_life_made_them(inbox: Inbox) -> None:
+    (inbox.archive / "day").mkdir()
+    fs = FaultyFileSystem()
+    inbox.hide(fs=fs)
+    assert ("fsync_dir", (os.fsencode(inbox.archive),)) in fs.calls
