@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import time
@@ -19,6 +20,7 @@ from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
 from cutoutd.daemon.files.names import Temporary, candidates, mirrored_folder, name_key, stem_of
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import job as jobs
@@ -374,11 +376,16 @@ class Batch:
                 size=draft.out_size,
                 replaces=replaces,
                 mode=mode,
+                leases=self._leases,
                 fs=self._fs,
             )
             if outcome is Published.DONE:
                 self._taken.add(place.key)
                 return os.path.join(self._outbox, place.name)
+
+    @functools.cached_property
+    def _leases(self) -> bool:
+        return not needs_polling(filesystem_kind(Path(os.fsdecode(self._outbox))))
 
     def _place_for(self, names: Iterator[bytes], draft: jobs.Draft) -> publish.Place:
         """Raises PhotoError when the one name that is wanted is taken."""

@@ -240,6 +240,7 @@ class Components:
                     keep_names=self.plan.settings.history.filenames,
                     final_stage=one.draft is not None,
                     portable=self.outboxes.portable_names(one.settings.outbox),
+                    leases=self.outboxes.leases(one.settings.outbox),
                     inode=self.outboxes.inode(one.settings.outbox),
                 )
                 for one in self.plan.inboxes

@@ -44,6 +44,7 @@ class Route:
     keep_names: bool
     final_stage: bool
     portable: bool = False
+    leases: bool = False
     inode: tuple[int, int] | None = None
 
     @property

@@ -17,7 +17,7 @@ from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, really_there
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.ledger.database import Ledger
@@ -50,6 +50,7 @@ class _Folder:
     retry_at: float = 0.0
     pause_s: float = RETRY_FIRST_S
     portable_names: bool = False
+    leases: bool = False
     inode: tuple[int, int] | None = None
 
 
@@ -114,6 +115,10 @@ class Outboxes:
     def portable_names(self, path: Path) -> bool:
         """Whether the folder's file system refuses characters that others allow."""
         return self._folders[path].portable_names
+
+    def leases(self, path: Path) -> bool:
+        """Whether the folder's file system knows who has a file open (`files/writers.py`)."""
+        return self._folders[path].leases
 
     def inode(self, path: Path) -> tuple[int, int] | None:
         """Device and inode of the folder as it was last opened; None when it never was."""
@@ -224,6 +229,7 @@ class Outboxes:
         folder.trouble = ""
         folder.inode = opened.inode
         folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
+        folder.leases = not needs_polling(opened.identity.fstype)
         self._mounts.record(folder.path, opened.identity)
         self._on_open(folder.path, opened.inode)
 

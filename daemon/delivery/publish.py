@@ -20,6 +20,7 @@ from cutoutd.daemon.files.digest import digest_opened
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import Entry, FileSystem
 from cutoutd.daemon.files.names import name_key, parse_temporary
+from cutoutd.daemon.files.writers import Writers, writers
 
 # Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
 FOREIGN_TEMPORARY_AGE_S = 86400.0
@@ -126,6 +127,7 @@ def publish(
     size: int = 0,
     replaces: str = "",
     mode: int = 0o644,
+    leases: bool = False,
 ) -> Published:
     """Gives a finished temporary its name; repeating it after a crash at any point is safe.
 
@@ -138,6 +140,7 @@ def publish(
         size: of its content, bytes; 0 when not known, then it is read.
         replaces: digest of our own earlier cutout that may lie under the name, or empty.
         mode: permission bits of the published file.
+        leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
 
     Returns:
         DONE when the name holds the cutout; TAKEN when somebody else's file lies there (nothing was changed);
@@ -150,9 +153,9 @@ def publish(
     final = os.path.join(outbox, name)
     fd = _open_ours(temporary, digest, size, fs)
     if fd is None:
-        return _published_before(final, temporary, digest, replaces, fs)
+        return _published_before(final, temporary, digest, replaces, fs, leases=leases)
     try:
-        outcome = _publish_opened(fd, temporary, final, digest, replaces, mode, fs)
+        outcome = _publish_opened(fd, temporary, final, digest, replaces, mode, fs, leases=leases)
     except FileNotFoundError:
         if fs.exists(temporary):
             raise
@@ -187,7 +190,7 @@ def _open_ours(temporary: bytes, digest: str, size: int, fs: FileSystem) -> int 
 
 
 def _published_before(
-    final: bytes, temporary: bytes, digest: str, replaces: str, fs: FileSystem
+    final: bytes, temporary: bytes, digest: str, replaces: str, fs: FileSystem, *, leases: bool
 ) -> Published:
     """There is no finished temporary: an earlier life may have published it, and have died before the end."""
     if not _holds(final, digest, 0, fs):
@@ -195,7 +198,7 @@ def _published_before(
     if not replaces or not fs.exists(temporary):
         return Published.DONE
     # The names had changed places: what lay under the final one still lies under the temporary's.
-    if _is_at_rest(temporary, replaces, fs):
+    if _is_at_rest(temporary, replaces, fs, leases=leases):
         fs.unlink(temporary)
         fs.fsync_dir(os.path.dirname(final))
         return Published.DONE
@@ -204,7 +207,15 @@ def _published_before(
 
 
 def _publish_opened(
-    fd: int, temporary: bytes, final: bytes, digest: str, replaces: str, mode: int, fs: FileSystem
+    fd: int,
+    temporary: bytes,
+    final: bytes,
+    digest: str,
+    replaces: str,
+    mode: int,
+    fs: FileSystem,
+    *,
+    leases: bool,
 ) -> Published:
     if not fs.exists(final):
         fs.fchmod(fd, mode)
@@ -214,7 +225,7 @@ def _publish_opened(
         return Published.DONE
     if replaces and _holds(final, replaces, 0, fs):
         fs.fchmod(fd, mode)
-        return _replace(fd, temporary, final, replaces, fs)
+        return _replace(fd, temporary, final, replaces, fs, leases=leases)
     if _is_our_placeholder(final, temporary, fs):
         fs.fchmod(fd, mode)
         fs.rename(temporary, final)
@@ -253,7 +264,9 @@ def _seen(fd: int, final: bytes, fs: FileSystem) -> Published:
     return Published.DONE if same else Published.GONE
 
 
-def _replace(fd: int, temporary: bytes, final: bytes, replaces: str, fs: FileSystem) -> Published:
+def _replace(
+    fd: int, temporary: bytes, final: bytes, replaces: str, fs: FileSystem, *, leases: bool
+) -> Published:
     """Our earlier cutout makes room, unless somebody just opened it to save a version of their own.
 
     The two change places, so that what lay under the name can be looked at when no program can reach it by that name
@@ -263,25 +276,26 @@ def _replace(fd: int, temporary: bytes, final: bytes, replaces: str, fs: FileSys
         fs.exchange(temporary, final)
     except RenameUnsupported:
         # Between this look and the rename lies no more than a moment, but it lies there.
-        if not _is_at_rest(final, replaces, fs):
+        if not _is_at_rest(final, replaces, fs, leases=leases):
             return Published.TAKEN
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
-    if _seen(fd, final, fs) is Published.DONE and _is_at_rest(temporary, replaces, fs):
+    if _seen(fd, final, fs) is Published.DONE and _is_at_rest(temporary, replaces, fs, leases=leases):
         fs.unlink(temporary)
         return Published.DONE
     fs.exchange(temporary, final)
     return Published.TAKEN
 
 
-def _is_at_rest(path: bytes, digest: str, fs: FileSystem) -> bool:
+def _is_at_rest(path: bytes, digest: str, fs: FileSystem, *, leases: bool) -> bool:
     """Whether a file has this content, and no program that the system knows of has it open for writing."""
     try:
         fd = fs.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError, UnsafePath):
         return False
     try:
-        return not fs.has_writer(fd) and digest_opened(fd, fs) == digest
+        device = fs.fstat(fd).st_dev if leases else None
+        return writers(fd, device) is not Writers.SOMEBODY and digest_opened(fd, fs) == digest
     finally:
         fs.close(fd)
 

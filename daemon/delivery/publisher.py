@@ -247,6 +247,7 @@ class Publisher:
                     size=d.out_size if fresh else 0,
                     replaces=d.replaces,
                     mode=route.mode,
+                    leases=route.leases,
                     fs=route.fs,
                 )
                 for d in deliveries

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import functools
 import os
-import signal
 import stat as stat_module
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -167,21 +166,6 @@ class RealFileSystem:
     def fstat(self, fd: int) -> os.stat_result:
         """See FileSystem."""
         return os.fstat(fd)
-
-    def has_writer(self, fd: int) -> bool:
-        """See FileSystem. A read lease is granted only while nobody has the file open for writing (fcntl(2), Linux)."""
-        if sys.platform != "linux":
-            return False
-        try:
-            # A lease that is broken at once must not end the program: its signal by default would.
-            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without leases, or a file of somebody else's
-            return False
-        return False
 
     def read(self, fd: int, count: int) -> bytes:
         """See FileSystem."""

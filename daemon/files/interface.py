@@ -69,10 +69,6 @@ class FileSystem(Protocol):
         """Look at what was opened."""
         ...
 
-    def has_writer(self, fd: int) -> bool:
-        """Whether the system knows of a program that has the file open for writing; False where it cannot tell."""
-        ...
-
     def read(self, fd: int, count: int) -> bytes:
         """Up to count bytes; empty at the end."""
         ...

@@ -97,9 +97,6 @@ class FaultyFileSystem:
         self.gate("fstat", self._named(fd))
         return self.inner.fstat(fd)
 
-    def has_writer(self, fd: int) -> bool:
-        return self.inner.has_writer(fd)
-
     def read(self, fd: int, count: int) -> bytes:
         self.gate("read", self._named(fd))
         return self.inner.read(fd, count)

@@ -25,5 +25,9 @@ class Below:
         return self.root / "archive"
 
     @property
+    def failed(self) -> Path:
+        return self.root / "failed"
+
+    @property
     def state(self) -> Path:
         return self.root / "state"

@@ -179,6 +179,8 @@ class PretendedWorkers:
         digest = digest_of(data)
         if digest in job.known:
             return jobs.Unchanged(digest, job.known[digest])
+        if data.startswith(BROKEN):
+            return jobs.Refused(jobs.Reason.TOO_LARGE, "broken")
         if self.refuse is not None:
             return self.refuse
         drafts: list[jobs.Draft] = []
@@ -192,6 +194,10 @@ class PretendedWorkers:
         return jobs.Finished(
             digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {}
         )
+
+
+# A photo that begins so fails.
+BROKEN = b"broken"
 
 
 def cutout_of(photo: bytes, variant: bytes = b"", label: str = "cutout") -> bytes:
@@ -358,7 +364,7 @@ class Simulation(Below):
         }
 
     def leftovers(self) -> list[str]:
-        folders = (self.inbox, self.outbox, self.archive)
+        folders = (self.inbox, self.outbox, self.archive, self.failed)
         return [str(p) for folder in folders if folder.exists() for p in folder.rglob(".cutoutd-*")]
 
 

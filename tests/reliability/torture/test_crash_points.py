@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.simulation import Crash, Crasher, Simulation, cutout_of, simulated
+from tests.support.simulation import BROKEN, Crash, Crasher, Simulation, cutout_of, simulated
 
 ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
+BAD = BROKEN + b" frame " * 40
 ARCHIVED = {"after": {"action": "archive", "archive": "ARCHIVE"}}
+FAILED = {"after": {"failed": "FAILED"}}
 TWICE = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
 
 # A spread of the points each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
@@ -25,6 +27,12 @@ Act = Callable[[Simulation], object]
 def fresh(sim: Simulation) -> None:
     sim.put("a.jpg", ONE)
     sim.put("sub/b.jpg", TWO)
+    sim.finish()
+
+
+def nested(sim: Simulation) -> None:
+    sim.put("day/sub/a.jpg", ONE)
+    sim.put("day/sub/b.jpg", BAD)
     sim.finish()
 
 
@@ -79,13 +87,17 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "archived, same name again": (same_name_again, ARCHIVED),
     "archived, replaced in hand": (replaced_in_hand, ARCHIVED),
     "trashed": (fresh, {"after": {"action": "trash"}}),
+    "archived, deep": (nested, ARCHIVED),
+    "trashed, deep": (nested, {"after": {"action": "trash"}}),
+    "failed, deep": (nested, FAILED),
 }
 
 
 def _simulation(root: Path, table: dict[str, Any], crasher: Crasher) -> Simulation:
     table = dict(table)
-    if table.get("after", {}).get("archive") == "ARCHIVE":
-        table["after"] = {"action": "archive", "archive": root / "archive"}
+    places = {"ARCHIVE": root / "archive", "FAILED": root / "failed"}
+    if "after" in table:
+        table["after"] = {key: places.get(value, value) for key, value in table["after"].items()}
     return Simulation(root, inbox_table=table, crasher=crasher)
 
 
@@ -107,11 +119,16 @@ def _check(sim: Simulation, where: str) -> None:
     trash = sim.root / "home" / "data" / "Trash" / "files"
     originals = [
         path.read_bytes()
-        for folder in (sim.inbox, sim.archive, trash)
+        for folder in (sim.inbox, sim.archive, trash, sim.failed)
         if folder.exists()
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".a.jpg")
+        if path.is_file() and not path.name.startswith(".a.jpg") and not path.name.endswith(".jpg.txt")
     ]
+    broken = [photo for photo in originals if photo == BAD]
+    assert len(broken) <= 1, where
+    if broken and sim.failed.exists():
+        assert (sim.failed / "day" / "sub" / "b.jpg").read_bytes() == BAD, where
+    originals = [photo for photo in originals if photo != BAD]
     made = Counter(sim.outputs().values())
     for photo in originals:
         for label in labels:

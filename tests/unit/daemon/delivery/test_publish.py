@@ -55,7 +55,7 @@ def _written(folder: Path, data: bytes = DATA, photo: int = 1) -> bytes:
 
 
 def _publish(folder: Path, temporary: bytes, data: bytes = DATA, **more: Any) -> Published:
-    more.setdefault("fs", FS)
+    more = {"fs": FS, "leases": True, **more}
     return publish.publish(os.fsencode(folder), b"a.png", temporary, digest_of(data), **more)
 
 
@@ -292,6 +292,15 @@ def test_a_version_that_the_user_just_saves_is_never_replaced(
     assert outcome is Published.TAKEN
     assert (tmp_path / "a.png").read_bytes() == b"the user's version"
     assert Path(os.fsdecode(temporary)).read_bytes() == DATA
+
+
+def test_where_leases_say_nothing_about_writers_they_are_not_asked(tmp_path: Path) -> None:
+    """A share refuses leases for reasons of its own: each cutout that is made again would get another name."""
+    (tmp_path / "a.png").write_bytes(b"ours, earlier")
+    with (tmp_path / "a.png").open("r+b"):
+        outcome = _publish(tmp_path, _written(tmp_path), replaces=digest_of(b"ours, earlier"), leases=False)
+    assert outcome is Published.DONE
+    assert (tmp_path / "a.png").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("fs", WAYS)
