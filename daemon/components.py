@@ -336,6 +336,7 @@ class Components:
         if not was_warm:
             for row in self.transitions.in_state(State.DELIVERING):
                 self.publisher.resume(row)
+            self.publisher.withdraw()
             self.aftercare.resume()
         return self.worker_manager.ready and not was_ready
 
@@ -374,6 +375,7 @@ class Components:
             for row in self.transitions.in_state(State.DELIVERING):
                 if row.inbox in keys:
                     self.publisher.resume(row)
+            self.publisher.withdraw()
 
     def _outbox_down(self, path: Path, why: str) -> None:
         """A probe of it failed, or it answers no more."""

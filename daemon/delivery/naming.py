@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -87,10 +88,32 @@ def wishes(
     return folders, [portable(stem) for stem in stems] if plain else stems
 
 
+def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> bool:
+    """Whether a photo's cutouts would ask for the same names under both of these paths."""
+
+    def names(of: bytes) -> list[tuple[bytes, str]]:
+        return [
+            (
+                mirrored_folder(of, one.folder, date="", label=one.label),
+                stem_of(one.name, of, mtime_ns=0, counter=0, digest="", label=one.label),
+            )
+            for one in orders
+        ]
+
+    orders = tuple(orders)
+    return names(path) == names(other)
+
+
 def address(
-    route: Route, draft: Draft, folder: bytes, stem: str, taken: Taken, earlier: Delivery | None
+    route: Route,
+    draft: Draft,
+    folder: bytes,
+    stem: str,
+    taken: Taken,
+    earlier: Delivery | None,
+    given_up: Mapping[str, frozenset[str]] = publish.NOTHING_GIVEN_UP,
 ) -> Addressed:
-    """The name for one draft: that of its own earlier cutout, or the first one that is free."""
+    """The name for one draft: that of its own earlier cutout, or the first one that is free or given up."""
     if earlier is not None and not earlier.name:
         # Its name was not kept, only the name's keyed digest: it is found again among those it can have had.
         for name in islice(candidates(folder, stem, draft.extension), NAMES_TRIED):
@@ -105,9 +128,15 @@ def address(
             return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
     names = candidates(folder, stem, draft.extension)
     place = publish.find_place(
-        route.outbox, names, taken=taken, digest=draft.out_digest, size=draft.out_size, fs=route.fs
+        route.outbox,
+        names,
+        taken=taken,
+        digest=draft.out_digest,
+        size=draft.out_size,
+        fs=route.fs,
+        given_up=given_up,
     )
-    return Addressed(draft, place, "")
+    return Addressed(draft, place, place.replaces)
 
 
 def manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:

@@ -8,10 +8,11 @@ descriptor says, and what a rename brought away from under a name is looked at b
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,8 @@ from cutoutd.daemon.files.writers import Writers, writers
 # Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
 FOREIGN_TEMPORARY_AGE_S = 86400.0
 
+NOTHING_GIVEN_UP: Mapping[str, frozenset[str]] = {}
+
 
 class How(StrEnum):
     """How a name is to be taken."""
@@ -36,11 +39,15 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A name found for a cutout: relative to the outbox, with its collision key and how to take it."""
+    """A name found for a cutout: relative to the outbox, with its collision key and how to take it.
+
+    `replaces` is the digest of the cutout of ours that lies there and may go, or empty.
+    """
 
     name: bytes
     key: str
     how: How
+    replaces: str = ""
 
 
 class Published(StrEnum):
@@ -59,8 +66,9 @@ def find_place(
     digest: str,
     size: int,
     fs: FileSystem,
+    given_up: Mapping[str, frozenset[str]] = NOTHING_GIVEN_UP,
 ) -> Place:
-    """The first name that is free, or already holds exactly this cutout and belongs to nobody.
+    """The first name that is free, holds exactly this cutout and belongs to nobody, or holds one that is to go.
 
     Args:
         outbox: absolute path.
@@ -69,6 +77,7 @@ def find_place(
         digest: of the finished cutout.
         size: of the finished cutout, bytes.
         fs: the file system, with the outbox as its root.
+        given_up: by collision key, digests of cutouts of ours whose photo has another name now; unset, none.
 
     Raises:
         UnsafePath: the name's folder is a link, or lies behind one.
@@ -83,6 +92,9 @@ def find_place(
             return Place(name, key, How.NEW)
         if _holds(path, digest, size, fs):
             return Place(name, key, How.ADOPT)
+        for gone in given_up.get(key, ()):
+            if _holds(path, gone, 0, fs):
+                return Place(name, key, How.REPLACE, gone)
     raise AssertionError("candidate names never end")
 
 
@@ -285,6 +297,46 @@ def _replace(
         return Published.DONE
     fs.exchange(temporary, final)
     return Published.TAKEN
+
+
+def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases: bool = False) -> None:
+    """Removes a cutout of ours, if that is still exactly what lies there; repeating it after a crash is safe.
+
+    It is renamed away first and looked at once more, since it may be opened and saved to until nobody can reach it
+    by its name. What turns out not to be ours alone gets its name back.
+
+    Args:
+        final: absolute path of the cutout.
+        hidden: absolute path in the same folder, a name that only we use.
+        digest: of the cutout.
+        fs: the file system, with the outbox as its root.
+        leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
+
+    Raises:
+        UnsafePath: the name's folder is a link, or lies behind one.
+        OSError: the outbox cannot be written now.
+    """
+    if not fs.exists(hidden):
+        try:
+            if not fs.exists(final) or not _is_at_rest(final, digest, fs, leases=leases):
+                return
+            _rename_away(final, hidden, fs)
+        except FileNotFoundError:
+            return  # its folder is gone, or somebody took it away in this moment
+    if _is_at_rest(hidden, digest, fs, leases=leases):
+        fs.unlink(hidden)
+    else:
+        _rename_away(hidden, final, fs)
+    fs.fsync_dir(os.path.dirname(final))
+
+
+def _rename_away(path: bytes, to: bytes, fs: FileSystem) -> None:
+    try:
+        fs.rename_noreplace(path, to)
+    except RenameUnsupported:
+        if fs.exists(to):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to)) from None
+        fs.rename(path, to)
 
 
 def _is_at_rest(path: bytes, digest: str, fs: FileSystem, *, leases: bool) -> bool:

@@ -16,6 +16,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import Published
+from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
@@ -25,6 +26,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
@@ -75,6 +77,8 @@ class Publisher:
         self._on_no_place = on_no_place
         self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
+        self._withdrawals = Withdrawals(ledger)
+        self._withdrawer = Withdrawer(self._withdrawals, instance, self._outbox_there)
         self._busy: set[int] = set()
         self._mounts: dict[bytes, MountIdentity] = {}
 
@@ -83,8 +87,13 @@ class Publisher:
         self._routes = routes
 
     def in_transit(self) -> int:
-        """How many photos are between their worker and the outbox."""
-        return len(self._busy)
+        """How many photos are between their worker and the outbox, and cutouts on their way out of it."""
+        return len(self._busy) + self._withdrawer.busy()
+
+    def withdraw(self) -> None:
+        """Takes away what a crash, or an outbox that was away, left of cutouts whose photo has another name now."""
+        for inbox, route in self._routes.items():
+            self._withdrawer.withdraw(inbox, route)
 
     # --- publication -----------------------------------------------------------------------------------------
 
@@ -106,6 +115,8 @@ class Publisher:
             for folder, stem in zip(folders, stems, strict=True)
         }
 
+        given_up = self._withdrawals.given_up(route.outbox)
+
         def find() -> list[Addressed]:
             there, why = self._outbox_there(route)
             if not there:
@@ -114,7 +125,13 @@ class Publisher:
             found: list[Addressed] = []
             for draft, folder, stem in zip(finished.drafts, folders, stems, strict=True):
                 one = address(
-                    route, draft, folder, stem, taken[folder, stem] | claimed, earlier.get(draft.label)
+                    route,
+                    draft,
+                    folder,
+                    stem,
+                    taken[folder, stem] | claimed,
+                    earlier.get(draft.label),
+                    given_up,
                 )
                 claimed.add(one.place.key)
                 found.append(one)
@@ -296,6 +313,7 @@ class Publisher:
             self._history.drop_names(row.id)
         self._on_done(row.id, paths, timings)  # first, for it tells since when the photo was in hand
         self._release(row.id)
+        self._withdrawer.withdraw(row.inbox, route)
         if owed:
             self._on_owed(row.id)
 

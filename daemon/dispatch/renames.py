@@ -1,6 +1,8 @@
-"""Whether a file is a photo that had another name before, so that its row follows it instead of new work being owed.
+"""Whether a file is a photo that had another name before, so that it is no new one beside the old.
 
-Content decides; sizes and times are only guesses. All methods run in the supervisor's loop.
+Where its cutout would have the same name, its row follows it; else it is cut out under its new name, and what lies
+under the old one is withdrawn after that: a cutout never bears the name of another photo. Content decides; sizes and
+times are only guesses. All methods run in the supervisor's loop.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from enum import Enum, auto
 
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.delivery.naming import is_named_alike
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import OWED, PhotoRow, State
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.originals.aftercare import AfterCare
 
 # While it is open what became of the photo's old name, or its row is in a worker's hand, it is asked again after
@@ -55,14 +59,20 @@ class RenameDetector:
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """A worker found content that was known before it started."""
         other = Intake(self.ledger).get(same_as) if same_as else None
-        if other is None or other.key == row.key or other.path is None:
+        if (
+            other is not None
+            and other.state == State.SUPERSEDED
+            and not Intake(self.ledger).has_cutout(other.id)
+        ):
+            self.transitions.forced(row.id)  # what it had is another's by now, or is to go
+        elif other is None or other.key == row.key or other.path is None:
             self._follow(row, same_as, digest)
         elif not self.renamed(row, digest):
-            # Not a rename: a copy, which owes its own cutout.
+            # A copy, or a photo whose cutout is to have another name: it owes its own.
             self.transitions.forced(row.id)
 
     def renamed(self, row: PhotoRow, digest: str) -> bool:
-        """Whether the photo had another name before, under which it has its cutout or just gets it.
+        """Whether the photo had another name before, and nothing is to be made of it under this one now.
 
         When True the row is dealt with: it went, or it asks again in a moment.
         """
@@ -77,10 +87,18 @@ class RenameDetector:
                 continue
             if in_hand or where is _Original.OPEN:
                 self.transitions.again(row.id, pause_s=PAUSE_S)  # what becomes of it shows soon
-            else:
+            elif self._keeps_its_cutout(row, twin):
                 self._follow(row, twin.id, digest)
+            else:
+                Withdrawals(self.ledger).leave(twin, row)
+                return False
             return True
         return False
+
+    def _keeps_its_cutout(self, row: PhotoRow, twin: PhotoRow) -> bool:
+        """Whether cutouts are called the same under both names."""
+        inbox = self.inbox(row.inbox)
+        return inbox is None or is_named_alike(inbox.orders(), row.path or b"", twin.path or b"")
 
     def _original(self, twin: PhotoRow) -> _Original:
         path = os.path.join(twin.inbox, twin.path or b"")

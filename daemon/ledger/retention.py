@@ -104,7 +104,7 @@ class History:
         self.ledger.write(
             "UPDATE deliverables SET name = NULL, temporary = NULL, manifest = x'',"
             " name_key = nameless(name_key)"
-            f" WHERE name IS NOT NULL AND state IN ('done', 'replaced') AND {whose}"
+            f" WHERE name IS NOT NULL AND state IN ('done', 'replaced', 'leaving') AND {whose}"
             " AND (SELECT path FROM photos p WHERE p.id = photo) IS NULL"
         )
         return cursor.rowcount

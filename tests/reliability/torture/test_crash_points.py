@@ -66,6 +66,28 @@ def renamed(sim: Simulation) -> None:
     sim.finish()
 
 
+def shifted(sim: Simulation) -> None:
+    """Two names move on by one, and a third photo takes the first of them."""
+    sim.put("a.jpg", ONE)
+    sim.put("b.jpg", TWO)
+    sim.finish()
+    for old, new in (("b", "c"), ("a", "b")):
+        if (sim.inbox / f"{old}.jpg").exists():
+            (sim.inbox / f"{old}.jpg").rename(sim.inbox / f"{new}.jpg")
+    sim.finish()
+    sim.put("a.jpg", THREE)
+    sim.finish()
+
+
+def swapped(sim: Simulation) -> None:
+    sim.put("a.jpg", ONE)
+    sim.put("b.jpg", TWO)
+    sim.finish()
+    for old, new in (("a", "x"), ("b", "a"), ("x", "b")):
+        (sim.inbox / f"{old}.jpg").rename(sim.inbox / f"{new}.jpg")
+    sim.finish()
+
+
 def same_name_again(sim: Simulation) -> None:
     """With an archive: the camera uses the name of an archived frame once more."""
     sim.put("a.jpg", ONE)
@@ -83,6 +105,9 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "done again": (done_again, {}),
     "done again, two deliverables": (done_again, TWICE),
     "renamed": (renamed, {}),
+    "renamed, two deliverables": (renamed, TWICE),
+    "shifted": (shifted, {}),
+    "swapped": (swapped, {}),
     "archived": (fresh, ARCHIVED),
     "archived, same name again": (same_name_again, ARCHIVED),
     "archived, replaced in hand": (replaced_in_hand, ARCHIVED),
@@ -140,6 +165,9 @@ def _check(sim: Simulation, where: str) -> None:
     # A frame that was replaced before it was archived is nobody's; its cutout may stay only with an archive.
     if not sim.archive.exists() and not trash.exists():
         assert set(made) <= shown, f"{where}: {sorted(sim.outputs())}"
+    for photo in () if sim.archive.exists() or trash.exists() else sim.inbox.rglob("*.jpg"):
+        name = photo.relative_to(sim.inbox).with_suffix(".png")  # and each under the name of its photo
+        assert photo.read_bytes() in sim.outputs()[str(name)], f"{where}: {sorted(sim.outputs())}"
     assert sim.leftovers() == [], where
 
 

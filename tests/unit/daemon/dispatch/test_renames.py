@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
+from cutoutd.daemon.workers.job import Reason, Refused
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 
 
-def test_a_copy_owes_its_own_cutout_and_a_rename_none(sim: Make) -> None:
+def test_a_copy_owes_its_own_cutout_and_that_of_a_renamed_photo_is_called_like_it(sim: Make) -> None:
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
@@ -21,7 +23,7 @@ def test_a_copy_owes_its_own_cutout_and_a_rename_none(sim: Make) -> None:
     assert sorted(one.outputs()) == ["a.png", "b.png"]
     (one.inbox / "a.jpg").rename(one.inbox / "c.jpg")
     one.finish()
-    assert sorted(one.outputs()) == ["a.png", "b.png"]
+    assert sorted(one.outputs()) == ["b.png", "c.png"]
     assert one.states()["c.jpg"] == "done"
 
 
@@ -57,7 +59,7 @@ def test_a_photo_renamed_onto_the_name_of_one_that_was_removed_follows_too(sim: 
     (one.inbox / "a.jpg").unlink()
     (one.inbox / "b.jpg").rename(one.inbox / "a.jpg")
     one.finish()
-    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+    assert one.outputs() == {"a.png": cutout_of(TWO)}
 
 
 @pytest.mark.parametrize("moment", ["pending", "running", "done"])
@@ -108,3 +110,125 @@ def test_a_copy_whose_original_was_touched_owes_its_own_cutout(sim: Make) -> Non
     one.put("b.jpg", ONE)
     one.finish()
     assert list(one.outputs().values()) == [cutout_of(ONE)] * 2
+
+
+def test_a_rename_that_changes_no_cutouts_name_is_no_work(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    before = one.rows()
+    (one.inbox / "a.jpg").rename(one.inbox / "a.jpeg")
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert [row["id"] for row in one.rows()] == [row["id"] for row in before]
+
+
+STORIES: dict[str, list[tuple[str, str]]] = {
+    "shift": [("3", "4"), ("2", "3"), ("1", "2")],
+    "shift that leaves no gap": [("1", "0"), ("2", "1"), ("3", "2")],
+    "swap": [("1", "x"), ("2", "1"), ("x", "2")],
+    "round of three": [("3", "x"), ("2", "3"), ("1", "2"), ("x", "1")],
+    "onto one that is overwritten": [("1", "2")],
+    "there and back": [("1", "x"), ("x", "1")],
+    "one that changes only in case": [("1", "A"), ("A", "a")],
+    "into a folder and one in its place": [("1", "day/1"), ("2", "1")],
+}
+
+
+@pytest.mark.parametrize("pause", ["none", "turns", "all", "down"])
+@pytest.mark.parametrize("labels", [1, 2])
+@pytest.mark.parametrize("name", STORIES)
+def test_each_cutout_bears_the_name_of_its_photo(sim: Make, name: str, labels: int, pause: str) -> None:
+    """However many of the renames one look at the inbox shows."""
+    deliver = [{"label": "cutout"}, {"label": "web", "folder": "web"}][:labels]
+    one = sim(deliver=deliver)
+    for number in "123":
+        one.put(f"{number}.jpg", b"frame " + number.encode())
+    one.boot().finish()
+    if pause == "down":
+        one.die()
+    for count, (old, new) in enumerate(STORIES[name]):
+        target = one.inbox / f"{new}.jpg"
+        target.parent.mkdir(exist_ok=True)
+        (one.inbox / f"{old}.jpg").rename(target)
+        if pause == "turns":
+            one.run(6 + 5 * count)
+        elif pause == "all":
+            one.finish()
+    if pause == "down":
+        one.boot()
+    one.finish()
+    assert one.outputs() == expected(one, [each["label"] for each in deliver])
+    assert one.leftovers() == []
+
+
+def expected(one: Simulation, labels: list[str]) -> dict[str, bytes]:
+    """What lies in an outbox in which each cutout is called like its photo, and no other lies there."""
+    found: dict[str, bytes] = {}
+    for photo in one.inbox.rglob("*.jpg"):
+        for label in labels:
+            name = photo.relative_to(one.inbox).with_suffix(".png")
+            where = name if label == "cutout" else "web" / name
+            found[str(where)] = cutout_of(photo.read_bytes(), label=label)
+    return found
+
+
+def test_names_that_shift_before_originals_are_archived(sim: Make) -> None:
+    for turns in range(0, 30, 3):
+        one = sim(after={"action": "archive", "archive": sim().root / f"archive{turns}"})
+        one.root.joinpath("inbox").mkdir(exist_ok=True)
+        names = [f"{turns}-{number}" for number in range(4)]
+        for name in names[:3]:
+            one.put(f"{name}.jpg", b"frame " + name.encode())
+        one.boot().run(turns)
+        for old, new in zip(names[2::-1], names[3:0:-1], strict=True):
+            if (one.inbox / f"{old}.jpg").exists():  # not archived yet
+                (one.inbox / f"{old}.jpg").rename(one.inbox / f"{new}.jpg")
+        one.finish()
+        for photo in (one.root / f"archive{turns}").rglob("*.jpg"):
+            assert one.outputs()[f"{photo.stem}.png"] == cutout_of(photo.read_bytes()), turns
+        assert list(one.inbox.rglob("*.jpg")) == []
+        assert one.leftovers() == []
+        one.die()
+
+
+def test_a_cutout_that_its_owner_changed_stays_where_it_is(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot().finish()
+    (one.outbox / "a.png").write_bytes(b"retouched")
+    (one.inbox / "a.jpg").rename(one.inbox / "c.jpg")
+    one.finish()
+    (one.inbox / "b.jpg").rename(one.inbox / "a.jpg")
+    one.finish()
+    assert one.outputs() == {"a.png": b"retouched", "a (2).png": cutout_of(TWO), "c.png": cutout_of(ONE)}
+
+
+def test_a_cutout_waits_for_its_successor_before_it_goes(sim: Make) -> None:
+    """A renamed photo that cannot be cut out again keeps what it has."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "c.jpg")
+    one.until_in_a_worker()
+    one.workers.refuse = Refused(Reason.NO_SUBJECT, "nothing to be seen")
+    one.until(lambda: one.states().get("c.jpg") == "failed")
+    one.run(20)
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    one.workers.refuse = None
+    one.parts.control.retry(None)
+    one.finish()
+    assert one.outputs() == {"c.png": cutout_of(ONE)}
+
+
+def test_what_was_ordered_anew_under_the_old_name_is_made_under_the_new_one(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None, overrides={"format": "png"})
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.run(1)
+    one.until(lambda: any(row["path"] == b"b.jpg" and row["overrides"] for row in one.rows()))
+    one.finish()
+    assert one.outputs() == {"b.png": cutout_of(ONE)}

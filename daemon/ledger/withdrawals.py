@@ -1,0 +1,79 @@
+"""Cutouts that no longer bear their photo's name, as ledger rows, until they are withdrawn; it touches no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.records import PhotoRow, State
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A cutout that is to go, if it is still exactly what was published.
+
+    `holder` is the name of the photo's cutout that has the same name but for case and Unicode form, or empty.
+    """
+
+    id: int
+    outbox: bytes
+    name: bytes
+    out_digest: str
+    holder: bytes
+
+
+class Withdrawals:
+    """Deliverables in the state `leaving`: their names are free for others, their files still lie there."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def leave(self, old: PhotoRow, new: PhotoRow) -> None:
+        """A renamed photo is cut out again under its new name; what it has under the old one is to go after that.
+
+        Args:
+            old: the row that spoke for the photo so far; it ends.
+            new: the row of the name that it has now, which takes over what was ordered for it.
+        """
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND state = 'done'", (old.id,)
+        )
+        self.ledger.write(
+            "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
+            (State.SUPERSEDED, self.ledger.clock(), old.id),
+        )
+        self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
+
+    def given_up(self, outbox: bytes) -> Mapping[str, frozenset[str]]:
+        """Per name key the digests of our cutouts that lie there and may be replaced by the name's new owner."""
+        rows = self.ledger.read(
+            "SELECT name_key, out_digest FROM deliverables WHERE outbox = ? AND state = 'leaving'", (outbox,)
+        )
+        found: dict[str, frozenset[str]] = {}
+        for row in rows:
+            found[row["name_key"]] = found.get(row["name_key"], frozenset()) | {row["out_digest"]}
+        return found
+
+    def due(self, inbox: bytes) -> list[Withdrawal]:
+        """Those whose photo has its cutout under another name by now."""
+        rows = self.ledger.read(
+            "SELECT d.id, d.outbox, d.name, d.out_digest,"
+            " (SELECT h.name FROM deliverables h WHERE h.outbox = d.outbox AND h.name_key = d.name_key"
+            "   AND h.state IN ('delivering', 'done')) AS holder"
+            " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
+            " AND EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
+            "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done')"
+            " ORDER BY d.id",
+            (inbox,),
+        )
+        return [
+            Withdrawal(row["id"], row["outbox"], row["name"] or b"", row["out_digest"], row["holder"] or b"")
+            for row in rows
+        ]
+
+    def withdrawn(self, deliverable: int) -> None:
+        """Nothing of ours lies there any more, or what lies there is somebody else's."""
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'replaced' WHERE id = ? AND state = 'leaving'", (deliverable,)
+        )
