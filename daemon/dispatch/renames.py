@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from cutoutd.config.settings import Inbox
@@ -18,7 +18,7 @@ from cutoutd.daemon.delivery.naming import is_named_alike
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import OWED, PhotoRow, State
+from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.originals.aftercare import AfterCare
@@ -55,6 +55,9 @@ class RenameDetector:
     transitions: Transitions
     aftercare: AfterCare
     inbox: Callable[[bytes], Inbox | None]
+    # What was read of photos that wait to be asked again, and of which file: two that swapped their names see by it
+    # that neither lies where it did.
+    _read: dict[int, tuple[str, Facts]] = field(default_factory=dict[int, tuple[str, Facts]])
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """A worker found content that was known before it started."""
@@ -76,6 +79,7 @@ class RenameDetector:
 
         When True the row is dealt with: it went, or it asks again in a moment.
         """
+        self._read.pop(row.id, None)
         if row.forced or row.digest:
             return False
         for twin in Intake(self.ledger).twins(row, digest):
@@ -86,6 +90,7 @@ class RenameDetector:
             if twin.path is None or where is _Original.THERE:
                 continue
             if in_hand or where is _Original.OPEN:
+                self._read[row.id] = (digest, row.facts)
                 self.transitions.again(row.id, pause_s=PAUSE_S)  # what becomes of it shows soon
             elif self._keeps_its_cutout(row, twin):
                 self._follow(row, twin.id, digest)
@@ -113,7 +118,13 @@ class RenameDetector:
             same = twin.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino)
             return _Original.THERE if same else _Original.OPEN
         lying = Intake(self.ledger).live(twin.inbox, twin.path or b"")
-        return _Original.OPEN if lying is None or lying.state in OWED else _Original.GONE
+        if lying is None or (lying.state in OWED and not self._was_read_as_another(lying, twin)):
+            return _Original.OPEN
+        return _Original.GONE
+
+    def _was_read_as_another(self, lying: PhotoRow, twin: PhotoRow) -> bool:
+        digest, facts = self._read.get(lying.id, ("", None))
+        return facts == lying.facts and digest != twin.digest and bool(twin.digest)
 
     def _follow(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """The file is one that is done: its row follows, and what was to become of the original still does.

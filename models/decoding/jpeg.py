@@ -22,6 +22,7 @@ from cutoutd.models.decoding.pixels import HeaderFacts, Opened, plausible_dpi
 
 _JPEG: Final = "JPEG"
 _SOI, _EOI, _SOS, _DQT, _DNL, _DRI, _DHT, _DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xC4, 0xCC
+_SOI_BYTES, _EOI_BYTES = b"\xff\xd8", b"\xff\xd9"
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _ALONE: Final = frozenset((0x01, _SOI, *range(0xD0, 0xD8)))  # markers without a length
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
@@ -226,6 +227,25 @@ def load(data: bytes) -> Opened:
     elif len(found.components) == 1:
         picture = Image.fromarray(pixels[:, :, 0])
     return Opened(picture, None, exif.orientation(found.exif), _profile(found), _dpi(found))
+
+
+def check_strip(strip: bytes, tables: bytes) -> None:
+    """Decode one strip or tile of a TIFF for what the decoder has to say of it, which libtiff keeps to itself.
+
+    Args:
+        strip: a JPEG that may lack its tables.
+        tables: a JPEG that has nothing but the tables of all strips, or empty.
+
+    Raises:
+        PhotoError: incomplete, damaged, or stored in a way that is not read.
+    """
+    data = _SOI_BYTES + tables.removeprefix(_SOI_BYTES).removesuffix(_EOI_BYTES) + strip
+    found = markers(data)
+    if not found.frame or not found.width or not found.height:
+        raise refusals.damaged(_JPEG, "no picture in it")
+    _refuse_variants(found)
+    _refuse_gaps(found)
+    _decoded(data, found)
 
 
 def _refuse_gaps(found: Markers) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
+from cutoutd.config.errors import PhotoError
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, jpegxl, pillow, refusals, tiff16
+from cutoutd.models.decoding import formats, ifd, jpeg, jpegxl, pillow, refusals, tiff16
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
 _TIFF: Final = "TIFF"
 _NONE: Final = 1
+_OF_JPEG: Final = 7
 # What Pillow's libtiff unpacks: none, fax, LZW, JPEG, deflate, PackBits, LZMA, Zstandard.
 _OF_PILLOW: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000))
 _NAMES: Final = {34887: "LERC", 34892: "lossy DNG", 33007: "old JPEG", 34712: "JPEG 2000", 50002: "JPEG XL"}
@@ -64,6 +66,8 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
         opened = tiff16.load(data)
     else:
         opened = _with_whole_colours(data, pillow.load(data, formats.TIFF, want_16bit=want_16bit))
+        if compression == _OF_JPEG:
+            _refuse_damaged_strips(data)
     if not others:
         return opened
     note = f"The file holds {others + 1} pictures of this size: the first was taken."
@@ -76,6 +80,17 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
         opened.low,
         (*opened.notes, note),
     )
+
+
+def _refuse_damaged_strips(data: bytes) -> None:
+    """What libtiff fills with grey without a word, where a strip is a JPEG."""
+    page = tiff16.first_page(data)
+    tables = page.jpegtables
+    for at, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+        try:
+            jpeg.check_strip(data[at : at + size], tables if isinstance(tables, bytes) else b"")
+        except PhotoError as exc:
+            raise refusals.damaged(_TIFF, "a strip of JPEG data") from exc
 
 
 def _by_extra(data: bytes, compression: int) -> Opened:

@@ -343,6 +343,17 @@ def jpegxl(image: Image.Image | None = None, *, exact: bool = True) -> bytes:
     return saved("JXL", image, lossless=True) if exact else saved("JXL", image, quality=90)
 
 
+def jpeg_strip_with(hole: bytes) -> bytes:
+    """A TIFF of JPEG strips, the middle of one of which is overwritten."""
+    data = saved("TIFF", compression="jpeg", quality=95)
+    page: Any = tifffile.TiffFile(io.BytesIO(data)).pages[0]
+    which = len(page.dataoffsets) // 2
+    at, size = page.dataoffsets[which], page.databytecounts[which]
+    hole = hole[: size // 2]
+    at += size // 3
+    return data[:at] + hole + data[at + len(hole) :]
+
+
 def tiffs() -> list[Case]:
     read, small, huge = Answer.READ, coffee()[::5, ::5], np.ones((1500, 1000), bool)
     whole = (coffee(), dict[str, Any]())
@@ -369,6 +380,10 @@ def tiffs() -> list[Case]:
         Case("TIFF", "JPEG 2000", read, lambda: of_strips(34712, jpeg2000), 0),
         Case("TIFF", "JPEG XL", read, lambda: of_strips(50002, jpegxl), 0),
         Case("TIFF", "WebP", read, lambda: of_strips(50001, webp), 0),
+        Case("TIFF", "JPEG", read, lambda: saved("TIFF", compression="jpeg", quality=95), 2),
+        Case("TIFF", "JPEG, zeros in one of its strips", Answer.DAMAGED, lambda: jpeg_strip_with(bytes(4000))),
+        Case("TIFF", "JPEG, other data in one of its strips", Answer.DAMAGED,
+             lambda: jpeg_strip_with(np.random.default_rng(1).bytes(4000))),
         Case("TIFF", "LERC (read with the extra `tiff`)", Answer.UNREAD, lambda: tagged(tiff(), 259, 1, 34887)),
         Case("TIFF", "an unknown compression", Answer.UNREAD, lambda: tagged(tiff(), 259, 1, 60000)),
         Case("TIFF", "unknown colours", Answer.UNREAD, lambda: tagged(tiff(coffee().astype(np.uint16)), 262, 2, 10)),

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.format_cases import CASES, DOC, FILES, Answer, Case, bitmap, coffee, document, jpeg, saved
+from tests.support.shared import shared_folder
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_header
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
-SHARED = Path(os.environ.get("CUTOUTD_TEST_CASES", Path(__file__).parents[5] / "shared" / "cases"))
+SHARED = shared_folder("cases", "CUTOUTD_TEST_CASES")
 
 
 def opened(data: bytes, name: str = "photo") -> Photo:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as skdata
+from tests.support.shared import shared_folder
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding import pillow
@@ -23,7 +23,7 @@ from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_bytes
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
 SEEDS = Path(__file__).parents[3] / "reliability" / "fuzz" / "seeds"
-SHARED = Path(os.environ.get("CUTOUTD_TEST_PHOTOS", Path(__file__).parents[5] / "shared" / "photos"))
+SHARED = shared_folder("photos", "CUTOUTD_TEST_PHOTOS")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the camera files are not on this machine")
 
 
