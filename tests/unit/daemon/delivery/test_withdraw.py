@@ -1,0 +1,87 @@
+"""Cutouts under a name that is no longer their photo's go, and nothing else does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+
+from cutoutd.daemon.delivery.publish import withdraw
+from cutoutd.daemon.files.digest import digest_of
+from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
+
+OURS, THEIRS = b"a cutout", b"retouched by its owner"
+
+
+class Unable(RealFileSystem):
+    """A share that cannot rename without replacing."""
+
+    def rename_noreplace(self, source: bytes, target: bytes) -> None:
+        raise RenameUnsupported(errno.EINVAL, "no", os.fsdecode(target))
+
+
+class Meddled(RealFileSystem):
+    """Somebody saves a version of the cutout in the moment before it is renamed away."""
+
+    def rename_noreplace(self, source: bytes, target: bytes) -> None:
+        if source.endswith(b"a.png"):
+            Path(os.fsdecode(source)).write_bytes(THEIRS)
+        super().rename_noreplace(source, target)
+
+
+def _withdraw(folder: Path, fs: RealFileSystem) -> list[str]:
+    root = os.fsencode(folder)
+    withdraw(root + b"/a.png", root + b"/.hidden", digest_of(OURS), fs)
+    return sorted(os.listdir(folder))
+
+
+@pytest.mark.parametrize("fs", [RealFileSystem, Unable])
+def test_a_cutout_goes_if_it_is_ours(tmp_path: Path, fs: type[RealFileSystem]) -> None:
+    (tmp_path / "a.png").write_bytes(OURS)
+    assert _withdraw(tmp_path, fs(b"/")) == []
+    assert _withdraw(tmp_path, fs(b"/")) == []  # and again, after a crash
+
+
+@pytest.mark.parametrize("fs", [RealFileSystem, Unable])
+def test_what_its_owner_changed_stays(tmp_path: Path, fs: type[RealFileSystem]) -> None:
+    (tmp_path / "a.png").write_bytes(THEIRS)
+    assert _withdraw(tmp_path, fs(b"/")) == ["a.png"]
+
+
+def test_what_is_saved_in_the_last_moment_gets_its_name_back(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(OURS)
+    assert _withdraw(tmp_path, Meddled(b"/")) == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == THEIRS
+
+
+def test_a_crash_between_the_two_steps_is_finished(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_bytes(OURS)
+    assert _withdraw(tmp_path, RealFileSystem(b"/")) == []
+    (tmp_path / ".hidden").write_bytes(THEIRS)
+    assert _withdraw(tmp_path, RealFileSystem(b"/")) == ["a.png"]
+
+
+def test_a_link_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(OURS)
+    (tmp_path / "a.png").symlink_to("elsewhere")
+    assert _withdraw(tmp_path, RealFileSystem(b"/")) == ["a.png", "elsewhere"]
+
+
+def test_an_outbox_that_is_away_is_waited_for(sim: Callable[..., Simulation]) -> None:
+    """The photo is done, and then the outbox goes before the old cutout was withdrawn."""
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.until(lambda: one.states().get("b.jpg") == "done")
+    away = one.root / "away"
+    one.outbox.rename(away)
+    one.run(30)
+    away.rename(one.outbox)
+    one.die()
+    one.boot().finish()
+    assert one.outputs() == {"b.png": cutout_of(b"frame one")}
