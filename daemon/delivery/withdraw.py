@@ -50,7 +50,7 @@ class Withdrawer:
     def _send(self, one: Withdrawal, route: Route) -> None:
         def act() -> bool:
             there, _why = self.there(route)
-            return there and _act(one, self.instance, route.fs)
+            return there and _act(one, self.instance, route)
 
         def acted(done: bool | None, _error: BaseException | None) -> None:
             self._busy.discard(one.id)
@@ -60,14 +60,14 @@ class Withdrawer:
         route.io.call(act, acted)
 
 
-def _act(one: Withdrawal, instance: str, fs: FileSystem) -> bool:
+def _act(one: Withdrawal, instance: str, route: Route) -> bool:
     """Whether nothing of ours lies under the name any more. Raises OSError."""
     path = os.path.join(one.outbox, one.name)
-    if one.holder and _is_same(path, os.path.join(one.outbox, one.holder), fs):
+    if one.holder and _is_same(path, os.path.join(one.outbox, one.holder), route.fs):
         return True  # a file system that ignores case: it is the other's cutout
     # A number that no temporary of a photo has: rows begin with 1.
     hidden = os.path.join(os.path.dirname(path), Temporary(instance, 0, one.id, 0).name())
-    publish.withdraw(path, hidden, one.out_digest, fs)
+    publish.withdraw(path, hidden, one.out_digest, route.fs, leases=route.leases)
     return True
 
 
