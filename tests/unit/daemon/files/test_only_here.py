@@ -48,7 +48,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     ),
     "supervisor.py": ({".stat", ".unlink", ".write_bytes"}, OWN + ", and the config"),
     "watching/limits.py": ({".read_text"}, SYSTEM),
-    "watching/watcher.py": ({".stat", "os.path.realpath"}, ROOT),
+    "watching/watcher.py": (
+        {".stat", "os.path.isdir", "os.path.realpath"},
+        ROOT + "; and whether a sub-folder without a watch is still there",
+    ),
     "workers/trial.py": ({".exists", ".stat"}, "a network's file, named on the command line"),
     "workers/exit_status.py": ({".open"}, SYSTEM),
     "workers/process.py": ({".read_text", ".write_text", "os.open"}, SYSTEM + ", and our own lock"),
