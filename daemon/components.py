@@ -115,6 +115,7 @@ class Components:
             on_owed=self.aftercare.after,
             on_refused=self._name_refused,
             on_no_place=self._place_refused,
+            on_fault=self._fault,
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -418,6 +419,9 @@ class Components:
 
     def _place_refused(self, row: PhotoRow, code: int, why: str) -> None:
         self.dispatcher.place_refused(row, code, why)
+
+    def _fault(self, photo: int, error: Exception) -> None:
+        self.dispatcher.fault(photo, error)
 
     def _released(self, photo: int) -> None:
         self.dispatcher.released(photo)

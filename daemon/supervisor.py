@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, LedgerError
+from cutoutd.config.errors import CutoutError, LedgerError, printable
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
@@ -27,9 +27,11 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.database import (
     LEDGER_NAME,
     is_busy,
+    is_damage,
     is_held,
     is_ledgers_own,
     is_passing_trouble,
+    move_aside,
 )
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
@@ -47,6 +49,8 @@ LATE_S = 1.0
 # A full ledger disk is looked at this often; it must take this much before work begins again.
 LEDGER_RETRY_S = 2.0
 LEDGER_ROOM_BYTES = 1 << 20
+# A ledger that is found damaged again within this time of being rebuilt lies on a disk that nobody can trust.
+DAMAGED_AGAIN_S = 600.0
 # The live status is written at most this often.
 STATUS_EVERY_S = 1.0
 # A third of what the service manager is asked for at each step of a start.
@@ -103,6 +107,7 @@ class Supervisor:
         self._unannounced = False
         self._was_ready = False
         self._waiting_said_at = float("-inf")
+        self._rebuilt_at = float("-inf")
         self._last_status: dict[str, Any] = {}
         self._foreign_load = host_load.ForeignLoad()
 
@@ -147,17 +152,42 @@ class Supervisor:
             parts.apply(self._plan)
             self._loop()
             parts.close()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             parts.abandon()
-            if not is_passing_trouble(error):
+            if is_damage(error):
+                self._rebuild(error)
+            elif is_passing_trouble(error):
+                self._wait_is_on(error)
+            else:
                 raise
-            self._wait_is_on(error)
         except BaseException as error:
             try:
                 parts.close()
             except sqlite3.Error as second:  # the first error is the one to be told
                 error.add_note(f"Nor could the ledger be closed ({second}); the next start recovers.")
             raise
+
+    def _rebuild(self, error: Exception) -> None:
+        """Puts the damaged ledger aside, though it may have passed the look at a start; the next life makes a new one.
+
+        Raises:
+            LedgerError: it was damaged a moment ago too, or cannot be put aside.
+        """
+        path = self._places.state / LEDGER_NAME
+        if self._clock() < self._rebuilt_at + DAMAGED_AGAIN_S:
+            fix = "Check the disk of the state folder; no photo and no cutout is touched meanwhile."
+            raise LedgerError(f"The ledger is damaged again ({error})", path, fix) from error
+        self._rebuilt_at = self._clock()
+        try:
+            aside = move_aside(path, time.time())
+        except OSError as second:
+            fix = "Check the state folder's disk and permissions."
+            raise LedgerError(
+                f"The ledger is damaged and cannot be put aside ({second})", path, fix
+            ) from error
+        self.listener.warning(
+            f"The ledger was damaged and lies at {printable(aside)}; it is rebuilt from what is there."
+        )
 
     def make_components(self) -> Components:
         """The parts of one life, made but not started.

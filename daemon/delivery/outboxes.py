@@ -21,6 +21,7 @@ from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, 
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.faults import guarded
 from cutoutd.daemon.ledger.folders import Folders
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
@@ -215,8 +216,18 @@ class Outboxes:
         mode = self._folder_mode
         folder.io.call(
             lambda: _open_on_thread(folder.path, recorded, self._instance, keep, mode),
-            lambda value, error: self._opened(folder, value, error),
+            guarded(
+                lambda value, error: self._opened(folder, value, error),
+                lambda error: self._fault(folder, error),
+            ),
         )
+
+    def _fault(self, folder: _Folder, error: Exception) -> None:
+        """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
+        folder.opening = False
+        why = f"cutoutd made a mistake with it ({type(error).__name__}: {error}); please report it"
+        self._pause(folder, why)
+        self._on_trouble(folder.path, why)
 
     def _opened(self, folder: _Folder, opened: OutboxOpened | None, error: BaseException | None) -> None:
         folder.opening = False

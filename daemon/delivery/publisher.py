@@ -10,7 +10,9 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
@@ -21,6 +23,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.faults import Then, alone, guarded
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
@@ -49,6 +52,7 @@ class Publisher:
         on_owed: called with a row's id when its original is to be moved now.
         on_refused: called with a row and a sentence when the outbox cannot hold the cutout's name.
         on_no_place: called with a row, an errno and words when a folder of the outbox may be what refuses.
+        on_fault: called with a row's id when a mistake of ours kept its cutout from being published.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Publisher:
         on_owed: Callable[[int], None],
         on_refused: Callable[[PhotoRow, str], None],
         on_no_place: Callable[[PhotoRow, int, str], None],
+        on_fault: Callable[[int, Exception], None],
     ) -> None:
         self._ledger = ledger
         self._transitions = transitions
@@ -75,6 +80,7 @@ class Publisher:
         self._on_owed = on_owed
         self._on_refused = on_refused
         self._on_no_place = on_no_place
+        self._on_fault = on_fault
         self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
         self._withdrawals = Withdrawals(ledger)
@@ -99,6 +105,10 @@ class Publisher:
 
     def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
         """Finds names for a photo's drafts, commits them, publishes."""
+        with self._alone(row):
+            self._deliver(row, finished, orders)
+
+    def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
         route = self._routes.get(row.inbox)
         if route is None or not _lies_in(finished, route.outbox):
             self._drop(row, finished)  # the config changed while it was in hand
@@ -137,7 +147,32 @@ class Publisher:
                 found.append(one)
             return found
 
-        route.io.call(find, lambda value, error: self._found(row, finished, orders, value, error))
+        self._call(row, route, find, lambda value, error: self._found(row, finished, orders, value, error))
+
+    def _alone(self, row: PhotoRow) -> AbstractContextManager[None]:
+        """Whatever is wrong with one photo's publication, the others go on."""
+        return alone(lambda error: self._fault(row, error))
+
+    def _call(self, row: PhotoRow, route: Route, work: Callable[[], Any], then: Then) -> None:
+        route.io.call(work, guarded(then, lambda error: self._fault(row, error)))
+
+    def _fault(self, row: PhotoRow, error: Exception) -> None:
+        """A mistake with this photo: what lies in the outbox already is kept as its own, then it is counted."""
+        route = self._routes.get(row.inbox)
+        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state == "delivering"]
+
+        def told(_second: Exception | None = None) -> None:
+            self._busy.discard(row.id)
+            self._on_fault(row.id, error)
+
+        def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
+            self._run_again(row, deliveries, outcome or [])
+            told()
+
+        if route is None or not deliveries:
+            told()
+        else:
+            route.io.call(lambda: _lying(deliveries), guarded(looked, told))
 
     def _counter(self, row: PhotoRow) -> int:
         """One number per photo and inbox, the same when the photo is done again."""
@@ -205,6 +240,10 @@ class Publisher:
 
     def resume(self, row: PhotoRow) -> None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
+        with self._alone(row):
+            self._resume(row)
+
+    def _resume(self, row: PhotoRow) -> None:
         route = self._routes.get(row.inbox)
         deliveries = [d for d in self._transitions.deliveries(row.id) if d.state == "delivering"]
         if route is None or row.id in self._busy:
@@ -218,16 +257,13 @@ class Publisher:
     def _look_back(self, row: PhotoRow, route: Route, deliveries: list[Delivery]) -> None:
         """The config names another outbox since: what lies in the old one counts, the rest is made for the new."""
 
-        def look() -> list[Published]:
-            return [Published.DONE if _holds(d) else Published.GONE for d in deliveries]
-
         def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
             if outcome is not None and all(one is Published.DONE for one in outcome):
                 self._delivered(row, route, deliveries, {})
             else:
                 self._run_again(row, deliveries, outcome or [])
 
-        route.io.call(look, looked)
+        self._call(row, route, lambda: _lying(deliveries), looked)
 
     def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
         through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
@@ -289,7 +325,7 @@ class Publisher:
             else:
                 otherwise()
 
-        route.io.call(publish_all, published)
+        self._call(row, route, publish_all, published)
 
     def _delivered(
         self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
@@ -318,6 +354,8 @@ class Publisher:
             self._on_owed(row.id)
 
     def _trouble(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> None:
+        if error is not None and not isinstance(error, OSError):
+            raise error  # no outbox is to blame for a mistake of ours
         code = getattr(error, "errno", None) or errno.EIO
         why = getattr(error, "strerror", None) or str(error)
         if not isinstance(error, OSError) or not is_trouble_of_the_outbox(code):
@@ -364,6 +402,10 @@ class Publisher:
     def _release(self, photo: int) -> None:
         self._busy.discard(photo)
         self._on_released(photo)
+
+
+def _lying(deliveries: list[Delivery]) -> list[Published]:
+    return [Published.DONE if _holds(one) else Published.GONE for one in deliveries]
 
 
 def _holds(delivery: Delivery) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 from cutoutd.config.errors import UsageError
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import Command, Control
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.inbox import InboxWatcher
 
@@ -115,13 +116,25 @@ class Commands:
             return
         self._seen_version = version
         for command in self._control.waiting():
-            answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
-            if command.verb == "rescan":
-                for inbox_watcher in self._inbox_watchers.values():
-                    inbox_watcher.rescan("command")
+            answer: dict[str, Any] = {}
+            self._ledger.commit()
+            with alone(lambda error, answer=answer: answer.update(self._cannot(error))):
+                answer |= self._carried_out(command)
             self._control.answer(command.id, answer)
             self._ledger.commit()
         self.paused = bool(self._ledger.get_meta("paused"))
+
+    def _carried_out(self, command: Command) -> dict[str, Any]:
+        answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
+        if command.verb == "rescan":
+            for inbox_watcher in self._inbox_watchers.values():
+                inbox_watcher.rescan("command")
+        return answer
+
+    def _cannot(self, error: Exception) -> dict[str, Any]:
+        """The answer to an order that brought out a mistake: nothing of it is done, and it is tried no second time."""
+        self._ledger.rollback()
+        return {"refused": f"The daemon cannot carry it out ({type(error).__name__}: {error})", "fix": ""}
 
     def drop_names(self) -> None:
         """Where names are not to be kept: drops those of finished photos, when anything was written since."""

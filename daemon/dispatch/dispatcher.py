@@ -298,6 +298,9 @@ class Dispatcher:
             self.publisher.discard(row.inbox, hand.finished)
         if row.state == State.DELIVERING:
             self.transitions.undeliver(row.id)
+            row = self._row(photo) or row
+        if row.state not in (State.PENDING, State.RUNNING):
+            return  # its end is committed, and only what came after it went wrong
         detail = f"cutoutd made a mistake with it ({type(error).__name__}: {error}); please report it."
         self._tried(row, Reason.CRASHED, f"{detail} `cutoutd retry` tries it again.")
 
@@ -390,7 +393,9 @@ class Dispatcher:
 
     def name_refused(self, row: PhotoRow, why: str) -> None:
         """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
-        detail = f"The outbox refuses the name or the folder of its cutout ({why})."
+        folder = printable(os.path.dirname(row.path or b""))
+        named = f" ({folder})" if folder else ""
+        detail = f"The outbox refuses the name or the folder{named} of its cutout: {why}."
         self._tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
 
     def place_refused(self, row: PhotoRow, code: int, why: str) -> None:

@@ -29,7 +29,16 @@ class Command:
 
     id: int
     verb: str
-    arguments: dict[str, Any]
+    text: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it was given.
+
+        Raises:
+            ValueError: the row holds something else.
+        """
+        return dict(json.loads(self.text or "{}"))
 
 
 class Control:
@@ -50,7 +59,7 @@ class Control:
     def waiting(self) -> list[Command]:
         """Commands nobody has taken up, oldest first."""
         rows = self.ledger.read("SELECT id, verb, arguments FROM commands WHERE taken IS NULL ORDER BY id")
-        return [Command(row["id"], row["verb"], json.loads(row["arguments"] or "{}")) for row in rows]
+        return [Command(row["id"], row["verb"], row["arguments"]) for row in rows]
 
     def answer(self, command: int, answer: dict[str, Any]) -> None:
         """Marks a command as carried out."""

@@ -305,11 +305,14 @@ def is_ledgers_own(error: BaseException) -> bool:
     """Whether an error is about the ledger file, so that no photo is to blame for it."""
     if isinstance(error, LedgerError):
         return True
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, sqlite3.OperationalError) or code in {
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    }
+    return isinstance(error, sqlite3.OperationalError) or is_damage(error)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite found the file itself broken."""
+    if isinstance(error, LedgerCorruptError):
+        return True
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def is_busy(error: BaseException) -> bool:
@@ -359,8 +362,18 @@ def open_ledger(path: Path, *, clock: Callable[[], float] = time.time) -> tuple[
     try:
         return Ledger(path, clock=clock), None
     except LedgerCorruptError:
-        aside = path.with_name(f"{path.name}.damaged-{int(clock())}")
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        aside = move_aside(path, clock())
         return Ledger(path, clock=clock), aside
+
+
+def move_aside(path: Path, wall: float) -> Path:
+    """Puts a damaged ledger, which nobody has open, out of the way of a new one. Returns where it lies.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{int(wall)}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside

@@ -27,6 +27,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling, really_there
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow, State
@@ -162,7 +163,8 @@ class AfterCare:
     async def _turn_of(
         self, row: PhotoRow, relative: bytes, inbox: Inbox, io: IoThread, retries: RetryQueue
     ) -> None:
-        await self._care_for(row, relative, inbox, io, retries)
+        with alone(lambda error: self._later(row, error, retries)):
+            await self._care_for(row, relative, inbox, io, retries)
         retries.under_way.discard(row.id)
         if not (retries.stuck and row.id in retries.failed):
             self._go_on(retries)
@@ -326,10 +328,11 @@ class AfterCare:
         else:
             self._later(row, error, retries)
 
-    def _later(self, row: PhotoRow, error: OSError, retries: RetryQueue) -> None:
-        why = error.strerror or str(error)
+    def _later(self, row: PhotoRow, error: Exception, retries: RetryQueue) -> None:
+        systems = isinstance(error, OSError)
+        why = (error.strerror or str(error)) if systems else _mistake(error)
         self._transitions.aftercare_failed(row.id, why)
-        retries.went_wrong(row.id, self._clock(), alone=isinstance(error, UnsafePath))
+        retries.went_wrong(row.id, self._clock(), alone=isinstance(error, UnsafePath) or not systems)
         if why != retries.warned:
             retries.warned = why
             self._on_warning(
@@ -351,7 +354,13 @@ class AfterCare:
         """At every opening of an inbox: originals that the ledger does not know to be hidden get their names back."""
         there = self._inboxes.get(inbox)
         if there is not None:
-            Story(self._find_orphans(inbox, *there))
+            Story(self._look_for_orphans(inbox, *there))
+
+    async def _look_for_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
+        with alone(
+            lambda error: self._on_warning(f"Originals left hidden were not found: {_mistake(error)}.")
+        ):
+            await self._find_orphans(key, inbox, io)
 
     async def _find_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
         rows = self._ledger.read(
@@ -375,6 +384,10 @@ class AfterCare:
 
 def _may_be_moved(row: PhotoRow) -> bool:
     return row.state in (State.DONE, State.FAILED) and row.aftercare in ("owed", "hidden")
+
+
+def _mistake(error: Exception) -> str:
+    return f"cutoutd made a mistake ({type(error).__name__}: {error}); please report it"
 
 
 def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:

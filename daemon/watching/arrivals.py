@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from cutoutd.config.errors import Reason
@@ -17,7 +17,7 @@ from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.writers import Writers, writers_of
-from cutoutd.daemon.ledger.database import is_ledgers_own
+from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
@@ -67,7 +67,7 @@ class Hearers:
 class Look:
     """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk.
 
-    `writing` says who had it open for writing.
+    `writing` says who had it open for writing; `mistake` is one of ours, which this file's name or facts brought out.
     """
 
     path: bytes
@@ -76,6 +76,7 @@ class Look:
     failed: bool = False
     partner: bool = False
     writing: Writers = Writers.UNKNOWN
+    mistake: Exception | None = None
 
 
 def facts_of(found: Found | FileFacts) -> Facts:
@@ -195,6 +196,12 @@ class Arrivals:
 
     def _examine(self, path: bytes) -> Look:
         try:
+            return self._look_at(path)
+        except Exception as mistake:  # noqa: BLE001 - the other files of the batch are looked at all the same
+            return Look(path, None, self._clock(), mistake=mistake)
+
+    def _look_at(self, path: bytes) -> Look:
+        try:
             found = examine(self._settings.path, path, self._rules, self._fs)
             partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
         except OSError:
@@ -223,6 +230,8 @@ class Arrivals:
 
     def _judge(self, look: Look) -> None:
         path, found, at = look.path, look.found, look.at
+        if look.mistake is not None:
+            raise look.mistake
         if look.failed:
             # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
             self._tracker.forget(path)
@@ -305,15 +314,9 @@ class Arrivals:
                 else:
                     self._reconcile(found, now, wall_ns, "walked" if hint == "walked" else "found")
 
-    @contextmanager
-    def _alone(self, path: bytes) -> Generator[None]:
+    def _alone(self, path: bytes) -> AbstractContextManager[None]:
         """What goes wrong with one file fails that file; the others of the batch are taken up."""
-        try:
-            yield
-        except Exception as error:
-            if is_ledgers_own(error):
-                raise
-            self.fault(path, error)
+        return alone(lambda error: self.fault(path, error))
 
     def fault(self, path: bytes, error: Exception) -> None:
         """A mistake of ours that one file's name or facts brought out: the file is named as failed."""

@@ -23,6 +23,7 @@ from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.faults import Then, guarded
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
@@ -147,7 +148,7 @@ class InboxWatcher:
     def _open(self) -> None:
         self._opening = True
         recorded = self._mounts.recorded(self.settings.path)
-        self._io.call(lambda: open_inbox(self.settings, recorded, self._post), self._opened)
+        self._call(lambda: open_inbox(self.settings, recorded, self._post), self._opened)
 
     def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
         self._opening = False
@@ -228,7 +229,7 @@ class InboxWatcher:
             elif watcher is not None:
                 self._take_stock(None, self._clock())
 
-        self._io.call(possible, heard)
+        self._call(possible, heard)
 
     def _drop_watcher(self) -> None:
         """Its watches are given back before new ones are set, since both would count against the same limit."""
@@ -297,7 +298,22 @@ class InboxWatcher:
             if watcher is self._watcher and (ailment or error):
                 self.lost(ailment or str(error))
 
-        self._io.call(watcher.ailment, heard)
+        self._call(watcher.ailment, heard)
+
+    def _call(self, work: Callable[[], Any], then: Then) -> None:
+        """On the I/O thread; a mistake with the answer is this inbox's alone."""
+        self._io.call(work, guarded(then, self._fault))
+
+    def _fault(self, error: Exception) -> None:
+        """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
+        if self._closed:
+            return
+        if self._watcher is not None:
+            watcher, self._watcher = self._watcher, None
+            self._io.call(watcher.stop, lambda _value, _error: None)
+        self._opening = self._scanning = False
+        why = f"cutoutd made a mistake with {printable(self.key)} ({type(error).__name__}: {error}); please report it."
+        self._missing(why, self._clock())
 
     def close(self) -> None:
         """Stops watching; rows stay."""
@@ -421,13 +437,13 @@ class InboxWatcher:
             self._scan_again = why
             return
         if under and not self.polled:
-            self._io.call(lambda: self._walk_part(under), self._part_walked)
+            self._call(lambda: self._walk_part(under), self._part_walked)
             return
         self._scanning = True
         self._scan_at = float("inf")
         started, wall = self._clock(), self._ledger.clock()
         stones = self._history.has_tombstones(self.key)
-        self._io.call(
+        self._call(
             lambda: self._scan_on_thread(stones=stones),
             lambda clean, error: self._scan_done(started, wall, clean=clean, error=error),
         )
@@ -475,7 +491,8 @@ class InboxWatcher:
             self._ahead.acquire()
             if self._closed:  # nobody will take what is found
                 return False
-            self._post(Done(lambda value, _error: self._batch(value, stones=stones), hints, None))
+            then = guarded(lambda value, _error: self._batch(value, stones=stones), self._fault)
+            self._post(Done(then, hints, None))
         return clean
 
     def _hint_of(self, found: Found) -> HintKind | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING, TypeGuard
 
 import click
 from click.shell_completion import CompletionItem
 
-from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, printable
+from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, LedgerError, printable
 from cutoutd.config.version import VERSION
 from cutoutd.service.cli.examples import EXAMPLES, with_examples
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # command → (module, attribute, one line of help); loading all of them would cost a second at every call.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -125,6 +129,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("CUTOUTD_TRACEBACK"):
             raise
+        if _is_sqlites(error):
+            sys.stderr.write(_sentence(_of_the_ledger(error)))
+            return int(ExitCode.LEDGER)
         sys.stderr.write(f"cutoutd: {_unforeseen(error)}\n")
         return int(ExitCode.INTERNAL)
     return answer if isinstance(answer, int) else 0
@@ -136,6 +143,28 @@ def _sentence(error: CutoutError) -> str:
     if len(problems) > 1:
         return f"cutoutd: {len(problems)} mistakes in the configuration:\n{error}\n"
     return f"cutoutd: {error}\n"
+
+
+def _is_sqlites(error: Exception) -> TypeGuard[sqlite3.DatabaseError]:
+    import sqlite3  # most commands do without
+
+    return isinstance(error, sqlite3.DatabaseError)
+
+
+def _of_the_ledger(error: sqlite3.DatabaseError) -> CutoutError:
+    """What is said when the ledger gives way in the middle of a command."""
+    from cutoutd.config.places import state_dir
+    from cutoutd.daemon.ledger.database import LEDGER_NAME, LedgerCorruptError, is_busy, is_damage
+
+    if is_damage(error):
+        fix = "A running daemon moves it aside and rebuilds it; else `cutoutd run` does. No photo is lost."
+        return LedgerCorruptError("The ledger is damaged", state_dir() / LEDGER_NAME, fix)
+    if is_busy(error):
+        return LedgerError(
+            "Another program holds the ledger", state_dir() / LEDGER_NAME, "Try again in a moment."
+        )
+    fix = "Check the state folder's disk and permissions."
+    return LedgerError(f"The ledger cannot be read ({error})", state_dir() / LEDGER_NAME, fix)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import itertools
+import json
 import os
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,18 +16,29 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.simulation import Simulation, simulated
+from PIL import Image, ImageDraw
+from tests.support.daemon_process import Daemon
+from tests.support.simulation import InlineIo, Simulation, simulated
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.names import date_of
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled, folded
-from cutoutd.daemon.watching.watcher import Hint
+from cutoutd.daemon.supervisor import _Signal  # pyright: ignore[reportPrivateUsage]
+from cutoutd.daemon.watching.watcher import Hint, Rescan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 
 AFTER_2262_S = 11_160_000_000
+ODD_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.text(max_size=5), st.integers(-(2**70), 2**70), st.floats(-9, 9)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
 ANY_NUMBER = st.integers(min_value=-(2**70), max_value=2**70)
 
 
@@ -128,6 +145,111 @@ def test_no_message_ends_the_loop(
         one.die()
 
 
+ODD = st.one_of(
+    st.none(),
+    st.text(max_size=5),
+    ANY_NUMBER,
+    st.lists(ANY_NUMBER, max_size=2),
+    st.tuples(),
+    st.just(object()),
+)
+ODD_ERRORS = st.one_of(
+    st.builds(ValueError, st.text(max_size=9)),
+    st.builds(OverflowError),
+    st.builds(UnicodeDecodeError, st.just("utf-8"), st.just(b"x"), st.just(0), st.just(1), st.just("odd")),
+    st.builds(OSError, st.sampled_from([errno.EIO, errno.ENOENT, errno.EACCES, 9999]), st.text(max_size=9)),
+    st.builds(OSError),
+    st.builds(MemoryError),
+)
+
+
+@given(
+    at=st.lists(st.integers(0, 60), max_size=6, unique=True),
+    values=st.lists(st.one_of(ODD, ODD_ERRORS), min_size=6, max_size=6),
+    commands=st.lists(
+        st.tuples(
+            st.sampled_from(["retry", "redo", "forget", "pause", "resume", "rescan", "", "\x00"]),
+            st.one_of(
+                st.sampled_from(["", "{", "[1]", "7", "null"]),
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "paths": ODD_JSON,
+                        "photos": ODD_JSON,
+                        "since": ODD_JSON,
+                        "overrides": ODD_JSON,
+                    },
+                ).map(json.dumps),
+            ),
+        ),
+        max_size=4,
+    ),
+    slots=st.lists(
+        st.one_of(
+            st.builds(pool.SlotReady, ANY_NUMBER, st.just({})),
+            st.builds(pool.SlotFailed, ANY_NUMBER, st.text(max_size=9), st.floats(0, 60)),
+            st.builds(Rescan, st.text(max_size=5), st.text(max_size=5), st.binary(max_size=5)),
+        ),
+        max_size=3,
+    ),
+)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_answer_of_a_folder_and_no_command_ends_the_loop(
+    tmp_path_factory: pytest.TempPathFactory,
+    at: list[int],
+    values: list[Any],
+    commands: list[tuple[str, str]],
+    slots: list[Any],
+) -> None:
+    """The n-th calls on I/O threads bring something that no code of ours expects."""
+    odd = dict(zip(sorted(at), values, strict=False))
+    made = itertools.count()
+
+    with pytest.MonkeyPatch.context() as patch, simulated(patch):
+
+        def call(self: InlineIo, work: Callable[[], Any], then: Any) -> None:
+            number = next(made)
+
+            def done(value: Any, error: BaseException | None) -> None:
+                if number in odd and isinstance(odd[number], BaseException):
+                    value, error = None, odd[number]
+                elif number in odd:
+                    value, error = odd[number], None
+                then(value, error)
+
+            self.calls.append((work, done))
+
+        patch.setattr(InlineIo, "call", call)
+        root = tmp_path_factory.mktemp("loop")
+        one = Simulation(root, inbox_table={"after": {"action": "archive", "archive": root / "archive"}})
+        one.boot()
+        for name in ("one.jpg", "two.jpg", "three.jpg"):
+            one.put(name, name.encode())
+        for verb, text in commands:
+            one.parts.ledger.write(
+                "INSERT INTO commands (verb, arguments, created) VALUES (?, ?, 0)", (verb, text)
+            )
+        for message in slots:
+            one.daemon.post(message)
+        one.parts.ledger.commit()
+        one.daemon.post(_Signal(signal.SIGUSR1))
+        one.run(200)
+        one.parts.ledger.write("INSERT INTO commands (verb, arguments, created) VALUES ('resume', '', 0)")
+        one.daemon.post(_Signal(signal.SIGUSR1))
+        odd.clear()
+        one.put("after.jpg", b"after")
+        one.pass_time(700)
+        one.finish()
+        ends = {os.fsdecode(row["path"]): row["state"] for row in one.rows() if row["path"]}
+        assert ends["after.jpg"] == "done", (ends, one.heard.warnings)
+        assert all(state in ("done", "failed", "skipped", "superseded") for state in ends.values()), ends
+        for name, state in ends.items():
+            if state == "done":
+                held = [path for path in one.outputs() if path.startswith(name[:-4])]
+                assert held == [f"{name[:-4]}.png"], (ends, one.outputs())
+        one.die()
+
+
 def test_a_listener_that_raises_is_logged_once_and_the_others_hear(caplog: pytest.LogCaptureFixture) -> None:
     class Deaf(Listener):
         def notice(self, text: str) -> None:
@@ -144,3 +266,53 @@ def test_a_listener_that_raises_is_logged_once_and_the_others_hear(caplog: pytes
     both.notice("two")
     assert heard == ["one", "two"]
     assert len(caplog.records) == 1
+
+
+def _refusing(outbox: Path, how: str) -> None:
+    if how == "file":
+        (outbox / "wedding").write_text("not a folder")
+    elif how == "link":
+        (outbox.parent / "elsewhere").mkdir()
+        (outbox / "wedding").symlink_to(outbox.parent / "elsewhere")
+    else:
+        (outbox / "wedding").mkdir()
+        (outbox / "wedding").chmod(0o555)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["file", "link", "protected"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_folder_of_the_outbox_that_refuses_starves_nobody(tmp_path: Path, how: str, workers: int) -> None:
+    daemon = Daemon(tmp_path, tables=f"[engine]\nworkers = {workers}\n")
+    if how == "protected" and os.geteuid() == 0:  # root may write everywhere, unless that right is taken away
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and no setpriv is installed to take that away")
+        daemon.wrapper = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
+    for folder in (daemon.inbox, daemon.outbox):
+        folder.mkdir(parents=True, exist_ok=True)
+    _refusing(daemon.outbox, how)
+    photo = _photo()
+    (daemon.inbox / "wedding").mkdir()
+    (daemon.inbox / "wedding/late.jpg").write_bytes(photo)
+    daemon.start()
+    try:
+        for number in range(3):
+            (daemon.inbox / f"p{number}.jpg").write_bytes(photo + bytes([number]))
+        daemon.wait(lambda: all(daemon.state_of(f"p{n}.jpg") == "done" for n in range(3)), "the others", 60)
+        daemon.wait(lambda: daemon.state_of("wedding/late.jpg") == "failed", "a named failure", 90)
+        row = daemon.row("wedding/late.jpg")
+        assert row is not None
+        assert row["reason"] == Reason.CANNOT_RENDER
+        assert "wedding" in row["detail"]
+        assert (daemon.inbox / "wedding/late.jpg").exists()
+    finally:
+        daemon.stop()
+    assert not list(tmp_path.glob("**/elsewhere/*"))
+
+
+def _photo() -> bytes:
+    image = Image.new("RGB", (320, 240), (225, 230, 235))
+    ImageDraw.Draw(image).ellipse((80, 40, 240, 200), fill=(200, 60, 40))
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue()

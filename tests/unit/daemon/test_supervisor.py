@@ -160,6 +160,39 @@ def test_waiting_for_the_ledger_is_no_hanging(
     assert signs[1:3] == (["alive", "alive"] if ready else ["Waiting until the ledger can be written"])
 
 
+def is_broken() -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise error
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_ledger_that_breaks_while_in_use_is_put_aside_and_made_anew(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = plan.inboxes[0].settings.path.parent / "state"
+    Ledger(state / LEDGER_NAME).close()
+    lives = Lives([(None, is_broken), (None, ends)])
+    supervisor, heard = supervise(lives, plan, monkeypatch)
+    with pytest.raises(EnoughError):
+        supervisor.run()
+    assert lives.seen == ["blamed", "abandoned", "recovered", "closed"]
+    assert len(list(state.glob(f"{LEDGER_NAME}.damaged-*"))) == 1
+    assert not (state / LEDGER_NAME).exists()
+    assert "rebuilt" in heard.warnings[0]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_ledger_that_breaks_again_at_once_is_the_disks_fault(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = plan.inboxes[0].settings.path.parent / "state"
+    Ledger(state / LEDGER_NAME).close()
+    supervisor, _ = supervise(Lives([(None, is_broken), (None, is_broken)]), plan, monkeypatch)
+    with pytest.raises(LedgerError, match="damaged again"):
+        supervisor.run()
+
+
 @pytest.mark.usefixtures("handlers")
 def test_a_ledger_that_does_not_open_at_the_start_is_an_error(
     plan: Plan, monkeypatch: pytest.MonkeyPatch

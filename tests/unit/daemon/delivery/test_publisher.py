@@ -7,14 +7,18 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publisher import OF_THE_NAME
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.workers import job as jobs
 
@@ -236,3 +240,47 @@ def test_no_worker_writes_below_a_mount_point(tmp_path: Path) -> None:
     assert list(beneath.iterdir()) == []
     assert jobs.is_trouble_of_the_outbox(errno.ENODEV) or errno.ENODEV not in OF_THE_NAME
     write_temporary(bytes(opened), bytes(opened / "t"), b"a cutout", inode=inode)
+
+
+def test_a_mistake_after_publication_fails_its_photo_alone_and_makes_no_second_cutout(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim()
+    one.put("bad.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot()
+    real = Transitions.delivered
+
+    def delivered(self: Transitions, row: PhotoRow, **rest: Any) -> None:
+        if row.path == b"bad.jpg":
+            raise KeyError("ours")
+        real(self, row, **rest)
+
+    monkeypatch.setattr(Transitions, "delivered", delivered)
+    one.finish()
+    assert one.states() == {"bad.jpg": "failed", "good.jpg": "done"}
+    assert one.outputs() == {"bad.png": cutout_of(ONE), "good.png": cutout_of(TWO)}
+    assert one.parts.publisher.in_transit() == 0
+    assert one.heard.failures == [Reason.CRASHED]
+    assert one.leftovers() == []
+    assert not one.parts.dispatcher.paused
+
+
+def test_a_mistake_while_publishing_is_not_the_outboxs(sim: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = sim()
+    one.put("bad.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot()
+    real = publish.publish
+
+    def publishing(outbox: bytes, name: bytes, *rest: Any, **more: Any) -> Any:
+        if name == b"bad.png":
+            raise UnicodeDecodeError("utf-8", b"x", 0, 1, "ours")
+        return real(outbox, name, *rest, **more)
+
+    monkeypatch.setattr(publish, "publish", publishing)
+    one.finish()
+    assert one.states() == {"bad.jpg": "failed", "good.jpg": "done"}
+    assert one.outputs() == {"good.png": cutout_of(TWO)}
+    assert one.heard.warnings == []
+    assert one.leftovers() == []

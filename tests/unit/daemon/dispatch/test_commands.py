@@ -91,3 +91,13 @@ def test_a_redo_that_the_inbox_contradicts_is_refused_whole(sim: Make) -> None:
     assert "JPEG has no transparency" in answer["refused"]
     assert answer["fix"]
     assert one.states() == {"a.jpg": "done"}
+
+
+def test_an_order_that_brings_out_a_mistake_is_answered_and_not_tried_again(sim: Make) -> None:
+    one = sim().boot()
+    number = _from_outside(one, "retry", photos=["odd"])
+    after = _from_outside(one, "pause")
+    one.parts.commands.carry_out()
+    assert "cannot carry it out" in (one.parts.control.answered(number) or {})["refused"]
+    assert one.parts.control.answered(after) == {"paused": True}
+    assert one.parts.control.waiting() == []

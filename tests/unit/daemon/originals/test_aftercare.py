@@ -348,3 +348,26 @@ def test_an_original_replaced_between_done_and_aftercare_stays_and_is_a_photo_of
     assert archived == {"a.jpg": TWO}
     assert list(one.inbox.iterdir()) == []
     assert cutout_of(TWO) in one.outputs().values()
+
+
+def test_a_mistake_with_one_original_puts_off_that_one(
+    sim: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, mistaken = move.hide, [True]
+
+    def hide(original: move.Original, **rest: Any) -> move.Ready:
+        if mistaken and original.relative == b"bad.jpg":
+            raise KeyError("ours")
+        return real(original, **rest)
+
+    monkeypatch.setattr(move, "hide", hide)
+    one = _archiving(sim, tmp_path)
+    one.put("bad.jpg", b"bad")
+    one.put("good.jpg", b"good")
+    one.boot().run(120)
+    assert (one.archive / "good.jpg").exists()
+    assert "made a mistake" in one.heard.warnings[-1]
+    mistaken.clear()
+    one.pass_time(700)
+    one.finish()
+    assert (one.archive / "bad.jpg").read_bytes() == b"bad"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +196,24 @@ def test_cutouts_need_a_folder(home: dict[str, str], tmp_path: Path) -> None:
     done = run(home, "once", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "notes"))
     assert done.returncode == ExitCode.FOLDER
     assert "This is a file, and cutouts need a folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (sqlite3.SQLITE_CORRUPT, "The ledger is damaged"),
+        (sqlite3.SQLITE_BUSY, "Another program holds the ledger"),
+        (sqlite3.SQLITE_IOERR, "The ledger cannot be read"),
+    ],
+)
+def test_a_ledger_that_gives_way_in_the_middle_of_a_command_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int, sentence: str
+) -> None:
+    def broken(**_: object) -> None:
+        error = sqlite3.DatabaseError("in the middle")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(app.cutoutd, "main", broken)
+    assert app.run(["status"]) == ExitCode.LEDGER
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""Who pays for a mistake of ours: the one photo or folder that brought it out; what the pay is, its owner decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from cutoutd.daemon.ledger.database import is_ledgers_own
+
+Then = Callable[[Any, BaseException | None], None]
+
+
+@contextmanager
+def alone(fault: Callable[[Exception], None]) -> Generator[None]:
+    """What goes wrong inside is told to `fault` and goes no further; trouble with the ledger itself passes.
+
+    Args:
+        fault: fails, or puts off, what the block was about.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_ledgers_own(error):
+            raise
+        fault(error)
+
+
+def guarded(then: Then, fault: Callable[[Exception], None]) -> Then:
+    """A continuation whose mistakes go to `fault`, wherever the loop calls it."""
+
+    def go_on(value: Any, error: BaseException | None) -> None:
+        with alone(fault):
+            then(value, error)
+
+    return go_on
