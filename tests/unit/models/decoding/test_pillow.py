@@ -320,7 +320,8 @@ def test_every_camera_file_opens_or_fails_by_name() -> None:
             opened(read_bytes(path, LIMITS).data, path.name)
         except PhotoError as exc:
             refused.append(f"{path.name}: {exc.reason}")
-    assert not refused
+    # The collection's own broken file: its scan ends too early. All others, with trailers or without an end, are read.
+    assert refused == ["corrupted.jpg: unreadable"]
 
 
 @needs_shared
