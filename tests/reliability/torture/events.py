@@ -15,7 +15,10 @@ from pathlib import Path
 from tests.reliability.torture.mounts import Disk
 from tests.reliability.torture.world import Content, World, frame
 
+from cutoutd.daemon.files.filesystem import RealFileSystem
+
 Event = Callable[[World], None]
+FS = RealFileSystem(b"/")
 
 
 def nap(world: World, longest_s: float) -> None:
@@ -119,9 +122,42 @@ def hostile(world: World) -> None:
     elif kind == 3:
         (root / f"notes{n}.txt").write_text("not a photo")
     elif kind == 4:
-        (root / f"half{n}.jpg").write_bytes(frame(world.rng).data[:1500])
+        _put_junk(world, f"half{n}.jpg", frame(world.rng).data[:1500])
     else:
-        (root / f"noise{n}.jpg").write_bytes(world.rng.randbytes(2000))
+        _put_junk(world, f"noise{n}.jpg", world.rng.randbytes(2000))
+
+
+def _put_junk(world: World, name: str, data: bytes) -> None:
+    (world.daemon.inbox / name).write_bytes(data)
+    world.junk[name] = data
+
+
+def stall(world: World) -> None:
+    """A writer that stands still for longer than a file has to rest, growing or in space that it reserved."""
+    name, content = world.fresh_name(), frame(world.rng)
+    target = world.path(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = world.rng.randrange(len(content.data))
+    with target.open("wb", buffering=0) as file:
+        if world.rng.random() < 0.5:
+            file.truncate(len(content.data))
+        file.write(content.data[:half])
+        time.sleep(world.rng.uniform(2.5, 6))
+        if world.rng.random() < 0.3:
+            world.daemon.murder()
+            world.daemon.ensure()
+        file.write(content.data[half:])
+    world.frames.setdefault(name, []).append(content)
+
+
+def resend(world: World) -> None:
+    """The camera sends its frame again while the first one is on its way to the archive."""
+    name = world.fresh_name()
+    _put(world, name, frame(world.rng))
+    until = time.monotonic() + 8
+    while time.monotonic() < until and not world.hidden() and world.path(name).exists():
+        time.sleep(0.002)
+    _put(world, name, frame(world.rng))
 
 
 def swap(world: World) -> None:
@@ -142,18 +178,19 @@ def _lay(world: World, path: Path) -> None:
 
 
 def _swap_folder(world: World) -> None:
-    root = world.rng.choice((world.daemon.inbox, world.daemon.outbox))
+    roots = (world.daemon.inbox, world.daemon.outbox, world.daemon.archive)
+    root = world.rng.choice([root for root in roots if root.exists()])
     folders = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]
     if not folders:
         return
     folder = world.rng.choice(folders)
     aside = root / f".{folder.name} aside"
     for _ in range(world.rng.randrange(1, 12)):
-        folder.rename(aside)
-        folder.symlink_to(world.elsewhere)
+        aside.symlink_to(world.elsewhere)
+        FS.exchange(os.fsencode(aside), os.fsencode(folder))
         nap(world, 0.2)
-        folder.unlink()
-        aside.rename(folder)
+        FS.exchange(os.fsencode(aside), os.fsencode(folder))
+        aside.unlink()
         nap(world, 0.1)
 
 
@@ -383,6 +420,7 @@ def inbox_anew(world: World) -> None:
         return  # an original is on its way to the archive: deleting it would be the harness's doing
     shutil.rmtree(world.daemon.inbox, ignore_errors=True)
     world.left |= set(world.frames)
+    world.junk.clear()
     nap(world, 0.5)
     world.daemon.inbox.mkdir(exist_ok=True)
     add(world)
@@ -524,6 +562,8 @@ EVENTS: dict[str, tuple[int, Event]] = {
     "photo added": (10, add),
     "burst": (6, burst),
     "rewritten under its name": (8, rewrite),
+    "writer stalled": (8, stall),
+    "sent again during its move": (10, resend),
     "touched": (2, touch),
     "renamed in the inbox": (3, rename),
     "removed by the user": (2, remove),
@@ -579,6 +619,7 @@ def possible(world: World) -> dict[str, tuple[int, Event]]:
     missing = {
         "clock jumped": daemon.fake_clock is None,
         "permissions flipped": not daemon.wrapper,
+        "sent again during its move": world.keep,
         "suspended past the time limit": daemon.time_limit_s is None,
     }
     return {

@@ -93,6 +93,7 @@ def check(world: World) -> Verdict:
     verdict.other += [f"in the log: {text}" for text in tracebacks(daemon.logs())]
     if world.elsewhere_before and world.elsewhere_now() != world.elsewhere_before:
         verdict.harmed.append("what a neighbour's links led to was changed")
+    verdict.harmed += _junk_gone(world)
     for name, data in world.theirs.items():
         path = daemon.outbox / name
         if not path.exists() or path.read_bytes() != data:
@@ -117,10 +118,25 @@ def tracebacks(logs: str) -> list[str]:
     ]
 
 
+def _junk_gone(world: World) -> list[str]:
+    """What can be no cutout is still somebody's file: here, or where failed ones go, byte for byte."""
+    folders = (world.daemon.inbox, world.daemon.failed)
+    lying = [
+        path.read_bytes()
+        for folder in folders
+        if folder.exists()
+        for path in folder.rglob("*.jpg")
+        if path.is_file() and not path.is_symlink()
+    ]
+    return [
+        f"{name}, which fails, is gone or changed" for name, data in world.junk.items() if data not in lying
+    ]
+
+
 def _originals(world: World, verdict: Verdict) -> dict[str, list[str]]:
     """By digest, the paths of all frames that lie in the inbox or the archive; notes harmed ones."""
     by_bytes: dict[bytes, list[str]] = {}
-    for root in (world.daemon.inbox, world.daemon.archive):
+    for root in (world.daemon.inbox, world.daemon.archive, world.daemon.failed):
         for path in sorted(root.rglob("*")) if root.exists() else ():
             if path.is_file() and not path.is_symlink():
                 by_bytes.setdefault(path.read_bytes(), []).append(os.fspath(path))
@@ -180,5 +196,5 @@ def _account(
 
 
 def _leftovers(world: World) -> list[str]:
-    folders = (world.daemon.inbox, world.daemon.outbox, world.daemon.archive)
+    folders = (world.daemon.inbox, world.daemon.outbox, world.daemon.archive, world.daemon.failed)
     return [str(path) for folder in folders if folder.exists() for path in folder.rglob(".cutoutd-*")]

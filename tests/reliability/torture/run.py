@@ -68,7 +68,8 @@ def run(seed: int, *, events: int = 12, kill_weight: int = 1, keep_folder: bool 
         world.daemon.kill()
         world.disk.tear_down()
     if not keep_folder or verdict.good:
-        shutil.rmtree(root, ignore_errors=True)
+        for folder in filter(None, (root, world.daemon.other_disk)):
+            shutil.rmtree(folder, ignore_errors=True)
     daemon = world.daemon
     return Result(
         seed,
@@ -99,6 +100,10 @@ def _world(seed: int, root: Path) -> World:
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
+    daemon.moves_failed = rng.random() < 0.35
+    memory = Path("/dev/shm")  # noqa: S108 - removed at the end of the run
+    if rng.random() < 0.4 and os.access(memory, os.W_OK) and memory.stat().st_dev != root.stat().st_dev:
+        daemon.other_disk = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-", dir=memory))
     daemon.engines = rng.choice((1, 2))
     if rng.random() < 0.15:
         daemon.time_limit_s = 15
@@ -198,9 +203,9 @@ def owed(world: World) -> list[str]:
         if row["state"] in ("pending", "running", "delivering")
     ]
     found += [
-        f"row {row['id']} {row['path']!r} is done, its original is {row['aftercare']} ({row['detail']})"
+        f"row {row['id']} {row['path']!r} is {row['state']}, its original is {row['aftercare']} ({row['detail']})"
         for row in rows
-        if row["state"] == "done" and row["aftercare"] in ("owed", "hidden")
+        if row["state"] in ("done", "failed") and row["aftercare"] in ("owed", "hidden")
     ]
     forgotten = world.daemon.fake_clock is not None and world.daemon.tombstones() > 0
     known = {row["path"]: row for row in rows if row["live"]}

@@ -57,6 +57,7 @@ class World:
         left: paths whose photo the user took away.
         frozen: paths that are left alone from now on, because the user touched their cutout.
         theirs: files in the outbox that are the user's: made or edited by hand, with their bytes.
+        junk: files in the inbox that fail, with their bytes.
         removed: cutouts that the user deleted.
         lost_ledger: the history was destroyed, so that cutouts of replaced frames can no longer be told apart.
         thrown: how often each event happened.
@@ -71,6 +72,7 @@ class World:
     left: set[str] = field(default_factory=set[str])
     frozen: set[str] = field(default_factory=set[str])
     theirs: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    junk: dict[str, bytes] = field(default_factory=dict[str, bytes])
     removed: set[str] = field(default_factory=set[str])
     lost_ledger: bool = False
     redone: bool = False
