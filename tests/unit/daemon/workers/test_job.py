@@ -39,7 +39,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     spec = tiny_spec(tmp_path_factory.mktemp("network") / "tiny.onnx", 64)
     made = Engines((spec,), ("cpu",), threads=1, cache_dir=None)
     facts = jobs.warm_up(made)
-    assert facts["tiny"]["provider"] == "cpu"
+    assert facts["tiny"].provider == "cpu"
     yield made
     jobs._loaded.clear()
     jobs._engines = None
@@ -66,8 +66,13 @@ def order(engines: Engines, tmp_path: Path) -> Job:
     )
 
 
+def answer_to(job: Job) -> jobs.Result:
+    """The worker's answer as the supervisor reads it: names are its own, from the job."""
+    return jobs.read_result(job, jobs.run_job(job))
+
+
 def test_the_temporary_is_the_whole_cutout_and_its_digest_is_true(order: Job) -> None:
-    result = jobs.run_job(replace(order, manifest=True))
+    result = answer_to(replace(order, manifest=True))
     assert isinstance(result, Finished)
     (draft,) = result.drafts
     data = Path(os.fsdecode(draft.temporary)).read_bytes()
@@ -87,7 +92,7 @@ def test_one_decode_for_several_deliverables(order: Job) -> None:
     white = Deliverable.model_validate(
         {"label": "white", "format": "jpeg", "background": "white", "max_size": 90}
     )
-    result = jobs.run_job(
+    result = answer_to(
         replace(
             order,
             orders=(Deliverable(), white),
@@ -103,12 +108,12 @@ def test_one_decode_for_several_deliverables(order: Job) -> None:
 
 def test_a_known_content_is_no_work(order: Job) -> None:
     digest = digest_of(Path(os.fsdecode(order.path)).read_bytes())
-    assert jobs.run_job(replace(order, known={digest: 42})) == Unchanged(digest, 42)
+    assert answer_to(replace(order, known={digest: 42})) == Unchanged(digest, 42)
     assert not os.path.exists(order.temporaries[0])
 
 
 def test_a_photo_over_its_allowance_is_not_decoded(order: Job) -> None:
-    assert jobs.run_job(replace(order, allowance_mp=0.01)) == OverBudget(0.06)
+    assert answer_to(replace(order, allowance_mp=0.01)) == OverBudget(0.06)
     assert not os.path.exists(order.temporaries[0])
 
 
@@ -123,7 +128,7 @@ def test_a_photo_over_its_allowance_is_not_decoded(order: Job) -> None:
 )
 def test_what_is_no_whole_photo_has_a_name(order: Job, content: bytes, reason: Reason) -> None:
     Path(os.fsdecode(order.path)).write_bytes(content)
-    result = jobs.run_job(order)
+    result = answer_to(order)
     assert isinstance(result, Refused)
     assert result.reason is reason
     assert len(result.detail) > 10
@@ -131,7 +136,7 @@ def test_what_is_no_whole_photo_has_a_name(order: Job, content: bytes, reason: R
 
 def test_limits_are_said_with_their_setting(order: Job) -> None:
     small = order.limits.model_copy(update={"max_megapixels": 0.01})
-    result = jobs.run_job(replace(order, limits=small))
+    result = answer_to(replace(order, limits=small))
     assert isinstance(result, Refused)
     assert result.reason is Reason.TOO_LARGE
     assert "max_megapixels" in result.detail
@@ -144,7 +149,7 @@ def test_a_file_that_changes_under_the_reading_is_read_again(
         raise PhotoChangedError("it was written to while it was read", order.path)
 
     monkeypatch.setattr("cutoutd.models.decoding.photo.read_bytes", changed)
-    assert jobs.run_job(order) == Changed()
+    assert answer_to(order) == Changed()
     assert not os.path.exists(order.temporaries[0])
 
 
@@ -153,7 +158,7 @@ def test_no_memory_is_an_answer(order: Job, monkeypatch: pytest.MonkeyPatch) -> 
         raise MemoryError
 
     monkeypatch.setattr("cutoutd.models.cutout.cut_out", full)
-    result = jobs.run_job(order)
+    result = answer_to(order)
     assert isinstance(result, Refused)
     assert result.reason is Reason.OUT_OF_MEMORY
     assert "worker_memory" in result.detail
@@ -161,7 +166,7 @@ def test_no_memory_is_an_answer(order: Job, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_outbox_that_is_gone_is_not_the_photos_fault(order: Job) -> None:
     os.rmdir(order.outboxes[0])
-    result = jobs.run_job(order)
+    result = answer_to(order)
     assert isinstance(result, OutboxRefused)
     assert result.outbox == order.outboxes[0]
     assert jobs.is_trouble_of_the_outbox(result.code)
@@ -171,9 +176,9 @@ def test_an_outbox_that_is_gone_is_not_the_photos_fault(order: Job) -> None:
 def test_another_folder_in_the_outboxs_place_is_not_written_to(order: Job, tmp_path: Path) -> None:
     facts = os.stat(order.outboxes[0])
     other = replace(order, outbox_inode=(facts.st_dev, facts.st_ino + 1))
-    assert isinstance(jobs.run_job(other), OutboxRefused)
+    assert isinstance(answer_to(other), OutboxRefused)
     assert os.listdir(tmp_path / "out") == []
-    assert isinstance(jobs.run_job(replace(order, outbox_inode=(facts.st_dev, facts.st_ino))), Finished)
+    assert isinstance(answer_to(replace(order, outbox_inode=(facts.st_dev, facts.st_ino))), Finished)
 
 
 def test_the_built_in_photo_passes_and_leaves_nothing(engines: Engines, tmp_path: Path) -> None:

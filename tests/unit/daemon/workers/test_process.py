@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -16,13 +15,16 @@ import pytest
 from tests.support.conditions import wait_until
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.daemon.workers.process import WorkerFaultError, resident_bytes, run
+from cutoutd.daemon.workers.codec import from_json, to_json
+from cutoutd.daemon.workers.ipc import Fault
+from cutoutd.daemon.workers.process import WorkerFaultError, error_of, fault_of, resident_bytes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 PROGRAM = """
 import json, os, resource, signal, sys
 from cutoutd.daemon.workers import process
 orders = process.Orders(**{fields})
+process._ignore_terminal()
 state = process.first_acts(orders)
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 print(json.dumps({{
@@ -30,7 +32,6 @@ print(json.dumps({{
     "data": resource.getrlimit(resource.RLIMIT_DATA)[0], "nice": os.nice(0),
     "umask": os.umask(0), "telemetry": os.environ["ORT_DISABLE_TELEMETRY"], "threads": os.environ["OMP_NUM_THREADS"],
 }}), file=sys.stderr, flush=True)
-print("a library that prints")
 sys.stdin.read()
 """
 
@@ -38,8 +39,8 @@ sys.stdin.read()
 def orders(tmp_path: Path, **changed: Any) -> dict[str, Any]:
     return {
         "parent_pid": os.getpid(), "lock_path": str(tmp_path / "lock"), "read_paths": (), "write_paths": (),
-        "memory_limit_bytes": 2 * 10**9, "nice": 3, "threads": 2, "warm_up": "", "context": b"", "sandbox": False,
-        "devices": (), "unconfined": "", "umask": 0o077, **changed,
+        "memory_limit_bytes": 2 * 10**9, "nice": 3, "threads": 2, "warm_up": "", "context": None, "sandbox": False,
+        "devices": (), "unconfined": "", "driver": "", "umask": 0o077, "callbacks": False, **changed,
     }  # fmt: skip
 
 
@@ -66,15 +67,7 @@ def test_signals_of_the_terminal_do_not_reach_it_and_limits_hold(tmp_path: Path)
     assert (found["data"], found["umask"]) == (2 * 10**9, 0o077)
     assert found["nice"] >= 3
     assert (found["telemetry"], found["threads"]) == ("1", "2")
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    assert worker.stderr is not None
-    worker.stdin.close()
-    assert b"a library that prints" in worker.stderr.read()
-    assert worker.stdout.read() == b""  # where the daemon's own answers go, it cannot print
-    worker.wait()
-    worker.stdout.close()
-    worker.stderr.close()
+    worker.communicate()
 
 
 @LINUX
@@ -135,31 +128,46 @@ class OddError(Exception):
         super().__init__(f"{one} {two}")
 
 
-def fails(error: Exception) -> Any:
-    raise error
+def travelled(error: Exception) -> Exception:
+    """The error as the supervisor has it, after its way through the pipe."""
+    return error_of(from_json(Fault, to_json(fault_of(error)), at="fault"))
 
 
-def test_our_errors_travel_whole() -> None:
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+def test_our_errors_travel_in_what_people_read() -> None:
     sent = PhotoError(Reason.UNREADABLE, "It is cut off", "/a.jpg", "Copy it again.")
-    reply = pickle.loads(pickle.dumps(run(fails, sent)))  # noqa: S301 - our own
-    assert (reply.result, reply.error.reason, str(reply.error)) == (None, Reason.UNREADABLE, str(sent))
+    came = travelled(sent)
+    assert isinstance(came, PhotoError)
+    assert came.reason is Reason.UNREADABLE
+    assert "It is cut off" in came.what
+    assert came.fix == "Copy it again."
 
 
 @pytest.mark.parametrize("error", [OddError(1, 2), ValueError("no"), RuntimeError(object())])
 def test_any_other_error_travels_in_words_with_its_traceback(error: Exception) -> None:
-    reply = pickle.loads(pickle.dumps(run(fails, error)))  # noqa: S301 - our own
-    assert isinstance(reply.error, WorkerFaultError)
-    assert type(error).__name__ in reply.error.what
-    assert "Traceback" in reply.error.remote
-    assert "Traceback" not in str(reply.error)
+    came = travelled(raised(error))
+    assert isinstance(came, WorkerFaultError)
+    assert type(error).__name__ in came.what
+    assert "Traceback" in came.remote
+    assert "Traceback" not in str(came)
 
 
 def test_want_of_memory_stays_what_it_is() -> None:
-    assert type(run(fails, MemoryError(object())).error) is MemoryError
+    assert type(travelled(MemoryError(object()))) is MemoryError
 
 
-def test_a_result_comes_with_the_memory_that_is_held() -> None:
-    reply = run(len, b"photo")
-    assert (reply.result, reply.error) == (5, None)
-    assert reply.rss_bytes > 5 * 10**6
-    assert abs(resident_bytes() - reply.rss_bytes) < 10**9
+def test_what_an_error_says_is_bounded_and_harmless() -> None:
+    came = travelled(ValueError("x" * 10**7 + "\x1b[31m"))
+    assert isinstance(came, WorkerFaultError)
+    assert len(came.what) < 10_000
+    assert "\x1b" not in came.what
+
+
+def test_the_memory_that_is_held_is_known() -> None:
+    assert resident_bytes() > 5 * 10**6
