@@ -106,7 +106,7 @@ def _ledger(running: Daemon, count: int) -> dict[str, Any]:
         chosen = time.perf_counter()
         assert picked is not None  # noqa: S101 - thousands wait
         row, _ = picked
-        outcomes.started(row.id, "", "cutout-s")
+        outcomes.started(row.id, "cutout-s")
         ledger.commit()
         name = f"{number}.png"
         outcomes.delivering(row, "0" * 64, [Delivery("", outbox, name.encode(), name, "0" * 64, 1, b"/t")])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pillow_jxl  # noqa: F401 - teaches Pillow JPEG XL  # pyright: ignore[reportMissingTypeStubs]
+import pillow_jxl  # noqa: F401 - teaches Pillow JPEG XL  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
 import pytest
 import tifffile
 from PIL import Image
