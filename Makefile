@@ -10,6 +10,8 @@ CONSTRAINTS ?= packaging/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
 EXTRAS := matting,raw
 PYTEST_ARGS ?=
+# What fails once on a busy machine is tried again, and said (R); what fails three times has failed.
+RERUNS := --reruns 2
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
@@ -22,7 +24,7 @@ TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 run: $(VENV)/.product
 	@exec $(BIN)/cutoutd run $(ARGS)
 
-# Before each commit: under a minute on two cores.
+# Before each commit.
 fast: lint imports
 	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
 	$(BIN)/pytest -n $(JOBS) -q -m "not alone and not slow" tests/unit $(PYTEST_ARGS); unit=$$?; \
@@ -60,19 +62,20 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not alone" tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "not alone" $(RERUNS) tests/unit $(PYTEST_ARGS)
 
 integration: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
 # Real daemons. They wait for one another more than they compute, so one more than there are cores runs; file by file,
 # because a machine or an image is made once for the tests of a file.
 endtoend: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadfile -m "not alone" tests/endtoend tests/reliability/torture tests/packaging $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadfile -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
+		tests/packaging $(PYTEST_ARGS)
 
 # What measures time or needs the whole machine.
 alone: $(VENV)/.dev
-	$(BIN)/pytest -m alone tests $(PYTEST_ARGS)
+	$(BIN)/pytest -m alone $(RERUNS) tests $(PYTEST_ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write
