@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import formats, refusals, tiffpacked
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
@@ -185,7 +186,7 @@ def _stored(data: bytes, page: Any) -> NDArray[Any]:
     except ValueError as exc:
         if "imagecodecs" not in str(exc):
             raise
-        fix = f"{_EXPORT} Or install more decoders: pip install 'cutoutd[tiff]'."
+        fix = f"{_EXPORT} Or install more decoders: {pip_install('imagecodecs')}"
         raise refusals.not_read("TIFF", "compressed, at this depth", fix) from exc
     if stored.ndim == 3 and page.planarconfig == _SEPARATE:
         stored = np.moveaxis(stored, 0, -1)

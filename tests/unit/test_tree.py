@@ -18,6 +18,8 @@ ELSEWHERE = {
     "config/version.py": "tests/packaging/test_versions.py",
     "daemon/components.py": "tests/unit/daemon/test_supervisor.py",
     "daemon/ledger/addressing.py": "tests/unit/service/cli/test_control.py",
+    "daemon/dispatch/claims.py": "tests/unit/daemon/dispatch/test_dispatcher.py",
+    "daemon/watching/opening.py": "tests/unit/daemon/watching/test_inbox.py",
     "models/decoding/exif.py": "tests/unit/models/decoding/test_photo.py",
     "models/decoding/ifd.py": "tests/unit/models/decoding/test_photo.py",
     "models/decoding/isobmff.py": "tests/unit/models/decoding/test_photo.py",

@@ -330,7 +330,7 @@ def test_a_photo_renamed_before_its_aftercare_is_archived_under_its_new_name(
     one.finish()
     assert (tmp_path / "archive" / "b.jpg").read_bytes() == ONE
     assert list(one.inbox.iterdir()) == []
-    assert list(one.outputs()) == ["a.png"]
+    assert one.outputs() == {"b.png": cutout_of(ONE)}, "a cutout is called like its photo"
 
 
 def test_an_original_replaced_between_done_and_aftercare_stays_and_is_a_photo_of_its_own(
