@@ -202,13 +202,13 @@ def test_two_sources_with_one_stem_and_a_stranger_in_the_outbox(daemon: Make) ->
     one.stop()
 
 
-def test_renamed_inside_the_inbox_is_no_new_photo(daemon: Make) -> None:
+def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(daemon: Make) -> None:
     one = daemon().start()
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout")
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
-    one.wait(lambda: one.state_of("b.jpg") == "done", "the row to follow")
-    assert one.outputs() == ["a.png"]
+    one.wait(lambda: one.outputs() == ["b.png"], "the cutout to follow")
+    assert one.state_of("b.jpg") == "done"
     one.stop()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.daemon_process import Daemon
-from tests.support.photos import encoded, pixels
+from tests.support.photos import encoded
 
 Make = Callable[..., Daemon]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which takes root")
@@ -321,11 +321,12 @@ def test_too_slow_twice_is_a_failure_that_names_the_setting(daemon: Make) -> Non
 def test_out_of_memory_twice_is_a_failure_that_names_the_setting(daemon: Make) -> None:
     one = daemon(tables='[limits]\nworker_memory = "800MB"').start()
     target = io.BytesIO()
-    Image.fromarray(pixels("astronaut")).resize((12000, 11000)).save(target, "JPEG", quality=30)
-    (one.inbox / "huge.jpg").write_bytes(target.getvalue())
+    # Unpacked it takes 528 MB, and as much again without its alpha: more than a worker may use.
+    Image.new("RGBA", (12000, 11000), (200, 60, 40, 255)).save(target, "PNG", compress_level=1)
+    (one.inbox / "huge.png").write_bytes(target.getvalue())
     (one.inbox / "small.jpg").write_bytes(encoded("astronaut"))
-    one.wait(lambda: one.state_of("huge.jpg") == "failed", "the failure", 110)
-    row = _row(one, "huge.jpg")
+    one.wait(lambda: one.state_of("huge.png") == "failed", "the failure", 110)
+    row = _row(one, "huge.png")
     assert row["reason"] == "out-of-memory"
     assert "worker_memory" in str(row["detail"])
     one.wait(lambda: one.outputs() == ["small.png"], "the rest to go on")
