@@ -124,7 +124,9 @@ def test_a_photo_sent_again_while_its_broken_copy_is_moved_is_cut_out(make: Make
     (one.root / "broken").rename(one.inbox / "a.jpg")
 
     def under_way() -> bool:
-        return bool(one.rows("aftercare IN ('hidden', 'done')"))
+        # Its name is free: before that, the frame sent again would itself replace the broken copy.
+        moving = one.rows("aftercare IN ('hidden', 'done')")
+        return bool(moving) and not (one.inbox / "a.jpg").exists()
 
     one.wait(under_way, "the move", 90)
     (one.root / "good").rename(one.inbox / "a.jpg")
