@@ -140,5 +140,10 @@ class SelfTest:
         self.ailing = why
 
     def next_due(self) -> float:
-        """Monotonic time of the next try of the test photo, or infinity."""
-        return self._test_at if self.ailing and not self._testing else float("inf")
+        """Monotonic time of the next try of the test photo, or infinity.
+
+        A try that is due and was not made lacks a free slot, and the message that one is free turns the loop: a time
+        that has passed would turn it without end.
+        """
+        waits = self.ailing and not self._testing and self._clock() < self._test_at
+        return self._test_at if waits else float("inf")

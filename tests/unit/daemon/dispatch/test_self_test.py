@@ -90,3 +90,28 @@ def test_a_worker_that_fails_the_test_photo_and_lives_is_replaced(
     one.finish()
     assert not ill["now"]
     assert one.states() == {"a.jpg": "done"}
+
+
+def test_a_test_that_is_due_but_has_no_slot_turns_the_loop_no_faster(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim().boot()
+    one.run(20)
+    step = type(one.workers).step
+
+    def failing(_workers: object) -> bool:
+        if not one.workers.jobs:
+            return step(one.workers)
+        one.workers.post(pool.Failed(one.workers.jobs.popleft()[0], RuntimeError("no decoder")))
+        return True
+
+    monkeypatch.setattr(type(one.workers), "step", failing)
+    one.put("a.jpg", ONE)
+    one.until(lambda: one.parts.dispatcher.self_test.ailing)
+    one.workers.taken = set(range(one.workers.size))  # no worker can be started
+    one.pass_time(600)
+    one.turn()
+    assert one.daemon.turn(one.now) > one.now
+    one.workers.taken = set()
+    one.turn()
+    assert one.workers.jobs, "with a free slot the test is made at once"
