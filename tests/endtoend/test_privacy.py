@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,25 +104,37 @@ def test_a_failed_photo_is_named_only_where_names_are_kept(daemon: Make) -> None
     assert "quincezebra.jpg" in running.cli("failures", "--json").stdout
 
 
+WRITING_CALLS = (
+    "trace=open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
+)
+
+
+def _written(line: str) -> Iterator[str]:
+    """The paths that one line of a trace made, changed or opened for writing."""
+    call = re.match(r"\d+ +(\w+)\(", line)
+    if call is None or re.search(r"= -1 E|<unfinished|resumed>", line):
+        return
+    flags = re.sub(r'"[^"]*"|<[^>]*>', "", line)
+    if call[1].startswith("open") and not re.search(r"O_WRONLY|O_RDWR|O_CREAT", flags):
+        return
+    for folder, path in re.findall(r'(?:<([^>]*)>, )?"([^"]*)"', line):
+        yield os.path.join(folder, path)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_nothing_is_written_outside_our_own_folders(daemon: Make, tmp_path: Path) -> None:
     if subprocess.run(["strace", "-f", "true"], capture_output=True, check=False).returncode:
         pytest.skip("strace may not trace here")
     trace = tmp_path / "trace"
-    calls = "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
-    wrapper = ("strace", "-D", "-f", "-qq", "-s", "4096", "-y", "-e", calls, "-o", str(trace))
+    wrapper = ("strace", "-D", "-f", "-qq", "-s", "4096", "-y", "-e", WRITING_CALLS, "-o", str(trace))
     running = daemon(wrapper=wrapper, environment={"PYTHONDONTWRITEBYTECODE": "1"}).start()
     (running.inbox / "one.jpg").write_bytes(encoded(size=(256, 256)))
     running.wait(running.outputs, "the cutout", 90)
     assert running.stop() == 0
-    written = set[str]()
-    for line in trace.read_text(errors="replace").splitlines():
-        if re.search(r"= -1 E|<unfinished|resumed>", line) or not re.search(
-            r"O_WRONLY|O_RDWR|O_CREAT|rename|mkdir|link", line
-        ):
-            continue
-        written |= set(re.findall(r'"(/[^"]+)"', line))
+    written = set(
+        itertools.chain.from_iterable(map(_written, trace.read_text(errors="replace").splitlines()))
+    )
     assert any(path.startswith(str(running.state)) for path in written), "nothing was traced"
     # A worker sets its own oom_score_adj; the pool's semaphores are counters in memory, without content.
     ours = (str(running.root), "/dev/null", "/proc/", "/dev/shm/sem.")  # noqa: S108 - looked for, not used
