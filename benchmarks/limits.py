@@ -22,9 +22,9 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers import job
 from cutoutd.daemon.workers.memory import keep_freed_memory
-from cutoutd.daemon.workers.sizing import cores
 from cutoutd.models.cutout import Stopwatch, cut_out
 from cutoutd.models.decoding.photo import PhotoLimits, read_header
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import resolve
 from cutoutd.models.networks.segmenter import Segmenter, to_planes
 from cutoutd.models.rendering import png
@@ -63,7 +63,7 @@ def _contestants(
 ) -> dict[str, Callable[[], float]]:
     data = path.read_bytes()
     header = read_header(data, path.name, _LIMITS)
-    cut = cut_out(data, header, segmenter, (Deliverable(),), Matte())
+    cut = cut_out(data, header=header, segmenter=segmenter, threads=1)
     finished = np.asarray(Image.open(io.BytesIO(cut.rendered[0].data)))
     colour, alpha = np.ascontiguousarray(finished[..., :3]), np.ascontiguousarray(finished[..., 3])
     side = segmenter.spec.input_size
@@ -79,7 +79,7 @@ def _contestants(
     def pipeline() -> float:
         watch = Stopwatch()
         started = time.perf_counter()
-        cut_out(data, header, segmenter, (Deliverable(),), Matte(), threads=cores(), watch=watch)
+        cut_out(data, header=header, segmenter=segmenter, watch=watch)
         seconds = time.perf_counter() - started
         for name, spent in watch.seconds.items():
             stages.setdefault(name, []).append(spent)

@@ -11,7 +11,8 @@ from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
-from cutoutd.daemon.workers.sizing import PoolSize, cores, crew_for
+from cutoutd.daemon.workers.sizing import PoolSize, crew_for
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.accelerators import Opened, expected, opened
 from cutoutd.models.networks.catalog import ModelSpec, resolve
 

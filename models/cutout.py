@@ -1,31 +1,38 @@
 """The function cutoutd exists for: one photo's bytes and options in, finished files' bytes and facts out.
 
-No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks and the tests all call `cut_out`.
+No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks, the tests and programs of other people
+(docs/LIBRARY.md) all call `cut_out`.
 """
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.settings import Matte
+from cutoutd.config.settings import Limits, Matte
+from cutoutd.models.decoding.as_bytes import PhotoLike, as_bytes
 from cutoutd.models.decoding.colour import Colour, Convert, to_srgb
-from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, decode
+from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, PhotoLimits, decode, read_header
+from cutoutd.models.machine import cores
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
 from cutoutd.models.networks.confidence import Confidence, confidence
 from cutoutd.models.networks.haze import clear_haze
-from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject
+from cutoutd.models.networks.ready import ready
+from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject, reading_of
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import Rendered, Subject, is_plain, render, render_plain
 
@@ -90,44 +97,65 @@ class Cutout:
     notes: tuple[str, ...] = ()
     confidence: Confidence | None = None
 
+    @property
+    def data(self) -> bytes:
+        """The first deliverable's file."""
+        return self.rendered[0].data
+
+    @property
+    def image(self) -> Image.Image:
+        """The first deliverable as a Pillow image, decoded at each call."""
+        image = Image.open(io.BytesIO(self.data))
+        image.load()
+        return image
+
 
 def cut_out(
-    data: bytes,
-    header: Header,
-    segmenter: Sees,
-    orders: tuple[Deliverable, ...],
-    matte: Matte,
+    source: PhotoLike,
+    orders: Sequence[Deliverable] = (Deliverable(),),
+    matte: Matte = Matte(),  # noqa: B008 - frozen
     *,
+    model: str = "",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    segmenter: Sees | None = None,
+    reading: Reading | None = None,
+    header: Header | None = None,
     lone: bool = True,
-    threads: int = 1,
-    reading: Reading = OF_BUNDLED,
+    threads: int | None = None,
     watch: Stopwatch | None = None,
     take: Callable[[bytes], object] | None = None,
 ) -> Cutout:
     """Turns one photo into everything that is ordered from it: one inference, one matte for all.
 
     Args:
-        data: the file's bytes.
-        header: from `read_header(data, …)`.
-        segmenter: finds the subject.
-        orders: the deliverables, at least one.
+        source: the photo: a file's bytes, a path, or a Pillow image.
+        orders: the deliverables, at least one; by default a PNG of the photo's size in straight alpha.
         matte: how the outline is found and cleaned.
+        model: the network, as in the config: "", "fast", "best" or a name; loaded once per process.
+        limits: `max_bytes` and `max_megapixels` hold; the others are the daemon's business.
+        segmenter: finds the subject, in place of `model`.
+        reading: from `reading_of` that network; unset, the bundled ones'.
+        header: from `read_header` of these bytes, where it is known already; then `limits` were asked.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
-        threads: how many cores that is.
-        reading: from `models.subject.reading_of` the network.
+        threads: how many cores that is; unset, all that this process may use.
         watch: collects seconds per stage; of the usual order, the plain PNG, full-size pixels count as encode.
         take: called with each piece of the file, in order, as soon as it is made; only of the usual order, and
             when it is the only one.
 
     Raises:
-        PhotoError: the photo cannot be decoded, shows no subject, or an order cannot be fulfilled for it.
+        PhotoError: the photo cannot be read or decoded, shows no subject, or an order cannot be fulfilled for it.
+        ModelError, EngineError, MemoryError: the network of that name cannot be loaded, or fails.
     """
+    data, name = as_bytes(source, limits.max_bytes)
+    header = header or read_header(data, name, PhotoLimits(limits.max_bytes, limits.max_megapixels))
+    segmenter = segmenter or ready(model)
+    reading = reading or (reading_of(segmenter.spec.name) if isinstance(segmenter, Segmenter) else OF_BUNDLED)
     watch = watch or Stopwatch()
+    threads = min(_ENCODE_THREADS, threads or cores()) if lone else 1
     found: Found | None = None
     rendered: dict[int, Rendered] = {}
     notes: list[str] = []
     coverage, shape = 0.0, (header.height, header.width)
-    threads = min(_ENCODE_THREADS, threads) if lone else 1
     for colour, bits, indices in _decodings(orders):
         with watch.stage("decode"):
             photo = decode(data, header, colour=colour, want_16bit=bits == 16)
@@ -168,7 +196,7 @@ def _worth_a_look(judged: Confidence | None) -> list[str]:
     return [f"Worth a look: {', '.join(judged.reasons)} ({judged.iou:.0%} sure)."]
 
 
-def _decodings(orders: tuple[Deliverable, ...]) -> list[tuple[Colour, int, list[int]]]:
+def _decodings(orders: Sequence[Deliverable]) -> list[tuple[Colour, int, list[int]]]:
     """The distinct (colour space, bits) that the orders need, each with the orders it serves; sRGB first.
 
     The network is shown the first: in sRGB where any order wants it, and the same whatever order they come in.

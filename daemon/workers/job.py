@@ -285,16 +285,16 @@ def run_self_test(engines: Engines) -> bool:
     from PIL import Image
 
     from cutoutd.models.cutout import cut_out
-    from cutoutd.models.decoding.photo import PhotoLimits, read_header
 
     rows, columns = np.mgrid[0:480, 0:640]
     disc = (rows - 240) ** 2 + (columns - 320) ** 2 < 150**2
     pixels = np.where(disc[..., None], (200, 60, 40), (230, 232, 235)).astype(np.uint8)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "JPEG", quality=92)
-    header = read_header(encoded.getvalue(), "test photo", PhotoLimits(10**7, 10))
     for spec in engines.specs:
-        cut_out(encoded.getvalue(), header, _segmenter(spec.name), (Deliverable(),), Matte(no_subject="pass"))
+        cut_out(
+            encoded.getvalue(), matte=Matte(no_subject="pass"), segmenter=_segmenter(spec.name), threads=1
+        )
     return True
 
 
@@ -396,10 +396,10 @@ def _run(job: Job) -> Answer:
         with _writer(job, 0) as first:
             cutout = cut_out(
                 read.data,
-                header,
-                _segmenter(job.model),
                 job.orders,
                 job.matte,
+                header=header,
+                segmenter=_segmenter(job.model),
                 lone=job.lone,
                 threads=1 if _engines is None else _engines.threads,
                 reading=reading_of(job.model),

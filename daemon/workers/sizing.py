@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import ModelSpec
 
 # A worker with the bundled network needs well under a gigabyte, a 150-megapixel photo about two more.
@@ -49,11 +50,6 @@ def crew_for(
         most = (BESIDE_A_LARGE_ONE if small else 1) if large else processors or cores()
         asked = 1 if most == 1 else max(1, min(most, (ram or ram_bytes)() // RAM_PER_WORKER))
     return PoolSize(asked, max(1, asked - 1) if large and small else asked)
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ram_bytes() -> int:

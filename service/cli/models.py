@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
-from cutoutd.daemon.workers.sizing import cores
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import (
     BUNDLED,
     FAST,

@@ -29,7 +29,8 @@ from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
 from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
-from cutoutd.daemon.workers.sizing import cores, crew_for
+from cutoutd.daemon.workers.sizing import crew_for
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import ModelSpec, resolve
 from cutoutd.service import streams
 from cutoutd.service.cli.config import config_option

@@ -88,7 +88,9 @@ def cut(
 ) -> Cutout:
     header = read_header(photo, "photo", PhotoLimits(10**8, 50))
     seer = sees or Disc()
-    return cut_out(photo, header, seer, orders, Matte(**matte), lone=threads > 1, threads=threads)
+    return cut_out(
+        photo, orders, Matte(**matte), header=header, segmenter=seer, lone=threads > 1, threads=threads
+    )
 
 
 def pixels(made: Cutout, number: int = 0) -> NDArray[np.uint8]:
@@ -245,7 +247,7 @@ def test_a_subject_that_is_transparent_is_a_named_failure_and_no_empty_file() ->
     picture.save(out, "PNG")
     header = read_header(out.getvalue(), "a.png", PhotoLimits(10**9, 100))
     with pytest.raises(PhotoError, match="transparent") as caught:
-        cut_out(out.getvalue(), header, Disc(), (Deliverable(),), Matte())
+        cut_out(out.getvalue(), header=header, segmenter=Disc())
     assert caught.value.reason is Reason.NO_SUBJECT
 
 
@@ -263,6 +265,6 @@ def test_a_doubtful_cutout_says_why_and_a_plain_one_nothing() -> None:
 def test_chances_of_other_networks_are_not_read_as_ours() -> None:
     photo = jpeg((512, 512))
     header = read_header(photo, "photo.jpg", PhotoLimits(max_bytes=10**9, max_megapixels=100))
-    made = cut_out(photo, header, Veiled(), (Deliverable(),), Matte(), reading=OF_OTHERS)
+    made = cut_out(photo, header=header, segmenter=Veiled(), reading=OF_OTHERS)
     assert made.confidence is None
     assert made.notes == ()

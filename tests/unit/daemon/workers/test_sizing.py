@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.daemon.workers.sizing import RAM_PER_WORKER, PoolSize, cores, crew_for
+from cutoutd.daemon.workers.sizing import RAM_PER_WORKER, PoolSize, crew_for
+from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import STANDARD, ModelSpec, catalogue
 
 SMALL, LARGE = catalogue()[STANDARD], catalogue()["isnet-imgly"]
