@@ -35,7 +35,7 @@ NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "getegid": (108, 177), "getpgid": (121, 155), "getsid": (124, 156), "getpriority": (140, 141),
     "getrusage": (98, 165), "sysinfo": (99, 179), "uname": (63, 160), "getrandom": (318, 278),
     "exit": (60, 93), "exit_group": (231, 94), "clone": (56, 220), "mmap": (9, 222), "mprotect": (10, 226),
-    "ioctl": (16, 29), "fcntl": (72, 25), "prctl": (157, 167), "prlimit64": (302, 261), "kill": (62, 129),
+    "ioctl": (16, 29), "fcntl": (72, 25), "prctl": (157, 167), "arch_prctl": (158, -1), "prlimit64": (302, 261), "kill": (62, 129),
     "tgkill": (234, 131), "readlink": (89, -1), "readlinkat": (267, 78), "clone3": (435, 435),
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206),

@@ -53,6 +53,9 @@ HARMLESS_FCNTLS: Final = (0, 1, 2, 3, 4, 1030, 1032)
 # prctl: the name of a thread and of a memory area, and questions about dumps, seccomp and capabilities. Not: dying
 # with the parent, being traceable.
 HARMLESS_PRCTLS: Final = (3, 15, 16, 21, 23, 39, 0x53564D41)
+# arch_prctl, x86 only (asm/prctl.h): which wide registers there are, which may be used, and to be let use them (AMX, which
+# multiplies matrices of bytes). Not: where thread-local memory lies.
+HARMLESS_ARCH_PRCTLS: Final = (0x1021, 0x1022, 0x1023)
 
 # linux/sched.h: a thread, and the flags that make new namespaces.
 _CLONE_THREAD: Final = 0x00010000
@@ -152,6 +155,8 @@ def program(
     if policy.families is not None:
         code += _only_family(policy.families, architecture)
     for name, tests in _rules(policy, pid) if policy.rules else ():
+        if NUMBERS[name][architecture.column] < 0:
+            continue
         refusal = [*tests, (_RETURN, 0, 0, refuse | errno.EPERM)]
         code += [(_IF_EQUAL, 0, len(refusal), NUMBERS[name][architecture.column]), *refusal]
     if policy.rules:
@@ -224,6 +229,7 @@ def _rules(policy: Policy, pid: int) -> list[tuple[str, list[Instruction]]]:
         ),
         ("fcntl", _one_of(1, HARMLESS_FCNTLS)),
         ("prctl", _one_of(0, HARMLESS_PRCTLS)),
+        ("arch_prctl", _one_of(0, HARMLESS_ARCH_PRCTLS)),
         ("ioctl", _all_but(1, TYPE_INTO_TERMINAL) if policy.ioctls is None else _one_of(1, policy.ioctls)),
     ]
 

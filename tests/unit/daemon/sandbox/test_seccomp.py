@@ -112,7 +112,19 @@ def test_what_is_on_the_list_is_let_through(architecture: Architecture, name: st
 
 def test_the_list_and_what_is_refused_have_nothing_in_common() -> None:
     assert not set(calls.ALLOWED) & set(calls.REFUSED)
-    assert not {"clone", "mmap", "mprotect", "kill", "tgkill", "prlimit64", "fcntl", "prctl", "ioctl"} & {
+    looked_at = {
+        "clone",
+        "mmap",
+        "mprotect",
+        "kill",
+        "tgkill",
+        "prlimit64",
+        "fcntl",
+        "prctl",
+        "arch_prctl",
+        "ioctl",
+    }
+    assert not looked_at & {
         *calls.ALLOWED,
         *calls.REFUSED,
     }
@@ -190,6 +202,15 @@ def test_descriptors_and_processes_are_told_only_harmless_things(
             assert verdict(policy, architecture, number, *at, request) == errno_answer(errno.EPERM), name
         for request in harmless[name]:
             assert verdict(policy, architecture, number, *at, request) == ALLOW
+
+
+@WORKERS
+def test_wide_registers_may_be_used_and_nothing_else_is_set_on_the_processor(policy: Policy) -> None:
+    x86_64, number = ARCHITECTURES["x86_64"], NUMBERS["arch_prctl"][0]
+    for request in (0x1021, 0x1022, 0x1023):
+        assert verdict(policy, x86_64, number, request, 18) == ALLOW
+    for request in (0, 0x1001, 0x1002, 0x1003, 0x1004, 0x1011, 0x1012, 0x1024, 0x1025, 0x5001, 0x5002):
+        assert verdict(policy, x86_64, number, request, 18) == errno_answer(errno.EPERM)
 
 
 def test_only_a_driver_may_control_devices(architecture: Architecture) -> None:
