@@ -79,6 +79,7 @@ alone: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write
+	$(BIN)/python packaging/shared_files.py --write
 
 # The pictures of docs/OPTIONS.md and the README, made by cutoutd itself; after a change to options or networks.
 pictures: $(VENV)/.dev
@@ -86,6 +87,7 @@ pictures: $(VENV)/.dev
 
 docs-check: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --check
+	$(BIN)/python packaging/shared_files.py --check
 
 # Built, installed into an empty environment, and used from there.
 wheel: $(VENV)/.dev

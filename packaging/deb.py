@@ -6,6 +6,7 @@ them. They are compiled for one version of Python: a package is for the release 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,8 @@ def build_deb(scratch: Path, dist: Path, python: str) -> Path:
     subprocess.run([*pip, "--platform", f"manylinux2014_{machine}", str(built_wheel())], check=True)
     _write(tree / "usr/bin/cutoutd", START, 0o755)
     _write(tree / "DEBIAN/prerm", BEFORE_REMOVAL, 0o755)
+    # pip put the wheel's share/ beside the modules; Debian's own place is looked at by man and the shells.
+    shutil.move(library / "share", tree / "usr/share")
     licence = next(library.glob("cutoutd-*.dist-info/licenses/LICENSE"))
     _write(tree / "usr/share/doc/cutoutd/copyright", licence.read_text(encoding="utf-8"), 0o644)
     kilobytes = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file()) // 1024

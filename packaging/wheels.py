@@ -19,7 +19,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 CACHE = PROJECT / ".cache"
 CONSTRAINTS = PROJECT / "packaging" / "constraints.txt"
 # What the wheel is made from; everything else may change without a new one.
-SOURCES = ("config", "models", "daemon", "service", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (
+    "config",
+    "models",
+    "daemon",
+    "service",
+    "packaging/share",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 # Wheels of earlier states of the tree go after this long.
 KEPT_S = 3600

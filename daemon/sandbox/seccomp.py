@@ -53,8 +53,8 @@ HARMLESS_FCNTLS: Final = (0, 1, 2, 3, 4, 1030, 1032)
 # prctl: the name of a thread and of a memory area, and questions about dumps, seccomp and capabilities. Not: dying
 # with the parent, being traceable.
 HARMLESS_PRCTLS: Final = (3, 15, 16, 21, 23, 39, 0x53564D41)
-# arch_prctl, x86 only (asm/prctl.h): which wide registers there are, which may be used, and to be let use them (AMX, which
-# multiplies matrices of bytes). Not: where thread-local memory lies.
+# arch_prctl, x86 only (asm/prctl.h): which wide registers there are, which may be used, and to be let use them (AMX,
+# which multiplies matrices of bytes). Not: where thread-local memory lies.
 HARMLESS_ARCH_PRCTLS: Final = (0x1021, 0x1022, 0x1023)
 
 # linux/sched.h: a thread, and the flags that make new namespaces.

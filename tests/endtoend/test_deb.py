@@ -57,6 +57,10 @@ def test_from_installation_to_removal(machine: Machine) -> None:
     before = installed_files(machine)
     machine.run("dpkg", "--install", "/cutoutd.deb")
     assert machine.run("cutoutd", "--version").stdout.startswith("cutoutd ")
+    carried = machine.run("dpkg", "--listfiles", "cutoutd").stdout.split()
+    assert {"/usr/share/man/man1/cutoutd-once.1", "/usr/share/bash-completion/completions/cutoutd"} <= set(
+        carried
+    )
     machine.run("mkdir", "-p", "/srv/studio")
     config = "/etc/cutoutd/config.toml"
     machine.run("cutoutd", "init", "-c", config, "--inbox", "/srv/studio/in", "--outbox", "/srv/studio/out")

@@ -14,6 +14,7 @@ from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "packaging")]
+from shared_files import files  # noqa: E402 - the path below finds it
 from tests.support.photos import encoded  # noqa: E402 - the path above finds it
 from wheels import CONSTRAINTS, built_wheel  # noqa: E402 - same
 
@@ -31,6 +32,10 @@ def main() -> int:
         venv.create(folder / "env", with_pip=True)
         pip = [str(folder / "env/bin/python"), "-m", "pip", "install", "--quiet"]
         _run(*pip, "--constraint", str(CONSTRAINTS), str(wheel))
+        lacking = [name for name in files() if not (folder / "env/share" / name).is_file()]
+        if lacking:
+            sys.stderr.write(f"not installed: {', '.join(lacking)}\n")
+            return 1
         photo = folder / "astronaut.jpg"
         photo.write_bytes(encoded("astronaut"))
         # From another folder and with a home of its own: nothing of the checkout may be needed.
