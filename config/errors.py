@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from enum import IntEnum, StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -53,18 +55,51 @@ class CutoutError(Exception):
 
 # What a name must not do to whoever reads it: move a cursor, ring, begin a line of its own, or turn text around.
 # C0, DEL and C1; Arabic letter mark; left- and right-to-left marks; line and paragraph separators, embeddings and
-# overrides; isolates; byte order mark.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# overrides; isolates, and the shaping marks that follow them; byte order mark; marks of interlinear notes.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
 
 
 def printable(path: str | bytes | Path) -> str:
     r"""A path as one line of text that any terminal and log accepts, whatever bytes its name is made of.
 
     Bytes that are no UTF-8, control characters and those that turn the direction of text are shown as `\x1b` or
-    `\u202e`. It is the one place where names become text for people.
+    `\u202e`. It is the one place where names become text for people. What it made it leaves as it is.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        data = os.fsencode(path)
+    except UnicodeEncodeError:  # half a character of UTF-16: no name, but some text that was made of JSON
+        data = str(path).encode("utf-8", "backslashreplace")
+    text = data.decode("utf-8", "backslashreplace")
     return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def mistake(error: BaseException) -> str:
+    """An exception that nobody foresaw, as part of a sentence: its kind and its words on one line."""
+    return f"{type(error).__name__}: {printable(str(error))}"
+
+
+def words(error: BaseException) -> str:
+    """An exception as part of a sentence: what we or the system say of it, else as a mistake."""
+    if isinstance(error, CutoutError):
+        return str(error)
+    return printable(str(error)) if isinstance(error, OSError) else mistake(error)
+
+
+def json_line(value: Any, *, plain: bool = False) -> str:
+    r"""A value as JSON on one line that any terminal accepts; a reader of JSON gets the same texts back.
+
+    Args:
+        value: plain values; texts may hold bytes of names that are no UTF-8, as `os.fsdecode` makes them.
+        plain: characters of all scripts stay as they are; unset, what is not ASCII is written as `\uXXXX`.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=not plain)
+        text.encode()
+    except UnicodeEncodeError:  # a name that is not valid UTF-8 keeps its bytes as \udcXX
+        text = json.dumps(value)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 class UsageError(CutoutError):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from cutoutd.config.settings import Settings
+from cutoutd.daemon.log_names import LogNames
 
 _LOG = logging.getLogger("cutoutd")
 
@@ -37,6 +40,9 @@ class Listener:
 
     Calls come from the supervisor's loop and must return at once.
     """
+
+    def configured(self, settings: Settings) -> None:
+        """These settings are in force: at the start, and after each change of them."""
 
     def starting(self, text: str) -> None:
         """Start-up takes a while; `text` says what is being done."""
@@ -79,10 +85,19 @@ class Listener:
 
 
 class Listeners(Listener):
-    """Passes everything on to several listeners; one that raises is logged, once for each kind of news."""
+    """Passes everything on to several listeners; one that raises is logged, once for each kind of news.
 
-    def __init__(self, *listeners: Listener) -> None:
+    Here texts leave the daemon: each becomes one line that only prints, without names of photos where `log.filenames`
+    says so, whoever wrote it.
+
+    Args:
+        listeners: who hears it.
+        names: the filter, shared with the log's handler; unset, one of its own.
+    """
+
+    def __init__(self, *listeners: Listener, names: LogNames | None = None) -> None:
         self._listeners = listeners
+        self._names = names or LogNames()
         self._told: set[tuple[int, str]] = set()
 
     def __getattribute__(self, name: str) -> Any:
@@ -91,8 +106,12 @@ class Listeners(Listener):
             return super().__getattribute__(name)
         listeners: tuple[Listener, ...] = super().__getattribute__("_listeners")
         told: set[tuple[int, str]] = super().__getattribute__("_told")
+        names: LogNames = super().__getattribute__("_names")
 
         def call(*arguments: Any) -> None:
+            if name == "configured":
+                names.follow(*arguments)
+            arguments = tuple(_cleaned(one, names) for one in arguments)
             for number, listener in enumerate(listeners):
                 try:
                     getattr(listener, name)(*arguments)
@@ -102,6 +121,20 @@ class Listeners(Listener):
                         _LOG.error("%s cannot tell of %s", type(listener).__name__, name, exc_info=error)
 
         return call
+
+
+def _cleaned(argument: Any, names: LogNames) -> Any:
+    if isinstance(argument, PhotoEvent):
+        return replace(
+            argument,
+            inbox=names.line(argument.inbox),
+            name=names.line(argument.name),
+            reason=names.line(argument.reason),
+            detail=names.line(argument.detail),
+            outputs=() if names.hidden else tuple(names.line(path) for path in argument.outputs),
+            outbox=names.line(argument.outbox),
+        )
+    return names.value(argument)
 
 
 _CALLS = frozenset(name for name in vars(Listener) if not name.startswith("_"))

@@ -87,6 +87,7 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.listener = listener if isinstance(listener, Listeners) else Listeners(listener)
+        self.listener.configured(plan.settings)
         self.since = time.time()
         self.stopping = False
         self.yielding = ""
@@ -440,9 +441,11 @@ class Supervisor:
         try:
             plan = self._load()
         except CutoutError as error:
-            self.listener.warning(f"The new config is not used; the old one stays in force. {error}")
+            why = "; ".join(str(error).splitlines())
+            self.listener.warning(f"The new config is not used; the old one stays in force. {why}")
         else:
             self._plan = plan  # also for a next life, after a full ledger disk
+            self.listener.configured(plan.settings)
             self.components.apply(plan)
             self.listener.notice("The new config is in force.")
         self.listener.reloaded()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
@@ -47,12 +48,13 @@ class Enduring(io.TextIOBase):
         super().__init__()
         self._stream = stream
         self.gone = False
+        self.filter: Callable[[str], str] = str
 
     def write(self, text: str, /) -> int:
         """Writes it or drops it; never raises OSError."""
         if not self.gone:
             try:
-                self._stream.write(text)
+                self._stream.write(self.filter(text))
             except (OSError, ValueError) as error:
                 self._failed(error)
         return len(text)
@@ -119,6 +121,12 @@ def endure(*names: str) -> None:
         stream = getattr(sys, name)
         if not isinstance(stream, Enduring):
             setattr(sys, name, Enduring(stream))
+
+
+def filtered(stream: TextIO, what: Callable[[str], str]) -> None:
+    """From now on every text that is written to an enduring stream passes through a function first."""
+    if isinstance(stream, Enduring):
+        stream.filter = what
 
 
 class Terminal:

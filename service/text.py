@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from cutoutd.config.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 # Wider than the longest row there is: what reads a pipe wants one line per row.
 PIPE_COLUMNS = 400
@@ -19,6 +22,13 @@ def screen() -> Console:
 
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
+
+
+def said(text: str, style: str = "") -> Text:
+    """Any text as one line on a terminal: it colours, moves and forges nothing, and markup in it is only shown."""
+    from rich.text import Text
+
+    return Text(printable(text), style=style)
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from cutoutd.config.errors import OutboxError
+from cutoutd.config.errors import OutboxError, json_line
 from cutoutd.daemon.files.interface import FileSystem
 
 NAME = "manifest.jsonl"
@@ -56,11 +56,7 @@ def line(
         "sha256": sha256,
         "model": model,
     }
-    try:
-        text = json.dumps(facts, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:  # a name that is not valid UTF-8 keeps its bytes as \udcXX escapes
-        text = json.dumps(facts).encode("ascii")
-    return text + b"\n"
+    return json_line(facts, plain=True).encode() + b"\n"
 
 
 def append(path: Path, text: bytes, fs: FileSystem) -> bool:

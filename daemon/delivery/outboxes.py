@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import OutboxError
+from cutoutd.config.errors import OutboxError, mistake, words
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
@@ -225,14 +225,14 @@ class Outboxes:
     def _fault(self, folder: _Folder, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
         folder.opening = False
-        why = f"cutoutd made a mistake with it ({type(error).__name__}: {error}); please report it"
+        why = f"cutoutd made a mistake with it ({mistake(error)}); please report it"
         self._pause(folder, why)
         self._on_trouble(folder.path, why)
 
     def _opened(self, folder: _Folder, opened: OutboxOpened | None, error: BaseException | None) -> None:
         folder.opening = False
         if opened is None:
-            why = error.what if isinstance(error, OutboxError) else str(error)
+            why = error.what if isinstance(error, OutboxError) else words(error or ValueError())
             self._pause(folder, why)
             self._on_trouble(folder.path, why)
             return

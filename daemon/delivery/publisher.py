@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from cutoutd.config.errors import mistake
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_line, wishes
@@ -359,7 +360,7 @@ class Publisher:
         code = getattr(error, "errno", None) or errno.EIO
         why = getattr(error, "strerror", None) or str(error)
         if not isinstance(error, OSError) or not is_trouble_of_the_outbox(code):
-            why = f"{type(error).__name__}: {error}"
+            why = mistake(error) if error is not None else ""
         otherwise()
         self._on_trouble(row.inbox, str(why))
 

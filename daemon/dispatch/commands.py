@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cutoutd.config.errors import UsageError
+from cutoutd.config.errors import UsageError, mistake
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by
 from cutoutd.daemon.ledger.control import Command, Control
@@ -134,7 +134,7 @@ class Commands:
     def _cannot(self, error: Exception) -> dict[str, Any]:
         """The answer to an order that brought out a mistake: nothing of it is done, and it is tried no second time."""
         self._ledger.rollback()
-        return {"refused": f"The daemon cannot carry it out ({type(error).__name__}: {error})", "fix": ""}
+        return {"refused": f"The daemon cannot carry it out ({mistake(error)})", "fix": ""}
 
     def drop_names(self) -> None:
         """Where names are not to be kept: drops those of finished photos, when anything was written since."""

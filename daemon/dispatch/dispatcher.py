@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import PhotoError, Reason, UsageError, printable
+from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake, printable
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
@@ -268,7 +268,7 @@ class Dispatcher:
             return
         # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
         self.transitions.again(row.id)
-        detail = f"Processing it failed unexpectedly ({type(error).__name__}: {error})."
+        detail = f"Processing it failed unexpectedly ({mistake(error)})."
         self.self_test.suspect(row, Reason.CRASHED, detail, large=large)
 
     def died(self, event: pool.Died) -> None:
@@ -289,7 +289,7 @@ class Dispatcher:
 
     def fault(self, photo: int, error: Exception) -> None:
         """A mistake of ours that one photo, or what came back about it, brought out: that photo alone pays for it."""
-        _LOG.error("photo %d", photo, exc_info=error if self.plan.settings.log.filenames else None)
+        _LOG.error("photo %d", photo, exc_info=error)
         hand, row = self.in_hand.get(photo), self._row(photo)
         self._let_go(photo)
         if row is None:
@@ -301,7 +301,7 @@ class Dispatcher:
             row = self._row(photo) or row
         if row.state not in (State.PENDING, State.RUNNING):
             return  # its end is committed, and only what came after it went wrong
-        detail = f"cutoutd made a mistake with it ({type(error).__name__}: {error}); please report it."
+        detail = f"cutoutd made a mistake with it ({mistake(error)}); please report it."
         self._tried(row, Reason.CRASHED, f"{detail} `cutoutd retry` tries it again.")
 
     def _large(self, photo: int) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import mistake, printable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import StillWritten
@@ -343,8 +343,8 @@ class AfterCare:
         """Once per cause: on a full disk no failed original has a note."""
         if why and why != self._noteless:
             self._on_warning(
-                f"The failed original {printable(target)} was moved, but the note that says why it failed"
-                f" could not be written beside it ({why}); `cutoutd failures` says it."
+                f"A failed original was moved, but the note that says why it failed could not be written beside it"
+                f" ({why}); `cutoutd failures` says it. It is {printable(target)}"
             )
         self._noteless = why
 
@@ -387,7 +387,7 @@ def _may_be_moved(row: PhotoRow) -> bool:
 
 
 def _mistake(error: Exception) -> str:
-    return f"cutoutd made a mistake ({type(error).__name__}: {error}); please report it"
+    return f"cutoutd made a mistake ({mistake(error)}); please report it"
 
 
 def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:

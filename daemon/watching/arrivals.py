@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from cutoutd.config.errors import Reason
+from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
@@ -165,7 +165,7 @@ class Arrivals:
         """Looks at files whose time has come."""
         due = self._tracker.due(now)
         if due:
-            self._io.call(lambda: self._look(due), self._looked)
+            self._io.call(lambda: self._look(due), lambda looks, error: self._looked(due, looks, error))
         for raw in self._pairs.due(now):
             self._lone_raws.add(raw)
             self._track(raw, "found", now)
@@ -221,10 +221,13 @@ class Arrivals:
             self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
         return raw_pair_key(raw) in self._listed[folder][1]
 
-    def _looked(self, looks: list[Look] | None, error: BaseException | None) -> None:
-        if error is not None:
-            raise error
-        for look in looks or ():
+    def _looked(self, due: list[bytes], looks: list[Look] | None, error: BaseException | None) -> None:
+        if error is not None or looks is None:  # no look at all: a scan that comes soon finds them again
+            for path in due:
+                self._tracker.forget(path)
+            self._hear.doubt("files that could not be looked at")
+            return
+        for look in looks:
             with self._alone(look.path):
                 self._judge(look)
 
@@ -321,9 +324,7 @@ class Arrivals:
     def fault(self, path: bytes, error: Exception) -> None:
         """A mistake of ours that one file's name or facts brought out: the file is named as failed."""
         self._tracker.forget(path)
-        detail = (
-            f"cutoutd made a mistake with what the file system says of it ({type(error).__name__}: {error})."
-        )
+        detail = f"cutoutd made a mistake with what the file system says of it ({mistake(error)})."
         self._intake.skip(self._key, path, Facts(0, 0, 0), Reason.UNREADABLE, f"{detail} Please report it.")
 
     def _reconcile(self, found: Found, now: float, wall_ns: int, kind: HintKind) -> None:

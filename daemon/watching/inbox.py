@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
@@ -158,7 +158,7 @@ class InboxWatcher:
                 opened.watcher.stop()
             return
         if opened is None or (opened.watcher is None and not opened.polled):
-            self._missing(str(error) if error is not None else (opened.trouble if opened else ""), now)
+            self._missing(words(error) if error is not None else (opened.trouble if opened else ""), now)
             return
         if self._missing_why:
             self._listener.notice(f"The inbox {printable(self.key)} is back.")
@@ -296,7 +296,7 @@ class InboxWatcher:
 
         def heard(ailment: str | None, error: BaseException | None) -> None:
             if watcher is self._watcher and (ailment or error):
-                self.lost(ailment or str(error))
+                self.lost(ailment or words(error or ValueError()))
 
         self._call(watcher.ailment, heard)
 
@@ -312,7 +312,7 @@ class InboxWatcher:
             watcher, self._watcher = self._watcher, None
             self._io.call(watcher.stop, lambda _value, _error: None)
         self._opening = self._scanning = False
-        why = f"cutoutd made a mistake with {printable(self.key)} ({type(error).__name__}: {error}); please report it."
+        why = f"cutoutd made a mistake with {printable(self.key)} ({mistake(error)}); please report it."
         self._missing(why, self._clock())
 
     def close(self) -> None:
@@ -514,7 +514,7 @@ class InboxWatcher:
         self._scanning = False
         now = self._clock()
         if error is not None:
-            self.lost(str(error))
+            self.lost(words(error))
             if (
                 not self._opening
             ):  # a folder that can be opened but not read: no faster than one that is missing

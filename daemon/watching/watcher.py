@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from watchdog import events
 from watchdog.observers import Observer
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import printable, words
 from cutoutd.daemon.watching.limits import Code, NoEvents, explain
 from cutoutd.daemon.watching.settle import HintKind
 
@@ -243,7 +243,7 @@ class Watcher:
             self._translate(event)
         except Exception as error:  # an exception here would end watchdog's dispatcher without a word
             log.exception("a file event could not be handled")
-            self._lose(f"Handling the events of {printable(self._root)} failed: {error}.", "broken")
+            self._lose(f"Handling the events of {printable(self._root)} failed ({words(error)}).", "broken")
 
     def _translate(self, event: events.FileSystemEvent) -> None:
         source, target = self._relative(event.src_path), self._relative(event.dest_path)
@@ -278,7 +278,7 @@ class Watcher:
             self._on_unmount()
         elif complaint.what == "broken":
             self._lose(
-                f"Watching {printable(self._root)} failed: {complaint.error}. It is started anew.", "broken"
+                f"Watching {printable(self._root)} failed ({_why(complaint)}). It is started anew.", "broken"
             )
         elif isinstance(complaint.error, OSError):
             self._on_refused_watch(complaint.path, complaint.error)
@@ -333,6 +333,10 @@ class _Handler(events.FileSystemEventHandler):
     def dispatch(self, event: events.FileSystemEvent) -> None:
         """Every event, whatever its type."""
         self._watcher.on_event(event)
+
+
+def _why(complaint: Complaint) -> str:
+    return "for no known reason" if complaint.error is None else words(complaint.error)
 
 
 def _can_watch(folder: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import signal
@@ -15,11 +14,14 @@ from pathlib import Path
 
 import click
 
-from cutoutd.config.errors import AlreadyRunningError, UsageError, printable
+from cutoutd.config.errors import AlreadyRunningError, UsageError, json_line, printable
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
+from cutoutd.config.settings import Settings
 from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.ledger.events import Event, Events, HookQueue
+from cutoutd.daemon.log_names import LogNames
+from cutoutd.service import streams
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import open_ledger_file
 from cutoutd.service.hooks.command import facts
@@ -77,7 +79,7 @@ def _seconds(text: str) -> float:
 
 def _print(event: Event, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(facts(event)))
+        click.echo(json_line(facts(event)))
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
     name = f"photo {event.photo}" if event.original is None else printable(event.original)
@@ -115,13 +117,22 @@ def hooks(config_file: Path | None, retry: bool, once: bool) -> None:
         click.echo(f"{counted(count, 'run')} will be tried again.")
         return
     with _alone(state_dir()), open_ledger_file() as ledger:
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-        )
-        runner = HookRunner(ledger, settings.hook)
+        _log(settings)
+        runner = HookRunner(ledger, settings.hook, filenames=settings.log.filenames)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: runner.stop())
         runner.run(until_idle=once, grace_s=settings.stop_grace)
+
+
+def _log(settings: Settings) -> None:
+    """Lines on standard error, or in the journal, without names of photos where the settings say so."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    names = LogNames()
+    names.follow(settings)
+    handler.addFilter(names)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    streams.filtered(sys.stderr, names.hide)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import statistics
@@ -25,10 +24,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from cutoutd.config.errors import ExitCode, Reason, printable
+from cutoutd.config.errors import ExitCode, Reason, json_line, printable
 from cutoutd.daemon.batch import Batch, Outcome
 from cutoutd.daemon.sources import Gathered
-from cutoutd.service.text import counted
+from cutoutd.service.text import counted, said
 
 # More names than this are counted, not listed.
 NAMES = 5
@@ -113,14 +112,14 @@ class Report:
     def _tell(self, outcome: Outcome, console: Console) -> None:
         name = printable(outcome.source.path)
         if self.as_json:
-            sys.stdout.write(json.dumps(as_dict(outcome)) + "\n")
+            sys.stdout.write(json_line(as_dict(outcome)) + "\n")
             sys.stdout.flush()
         elif outcome.reason == Reason.EXISTS:
             return
         elif outcome.state != "done":
-            console.print(Text(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"), soft_wrap=True)
+            console.print(said(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"), soft_wrap=True)
         elif outcome.detail and not self.quiet:
-            console.print(Text(f"• {name}: {outcome.detail}", style="yellow"), soft_wrap=True)
+            console.print(said(f"• {name}: {outcome.detail}", style="yellow"), soft_wrap=True)
 
     def _close(self, batch: Batch) -> None:
         """The summary: on standard output when somebody looks at it, else beside it."""
@@ -157,7 +156,7 @@ def summary(report: Report, models: dict[str, Any]) -> Iterator[Text]:
     before = sum(one.reason == Reason.EXISTS for one in report.outcomes)
     bad = len(report.outcomes) - len(done) - before
     if not total:
-        yield Text("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
+        yield said("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
         yield from _left_alone(report.gathered)
         return
     besides = [f"{before} done before"] if before else []
@@ -166,13 +165,13 @@ def summary(report: Report, models: dict[str, Any]) -> Iterator[Text]:
     cut_short = report.stopped_by or len(report.outcomes) < total
     style = "bold yellow" if bad or cut_short else "bold green"
     if cut_short:
-        yield Text(", ".join([f"Stopped: {len(done)} of {total} done", *besides]), style=style)
-        yield Text("The same command with --skip-existing goes on where this one stopped.")
+        yield said(", ".join([f"Stopped: {len(done)} of {total} done", *besides]), style=style)
+        yield said("The same command with --skip-existing goes on where this one stopped.")
     else:
         counts = ", ".join([f"{len(done)} done", *besides])
-        yield Text(" · ".join([counts, *running, f"{report.seconds:.1f} s"]), style=style)
+        yield said(" · ".join([counts, *running, f"{report.seconds:.1f} s"]), style=style)
     if done and not report.stream:
-        yield Text(f"First: {printable(done[0].outputs[0])}", style="dim")
+        yield said(f"First: {printable(done[0].outputs[0])}", style="dim")
     yield from _left_alone(report.gathered)
 
 
@@ -185,7 +184,7 @@ def _left_alone(gathered: Gathered) -> Iterator[Text]:
         if paths:
             names = ", ".join(printable(os.path.basename(path)) for path in paths[:NAMES])  # noqa: PTH119 - bytes
             more = f" and {len(paths) - NAMES} more" if len(paths) > NAMES else ""
-            yield Text(f"Left alone, {what}: {counted(len(paths), 'file')} ({names}{more})", style="dim")
+            yield said(f"Left alone, {what}: {counted(len(paths), 'file')} ({names}{more})", style="dim")
 
 
 def timings_table(outcomes: list[Outcome]) -> Table:

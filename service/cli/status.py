@@ -26,6 +26,7 @@ from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.health import unhealthy
+from cutoutd.service.text import said
 
 # More names of skipped files than this are counted, not listed.
 SKIPPED_NAMES = 8
@@ -184,46 +185,46 @@ _COLOURS = {"idle": "green", "working": "green", "paused": "yellow", "waiting": 
 def show_status(facts: dict[str, Any], console: Console) -> None:
     """Draws the status at a glance."""
     state = facts["state"]
-    head = Text(f"cutoutd is {state}", style=f"bold {_COLOURS.get(state, 'yellow')}")
+    head = said(f"cutoutd is {state}", style=f"bold {_COLOURS.get(state, 'yellow')}")
     if facts.get("since"):
         head.append(f"  (process {facts['pid']}, since {_clock(facts['since'])})", style="dim")
     console.print(head)
     if facts.get("why"):
-        console.print(Text(facts["why"], style="yellow"))
+        console.print(said(facts["why"], style="yellow"))
     if state in ("stopped", "not started yet"):
-        console.print(Text("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
+        console.print(said("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
     counts = facts["counts"]
     if counts:
         owed = counts["pending"] + counts["running"] + counts["delivering"]
         line = (
             f"{owed} owed · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
         )
-        console.print(Text(line, style="bold"))
+        console.print(said(line, style="bold"))
     for when, label in (("session", "this session"), ("today", "today")):
         if facts.get(when):
             ended = facts[when]
-            console.print(Text(f"{label}: {ended['done']} done, {ended['failed']} failed", style="dim"))
+            console.print(said(f"{label}: {ended['done']} done, {ended['failed']} failed", style="dim"))
     for inbox in facts.get("inboxes", ()):
         _show_inbox(inbox, console)
     for model, one in facts.get("models", {}).items():
-        console.print(Text(f"model {model} on {one['provider']}", style="dim"))
+        console.print(said(f"model {model} on {one['provider']}", style="dim"))
         for reason in one.get("why_not", ()):
             if (
                 "does not start" in reason or "memory" in reason
             ):  # the rest is as it should be; --json has all
-                console.print(Text(f"  not on {reason}", style="yellow"))
+                console.print(said(f"  not on {reason}", style="yellow"))
     sandbox: dict[str, Any] = facts.get("sandbox") or {}
     worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
-        console.print(Text(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
+        console.print(said(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
     for hand in facts.get("in_hand", ()):
-        console.print(Text(f"▸ {hand['name']}  {hand['stage']}"))
+        console.print(said(f"▸ {hand['name']}  {hand['stage']}"))
     for row in facts["recent"]:
         _show_result(row, [inbox["outbox"] for inbox in facts.get("inboxes", ())], console)
     _show_hooks(facts, console)
     _show_skipped(facts, console)
     for trouble in facts.get("aftercare", ()):
-        console.print(Text(f"! {trouble}", style="yellow"))
+        console.print(said(f"! {trouble}", style="yellow"))
 
 
 def _show_hooks(facts: dict[str, Any], console: Console) -> None:
@@ -237,7 +238,7 @@ def _show_hooks(facts: dict[str, Any], console: Console) -> None:
         if not hook["running"] and hook["waiting"]:
             line += "; start `cutoutd hooks`"
         if hook["given_up"] or hook["trouble"] or (hook["waiting"] and not hook["running"]):
-            console.print(Text(f"! {line}", style="yellow"))
+            console.print(said(f"! {line}", style="yellow"))
 
 
 def _show_skipped(facts: dict[str, Any], console: Console) -> None:
@@ -245,19 +246,19 @@ def _show_skipped(facts: dict[str, Any], console: Console) -> None:
     if rows:
         names = ", ".join(f"{row['name']} ({row['reason']})" for row in rows)
         more = sum(facts["skipped"].values()) - len(rows)
-        console.print(Text(f"· skipped: {names}{f' and {more} more' if more > 0 else ''}", style="dim"))
+        console.print(said(f"· skipped: {names}{f' and {more} more' if more > 0 else ''}", style="dim"))
 
 
 def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
     mark, style = ("!", "yellow") if inbox["trouble"] or not inbox["watching"] else ("●", "green")
     how = " (polled)" if inbox["polled"] else ""
-    console.print(Text(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
+    console.print(said(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
     for line in (
         inbox["trouble"],
         inbox.get("no_events", ""),
     ):  # a daemon of an earlier version says nothing of events
         if line:
-            console.print(Text(f"  {line}", style="yellow"))
+            console.print(said(f"  {line}", style="yellow"))
 
 
 def _below(path: str, outboxes: list[str]) -> str:
@@ -269,9 +270,9 @@ def _below(path: str, outboxes: list[str]) -> str:
 def _show_result(row: dict[str, Any], outboxes: list[str], console: Console) -> None:
     if row["state"] == "done":
         outputs = ", ".join(_below(path, outboxes) for path in row["outputs"]) or "done"
-        console.print(Text(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}", style="green"))
+        console.print(said(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}", style="green"))
     else:
-        console.print(Text(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))
+        console.print(said(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))
 
 
 def _midnight() -> float:
@@ -307,6 +308,6 @@ def failures(as_json: bool) -> None:
         return
     console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
     for row in rows:
-        console.print(Text(f"✗ {row['original'] or row['name']}", style="bold red"))
-        console.print(Text(f"  {row['reason']}: {row['detail']}"))
+        console.print(said(f"✗ {row['original'] or row['name']}", style="bold red"))
+        console.print(said(f"  {row['reason']}: {row['detail']}"))
     click.echo("Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")

@@ -26,14 +26,20 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended; `why` is empty when it succeeded."""
+    """How a run ended; `how` is empty when it succeeded, `words` are the last that the command said, on one line."""
 
-    why: str
+    how: str
+    words: str = ""
+
+    @property
+    def why(self) -> str:
+        """Both."""
+        return f"{self.how}: {self.words}" if self.words else self.how
 
     @property
     def well(self) -> bool:
         """Whether the command did what it was asked for."""
-        return not self.why
+        return not self.how
 
 
 def facts(event: Event) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def run(hook: Hook, event: Event, stopped: list[bool]) -> Ended:
         said.seek(max(0, size - SAID_BYTES))
         words = printable(said.read().decode("utf-8", "replace").strip())
         how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
-        return Ended(f"{how}: {words}" if words else how)
+        return Ended(how, words)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import mistake, printable
 from cutoutd.config.hooks import EventKind, Hook
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.events import Event, HookQueue, Run
@@ -36,14 +36,21 @@ class HookRunner:
     Args:
         ledger: open for writing.
         hooks: from the configuration.
+        filenames: whether the log may hold what commands say, which may name photos.
         sleep: waits so many seconds or until woken; injectable.
     """
 
     def __init__(
-        self, ledger: Ledger, hooks: tuple[Hook, ...], *, sleep: Callable[[float], object] | None = None
+        self,
+        ledger: Ledger,
+        hooks: tuple[Hook, ...],
+        *,
+        filenames: bool = True,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._ledger = ledger
         self._hooks = hooks
+        self._filenames = filenames
         self._queue = HookQueue(ledger)
         self._bell = threading.Event()
         self._sleep = sleep or self._bell.wait
@@ -101,7 +108,7 @@ class HookRunner:
         for future in [one for one in self._in_hand if one.done()]:
             hand = self._in_hand.pop(future)
             error = future.exception()
-            ended = Ended(f"could not be run: {error}") if error is not None else future.result()
+            ended = Ended("could not be run", mistake(error)) if error is not None else future.result()
             self._note(hand, ended)
         self._ledger.commit()
 
@@ -117,7 +124,8 @@ class HookRunner:
             hand.hook.key, event.id, attempts=hand.run.attempts, allowed=hand.hook.attempts, why=ended.why
         )
         after = "given up; `cutoutd hooks --retry` tries it again" if given_up else "tried again"
-        log.warning("%s failed for event %d (%s); %s", printable(hand.hook.label), event.id, ended.why, after)
+        why = ended.why if self._filenames else ended.how
+        log.warning("%s failed for event %d (%s); %s", printable(hand.hook.label), event.id, why, after)
 
     def _wind_down(self, grace_s: float) -> None:
         until = time.monotonic() + grace_s

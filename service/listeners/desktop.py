@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cutoutd.config.errors import printable
 from cutoutd.config.settings import Notify, Settings
 from cutoutd.daemon.events import Listener, PhotoEvent
 
@@ -161,9 +162,11 @@ def notification(done: Sequence[PhotoEvent], failed: Sequence[PhotoEvent]) -> tu
         parts.append("1 cutout ready" if len(done) == 1 else f"{len(done)} cutouts ready")
     if failed:
         parts.append("1 photo failed" if len(failed) == 1 else f"{len(failed)} photos failed")
-    lines = [f"{event.name}: {event.reason}" for event in failed[-3:]]
+    lines = [printable(f"{event.name}: {event.reason}") for event in failed[-3:]]
     if not failed:
-        lines = [", ".join(event.name for event in done[-3:]) + (" and others" if len(done) > 3 else "")]
+        lines = [
+            ", ".join(printable(event.name) for event in done[-3:]) + (" and others" if len(done) > 3 else "")
+        ]
     elif len(failed) > 3:
         lines.append("`cutoutd failures` lists all")
     return ", ".join(parts), "\n".join(lines)

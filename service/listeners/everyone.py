@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.events import Listener, Listeners
+from cutoutd.daemon.log_names import LogNames
+from cutoutd.service import streams
+
+_LOG = logging.getLogger(__name__)
 
 
 def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
@@ -25,9 +30,15 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
         if goes_to_journal()
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
+    names = LogNames()
+    names.follow(settings)
+    handler.addFilter(names)
     logging.basicConfig(level=settings.log.level.upper(), handlers=[handler])
     # At level debug it would name every file, whatever log.filenames says.
     logging.getLogger("watchdog").setLevel(logging.INFO)
+    # What no logger wrote: a thread's last words, a library's warning, the sentence with which the program ends.
+    streams.filtered(sys.stderr, names.hide)
+    threading.excepthook = _log_last_words
     everyone: list[Listener] = []
     finish: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end without a terminal
     if sys.stdout.isatty():
@@ -45,4 +56,10 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
         everyone.append(DesktopListener(settings.notify, notifier_command()))
     if settings.metrics.textfile is not None:
         everyone.append(MetricsListener(settings.metrics.textfile, settings.metrics.every))
-    return Listeners(*everyone), finish
+    return Listeners(*everyone, names=names), finish
+
+
+def _log_last_words(ended: threading.ExceptHookArgs) -> None:
+    """A thread that ends with an exception says so in the log, as everything does."""
+    name = "a thread" if ended.thread is None else f"the thread {ended.thread.name!r}"
+    _LOG.error("%s ended", name, exc_info=ended.exc_value)

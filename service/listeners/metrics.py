@@ -167,8 +167,7 @@ def _labels(labels: dict[str, str]) -> str:
     if not labels:
         return ""
     escaped = {
-        name: value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-        for name, value in labels.items()
+        name: printable(value).replace("\\", "\\\\").replace('"', '\\"') for name, value in labels.items()
     }
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.service.text import counts_of, status_line
+from cutoutd.service.text import counts_of, said, status_line
 
 log = logging.getLogger("cutoutd")
 
@@ -202,12 +202,12 @@ class TerminalListener(LogListener):
 
     def starting(self, text: str) -> None:
         """A line above the view."""
-        self._console.print(Text(f"{text} …", style="dim"))
+        self._console.print(said(f"{text} …", style="dim"))
 
     def ready(self, status: dict[str, Any]) -> None:
         """Where to drop photos, then the live view."""
         for line in ready_lines(status):
-            self._console.print(Text(line, style="bold green" if line == "ready" else ""), soft_wrap=True)
+            self._console.print(said(line, style="bold green" if line == "ready" else ""), soft_wrap=True)
         self._take(status)
         self.start()
 
@@ -253,14 +253,14 @@ class TerminalListener(LogListener):
         if self._gone():
             super().notice(text)
         else:
-            self._console.print(Text(text), soft_wrap=True)
+            self._console.print(said(text), soft_wrap=True)
 
     def warning(self, text: str) -> None:
         """A line above the view that stands out."""
         if self._gone():
             super().warning(text)
         else:
-            self._console.print(Text(text, style="yellow"), soft_wrap=True)
+            self._console.print(said(text, style="yellow"), soft_wrap=True)
 
     def stopping(self) -> None:
         """Says what happens now."""
@@ -277,7 +277,7 @@ class TerminalListener(LogListener):
             plain(event)
             return
         label = f"{event.inbox}: " if self._labelled else ""
-        self._last.append(Text(f"{mark} {label}{outcome_text(event)}", style=style))
+        self._last.append(said(f"{mark} {label}{outcome_text(event)}", style=style))
         self._draw()
 
     def _draw(self) -> None:
@@ -287,7 +287,7 @@ class TerminalListener(LogListener):
     def _view(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))
         for name, started in list(self._in_hand.values()):
-            table.add_row(self._spinner, Text(name), Text(f"{self._clock() - started:.1f} s", style="dim"))
+            table.add_row(self._spinner, said(name), said(f"{self._clock() - started:.1f} s", style="dim"))
         left_s = self._pace.left_s(self._owed)
         eta = f" · about {duration(left_s)} left" if left_s is not None and self._owed > 1 else ""
-        return Group(*list(self._last), table, Text(f"{self._line}{eta}", style="bold"))
+        return Group(*list(self._last), table, said(f"{self._line}{eta}", style="bold"))

@@ -21,7 +21,7 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.delivery import outboxes as outboxes_module
-from cutoutd.daemon.events import Listener
+from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done
@@ -226,6 +226,7 @@ class Simulation(Below):
     now: float = 1000.0
     wall: float = 1.7e9
     supervisor: Supervisor | None = None
+    also: tuple[Listener, ...] = ()  # who hears the daemon too
 
     @property
     def daemon(self) -> Supervisor:
@@ -256,7 +257,8 @@ class Simulation(Below):
         ALL_IO.clear()
         self.heard = Heard()
         plan = make_plan(self.settings(), self.root / "models", None)
-        self.supervisor = Supervisor(plan, Places(self.root / "state"), self.heard, clock=lambda: self.now)
+        listener = Listeners(self.heard, *self.also)
+        self.supervisor = Supervisor(plan, Places(self.root / "state"), listener, clock=lambda: self.now)
         parts = self.supervisor.make_components()
         parts.ledger.clock = lambda: self.wall
         parts.recover()

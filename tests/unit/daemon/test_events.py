@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from cutoutd.config.load import parse_settings
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
 
 CALLS = [name for name in vars(Listener) if not name.startswith("_")]
+SETTINGS = parse_settings('[[inbox]]\npath = "/in"\noutbox = "/out"\n')
+HIDING = parse_settings('[[inbox]]\npath = "/in"\noutbox = "/out"\n[log]\nfilenames = false\n')
 EVENT = PhotoEvent(1, "/in", "a.jpg", outputs=("/out/a.png",))
 
 
@@ -27,7 +30,8 @@ class Recorder(Listener):
 
 def arguments(name: str) -> tuple[Any, ...]:
     names = list(inspect.signature(getattr(Listener, name)).parameters)[1:]
-    return tuple({"event": EVENT, "text": "words", "status": {"counts": {}}}[one] for one in names)
+    known = {"event": EVENT, "text": "words", "status": {"counts": {}}, "settings": SETTINGS}
+    return tuple(known[one] for one in names)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -46,3 +50,26 @@ def test_an_event_cannot_be_changed_on_its_way() -> None:
     with pytest.raises(AttributeError):
         EVENT.name = "b.jpg"  # type: ignore[misc]
     assert PhotoEvent(1, "", "").timings is not PhotoEvent(1, "", "").timings
+
+
+def test_whatever_is_told_is_one_line_that_only_prints() -> None:
+    heard = Recorder()
+    everyone = Listeners(heard)
+    everyone.warning("a\nforged line\x1b[2J")
+    everyone.status({"why": "b\u202e", "inboxes": [{"trouble": "\r"}], "counts": {"done": 1}})
+    everyone.photo_failed(PhotoEvent(1, "in\n", "a\x9b.jpg", detail="\x07", outputs=("/out/\n.png",)))
+    (_, (warning,)), (_, (status,)), (_, (event,)) = heard.heard
+    assert warning == r"a\nforged line\x1b[2J"
+    assert status == {"why": r"b\u202e", "inboxes": [{"trouble": r"\r"}], "counts": {"done": 1}}
+    assert (event.inbox, event.name, event.detail) == (r"in\n", r"a\x9b.jpg", r"\x07")
+    assert event.outputs == (r"/out/\n.png",)
+
+
+def test_names_are_hidden_from_the_moment_at_which_the_settings_say_so() -> None:
+    heard = Recorder()
+    everyone = Listeners(heard)
+    for settings in (SETTINGS, HIDING, SETTINGS):
+        everyone.configured(settings)
+        everyone.notice("/in/Anna.jpg: gone")
+    notices = [arguments[0] for name, arguments in heard.heard if name == "notice"]
+    assert notices == ["/in/Anna.jpg: gone", "/in/…", "/in/Anna.jpg: gone"]
