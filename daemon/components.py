@@ -26,8 +26,10 @@ from cutoutd.daemon.files.question import ASK_EVERY_S
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
-from cutoutd.daemon.ledger.records import PhotoRow, State
-from cutoutd.daemon.ledger.transitions import RetryRule, Transitions, retry_rules
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,13 @@ from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, a
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
+from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, PhotoRow, State, differ
-from cutoutd.daemon.ledger.transitions import NEVER_THE_SAME, RetryRule, Transitions, incomplete_so_far
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
+from cutoutd.daemon.ledger.retry_rules import RetryRule, incomplete_so_far
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import NEVER_THE_SAME, Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
@@ -145,12 +149,8 @@ class Dispatcher:
             )
             if pick is None:
                 break
-            try:
+            with self._alone(pick[0].id):
                 self._start(*pick)
-            except Exception as error:
-                if is_ledgers_own(error):
-                    raise
-                self.fault(pick[0].id, error)
         return bool(self.in_hand)
 
     def _held(self) -> Mapping[bytes, Collection[str]]:
@@ -287,6 +287,10 @@ class Dispatcher:
         self.transitions.again(row.id)
         self.self_test.suspect_of_death(row, event, large=large)
 
+    def _alone(self, photo: int) -> AbstractContextManager[None]:
+        """What goes wrong with one photo inside is that photo's alone."""
+        return faults.alone(lambda error: self.fault(photo, error))
+
     def fault(self, photo: int, error: Exception) -> None:
         """A mistake of ours that one photo, or what came back about it, brought out: that photo alone pays for it."""
         _LOG.error("photo %d", photo, exc_info=error)
@@ -393,6 +397,9 @@ class Dispatcher:
 
     def name_refused(self, row: PhotoRow, why: str) -> None:
         """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
+        now = self._row(row.id)
+        if now is None or now.state not in (State.PENDING, State.RUNNING):
+            return  # another photo lies at its path by now
         folder = printable(os.path.dirname(row.path or b""))
         named = f" ({folder})" if folder else ""
         detail = f"The outbox refuses the name or the folder{named} of its cutout: {why}."
@@ -422,15 +429,17 @@ class Dispatcher:
         So have those, in the end, whose workers said again and again that nothing could be written there at all.
         """
         for photo, large in self._to_prove.pop(inbox, {}).items():
-            row = self._row(photo)
-            if row is None or row.state != State.PENDING or not self._has_room(row):
-                self._troubles.forget(photo)
-            elif self._troubles.unseen(photo):
-                self._like_a_death(row, "its outbox was full or broken", large=large)
+            with self._alone(photo):
+                row = self._row(photo)
+                if row is None or row.state != State.PENDING or not self._has_room(row):
+                    self._troubles.forget(photo)
+                elif self._troubles.unseen(photo):
+                    self._like_a_death(row, "its outbox was full or broken", large=large)
         for photo, why in self._to_blame.pop(inbox, {}).items():
-            row = self._row(photo)
-            if row is not None and row.state == State.PENDING:
-                self._has_no_place(row, why)
+            with self._alone(photo):
+                row = self._row(photo)
+                if row is not None and row.state == State.PENDING:
+                    self._has_no_place(row, why)
 
     def _has_no_place(self, row: PhotoRow, why: str) -> None:
         """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""
@@ -492,9 +501,10 @@ class Dispatcher:
 
     def _guilty(self, suspect: Suspect) -> None:
         """The machine is sound, so the photo did it, unless another file lies there by now."""
-        row = self._row(suspect.row.id)
-        if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
-            self._tried(row, suspect.reason, suspect.detail)
+        with self._alone(suspect.row.id):
+            row = self._row(suspect.row.id)
+            if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
+                self._tried(row, suspect.reason, suspect.detail)
 
     def next_due(self) -> float:
         """Monotonic time at which the examiner has something to do, or infinity."""

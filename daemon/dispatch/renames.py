@@ -18,7 +18,8 @@ from cutoutd.daemon.delivery.naming import is_named_alike
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import OWED, Facts, PhotoRow, State
+from cutoutd.daemon.ledger.records import Facts, PhotoRow
+from cutoutd.daemon.ledger.states import OWED, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.originals.aftercare import AfterCare

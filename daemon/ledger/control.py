@@ -10,8 +10,9 @@ from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, State, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
+from cutoutd.daemon.ledger.states import State, move
 
 # Which rows a command can be about.
 MEANT = {
@@ -222,11 +223,17 @@ class Control:
         # Asked before anything is written.
         can = {inbox for inbox in sorted({inbox for _, inbox in found}) if meant is None or meant(inbox)}
         chosen = [photo for photo, inbox in found if inbox in can]
+        afresh = {
+            "attempts": 0,
+            "interruptions": 0,
+            "not_before": 0.0,
+            "forced": 1,
+            "settled": 1,
+            "overrides": json.dumps(overrides) if overrides else "",
+        }
         for photo in chosen:
             self.ledger.write(
-                "UPDATE photos SET state = 'pending', attempts = 0, interruptions = 0, not_before = 0,"
-                " forced = 1, settled = 1, aftercare = replace(aftercare, 'owed', 'none'), overrides = ?"
-                " WHERE id = ?",
-                (json.dumps(overrides) if overrides else "", photo),
+                "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed'", (photo,)
             )
+            move(self.ledger, photo, State.PENDING, afresh)
         return len(chosen)

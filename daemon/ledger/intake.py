@@ -7,7 +7,8 @@ from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.records import COLUMNS, OWED, Facts, PhotoRow, Settled, State, differ, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, Facts, PhotoRow, Settled, differ, photo_row
+from cutoutd.daemon.ledger.states import OWED, State, move
 
 
 class Seen(StrEnum):
@@ -175,10 +176,8 @@ class Intake:
                 return False
             self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
         photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage="final", previous=None)
-        self.ledger.write(
-            "UPDATE photos SET state = ?, reason = ?, detail = ?, finished = ? WHERE id = ?",
-            (state, reason, detail, self.ledger.clock(), photo),
-        )
+        columns = {"reason": reason, "detail": detail, "finished": self.ledger.clock()}
+        move(self.ledger, photo, state, columns)
         return True
 
     def unsettle(self, inbox: bytes, path: bytes) -> None:
@@ -270,11 +269,8 @@ class Intake:
                 (earlier.inbox, earlier.key, same_as),
             )
         if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
-            self.ledger.write(
-                "UPDATE photos SET state = 'done', reason = '', detail = '' WHERE id = ?"
-                " AND state IN ('superseded', 'skipped')",
-                (same_as,),
-            )
+            stepped_back = (State.SUPERSEDED, State.SKIPPED)
+            move(self.ledger, same_as, State.DONE, {"reason": "", "detail": ""}, only_from=stepped_back)
 
     def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
         """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
@@ -287,19 +283,17 @@ class Intake:
 
     def gone_after_failure(self, photo: int) -> None:
         """A failed photo whose file is gone is no longer anybody's concern."""
-        self.ledger.write(
-            "UPDATE photos SET state = 'skipped', reason = ? WHERE id = ? AND state = 'failed'"
-            " AND live = 1 AND archived_to IS NULL AND aftercare <> 'hidden'",
-            (Reason.VANISHED, photo),
-        )
+        row = self.get(photo)
+        if row is not None and row.live and row.archived_to is None and row.aftercare != "hidden":
+            gone = {"reason": Reason.VANISHED}
+            move(self.ledger, photo, State.SKIPPED, gone, only_from=(State.FAILED,))
 
     def permitted(self, photo: int) -> None:
         """A photo that failed because it might not be read, and may be by now, is tried as if it were new."""
-        self.ledger.write(
-            "UPDATE photos SET state = 'pending', reason = '', detail = '', attempts = 0, not_before = 0"
-            " WHERE id = ? AND state = 'failed' AND reason = ? AND live = 1 AND archived_to IS NULL",
-            (photo, Reason.NO_PERMISSION),
-        )
+        row = self.get(photo)
+        if row is not None and row.reason == Reason.NO_PERMISSION and row.live and row.archived_to is None:
+            afresh = {"reason": "", "detail": "", "attempts": 0, "not_before": 0.0}
+            move(self.ledger, photo, State.PENDING, afresh, only_from=(State.FAILED,))
 
     def owed(self) -> int:
         """How many photos are still to be finished."""

@@ -1,27 +1,11 @@
-"""The ledger's rows as typed records, and the states a photo can be in; nothing is read or written here."""
+"""The ledger's rows as typed records; nothing is read or written here."""
 
 from __future__ import annotations
 
 import dataclasses
 import sqlite3
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
-
-
-class State(StrEnum):
-    """Where a photo stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DELIVERING = "delivering"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    SUPERSEDED = "superseded"
-
-
-OWED = (State.PENDING, State.RUNNING, State.DELIVERING)
-
+from enum import Enum, auto
 
 _BITS = 64
 

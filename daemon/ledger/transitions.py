@@ -1,4 +1,7 @@
-"""What became of a photo in hand, as ledger rows: retries, failures, deliveries; it touches no file."""
+"""What became of a photo in hand, as ledger rows: retries, failures, deliveries; it touches no file.
+
+Which state may follow which is not decided here: `states.py` has the table, and every step goes through it.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, State, delivery_row, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, photo_row
+from cutoutd.daemon.ledger.retry_rules import RetryRule
+from cutoutd.daemon.ledger.states import Stage, State, move
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
 INTERRUPTIONS_ALONE = 3
-# A photo's pauses grow by this: with five attempts and a second at first a busy file gets a minute and a half.
-RETRY_FACTOR = 4.0
 # A photo may come back this often without a pause: for a reload, an outbox's absence, a file that was written anew.
 AGAINS_AT_ONCE = 3
 # And after this many it fails as crashed, with its name, instead of taking the daemon down for ever.
@@ -44,45 +48,6 @@ class Taken:
         return Taken(self.names | frozenset(more), self.nameless, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRule:
-    """How often a photo is tried for one reason, and how long the pauses are."""
-
-    attempts: int
-    first_pause_s: float = 0.0
-    longest_pause_s: float = 0.0
-
-
-def retry_rules(
-    *, attempts_after_death: int, attempts_when_busy: int, settle_s: float
-) -> dict[str, RetryRule]:
-    """Attempts per reason; a reason that is not listed fails at once, since nothing would change."""
-    death = RetryRule(attempts_after_death)
-    return {
-        Reason.CRASHED: death,
-        Reason.TOO_SLOW: death,
-        Reason.OUT_OF_MEMORY: death,
-        Reason.BUSY: RetryRule(attempts_when_busy, 1.0, 300.0),
-        # Folders change hands too (a share that is being set up), and the file's own mode does not show that.
-        Reason.NO_PERMISSION: RetryRule(3, 1.0, 60.0),
-        # A camera may still be writing after a pause: one more look after the settle time.
-        Reason.UNREADABLE: RetryRule(2, max(2.0, settle_s), 30.0),
-    }
-
-
-def incomplete_so_far(rest_s: float) -> RetryRule:
-    """For a photo that cannot be read while it is not known whether its writer is done: looked at until it has rested.
-
-    Each change of the file begins anew (`Intake.observe`), so that the pauses add up to its rest.
-    """
-    rule = RetryRule(1, 2.0, 120.0)
-    attempts, spent_s = 2, rule.first_pause_s
-    while spent_s < rest_s:
-        spent_s += min(rule.longest_pause_s, rule.first_pause_s * 4 ** (attempts - 1))
-        attempts += 1
-    return RetryRule(attempts, rule.first_pause_s, rule.longest_pause_s)
-
-
 class Transitions:
     """Moves rows from pending through running and delivering to their end."""
 
@@ -96,12 +61,12 @@ class Transitions:
         """The row with this id."""
         return self._intake.get(photo)
 
+    def _move(self, photo: int, to: State, **columns: Any) -> None:
+        move(self.ledger, photo, to, columns)
+
     def started(self, photo: int, model: str) -> None:
         """A worker has the photo in hand."""
-        self.ledger.write(
-            "UPDATE photos SET state = 'running', started = ?, model = ? WHERE id = ?",
-            (self.ledger.clock(), model, photo),
-        )
+        self._move(photo, State.RUNNING, started=self.ledger.clock(), model=model)
 
     def again(self, photo: int, *, pause_s: float = 0.0, settled: bool | None = None) -> None:
         """Back to pending without counting an attempt; the more often in a row, the longer it waits.
@@ -113,25 +78,18 @@ class Transitions:
         """
         count = self._agains[photo] = self._agains.get(photo, 0) + 1
         pause_s = max(pause_s, backoff_s(count - AGAINS_AT_ONCE, 1.0, 60.0))
-        self.ledger.write(
-            "UPDATE photos SET state = 'pending', not_before = ?, settled = coalesce(?, settled)"
-            " WHERE id = ?",
-            (
-                self.ledger.clock() + pause_s if pause_s else 0.0,
-                None if settled is None else int(settled),
-                photo,
-            ),
+        known = {} if settled is None else {"settled": int(settled)}
+        self._move(
+            photo, State.PENDING, not_before=self.ledger.clock() + pause_s if pause_s else 0.0, **known
         )
 
     def forced(self, photo: int) -> None:
         """A copy of a known photo: it owes its own cutout all the same."""
-        self.ledger.write("UPDATE photos SET state = 'pending', forced = 1 WHERE id = ?", (photo,))
+        self._move(photo, State.PENDING, forced=1)
 
     def learned_megapixels(self, photo: int, megapixels: float) -> None:
         """The photo did not fit the budget: back to pending with its size known."""
-        self.ledger.write(
-            "UPDATE photos SET state = 'pending', megapixels = ? WHERE id = ?", (megapixels, photo)
-        )
+        self._move(photo, State.PENDING, megapixels=megapixels)
 
     def tried(
         self, row: PhotoRow, reason: Reason, detail: str, rule: RetryRule | None = None, *, so_far: str = ""
@@ -151,11 +109,13 @@ class Transitions:
         attempts = row.attempts + 1
         rule = rule or self.rules.get(reason, RetryRule(1))
         if attempts < rule.attempts:
-            pause_s = backoff_s(attempts, rule.first_pause_s, rule.longest_pause_s, RETRY_FACTOR)
-            self.ledger.write(
-                "UPDATE photos SET state = 'pending', attempts = ?, not_before = ?, reason = ?, detail = ?"
-                " WHERE id = ?",
-                (attempts, self.ledger.clock() + pause_s, reason, so_far or detail, row.id),
+            self._move(
+                row.id,
+                State.PENDING,
+                attempts=attempts,
+                not_before=self.ledger.clock() + rule.pause_s(attempts),
+                reason=reason,
+                detail=so_far or detail,
             )
             return True
         self.ended(row.id, reason, detail, attempts=attempts)
@@ -163,13 +123,16 @@ class Transitions:
 
     def ended(self, photo: int, reason: Reason, detail: str, *, attempts: int = 1) -> None:
         """The photo has failed or is skipped; its earlier cutout, if any, stays."""
-        state = State.SKIPPED if reason in SKIPPED else State.FAILED
-        self._agains.pop(photo, None)
-        self.ledger.write(
-            "UPDATE photos SET state = ?, reason = ?, detail = ?, attempts = ?, finished = ?, forced = 0"
-            " WHERE id = ?",
-            (state, reason, detail, attempts, self.ledger.clock(), photo),
+        self._move(
+            photo,
+            State.SKIPPED if reason in SKIPPED else State.FAILED,
+            reason=reason,
+            detail=detail,
+            attempts=attempts,
+            finished=self.ledger.clock(),
+            forced=0,
         )
+        self._agains.pop(photo, None)
 
     def changed_while_read(self, row: PhotoRow) -> int:
         """The file is not what was read: the row is superseded and a fresh one owed. Returns its id.
@@ -186,14 +149,9 @@ class Transitions:
             self.ended(row.id, Reason.BUSY, NEVER_THE_SAME, attempts=attempts)
             return row.id
         # At once the first time; a path that shows the reader another file than the scan is not tried in a circle.
-        not_before = self.ledger.clock() + backoff_s(
-            row.attempts, rule.first_pause_s, rule.longest_pause_s, RETRY_FACTOR
-        )
+        now = self.ledger.clock()
         replaced = self._intake.has_cutout(row.id)
-        self.ledger.write(
-            "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
-            (State.DONE if replaced else State.SUPERSEDED, self.ledger.clock(), row.id),
-        )
+        self._move(row.id, State.DONE if replaced else State.SUPERSEDED, live=0, finished=now)
         cursor = self.ledger.write(
             "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, ctime_ns, state, settled,"
             " proven, stage, forced, overrides, previous, arrived, attempts, not_before)"
@@ -202,7 +160,7 @@ class Transitions:
             (
                 row.id if replaced else row.previous,
                 attempts,
-                not_before if row.attempts else 0.0,
+                now + rule.pause_s(row.attempts) if row.attempts else 0.0,
                 row.id,
             ),
         )
@@ -245,9 +203,7 @@ class Transitions:
             with self.ledger.durably():
                 for delivery in deliveries:
                     self._claim(row, delivery)
-                self.ledger.write(
-                    "UPDATE photos SET state = 'delivering', digest = ? WHERE id = ?", (digest, row.id)
-                )
+                self._move(row.id, State.DELIVERING, digest=digest)
         except sqlite3.IntegrityError:
             return False
         return True
@@ -288,32 +244,26 @@ class Transitions:
             aftercare: `owed` when the original is to be moved, else `none`.
             next_stage: `final` when a better cutout is owed after this draft, else empty.
         """
-        now = self.ledger.clock()
         self._agains.pop(row.id, None)
         self.ledger.write(
             "UPDATE deliverables SET state = 'done', temporary = NULL"
             " WHERE photo = ? AND state = 'delivering'",
             (row.id,),
         )
-        if row.previous is not None:
-            self.ledger.write(
-                "UPDATE photos SET state = 'superseded', live = 0 WHERE id = ? AND state = 'done'"
-                " AND NOT EXISTS"
-                " (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')",
-                (row.previous,),
-            )
-        self.ledger.write(
-            "UPDATE photos SET state = ?, stage = 'final', forced = 0, overrides = '', reason = '',"
-            " detail = '', attempts = 0, interruptions = 0, finished = ?, timings = ?, aftercare = ?"
-            " WHERE id = ?",
-            (
-                State.PENDING if next_stage else State.DONE,
-                now,
-                json.dumps({k: round(v, 4) for k, v in timings.items()}),
-                aftercare if not next_stage else row.aftercare,
-                row.id,
-            ),
-        )
+        if row.previous is not None and not self._intake.has_cutout(row.previous):
+            move(self.ledger, row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
+        columns = {
+            "forced": 0,
+            "overrides": "",
+            "reason": "",
+            "detail": "",
+            "attempts": 0,
+            "interruptions": 0,
+            "finished": self.ledger.clock(),
+            "timings": json.dumps({k: round(v, 4) for k, v in timings.items()}),
+            "aftercare": aftercare if not next_stage else row.aftercare,
+        }
+        move(self.ledger, row.id, State.PENDING if next_stage else State.DONE, columns, stage=Stage.FINAL)
 
     def undeliver(self, photo: int, published: Iterable[str] = ()) -> None:
         """A delivery cannot be completed: what did not come through gives its name up, and the photo runs again.
@@ -341,9 +291,7 @@ class Transitions:
             return
         # Another photo lies at its path by now, so it cannot run again.
         ended = State.DONE if self._intake.has_cutout(photo) else State.SUPERSEDED
-        self.ledger.write(
-            "UPDATE photos SET state = ?, finished = ? WHERE id = ?", (ended, self.ledger.clock(), photo)
-        )
+        self._move(photo, ended, finished=self.ledger.clock())
 
     def _restore(self, row: PhotoRow, delivery: Delivery) -> None:
         self.ledger.write(
@@ -367,9 +315,7 @@ class Transitions:
         if count >= INTERRUPTIONS_FAILED:
             self.ended(row.id, Reason.CRASHED, f"The daemon ended {count} times with this photo in hand")
             return
-        self.ledger.write(
-            "UPDATE photos SET state = 'pending', interruptions = ? WHERE id = ?", (count, row.id)
-        )
+        self._move(row.id, State.PENDING, interruptions=count)
 
     def in_state(self, state: State) -> list[PhotoRow]:
         """All rows in a state, oldest first."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.records import PhotoRow, State
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.states import State, move
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,7 @@ class Withdrawals:
         self.ledger.write(
             "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND state = 'done'", (old.id,)
         )
-        self.ledger.write(
-            "UPDATE photos SET state = ?, live = 0, finished = ? WHERE id = ?",
-            (State.SUPERSEDED, self.ledger.clock(), old.id),
-        )
+        move(self.ledger, old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
         self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
 
     def given_up(self, outbox: bytes) -> Mapping[str, frozenset[str]]:

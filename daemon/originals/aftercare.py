@@ -30,8 +30,9 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import PhotoRow, State
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step

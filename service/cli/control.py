@@ -22,7 +22,8 @@ from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import MEANT, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
-from cutoutd.daemon.ledger.records import PhotoRow, State
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
     completer,

@@ -26,6 +26,7 @@ from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.ledger import states
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Supervisor
@@ -397,7 +398,20 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
 
         patch.setattr(Ledger, "commit", crashing_commit)
         patch.setattr(Ledger, "durably", crashing_durably)
+        patch.setattr(states, "IllegalTransitionError", _NotedTransition)
+        ILLEGAL_STEPS.clear()
         yield
+        assert ILLEGAL_STEPS == [], "a photo was to take a step that the table of states does not know"
+
+
+# Such a step costs one photo and no daemon, so that nothing but this list would show it.
+ILLEGAL_STEPS: list[str] = []
+
+
+class _NotedTransition(states.IllegalTransitionError):
+    def __init__(self, photo: int, before: str, after: str) -> None:
+        super().__init__(photo, before, after)
+        ILLEGAL_STEPS.append(str(self))
 
 
 def inside_durably(ledger: Ledger) -> bool:

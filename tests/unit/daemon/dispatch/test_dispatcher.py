@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.models import add_large_stand_in
-from tests.support.simulation import Simulation, cutout_of
+from tests.support.simulation import ILLEGAL_STEPS, Simulation, cutout_of
 
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -338,3 +338,19 @@ def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_n
     assert one.parts.control.retry(None) == 1  # without the options of the redo
     one.finish()
     assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
+
+
+def test_a_step_that_the_table_of_states_forbids_costs_that_photo_alone(sim: Make) -> None:
+    """What a mistake would do: the row has ended while a worker is still at it."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.until_in_a_worker()
+    one.parts.ledger.write("UPDATE photos SET state = 'done'")
+    one.put("b.jpg", TWO)
+    one.finish()
+    assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
+    assert one.outputs() == {"b.png": cutout_of(TWO)}
+    assert one.parts.dispatcher.in_hand == {}
+    assert ILLEGAL_STEPS.pop() == "Photo 1 cannot go from done to delivering."
+    assert one.leftovers() == []

@@ -9,7 +9,8 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, Settled, State
+from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.states import State
 
 BOX = b"/inbox"
 

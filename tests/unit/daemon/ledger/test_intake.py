@@ -9,7 +9,8 @@ import pytest
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, Seen
-from cutoutd.daemon.ledger.records import Facts, Settled, State
+from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.states import State
 
 BOX, PATH = b"/inbox", b"day/a.jpg"
 FACTS = Facts(size=10, mtime_ns=20, inode=30, access=0o644)

@@ -19,7 +19,7 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.migrations import VERSION, Step, backups
 from cutoutd.daemon.ledger.queue import Queue
-from cutoutd.daemon.ledger.records import State
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
 
 EARLIER = sorted(Path(__file__).parents[3].joinpath("data/ledgers").glob("version-*.sqlite"))

@@ -9,8 +9,9 @@ from tests.unit.daemon.conftest import Clock
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, Seen
-from cutoutd.daemon.ledger.records import Facts, Settled, State
+from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.states import State
 
 BOX = b"/inbox"
 DAY_S = 86400.0

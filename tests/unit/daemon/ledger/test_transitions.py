@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ from tests.unit.daemon.conftest import Clock
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled, State
-from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions, retry_rules
+from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
+from cutoutd.daemon.ledger.retry_rules import retry_rules
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
 
 BOX, OUT = b"/inbox", b"/outbox"
 FACTS = Facts(10, 20, 30)
@@ -37,8 +40,16 @@ def _delivery(name: str = "a.png", digest: str = "d1", label: str = "cutout", re
     return Delivery(label, OUT, name.encode(), name.lower(), digest, 5, b"/outbox/.part", replaces)
 
 
+def _claim(transitions: Transitions, row: PhotoRow, digest: str, deliveries: Sequence[Delivery]) -> bool:
+    """As in life: what is to be done again waits first, a worker has it in hand, then its names are committed."""
+    if _row(transitions, row.id).state == State.DONE:
+        transitions.again(row.id)
+    transitions.started(row.id, "a network")
+    return transitions.delivering(row, digest, deliveries)
+
+
 def _deliver(transitions: Transitions, row: PhotoRow, *deliveries: Delivery) -> PhotoRow:
-    assert transitions.delivering(row, "content", deliveries)
+    assert _claim(transitions, row, "content", deliveries)
     transitions.delivered(row, timings={}, aftercare="none", next_stage="")
     return _row(transitions, row.id)
 
@@ -50,7 +61,7 @@ def _held(transitions: Transitions) -> list[tuple[int, str, str]]:
 
 def test_names_are_on_the_disk_before_they_are_tried(transitions: Transitions) -> None:
     row = _photo(transitions)
-    assert transitions.delivering(row, "content", [_delivery()])
+    assert _claim(transitions, row, "content", [_delivery()])
     transitions.ledger.rollback()  # the turn's end is not needed for it
     assert _row(transitions, row.id).state == State.DELIVERING
     assert [d.name for d in transitions.deliveries(row.id)] == [b"a.png"]
@@ -59,8 +70,8 @@ def test_names_are_on_the_disk_before_they_are_tried(transitions: Transitions) -
 def test_a_name_that_another_row_holds_is_refused_as_a_whole(transitions: Transitions) -> None:
     _deliver(transitions, _photo(transitions), _delivery())
     other = _photo(transitions, b"b.jpg")
-    assert not transitions.delivering(other, "x", [_delivery("free.png", label="web"), _delivery("A.png")])
-    assert _row(transitions, other.id).state == State.PENDING
+    assert not _claim(transitions, other, "x", [_delivery("free.png", label="web"), _delivery("A.png")])
+    assert _row(transitions, other.id).state == State.RUNNING
     assert transitions.deliveries(other.id) == []
 
 
@@ -88,7 +99,7 @@ def test_a_cutout_whose_original_was_moved_is_the_only_one_and_stays(
 def test_a_delivery_that_falls_through_knows_its_old_cutout_again(transitions: Transitions) -> None:
     """Done again, names committed, then crash and loss of the temporary: the old cutout is still ours to replace."""
     row = _deliver(transitions, _photo(transitions), _delivery())
-    assert transitions.delivering(row, "content", [_delivery(digest="d2", replaces="d1")])
+    assert _claim(transitions, row, "content", [_delivery(digest="d2", replaces="d1")])
     assert transitions.earlier(row) == {}
     transitions.undeliver(row.id)
     assert _row(transitions, row.id).state == State.PENDING
@@ -100,7 +111,7 @@ def test_a_delivery_that_falls_through_knows_its_old_cutout_again(transitions: T
 def test_so_does_one_that_follows_another_row(transitions: Transitions) -> None:
     _deliver(transitions, _photo(transitions), _delivery())
     second = _photo(transitions, facts=replace(FACTS, size=11))
-    assert transitions.delivering(second, "content", [_delivery(digest="d2", replaces="d1")])
+    assert _claim(transitions, second, "content", [_delivery(digest="d2", replaces="d1")])
     transitions.undeliver(second.id)
     assert [d.out_digest for d in transitions.earlier(second).values()] == ["d1"]
 
@@ -108,14 +119,14 @@ def test_so_does_one_that_follows_another_row(transitions: Transitions) -> None:
 def test_of_several_deliverables_those_that_came_through_stay(transitions: Transitions) -> None:
     row = _photo(transitions)
     both = [_delivery("a.png", "d1", "master"), _delivery("web/a.png", "d2", "web")]
-    assert transitions.delivering(row, "content", both)
+    assert _claim(transitions, row, "content", both)
     transitions.undeliver(row.id, ["master"])
     assert {label: d.out_digest for label, d in transitions.earlier(row).items()} == {"master": "d1"}
 
 
 def test_a_row_whose_path_has_a_newer_photo_does_not_run_again(transitions: Transitions) -> None:
     row = _photo(transitions)
-    transitions.delivering(row, "content", [_delivery()])
+    _claim(transitions, row, "content", [_delivery()])
     _photo(transitions, facts=replace(FACTS, size=11))
     transitions.undeliver(row.id)
     assert _row(transitions, row.id).state == State.SUPERSEDED
@@ -171,7 +182,7 @@ def test_a_draft_is_followed_by_the_final_which_replaces_it(transitions: Transit
     row = _photo(transitions)
     transitions.ledger.write("UPDATE photos SET stage = 'draft' WHERE id = ?", (row.id,))
     row = _row(transitions, row.id)
-    transitions.delivering(row, "content", [_delivery()])
+    _claim(transitions, row, "content", [_delivery()])
     transitions.delivered(row, timings={}, aftercare="none", next_stage="final")
     row = _row(transitions, row.id)
     assert (row.state, row.stage) == (State.PENDING, "final")

@@ -14,7 +14,8 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, Settled, State
+from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.watching.recheck import Recheck
 
 

@@ -1,0 +1,126 @@
+"""Every pair of states and stages: the legal steps are taken, all others raise and write nothing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from cutoutd.config.errors import CutoutError
+from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.states import (
+    LEGAL,
+    OWED,
+    IllegalTransitionError,
+    Stage,
+    State,
+    before,
+    is_legal,
+    move,
+)
+
+ALL_PAIRS = list(product(State, State))
+DAEMON = Path(__file__).resolve().parents[4] / "daemon"
+
+
+def _photo(ledger: Ledger, state: State, stage: Stage = Stage.FINAL) -> int:
+    _, photo = Intake(ledger).observe(b"/in", b"a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN)
+    ledger.write("UPDATE photos SET state = ?, stage = ? WHERE id = ?", (state, stage, photo))
+    assert photo is not None
+    return photo
+
+
+def _standing(ledger: Ledger, photo: int) -> tuple[str, str, str]:
+    row = ledger.one("SELECT state, stage, detail FROM photos WHERE id = ?", (photo,))
+    assert row is not None
+    return row["state"], row["stage"], row["detail"]
+
+
+@pytest.mark.parametrize(("state", "to"), ALL_PAIRS)
+def test_each_pair_of_states(ledger: Ledger, state: State, to: State) -> None:
+    photo = _photo(ledger, state)
+    if to in LEGAL[state]:
+        assert move(ledger, photo, to, {"detail": "moved"})
+        assert _standing(ledger, photo) == (to, "final", "moved")
+        return
+    with pytest.raises(IllegalTransitionError, match=f"from {state} to {to}") as caught:
+        move(ledger, photo, to, {"detail": "moved"})
+    assert caught.value.photo == photo
+    assert _standing(ledger, photo) == (state, "final", "")
+
+
+@pytest.mark.parametrize(("state", "to"), ALL_PAIRS)
+def test_a_draft_gives_way_to_the_final_only_by_being_published(
+    ledger: Ledger, state: State, to: State
+) -> None:
+    photo = _photo(ledger, state, Stage.DRAFT)
+    if is_legal((state, Stage.DRAFT), (to, Stage.FINAL)):
+        assert state is State.DELIVERING
+        assert move(ledger, photo, to, stage=Stage.FINAL)
+        assert _standing(ledger, photo)[:2] == (to, Stage.FINAL)
+        return
+    with pytest.raises(IllegalTransitionError):
+        move(ledger, photo, to, stage=Stage.FINAL)
+    assert _standing(ledger, photo)[:2] == (state, Stage.DRAFT)
+
+
+def test_no_cutout_goes_back_to_being_a_draft() -> None:
+    steps = ALL_PAIRS
+    assert not any(is_legal((one, Stage.FINAL), (to, Stage.DRAFT)) for one, to in steps)
+
+
+def test_the_table_knows_each_state_and_says_what_leads_to_each() -> None:
+    assert set(LEGAL) == set(State)
+    reasons = [why for steps in LEGAL.values() for why in steps.values()]
+    assert all(reasons)
+    assert {to for steps in LEGAL.values() for to in steps} == set(State)
+
+
+@pytest.mark.parametrize("state", OWED)
+def test_the_way_out_of_a_mistake_is_open_from_wherever_something_is_owed(state: State) -> None:
+    """`Dispatcher.fault` brings what is being delivered back to pending, and what waits or runs to its end."""
+    assert State.PENDING in LEGAL[state]
+    assert {State.PENDING, State.FAILED} <= set(LEGAL[State.PENDING])
+    assert state == State.DELIVERING or State.FAILED in LEGAL[state]
+
+
+def test_an_illegal_step_is_one_photos_trouble_and_not_the_ledgers() -> None:
+    error = IllegalTransitionError(7, "done", "running")
+    assert isinstance(error, CutoutError)
+    assert not is_ledgers_own(error)
+
+
+def test_a_photo_that_is_gone_cannot_be_moved_and_is_no_mistake(ledger: Ledger) -> None:
+    assert not move(ledger, 99, State.RUNNING)
+
+
+def test_a_step_from_some_states_only_leaves_the_others_alone(ledger: Ledger) -> None:
+    photo = _photo(ledger, State.RUNNING)
+    assert not move(ledger, photo, State.PENDING, only_from=(State.FAILED,))
+    assert _standing(ledger, photo)[0] == State.RUNNING
+    with pytest.raises(IllegalTransitionError):
+        move(ledger, photo, State.DONE, only_from=(State.FAILED,))
+
+
+def test_whence_a_state_is_reached() -> None:
+    assert before(State.DELIVERING) == (State.RUNNING, State.DELIVERING)
+    assert before(State.PENDING, Stage.FINAL) == (State.DELIVERING,)
+
+
+def test_nobody_else_writes_a_photos_state() -> None:
+    """SQL that sets `state` of photos stands in `states.py` alone (and in migrations, which remake the table)."""
+    elsewhere: list[str] = []
+    for path in sorted(DAEMON.rglob("*.py")):
+        if path.name in ("states.py", "migrations.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            if re.search(r"UPDATE photos SET (?:(?!WHERE).)*\bstate = ", node.value, re.DOTALL):
+                elsewhere.append(f"{path.name}:{node.lineno}")
+    assert elsewhere == []
