@@ -19,7 +19,7 @@ STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
 .PHONY: run test fast lint types imports unit integration endtoend alone docs pictures docs-check wheel coverage \
-	lowest newest lock packages image dist release-check bench fuzz soak torture train clean
+	lowest newest lock packages image dist release-check bench bench-compare fuzz soak torture train clean
 
 run: $(VENV)/.product
 	@exec $(BIN)/cutoutd run $(ARGS)
@@ -132,6 +132,10 @@ image: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# This tree beside another commit's, interleaved: make bench-compare REV=v0.1.0
+bench-compare: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.compare "$(REV)" $(ARGS)
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/reliability/fuzz/run_fuzz.py --count 20000 $(ARGS)
