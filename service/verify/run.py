@@ -16,6 +16,7 @@ from typing import Any
 
 from cutoutd.config.dump import to_toml
 from cutoutd.config.errors import VerifyError
+from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Log, Metrics, Notify, Settings
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.verify.canary import Canary, plant
@@ -25,6 +26,13 @@ START_LIMIT_S = 180.0
 PHOTO_LIMIT_S = 180.0
 STOP_LIMIT_S = 60.0
 _LOOK_EVERY_S = 0.01
+
+# The formats that keep every pixel, and those that do not at their worst: what they make of erased pixels is looked at.
+DELIVERED = (
+    Deliverable(label="png"),
+    Deliverable(label="webp", format="webp", lossless=False, quality=30),
+    Deliverable(label="avif", format="avif", quality=30),
+)
 
 # What the daemon may know of the world it is started from; everything else would leak the user's folders into it.
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_", "LD_LIBRARY_PATH", "DYLD_", "PYTHON", "VIRTUAL_ENV", "SSL_", "TZ")
@@ -116,7 +124,9 @@ def _house(settings: Settings, root: Path) -> Path:
     for name in ("inbox", "outbox", "home", "tmp"):
         (root / name).mkdir(mode=0o700)
     mine = settings.inbox[0]
-    inbox = Inbox(path=root / "inbox", outbox=root / "outbox", matte=mine.matte, settle=0.1)
+    inbox = Inbox(
+        path=root / "inbox", outbox=root / "outbox", matte=mine.matte, settle=0.1, deliver=DELIVERED
+    )
     engine = settings.engine.model_copy(
         update={"workers": 1, "recycle_after": 500, "pause_on_battery": False, "max_load": 0.0}
     )

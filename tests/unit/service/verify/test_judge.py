@@ -67,6 +67,9 @@ def sound(tmp_path: Path, canary: Canary) -> Evidence:
     ledger.chmod(0o600)
     output = tmp_path / "outbox" / "planted.png"
     _cutout(canary).save(output)
+    lossy = output.with_suffix(".webp"), output.with_suffix(".avif")
+    for path in lossy:
+        _cutout(canary).save(path, quality=30)
     return Evidence(
         tmp_path,
         canary,
@@ -81,7 +84,7 @@ def sound(tmp_path: Path, canary: Canary) -> Evidence:
                 "calls": "on a list",
             }
         },
-        outputs=(output,),
+        outputs=(output, *lossy),
         temporary_modes={0o600},
         exit_code=0,
     )
@@ -147,6 +150,19 @@ def _with_a_comment(evidence: Evidence) -> None:
     evidence.outputs[0].write_bytes(data[:33] + _chunk(b"tEXt", b"Comment\0hello") + data[33:])
 
 
+def _lossy_with_all(evidence: Evidence) -> None:
+    image = np.array(_cutout(evidence.canary))
+    image[..., :3] = evidence.canary.pixels
+    Image.fromarray(image).save(evidence.outputs[1], quality=30, exact=True)
+
+
+def _lossy_with_a_shadow(evidence: Evidence) -> None:
+    image = np.array(_cutout(evidence.canary))
+    away = image[..., 3] == 0
+    image[away, :3] = evidence.canary.pixels[away] // 16
+    Image.fromarray(image).save(evidence.outputs[2], quality=90)
+
+
 def _no_cutout(evidence: Evidence) -> None:
     evidence.outputs = ()
 
@@ -207,6 +223,8 @@ BREAKS: dict[str, tuple[Callable[[Evidence], None], str]] = {
     "one pixel of the pattern": (_pattern_left, "cutout: the pattern"),
     "nothing found": (_empty_cutout, "cutout: a subject"),
     "a comment in the cutout": (_with_a_comment, "cutout: anything beside the picture"),
+    "a lossy background": (_lossy_with_all, "cutout: the background's pattern in a lossy WEBP"),
+    "its shadow": (_lossy_with_a_shadow, "cutout: the background's pattern in a lossy AVIF"),
     "no cutout": (_no_cutout, "cutout: the photo's cutout"),
     "a ledger for the group": (_open_ledger, "modes: the state folder"),
     "a temporary for all": (_open_temporary, "modes: temporaries"),
