@@ -17,6 +17,7 @@ from tests.support.daemon_process import Daemon
 from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import Delivery
+from cutoutd.daemon.ledger.states import Aftercare
 from cutoutd.daemon.ledger.transitions import Transitions
 
 OWED = (1_000, 10_000, 100_000)
@@ -110,7 +111,7 @@ def _ledger(running: Daemon, count: int) -> dict[str, Any]:
         ledger.commit()
         name = f"{number}.png"
         outcomes.delivering(row, "0" * 64, [Delivery("", outbox, name.encode(), name, "0" * 64, 1, b"/t")])
-        outcomes.delivered(row, timings={"decode": 0.1}, aftercare="none", next_stage="")
+        outcomes.delivered(row, timings={"decode": 0.1}, aftercare=Aftercare.NONE, next_stage=None)
         ledger.commit()
         choosing.append((chosen - begun) * 1000)
         rest.append((time.perf_counter() - chosen) * 1000)

@@ -28,7 +28,7 @@ from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.originals.aftercare import AfterCare
@@ -205,7 +205,7 @@ class Components:
         self.worker_manager.follow(plan)
 
     def _keep(self, one: InboxPlan) -> None:
-        stage = "draft" if one.draft is not None else "final"
+        stage = Stage.FINAL if one.draft is None else Stage.DRAFT
         inbox_watcher = self.inbox_watchers.get(one.key)
         if inbox_watcher is not None:
             inbox_watcher.settings = one.settings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import PoolSize, crew_for
@@ -19,7 +20,7 @@ from cutoutd.models.networks.catalog import ModelSpec, resolve
 # An archive that hangs is left out of what workers may read, and holds up nobody for longer than this.
 LOOK_S = 1.0
 # A photo's stages, in their order: every waiting draft goes before every waiting final.
-STAGES = ("draft", "final")
+STAGES = (Stage.DRAFT, Stage.FINAL)
 # A change of any of these needs a new watch; all other settings of an inbox are read when they are used.
 WATCHED = (
     "recursive",
@@ -47,11 +48,11 @@ class InboxPlan:
         """The inbox's path, as the ledger names it."""
         return os.fsencode(self.settings.path)
 
-    def model(self, stage: str) -> ModelSpec:
+    def model(self, stage: Stage) -> ModelSpec:
         """The model for a stage of a photo's life."""
-        return self.draft if stage == "draft" and self.draft is not None else self.final
+        return self.draft if stage is Stage.DRAFT and self.draft is not None else self.final
 
-    def large(self, stage: str) -> bool:
+    def large(self, stage: Stage) -> bool:
         """Whether that is a large network, which not every worker has."""
         return self.model(stage).once_per_machine
 
@@ -74,7 +75,7 @@ class Plan:
         """The inbox with this path."""
         return next((one for one in self.inboxes if one.key == key), None)
 
-    def large_stages(self) -> dict[bytes, frozenset[str]]:
+    def large_stages(self) -> dict[bytes, frozenset[Stage]]:
         """Per inbox the stages that need a large network."""
         return {one.key: frozenset(stage for stage in STAGES if one.large(stage)) for one in self.inboxes}
 

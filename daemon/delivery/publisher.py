@@ -29,6 +29,7 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
@@ -160,7 +161,7 @@ class Publisher:
     def _fault(self, row: PhotoRow, error: Exception) -> None:
         """A mistake with this photo: what lies in the outbox already is kept as its own, then it is counted."""
         route = self._routes.get(row.inbox)
-        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state == "delivering"]
+        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
 
         def told(_second: Exception | None = None) -> None:
             self._busy.discard(row.id)
@@ -246,7 +247,7 @@ class Publisher:
 
     def _resume(self, row: PhotoRow) -> None:
         route = self._routes.get(row.inbox)
-        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state == "delivering"]
+        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
         if route is None or row.id in self._busy:
             return
         self._busy.add(row.id)
@@ -335,15 +336,15 @@ class Publisher:
         now = self._intake.get(row.id) or row
         # A newer photo may lie at its path by now: then no better cutout of this one can be made.
         stepped_back = not now.live and row.archived_to is None
-        draft = row.stage == "draft" and route.final_stage and not stepped_back
+        draft = row.stage is Stage.DRAFT and route.final_stage and not stepped_back
         owed = after.action != "keep" and not draft and row.archived_to is None
         if owed:
             with self._ledger.durably():
-                self._transitions.delivered(row, timings=timings, aftercare="owed", next_stage="")
+                self._transitions.delivered(row, timings=timings, aftercare=Aftercare.OWED, next_stage=None)
         else:
-            status = row.aftercare if row.archived_to is not None else "none"
+            status = row.aftercare if row.archived_to is not None else Aftercare.NONE
             self._transitions.delivered(
-                row, timings=timings, aftercare=status, next_stage="final" if draft else ""
+                row, timings=timings, aftercare=status, next_stage=Stage.FINAL if draft else None
             )
         paths = [os.path.join(d.outbox, d.name) for d in deliveries]
         if not route.keep_names and not owed and not draft:

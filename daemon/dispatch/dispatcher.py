@@ -36,7 +36,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.retry_rules import RetryRule, incomplete_so_far
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import NEVER_THE_SAME, Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
@@ -153,7 +153,7 @@ class Dispatcher:
                 self._start(*pick)
         return bool(self.in_hand)
 
-    def _held(self) -> Mapping[bytes, Collection[str]]:
+    def _held(self) -> Mapping[bytes, Collection[Stage]]:
         """What no free worker can take: work for a large network, while those that have it are busy."""
         free = self.workers.free(self.plan.pool_size.slots(large=True))
         return NOTHING_HELD if free else self.plan.large_stages()

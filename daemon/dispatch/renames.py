@@ -19,7 +19,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow
-from cutoutd.daemon.ledger.states import OWED, State
+from cutoutd.daemon.ledger.states import OWED, Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.originals.aftercare import AfterCare
@@ -138,6 +138,6 @@ class RenameDetector:
         inbox = self.inbox(row.inbox)
         if done is None or inbox is None or inbox.after.action == "keep":
             return
-        if done.state == State.DONE and done.aftercare == "none" and done.archived_to is None:
-            self.transitions.aftercare(done.id, "owed")
+        if done.state == State.DONE and done.aftercare is Aftercare.NONE and done.archived_to is None:
+            self.transitions.aftercare(done.id, Aftercare.OWED)
             self.aftercare.after(done.id)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.queue import Queue
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_ALONE
 from cutoutd.daemon.plan import STAGES
 
-NOTHING_HELD: Mapping[bytes, Collection[str]] = {}
+NOTHING_HELD: Mapping[bytes, Collection[Stage]] = {}
 
 
 # A photo of unknown size may take this share of the room left: with 400 megapixels the first three such may have
@@ -94,7 +95,7 @@ class Scheduler:
         *,
         now: float,
         paused: frozenset[bytes] = frozenset(),
-        held: Mapping[bytes, Collection[str]] = NOTHING_HELD,
+        held: Mapping[bytes, Collection[Stage]] = NOTHING_HELD,
         early: bool = True,
     ) -> tuple[PhotoRow, float] | None:
         """The row to start now and its megapixel allowance, or None.

@@ -8,7 +8,7 @@ from typing import Any
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, Facts, PhotoRow, Settled, differ, photo_row
-from cutoutd.daemon.ledger.states import OWED, State, move
+from cutoutd.daemon.ledger.states import OWED, Aftercare, Stage, State, move
 
 
 class Seen(StrEnum):
@@ -47,7 +47,7 @@ class Intake:
         *,
         settled: Settled,
         closed: bool = False,
-        stage: str = "final",
+        stage: Stage = Stage.FINAL,
     ) -> tuple[Seen, int | None]:
         """Records that a photo lies in an inbox with these facts.
 
@@ -97,14 +97,14 @@ class Intake:
         )
 
     def _first_sight(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, closed: bool, stage: str
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, closed: bool, stage: Stage
     ) -> tuple[Seen, int | None]:
         if not closed and self.is_buried(inbox, path, facts):
             return Seen.KNOWN, None
         return Seen.NEW, self._insert(inbox, path, facts, settled=settled, stage=stage, previous=None)
 
     def _succeed(
-        self, row: PhotoRow, path: bytes, facts: Facts, *, settled: Settled, stage: str
+        self, row: PhotoRow, path: bytes, facts: Facts, *, settled: Settled, stage: Stage
     ) -> int | None:
         """A new owed row for a path whose file looks different; the old one steps back until that is sure."""
         self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
@@ -123,7 +123,7 @@ class Intake:
         return found is not None
 
     def _insert(
-        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, stage: str, previous: int | None
+        self, inbox: bytes, path: bytes, facts: Facts, *, settled: Settled, stage: Stage, previous: int | None
     ) -> int:
         cursor = self.ledger.write(
             "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, ctime_ns, state, settled,"
@@ -175,7 +175,7 @@ class Intake:
             if row.state in (*OWED, State.DONE) or (row.reason == reason and row.facts == facts):
                 return False
             self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
-        photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage="final", previous=None)
+        photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage=Stage.FINAL, previous=None)
         columns = {"reason": reason, "detail": detail, "finished": self.ledger.clock()}
         move(self.ledger, photo, state, columns)
         return True
@@ -284,7 +284,7 @@ class Intake:
     def gone_after_failure(self, photo: int) -> None:
         """A failed photo whose file is gone is no longer anybody's concern."""
         row = self.get(photo)
-        if row is not None and row.live and row.archived_to is None and row.aftercare != "hidden":
+        if row is not None and row.live and row.archived_to is None and row.aftercare is not Aftercare.HIDDEN:
             gone = {"reason": Reason.VANISHED}
             move(self.ledger, photo, State.SKIPPED, gone, only_from=(State.FAILED,))
 

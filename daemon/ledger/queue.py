@@ -7,6 +7,7 @@ from itertools import product
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
+from cutoutd.daemon.ledger.states import Stage
 
 # A pause never lasts longer than this; a row that claims more comes from a clock that jumped back.
 LONGEST_PAUSE_S = 600.0
@@ -19,7 +20,7 @@ class Queue:
         self.ledger = ledger
 
     def first(
-        self, inbox: bytes, *, stages: Iterable[str], now: float, newest: bool, early: bool
+        self, inbox: bytes, *, stages: Iterable[Stage], now: float, newest: bool, early: bool
     ) -> PhotoRow | None:
         """The photo of an inbox that is due next, or None.
 

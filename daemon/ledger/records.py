@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
+
+from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
 
 _BITS = 64
 
@@ -70,17 +74,17 @@ class PhotoRow:
     access: int
     digest: str | None
     megapixels: float
-    state: str
+    state: State
     live: int
     settled: int
-    stage: str
+    stage: Stage
     forced: int
     overrides: str
     attempts: int
     interruptions: int
     not_before: float
     previous: int | None
-    aftercare: str
+    aftercare: Aftercare
     archived_to: bytes | None
     hidden_name: bytes | None
     reason: str
@@ -105,11 +109,12 @@ class PhotoRow:
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))
 COLUMNS = ", ".join(_FIELDS)
+_TYPED: dict[str, Callable[[Any], Any]] = {"state": State, "stage": Stage, "aftercare": Aftercare}
 
 
 def photo_row(row: sqlite3.Row) -> PhotoRow:
     """A typed row from a `SELECT` that names `COLUMNS`."""
-    return PhotoRow(*(row[name] for name in _FIELDS))
+    return PhotoRow(*(_TYPED[name](row[name]) if name in _TYPED else row[name] for name in _FIELDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,8 @@ class Delivery:
     temporary: bytes
     replaces: str = ""
     id: int = 0
-    stage: str = "final"
-    state: str = "delivering"
+    stage: Stage = Stage.FINAL
+    state: DeliveryState = DeliveryState.DELIVERING
     manifest: bytes = b""
 
 
@@ -146,7 +151,7 @@ def delivery_row(row: sqlite3.Row) -> Delivery:
         temporary=row["temporary"] or b"",
         replaces=row["replaces"],
         id=row["id"],
-        stage=row["stage"],
-        state=row["state"],
+        stage=Stage(row["stage"]),
+        state=DeliveryState(row["state"]),
         manifest=row["manifest"],
     )

@@ -35,6 +35,24 @@ class Stage(StrEnum):
     FINAL = "final"
 
 
+class Aftercare(StrEnum):
+    """How far the moving of a photo's original has come."""
+
+    NONE = "none"
+    OWED = "owed"
+    HIDDEN = "hidden"  # under our own name beside its place, on the way to another folder
+    DONE = "done"
+
+
+class DeliveryState(StrEnum):
+    """Where one finished file of a photo stands."""
+
+    DELIVERING = "delivering"
+    DONE = "done"
+    REPLACED = "replaced"  # another has its name, or it never came through
+    LEAVING = "leaving"  # its photo has another name now, and it is to be withdrawn
+
+
 OWED = (State.PENDING, State.RUNNING, State.DELIVERING)
 
 # From a state, those that may follow, each with what leads there.

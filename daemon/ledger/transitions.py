@@ -17,7 +17,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, photo_row
 from cutoutd.daemon.ledger.retry_rules import RetryRule
-from cutoutd.daemon.ledger.states import Stage, State, move
+from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State, move
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
 INTERRUPTIONS_ALONE = 3
@@ -176,12 +176,12 @@ class Transitions:
 
     def earlier(self, row: PhotoRow) -> dict[str, Delivery]:
         """By label, our cutouts that this photo's new ones replace: its own, or those of earlier content."""
-        own = {d.label: d for d in self.deliveries(row.id) if d.state == "done"}
+        own = {d.label: d for d in self.deliveries(row.id) if d.state is DeliveryState.DONE}
         previous = None if row.previous is None else self._intake.get(row.previous)
-        if previous is None or previous.archived_to is not None or previous.aftercare != "none":
+        if previous is None or previous.archived_to is not None or previous.aftercare is not Aftercare.NONE:
             return own  # an earlier frame's original is elsewhere: its cutout is the only one, it stays
         # Both, since a crash may have left some of this row's cutouts published and others not.
-        return {d.label: d for d in self.deliveries(previous.id) if d.state == "done"} | own
+        return {d.label: d for d in self.deliveries(previous.id) if d.state is DeliveryState.DONE} | own
 
     def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> Taken:
         """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
@@ -234,15 +234,15 @@ class Transitions:
         )
 
     def delivered(
-        self, row: PhotoRow, *, timings: Mapping[str, float], aftercare: str, next_stage: str
+        self, row: PhotoRow, *, timings: Mapping[str, float], aftercare: Aftercare, next_stage: Stage | None
     ) -> None:
         """All deliverables lie whole in their outboxes.
 
         Args:
             row: the photo.
             timings: seconds per stage.
-            aftercare: `owed` when the original is to be moved, else `none`.
-            next_stage: `final` when a better cutout is owed after this draft, else empty.
+            aftercare: whether the original is to be moved, or how far that has come.
+            next_stage: the better cutout that is owed after this draft, else None.
         """
         self._agains.pop(row.id, None)
         self.ledger.write(
@@ -261,9 +261,15 @@ class Transitions:
             "interruptions": 0,
             "finished": self.ledger.clock(),
             "timings": json.dumps({k: round(v, 4) for k, v in timings.items()}),
-            "aftercare": aftercare if not next_stage else row.aftercare,
+            "aftercare": aftercare if next_stage is None else row.aftercare,
         }
-        move(self.ledger, row.id, State.PENDING if next_stage else State.DONE, columns, stage=Stage.FINAL)
+        move(
+            self.ledger,
+            row.id,
+            State.DONE if next_stage is None else State.PENDING,
+            columns,
+            stage=Stage.FINAL,
+        )
 
     def undeliver(self, photo: int, published: Iterable[str] = ()) -> None:
         """A delivery cannot be completed: what did not come through gives its name up, and the photo runs again.
@@ -278,13 +284,13 @@ class Transitions:
         row = self._intake.get(photo)
         through = set(published)
         for delivery in self.deliveries(photo):
-            if row is None or delivery.state != "delivering":
+            if row is None or delivery.state is not DeliveryState.DELIVERING:
                 continue
-            state = "done" if delivery.label in through else "replaced"
+            state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
             self.ledger.write(
                 "UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id)
             )
-            if state == "replaced" and delivery.replaces:
+            if state is DeliveryState.REPLACED and delivery.replaces:
                 self._restore(row, delivery)
         if row is None or row.live or row.archived_to is not None:
             self.again(photo)
@@ -332,7 +338,7 @@ class Transitions:
         return [row["archived_to"] for row in rows]
 
     def aftercare(
-        self, photo: int, status: str, *, hidden: bytes | None = None, to: bytes | None = None
+        self, photo: int, status: Aftercare, *, hidden: bytes | None = None, to: bytes | None = None
     ) -> None:
         """Records how far the original's after-care has come; when done, the path is free for new photos."""
         self.ledger.write(

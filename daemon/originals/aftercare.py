@@ -32,7 +32,7 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step
@@ -145,7 +145,7 @@ class AfterCare:
         there = self._inboxes.get(row.inbox)
         if there is None or there[0].after.failed is None or row.path is None or row.archived_to:
             return
-        self._transitions.aftercare(row.id, "owed")
+        self._transitions.aftercare(row.id, Aftercare.OWED)
         self.after(row.id)
 
     def _go_on(self, retries: RetryQueue) -> None:
@@ -186,7 +186,7 @@ class AfterCare:
             except OSError as error:
                 self._later(row, error, retries)
                 return
-            self._transitions.aftercare(row.id, "none")
+            self._transitions.aftercare(row.id, Aftercare.NONE)
             retries.went_well(row.id)
             return
 
@@ -196,7 +196,7 @@ class AfterCare:
         original = Original(path, hidden, relative, row.facts, digest, patient)
         trash = way.folder is None
         try:
-            owed = row.aftercare == "owed"
+            owed = row.aftercare is Aftercare.OWED
             planned = row.archived_to or b""
             step, original = await run(io, lambda at=original: self._look(at, inbox.path, way, owed=owed))
             if owed:
@@ -204,7 +204,7 @@ class AfterCare:
                     self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
                 with self._ledger.durably():
-                    self._transitions.aftercare(row.id, "hidden", hidden=hidden)
+                    self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden)
 
             known = original
             while True:
@@ -218,7 +218,7 @@ class AfterCare:
                     self._not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
                     return
                 with self._ledger.durably():
-                    self._transitions.aftercare(row.id, "hidden", hidden=hidden, to=ready.target)
+                    self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden, to=ready.target)
                 planned = ready.target
                 if await run(io, lambda at=planned, fs=fs: move.move(known, at, trash=trash, fs=fs)):
                     break  # else the place was taken meanwhile: the next one is looked for
@@ -226,7 +226,7 @@ class AfterCare:
             await self._put_off(row, original, io, RealFileSystem(root), error, retries)
             return
 
-        self._transitions.aftercare(row.id, "done", to=ready.target)
+        self._transitions.aftercare(row.id, Aftercare.DONE, to=ready.target)
         if row.state == State.FAILED:
             text = f"{row.reason}: {row.detail}"
             self._tell_noteless(ready.target, await run(io, lambda: move.leave_note(ready.target, text, fs)))
@@ -289,7 +289,7 @@ class AfterCare:
     ) -> None:
         """It is not what was read, may not be at rest yet, or lies behind a link, perhaps under our own name."""
         if step is Step.WRITTEN:
-            self._transitions.aftercare(row.id, "owed")
+            self._transitions.aftercare(row.id, Aftercare.OWED)
             retries.rest(row.id, self._clock(), max(1.0, rest_s) if rest_s > 0 else NEVER)
             return
         # A link where its folder was: most come back. One that waits there under our own name is never given up.
@@ -297,7 +297,7 @@ class AfterCare:
             retries.rest(row.id, self._clock(), NEVER)
             return
         # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
-        self._transitions.aftercare(row.id, "none")
+        self._transitions.aftercare(row.id, Aftercare.NONE)
         retries.resting.pop(row.id, None)
 
     async def _put_off(
@@ -384,7 +384,7 @@ class AfterCare:
 
 
 def _may_be_moved(row: PhotoRow) -> bool:
-    return row.state in (State.DONE, State.FAILED) and row.aftercare in ("owed", "hidden")
+    return row.state in (State.DONE, State.FAILED) and row.aftercare in (Aftercare.OWED, Aftercare.HIDDEN)
 
 
 def _mistake(error: Exception) -> str:

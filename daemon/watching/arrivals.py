@@ -20,7 +20,7 @@ from cutoutd.daemon.files.writers import Writers, writers_of
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
-from cutoutd.daemon.ledger.states import OWED
+from cutoutd.daemon.ledger.states import OWED, Stage
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
 from cutoutd.daemon.watching.scan import Found, examine, partners
 from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
@@ -111,7 +111,7 @@ class Arrivals:
         hearers: Hearers,
         *,
         clock: Callable[[], float] = time.monotonic,
-        stage: str = "final",
+        stage: Stage = Stage.FINAL,
         fs: FileSystem | None = None,
         limit: int = LIMIT,
     ) -> None:

@@ -27,6 +27,7 @@ from cutoutd.daemon.ledger.faults import Then, guarded
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
@@ -80,7 +81,7 @@ class InboxWatcher:
         on_silent: Callable[[Path, str], None],
         on_answer: Callable[[Path, tuple[int, int]], None],
         on_stir: Callable[[], None],
-        stage: str = "final",
+        stage: Stage = Stage.FINAL,
     ) -> None:
         self.settings = settings
         self.key = os.fsencode(settings.path)

@@ -35,7 +35,6 @@ ELSEWHERE = {
     "daemon/files/question.py": "tests/unit/daemon/delivery/test_publisher.py",
     "daemon/ledger/folders.py": "tests/unit/daemon/ledger/test_database.py",
     "daemon/ledger/queue.py": "tests/unit/daemon/dispatch/test_scheduler.py",
-    "daemon/ledger/records.py": "tests/unit/daemon/ledger/test_intake.py",
     "daemon/files/interface.py": "tests/unit/daemon/files/test_filesystem.py",
     "daemon/sandbox/calls.py": "tests/integration/test_worker_sandbox.py",
     "daemon/sandbox/capabilities.py": "tests/unit/daemon/sandbox/test_guard.py",

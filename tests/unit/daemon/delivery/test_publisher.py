@@ -18,6 +18,7 @@ from cutoutd.daemon.delivery.publisher import OF_THE_NAME
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.workers import job as jobs
@@ -219,7 +220,7 @@ def test_drafts_are_followed_by_finals_unless_the_photo_was_replaced(sim: Make) 
     one = sim()
     one.boot().run(20)
     for inbox_watcher in one.parts.inbox_watchers.values():
-        inbox_watcher.arrivals.stage = "draft"
+        inbox_watcher.arrivals.stage = Stage.DRAFT
     vars(one.parts.publisher)["_routes"][os.fsencode(one.inbox)].final_stage = True
     one.put("a.jpg", ONE)
     one.finish()

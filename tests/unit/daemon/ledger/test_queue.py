@@ -8,13 +8,14 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.queue import Queue
 from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 
 INBOX = b"/in"
 
 
 def _first(queue: Queue, clock: Clock, *, newest: bool = False, early: bool = True) -> bytes | None:
-    row = queue.first(INBOX, stages=("final",), now=clock.now, newest=newest, early=early)
+    row = queue.first(INBOX, stages=(Stage.FINAL,), now=clock.now, newest=newest, early=early)
     return None if row is None else row.path
 
 

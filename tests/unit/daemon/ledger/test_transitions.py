@@ -13,7 +13,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.retry_rules import retry_rules
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import Aftercare, Stage, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
 
 BOX, OUT = b"/inbox", b"/outbox"
@@ -50,7 +50,7 @@ def _claim(transitions: Transitions, row: PhotoRow, digest: str, deliveries: Seq
 
 def _deliver(transitions: Transitions, row: PhotoRow, *deliveries: Delivery) -> PhotoRow:
     assert _claim(transitions, row, "content", deliveries)
-    transitions.delivered(row, timings={}, aftercare="none", next_stage="")
+    transitions.delivered(row, timings={}, aftercare=Aftercare.NONE, next_stage=None)
     return _row(transitions, row.id)
 
 
@@ -183,7 +183,7 @@ def test_a_draft_is_followed_by_the_final_which_replaces_it(transitions: Transit
     transitions.ledger.write("UPDATE photos SET stage = 'draft' WHERE id = ?", (row.id,))
     row = _row(transitions, row.id)
     _claim(transitions, row, "content", [_delivery()])
-    transitions.delivered(row, timings={}, aftercare="none", next_stage="final")
+    transitions.delivered(row, timings={}, aftercare=Aftercare.NONE, next_stage=Stage.FINAL)
     row = _row(transitions, row.id)
     assert (row.state, row.stage) == (State.PENDING, "final")
     _deliver(transitions, row, _delivery(digest="d2", replaces="d1"))
@@ -192,12 +192,12 @@ def test_a_draft_is_followed_by_the_final_which_replaces_it(transitions: Transit
 
 def test_aftercare_goes_through_its_states(transitions: Transitions) -> None:
     row = _deliver(transitions, _photo(transitions), _delivery())
-    transitions.aftercare(row.id, "hidden", hidden=b"/inbox/.h", to=b"/archive/a.jpg")
+    transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=b"/inbox/.h", to=b"/archive/a.jpg")
     assert transitions.aftercare_owed() == [row.id]
     transitions.given_back(row.id, 77)
     again = _row(transitions, row.id)
     assert (again.aftercare, again.hidden_name, again.archived_to, again.ctime_ns) == ("owed", None, None, 77)
-    transitions.aftercare(row.id, "done", to=b"/archive/a.jpg")
+    transitions.aftercare(row.id, Aftercare.DONE, to=b"/archive/a.jpg")
     done = _row(transitions, row.id)
     assert (done.live, done.archived_to) == (0, b"/archive/a.jpg")
     assert transitions.aftercare_owed() == []

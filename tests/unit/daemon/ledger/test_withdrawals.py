@@ -8,6 +8,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.retention import History
+from cutoutd.daemon.ledger.states import Aftercare
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 
@@ -31,7 +32,7 @@ def delivered(transitions: Transitions, row: PhotoRow, name: bytes, digest: str 
     one = Delivery("cutout", b"/out", name, key, f"cutout of {digest}", 1, b"/out/.part")
     transitions.started(row.id, "a network")
     assert transitions.delivering(row, digest, [one])
-    transitions.delivered(row, timings={}, aftercare="none", next_stage="")
+    transitions.delivered(row, timings={}, aftercare=Aftercare.NONE, next_stage=None)
 
 
 def test_the_old_cutout_goes_once_the_new_one_lies_there(ledger: Ledger, transitions: Transitions) -> None:
