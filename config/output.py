@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import string
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -19,66 +17,20 @@ from pydantic import (
     model_validator,
 )
 
-from cutoutd.config import lengths
+from cutoutd.config import lengths, names
 from cutoutd.config.units import BASE_FOLDER, expand_path
 
-EXTENSIONS = {"png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "jpeg": ".jpg"}
 _OTHER_SPELLINGS = {"jpg": "jpeg", "tif": "tiff"}
-_TYPED_EXTENSIONS = (*EXTENSIONS.values(), ".jpeg", ".tiff")
-NAME_FIELDS = ("stem", "date", "counter", "hash", "deliverable")
-FOLDER_FIELDS = ("date", "deliverable")
-_LABEL = re.compile(r"^[\w][\w .+-]{0,63}$")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Backgrounds that are neither a colour nor a picture: none, and the photo's own.
+TRANSPARENT, PHOTO = "transparent", "photo"
 # Key of a validation context: these options are to be added to others, so what they contradict is not judged yet.
 PART = "part"
 # Printers and viewers take an untagged order of a physical size as 300 dots per inch.
 DEFAULT_DPI = 300
 
 
-def _fields(template: str, allowed: tuple[str, ...]) -> None:
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError:
-        raise ValueError(f'"{template}" has a brace without its partner') from None
-    known = " ".join(f"{{{field}}}" for field in allowed)
-    for _, field, spec, conversion in parts:
-        if field is not None and (field not in allowed or spec or conversion):
-            raise ValueError(f'"{template}": {{{field}}} is not known here; these are: {known}')
-
-
-def _check_name(template: str) -> str:
-    _fields(template, NAME_FIELDS)
-    if not template.strip():
-        raise ValueError('a name must not be empty; "{stem}" keeps the photo\'s own')
-    if "/" in template or "\\" in template or _CONTROL.search(template):
-        raise ValueError(f'"{template}" is a path; a name holds no slash (sub-folders: write folder = "...")')
-    if template.startswith("."):
-        raise ValueError(f'"{template}" would be a hidden file; begin the name with another character')
-    if template.lower().endswith(_TYPED_EXTENSIONS):
-        raise ValueError(f'"{template}": leave the extension out, it follows from format')
-    return template
-
-
-def _check_folder(template: str) -> str:
-    if not template:
-        return template
-    _fields(template, FOLDER_FIELDS)
-    parts = template.split("/")
-    if template.startswith(("/", "~")) or "\\" in template or _CONTROL.search(template):
-        raise ValueError(f'"{template}" must lie inside the outbox: write a plain sub-folder such as "web"')
-    if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
-        raise ValueError(f'"{template}": each part of a sub-folder is a plain name, without leading dots')
-    return template
-
-
-def _check_label(label: str) -> str:
-    if not _LABEL.match(label):
-        raise ValueError(f'"{label}": a label is 1 to 64 letters, digits, spaces or any of . + - _')
-    return label
-
-
 def _check_background(text: str, info: ValidationInfo) -> str:
-    if text == "transparent" or lengths.parse_colour(text) is not None:
+    if text in (TRANSPARENT, PHOTO) or lengths.parse_colour(text) is not None:
         return text
     if text.startswith("#"):
         raise ValueError(f'"{text}" is no colour: write "#" and three or six hexadecimal digits')
@@ -86,7 +38,7 @@ def _check_background(text: str, info: ValidationInfo) -> str:
         context: dict[str, Any] = info.context or {}
         return str(expand_path(text, context.get(BASE_FOLDER, Path())))
     raise ValueError(
-        f'"{text}" is no background: write "transparent", "white", "#rrggbb" or a picture\'s path'
+        f'"{text}" is no background: write "transparent", "photo", "white", "#rrggbb" or a picture\'s path'
     )
 
 
@@ -131,12 +83,12 @@ class Output(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, AfterValidator(_check_name)] = Field(
+    name: Annotated[str, AfterValidator(names.check_name)] = Field(
         default="{stem}",
         description="File name without extension. {stem} is the photo's own name; also {date} {counter} "
         "{hash} {deliverable}.",
     )
-    folder: Annotated[str, AfterValidator(_check_folder)] = Field(
+    folder: Annotated[str, AfterValidator(names.check_folder)] = Field(
         default="",
         description='Sub-folder of the outbox for this deliverable, such as "web" or "{deliverable}"; the '
         "inbox's own sub-folders are mirrored below it. Empty: the outbox itself.",
@@ -160,9 +112,10 @@ class Output(BaseModel):
         "file of the same pixels, 0 to 9 is a deflate level. WebP and AVIF: how hard the encoder tries.",
     )
     background: Annotated[str, AfterValidator(_check_background)] = Field(
-        default="transparent",
+        default=TRANSPARENT,
         description='Behind the subject: "transparent", "white", "black", "#rrggbb", or a picture\'s path '
-        "(in a configuration file it starts at that file's folder).",
+        "(in a configuration file it starts at that file's folder). \"photo\": the photo's own stays, and the mask "
+        "only says where trim, scale, canvas and aspect cut.",
     )
     background_fit: Literal["fit", "fill", "tile"] = Field(
         default="fill",
@@ -255,9 +208,14 @@ class Output(BaseModel):
         return self
 
     @property
+    def keeps_background(self) -> bool:
+        """Whether the photo's own background stays, and the mask only says where it is cut."""
+        return self.background == PHOTO
+
+    @property
     def background_path(self) -> Path | None:
         """The picture to lay behind the subject, or None where the background is a colour or nothing."""
-        if self.background == "transparent" or lengths.parse_colour(self.background) is not None:
+        if self.background in (TRANSPARENT, PHOTO) or lengths.parse_colour(self.background) is not None:
             return None
         return Path(self.background)
 
@@ -283,7 +241,7 @@ class Output(BaseModel):
 class Deliverable(Output):
     """One of several results from the same photo, with a label of its own."""
 
-    label: Annotated[str, AfterValidator(_check_label)] = Field(
+    label: Annotated[str, AfterValidator(names.check_label)] = Field(
         default="cutout",
         description="What this deliverable is called in status, redo and {deliverable}. "
         "Unset: the preset's name.",
@@ -367,6 +325,14 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             o.bits == 16 and alpha_only,
             "the mask has 8 bits: leave bits out",
         ),
+        (
+            o.keeps_background and o.shadow != "none",
+            'the photo\'s own background has its own shadows: leave shadow out, or write background = "white"',
+        ),
+        (
+            o.keeps_background and bool(lengths.parse_margin(o.margin)) and not (o.trim or o.scale),
+            'background = "photo" can show no room beyond the photo: write trim = true too, or leave margin out',
+        ),
         *_margin_problems(o),
     ]
 
@@ -397,4 +363,4 @@ def _margin_problems(o: Output) -> list[tuple[bool, str]]:
 
 def extension(output: Output) -> str:
     """The file extension of this deliverable, with its dot."""
-    return EXTENSIONS[output.format]
+    return names.EXTENSIONS[output.format]

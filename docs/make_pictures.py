@@ -58,11 +58,13 @@ SECTIONS = (
     ),
     Section(
         "background",
-        "A colour, or a picture; what is transparent in a picture shows white.",
+        "A colour, or a picture; what is transparent in a picture shows white. `photo` keeps the photo's own, and the "
+        "mask only says where it is cut: moved or made smaller where the photo has less room than was ordered.",
         (
             Shot("background-white", "coffee", "--background white"),
             Shot("background-colour", "coffee", "--background '#2d6a8e'"),
             Shot("background-picture", "astronaut", "--background rocket.png"),
+            Shot("background-photo", "coffee", "--background photo --aspect 5:4 --trim"),
         ),
     ),
     Section(

@@ -33,11 +33,14 @@ from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.ready import ready
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject, reading_of
+from cutoutd.models.rendering.compose import flattened
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import Rendered, Subject, is_plain, render, render_plain
+from cutoutd.models.rendering.rows import Samples
 
 # A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
+_WHITE = np.array((255, 255, 255), np.uint8)
 
 
 class Sees(Protocol):
@@ -173,11 +176,14 @@ def cut_out(
             continue
         with watch.stage("matte"):
             subject = _subject(photo, found, full, threads)
+            if any(orders[index].keeps_background for index in indices):
+                subject = replace(subject, photo=_opaque(photo))
             del photo, full  # a third of the memory; the subject holds what is still needed
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
         for index in indices:
             with watch.stage("encode"):
                 rendered[index] = render(subject, orders[index], threads=threads)
+            notes += _of_orders(rendered[index].notes, orders[index], len(orders))
     return Cutout(
         rendered=tuple(rendered[index] for index in range(len(orders))),
         width=shape[1],
@@ -187,6 +193,17 @@ def cut_out(
         notes=tuple(notes),
         confidence=None if found is None else found.confidence,
     )
+
+
+def _of_orders(notes: Sequence[str], order: Deliverable, count: int) -> list[str]:
+    """What is said of one deliverable, with its label where there are several."""
+    return [f"{order.label}: {note}" if count > 1 else note for note in notes]
+
+
+def _opaque(photo: Photo) -> Samples:
+    """The photo with all its pixels, in 16 bits where it has them; what was transparent in it is white."""
+    pixels: Samples = photo.rgb if photo.rgb16 is None else photo.rgb16
+    return pixels if photo.alpha is None else flattened(pixels, photo.alpha, _WHITE)
 
 
 def _worth_a_look(judged: Confidence | None) -> list[str]:

@@ -77,6 +77,11 @@ class Placement:
         return (self.source.width, self.source.height) != (self.target.width, self.target.height)
 
     @property
+    def enlargement(self) -> float:
+        """How many output pixels stand for one of the photo, in one direction; below 1 the photo is reduced."""
+        return self.target.height / self.source.height
+
+    @property
     def is_identity(self) -> bool:
         """Whether the result is the whole source, pixel for pixel."""
         return not self.is_scaled and self.target == Box(0, 0, *self.canvas)

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.config.output import Output, extension
-from cutoutd.models.rendering import compose, head, layout, png, rows, shadow
+from cutoutd.models.rendering import compose, head, layout, png, rows, shadow, window
 from cutoutd.models.rendering.background import backdrop
 from cutoutd.models.rendering.encode import Picture, encode
 from cutoutd.models.rendering.layout import Placement
 from cutoutd.models.rendering.rows import Samples
+from cutoutd.models.rendering.window import Window
+
+# A picture enlarged by less looks as sharp as the photo.
+_WORTH_SAYING = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +29,28 @@ class Subject:
     rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None; its upper bytes are `colour`
         wherever that is the photo's.
     icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
+    photo: uint8 or uint16 (H, W, 3), the whole photo, opaque, same space; needed by orders that keep its background.
     """
 
     colour: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
     rgb16: NDArray[np.uint16] | None = None
     icc: bytes | None = None
+    photo: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot."""
+    """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot.
+
+    `notes` say in sentences what could not be done as ordered.
+    """
 
     pieces: tuple[bytes, ...]
     width: int
     height: int
     extension: str
+    notes: tuple[str, ...] = ()
 
     @property
     def data(self) -> bytes:
@@ -71,13 +81,17 @@ def render(
     Raises:
         PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
     """
-    placement = _placement(subject.alpha, output)
+    placed = _placed(subject.alpha, output)
+    placement = placed.placement
     width, height = placement.canvas
     if output.channels == "alpha":
         picture = Picture(compose.placed_mask(subject.alpha, placement), None, None)
+    elif output.keeps_background:
+        picture = _with_its_background(subject, placed)
     else:
         picture = _coloured(subject, output, placement, background_image)
-    return Rendered((encode(picture, output, threads=threads),), width, height, extension(output))
+    notes = _notes(placed, output)
+    return Rendered((encode(picture, output, threads=threads),), width, height, extension(output), notes)
 
 
 def is_plain(output: Output, photo: tuple[int, int]) -> bool:
@@ -125,12 +139,46 @@ def render_plain(
     return Rendered(tuple(pieces), *photo, extension(output))
 
 
-def _placement(alpha: NDArray[np.uint8], output: Output) -> Placement:
+def _placed(alpha: NDArray[np.uint8], output: Output) -> Window:
     photo = (alpha.shape[1], alpha.shape[0])
     by_head = output.fit == "head"
-    box = compose.subject_box(alpha) if by_head or layout.needs_subject(output) else None
+    needed = by_head or output.keeps_background or layout.needs_subject(output)
+    box = compose.subject_box(alpha) if needed else None
     found = head.find_head(alpha) if by_head else None
-    return layout.place(output, photo, box, found, shadow.reach(output.shadow))
+    if output.keeps_background:
+        return window.place_in_photo(output, photo, box, found)
+    return Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
+
+
+def _notes(placed: Window, output: Output) -> tuple[str, ...]:
+    """What the photo is too small or too narrow for."""
+    notes: list[str] = []
+    times = placed.placement.enlargement
+    if times > _WORTH_SAYING:
+        notes.append(
+            f"Enlarged {round(times, 1):g}× to fill the order: a closer or larger photo would be sharper."
+        )
+    if output.keeps_background and placed.tight:
+        notes.append(
+            "The photo has less room around the subject than was ordered: it fills more of the picture."
+        )
+    if output.keeps_background and any(placed.sides):
+        notes.append(
+            "The photo ends before the picture does: the room beyond has the colour of the photo's edge."
+        )
+    return tuple(notes)
+
+
+def _with_its_background(subject: Subject, placed: Window) -> Picture:
+    """A cut through the photo itself; what lies beyond it has the colour of its edge."""
+    photo = subject.photo
+    if photo is None:
+        raise ValueError("an order that keeps the photo's background needs Subject.photo")
+    opaque = np.broadcast_to(np.uint8(255), photo.shape[:2])
+    colour, there = compose.placed(photo, opaque, placed.placement)
+    if any(placed.sides):
+        colour = compose.flattened(colour, there, window.edge_colour(photo, placed.sides))
+    return Picture(colour, None, subject.icc)
 
 
 def _coloured(

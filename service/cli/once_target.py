@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cutoutd.config.errors import FolderError, UsageError, printable
-from cutoutd.config.output import EXTENSIONS
+from cutoutd.config.names import EXTENSIONS
 from cutoutd.daemon.sources import Gathered
 from cutoutd.daemon.watching.filters import PHOTO_EXTENSIONS, RAW_EXTENSIONS
 

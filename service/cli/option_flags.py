@@ -51,7 +51,7 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
     """The words that an option takes, from its declaration; where numbers are taken too, the words among them."""
     if name == "background":
-        return ("transparent", "white", "black", "#rrggbb", "PICTURE")
+        return ("transparent", "photo", "white", "black", "#rrggbb", "PICTURE")
     return tuple(dict.fromkeys(_words(model.model_fields[name].annotation)))
 
 

@@ -35,7 +35,7 @@ def subjects(draw: st.DrawFn) -> Subject:
         top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
         value = draw(st.sampled_from([255, 128, 255, 1, 254, 0]))
         alpha[top : top + draw(st.integers(1, 20)), left : left + draw(st.integers(1, 20))] = value
-    return Subject(colour, alpha, icc=draw(st.sampled_from([None, PROFILE])))
+    return Subject(colour, alpha, icc=draw(st.sampled_from([None, PROFILE])), photo=colour)
 
 
 margins = st.lists(
@@ -65,6 +65,7 @@ LOOKS: list[dict[str, st.SearchStrategy[Any]]] = [
     {"background": st.sampled_from(["white", "#102030"]), "shadow": st.sampled_from(["drop", "contact"])},
     {"shadow": st.sampled_from(["drop", "contact"]), "colour": st.just("keep-profile")},
     {"channels": st.just("alpha")},
+    {"background": st.just("photo"), "colour": st.just("keep-profile")},
 ]
 EFFORT = st.sampled_from(["fast", "small", 0, 9])
 

@@ -35,6 +35,10 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"format": "jpeg", "background": "white", "lossless": True}, "webp"),
     ({"format": "avif", "lossless": True}, "webp"),
     ({"channels": "alpha", "background": "white"}, "leave background out"),
+    ({"channels": "alpha", "background": "photo"}, "leave background out"),
+    ({"background": "photo", "shadow": "contact"}, 'background = "white"'),
+    ({"background": "photo", "margin": "5%"}, "trim = true"),
+    ({"background": "photo", "canvas": "20x20", "margin": 2}, "trim = true"),
     ({"channels": "alpha", "shadow": "drop"}, "leave shadow out"),
     ({"channels": "alpha", "colour": "display-p3"}, "leave colour out"),
     ({"canvas": "20x20", "size": "2x2in"}, "keep canvas"),
@@ -133,8 +137,25 @@ def test_a_background_may_be_a_path_with_home_and_variables(monkeypatch: pytest.
     monkeypatch.setenv("SETS", "/srv/sets")
     assert str(Output(background="~/sky.jpg").background_path) == "/home/someone/sky.jpg"
     assert str(Output(background="$SETS/sky").background_path) == "/srv/sets/sky"
-    for colour in ("white", "#fff", "transparent"):
+    for colour in ("white", "#fff", "transparent", "photo"):
         assert Output(background=colour).background_path is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"format": "jpeg"},
+        {"format": "avif", "trim": True, "margin": "5%"},
+        {"preset": "product-white", "scale": 85, "canvas": "200x200", "format": "jpeg"},
+        {"fit": "head", "size": "35x45mm"},
+        {"format": "tiff", "bits": 16, "colour": "keep-profile"},
+    ],
+)
+def test_the_photos_own_background_goes_with_every_format_and_cut(options: dict[str, Any]) -> None:
+    order = Output(background="photo", **options)
+    assert order.keeps_background
+    assert not Output(**{"background": "white", **options}).keeps_background
 
 
 def test_a_background_path_starts_at_the_folder_of_the_config_file(tmp_path: Path) -> None:

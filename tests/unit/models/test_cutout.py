@@ -117,6 +117,35 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
     assert one.rendered == two.rendered
 
 
+def test_the_photos_own_background_stays_beside_orders_that_remove_it() -> None:
+    photo = np.asarray(Image.fromarray(pictures.astronaut()).resize((300, 257)))
+    keeping = Deliverable.model_validate(
+        {"label": "lot", "background": "photo", "trim": True, "margin": "4px"}
+    )
+    made = cut(png(photo), Deliverable(), keeping, Deliverable(label="white", background="white"))
+    alpha = pixels(made)[..., 3]
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    expected = photo[rows[0] - 4 : rows[-1] + 5, columns[0] - 4 : columns[-1] + 5]
+    assert np.array_equal(pixels(made, 1), expected)
+    assert (pixels(made, 2)[0, 0] == 255).all()
+
+
+def test_what_was_transparent_in_a_photo_whose_background_stays_is_white() -> None:
+    rgba = np.zeros((60, 80, 4), np.uint8)
+    rgba[..., :3] = 90
+    rgba[:, 20:, 3] = 255
+    got = pixels(cut(png(rgba), Deliverable(background="photo")))
+    assert (got[:, :20] == 255).all()
+    assert (got[:, 20:] == 90).all()
+
+
+def test_notes_of_a_deliverable_name_it_where_there_are_several() -> None:
+    photo = jpeg((300, 257))
+    large = Deliverable(label="shop", background="white", canvas="900x771", format="jpeg")
+    assert cut(photo, large).notes[-1].startswith("Enlarged 3×")
+    assert cut(photo, Deliverable(), large).notes[-1].startswith("shop: Enlarged 3×")
+
+
 def test_transparency_that_the_photo_brought_is_kept() -> None:
     rgba = np.dstack([pictures.astronaut(), np.full((512, 512), 255, np.uint8)])
     rgba[:, :200, 3] = 0

@@ -112,6 +112,66 @@ def test_a_white_background_is_pure_and_opaque_pixels_are_untouched() -> None:
     assert np.abs(got[band] - expected).max() <= 0.51
 
 
+def framed(**options: Any) -> Rendered:
+    cut = subject()
+    whole = Subject(cut.colour, cut.alpha, photo=COFFEE)
+    return render(whole, order(background="photo", **options))
+
+
+def test_the_photos_own_background_stays_and_the_mask_says_where_it_is_cut() -> None:
+    assert np.array_equal(pixels(framed()), COFFEE)
+    alpha = subject().alpha
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    got = framed(trim=True, margin=20)
+    assert np.array_equal(pixels(got), COFFEE[top - 20 : bottom + 20, left - 20 : right + 20])
+    assert not got.notes
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp", "avif", "jpeg"])
+def test_a_cut_through_the_photo_is_opaque_in_every_format(kind: str) -> None:
+    got = pixels(framed(format=kind, canvas="300x300", scale=95))
+    assert got.shape == (300, 300, 3)
+    # What a resize of that cut of the photo alone gives.
+    side = np.flatnonzero(subject().alpha.any(axis=0)).size / 0.95
+    box = (300 - side / 2, 200 - side / 2, 300 + side / 2, 200 + side / 2)
+    expected = np.asarray(Image.fromarray(COFFEE).resize((300, 300), Image.Resampling.BICUBIC, box=box))
+    assert np.abs(got.astype(int) - expected).mean() < (1 if kind in ("png", "tiff") else 6)
+
+
+def test_what_lies_beyond_the_photo_has_the_colour_of_its_edge_and_is_said() -> None:
+    alpha = np.zeros((400, 600), np.uint8)
+    alpha[150:250, 5:595] = 255
+    photo = COFFEE.copy()
+    photo[:3], photo[-3:] = (10, 20, 30), (10, 20, 30)
+    got = render(Subject(photo, alpha, photo=photo), order(background="photo", aspect="1:1"))
+    seen = pixels(got)
+    assert seen.shape == (590, 590, 3)
+    assert (seen[:90] == (10, 20, 30)).all()
+    assert np.array_equal(seen[100:490], photo[5:395, 5:595])
+    assert len(got.notes) == 1
+    assert "colour of the photo's edge" in got.notes[0]
+
+
+def test_sixteen_bits_of_the_photo_stay_in_a_cut_through_it() -> None:
+    deep = (COFFEE.astype(np.uint16) << 8) | 77
+    whole = Subject(subject().colour, subject().alpha, rgb16=deep, photo=deep)
+    rendered = render(
+        whole, order(format="tiff", bits=16, colour="keep-profile", background="photo", trim=True)
+    )
+    got = tifffile.imread(io.BytesIO(rendered.data))
+    assert got.dtype == np.uint16
+    assert (got & 255 == 77).all()
+
+
+def test_a_photo_that_is_enlarged_or_has_too_little_room_says_so() -> None:
+    assert not framed(canvas="300x300", scale=95).notes
+    assert render(subject(), order(canvas="1200x800", background="white")).notes == (
+        "Enlarged 2× to fill the order: a closer or larger photo would be sharper.",
+    )
+    assert any("less room around the subject" in note for note in framed(canvas="300x300", scale=40).notes)
+
+
 def test_a_background_picture_lies_behind() -> None:
     cut = subject()
     sky = np.full((10, 10, 3), (10, 120, 230), np.uint8)
