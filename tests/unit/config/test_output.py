@@ -155,7 +155,6 @@ def test_a_background_may_be_a_path_with_home_and_variables(monkeypatch: pytest.
 def test_the_photos_own_background_goes_with_every_format_and_cut(options: dict[str, Any]) -> None:
     order = Output(background="photo", **options)
     assert order.keeps_background
-    assert not Output(**{"background": "white", **options}).keeps_background
 
 
 def test_a_background_path_starts_at_the_folder_of_the_config_file(tmp_path: Path) -> None:

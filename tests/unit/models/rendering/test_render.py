@@ -154,7 +154,7 @@ def test_what_lies_beyond_the_photo_has_the_colour_of_its_edge_and_is_said() -> 
 
 
 def test_sixteen_bits_of_the_photo_stay_in_a_cut_through_it() -> None:
-    deep = (COFFEE.astype(np.uint16) << 8) | 77
+    deep: NDArray[np.uint16] = COFFEE.astype(np.uint16) * np.uint16(256) + np.uint16(77)
     whole = Subject(subject().colour, subject().alpha, rgb16=deep, photo=deep)
     rendered = render(
         whole, order(format="tiff", bits=16, colour="keep-profile", background="photo", trim=True)

@@ -94,7 +94,12 @@ def test_the_subject_is_never_cut_off_by_a_shape_that_does_not_fit_into_the_phot
 
 
 def test_without_scaling_pixels_keep_their_places() -> None:
-    for options in ({"trim": True, "margin": "7%"}, {"aspect": "4:5"}, {"trim": True, "aspect": "16:9"}):
+    cuts: list[dict[str, Any]] = [
+        {"trim": True, "margin": "7%"},
+        {"aspect": "4:5"},
+        {"trim": True, "aspect": "16:9"},
+    ]
+    for options in cuts:
         assert not cut(**options).placement.is_scaled
 
 
@@ -121,7 +126,7 @@ def test_rounding_leaves_no_gap_at_the_photos_edge(size: tuple[int, int], canvas
 
 @pytest.mark.parametrize("times", [1, 257])
 def test_the_edges_colour_is_that_of_the_sides_that_are_too_short(times: int) -> None:
-    photo = np.zeros((20, 30, 3), np.uint16 if times > 1 else np.uint8)
+    photo: Any = np.zeros((20, 30, 3), np.uint16 if times > 1 else np.uint8)
     photo[0:2], photo[-2:], photo[5, 5] = 200 * times, 40 * times, 99 * times
     assert edge_colour(photo, (False, True, False, False)).tolist() == [200, 200, 200]
     assert edge_colour(photo, (False, False, False, True)).tolist() == [40, 40, 40]
