@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
-from cutoutd.config.output import Deliverable, extension
-from cutoutd.config.settings import Limits, Matte
+from cutoutd.config.output import Deliverable
+from cutoutd.daemon.batch_order import BatchOrder, finished_before, identity_of
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
-from cutoutd.daemon.files.names import Temporary, candidates, mirrored_folder, name_key, stem_of
+from cutoutd.daemon.files.names import Temporary, mirrored_folder, name_key
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
@@ -34,120 +34,25 @@ _NOT_WATCHED = (
 )
 
 
+class Ended(StrEnum):
+    """What became of a photo; the words are part of the interface (`once --json`)."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one source; `state` is done, failed or skipped."""
+    """What became of one source, and why."""
 
     source: Source
-    state: str
+    state: Ended
     reason: str = ""
     detail: str = ""
     outputs: tuple[bytes, ...] = ()
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict[str, float])
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOrder:
-    """How the photos are to be cut out.
-
-    Attributes:
-        folder: where cutouts go; exists.
-        umask: of the outputs.
-        overwrite: replace a file that lies under a cutout's name, instead of taking the next free name.
-        exact: the one name that the one cutout of the one photo must have; empty: it follows from the photo's.
-        skip_existing: leave photos alone whose cutouts lie in the folder already, by name.
-    """
-
-    folder: Path
-    model: str
-    deliverables: tuple[Deliverable, ...]
-    matte: Matte
-    limits: Limits
-    umask: int
-    overwrite: bool = False
-    exact: str = ""
-    skip_existing: bool = False
-
-    def names(self, photo: Source, number: int, one: Deliverable) -> Iterator[bytes]:
-        """The names for a photo's cutout, in the order they are tried, as far as they are known beforehand."""
-        needs_content = "{hash" in one.name
-        return self.names_for(
-            photo,
-            number,
-            one,
-            mtime_ns=os.stat(photo.full).st_mtime_ns,
-            digest=digest_file(photo.full, RealFileSystem(os.path.dirname(photo.full)))
-            if needs_content
-            else "",
-            extension=extension(one),
-        )
-
-    def names_for(
-        self, photo: Source, number: int, one: Deliverable, *, mtime_ns: int, digest: str, extension: str
-    ) -> Iterator[bytes]:
-        """The same once everything is known."""
-        if self.exact:
-            return iter([os.fsencode(self.exact)])
-        folder = mirrored_folder(photo.path, one.folder, date=time.strftime("%Y-%m-%d"), label=one.label)
-        stem = stem_of(
-            one.name, photo.path, mtime_ns=mtime_ns, counter=number + 1, digest=digest, label=one.label
-        )
-        return candidates(folder, stem, extension)
-
-
-def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:
-    """Which photos have all their cutouts in the output folder already, by name, with those cutouts.
-
-    Photos that would share a name (a.jpg and a.png) count only when all of them have one: which of them the
-    first cutout belongs to cannot be told by its name.
-
-    Returns:
-        Numbers in `photos`, and absolute paths.
-    """
-    outbox = os.fsencode(order.folder)
-    originals = frozenset(photo.identity for photo in photos)
-    wanted: dict[int, list[tuple[str, bytes]]] = {}
-    turns: Counter[str] = Counter()
-    sharing: dict[str, set[int]] = {}
-    for number, photo in enumerate(photos):
-        if photo.problem is not None:
-            continue
-        try:
-            series = [order.names(photo, number, one) for one in order.deliverables]
-        except OSError:
-            continue  # its worker will say what is wrong with it
-        wanted[number] = []
-        for names in series:
-            first = next(names)
-            key = name_key(first)
-            others = (
-                name
-                for name in itertools.chain([first], names)
-                if _identity(os.path.join(outbox, name)) not in originals
-            )
-            nth = next(itertools.islice(others, turns[key], None), b"")
-            turns[key] += 1
-            sharing.setdefault(key, set()).add(number)
-            wanted[number].append((key, nth))
-    there = {
-        number: all(name and os.path.isfile(os.path.join(outbox, name)) for _, name in names)
-        for number, names in wanted.items()
-    }
-    return {
-        number: tuple(os.path.join(outbox, name) for _, name in names)
-        for number, names in wanted.items()
-        if all(there[other] for key, _ in names for other in sharing[key])
-    }
-
-
-def _identity(path: bytes) -> tuple[int, int] | None:
-    """Device and inode of what lies under a name; None where nothing does."""
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
 
 
 class Batch:
@@ -183,7 +88,7 @@ class Batch:
         self._originals: frozenset[tuple[int, int]] = frozenset()
         self._all: list[Source] = []
         self._waiting: deque[int] = deque()
-        self.models: dict[str, Any] = {}
+        self.models: Mapping[str, jobs.Loaded] = {}
 
     def run(
         self, photos: list[Source], on_start: Callable[[Source], None] = lambda _: None
@@ -220,10 +125,10 @@ class Batch:
         )
         for source in self._all:
             if source.problem is not None:
-                state = "skipped" if source.problem in SKIPPED else "failed"
+                state = Ended.SKIPPED if source.problem in SKIPPED else Ended.FAILED
                 yield Outcome(source, state, source.problem, source.detail)
         for number, outputs in before.items():
-            yield Outcome(self._all[number], "skipped", Reason.EXISTS, "It was cut out before.", outputs)
+            yield Outcome(self._all[number], Ended.SKIPPED, Reason.EXISTS, "It was cut out before.", outputs)
 
     def _fill(self, on_start: Callable[[Source], None]) -> None:
         while self._waiting and self._workers.free():
@@ -279,7 +184,7 @@ class Batch:
             case pool.Died():
                 transitions += self._died(message)
             case pool.SlotReady():
-                self.models = message.facts.get("warm_up") or self.models
+                self.models = message.warm_up or self.models
             case pool.SlotFailed():
                 raise EngineError(f"No worker can start ({message.error})", fix="Run `cutoutd doctor`.")
             case _:
@@ -298,7 +203,7 @@ class Batch:
                 return [
                     Outcome(
                         source,
-                        "done",
+                        Ended.DONE,
                         outputs=tuple(outputs),
                         seconds=self._clock() - started,
                         timings=result.timings,
@@ -335,7 +240,7 @@ class Batch:
         publish.discard(names, self._fs)
         for watching, plain in _NOT_WATCHED:
             detail = detail.replace(watching, plain)
-        return [Outcome(source, "failed", reason, detail, seconds=self._clock() - started)]
+        return [Outcome(source, Ended.FAILED, reason, detail, seconds=self._clock() - started)]
 
     def _publish(self, source: Source, number: int, result: jobs.Finished) -> list[bytes]:
         """Gives each draft its name. Raises OutboxError."""
@@ -415,7 +320,7 @@ class Batch:
     def _overwritten(self, names: Iterator[bytes]) -> publish.Place:
         """The first name that this run has not used itself, whatever lies there, unless it is one of the photos."""
         for name in names:
-            there = _identity(os.path.join(self._outbox, name))
+            there = identity_of(os.path.join(self._outbox, name))
             if name_key(name) not in self._taken and there not in self._originals:
                 return publish.Place(name, name_key(name), How.NEW if there is None else How.REPLACE)
         raise AssertionError("candidate names never end")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from cutoutd.config.errors import printable
@@ -48,7 +49,7 @@ def live_status(
             for one in daemon.plan.inboxes
             if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
         ],
-        "models": daemon.worker_manager.models,
+        "models": {name: asdict(one) for name, one in daemon.worker_manager.models.items()},
         "workers": daemon.plan.pool_size.size,
         "sandbox": {
             "daemon": None if sandbox is None else sandbox.as_dict(),

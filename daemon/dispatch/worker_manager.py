@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
@@ -17,6 +16,7 @@ from cutoutd.daemon.files.mounts import inode_of
 from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.job import Loaded
 
 # Start-up does not wait longer than this for folders on slow shares before it warms the workers.
 FOLDERS_WAIT_S = 3.0
@@ -46,7 +46,7 @@ class WorkerManager:
         elsewhere: Callable[[int], Iterable[bytes]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.models: Mapping[str, Any] = {}
+        self.models: Mapping[str, Loaded] = {}
         self.sandbox: SandboxState | None = None
         self.warm = False  # a first worker is: photos are taken up
         self.ready = False  # every network was loaded: the daemon can do all that it is asked to
@@ -104,18 +104,20 @@ class WorkerManager:
 
     def slot_ready(self, event: pool.SlotReady) -> None:
         """A worker is warm; it may be one of those that have the small networks only."""
-        more: Mapping[str, Any] = event.facts.get("warm_up") or {}
+        more: Mapping[str, Loaded] = event.warm_up or {}
         facts = {**self.models, **more}
         names = {spec.name for spec in self._plan.engines.specs}
         self.models = {name: fact for name, fact in facts.items() if name in names}
-        self.sandbox = event.facts.get("sandbox")
+        self.sandbox = event.sandbox
         self.warm = True
         self.ready = self.ready or event.slot in self._plan.pool_size.slots(large=True)
 
     def can_start(self) -> bool:
         """Whether a worker that has every network is up or on its way, and not failing to start."""
         able = self._plan.pool_size.slots(large=True)
-        return self.unloaded or {one.state for one in self.slots.status() if one.slot in able} != {"waiting"}
+        return self.unloaded or {one.state for one in self.slots.status() if one.slot in able} != {
+            pool.SlotState.WAITING
+        }
 
     # --- rest ------------------------------------------------------------------------------------------------
 

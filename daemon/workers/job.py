@@ -253,11 +253,6 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
     return facts
 
 
-def read_warm_up(_engines: object, facts: dict[str, Loaded]) -> dict[str, dict[str, object]]:
-    """The same as `status` shows it."""
-    return {name: {"provider": one.provider, "why_not": list(one.why_not)} for name, one in facts.items()}
-
-
 def _segmenter(name: str) -> Segmenter:
     from cutoutd.models.networks.segmenter import Segmenter
 
@@ -455,7 +450,7 @@ def _written(job: Job, rendered: Rendered, out_digest: str) -> Written:
 
 # --- what the supervisor can ask for
 
-WARM_UP: Final = Task(warm_up, read_warm_up)
+WARM_UP: Final[Task[Engines, dict[str, Loaded]]] = Task(warm_up)
 RUN_JOB: Final[Task[Job, Result]] = Task(run_job, read_result)
 SELF_TEST: Final[Task[Engines, bool]] = Task(run_self_test)
 

@@ -32,8 +32,8 @@ from cutoutd.daemon.workers.slot import (
     Slot,
     SlotFailed,
     SlotReady,
+    SlotState,
     SlotStatus,
-    State,
     Worker,
     WorkerSetup,
     event_of,
@@ -112,7 +112,7 @@ class Workers:
         self._setups = tuple(setups)
         self._shape()
         for slot in self._slots.values():
-            if slot.state in {State.STARTING, State.IDLE, State.BUSY}:
+            if slot.state in {SlotState.STARTING, SlotState.IDLE, SlotState.BUSY}:
                 self._vacate(slot)
             slot.failures = 0
             slot.retry_at = min(slot.retry_at, self._clock())
@@ -128,12 +128,12 @@ class Workers:
         """The free ones of these slots, in their order; of all, when None."""
         numbers = sorted(self._slots) if among is None else among
         slots = (self._slots.get(number) for number in numbers)
-        return [slot for slot in slots if slot is not None and slot.state is State.IDLE]
+        return [slot for slot in slots if slot is not None and slot.state is SlotState.IDLE]
 
     def busy(self) -> int:
         """How many slots have a photo in hand."""
         self._absorb()
-        return sum(slot.state is State.BUSY for slot in self._slots.values())
+        return sum(slot.state is SlotState.BUSY for slot in self._slots.values())
 
     def submit(
         self,
@@ -168,7 +168,7 @@ class Workers:
                 # It died since `free` looked, or spoke unasked; another slot takes the photo, which was not touched.
                 self._idle_death(slot, now)
                 continue
-            worker.call, slot.state = call, State.BUSY
+            worker.call, slot.state = call, SlotState.BUSY
             future.add_done_callback(partial(self._answer, worker, call))
             return
         raise NoFreeSlotError("No worker is free")
@@ -178,7 +178,7 @@ class Workers:
         self._absorb()
         for slot in self._slots.values():
             worker = slot.worker
-            if worker is not None and slot.state is State.BUSY and worker.call.tag == tag:
+            if worker is not None and slot.state is SlotState.BUSY and worker.call.tag == tag:
                 self._kill(worker, "killed", self._clock())
 
     def tick(self, now: float | None = None, late_s: float = 0.0) -> None:
@@ -194,7 +194,7 @@ class Workers:
         self._notice_idle_deaths(now)
         for slot in list(self._slots.values()):
             worker = slot.worker
-            if worker is None or slot.state not in {State.STARTING, State.BUSY}:
+            if worker is None or slot.state not in {SlotState.STARTING, SlotState.BUSY}:
                 continue
             worker.call.deadline += late_s
             if worker.kill_cause is None and now >= worker.call.deadline:
@@ -209,9 +209,9 @@ class Workers:
         """When `tick` has something to do, in the clock's seconds; None while nothing is planned."""
         times = self._reaper.deadlines()
         for slot in self._slots.values():
-            if slot.state is State.WAITING and not self._stopping:
+            if slot.state is SlotState.WAITING and not self._stopping:
                 times.append(slot.retry_at)
-            elif slot.worker is not None and slot.state in {State.STARTING, State.BUSY}:
+            elif slot.worker is not None and slot.state in {SlotState.STARTING, SlotState.BUSY}:
                 killed = slot.worker.kill_cause is not None
                 times.append(slot.worker.killed_at + KILL_S if killed else slot.worker.call.deadline)
         return min(times, default=None)
@@ -228,10 +228,10 @@ class Workers:
         self._stopping = True
         self._loaded = False
         for slot in self._slots.values():
-            if now and slot.state is State.BUSY and slot.worker is not None:
+            if now and slot.state is SlotState.BUSY and slot.worker is not None:
                 self._kill(slot.worker, "killed", self._clock())
                 self._leave(slot)
-                slot.state = State.UNLOADED
+                slot.state = SlotState.UNLOADED
             else:
                 self._vacate(slot)
         if now:
@@ -243,7 +243,7 @@ class Workers:
         return [
             SlotStatus(
                 slot.number,
-                slot.state.value,
+                slot.state,
                 worker.pid if (worker := slot.worker) else None,
                 worker.photos if worker else 0,
                 worker.rss_bytes if worker else None,
@@ -258,11 +258,11 @@ class Workers:
         """As many slots as wanted; those above the size go, or are marked to go after their photo."""
         for number in range(len(self._setups)):
             slot = self._slots.setdefault(number, Slot(number))
-            if self._loaded and slot.state is State.UNLOADED:
-                slot.state, slot.retry_at = State.WAITING, self._clock()
+            if self._loaded and slot.state is SlotState.UNLOADED:
+                slot.state, slot.retry_at = SlotState.WAITING, self._clock()
         for number in [number for number in self._slots if number >= len(self._setups)]:
             self._vacate(self._slots[number])
-            if self._slots[number].state is not State.BUSY:
+            if self._slots[number].state is not SlotState.BUSY:
                 del self._slots[number]
 
     def _fill(self, now: float) -> None:
@@ -270,7 +270,7 @@ class Workers:
         if self._stopping or not self._loaded:
             return
         for slot in self._slots.values():
-            if slot.state is State.WAITING and now >= slot.retry_at:
+            if slot.state is SlotState.WAITING and now >= slot.retry_at:
                 self._spawn(slot, now)
 
     def _spawn(self, slot: Slot, now: float) -> None:
@@ -285,7 +285,7 @@ class Workers:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
             slot.wait(now, retry_in_s, str(error))
             return
-        slot.worker, slot.state, slot.renew = worker, State.STARTING, False
+        slot.worker, slot.state, slot.renew = worker, SlotState.STARTING, False
         future.add_done_callback(partial(self._answer, worker, call))
 
     # Answers: `_answer` runs in the executors' threads, everything else in the loop's
@@ -314,18 +314,18 @@ class Workers:
             self._leave(slot)
             slot.wait(now, event.retry_in_s, event.error)
         elif isinstance(event, SlotReady):
-            slot.state, slot.error = State.IDLE, ""
+            slot.state, slot.error = SlotState.IDLE, ""
             worker.ready_at, worker.rss_bytes, worker.warm_rss_bytes = now, rss_bytes, rss_bytes
         elif isinstance(event, Died):
             self._leave(slot)
-            slot.state, slot.retry_at = State.WAITING, now
+            slot.state, slot.retry_at = SlotState.WAITING, now
         else:
-            slot.state, slot.failures = State.IDLE, 0
+            slot.state, slot.failures = SlotState.IDLE, 0
             worker.photos += 1
             worker.rss_bytes = rss_bytes
             # Killed for its deadline while the answer was on its way.
             slot.renew = slot.renew or worker.worn() or worker.kill_cause is not None
-        if slot.state is State.IDLE and slot.renew:
+        if slot.state is SlotState.IDLE and slot.renew:
             self._vacate(slot)
         self._drop_unwanted(slot)
 
@@ -333,32 +333,32 @@ class Workers:
 
     def _vacate(self, slot: Slot) -> None:
         """Ends the slot's worker, after its photo if it has one; the slot then waits for its next start."""
-        if slot.state is State.BUSY:
+        if slot.state is SlotState.BUSY:
             slot.renew = True
             return
         self._leave(slot)
         wanted = self._loaded and not self._stopping
-        if slot.state is not State.WAITING or not wanted:
-            slot.state, slot.retry_at = (State.WAITING if wanted else State.UNLOADED), self._clock()
+        if slot.state is not SlotState.WAITING or not wanted:
+            slot.state, slot.retry_at = (SlotState.WAITING if wanted else SlotState.UNLOADED), self._clock()
 
     def _drop_unwanted(self, slot: Slot) -> None:
         """After a photo: a slot above the size goes, one that was unloaded meanwhile stays empty."""
-        if slot.state in {State.BUSY, State.STARTING, State.IDLE}:
+        if slot.state in {SlotState.BUSY, SlotState.STARTING, SlotState.IDLE}:
             return
         if slot.number >= len(self._setups):
             self._slots.pop(slot.number, None)
         elif not self._loaded or self._stopping:
-            slot.state = State.UNLOADED
+            slot.state = SlotState.UNLOADED
 
     def _leave(self, slot: Slot) -> None:
         """Parts a slot from its worker: an idle one is asked to end, any other is killed."""
         worker, slot.worker, slot.renew = slot.worker, None, False
         if worker is None:
             return
-        if slot.state is State.IDLE and worker.kill_cause is None:
+        if slot.state is SlotState.IDLE and worker.kill_cause is None:
             self._reaper.ask(worker)
             return
-        if slot.state is State.STARTING:
+        if slot.state is SlotState.STARTING:
             worker.call.claim()
         self._reaper.kill(worker)
 
@@ -381,7 +381,7 @@ class Workers:
     def _notice_idle_deaths(self, now: float) -> None:
         """Idle workers that somebody killed: their threads tell nobody."""
         for slot in self._slots.values():
-            if slot.state is State.IDLE and slot.worker is not None and not slot.worker.alive():
+            if slot.state is SlotState.IDLE and slot.worker is not None and not slot.worker.alive():
                 self._idle_death(slot, now)
 
     def _idle_death(self, slot: Slot, now: float) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError
+from cutoutd.daemon.backoff import backoff_s
+from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import exit_status
 from cutoutd.daemon.workers.codec import to_json
 from cutoutd.daemon.workers.executor import WorkerExecutor, WorkerGoneError
 from cutoutd.daemon.workers.exit_status import Cause
 from cutoutd.daemon.workers.ipc import Answer, Task
-from cutoutd.daemon.workers.process import Orders, WorkerFaultError, error_of
+from cutoutd.daemon.workers.process import Facts, Orders, WorkerFaultError, error_of
 
 # A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
 FIRST_RETRY_S: Final = 1.0
@@ -32,8 +34,7 @@ _REFUSALS: Final = ("Operation not permitted", "Function not implemented", "Perm
 
 def retry_delay_s(failures: int) -> float:
     """Seconds until the next start, after so many failed ones before."""
-    # Beyond 2**6 the limit holds anyway, and the power of a thousand failures would overflow.
-    return min(FIRST_RETRY_S * 2.0 ** min(failures, 6), LONGEST_RETRY_S)
+    return backoff_s(failures + 1, FIRST_RETRY_S, LONGEST_RETRY_S)
 
 
 class NoFreeSlotError(CutoutError):
@@ -101,11 +102,20 @@ class SlotReady:
     """A worker is warm.
 
     Attributes:
-        facts: pid, start_s, sandbox (a `SandboxState`), warm_up (what that returned), rss_bytes.
+        slot: where it is.
+        pid: its process number.
+        start_s: seconds that its start took.
+        sandbox: what holds in it.
+        warm_up: what its warm-up returned.
+        rss_bytes: its resident memory.
     """
 
     slot: int
-    facts: dict[str, Any]
+    pid: int = 0
+    start_s: float = 0.0
+    sandbox: SandboxState | None = None
+    warm_up: Any = None
+    rss_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,7 @@ class Died:
 Event = SlotReady | SlotFailed | Finished | Failed | Died
 
 
-class State(StrEnum):
+class SlotState(StrEnum):
     """What a slot does at the moment."""
 
     STARTING = "starting"
@@ -160,7 +170,7 @@ class SlotStatus:
     """One slot, for `status`. rss_bytes: after the last photo, None before the first answer."""
 
     slot: int
-    state: str
+    state: SlotState
     pid: int | None
     photos: int
     rss_bytes: int | None
@@ -233,7 +243,7 @@ class Slot:
     """
 
     number: int
-    state: State = State.UNLOADED
+    state: SlotState = SlotState.UNLOADED
     worker: Worker | None = None
     failures: int = 0
     retry_at: float = 0.0
@@ -242,7 +252,7 @@ class Slot:
 
     def wait(self, now: float, retry_in_s: float, error: str) -> None:
         """It has no worker and tries again later."""
-        self.worker, self.state, self.error = None, State.WAITING, error
+        self.worker, self.state, self.error = None, SlotState.WAITING, error
         self.failures += 1
         self.retry_at = now + retry_in_s
 
@@ -281,11 +291,5 @@ def _started(worker: Worker, call: Call, answer: Answer, failure: Exception | No
     if failure is not None:
         hint = f" {exit_status.REFUSED_CALLS}" if any(word in str(failure) for word in _REFUSALS) else ""
         return SlotFailed(worker.slot, f"{failure}{hint}", call.retry_in_s)
-    facts = {
-        "pid": worker.pid,
-        "start_s": answer.result.start_s,
-        "sandbox": answer.result.sandbox,
-        "warm_up": answer.result.warm_up,
-        "rss_bytes": answer.rss_bytes,
-    }
-    return SlotReady(worker.slot, facts)
+    begun: Facts = answer.result
+    return SlotReady(worker.slot, worker.pid, begun.start_s, begun.sandbox, begun.warm_up, answer.rss_bytes)

@@ -22,7 +22,8 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine, Limits
-from cutoutd.daemon.batch import Batch, BatchOrder
+from cutoutd.daemon.batch import Batch
+from cutoutd.daemon.batch_order import BatchOrder
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor

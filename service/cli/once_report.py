@@ -7,7 +7,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +25,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cutoutd.config.errors import ExitCode, Reason, json_line, printable
-from cutoutd.daemon.batch import Batch, Outcome
+from cutoutd.daemon.batch import Batch, Ended, Outcome
 from cutoutd.daemon.sources import Gathered
+from cutoutd.daemon.workers.job import Loaded
 from cutoutd.service.text import counted, said
 
 # More names than this are counted, not listed.
@@ -104,7 +105,7 @@ class Report:
         """0 when everything is cut out, now or before; 3 when something is not; 130 or 143 when stopped."""
         if self.stopped_by:
             return 128 + self.stopped_by
-        sound = all(one.state == "done" or one.reason == Reason.EXISTS for one in self.outcomes)
+        sound = all(one.state is Ended.DONE or one.reason == Reason.EXISTS for one in self.outcomes)
         return (
             ExitCode.OK if sound and len(self.outcomes) == len(self.gathered.photos) else ExitCode.SOME_FAILED
         )
@@ -116,7 +117,7 @@ class Report:
             sys.stdout.flush()
         elif outcome.reason == Reason.EXISTS:
             return
-        elif outcome.state != "done":
+        elif outcome.state is not Ended.DONE:
             console.print(said(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"), soft_wrap=True)
         elif outcome.detail and not self.quiet:
             console.print(said(f"• {name}: {outcome.detail}", style="yellow"), soft_wrap=True)
@@ -149,10 +150,10 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def summary(report: Report, models: dict[str, Any]) -> Iterator[Text]:
+def summary(report: Report, models: Mapping[str, Loaded]) -> Iterator[Text]:
     """How many are done, what was left, and where the first one lies."""
     total = len(report.gathered.photos)
-    done = [one for one in report.outcomes if one.state == "done"]
+    done = [one for one in report.outcomes if one.state is Ended.DONE]
     before = sum(one.reason == Reason.EXISTS for one in report.outcomes)
     bad = len(report.outcomes) - len(done) - before
     if not total:
@@ -161,7 +162,7 @@ def summary(report: Report, models: dict[str, Any]) -> Iterator[Text]:
         return
     besides = [f"{before} done before"] if before else []
     besides += [f"{bad} not"] if bad else []
-    running = [f"{name} on {facts['provider']}" for name, facts in models.items()]
+    running = [f"{name} on {one.provider}" for name, one in models.items()]
     cut_short = report.stopped_by or len(report.outcomes) < total
     style = "bold yellow" if bad or cut_short else "bold green"
     if cut_short:
@@ -190,7 +191,7 @@ def _left_alone(gathered: Gathered) -> Iterator[Text]:
 def timings_table(outcomes: list[Outcome]) -> Table:
     """Median milliseconds per stage over all finished photos."""
     table = Table("stage", "median ms", title="Where the time goes")
-    done = [one for one in outcomes if one.state == "done"]
+    done = [one for one in outcomes if one.state is Ended.DONE]
     stages = dict.fromkeys(stage for one in done for stage in one.timings)
     for stage in stages:
         values = [one.timings[stage] * 1000 for one in done if stage in one.timings]

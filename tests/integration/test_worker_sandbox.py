@@ -65,7 +65,7 @@ class House:
         self.workers.start()
         ready = self.events.get(timeout=PATIENCE_S)
         assert isinstance(ready, SlotReady), ready
-        self.facts = ready.facts
+        self.ready = ready
 
     def do(self, task: Task[Any, Any], job: Any) -> Event:
         self.workers.submit(1, task, job, limit_s=PATIENCE_S)
@@ -110,7 +110,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
 
 @linux
 def test_the_worker_says_what_holds(house: House) -> None:
-    state = house.facts["sandbox"]
+    state = house.ready.sandbox
     assert isinstance(state, guard.SandboxState)
     assert state.network_refused, state.network
     assert state.core_dumps_off
@@ -122,7 +122,7 @@ def test_the_worker_says_what_holds(house: House) -> None:
 
 @linux
 def test_the_kernel_knows_it_too(house: House) -> None:
-    pid = house.facts["pid"]
+    pid = house.ready.pid
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
     assert status["Seccomp"] == "2"
@@ -136,7 +136,7 @@ def test_the_kernel_knows_it_too(house: House) -> None:
 
 @linux
 def test_every_thread_of_the_worker_is_filtered(house: House) -> None:
-    threads = list(Path(f"/proc/{house.facts['pid']}/task").iterdir())
+    threads = list(Path(f"/proc/{house.ready.pid}/task").iterdir())
     assert threads
     for thread in threads:
         assert "Seccomp:\t2" in (thread / "status").read_text()
@@ -266,7 +266,7 @@ def test_the_same_acts_are_possible_without_a_sandbox(tmp_path: Path) -> None:
 
 @linux
 def test_a_worker_holds_two_pipes_and_its_lock(house: House) -> None:
-    held = {int(entry.name): os.readlink(entry) for entry in Path(f"/proc/{house.facts['pid']}/fd").iterdir()}
+    held = {int(entry.name): os.readlink(entry) for entry in Path(f"/proc/{house.ready.pid}/fd").iterdir()}
     assert [held.pop(fd) for fd in (0, 1, 2)] == ["/dev/null"] * 3
     pipes = [fd for fd, target in held.items() if target.startswith("pipe:")]
     assert len(pipes) == 2
@@ -321,7 +321,7 @@ workers.start()
 ready = [events.get(timeout=60) for _ in range(2)]
 assert all(isinstance(event, SlotReady) for event in ready), ready
 heavy = [name for name in ("numpy", "PIL", "onnxruntime") if name in sys.modules]
-print("ready", *[event.facts["pid"] for event in ready], *heavy, flush=True)
+print("ready", *[event.pid for event in ready], *heavy, flush=True)
 workers.submit(1, acts.SLEEP, 600.0, limit_s=900)
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 print("busy", flush=True)

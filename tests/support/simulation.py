@@ -118,7 +118,7 @@ class PretendedWorkers:
 
     def start(self) -> None:
         for number in range(self.size):
-            self.post(pool.SlotReady(number, {}))
+            self.post(pool.SlotReady(number))
 
     def load(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Which photos of a batch are there already; and the run: one outcome for each photo, names never shared."""
+"""The run: one outcome for each photo, names never shared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from cutoutd.config.errors import EngineError, OutboxError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import batch as batch_module
-from cutoutd.daemon.batch import Batch, BatchOrder, finished_before
+from cutoutd.daemon.batch import Batch
+from cutoutd.daemon.batch_order import BatchOrder
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.temporary import write_temporary
 from cutoutd.daemon.sources import gather
@@ -22,54 +23,6 @@ from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.slot import Cause
 from cutoutd.models.decoding import photo as decoding
-
-
-@pytest.fixture
-def album(tmp_path: Path) -> Path:
-    folder = tmp_path / "album"
-    folder.mkdir()
-    (tmp_path / "out").mkdir()
-    for name in ("a.jpg", "b.jpg"):
-        (folder / name).write_bytes(name.encode())
-    return folder
-
-
-def before(album: Path, **options: str) -> list[str]:
-    out = album.parent / "out"
-    order = BatchOrder(out, "m", (Deliverable(**options),), Matte(), Limits(), 0o022)  # pyright: ignore[reportArgumentType]
-    photos = gather([album]).photos
-    return [photos[number].path.decode() for number in sorted(finished_before(order, photos))]
-
-
-def test_by_name(album: Path) -> None:
-    assert before(album) == []
-    (album.parent / "out/b.png").touch()
-    assert before(album) == ["b.jpg"]
-    assert before(album, format="webp") == []
-    assert before(album, name="{stem}-{deliverable}", label="web") == []
-
-
-def test_photos_that_share_a_name_count_only_together(album: Path) -> None:
-    (album / "a.png").touch()
-    (album.parent / "out/a.png").touch()
-    assert before(album) == []  # whose it is cannot be told
-    (album.parent / "out/a (2).png").touch()
-    assert before(album) == ["a.jpg", "a.png"]
-
-
-def test_a_photo_is_not_its_own_cutout(album: Path) -> None:
-    photo = album.parent / "out/c.png"
-    photo.touch()
-    order = BatchOrder(album.parent / "out", "m", (Deliverable(),), Matte(), Limits(), 0o022)
-    assert finished_before(order, gather([photo]).photos) == {}
-
-
-def test_a_name_made_of_the_content(album: Path) -> None:
-    (album.parent / "out").joinpath("x.png").touch()
-    assert before(album, name="{hash}") == []
-    stem = digest_of((album / "a.jpg").read_bytes())[:8]
-    (album.parent / f"out/{stem}.png").touch()
-    assert before(album, name="{hash}") == ["a.jpg"]
 
 
 def test_nothing_is_said_of_being_looked_at_again() -> None:

@@ -10,10 +10,12 @@ import pytest
 from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation
 
-from cutoutd.daemon.workers.slot import SlotReady, SlotStatus
+from cutoutd.daemon.workers.job import Loaded
+from cutoutd.daemon.workers.slot import SlotReady, SlotState, SlotStatus
 from cutoutd.models.networks.catalog import FAST, STANDARD
 
 Make = Callable[..., Simulation]
+IDLE, WAITING = SlotState.IDLE, SlotState.WAITING
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def two_kinds(sim: Make) -> Simulation:
 
 
 def _ready(slot: int, *names: str) -> SlotReady:
-    return SlotReady(slot, {"warm_up": {name: {"provider": "cpu"} for name in names}, "sandbox": None})
+    return SlotReady(slot, warm_up={name: Loaded("cpu", ()) for name in names})
 
 
 def test_photos_are_taken_up_by_the_first_worker_and_ready_is_said_by_the_one_with_every_network(
@@ -57,10 +59,10 @@ def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config
 
 @pytest.mark.parametrize(
     ("states", "well"),
-    [(("idle", "idle"), True), (("idle", "waiting"), True), (("waiting", "idle"), False)],
+    [((IDLE, IDLE), True), ((IDLE, WAITING), True), ((WAITING, IDLE), False)],
 )
 def test_a_large_network_that_never_loads_is_no_healthy_daemon(
-    two_kinds: Simulation, states: tuple[str, str], well: bool
+    two_kinds: Simulation, states: tuple[SlotState, SlotState], well: bool
 ) -> None:
     slots = [SlotStatus(n, state, None, 0, None, "") for n, state in enumerate(states)]
     vars(two_kinds.workers)["status"] = lambda: slots

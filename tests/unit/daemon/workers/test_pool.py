@@ -156,10 +156,11 @@ def test_every_slot_reports_when_it_is_warm_and_what_holds_there(bench: Callable
     assert made.workers.free() == 0
     first, second = made.ready(2)
     assert {first.slot, second.slot} == {0, 1}
-    assert first.facts["pid"] != second.facts["pid"]
-    assert first.facts["warm_up"] == jobs.Warm("a model", 1)
-    assert first.facts["sandbox"].core_dumps_off
-    assert first.facts["rss_bytes"] > 1_000_000
+    assert first.pid != second.pid
+    assert first.warm_up == jobs.Warm("a model", 1)
+    assert first.sandbox is not None
+    assert first.sandbox.core_dumps_off
+    assert first.rss_bytes > 1_000_000
     assert made.workers.free() == 2
 
 
@@ -191,7 +192,7 @@ def test_each_slot_is_made_as_it_is_told_and_only_the_slots_asked_for_take_a_pho
     made = bench(2)
     made.ready(2)
     made.workers.recycle([replace(setup, context="every model"), replace(setup, context="the small one")])
-    contexts = {event.slot: event.facts["warm_up"].context for event in made.ready(2)}
+    contexts = {event.slot: event.warm_up.context for event in made.ready(2)}
     assert contexts == {0: "every model", 1: "the small one"}
     made.workers.submit(1, jobs.PID, None, limit_s=LONG_S, slots=(1, 0))
     assert (made.workers.free([1]), made.workers.free([0]), made.workers.free()) == (0, 1, 1)
@@ -423,7 +424,7 @@ def test_recycling_replaces_idle_workers_now_and_busy_ones_after_their_photo(
     events = [made.next(), made.next(), made.next()]
     assert Finished(1, str(mark)) in events
     ready = [event for event in events if isinstance(event, SlotReady)]
-    assert {event.facts["warm_up"].context for event in ready} == {"another model"}
+    assert {event.warm_up.context for event in ready} == {"another model"}
     assert {made.pid(0), made.pid(1)}.isdisjoint({busy, idle})
 
 

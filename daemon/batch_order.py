@@ -1,0 +1,121 @@
+"""What a batch is asked for: which names its cutouts may get, and which lie there already; it writes nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cutoutd.config.output import Deliverable, extension
+from cutoutd.config.settings import Limits, Matte
+from cutoutd.daemon.files.digest import digest_file
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, stem_of
+from cutoutd.daemon.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOrder:
+    """How the photos are to be cut out.
+
+    Attributes:
+        folder: where cutouts go; exists.
+        umask: of the outputs.
+        overwrite: replace a file that lies under a cutout's name, instead of taking the next free name.
+        exact: the one name that the one cutout of the one photo must have; empty: it follows from the photo's.
+        skip_existing: leave photos alone whose cutouts lie in the folder already, by name.
+    """
+
+    folder: Path
+    model: str
+    deliverables: tuple[Deliverable, ...]
+    matte: Matte
+    limits: Limits
+    umask: int
+    overwrite: bool = False
+    exact: str = ""
+    skip_existing: bool = False
+
+    def names(self, photo: Source, number: int, one: Deliverable) -> Iterator[bytes]:
+        """The names for a photo's cutout, in the order they are tried, as far as they are known beforehand."""
+        needs_content = "{hash" in one.name
+        return self.names_for(
+            photo,
+            number,
+            one,
+            mtime_ns=os.stat(photo.full).st_mtime_ns,
+            digest=digest_file(photo.full, RealFileSystem(os.path.dirname(photo.full)))
+            if needs_content
+            else "",
+            extension=extension(one),
+        )
+
+    def names_for(
+        self, photo: Source, number: int, one: Deliverable, *, mtime_ns: int, digest: str, extension: str
+    ) -> Iterator[bytes]:
+        """The same once everything is known."""
+        if self.exact:
+            return iter([os.fsencode(self.exact)])
+        folder = mirrored_folder(photo.path, one.folder, date=time.strftime("%Y-%m-%d"), label=one.label)
+        stem = stem_of(
+            one.name, photo.path, mtime_ns=mtime_ns, counter=number + 1, digest=digest, label=one.label
+        )
+        return candidates(folder, stem, extension)
+
+
+def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:
+    """Which photos have all their cutouts in the output folder already, by name, with those cutouts.
+
+    Photos that would share a name (a.jpg and a.png) count only when all of them have one: which of them the
+    first cutout belongs to cannot be told by its name.
+
+    Returns:
+        Numbers in `photos`, and absolute paths.
+    """
+    outbox = os.fsencode(order.folder)
+    originals = frozenset(photo.identity for photo in photos)
+    wanted: dict[int, list[tuple[str, bytes]]] = {}
+    nth_of: Counter[str] = Counter()
+    sharing: dict[str, set[int]] = {}
+    for number, photo in enumerate(photos):
+        if photo.problem is not None:
+            continue
+        try:
+            series = [order.names(photo, number, one) for one in order.deliverables]
+        except OSError:
+            continue  # its worker will say what is wrong with it
+        wanted[number] = []
+        for names in series:
+            first = next(names)
+            key = name_key(first)
+            others = (
+                name
+                for name in itertools.chain([first], names)
+                if identity_of(os.path.join(outbox, name)) not in originals
+            )
+            nth = next(itertools.islice(others, nth_of[key], None), b"")
+            nth_of[key] += 1
+            sharing.setdefault(key, set()).add(number)
+            wanted[number].append((key, nth))
+    there = {
+        number: all(name and os.path.isfile(os.path.join(outbox, name)) for _, name in names)
+        for number, names in wanted.items()
+    }
+    return {
+        number: tuple(os.path.join(outbox, name) for _, name in names)
+        for number, names in wanted.items()
+        if all(there[other] for key, _ in names for other in sharing[key])
+    }
+
+
+def identity_of(path: bytes) -> tuple[int, int] | None:
+    """Device and inode of what lies under a name; None where nothing does."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

@@ -1,0 +1,61 @@
+"""Which photos of a batch are there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Limits, Matte
+from cutoutd.daemon.batch_order import BatchOrder, finished_before
+from cutoutd.daemon.files.digest import digest_of
+from cutoutd.daemon.sources import gather
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    folder.mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def before(album: Path, **options: str) -> list[str]:
+    out = album.parent / "out"
+    order = BatchOrder(out, "m", (Deliverable(**options),), Matte(), Limits(), 0o022)  # pyright: ignore[reportArgumentType]
+    photos = gather([album]).photos
+    return [photos[number].path.decode() for number in sorted(finished_before(order, photos))]
+
+
+def test_by_name(album: Path) -> None:
+    assert before(album) == []
+    (album.parent / "out/b.png").touch()
+    assert before(album) == ["b.jpg"]
+    assert before(album, format="webp") == []
+    assert before(album, name="{stem}-{deliverable}", label="web") == []
+
+
+def test_photos_that_share_a_name_count_only_together(album: Path) -> None:
+    (album / "a.png").touch()
+    (album.parent / "out/a.png").touch()
+    assert before(album) == []  # whose it is cannot be told
+    (album.parent / "out/a (2).png").touch()
+    assert before(album) == ["a.jpg", "a.png"]
+
+
+def test_a_photo_is_not_its_own_cutout(album: Path) -> None:
+    photo = album.parent / "out/c.png"
+    photo.touch()
+    order = BatchOrder(album.parent / "out", "m", (Deliverable(),), Matte(), Limits(), 0o022)
+    assert finished_before(order, gather([photo]).photos) == {}
+
+
+def test_a_name_made_of_the_content(album: Path) -> None:
+    (album.parent / "out").joinpath("x.png").touch()
+    assert before(album, name="{hash}") == []
+    stem = digest_of((album / "a.jpg").read_bytes())[:8]
+    (album.parent / f"out/{stem}.png").touch()
+    assert before(album, name="{hash}") == ["a.jpg"]
