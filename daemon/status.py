@@ -12,7 +12,13 @@ from cutoutd.daemon.sandbox.guard import SandboxState
 
 
 def live_status(
-    daemon: Components, *, sandbox: SandboxState | None, since: float, stopping: bool, yielding: str
+    daemon: Components,
+    *,
+    sandbox: SandboxState | None,
+    since: float,
+    stopping: bool,
+    yielding: str,
+    mistake: str = "",
 ) -> dict[str, Any]:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
@@ -21,6 +27,7 @@ def live_status(
     return {
         "state": _state(daemon, stopping=stopping, yielding=yielding),
         "why": _why(daemon, yielding),
+        "mistake": mistake,
         "pid": os.getpid(),
         "since": since,
         "counts": counts,

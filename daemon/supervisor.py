@@ -7,6 +7,7 @@ module owns signals, start, reload and stop.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, LedgerError, printable
+from cutoutd.config.errors import CutoutError, LedgerError, mistake, printable
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
@@ -29,10 +30,10 @@ from cutoutd.daemon.ledger.database import (
     is_busy,
     is_damage,
     is_held,
-    is_ledgers_own,
     is_passing_trouble,
     move_aside,
 )
+from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -55,6 +56,8 @@ DAMAGED_AGAIN_S = 600.0
 STATUS_EVERY_S = 1.0
 # A third of what the service manager is asked for at each step of a start.
 WAITING_SAID_EVERY_S = 30.0
+
+_LOG = logging.getLogger("cutoutd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Supervisor:
         self.stopping = False
         self.yielding = ""
         self.sandbox: SandboxState | None = None
+        self.mistakes = 0
+        self.last_mistake = ""
         self._plan = plan
         self._places = places
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -298,20 +303,29 @@ class Supervisor:
         return max(now, min(times))
 
     def _message(self, message: Any) -> None:
-        """Handles one message; what goes wrong with a single photo fails that photo and nothing else."""
-        parts = self.components
-        try:
+        """Handles one message; what goes wrong with one photo is paid for by that photo, and nothing ends the loop."""
+        with alone(self._mistake), alone(lambda error: self._fault_of(message, error)):
             self._handle(message)
-        except Exception as error:
-            if is_ledgers_own(error):
-                raise
-            match message:
-                case pool.Finished() | pool.Failed() | pool.Died() if message.tag != SELF_TEST:
-                    parts.dispatcher.fault(message.tag, error)
-                case Hint() if inbox_watcher := parts.inbox_watchers.get(os.fsencode(message.inbox)):
-                    inbox_watcher.arrivals.fault(message.path, error)
-                case _:
-                    raise
+
+    def _fault_of(self, message: Any, error: Exception) -> None:
+        """Tells the part whose photo the message was about; raises the error again where it was about none."""
+        parts = self.components
+        match message:
+            case pool.Finished() | pool.Failed() | pool.Died() if message.tag != SELF_TEST:
+                parts.dispatcher.fault(message.tag, error)
+            case Hint() if inbox_watcher := parts.inbox_watchers.get(os.fsencode(message.inbox)):
+                inbox_watcher.arrivals.fault(message.path, error)
+            case _:
+                raise error
+
+    def _mistake(self, error: Exception) -> None:
+        """The last guard: a mistake of ours that is about no photo and no folder is logged, counted and told."""
+        _LOG.error("a mistake of cutoutd's own", exc_info=error)
+        what = mistake(error)
+        self.mistakes += 1
+        if what != self.last_mistake:
+            self.listener.warning(f"cutoutd made a mistake ({what}) and goes on; please report it.")
+        self.last_mistake = what
 
     def _handle(self, message: Any) -> None:
         parts = self.components
@@ -418,7 +432,15 @@ class Supervisor:
             since=self.since,
             stopping=self.stopping,
             yielding=self.yielding,
+            mistake=self._mistakes_so_far(),
         )
+
+    def _mistakes_so_far(self) -> str:
+        """What the last guard has met, as a sentence; empty when it has met nothing."""
+        if not self.mistakes:
+            return ""
+        many = "a mistake" if self.mistakes == 1 else f"{self.mistakes} mistakes, most recently"
+        return f"Since it started, cutoutd made {many} ({self.last_mistake}); please report it."
 
     def _announce(self, now: float) -> None:
         """Publishes the status when it changed; looks for changes, which costs a count of all rows, once a second."""

@@ -28,9 +28,8 @@ NAMES_TRIED = 100
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A draft with the place it shall have and the digest of our own cutout that may lie there."""
+    """The place that a draft shall have, and the digest of our own cutout that may lie there."""
 
-    draft: Draft
     place: publish.Place
     replaces: str
 
@@ -125,7 +124,7 @@ def address(
         how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
         if how is not None and extension == draft.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
-            return Addressed(draft, place, earlier.out_digest if how is How.REPLACE else "")
+            return Addressed(place, earlier.out_digest if how is How.REPLACE else "")
     names = candidates(folder, stem, draft.extension)
     place = publish.find_place(
         route.outbox,
@@ -136,7 +135,7 @@ def address(
         fs=route.fs,
         given_up=given_up,
     )
-    return Addressed(draft, place, place.replaces)
+    return Addressed(place, place.replaces)
 
 
 def manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:

@@ -20,8 +20,9 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, really_there
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
+from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import guarded
+from cutoutd.daemon.ledger.faults import begin
 from cutoutd.daemon.ledger.folders import Folders
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
@@ -140,7 +141,9 @@ class Outboxes:
         if folder is None:
             return
         if folder.trouble and not folder.open and not folder.opening:
-            folder.trouble = why  # it waits already: many photos in hand do not make the pause longer
+            folder.trouble = (
+                why or folder.trouble
+            )  # it waits already: many photos in hand do not make the pause longer
             return
         self._pause(folder, why)
 
@@ -152,7 +155,7 @@ class Outboxes:
 
     def _pause(self, folder: _Folder, why: str) -> None:
         folder.open = False
-        folder.trouble = why
+        folder.trouble = why or f"the outbox {folder.path} cannot be used"
         folder.retry_at = self._clock() + folder.pause_s
         folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
 
@@ -199,7 +202,7 @@ class Outboxes:
         """Removes temporaries that nobody will publish."""
         folder = self._folders[path]
         fs = RealFileSystem(Root(os.fsencode(path), folder.inode))
-        folder.io.call(lambda: publish.discard(temporaries, fs), lambda _value, _error: None)
+        send(folder.io, publish.discard, temporaries, fs)
 
     def close(self, timeout_s: float) -> None:
         """Ends the I/O threads, without waiting for one that hangs."""
@@ -211,16 +214,28 @@ class Outboxes:
 
     def _open(self, folder: _Folder) -> None:
         folder.opening = True
-        recorded = self._mounts.recorded(folder.path)
-        keep = self._keep()
-        mode = self._folder_mode
-        folder.io.call(
-            lambda: _open_on_thread(folder.path, recorded, self._instance, keep, mode),
-            guarded(
-                lambda value, error: self._opened(folder, value, error),
-                lambda error: self._fault(folder, error),
-            ),
-        )
+        begin(self._opened(folder), lambda error: self._fault(folder, error))
+
+    async def _opened(self, folder: _Folder) -> None:
+        """Opens it on its I/O thread and commits what it is; in trouble it is looked at again after a pause."""
+        recorded, keep = self._mounts.recorded(folder.path), self._keep()
+        try:
+            opened = await run(
+                folder.io, _open_on_thread, folder.path, recorded, self._instance, keep, self._folder_mode
+            )
+        except (OutboxError, OSError) as error:
+            folder.opening = False
+            why = error.what if isinstance(error, OutboxError) else words(error)
+            self._pause(folder, why)
+            self._on_trouble(folder.path, why)
+            return
+        self._mounts.record(folder.path, opened.identity)
+        folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
+        folder.leases = not needs_polling(opened.identity.fstype)
+        folder.inode = opened.inode
+        folder.trouble = ""
+        folder.opening, folder.open = False, True
+        self._on_open(folder.path, opened.inode)
 
     def _fault(self, folder: _Folder, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
@@ -228,21 +243,6 @@ class Outboxes:
         why = f"cutoutd made a mistake with it ({mistake(error)}); please report it"
         self._pause(folder, why)
         self._on_trouble(folder.path, why)
-
-    def _opened(self, folder: _Folder, opened: OutboxOpened | None, error: BaseException | None) -> None:
-        folder.opening = False
-        if opened is None:
-            why = error.what if isinstance(error, OutboxError) else words(error or ValueError())
-            self._pause(folder, why)
-            self._on_trouble(folder.path, why)
-            return
-        folder.open = True
-        folder.trouble = ""
-        folder.inode = opened.inode
-        folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
-        folder.leases = not needs_polling(opened.identity.fstype)
-        self._mounts.record(folder.path, opened.identity)
-        self._on_open(folder.path, opened.inode)
 
 
 def _to_be_opened(folder: _Folder) -> bool:

@@ -1,7 +1,8 @@
-"""From finished temporaries to published cutouts; what then becomes of the original is `caretaker.py`'s business.
+"""From finished temporaries to published cutouts; what then becomes of the original is `originals/`'s business.
 
-Every step commits its intention to the ledger, then acts on an I/O thread, then commits the outcome. All methods
-run in the supervisor's loop.
+A publication is one coroutine: `_deliver` finds names and commits them, `_publish` gives them to the files on the
+outbox's I/O thread and commits the outcome; after a crash `_resume` goes on from the commit. All methods run in the
+supervisor's loop.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,17 @@ from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
-from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import Then, alone, guarded
+from cutoutd.daemon.files.story import Story, run, send
+from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
+from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
-from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.transitions import Taken, Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
-from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
+from cutoutd.daemon.workers.job import Draft, Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
@@ -41,12 +43,24 @@ OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.E
 OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What names are looked for with: by draft the folder and stem wished for and the keys taken there; by label our
+    earlier cutouts; by key the digests of cutouts that are to go.
+    """
+
+    wished: list[tuple[bytes, str]]
+    taken: list[Taken]
+    earlier: Mapping[str, Delivery]
+    given_up: Mapping[str, frozenset[str]]
+
+
 class Publisher:
     """Publishes what workers finished.
 
     Args:
         ledger: where intentions and outcomes are committed.
-        outcomes: the rows' life.
+        transitions: the rows' life.
         instance: id in our hidden names.
         on_done: called with a row's id and the paths of its cutouts once all are published.
         on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
@@ -103,235 +117,102 @@ class Publisher:
         for inbox, route in self._routes.items():
             self._withdrawer.withdraw(inbox, route)
 
-    # --- publication -----------------------------------------------------------------------------------------
+    # --- the story of one publication --------------------------------------------------------------------------
 
     def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
-        """Finds names for a photo's drafts, commits them, publishes."""
-        with self._alone(row):
-            self._deliver(row, finished, orders)
-
-    def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
-        route = self._routes.get(row.inbox)
-        if route is None or not _lies_in(finished, route.outbox):
-            self._drop(row, finished)  # the config changed while it was in hand
-            return
+        """Publishes a photo's drafts: finds names for them, commits these, and gives them to the files."""
         self._busy.add(row.id)
-        earlier = self._transitions.earlier(row)
-        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
-        plain = route.portable or route.outbox in self._plain_names
-        folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
-        taken = {
-            (folder, stem): self._transitions.names_taken(
-                route.outbox, name_prefix(folder, stem), besides=row.id
-            )
-            for folder, stem in zip(folders, stems, strict=True)
-        }
-
-        given_up = self._withdrawals.given_up(route.outbox)
-
-        def find() -> list[Addressed]:
-            there, why = self._outbox_there(route)
-            if not there:
-                raise FileNotFoundError(errno.ENOENT, why)
-            claimed: set[str] = set()
-            found: list[Addressed] = []
-            for draft, folder, stem in zip(finished.drafts, folders, stems, strict=True):
-                one = address(
-                    route,
-                    draft,
-                    folder,
-                    stem,
-                    taken[folder, stem] | claimed,
-                    earlier.get(draft.label),
-                    given_up,
-                )
-                claimed.add(one.place.key)
-                found.append(one)
-            return found
-
-        self._call(row, route, find, lambda value, error: self._found(row, finished, orders, value, error))
-
-    def _alone(self, row: PhotoRow) -> AbstractContextManager[None]:
-        """Whatever is wrong with one photo's publication, the others go on."""
-        return alone(lambda error: self._fault(row, error))
-
-    def _call(self, row: PhotoRow, route: Route, work: Callable[[], Any], then: Then) -> None:
-        route.io.call(work, guarded(then, lambda error: self._fault(row, error)))
-
-    def _fault(self, row: PhotoRow, error: Exception) -> None:
-        """A mistake with this photo: what lies in the outbox already is kept as its own, then it is counted."""
-        route = self._routes.get(row.inbox)
-        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
-
-        def told(_second: Exception | None = None) -> None:
-            self._busy.discard(row.id)
-            self._on_fault(row.id, error)
-
-        def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
-            self._run_again(row, deliveries, outcome or [])
-            told()
-
-        if route is None or not deliveries:
-            told()
-        else:
-            route.io.call(lambda: _lying(deliveries), guarded(looked, told))
-
-    def _counter(self, row: PhotoRow) -> int:
-        """One number per photo and inbox, the same when the photo is done again."""
-        own = self._ledger.get_meta(f"counter of {row.id}")
-        if own is not None:
-            return int(own)
-        name = f"counter {row.inbox.hex()}"
-        number = int(self._ledger.get_meta(name) or 0) + 1
-        self._ledger.set_meta(name, number)
-        self._ledger.set_meta(f"counter of {row.id}", number)
-        return number
-
-    def _outbox_there(self, route: Route) -> tuple[bool, str]:
-        """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
-        return really_there(route.settings.outbox, self._mounts.get(route.outbox))
-
-    def remember_mounts(self) -> None:
-        """Reads the recorded identity of every outbox from the ledger."""
-        self._mounts = Folders(self._ledger).all()
-
-    def _found(
-        self,
-        row: PhotoRow,
-        finished: Finished,
-        orders: tuple[Deliverable, ...],
-        addressed: list[Addressed] | None,
-        error: BaseException | None,
-    ) -> None:
-        if addressed is None:
-            if not self._blame_name(row, error, lambda: self._drop(row, finished)) and not self._blame_place(
-                row, error, lambda: self._drop(row, finished)
-            ):
-                self._trouble(row, error, lambda: self._drop(row, finished))
-            return
-        route = self._routes.get(row.inbox)
-        if route is None or not _lies_in(finished, route.outbox):
-            self._drop(row, finished)
-            return
-        deliveries = [
-            Delivery(
-                label=one.draft.label,
-                outbox=route.outbox,
-                name=one.place.name,
-                name_key=one.place.key,
-                out_digest=one.draft.out_digest,
-                out_size=one.draft.out_size,
-                temporary=one.draft.temporary,
-                replaces=one.replaces,
-                stage=row.stage,
-                manifest=manifest_line(row, one.draft, one.place.name),
-            )
-            for one in addressed
-        ]
-        if not self._transitions.delivering(row, finished.digest, deliveries):
-            self.deliver(row, finished, orders)  # another photo took one of the names: look again
-            return
-        self._publish(
-            row,
-            route,
-            deliveries,
-            finished.timings,
-            lambda: self.deliver(row, finished, orders),
-            fresh=True,
-        )
+        Story(self._alone(row, self._deliver(row, finished, orders)))
 
     def resume(self, row: PhotoRow) -> None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
-        with self._alone(row):
-            self._resume(row)
-
-    def _resume(self, row: PhotoRow) -> None:
-        route = self._routes.get(row.inbox)
-        deliveries = [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
-        if route is None or row.id in self._busy:
+        if row.inbox not in self._routes or row.id in self._busy:
             return
         self._busy.add(row.id)
+        Story(self._alone(row, self._resume(row)))
+
+    async def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
+        """From finished temporaries to committed cutouts. From the moment that names are committed a crash resumes."""
+        while True:
+            route = self._routes.get(row.inbox)
+            if route is None or not _lies_in(finished, route.outbox):
+                self._drop(row, finished)  # the config changed while it was in hand
+                return
+            names = self._names(row, finished, orders, route)
+            try:
+                addressed = await run(route.io, self._find, names, finished, route)
+            except OSError as error:
+                self._drop(row, finished)
+                self._blame(row, error)
+                return
+            if self._routes.get(row.inbox) != route:
+                continue  # the config changed meanwhile
+            deliveries = _deliveries(row, route, finished.drafts, addressed)
+            if not self._transitions.delivering(row, finished.digest, deliveries):
+                continue  # another photo took one of the names: look again
+            outcome = await self._publish(row, route, deliveries, fresh=True, timings=finished.timings)
+            if outcome is not Published.TAKEN:
+                return
+
+    async def _resume(self, row: PhotoRow) -> None:
+        """From committed names on; whatever cannot be published any more is made again."""
+        route = self._routes[row.inbox]
+        deliveries = self._undelivered(row)
         if any(delivery.outbox != route.outbox for delivery in deliveries):
-            self._look_back(row, route, deliveries)
-            return
-        self._publish(row, route, deliveries, {}, lambda: self._run_again(row, deliveries, []), fresh=False)
-
-    def _look_back(self, row: PhotoRow, route: Route, deliveries: list[Delivery]) -> None:
-        """The config names another outbox since: what lies in the old one counts, the rest is made for the new."""
-
-        def looked(outcome: list[Published] | None, _error: BaseException | None) -> None:
-            if outcome is not None and all(one is Published.DONE for one in outcome):
+            # The config names another outbox since: what lies in the old one counts, the rest is made for the new.
+            lying = await self._what_lies(deliveries, route)
+            if lying == [Published.DONE] * len(deliveries):
                 self._delivered(row, route, deliveries, {})
             else:
-                self._run_again(row, deliveries, outcome or [])
+                self._run_again(row, deliveries, lying)
+            return
+        if await self._publish(row, route, deliveries, fresh=False, timings={}) is Published.TAKEN:
+            self._run_again(row, deliveries, [])
 
-        self._call(row, route, lambda: _lying(deliveries), looked)
-
-    def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
-        through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
-        temporaries = [d.temporary for d in deliveries]
-        route = self._routes.get(row.inbox)
-        if route is not None:
-            route.io.call(lambda: publish.discard(temporaries, route.fs), lambda _value, _error: None)
-        self._transitions.undeliver(row.id, through)
-        self._release(row.id)
-
-    def _publish(
+    async def _publish(
         self,
         row: PhotoRow,
         route: Route,
         deliveries: list[Delivery],
-        timings: Mapping[str, float],
-        otherwise: Callable[[], None],
         *,
         fresh: bool,
-    ) -> None:
-        """Publishes; `fresh` when the temporaries were made in this life, and are not found after a crash."""
+        timings: Mapping[str, float],
+    ) -> Published:
+        """Gives committed names to the files, and commits that they have them.
+
+        Args:
+            row: the photo.
+            route: where to.
+            deliveries: the names.
+            fresh: the temporaries were made in this life, and are not found after a crash.
+            timings: seconds per stage so far.
+
+        Returns:
+            TAKEN when somebody else's file has one of the names by now: nothing is decided yet. With anything else
+            the photo is dealt with.
+        """
         started = time.perf_counter()
-
-        def publish_all() -> list[Published]:
-            there, why = self._outbox_there(route)
-            if not there:
-                raise FileNotFoundError(errno.ENOENT, why)
-            outcome = [
-                publish.publish(
-                    d.outbox,
-                    d.name,
-                    d.temporary,
-                    d.out_digest,
-                    size=d.out_size if fresh else 0,
-                    replaces=d.replaces,
-                    mode=route.mode,
-                    leases=route.leases,
-                    fs=route.fs,
-                )
-                for d in deliveries
-            ]
-            if all(one is Published.DONE for one in outcome):
-                folder = Path(os.fsdecode(route.outbox))
-                for text in filter(None, (d.manifest for d in deliveries)):
-                    manifest.append(folder / manifest.NAME, text, route.fs)
-            return outcome
-
-        def published(outcome: list[Published] | None, error: BaseException | None) -> None:
-            if outcome is None:
-                if not self._blame_name(
-                    row, error, lambda: self._run_again(row, deliveries, [])
-                ) and not self._blame_place(row, error, lambda: self._run_again(row, deliveries, [])):
-                    self._trouble(row, error, lambda: self._release(row.id))
-            elif all(one is Published.DONE for one in outcome):
-                spent = {**timings, "deliver": time.perf_counter() - started}
-                self._delivered(row, route, deliveries, spent)
-            elif Published.GONE in outcome:
-                self._run_again(row, deliveries, outcome)
+        try:
+            outcome = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
+        except OSError as error:
+            if _is_of_the_path(error):
+                self._run_again(row, deliveries, [])
             else:
-                otherwise()
-
-        self._call(row, route, publish_all, published)
+                self._release(row.id)  # committed as it is: it goes on when the outbox is back
+            self._blame(row, error)
+            return Published.GONE
+        if outcome == [Published.DONE] * len(deliveries):
+            self._delivered(row, route, deliveries, {**timings, "deliver": time.perf_counter() - started})
+            return Published.DONE
+        if Published.GONE in outcome:
+            self._run_again(row, deliveries, outcome)
+            return Published.GONE
+        return Published.TAKEN
 
     def _delivered(
         self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
     ) -> None:
+        """All of them lie under their names: that is committed, and what becomes of the original with it."""
         after = route.settings.after
         now = self._intake.get(row.id) or row
         # A newer photo may lie at its path by now: then no better cutout of this one can be made.
@@ -355,38 +236,137 @@ class Publisher:
         if owed:
             self._on_owed(row.id)
 
-    def _trouble(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> None:
-        if error is not None and not isinstance(error, OSError):
-            raise error  # no outbox is to blame for a mistake of ours
-        code = getattr(error, "errno", None) or errno.EIO
-        why = getattr(error, "strerror", None) or str(error)
-        if not isinstance(error, OSError) or not is_trouble_of_the_outbox(code):
-            why = mistake(error) if error is not None else ""
-        otherwise()
-        self._on_trouble(row.inbox, str(why))
+    # --- its steps ---------------------------------------------------------------------------------------------
 
-    def _blame_place(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
-        """Whether it may be one folder in the outbox that refuses, and not the outbox; a probe then tells."""
-        code = getattr(error, "errno", None)
-        if code not in OF_THE_PLACE:
-            return False
-        otherwise()
-        self._on_no_place(row, code or 0, getattr(error, "strerror", None) or str(error))
-        return True
+    def _names(
+        self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...], route: Route
+    ) -> _Names:
+        """What the drafts would like to be called, and what the ledger says of such names."""
+        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
+        plain = route.portable or route.outbox in self._plain_names
+        folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
+        wished = list(zip(folders, stems, strict=True))
+        taken = [
+            self._transitions.names_taken(route.outbox, name_prefix(folder, stem), besides=row.id)
+            for folder, stem in wished
+        ]
+        return _Names(wished, taken, self._transitions.earlier(row), self._withdrawals.given_up(route.outbox))
 
-    def _blame_name(self, row: PhotoRow, error: BaseException | None, otherwise: Callable[[], None]) -> bool:
-        """Whether the outbox refused this one name; then plainer ones are tried, or the photo alone fails."""
-        code = getattr(error, "errno", None)
-        if code not in OF_THE_NAME:
-            return False
-        otherwise()
+    def _find(self, names: _Names, finished: Finished, route: Route) -> list[Addressed]:
+        """On the I/O thread: a name for each draft. Raises OSError."""
+        self._must_be_there(route)
+        claimed: set[str] = set()
+        found: list[Addressed] = []
+        for draft, (folder, stem), taken in zip(finished.drafts, names.wished, names.taken, strict=True):
+            earlier = names.earlier.get(draft.label)
+            one = address(route, draft, folder, stem, taken | claimed, earlier, names.given_up)
+            claimed.add(one.place.key)
+            found.append(one)
+        return found
+
+    def _publish_all(self, route: Route, deliveries: list[Delivery], *, fresh: bool) -> list[Published]:
+        """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
+        self._must_be_there(route)
+        outcome = [
+            publish.publish(
+                d.outbox,
+                d.name,
+                d.temporary,
+                d.out_digest,
+                size=d.out_size if fresh else 0,
+                replaces=d.replaces,
+                mode=route.mode,
+                leases=route.leases,
+                fs=route.fs,
+            )
+            for d in deliveries
+        ]
+        if all(one is Published.DONE for one in outcome):
+            folder = Path(os.fsdecode(route.outbox))
+            for text in filter(None, (d.manifest for d in deliveries)):
+                manifest.append(folder / manifest.NAME, text, route.fs)
+        return outcome
+
+    async def _what_lies(self, deliveries: list[Delivery], route: Route) -> list[Published]:
+        """Which of the cutouts lie under their names already; none, where that cannot be seen."""
+        try:
+            return await run(route.io, lambda: [_lying(one) for one in deliveries])
+        except OSError:
+            return [Published.GONE] * len(deliveries)
+
+    def _undelivered(self, row: PhotoRow) -> list[Delivery]:
+        return [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
+
+    def _counter(self, row: PhotoRow) -> int:
+        """One number per photo and inbox, the same when the photo is done again."""
+        own = self._ledger.get_meta(f"counter of {row.id}")
+        if own is not None:
+            return int(own)
+        name = f"counter {row.inbox.hex()}"
+        number = int(self._ledger.get_meta(name) or 0) + 1
+        self._ledger.set_meta(name, number)
+        self._ledger.set_meta(f"counter of {row.id}", number)
+        return number
+
+    def _outbox_there(self, route: Route) -> tuple[bool, str]:
+        """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
+        return really_there(route.settings.outbox, self._mounts.get(route.outbox))
+
+    def _must_be_there(self, route: Route) -> None:
+        there, why = self._outbox_there(route)
+        if not there:
+            raise FileNotFoundError(errno.ENOENT, why)
+
+    def remember_mounts(self) -> None:
+        """Reads the recorded identity of every outbox from the ledger."""
+        self._mounts = Folders(self._ledger).all()
+
+    # --- its exceptional ends ----------------------------------------------------------------------------------
+
+    async def _alone(self, row: PhotoRow, story: Coroutine[Any, Any, None]) -> None:
+        """A mistake in one photo's publication is that photo's; what lies in the outbox already is kept as its own."""
+        try:
+            await story
+        except Exception as error:
+            if is_ledgers_own(error):
+                raise
+            with alone(lambda _second: None):
+                await self._keep_what_lies(row)
+            self._busy.discard(row.id)
+            self._on_fault(row.id, error)
+
+    async def _keep_what_lies(self, row: PhotoRow) -> None:
+        route, deliveries = self._routes.get(row.inbox), self._undelivered(row)
+        if route is not None and deliveries:
+            self._run_again(row, deliveries, await self._what_lies(deliveries, route))
+
+    def _blame(self, row: PhotoRow, error: OSError) -> None:
+        """Whose trouble it is: this one name's, a folder's on its way, or the outbox's as a whole."""
+        code, why = error.errno or errno.EIO, error.strerror or mistake(error)
+        if code in OF_THE_NAME:
+            self._blame_name(row, code, why)
+        elif code in OF_THE_PLACE:
+            self._on_no_place(row, code, why)  # or the outbox after all: a probe then tells
+        elif is_trouble_of_the_outbox(code):
+            self._on_trouble(row.inbox, why)
+        else:
+            self._on_trouble(row.inbox, mistake(error))
+
+    def _blame_name(self, row: PhotoRow, code: int, why: str) -> None:
+        """The outbox refused this one name: plainer ones are tried, or the photo alone fails."""
         route = self._routes.get(row.inbox)
         plain = route is None or route.portable or route.outbox in self._plain_names
-        if plain or code in (errno.ENAMETOOLONG, errno.ELOOP):
-            self._on_refused(row, getattr(error, "strerror", None) or os.strerror(code or 0))
-        elif route is not None:
+        if route is None or plain or code in (errno.ENAMETOOLONG, errno.ELOOP):
+            self._on_refused(row, why)
+        else:
             self._plain_names.add(route.outbox)
-        return True
+
+    def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
+        """What did not come through is made again; what did, by `outcome`, stays the photo's."""
+        through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
+        self._discard(row.inbox, [d.temporary for d in deliveries])
+        self._transitions.undeliver(row.id, through)
+        self._release(row.id)
 
     def _drop(self, row: PhotoRow, finished: Finished) -> None:
         """The result cannot be delivered now: the photo is owed again, its temporaries go."""
@@ -396,23 +376,47 @@ class Publisher:
 
     def discard(self, inbox: bytes, finished: Finished) -> None:
         """Removes the temporaries of a result that nobody wants."""
+        self._discard(inbox, [draft.temporary for draft in finished.drafts])
+
+    def _discard(self, inbox: bytes, temporaries: list[bytes]) -> None:
         route = self._routes.get(inbox)
         if route is not None:
-            temporaries = [draft.temporary for draft in finished.drafts]
-            route.io.call(lambda: publish.discard(temporaries, route.fs), lambda _value, _error: None)
+            send(route.io, publish.discard, temporaries, route.fs)
 
     def _release(self, photo: int) -> None:
         self._busy.discard(photo)
         self._on_released(photo)
 
 
-def _lying(deliveries: list[Delivery]) -> list[Published]:
-    return [Published.DONE if _holds(one) else Published.GONE for one in deliveries]
+def _deliveries(
+    row: PhotoRow, route: Route, drafts: Sequence[Draft], addressed: list[Addressed]
+) -> list[Delivery]:
+    """What is committed before a name is tried: one for each draft, or nothing is."""
+    return [
+        Delivery(
+            label=draft.label,
+            outbox=route.outbox,
+            name=one.place.name,
+            name_key=one.place.key,
+            out_digest=draft.out_digest,
+            out_size=draft.out_size,
+            temporary=draft.temporary,
+            replaces=one.replaces,
+            stage=row.stage,
+            manifest=manifest_line(row, draft, one.place.name),
+        )
+        for draft, one in zip(drafts, addressed, strict=True)
+    ]
 
 
-def _holds(delivery: Delivery) -> bool:
+def _is_of_the_path(error: OSError) -> bool:
+    return error.errno in OF_THE_NAME | OF_THE_PLACE
+
+
+def _lying(delivery: Delivery) -> Published:
     fs = RealFileSystem(delivery.outbox)
-    return publish.holds(delivery.outbox, delivery.name, delivery.out_digest, fs)
+    whole = publish.holds(delivery.outbox, delivery.name, delivery.out_digest, fs)
+    return Published.DONE if whole else Published.GONE
 
 
 def _lies_in(finished: Finished, folder: bytes) -> bool:

@@ -10,6 +10,7 @@ from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import Temporary
+from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.withdrawals import Withdrawal, Withdrawals
 
 
@@ -45,19 +46,23 @@ class Withdrawer:
                 self.owed.withdrawn(one.id)  # the name has another owner, or is not to be reached any more
                 continue
             self._busy.add(one.id)
-            self._send(one, route)
+            Story(self._withdraw(one, route))
 
-    def _send(self, one: Withdrawal, route: Route) -> None:
-        def act() -> bool:
-            there, _why = self.there(route)
-            return there and _act(one, self.instance, route)
-
-        def acted(done: bool | None, _error: BaseException | None) -> None:
+    async def _withdraw(self, one: Withdrawal, route: Route) -> None:
+        """Takes one away and commits that it is gone."""
+        try:
+            gone = await run(route.io, self._act, one, route)
+        except OSError:
+            return
+        finally:
             self._busy.discard(one.id)
-            if done:
-                self.owed.withdrawn(one.id)
+        if gone:
+            self.owed.withdrawn(one.id)
 
-        route.io.call(act, acted)
+    def _act(self, one: Withdrawal, route: Route) -> bool:
+        """On the I/O thread: whether nothing of ours lies under the name any more. Raises OSError."""
+        there, _why = self.there(route)
+        return there and _act(one, self.instance, route)
 
 
 def _act(one: Withdrawal, instance: str, route: Route) -> bool:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, Protocol, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Then = Callable[[Any, BaseException | None], None]
 
@@ -39,9 +41,18 @@ class _Step:
         return (yield self)
 
 
-async def run(io: Calls, work: Callable[[], T]) -> T:
+async def run(io: Calls, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Does `work` on a folder's I/O thread; returns its value or raises its exception here, in the loop."""
-    return await _Step(io, work)
+    return await _Step(io, partial(work, *arguments, **named))
+
+
+def send(io: Calls, work: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
+    """Has `work` done on a folder's I/O thread; nothing waits for its answer, and what goes wrong there is dropped."""
+    io.call(partial(work, *arguments, **named), _unheard)
+
+
+def _unheard(_value: object, _error: BaseException | None) -> None:
+    """Where an answer goes that nobody waits for."""
 
 
 class Story:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any
 
+from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.database import is_ledgers_own
 
 Then = Callable[[Any, BaseException | None], None]
@@ -34,3 +35,13 @@ def guarded(then: Then, fault: Callable[[Exception], None]) -> Then:
             then(value, error)
 
     return go_on
+
+
+def begin(story: Coroutine[Any, Any, None], fault: Callable[[Exception], None]) -> Story:
+    """Begins a story whose mistakes go to `fault`, whichever of its steps brings them out."""
+
+    async def to_its_end() -> None:
+        with alone(fault):
+            await story
+
+    return Story(to_its_end())

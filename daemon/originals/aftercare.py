@@ -182,7 +182,7 @@ class AfterCare:
         way = self._way(row, inbox)
         if way is None:  # the setting changed meanwhile
             try:
-                await run(io, lambda: move.give_back(hidden, path, for_good=True, fs=RealFileSystem(root)))
+                await run(io, move.give_back, hidden, path, for_good=True, fs=RealFileSystem(root))
             except OSError as error:
                 self._later(row, error, retries)
                 return
@@ -198,7 +198,7 @@ class AfterCare:
         try:
             owed = row.aftercare is Aftercare.OWED
             planned = row.archived_to or b""
-            step, original = await run(io, lambda at=original: self._look(at, inbox.path, way, owed=owed))
+            step, original = await run(io, self._look, original, inbox.path, way, owed=owed)
             if owed:
                 if step is not Step.READY:
                     self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
@@ -206,9 +206,8 @@ class AfterCare:
                 with self._ledger.durably():
                     self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden)
 
-            known = original
             while True:
-                ready, seen, fs = await run(io, lambda at=planned: self._hide(known, inbox.path, way, at))
+                ready, seen, fs = await run(io, self._hide, original, inbox.path, way, planned)
                 if seen is not None and way.folder is not None:
                     self._on_folder(way.folder, self._inodes[way.folder])
                     self._folders.record(way.folder, seen)
@@ -220,7 +219,7 @@ class AfterCare:
                 with self._ledger.durably():
                     self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden, to=ready.target)
                 planned = ready.target
-                if await run(io, lambda at=planned, fs=fs: move.move(known, at, trash=trash, fs=fs)):
+                if await run(io, move.move, original, planned, trash=trash, fs=fs):
                     break  # else the place was taken meanwhile: the next one is looked for
         except OSError as error:
             await self._put_off(row, original, io, RealFileSystem(root), error, retries)
@@ -229,7 +228,7 @@ class AfterCare:
         self._transitions.aftercare(row.id, Aftercare.DONE, to=ready.target)
         if row.state == State.FAILED:
             text = f"{row.reason}: {row.detail}"
-            self._tell_noteless(ready.target, await run(io, lambda: move.leave_note(ready.target, text, fs)))
+            self._tell_noteless(ready.target, await run(io, move.leave_note, ready.target, text, fs))
         elif not self._keep_names:
             self._history.drop_names(row.id)
         retries.went_well(row.id)
@@ -323,7 +322,9 @@ class AfterCare:
         except OSError as second:
             changed, error = None, second
         if changed is not None:
-            self._transitions.given_back(row.id, changed)
+            self._transitions.given_back(
+                row.id, int(changed)
+            )  # a row that holds anything else cannot be mended
         if isinstance(error, StillWritten):
             retries.rest(row.id, self._clock(), NEVER)
         else:
@@ -371,10 +372,7 @@ class AfterCare:
         root = os.fsencode(inbox.path)
         # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
         try:
-            found = await run(
-                io,
-                lambda: move.restore_orphans(root, self._instance, known, RealFileSystem(root)),
-            )
+            found = await run(io, move.restore_orphans, root, self._instance, known, RealFileSystem(root))
         except OSError:
             return  # sought again when the inbox is opened again
         if found:

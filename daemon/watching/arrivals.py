@@ -16,8 +16,9 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.story import run
 from cutoutd.daemon.files.writers import Writers, writers_of
-from cutoutd.daemon.ledger.faults import alone
+from cutoutd.daemon.ledger.faults import alone, begin
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.ledger.states import OWED, Stage
@@ -166,7 +167,7 @@ class Arrivals:
         """Looks at files whose time has come."""
         due = self._tracker.due(now)
         if due:
-            self._io.call(lambda: self._look(due), lambda looks, error: self._looked(due, looks, error))
+            begin(self._settle(due), lambda error: self._all_at_fault(due, error))
         for raw in self._pairs.due(now):
             self._lone_raws.add(raw)
             self._track(raw, "found", now)
@@ -192,8 +193,30 @@ class Arrivals:
         if not self._tracker.hint(path, kind, now):
             self._hear.doubt("more files at once than settle together")
 
-    def _look(self, paths: list[bytes]) -> list[Look]:
-        return [self._examine(path) for path in paths]
+    # --- the story of one batch ----------------------------------------------------------------------------------
+
+    async def _settle(self, due: list[bytes]) -> None:
+        """Looks at files whose time has come, and judges each by what was seen; what is settled is then committed."""
+        try:
+            looks = await run(self._io, lambda: [self._examine(path) for path in due])
+        except OSError:
+            self._not_seen(due)
+            return
+        seen = {look.path: look for look in looks}
+        for path in due:
+            with self._alone(path):
+                self._judge(seen[path])
+
+    def _not_seen(self, paths: list[bytes]) -> None:
+        """Neither there nor gone: the inbox itself is in trouble. A scan settles them later."""
+        for path in paths:
+            self._tracker.forget(path)
+        self._hear.doubt("an inbox that could not be looked at")
+
+    def _all_at_fault(self, paths: list[bytes], error: Exception) -> None:
+        """What came back is about no single file: each of the batch fails by name, until a scan meets it again."""
+        for path in paths:
+            self.fault(path, error)
 
     def _examine(self, path: bytes) -> Look:
         try:
@@ -222,24 +245,12 @@ class Arrivals:
             self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
         return raw_pair_key(raw) in self._listed[folder][1]
 
-    def _looked(self, due: list[bytes], looks: list[Look] | None, error: BaseException | None) -> None:
-        if error is not None or looks is None:  # no look at all: a scan that comes soon finds them again
-            for path in due:
-                self._tracker.forget(path)
-            self._hear.doubt("files that could not be looked at")
-            return
-        for look in looks:
-            with self._alone(look.path):
-                self._judge(look)
-
     def _judge(self, look: Look) -> None:
         path, found, at = look.path, look.found, look.at
         if look.mistake is not None:
             raise look.mistake
         if look.failed:
-            # Neither there nor gone: the inbox itself is in trouble. A scan settles it later.
-            self._tracker.forget(path)
-            self._hear.doubt("an inbox that could not be looked at")
+            self._not_seen([path])
             return
         if found is not None and found.problem is not None:
             self._tracker.forget(path)

@@ -11,6 +11,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 
@@ -49,32 +50,13 @@ class Recheck:
     def look(self, *, walked_cleanly: bool) -> None:
         """Asks the file system about each; a file counts as gone only beside a walk without errors."""
         rows = self._intake.doubtful_paths(self._inbox)
-        if not rows:
-            return
+        if rows:
+            Story(self._look(rows, walked_cleanly=walked_cleanly))
 
-        def looks() -> _Looks:
-            seen = _Looks()
-            for photo, path, state, reason in rows:
-                full = os.path.join(self._inbox, path)
-                if walked_cleanly and self._is_gone(full):
-                    seen.missing.append((photo, state))
-                elif reason == Reason.NO_PERMISSION:
-                    (seen.open if self._fs.is_readable(full) else seen.shut).add(photo)
-            return seen
-
-        self._io.call(looks, self._looked)
-
-    def _is_gone(self, path: bytes) -> bool:
-        """On the I/O thread: a photo is also gone where a link or pipe lies in its place, or in its folder's."""
+    async def _look(self, rows: list[tuple[int, bytes, str, str]], *, walked_cleanly: bool) -> None:
         try:
-            return not stat.S_ISREG(self._fs.lstat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError, UnsafePath):
-            return True
+            seen = await run(self._io, self._see, rows, walked_cleanly=walked_cleanly)
         except OSError:
-            return False
-
-    def _looked(self, seen: _Looks | None, error: BaseException | None) -> None:
-        if error is not None or seen is None:
             return  # the folder has left the config, or is in trouble that its walks tell of: the next one asks again
         for photo, state in seen.missing:
             if state == "failed":
@@ -84,3 +66,23 @@ class Recheck:
         for photo in seen.open - self._tried:
             self._intake.permitted(photo)
         self._tried = (self._tried | seen.open) - seen.shut
+
+    def _see(self, rows: list[tuple[int, bytes, str, str]], *, walked_cleanly: bool) -> _Looks:
+        """On the I/O thread."""
+        seen = _Looks()
+        for photo, path, state, reason in rows:
+            full = os.path.join(self._inbox, path)
+            if walked_cleanly and self._is_gone(full):
+                seen.missing.append((photo, state))
+            elif reason == Reason.NO_PERMISSION:
+                (seen.open if self._fs.is_readable(full) else seen.shut).add(photo)
+        return seen
+
+    def _is_gone(self, path: bytes) -> bool:
+        """On the I/O thread: a photo is also gone where a link or pipe lies in its place, or in its folder's."""
+        try:
+            return not stat.S_ISREG(self._fs.lstat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError, UnsafePath):
+            return True
+        except OSError:
+            return False

@@ -191,6 +191,8 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     console.print(head)
     if facts.get("why"):
         console.print(said(facts["why"], style="yellow"))
+    if facts.get("mistake"):
+        console.print(said(facts["mistake"], style="yellow"))
     if state in ("stopped", "not started yet"):
         console.print(said("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
     counts = facts["counts"]

@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from tests.support.daemon_process import Daemon
@@ -193,7 +195,29 @@ ODD_ERRORS = st.one_of(
         max_size=3,
     ),
 )
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example(
+    at=[57, 33, 0, 8, 53, 36],
+    values=[None, [10845, -51297], object(), ValueError("odd"), (), "odd"],
+    commands=[],
+    slots=[],
+)
+@example(at=[19, 22, 41], values=[[], OSError(2, "x"), "", None, None, None], commands=[], slots=[])
+@example(at=[9], values=[()] * 6, commands=[], slots=[])  # no name at all is no cutout
+@example(at=list(range(12, 18)), values=[object(), 7, [7], "odd", MemoryError(), {}], commands=[], slots=[])
+@example(at=list(range(18, 24)), values=[[7], object(), 7, (), OSError(), None], commands=[], slots=[])
+@example(at=list(range(24, 30)), values=[object(), [7], 7, ValueError(), None, "odd"], commands=[], slots=[])
+@example(
+    at=[],
+    values=[None] * 6,
+    commands=[("pause", '{"since": []}'), ("redo", "{}"), ("forget", "null"), ("rescan", "{")],
+    slots=[],
+)
+@settings(
+    max_examples=int(os.environ.get("CUTOUTD_ODD_ANSWERS", "12")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink one takes minutes
+)
 def test_no_answer_of_a_folder_and_no_command_ends_the_loop(
     tmp_path_factory: pytest.TempPathFactory,
     at: list[int],
@@ -225,17 +249,11 @@ def test_no_answer_of_a_folder_and_no_command_ends_the_loop(
         one.boot()
         for name in ("one.jpg", "two.jpg", "three.jpg"):
             one.put(name, name.encode())
-        for verb, text in commands:
-            one.parts.ledger.write(
-                "INSERT INTO commands (verb, arguments, created) VALUES (?, ?, 0)", (verb, text)
-            )
+        _order(one, commands)
         for message in slots:
             one.daemon.post(message)
-        one.parts.ledger.commit()
-        one.daemon.post(_Signal(signal.SIGUSR1))
         one.run(200)
-        one.parts.ledger.write("INSERT INTO commands (verb, arguments, created) VALUES ('resume', '', 0)")
-        one.daemon.post(_Signal(signal.SIGUSR1))
+        _order(one, [("resume", "")])
         odd.clear()
         one.put("after.jpg", b"after")
         one.pass_time(700)
@@ -248,6 +266,14 @@ def test_no_answer_of_a_folder_and_no_command_ends_the_loop(
                 held = [path for path in one.outputs() if path.startswith(name[:-4])]
                 assert held == [f"{name[:-4]}.png"], (ends, one.outputs())
         one.die()
+
+
+def _order(one: Simulation, commands: list[tuple[str, str]]) -> None:
+    """Leaves orders as another process does: the daemon looks for none of its own connection."""
+    one.parts.ledger.commit()
+    with closing(sqlite3.connect(one.parts.ledger.path)) as other, other:
+        other.executemany("INSERT INTO commands (verb, arguments, created) VALUES (?, ?, 0)", commands)
+    one.daemon.post(_Signal(signal.SIGUSR1))
 
 
 def test_a_listener_that_raises_is_logged_once_and_the_others_hear(caplog: pytest.LogCaptureFixture) -> None:

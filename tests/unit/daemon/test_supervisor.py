@@ -17,6 +17,7 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon import supervisor as supervisor_module
 from cutoutd.daemon.components import Components, Places
+from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
@@ -305,3 +306,26 @@ def test_a_ledger_disk_that_is_full_at_the_end_ends_everything_else(
     one.boot()
     one.finish()
     assert one.states() == {"a.jpg": "done"}
+
+
+def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
+    sim: Callable[..., Simulation], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = sim().boot()
+
+    def mistake(_value: object, _error: object) -> None:
+        raise ZeroDivisionError("an answer nobody expects")
+
+    for _ in range(2):
+        one.daemon.post(Done(mistake, None, None))
+    one.daemon.post("no message at all")
+    one.put("a.jpg", b"frame")
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
+    assert [text.partition(" (")[2][:17] for text in one.heard.warnings] == [
+        "ZeroDivisionError",
+        "TypeError: unknow",
+    ]
+    assert one.daemon.mistakes == 3
+    assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status()["mistake"]
+    assert caplog.records[0].exc_info is not None

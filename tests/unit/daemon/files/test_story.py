@@ -12,7 +12,7 @@ import pytest
 from tests.support.conditions import wait_until
 
 from cutoutd.daemon.files.iothread import Done, IoThread
-from cutoutd.daemon.files.story import Story, Then, run
+from cutoutd.daemon.files.story import Story, Then, run, send
 
 
 class InOrder:
@@ -60,6 +60,19 @@ def test_a_story_reads_down_the_page_and_is_told_errors_where_it_waits() -> None
     io.step()
     assert (told, one.over) == (["begun", "4", "the disk", "end", "ended"], True)
     assert not io.calls
+
+
+def test_what_is_only_sent_is_done_in_its_turn_and_its_error_is_nobodys() -> None:
+    io, told = InOrder(), list[str]()
+
+    async def story() -> None:
+        told.append(await run(io, "{}{}".format, "a", "b"))
+
+    send(io, fail)
+    Story(story())
+    io.step()
+    io.step()
+    assert told == ["ab"]
 
 
 def test_two_stories_take_turns_in_the_order_of_their_calls() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from tests.support.simulation import InlineIo
 
 from cutoutd.config.errors import LedgerError
-from cutoutd.daemon.ledger.faults import alone, guarded
+from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.files.story import run
+from cutoutd.daemon.ledger.faults import alone, begin, guarded
 
 
 def test_a_mistake_is_told_and_goes_no_further() -> None:
@@ -32,3 +35,24 @@ def test_a_continuation_keeps_its_guard() -> None:
 
     guarded(then, lambda error: told.append(type(error)))(7, None)
     assert told == [(7, None), ValueError]
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_story_tells_the_mistake_of_any_of_its_steps(step: int) -> None:
+    told: list[str] = []
+    answers: list[Done] = []
+    io = InlineIo("inbox", answers.append)
+
+    async def story() -> None:
+        for number in range(3):
+            if number == step:
+                raise KeyError(number)
+            await run(io, lambda: None)
+
+    begin(story(), lambda error: told.append(str(error)))
+    for _ in range(step):
+        assert told == []
+        io.step()
+        answers[-1].then(None, None)
+    assert told == [str(step)]
+    assert not io.waiting

@@ -341,3 +341,44 @@ def test_photos_that_failed_take_no_room_where_files_are_polled(box: Callable[..
     one.scan()
     assert one.arrivals.next_due() == float("inf")
     assert one.rows() == {"a.jpg": "unsupported", "b.NEF": "unsupported"}
+
+
+@pytest.mark.parametrize("answer", [None, 7, [7], object(), [], ValueError("odd"), MemoryError()])
+def test_an_answer_about_no_file_fails_its_batch_by_name_until_a_scan_meets_it_again(
+    box: Callable[..., Box], monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    one = box()
+    one.put("a.jpg", "b.jpg")
+    one.scan()
+
+    def odd(_work: object, then: Callable[[object, object], None]) -> None:
+        error = answer if isinstance(answer, Exception) else None
+        then(None if error is not None else answer, error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.io, "call", odd)
+        one.now = one.arrivals.next_due()
+        one.arrivals.tick(one.now)
+    assert one.rows() == {"a.jpg": "unreadable", "b.jpg": "unreadable"}
+    one.rounds()
+    assert one.rows() == {"a.jpg": "pending", "b.jpg": "pending"}
+
+
+def test_an_inbox_that_could_not_be_looked_at_is_scanned_soon(
+    box: Callable[..., Box], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = box()
+    one.put("a.jpg")
+    one.scan()
+
+    def fails(_work: object, then: Callable[[object, object], None]) -> None:
+        then(None, OSError(errno.EIO, "disk"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.io, "call", fails)
+        one.now = one.arrivals.next_due()
+        one.arrivals.tick(one.now)
+    assert one.rows() == {}
+    assert one.doubts
+    one.rounds()
+    assert one.rows() == {"a.jpg": "pending"}
