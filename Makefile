@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 RERUNS := --reruns 2
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
-WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
+WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 2 )))
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
@@ -67,15 +67,16 @@ unit: $(VENV)/.dev
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
-# Real daemons. They wait for one another more than they compute, so one more than there are cores runs; file by file,
-# because a machine or an image is made once for the tests of a file.
+# Real daemons. They wait for one another more than they compute, so two more than there are cores run; those of
+# one machine or image (`xdist_group`) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadfile -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
 		tests/packaging $(PYTEST_ARGS)
 
 # What measures time or needs the whole machine.
 alone: $(VENV)/.dev
-	$(BIN)/pytest -m alone $(RERUNS) tests $(PYTEST_ARGS)
+	@files=$$(grep -rlE 'mark\.alone' tests --include='*.py'); \
+	test -z "$$files" || $(BIN)/pytest -m alone $(RERUNS) $$files $(PYTEST_ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write

@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(bool(REASON), reason=REASON or "can run"),
+    pytest.mark.xdist_group("machine"),  # one after the other: the first makes the root file system of all
 ]
 CUTOUT_S = 60
 

@@ -100,16 +100,20 @@ def test_a_hard_link_is_seen(inbox: Watched, tmp_path: Path) -> None:
     inbox.wait(lambda: inbox.hints("a.jpg") == ["created"], "the link")
 
 
-@pytest.mark.alone
 def test_a_file_that_leaves_is_deleted_and_holds_nothing_up(inbox: Watched, tmp_path: Path) -> None:
-    (inbox.root / "a.jpg").write_bytes(b"photo")
-    inbox.flush()
-    begin = time.monotonic()
-    (inbox.root / "a.jpg").rename(tmp_path / "away.jpg")
-    (inbox.root / "b.jpg").write_bytes(b"photo")
-    inbox.wait(lambda: "closed" in inbox.hints("b.jpg"), "the next file")
-    assert inbox.hints("a.jpg")[-1] == "deleted"
-    assert time.monotonic() - begin < 0.4  # watchdog on its own holds the next file back for 0.5 s
+    def held_up_s(number: int) -> float:
+        leaves, comes = f"a{number}.jpg", f"b{number}.jpg"
+        (inbox.root / leaves).write_bytes(b"photo")
+        inbox.flush()
+        begin = time.monotonic()
+        (inbox.root / leaves).rename(tmp_path / leaves)
+        (inbox.root / comes).write_bytes(b"photo")
+        inbox.wait(lambda: "closed" in inbox.hints(comes), "the next file")
+        assert inbox.hints(leaves)[-1] == "deleted"
+        return time.monotonic() - begin
+
+    # watchdog on its own holds the next file back for 0.5 s, each time; a busy machine does so now and then.
+    assert any(held_up_s(number) < 0.4 for number in range(20))
 
 
 def test_our_own_reading_wakes_nobody(inbox: Watched) -> None:
