@@ -154,6 +154,7 @@ class Components:
             umask=self._places.umask,
             on_outbox_trouble=self._outbox_trouble_for,
             probe_outbox=self.outboxes.probe,
+            try_folders=self.outboxes.try_folders,
             on_confined=self.worker_manager.recycle,
             outbox_inode=self.outboxes.inode,
         )
@@ -420,7 +421,7 @@ class Components:
         self.dispatcher.name_refused(row, why)
 
     def _place_refused(self, row: PhotoRow, code: int, why: str) -> None:
-        self.dispatcher.place_refused(row, code, why)
+        self.dispatcher.place_refused(row, code, why, seen=True)
 
     def _fault(self, photo: int, error: Exception) -> None:
         self.dispatcher.fault(photo, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import ServiceError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +29,20 @@ def said(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(printable(text), style=style)
+
+
+def refuse_control_characters(text: str) -> None:
+    """Nothing that another program could take for the end of a line gets into a file that it reads.
+
+    Raises:
+        ServiceError: a path or an argument holds one, or bytes that are no UTF-8.
+    """
+    if printable(text) != text:
+        raise ServiceError(
+            "A service cannot be set up for a path with control characters, or with bytes that are no UTF-8",
+            text,
+            "Rename the folder, and change the configuration with it.",
+        )
 
 
 def counted(number: int, noun: str) -> str:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import logging
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from cutoutd.config.errors import OutboxError, json_line
 from cutoutd.daemon.files.interface import FileSystem
 
 NAME = "manifest.jsonl"
+_LOG = logging.getLogger("cutoutd")
 # How far back a repeated line is looked for: some thousand lines, more than one crash can leave undone.
 _TAIL_BYTES = 1 << 20
+# What is no fault of the manifest's own.
+_OF_THE_DISK = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOENT, errno.ENODEV, errno.ENOTCONN,
+        errno.EHOSTDOWN, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
 # Another writer holds the lock for the time of one append; a sync may take a few seconds on a busy disk.
 _LOCK_S, _LOCK_PAUSE_S = 10.0, 0.005
 
@@ -57,6 +68,29 @@ def line(
         "model": model,
     }
     return json_line(facts, plain=True).encode() + b"\n"
+
+
+def record(path: Path, lines: Iterable[bytes], fs: FileSystem) -> None:
+    """Appends what was delivered; the cutouts lie in the outbox already, so that the outbox takes files.
+
+    A manifest that is itself refused (a link, folder or protected file lies under its name, somebody holds its lock)
+    is said in the log, once for each cause, and holds up no photo; those lines are missing in it.
+
+    Raises:
+        OSError: the disk is full, broken or away: the outbox is to wait, and the lines are appended when it is back.
+    """
+    for text in lines:
+        try:
+            append(path, text, fs)
+        except OutboxError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
+                raise error.__cause__ from error
+            _complain(str(error))
+
+
+@functools.lru_cache(maxsize=64)
+def _complain(why: str) -> None:
+    _LOG.warning("%s Cutouts are delivered without their lines until then.", why)
 
 
 def append(path: Path, text: bytes, fs: FileSystem) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, 
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import run, send
+from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import begin
 from cutoutd.daemon.ledger.folders import Folders
@@ -159,6 +161,20 @@ class Outboxes:
         folder.retry_at = self._clock() + folder.pause_s
         folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
 
+    def try_folders(self, path: Path, inside: list[bytes], then: Callable[[str], None]) -> None:
+        """Has folders in an outbox tried for themselves: `then` hears why one takes no file, or an empty text."""
+        folder = self._folder(path)
+        root = Root(os.fsencode(path), folder.inode)
+
+        async def tried() -> None:
+            try:
+                why = await run(folder.io, _refusal, root, inside, self._instance, self._folder_mode)
+            except OSError as error:
+                why = words(error)
+            then(why)
+
+        begin(tried(), lambda error: self._fault(folder, error))
+
     def praise(self, path: Path) -> None:
         """A cutout was published there: pauses begin small again."""
         folder = self._folders.get(path)
@@ -252,6 +268,21 @@ def _to_be_opened(folder: _Folder) -> bool:
 
 def _threads(folder: _Folder) -> list[IoThread]:
     return [folder.io, *folder.question.threads()]
+
+
+def _refusal(root: Root, inside: list[bytes], instance: str, mode: int) -> str:
+    """Writes to folders below the root as a worker does. Returns why one of them refuses; empty when none does."""
+    fs = RealFileSystem(root)
+    for folder in inside:
+        probe = os.path.join(folder, Temporary(instance, 0, os.getpid(), 1).name())
+        try:
+            write_temporary(root.path, probe, bytes(PROBE_BYTES), inode=root.inode, folder_mode=mode, fs=fs)
+        except TemporaryError as error:
+            return os.strerror(error.code)
+        finally:
+            with suppress(OSError):
+                publish.discard([probe], fs)
+    return ""
 
 
 def _open_on_thread(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ from cutoutd.daemon.workers.job import Draft, Finished, is_trouble_of_the_outbox
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+# After so many troubles with one photo, between which the outbox took files, the outbox is not to blame for them.
+MOST_TROUBLES = 3
 # What it answers where a folder on the way is a file, protected, or a mount of its own.
 OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
 
@@ -102,6 +105,7 @@ class Publisher:
         self._withdrawals = Withdrawals(ledger)
         self._withdrawer = Withdrawer(self._withdrawals, instance, self._outbox_there)
         self._busy: set[int] = set()
+        self._troubles: Counter[int] = Counter()  # by photo, in a row
         self._mounts: dict[bytes, MountIdentity] = {}
 
     def configure(self, routes: dict[bytes, Route]) -> None:
@@ -143,7 +147,7 @@ class Publisher:
                 addressed = await run(route.io, self._find, names, finished, route)
             except OSError as error:
                 self._drop(row, finished)
-                self._blame(row, error)
+                self._blame(row, error, its_own=self._is_its_own(row.id, error))
                 return
             if self._routes.get(row.inbox) != route:
                 continue  # the config changed meanwhile
@@ -195,11 +199,12 @@ class Publisher:
         try:
             outcome = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
         except OSError as error:
-            if _is_of_the_path(error):
+            its_own = self._is_its_own(row.id, error)
+            if its_own:
                 self._run_again(row, deliveries, [])
             else:
                 self._release(row.id)  # committed as it is: it goes on when the outbox is back
-            self._blame(row, error)
+            self._blame(row, error, its_own=its_own)
             return Published.GONE
         if outcome == [Published.DONE] * len(deliveries):
             self._delivered(row, route, deliveries, {**timings, "deliver": time.perf_counter() - started})
@@ -230,6 +235,7 @@ class Publisher:
         paths = [os.path.join(d.outbox, d.name) for d in deliveries]
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
+        self._troubles.pop(row.id, None)
         self._on_done(row.id, paths, timings)  # first, for it tells since when the photo was in hand
         self._release(row.id)
         self._withdrawer.withdraw(row.inbox, route)
@@ -283,8 +289,8 @@ class Publisher:
         ]
         if all(one is Published.DONE for one in outcome):
             folder = Path(os.fsdecode(route.outbox))
-            for text in filter(None, (d.manifest for d in deliveries)):
-                manifest.append(folder / manifest.NAME, text, route.fs)
+            lines = filter(None, (d.manifest for d in deliveries))
+            manifest.record(folder / manifest.NAME, lines, route.fs)
         return outcome
 
     async def _what_lies(self, deliveries: list[Delivery], route: Route) -> list[Published]:
@@ -340,12 +346,23 @@ class Publisher:
         if route is not None and deliveries:
             self._run_again(row, deliveries, await self._what_lies(deliveries, route))
 
-    def _blame(self, row: PhotoRow, error: OSError) -> None:
+    def _is_its_own(self, photo: int, error: OSError) -> bool:
+        """Whether its own name or folder is to blame: the errno says so, or that the outbox takes other files."""
+        if error.errno in OF_THE_NAME | OF_THE_PLACE:
+            return True
+        # Each time it is tried again a probe of the outbox has gone well.
+        self._troubles[photo] += 1
+        if self._troubles[photo] < MOST_TROUBLES:
+            return False
+        del self._troubles[photo]
+        return True
+
+    def _blame(self, row: PhotoRow, error: OSError, *, its_own: bool) -> None:
         """Whose trouble it is: this one name's, a folder's on its way, or the outbox's as a whole."""
         code, why = error.errno or errno.EIO, error.strerror or mistake(error)
         if code in OF_THE_NAME:
             self._blame_name(row, code, why)
-        elif code in OF_THE_PLACE:
+        elif its_own:
             self._on_no_place(row, code, why)  # or the outbox after all: a probe then tells
         elif is_trouble_of_the_outbox(code):
             self._on_trouble(row.inbox, why)
@@ -407,10 +424,6 @@ def _deliveries(
         )
         for draft, one in zip(drafts, addressed, strict=True)
     ]
-
-
-def _is_of_the_path(error: OSError) -> bool:
-    return error.errno in OF_THE_NAME | OF_THE_PLACE
 
 
 def _lying(delivery: Delivery) -> Published:

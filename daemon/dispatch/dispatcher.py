@@ -98,6 +98,7 @@ class Dispatcher:
     umask: int
     on_outbox_trouble: Callable[[bytes, str], None]
     probe_outbox: Callable[[Path], None]
+    try_folders: Callable[[Path, list[bytes], Callable[[str], None]], None]
     on_confined: Callable[[], None]
     outbox_inode: Callable[[Path], tuple[int, int] | None]
     clock: Callable[[], float] = time.monotonic
@@ -108,10 +109,12 @@ class Dispatcher:
     _refusals: dict[int, int] = field(default_factory=dict[int, int])
     _to_blame: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
     # What workers claim and nobody else has seen; of outboxes as a whole, those that the next probe will judge: the
-    # photo, and whether a large network worked on it.
+    # photo, whether a large network worked on it, and the folders in the outbox that it was to go to.
     _sizes: Claims = field(default_factory=Claims)
     _troubles: Claims = field(default_factory=Claims)
-    _to_prove: dict[bytes, dict[int, bool]] = field(default_factory=dict[bytes, dict[int, bool]])
+    _to_prove: dict[bytes, dict[int, tuple[bool, list[bytes]]]] = field(
+        default_factory=dict[bytes, dict[int, tuple[bool, list[bytes]]]]
+    )
     self_test: SelfTest = field(init=False)
     renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
@@ -247,7 +250,8 @@ class Dispatcher:
             self.name_refused(row, "a link lies in its place" if link else os.strerror(result.code))
         elif isinstance(result, jobs.OutboxRefused):
             if result.code in OF_THE_WHOLE:
-                self._to_prove.setdefault(row.inbox, {})[row.id] = large
+                inside = list(dict.fromkeys(os.path.dirname(name) for name in hand.temporaries))
+                self._to_prove.setdefault(row.inbox, {})[row.id] = (large, inside)
             self.place_refused(row, result.code, result.detail)
         else:
             self._refused(row, result.reason, result.detail)
@@ -405,10 +409,16 @@ class Dispatcher:
         detail = f"The outbox refuses the name or the folder{named} of its cutout: {why}."
         self._tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
 
-    def place_refused(self, row: PhotoRow, code: int, why: str) -> None:
+    def place_refused(self, row: PhotoRow, code: int, why: str, *, seen: bool = False) -> None:
         """The outbox, or only a folder in it, does not take this cutout: which of them, a probe of the outbox shows.
 
         The photo waits meanwhile, and longer each time, so that it is not the first to be tried again.
+
+        Args:
+            row: of the photo.
+            code: the errno.
+            why: the same in words.
+            seen: this process met it, beside probes of the outbox that went well; unset, a worker only says so.
         """
         now = self._row(row.id)
         if now is None or now.state not in (State.PENDING, State.RUNNING):
@@ -417,7 +427,7 @@ class Dispatcher:
         self._refusals[row.id] = refusals
         self.transitions.again(row.id, pause_s=backoff_s(refusals, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S))
         inbox = self.plan.inbox(row.inbox)
-        if inbox is None or code in OF_THE_WHOLE:
+        if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
             self.on_outbox_trouble(row.inbox, why)
             return
         self._to_blame.setdefault(row.inbox, {})[row.id] = os.strerror(code)
@@ -428,18 +438,35 @@ class Dispatcher:
 
         So have those, in the end, whose workers said again and again that nothing could be written there at all.
         """
-        for photo, large in self._to_prove.pop(inbox, {}).items():
+        for photo, (large, inside) in self._to_prove.pop(inbox, {}).items():
             with self._alone(photo):
-                row = self._row(photo)
-                if row is None or row.state != State.PENDING or not self._has_room(row):
-                    self._troubles.forget(photo)
-                elif self._troubles.unseen(photo):
-                    self._like_a_death(row, "its outbox was full or broken", large=large)
+                self._try_folders(photo, inside, large=large)
         for photo, why in self._to_blame.pop(inbox, {}).items():
             with self._alone(photo):
                 row = self._row(photo)
                 if row is not None and row.state == State.PENDING:
                     self._has_no_place(row, why)
+
+    def _try_folders(self, photo: int, inside: list[bytes], *, large: bool) -> None:
+        """The outbox takes files; whether the photo's own folder in it does, tells who is right: its worker or we."""
+        row = self._row(photo)
+        one = None if row is None else self.plan.inbox(row.inbox)
+        if row is None or one is None or row.state != State.PENDING or not self._has_room(row):
+            self._troubles.forget(photo)
+            return
+
+        def tried(why: str) -> None:
+            with self._alone(photo):
+                row = self._row(photo)
+                if row is None or row.state != State.PENDING:
+                    self._troubles.forget(photo)
+                elif why:
+                    self._troubles.forget(photo)
+                    self._has_no_place(row, why)
+                elif self._troubles.unseen(photo):
+                    self._like_a_death(row, "its outbox was full or broken", large=large)
+
+        self.try_folders(one.settings.outbox, inside, tried)
 
     def _has_no_place(self, row: PhotoRow, why: str) -> None:
         """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""

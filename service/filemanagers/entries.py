@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cutoutd.service.text import refuse_control_characters
+
 # The name by which the program calls itself back from a menu: which look is wanted.
 LOOKS = {"transparent": "Remove background", "white": "Remove background, on white"}
 _MIME = "image/jpeg;image/png;image/webp;image/tiff;image/heif;image/avif;image/bmp;"
@@ -65,8 +67,16 @@ def macos(home: Path, program: Sequence[str]) -> tuple[Entry, ...]:
 
 def _script(program: Sequence[str], look: str) -> str:
     """File managers pass the selection as arguments, relative to the folder they start the script in."""
-    command = shlex.join([*program, "desktop", "cut", look])
+    command = _joined(program, look)
     return f'#!/bin/sh\n# written by `cutoutd desktop install`\nexec {command} -- "$@"\n'
+
+
+def _joined(program: Sequence[str], look: str) -> str:
+    """The command as a shell reads it."""
+    words = [*program, "desktop", "cut", look]
+    for word in words:
+        refuse_control_characters(word)
+    return shlex.join(words)
 
 
 def _exec(program: Sequence[str], look: str) -> str:
@@ -74,6 +84,7 @@ def _exec(program: Sequence[str], look: str) -> str:
     words = [*program, "desktop", "cut", look, "--"]
     quoted: list[str] = []
     for word in words:
+        refuse_control_characters(word)
         if all(c.isalnum() or c in "/._-+=:,@" for c in word):
             quoted.append(word)
             continue
@@ -158,7 +169,7 @@ def _workflow(program: Sequence[str], look: str) -> dict[str, Any]:
                     "ActionBundlePath": "/System/Library/Automator/Run Shell Script.action",
                     "ActionName": "Run Shell Script",
                     "ActionParameters": {
-                        "COMMAND_STRING": f'{shlex.join([*program, "desktop", "cut", look])} -- "$@"',
+                        "COMMAND_STRING": f'{_joined(program, look)} -- "$@"',
                         "inputMethod": 1,
                         "shell": "/bin/sh",
                     },

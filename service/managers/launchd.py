@@ -25,7 +25,7 @@ from cutoutd.service.managers.manager import (
     told,
     write_file,
 )
-from cutoutd.service.managers.systemd_unit import refuse_control_characters
+from cutoutd.service.text import refuse_control_characters
 
 # Room after the daemon's own grace for closing the ledger and ending workers.
 _STOP_MARGIN_S = 15

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutoutd.config.errors import ConfigError, ServiceError, printable
+from cutoutd.config.errors import ConfigError, printable
 from cutoutd.config.folders import is_inside
 from cutoutd.config.settings import Settings
 from cutoutd.models.networks.accelerators import expected
+from cutoutd.service.text import refuse_control_characters
 
 # Tells a reloading daemon which folders its unit lets it write to.
 WRITABLE_VARIABLE = "CUTOUTD_WRITABLE_PATHS"
@@ -336,20 +337,6 @@ def check_unit_allows(settings: Settings, environ: Mapping[str, str] = os.enviro
 
 def _below(path: Path, *folders: str) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
-
-
-def refuse_control_characters(text: str) -> None:
-    """Nothing that a service manager could take for the end of a line gets into a file that it reads.
-
-    Raises:
-        ServiceError: a path or an argument holds one.
-    """
-    if any(ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 or one in "\u2028\u2029" for one in text):
-        raise ServiceError(
-            "A service cannot be set up for a path with control characters",
-            text,
-            "Rename the folder, and change the configuration with it.",
-        )
 
 
 def _word(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -189,7 +190,8 @@ class PretendedWorkers:
             for order, outbox, temporary in zip(job.orders, job.outboxes, job.temporaries, strict=True):
                 made = cutout_of(data, self.variant, order.label)
                 out = write_temporary(outbox, temporary, made)
-                drafts.append(jobs.Draft(order.label, temporary, out, len(made), 1, 1, ".png"))
+                sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""
+                drafts.append(jobs.Draft(order.label, temporary, out, len(made), 1, 1, ".png", sha256))
         except TemporaryError as error:
             return jobs.OutboxRefused(error.outbox, error.code, str(error))
         return jobs.Finished(

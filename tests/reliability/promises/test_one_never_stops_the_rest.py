@@ -23,7 +23,9 @@ from tests.support.daemon_process import Daemon
 from tests.support.simulation import InlineIo, Simulation, simulated
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.events import Listener, Listeners
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import date_of
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -303,6 +305,101 @@ def _refusing(outbox: Path, how: str) -> None:
     else:
         (outbox / "wedding").mkdir()
         (outbox / "wedding").chmod(0o555)
+
+
+@pytest.mark.parametrize("call", ["open", "mkdir", "fsync_dir", "rename_noreplace"])
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE])
+def test_what_one_folder_of_the_outbox_answers_is_blamed_on_it(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, code: int, call: str
+) -> None:
+    """A mount of its own, a quota, a bad block: the outbox takes other files meanwhile, as its probe shows."""
+    struck: list[bytes] = []
+    inner = getattr(RealFileSystem, call)
+
+    def failing(self: RealFileSystem, *arguments: Any) -> Any:
+        for path in arguments:
+            if isinstance(path, bytes) and b"/outbox/wedding" in path:
+                struck.append(path)
+                raise OSError(code, os.strerror(code))
+        return inner(self, *arguments)
+
+    one = sim()
+    monkeypatch.setattr(RealFileSystem, call, failing)
+    one.boot()
+    one.put("wedding/late.jpg", b"late")
+    for number in range(4):
+        began = one.now
+        one.put(f"{number}.jpg", b"%d" % number)
+        one.until(lambda name=f"{number}.jpg": one.states().get(name) == "done")
+        assert one.now - began < 20
+    one.until(lambda: one.states()["wedding/late.jpg"] == "failed")
+    (row,) = (row for row in one.rows() if row["path"] == b"wedding/late.jpg")
+    assert row["reason"] == Reason.CANNOT_RENDER
+    assert os.strerror(code) in row["detail"]
+    assert "wedding" in row["detail"]
+    assert one.now - 1000 < 120  # each new try waits longer, and there are few
+    assert len(struck) < 20
+    assert not one.parts.dispatcher.paused
+    monkeypatch.setattr(RealFileSystem, call, inner)
+    carry_out(one.parts.ledger, "retry", {}, one.settings)
+    one.finish()
+    assert one.states()["wedding/late.jpg"] == "done"
+    assert one.leftovers() == []
+
+
+@pytest.mark.parametrize("lies", ["folder", "link", "pipe"])
+def test_a_manifest_that_refuses_holds_up_no_photo(
+    sim: Callable[..., Simulation], tmp_path: Path, caplog: pytest.LogCaptureFixture, lies: str
+) -> None:
+    one = sim(manifest=True)
+    one.boot()
+    path, outside = one.outbox / "manifest.jsonl", tmp_path / "outside"
+    outside.write_bytes(b"somebody's\n")
+    if lies == "folder":
+        path.mkdir()
+    elif lies == "link":
+        path.symlink_to(outside)
+    else:
+        os.mkfifo(path)
+    for number in range(3):
+        one.put(f"{number}.jpg", b"%d" % number)
+    one.finish()
+    assert set(one.states().values()) == {"done"}
+    assert outside.read_bytes() == b"somebody's\n"
+    assert len([record for record in caplog.records if "manifest" in record.getMessage()]) == 1
+    if lies == "folder":
+        path.rmdir()
+    else:
+        path.unlink()
+    one.put("3.jpg", b"3")
+    one.finish()
+    assert [json.loads(line)["source"] for line in path.read_text().splitlines()] == ["3.jpg"]
+
+
+def test_a_full_disk_under_the_manifest_makes_its_outbox_wait(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the photos' fault, nor the manifest's: each line is there once there is room."""
+    one = sim(manifest=True)
+    one.boot()
+    inner = RealFileSystem.write
+    full = [errno.ENOSPC]
+
+    def failing(self: RealFileSystem, fd: int, data: bytes | memoryview) -> int:
+        if full and os.readlink(f"/proc/self/fd/{fd}").endswith("manifest.jsonl"):
+            raise OSError(full[0], os.strerror(full[0]))
+        return inner(self, fd, data)
+
+    monkeypatch.setattr(RealFileSystem, "write", failing)
+    one.put("a.jpg", b"a")
+    one.until(lambda: one.heard.warnings)
+    assert "failed" not in one.states().values()
+    full.clear()
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
+    assert [
+        json.loads(line)["source"] for line in (one.outbox / "manifest.jsonl").read_text().splitlines()
+    ] == ["a.jpg"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cutoutd.config.errors import ServiceError
 from cutoutd.service.filemanagers.entries import linux, macos
 
 PROGRAM = ('/opt/my tools/cut$out"d', "-m", "x")
@@ -57,3 +58,12 @@ def test_the_finder_gets_property_lists_that_run_the_program(tmp_path: Path) -> 
             assert action["COMMAND_STRING"].endswith('-- "$@"')
         else:
             assert content["NSServices"][0]["NSSendFileTypes"] == ["public.image"]
+
+
+@pytest.mark.parametrize("odd", ["\r", "\n", "\x1b", "\u2028", "\udcff"])
+def test_a_program_writes_no_line_of_its_own_into_a_menu(odd: str, tmp_path: Path) -> None:
+    program = [f"/x{odd}Exec=/bin/evil"]
+    with pytest.raises(ServiceError, match="control characters"):
+        linux(tmp_path, tmp_path, program)
+    with pytest.raises(ServiceError, match="control characters"):
+        macos(tmp_path, program)

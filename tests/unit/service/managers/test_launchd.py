@@ -174,3 +174,25 @@ def test_a_privacy_refusal_becomes_one_sentence(path: str, code: int, named: str
     sentence = privacy_refusal(Path(path), OSError(code, "no"), Path("/Users/ann"))
     assert bool(named) == bool(sentence)
     assert f"your {named} folder" in sentence or not named
+
+
+@pytest.mark.parametrize("odd", ["\r", "\n", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\udcff"])
+@pytest.mark.parametrize("where", ["program", "config", "log"])
+def test_a_path_writes_nothing_of_its_own_into_the_property_list(
+    odd: str, where: str, tmp_path: Path
+) -> None:
+    evil = f"/x{odd}</string><key>RootDirectory</key>"
+    one = loaded(tmp_path)
+    program = (evil,) if where == "program" else ("/x",)
+    config = Loaded(one.settings, Path(evil), "") if where == "config" else one
+    log = Path(evil) if where == "log" else tmp_path / "log"
+    with pytest.raises(ServiceError, match="control characters"):
+        plist_text(property_list(program, config, log))
+
+
+def test_markup_in_a_path_stays_a_path(tmp_path: Path) -> None:
+    program = ("/x</string><key>RootDirectory</key>&amp; %i $HOME",)
+    text = plist_text(property_list(program, loaded(tmp_path), tmp_path / "log"))
+    contents = plistlib.loads(text.encode())
+    assert contents["ProgramArguments"][0] == program[0]
+    assert "RootDirectory" not in contents

@@ -199,7 +199,7 @@ def exposure(folder: Path, text: str) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize("odd", ["\r", "\n", "\x1b", "\u2028", "\x85"])
+@pytest.mark.parametrize("odd", ["\r", "\n", "\x1b", "\x7f", "\u2028", "\x85", "\u202e", "\udcff"])
 def test_a_path_cannot_write_a_line_of_its_own(odd: str) -> None:
     with pytest.raises(ServiceError, match="control characters"):
         rendered({"Service": [Directive("ReadWritePaths", f"/o{odd}ExecStartPre=+/evil", "A reason.")]})

@@ -1,0 +1,233 @@
+"""Names made to act on whoever reads them: in no place that shows one do they move, colour, turn or forge anything."""
+
+from __future__ import annotations
+
+import html.parser
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.support.photos import encoded
+from tests.support.simulation import BROKEN, Simulation, simulated
+
+from cutoutd.config.load import parse_settings
+from cutoutd.config.settings import Notify
+from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.service.cli.app import run
+from cutoutd.service.gallery.gallery import last_shots, page
+from cutoutd.service.gallery.thumbnails import Pair
+from cutoutd.service.listeners.desktop import DesktopListener
+from cutoutd.service.listeners.everyone import listeners
+from cutoutd.service.listeners.metrics import MetricsListener
+from cutoutd.service.listeners.terminal import LogListener, TerminalListener
+
+FORGED = "2026-01-01 00:00:00,000 ERROR forged"
+NAMES: dict[str, bytes] = {
+    "title": b"a\x1b]0;PWNED\x07\x1b[2J\x1b[31m.jpg",
+    "C0": bytes(one for one in range(1, 32) if one != 0x2F) + b"\x7f.jpg",
+    "C1": "b\u0080\u009b31m\u009d0;PWNED\u009c\u0085.jpg".encode(),
+    "line": f"c\n{FORGED}.jpg".encode(),
+    "return": f"d\r{FORGED}.jpg".encode(),
+    "separators": f"e\u2028{FORGED}\u2029.jpg".encode(),
+    "bidi": "f\u202egpj.\u202d\u2066\u2067\u2069\u200f\u061c.jpg".encode(),
+    "markup": b"[red]g[blink] [] [bold [link=file:x]y[\\].jpg",
+    "html": b"h\"><script>alert(1)<img src=x onerror='a()'>&amp;{{policy}}.jpg",
+    "quotes": b"i'\"`$(touch x);\\\\ %s {0} {name}.jpg",
+    "bytes": b"j\xff\xfe\x80\xc3(.jpg",
+    "json": b'k", "state": "done", "x": "\\u001b.jpg',
+    "surrogate": b"l\xed\xa0\x80\xed\xbf\xbf.jpg",
+    "end of markup": b"red].jpg",  # in a folder "x["
+    "dash": b"--help=\x1b.jpg",
+}
+FORBIDDEN = {
+    chr(one) for one in (*range(32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x2070))
+} | set("\u061c\u200e\u200f\ufeff")
+
+
+def assert_harmless(text: str) -> None:
+    found = {one for one in text if one in FORBIDDEN and one != "\n"}
+    assert not found, (found, text)
+    assert not [line for line in text.splitlines() if line.startswith(FORGED)]
+    text.encode()  # no half characters
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Simulation, list[PhotoEvent]]]:
+    """A daemon that has seen photos of all these names, in folders called so too; some failed."""
+    heard: list[PhotoEvent] = []
+
+    class Ear(Listener):
+        def photo_done(self, event: PhotoEvent) -> None:
+            heard.append(event)
+
+        def photo_failed(self, event: PhotoEvent) -> None:
+            heard.append(event)
+
+        def photo_started(self, event: PhotoEvent) -> None:
+            heard.append(event)
+
+    with simulated(monkeypatch):
+        one = Simulation(tmp_path, inbox_table={"manifest": True}, also=(Ear(),))
+        one.inbox.mkdir()
+        for number, name in enumerate(NAMES.values()):
+            folder = os.path.join(
+                os.fsencode(one.inbox), b"x[" if number % 2 or name == b"red].jpg" else name[:20]
+            )
+            os.makedirs(folder, exist_ok=True)
+            for path, data in ((name, b"photo"), (b"bad " + name, BROKEN), (name + b".txt", b"text")):
+                with open(os.path.join(folder, path), "wb") as file:
+                    file.write(data + bytes([number]))
+        one.boot().finish()
+        yield one, heard
+        one.die()
+
+
+def test_in_the_log_the_live_view_and_notifications(
+    done: tuple[Simulation, list[PhotoEvent]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, events = done
+    assert len({event.name for event in events}) >= 2 * len(NAMES)
+    log, drawn, shown = io.StringIO(), io.StringIO(), list[str]()
+    monkeypatch.setattr(sys, "stderr", log)
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    listeners(parse_settings('[[inbox]]\npath = "/in"\noutbox = "/out"\n'))
+    console = Console(file=drawn, width=200, highlight=False)
+    terminal = TerminalListener(console)
+    metrics = MetricsListener(tmp_path / "m.prom", 0.0)
+
+    def start(command: Sequence[str]) -> Any:
+        shown.extend(command)
+
+        class Ended:
+            def poll(self) -> int:
+                return 0
+
+        return Ended()
+
+    wanted = Notify(done=True, failed=True, at_most_every=1)
+    ticks: Callable[[], float] = iter(range(10**9)).__next__
+    desktop = DesktopListener(wanted, ("notify-send", "--"), start, ticks)
+    everyone = Listeners(LogListener(), terminal, desktop, metrics)
+    for event in events:
+        for inbox in ("in", os.fsdecode(NAMES["title"]), os.fsdecode(NAMES["bytes"])):
+            for raw in (event, PhotoEvent(event.photo, inbox, os.fsdecode(event.name), "crashed", "\x1b\n")):
+                everyone.photo_started(raw)
+                console.print(terminal._view())  # pyright: ignore[reportPrivateUsage]
+                (everyone.photo_failed if raw.reason else everyone.photo_done)(raw)
+                everyone.photo_retry(raw)
+                everyone.warning(f"{raw.inbox}: {raw.name}")
+    everyone.status(one.daemon.status())
+    console.print(terminal._view())  # pyright: ignore[reportPrivateUsage]
+    root.handlers = before
+    assert_harmless(log.getvalue())
+    assert_harmless(drawn.getvalue())
+    assert "[red]g[blink] [] [bold [link=file:x]y" in drawn.getvalue()  # shown, and not obeyed
+    assert len(shown) > len(NAMES)
+    for title, body in zip(shown[2::4], shown[3::4], strict=True):
+        assert_harmless(title + body)
+        assert "<" not in body
+    assert_harmless((tmp_path / "m.prom").read_text())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["status", "--json"],
+        ["failures"],
+        ["failures", "--json"],
+        ["events"],
+        ["events", "--json"],
+        ["retry", *(os.fsdecode(name) for name in NAMES.values() if not name.startswith(b"-"))],
+        ["redo", "--", os.fsdecode(NAMES["dash"]), "no\x1b[2J such\nname"],
+    ],
+    ids=" ".join,
+)
+def test_in_what_commands_print(
+    done: tuple[Simulation, list[PhotoEvent]],
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, _ = done
+    one.parts.ledger.commit()
+    for name in ("HOME", "CUTOUTD_STATE_DIR"):
+        monkeypatch.setenv(name, str(one.state))
+    monkeypatch.setenv("CUTOUTD_CONFIG", "")
+    run(command)
+    said = capsys.readouterr()
+    assert said.out + said.err
+    assert_harmless(said.out)
+    assert_harmless(said.err)
+    if command == ["events", "--json"]:
+        told = [json.loads(line) for line in said.out.splitlines()]
+        originals = {os.path.basename(os.fsencode(event["original"])) for event in told if event["original"]}
+        assert set(NAMES.values()) <= originals  # a script gets each name as it is
+
+
+def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent]]) -> None:
+    one, _ = done
+    shots = last_shots(one.parts.ledger, 1000)
+    assert len(shots) == len(NAMES)
+    pair = Pair(b"RIFF", b"RIFF", (3, 2), (3, 2), True)
+    plain = page([], watch=False, now=0.0)
+    text = page([(shot, pair) for shot in shots], watch=False, now=0.0)
+    assert_harmless(text.replace("\t", ""))
+
+    class Reader(html.parser.HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tags: dict[str, int] = {}
+            self.attributes: set[str] = set()
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.tags[tag] = self.tags.get(tag, 0) + 1
+            self.attributes |= {name for name, _ in attrs}
+
+    reader, empty = Reader(), Reader()
+    reader.feed(text)
+    empty.feed(plain)
+    assert reader.tags["script"] == empty.tags["script"]
+    assert reader.tags["img"] == 2 * len(shots)
+    assert not {name for name in reader.attributes if name.startswith("on")}
+    manifest = (one.outbox / "manifest.jsonl").read_bytes().decode()
+    assert_harmless(manifest)
+    lines = [json.loads(line) for line in manifest.splitlines()]
+    assert {os.path.basename(os.fsencode(line["source"])) for line in lines} == set(NAMES.values())
+
+
+@pytest.mark.slow
+def test_in_what_once_says(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo = encoded("chelsea", size=(96, 72))
+    for number, name in enumerate(NAMES.values()):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(photo if number == 0 else b"\xff\xd8\xff broken")
+        with open(os.path.join(os.fsencode(folder), name + b".txt"), "wb") as file:
+            file.write(b"text")
+    environment = {**os.environ, "HOME": str(tmp_path), "CUTOUTD_CONFIG": ""}
+    for more in ([], ["--json"]):
+        command = [
+            sys.executable,
+            "-m",
+            "cutoutd.service",
+            "once",
+            str(folder),
+            "-o",
+            str(tmp_path / "out"),
+            *more,
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=100)
+        assert done.returncode == 3, done.stderr
+        assert_harmless(done.stdout.decode())
+        assert_harmless(done.stderr.decode())
