@@ -11,10 +11,15 @@ from PIL import Image
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import icc as profiles
+from cutoutd.models.decoding import isobmff
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, split
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes) -> tuple[Any, isobmff.Rectangle | None]:
+    """The picture, not decoded yet, and what part of it is shown: None is all of it.
+
+    libheif would crop by itself, but refuses a stored picture much larger than what is left of it.
+    """
     _refuse_unreadable_names(data)
     try:
         import pi_heif  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
@@ -31,8 +36,9 @@ def _open(data: bytes) -> Any:
     module.options.DEPTH_IMAGES = False
     module.options.AUX_IMAGES = False
     module.options.DECODE_THREADS = 1
+    data, shown = isobmff.uncropped(data)
     file: Any = module.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    return file[file.primary_index]
+    return file[file.primary_index], shown
 
 
 def _refuse_unreadable_names(data: bytes) -> None:
@@ -42,7 +48,7 @@ def _refuse_unreadable_names(data: bytes) -> None:
     while at >= 0:
         size = int.from_bytes(data[at - 4 : at], "big")
         # Version and flags (4 bytes), item id (2, but 4 in version 3), protection (2); then type and names.
-        words = at + 4 + (10 if data[at + 4] == 3 else 8)
+        words = at + 4 + (10 if data[at + 4 : at + 5] == b"\3" else 8)
         try:
             data[words : min(at - 4 + size, end)].decode()
         except UnicodeDecodeError as exc:
@@ -65,19 +71,21 @@ def _meta_box(data: bytes) -> tuple[int, int]:
 
 def header(data: bytes) -> HeaderFacts:
     """Facts without decoding. libheif turns the picture itself, so nothing is left to turn."""
-    picture = _open(data)
-    width, height = picture.size
+    picture, shown = _open(data)
+    width, height = picture.size if shown is None else shown.size
     return HeaderFacts(width, height, 1, 8, bool(picture.has_alpha))
 
 
 def load(data: bytes) -> Opened:
     """Decode the primary picture, upright."""
-    picture = _open(data)
+    picture, shown = _open(data)
     announced = picture.size
     pixels: Any = picture.data
     if picture.size != announced:
         raise OSError(f"damaged: {announced} announced, {picture.size} found")
     image = Image.frombytes(picture.mode, picture.size, pixels, "raw", picture.mode, picture.stride)
+    if shown is not None:
+        image = image.crop(shown)
     colours, alpha = split(image)
     icc: bytes | None = picture.info.get("icc_profile")
     note = ""

@@ -16,7 +16,7 @@ import simplejpeg  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.decoding import exif, refusals
+from cutoutd.models.decoding import exif, jpegzeros, refusals
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, plausible_dpi
 
@@ -296,16 +296,29 @@ def _decoded(data: bytes, found: Markers) -> NDArray[np.uint8]:
     if complaint and stray is None:
         raise _named(complaint)
     if stray is None:
-        return out
+        return _without_holes(out, data, found)
     if int(stray[2], 16) == _EOI and int(stray[1]) > _STRAY_BYTES and _padding(data, last):
         # The same where the end marker stands behind it: a hole of zeros would fill the picture up, too.
         last.end -= _padding(data, last)
         complaint = _decode(_lean(data, found), colours, out)
         stray = _EXTRANEOUS.search(complaint)
         if not complaint:
-            return out
+            return _without_holes(out, data, found)
     if stray is None or int(stray[2], 16) != _EOI or int(stray[1]) > _STRAY_BYTES:
         raise refusals.damaged(_JPEG, "some of its data is missing or overwritten")
+    return _without_holes(out, data, found)
+
+
+def _without_holes(out: NDArray[np.uint8], data: bytes, found: Markers) -> NDArray[np.uint8]:
+    """The same pixels, unless zeros that cannot be their data were decoded without a complaint."""
+    tables: list[bytes] = []
+    for part in found.parts:
+        if isinstance(part, bytes):
+            tables += [part[4:]] if part[1] == _DHT else []
+            continue
+        codes = jpegzeros.codes_of_zeros(iter(tables))
+        if jpegzeros.has_hole(data, part.start, part.end, part.header, found.frame, codes):
+            raise refusals.damaged(_JPEG, "some of its data is overwritten with zeros")
     return out
 
 

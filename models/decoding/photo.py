@@ -24,7 +24,7 @@ from PIL import Image, PngImagePlugin
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.models.decoding import colour as colours
-from cutoutd.models.decoding import formats, heif, jpeg, jpegxl, pillow, pixels, raw, refusals, tiff
+from cutoutd.models.decoding import formats, gaps, heif, jpeg, jpegxl, pillow, pixels, raw, refusals, tiff
 from cutoutd.models.decoding import icc as profiles
 
 AGAIN: Final = refusals.AGAIN
@@ -271,6 +271,7 @@ def decode(
     """
     with _decoder(header.format, header.name, header):
         opened = _open(data, header.format, want_16bit=want_16bit)
+        gaps.refuse(data, header.format, opened.image)
         return _finish(opened, header, colour, want_16bit=want_16bit)
 
 

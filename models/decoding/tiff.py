@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
-from cutoutd.config.errors import PhotoError
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, jpeg, jpegxl, pillow, refusals, tiff16
+from cutoutd.models.decoding import formats, gaps, ifd, jpegxl, pillow, refusals, tiff16, tiffstrips
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
 _TIFF: Final = "TIFF"
 _NONE: Final = 1
-_OF_JPEG: Final = 7
 # What Pillow's libtiff unpacks: none, fax, LZW, JPEG, deflate, PackBits, LZMA, Zstandard.
 _OF_PILLOW: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000))
 _NAMES: Final = {34887: "LERC", 34892: "lossy DNG", 33007: "old JPEG", 34712: "JPEG 2000", 50002: "JPEG XL"}
@@ -66,8 +64,7 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
         opened = tiff16.load(data)
     else:
         opened = _with_whole_colours(data, pillow.load(data, formats.TIFF, want_16bit=want_16bit))
-        if compression == _OF_JPEG:
-            _refuse_damaged_strips(data)
+        tiffstrips.refuse_damaged(data, tiff16.first_page(data))
     if not others:
         return opened
     note = f"The file holds {others + 1} pictures of this size: the first was taken."
@@ -80,17 +77,6 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
         opened.low,
         (*opened.notes, note),
     )
-
-
-def _refuse_damaged_strips(data: bytes) -> None:
-    """What libtiff fills with grey without a word, where a strip is a JPEG."""
-    page = tiff16.first_page(data)
-    tables = page.jpegtables
-    for at, size in zip(page.dataoffsets, page.databytecounts, strict=False):
-        try:
-            jpeg.check_strip(data[at : at + size], tables if isinstance(tables, bytes) else b"")
-        except PhotoError as exc:
-            raise refusals.damaged(_TIFF, "a strip of JPEG data") from exc
 
 
 def _by_extra(data: bytes, compression: int) -> Opened:
@@ -123,19 +109,27 @@ def _webp(data: bytes) -> Image.Image:
     return WebPImageFile(io.BytesIO(data))
 
 
-_PICTURES: Final[dict[int, Callable[[bytes], Image.Image]]] = {
-    33003: pillow.open_jpeg2000,
-    33004: pillow.open_jpeg2000,
-    33005: pillow.open_jpeg2000,
-    34712: pillow.open_jpeg2000,
-    34927: _webp,
-    50001: _webp,
-    50002: jpegxl.open_image,
-    52546: jpegxl.open_image,
+class _Kind(NamedTuple):
+    format: str
+    opener: Callable[[bytes], Image.Image]
+
+
+_JPEG_2000: Final = _Kind(formats.JPEG_2000, pillow.open_jpeg2000)
+_WEBP: Final = _Kind(formats.WEBP, _webp)
+_JPEG_XL: Final = _Kind(formats.JPEG_XL, jpegxl.open_image)
+_PICTURES: Final = {
+    33003: _JPEG_2000,
+    33004: _JPEG_2000,
+    33005: _JPEG_2000,
+    34712: _JPEG_2000,
+    34927: _WEBP,
+    50001: _WEBP,
+    50002: _JPEG_XL,
+    52546: _JPEG_XL,
 }
 
 
-def _joined(data: bytes, opener: Callable[[bytes], Image.Image], *, of_ycc: bool) -> Opened:
+def _joined(data: bytes, kind: _Kind, *, of_ycc: bool) -> Opened:
     """Decode each strip or tile by itself and put it in its place."""
     page = tiff16.first_page(data)
     if (
@@ -155,16 +149,16 @@ def _joined(data: bytes, opener: Callable[[bytes], Image.Image], *, of_ycc: bool
         raise refusals.damaged(_TIFF, "its list of strips")
     whole = Image.new(mode, (width, height))
     for index, (at, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-        part = opener(data[at : at + size])
+        strip = data[at : at + size]
+        part = kind.opener(strip)
         left, top = index % columns * int(wide), index // columns * int(high)
         expected = min(int(wide), width - left), min(int(high), height - top)
         fits = expected[0] <= part.size[0] <= int(wide) and expected[1] <= part.size[1] <= int(high)
         if not fits or part.size[0] * part.size[1] > 4 * width * height + _LEAST_TILE:
             raise refusals.damaged(_TIFF, "a strip of another size")
         part.load()
-        if part.mode == "RGB" and (
-            of_ycc or (int(page.photometric) == _YCBCR and opener is pillow.open_jpeg2000)
-        ):
+        gaps.refuse(strip, kind.format, part)
+        if part.mode == "RGB" and (of_ycc or (int(page.photometric) == _YCBCR and kind is _JPEG_2000)):
             part = Image.frombytes("YCbCr", part.size, part.tobytes())
         whole.paste(part if part.mode == mode else part.convert(mode), (left, top))
     if int(page.photometric) == 0:

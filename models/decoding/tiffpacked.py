@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models.decoding import refusals
+from cutoutd.models.decoding import refusals, tiffstrips
 
 _TIFF: Final = "TIFF"
 _NONE: Final = 1
@@ -46,7 +45,7 @@ def unpacked(data: bytes, page: Any) -> NDArray[np.uint16]:
         count = min(rows, height - top)
         packed = data[at : at + size]
         if compression != _NONE:
-            packed = zlib.decompressobj().decompress(packed, line * count)
+            packed = b"".join(tiffstrips.inflate(packed, 2 * line * rows))
         if len(packed) < line * count:
             raise refusals.incomplete(_TIFF)
         # Row by row: eight times a strip's bytes at once would be more than the picture.

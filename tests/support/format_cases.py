@@ -25,6 +25,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from tests.support.damage import never_written, old_jpeg, overwritten, with_bad_strip
 from tests.support.photos import pixels
 
 from cutoutd.models.decoding import icc
@@ -292,12 +293,19 @@ def of_strips(compression: int, encode: Callable[[Image.Image], bytes]) -> bytes
     return struct.pack("<2sHI", b"II", 42, 8 + len(body)) + body + directory
 
 
-def packed(bits: int) -> bytes:
-    """RGB of an odd depth, uncompressed."""
+def packed(bits: int, *, deflated: bool = False) -> bytes:
+    """RGB of an odd depth."""
     values = coffee().astype(np.uint32) * ((1 << bits) - 1) // 255
     planes = ((values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)
     strip = np.packbits(planes.reshape(400, -1), axis=1).tobytes()
-    tags = [(256, 3, 1, 600), (257, 3, 1, 400), (258, 3, 3, 8 + len(strip)), (259, 3, 1, 1), (262, 3, 1, 2)]
+    strip = zlib.compress(strip) if deflated else strip
+    tags = [
+        (256, 3, 1, 600),
+        (257, 3, 1, 400),
+        (258, 3, 3, 8 + len(strip)),
+        (259, 3, 1, 8 if deflated else 1),
+    ]
+    tags.append((262, 3, 1, 2))
     tags += [(273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, 400), (279, 4, 1, len(strip))]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     return (
@@ -343,15 +351,18 @@ def jpegxl(image: Image.Image | None = None, *, exact: bool = True) -> bytes:
     return saved("JXL", image, lossless=True) if exact else saved("JXL", image, quality=90)
 
 
-def jpeg_strip_with(hole: bytes) -> bytes:
-    """A TIFF of JPEG strips, the middle of one of which is overwritten."""
-    data = saved("TIFF", compression="jpeg", quality=95)
-    page: Any = tifffile.TiffFile(io.BytesIO(data)).pages[0]
-    which = len(page.dataoffsets) // 2
-    at, size = page.dataoffsets[which], page.databytecounts[which]
-    hole = hole[: size // 2]
-    at += size // 3
-    return data[:at] + hole + data[at + len(hole) :]
+PACKED: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: saved("TIFF", compression="jpeg", quality=95),
+    "JPEG in the old way": lambda: old_jpeg(saved("JPEG", quality=90), 600, 400),
+    "JPEG in the old way, found by its strip": lambda: old_jpeg(jpeg(), 600, 400, by_tag=False),
+    "LZW": lambda: saved("TIFF", compression="tiff_lzw"),
+    "deflate": lambda: saved("TIFF", compression="tiff_adobe_deflate"),
+    "deflate of 12 bits": lambda: packed(12, deflated=True),
+    "PackBits": lambda: saved("TIFF", compression="packbits"),
+    "WebP": lambda: of_strips(50001, webp),
+    "JPEG 2000": lambda: of_strips(34712, jpeg2000),
+    "JPEG XL": lambda: of_strips(50002, jpegxl),
+}
 
 
 def tiffs() -> list[Case]:
@@ -381,9 +392,16 @@ def tiffs() -> list[Case]:
         Case("TIFF", "JPEG XL", read, lambda: of_strips(50002, jpegxl), 0),
         Case("TIFF", "WebP", read, lambda: of_strips(50001, webp), 0),
         Case("TIFF", "JPEG", read, lambda: saved("TIFF", compression="jpeg", quality=95), 2),
-        Case("TIFF", "JPEG, zeros in one of its strips", Answer.DAMAGED, lambda: jpeg_strip_with(bytes(4000))),
-        Case("TIFF", "JPEG, other data in one of its strips", Answer.DAMAGED,
-             lambda: jpeg_strip_with(np.random.default_rng(1).bytes(4000))),
+        Case("TIFF", "JPEG in the old way", read, lambda: old_jpeg(saved("JPEG", quality=90), 600, 400), 4),
+        Case("TIFF", "Zstandard", read, lambda: saved("TIFF", compression="zstd"), 0),
+        *(
+            Case("TIFF", f"{name}, {what} in one of its strips", Answer.DAMAGED,
+                 lambda m=make, f=filling: with_bad_strip(m(), f))
+            for name, make in PACKED.items()
+            for what, filling in (("zeros", bytes), ("other data", JUNK))
+            if filling is bytes or name not in ("WebP", "JPEG 2000")  # which have no sums
+        ),
+        Case("TIFF", "uncompressed, its end never written", Answer.DAMAGED, lambda: never_written(tiff(), 0.501)),
         Case("TIFF", "LERC (read with the extra `tiff`)", Answer.UNREAD, lambda: tagged(tiff(), 259, 1, 34887)),
         Case("TIFF", "an unknown compression", Answer.UNREAD, lambda: tagged(tiff(), 259, 1, 60000)),
         Case("TIFF", "unknown colours", Answer.UNREAD, lambda: tagged(tiff(coffee().astype(np.uint16)), 262, 2, 10)),
@@ -411,6 +429,18 @@ def bitmap(header: int, bits: int = 24, *, alpha: int = 0, reserved: int = 0, ma
     return b"BM" + struct.pack("<3I", start + stored.nbytes, reserved, start) + head + stored.tobytes()
 
 
+HEIC = Path(__file__).parents[1] / "reliability" / "fuzz" / "seeds" / "astronaut.heic"
+HOLED: list[tuple[str, str, Callable[[], bytes]]] = [
+    ("WebP", "lossless", lambda: webp(picture())),
+    ("WebP", "lossy", lambda: saved("WEBP", quality=90)),
+    ("AVIF", "plain", lambda: saved("AVIF", quality=90, speed=10)),
+    ("HEIC", "plain", HEIC.read_bytes),
+    ("JPEG XL", "lossless", jpegxl),
+    ("JPEG XL", "lossy", lambda: jpegxl(exact=False)),
+    ("JPEG 2000", "bare", lambda: jpeg2000(picture())),
+]
+
+
 def others() -> list[Case]:
     read, invisible = Answer.READ, Answer.INVISIBLE
     makers = {12: "OS/2", 16: "OS/2", 24: "OS/2", 64: "OS/2", 40: "Windows", 108: "Windows", 124: "Windows"}
@@ -423,11 +453,21 @@ def others() -> list[Case]:
         Case("BMP", "alpha 0 everywhere (opaque)", read, lambda: bitmap(124, 32, masks=True), 0),
         Case("BMP", "alpha", read, lambda: bitmap(124, 32, alpha=128, masks=True), 0),
         Case("BMP", "broken off", Answer.DAMAGED, lambda: bitmap(40)[:300_000]),
+        Case("BMP", "its end never written", Answer.DAMAGED, lambda: never_written(bitmap(40), 0.501)),
         Case("GIF", "plain", read, lambda: saved("GIF", picture().quantize(256)), 6),
+        Case("GIF", "broken off", Answer.DAMAGED, lambda: saved("GIF", picture().quantize(256))[:90_000]),
         Case("WebP", "lossless", read, lambda: webp(picture()), 0),
+        Case("WebP", "lossy", read, lambda: saved("WEBP", quality=90), 6),
+        *(
+            Case(kind, f"{variant}, {what}", Answer.DAMAGED, lambda m=make, f=filler: f(m()))
+            for kind, variant, make in HOLED
+            for what, filler in (("a hole of zeros", overwritten), ("its end never written", never_written))
+        ),
         Case("WebP", "transparent everywhere", invisible, lambda: clear("WEBP", lossless=True, exact=True)),
         Case("WebP", "broken off", Answer.DAMAGED, lambda: webp(picture())[:100_000]),
         Case("AVIF", "plain", read, lambda: saved("AVIF", quality=90, speed=10), 6),
+        Case("HEIC", "plain", read, HEIC.read_bytes),
+        Case("HEIC", "broken off", Answer.DAMAGED, lambda: HEIC.read_bytes()[:4000]),
         Case("AVIF", "cropped by its clean aperture", read, (FILES / "H11_clap.avif").read_bytes),
         Case("AVIF", "broken off", Answer.DAMAGED, lambda: saved("AVIF", quality=90, speed=10)[:20_000]),
         Case("JPEG XL", "lossless", read, jpegxl, 0),
@@ -453,6 +493,10 @@ def document() -> str:
         "",
         "The content decides, not the name. RAW is read with the extra `raw`, without brightening each frame for",
         "itself. Colours become sRGB unless an outbox keeps the profile. A failed photo stays where it is.",
+        "",
+        "Damage is seen where the format has a sum (PNG, deflated TIFF, LZMA), where the decoder stumbles, and where",
+        "zeros stand that no picture has. A few changed bytes in an uncompressed or Zstandard TIFF, a bitmap, a WebP,",
+        "an AVIF or a HEIC decode to a slightly wrong picture, and nobody can tell.",
     ]
     for kind in dict.fromkeys(case.kind for case in CASES):
         lines += ["", f"## {kind}", "", "| variant | answer |", "|---|---|"]

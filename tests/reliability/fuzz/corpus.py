@@ -54,7 +54,8 @@ def _of_packages(photo: Image.Image) -> dict[str, bytes]:
         "jxl.tif": _one_strip(50002, exact, (8, 8, 8)),
         "jpeg2000.tif": _one_strip(34712, bare, (8, 8, 8)),
         "webp.tif": _one_strip(50001, saved("WEBP", lossless=True), (8, 8, 8)),
-        "twelve.tif": _one_strip(1, bytes(range(256)) * 41, (12, 12, 12)),
+        "twelve.tif": _one_strip(1, bytes(range(256)) * 122, (12, 12, 12)),
+        "old.tif": _old_jpeg(saved("JPEG", subsampling=2)),
         "restart.jpg": saved("JPEG", restart_marker_blocks=5),
         "gamma.png": _with_gamma(saved("PNG")),
         "cropped.avif": CROPPED.read_bytes(),
@@ -74,6 +75,15 @@ def _one_strip(compression: int, strip: bytes, bits: tuple[int, int, int]) -> by
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     head = struct.pack("<2sHI", b"II", 42, 14 + len(strip))
     return head + strip + struct.pack("<3H", *bits) + directory
+
+
+def _old_jpeg(jpeg: bytes) -> bytes:
+    """A TIFF of 96 × 72 pixels whose one strip is a whole JPEG, in the old way."""
+    tags = [(256, 3, 1, 96), (257, 3, 1, 72), (258, 3, 3, 8 + len(jpeg)), (259, 3, 1, 6), (262, 3, 1, 6)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, 72), (279, 4, 1, len(jpeg))]
+    tags += [(513, 4, 1, 8), (514, 4, 1, len(jpeg)), (530, 3, 2, 2 | 2 << 16)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 14 + len(jpeg)) + jpeg + struct.pack("<3H", 8, 8, 8) + directory
 
 
 def _with_gamma(png: bytes) -> bytes:
@@ -114,6 +124,8 @@ def _recipes(photo: Image.Image) -> list[tuple[str, Image.Image, str, dict[str, 
         ("plain.tif", photo, "TIFF", {"icc_profile": p3}),
         ("lzw.tif", clear, "TIFF", {"compression": "tiff_lzw"}),
         ("jpeg.tif", photo, "TIFF", {"compression": "jpeg"}),
+        ("deflate.tif", photo, "TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("runs.tif", photo, "TIFF", {"compression": "packbits"}),
         ("fax.tif", photo.convert("1"), "TIFF", {"compression": "group4"}),
         ("cmyk.tif", photo.convert("CMYK"), "TIFF", {"compression": "packbits"}),
         ("plain.bmp", photo, "BMP", {}),

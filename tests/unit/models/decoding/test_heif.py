@@ -34,6 +34,15 @@ def test_an_item_whose_type_is_no_text_is_unreadable_and_kills_nobody(tmp_path: 
     assert "damaged" in done.stderr
 
 
+def test_a_file_that_ends_in_its_list_of_items_is_unreadable() -> None:
+    data = (SEEDS / "alpha.heic").read_bytes()
+    cut = data[: data.index(b"infe") + 4]
+    with pytest.raises(PhotoError) as caught:
+        read_header(cut, "IMG_1.HEIC", LIMITS)
+    assert caught.value.reason is Reason.UNREADABLE
+    assert not isinstance(caught.value.__cause__, LookupError)
+
+
 def test_without_its_decoder_the_failure_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pi_heif", None)  # import pi_heif raises ImportError
     with pytest.raises(PhotoError, match="pip install pi-heif") as caught:
