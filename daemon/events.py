@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cutoutd.config.settings import Settings
+from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.log_names import LogNames
 
 _LOG = logging.getLogger("cutoutd")
@@ -47,7 +48,7 @@ class Listener:
     def starting(self, text: str) -> None:
         """Start-up takes a while; `text` says what is being done."""
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """Watches stand, the model is loaded: photos are taken up from now on."""
 
     def photo_started(self, event: PhotoEvent) -> None:
@@ -68,7 +69,7 @@ class Listener:
     def warning(self, text: str) -> None:
         """Something needs attention but nothing is lost."""
 
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: LiveStatus) -> None:
         """The figures changed; at most once a second."""
 
     def healthy(self) -> None:
@@ -134,6 +135,8 @@ def _cleaned(argument: Any, names: LogNames) -> Any:
             outputs=() if names.hidden else tuple(names.line(path) for path in argument.outputs),
             outbox=names.line(argument.outbox),
         )
+    if isinstance(argument, LiveStatus):
+        return LiveStatus.model_validate(names.value(argument.model_dump(mode="json")))
     return names.value(argument)
 
 

@@ -1,14 +1,24 @@
-"""What a running daemon says about itself, as plain data for the ledger's status row and for listeners."""
+"""What a running daemon says of itself, gathered from its parts; the record is in `live_status.py`."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.components import Components
+from cutoutd.daemon.live_status import (
+    Counts,
+    DaemonState,
+    HandStatus,
+    InboxStatus,
+    LiveStatus,
+    ModelStatus,
+    SandboxFacts,
+    SandboxStatus,
+)
+from cutoutd.daemon.plan import InboxPlan
 from cutoutd.daemon.sandbox.guard import SandboxState
+from cutoutd.daemon.watching.inbox import InboxWatcher
 
 
 def live_status(
@@ -19,62 +29,70 @@ def live_status(
     stopping: bool,
     yielding: str,
     mistake: str = "",
-) -> dict[str, Any]:
+) -> LiveStatus:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
     named = daemon.plan.settings.history.filenames
     worker = daemon.worker_manager.sandbox
-    return {
-        "state": _state(daemon, stopping=stopping, yielding=yielding),
-        "why": _why(daemon, yielding),
-        "mistake": mistake,
-        "pid": os.getpid(),
-        "since": since,
-        "counts": counts,
-        "in_hand": [
-            {
-                "photo": hand.row.id,
+    return LiveStatus(
+        state=_state(daemon, stopping=stopping, yielding=yielding),
+        why=_why(daemon, yielding),
+        mistake=mistake,
+        pid=os.getpid(),
+        since=since,
+        counts=Counts(**counts),
+        in_hand=tuple(
+            HandStatus(
+                photo=hand.row.id,
                 # The status is a row of the ledger too.
-                "name": daemon.dispatcher.event(hand.row).name if named else f"photo {hand.row.id}",
-                "inbox": hand.plan.settings.label,
-                "stage": "waiting to settle" if hand.finished is not None else "working",
-            }
+                name=daemon.dispatcher.event(hand.row).name if named else f"photo {hand.row.id}",
+                inbox=hand.plan.settings.label,
+                stage="waiting to settle" if hand.finished is not None else "working",
+            )
             for hand in daemon.dispatcher.in_hand.values()
-        ],
-        "inboxes": [
-            {
-                "path": printable(one.key),
-                "outbox": printable(os.fsencode(one.settings.outbox)),
-                "model": one.final.name,
-                "draft_model": one.draft.name if one.draft is not None else None,
-                "watching": inbox_watcher.watching,
-                "polled": inbox_watcher.polled,
-                "being_written": inbox_watcher.arrivals.held(),
-                "no_events": inbox_watcher.no_events,
-                "trouble": inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
-            }
+        ),
+        inboxes=tuple(
+            _inbox(daemon, one, inbox_watcher)
             for one in daemon.plan.inboxes
             if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
-        ],
-        "models": {name: asdict(one) for name, one in daemon.worker_manager.models.items()},
-        "workers": daemon.plan.pool_size.size,
-        "sandbox": {
-            "daemon": None if sandbox is None else sandbox.as_dict(),
-            "worker": None if worker is None else worker.as_dict(),
+        ),
+        models={
+            name: ModelStatus(provider=one.provider, why_not=one.why_not)
+            for name, one in daemon.worker_manager.models.items()
         },
-    }
+        workers=daemon.plan.pool_size.size,
+        sandbox=SandboxStatus(daemon=_facts(sandbox), worker=_facts(worker)),
+    )
 
 
-def _state(daemon: Components, *, stopping: bool, yielding: str) -> str:
+def _inbox(daemon: Components, one: InboxPlan, inbox_watcher: InboxWatcher) -> InboxStatus:
+    return InboxStatus(
+        path=printable(one.key),
+        outbox=printable(os.fsencode(one.settings.outbox)),
+        model=one.final.name,
+        draft_model=one.draft.name if one.draft is not None else None,
+        watching=inbox_watcher.watching,
+        polled=inbox_watcher.polled,
+        being_written=inbox_watcher.arrivals.held(),
+        no_events=inbox_watcher.no_events,
+        trouble=inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
+    )
+
+
+def _facts(sandbox: SandboxState | None) -> SandboxFacts | None:
+    return None if sandbox is None else SandboxFacts(**sandbox.as_dict())
+
+
+def _state(daemon: Components, *, stopping: bool, yielding: str) -> DaemonState:
     if stopping:
-        return "stopping"
+        return DaemonState.STOPPING
     if not daemon.worker_manager.ready:
-        return "starting"
+        return DaemonState.STARTING
     if daemon.commands.paused:
-        return "paused"
+        return DaemonState.PAUSED
     if daemon.dispatcher.self_test.ailing or yielding:
-        return "waiting"
-    return "working" if daemon.dispatcher.in_hand else "idle"
+        return DaemonState.WAITING
+    return DaemonState.WORKING if daemon.dispatcher.in_hand else DaemonState.IDLE
 
 
 def _why(daemon: Components, yielding: str) -> str:

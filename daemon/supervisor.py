@@ -34,6 +34,7 @@ from cutoutd.daemon.ledger.database import (
     move_aside,
 )
 from cutoutd.daemon.ledger.faults import alone
+from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -114,7 +115,7 @@ class Supervisor:
         self._was_ready = False
         self._waiting_said_at = float("-inf")
         self._rebuilt_at = float("-inf")
-        self._last_status: dict[str, Any] = {}
+        self._last_status: LiveStatus | None = None
         self._foreign_load = host_load.ForeignLoad()
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -424,7 +425,7 @@ class Supervisor:
                 return f"other programs keep the machine busy (load {load:.1f} per core)"
         return ""
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> LiveStatus:
         """What `cutoutd status` shows of a running daemon."""
         return status.live_status(
             self.components,

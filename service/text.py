@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from cutoutd.config.errors import ServiceError, printable
 
@@ -11,9 +10,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from cutoutd.daemon.live_status import LiveStatus
+
 # Wider than the longest row there is: what reads a pipe wants one line per row.
 PIPE_COLUMNS = 400
-_STATES = ("pending", "running", "delivering", "done", "failed", "skipped")
 
 
 def screen() -> Console:
@@ -50,27 +50,18 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def counts_of(status: Mapping[str, Any]) -> dict[str, int]:
-    """How many photos stand in each state; states the status does not name count 0."""
-    found: Any = status.get("counts")
-    counts = cast("Mapping[str, Any]", found if isinstance(found, Mapping) else status)
-    return {state: int(counts[state]) for state in _STATES if isinstance(counts.get(state), int)}
-
-
-def status_line(status: Mapping[str, Any]) -> str:
+def status_line(status: LiveStatus) -> str:
     """`2 in hand, 14 waiting, 310 done, 1 failed`; what is zero is left out."""
-    counts = counts_of(status)
-    in_hand = counts.get("running", 0) + counts.get("delivering", 0)
+    counts = status.counts
     parts = [
-        (in_hand, "in hand"),
-        (counts.get("pending", 0), "waiting"),
-        (counts.get("done", 0), "done"),
-        (counts.get("failed", 0), "failed"),
+        (counts.in_hand, "in hand"),
+        (counts.pending, "waiting"),
+        (counts.done, "done"),
+        (counts.failed, "failed"),
     ]
     line = ", ".join(f"{number} {word}" for number, word in parts if number)
-    notes = [str(status["why"])] if status.get("why") else []
-    inboxes = cast("list[Mapping[str, Any]]", status.get("inboxes") or [])
-    troubled = [inbox for inbox in inboxes if inbox.get("trouble")]
+    notes = [status.why] if status.why else []
+    troubled = sum(bool(inbox.trouble) for inbox in status.inboxes)
     if troubled:
-        notes.append(f"{len(troubled)} of {len(inboxes)} inboxes in trouble")
+        notes.append(f"{troubled} of {len(status.inboxes)} inboxes in trouble")
     return "; ".join([line or "Waiting for photos", *notes])

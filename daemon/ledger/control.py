@@ -13,6 +13,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import State, move
+from cutoutd.daemon.live_status import LiveStatus
 
 # Which rows a command can be about.
 MEANT = {
@@ -78,14 +79,14 @@ class Control:
         row = self.ledger.one("SELECT answer FROM commands WHERE id = ? AND taken IS NOT NULL", (command,))
         return None if row is None else dict(json.loads(row["answer"] or "{}"))
 
-    def publish(self, status: dict[str, Any]) -> None:
+    def publish(self, status: LiveStatus) -> None:
         """Stores the daemon's live status for `cutoutd status`."""
-        self.ledger.set_meta("status", json.dumps(status))
+        self.ledger.set_meta("status", status.to_json())
 
-    def published(self) -> dict[str, Any]:
-        """The last live status; empty when no daemon has run."""
+    def published(self) -> LiveStatus | None:
+        """The last live status; None when no daemon has run, or said something that nobody understands."""
         raw = self.ledger.get_meta("status")
-        return {} if raw is None else dict(json.loads(raw))
+        return None if raw is None else LiveStatus.from_json(str(raw))
 
     def counts(self, inbox: bytes | None = None) -> dict[str, int]:
         """How many live photos stand in each state."""

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cutoutd.daemon.live_status import DaemonState
+
 # Paused and waiting are what was ordered (a command, a load limit, the battery): nothing is wrong with the daemon.
-_SOUND = frozenset({"idle", "working", "paused", "waiting"})
+_SOUND = frozenset({DaemonState.IDLE, DaemonState.WORKING, DaemonState.PAUSED, DaemonState.WAITING})
 
 
 def unhealthy(facts: Mapping[str, Any], proc: Path = Path("/proc")) -> str:

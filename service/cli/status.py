@@ -23,6 +23,7 @@ from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.health import unhealthy
@@ -65,12 +66,12 @@ def collect_status() -> dict[str, Any]:
         }
     with open_ledger_file() as ledger:
         control = Control(ledger)
-        live = control.published() if pid is not None else {}
+        live = control.published() if pid is not None else None
         return {
-            **live,
+            **({} if live is None else live.model_dump(mode="json")),
             "running": pid is not None,
             "pid": pid,
-            "state": live.get("state", "starting") if pid is not None else "stopped",
+            "state": _state(live, running=pid is not None),
             "paused": bool(ledger.get_meta("paused")),
             "counts": control.counts(),
             "hooks": [
@@ -80,11 +81,17 @@ def collect_status() -> dict[str, Any]:
             "skipped": control.skipped(),
             "skipped_files": [row_dict(row, control) for row in control.skipped_files(SKIPPED_NAMES)],
             "today": control.ended_since(_midnight()),
-            "session": control.ended_since(live["since"]) if live.get("since") else None,
+            "session": control.ended_since(live.since) if live is not None and live.since else None,
             "recent": [row_dict(row, control) for row in control.recent(8)],
             "aftercare": control.aftercare_troubles(),
             "ledger": str(ledger.path),
         }
+
+
+def _state(live: LiveStatus | None, *, running: bool) -> DaemonState:
+    if not running:
+        return DaemonState.STOPPED
+    return DaemonState.STARTING if live is None else live.state
 
 
 def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
@@ -255,10 +262,7 @@ def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
     mark, style = ("!", "yellow") if inbox["trouble"] or not inbox["watching"] else ("●", "green")
     how = " (polled)" if inbox["polled"] else ""
     console.print(said(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
-    for line in (
-        inbox["trouble"],
-        inbox.get("no_events", ""),
-    ):  # a daemon of an earlier version says nothing of events
+    for line in (inbox["trouble"], inbox["no_events"]):
         if line:
             console.print(said(f"  {line}", style="yellow"))
 

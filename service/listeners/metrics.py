@@ -6,13 +6,12 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.service.text import counts_of
+from cutoutd.daemon.live_status import Counts, LiveStatus
 
 _LOG = logging.getLogger(__name__)
 # The collector runs as another user; there are figures in the file, no photos' names.
@@ -42,7 +41,7 @@ class MetricsListener(Listener):
         self._now = now
         self._started = now()
         self._up = 0
-        self._states: Mapping[str, int] = {}
+        self._states = Counts()
         self._done: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()
         self._retries: Counter[str] = Counter()
@@ -53,10 +52,10 @@ class MetricsListener(Listener):
         self._written_at = float("-inf")
         self._complained = False
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """Up."""
         self._up = 1
-        self._states = counts_of(status)
+        self._states = status.counts
         self._touch(at_once=True)
 
     def photo_done(self, event: PhotoEvent) -> None:
@@ -78,9 +77,9 @@ class MetricsListener(Listener):
         self._retries[event.inbox] += 1
         self._touch()
 
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: LiveStatus) -> None:
         """The queue as it is now."""
-        states = counts_of(status)
+        states = status.counts
         if states != self._states:
             self._states = states
             self._touch()
@@ -123,7 +122,7 @@ class MetricsListener(Listener):
                 "photos",
                 "gauge",
                 "Photos in the ledger by state.",
-                [({"state": state}, count) for state, count in sorted(self._states.items())],
+                [({"state": state}, count) for state, count in sorted(self._states.model_dump().items())],
             ),
             ("photos_done_total", "counter", "Cutouts delivered since start.", _by_inbox(self._done)),
             (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.service.listeners.sd_notify import Notifier
 from cutoutd.service.text import status_line
 
@@ -37,14 +37,14 @@ class SystemdListener(Listener):
         """Start-up goes on: ask for more time."""
         self._notifier.extend(text, _START_STEP_S)
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """READY; from now on the watchdog counts."""
         self._ready = True
         self._line = status_line(status)
         self._fed_at = self._clock()
         self._notifier.ready(self._line)
 
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: LiveStatus) -> None:
         """The line of `systemctl status`, sent only when it reads differently."""
         line = status_line(status)
         if self._ready and line != self._line:

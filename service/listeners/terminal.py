@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.service.text import counts_of, said, status_line
+from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.service.text import said, status_line
 
 log = logging.getLogger("cutoutd")
 
@@ -25,22 +25,22 @@ LAST_RESULTS = 6
 TICK_S = 0.25
 
 
-def ready_lines(status: dict[str, Any]) -> list[str]:
+def ready_lines(status: LiveStatus) -> list[str]:
     """Where to drop photos, where cutouts appear, what runs, and the word `ready`."""
     lines: list[str] = []
-    for inbox in status["inboxes"]:
-        lines += [f"Drop photos into   {inbox['path']}", f"Cutouts appear in  {inbox['outbox']}"]
-        if inbox["trouble"]:
-            lines.append(f"  waiting: {inbox['trouble']}")
-        if inbox.get("no_events"):
-            lines.append(f"  {inbox['no_events']}")
-    for model, facts in status["models"].items():
-        count = status["workers"]
+    for inbox in status.inboxes:
+        lines += [f"Drop photos into   {inbox.path}", f"Cutouts appear in  {inbox.outbox}"]
+        if inbox.trouble:
+            lines.append(f"  waiting: {inbox.trouble}")
+        if inbox.no_events:
+            lines.append(f"  {inbox.no_events}")
+    for model, one in status.models.items():
+        count = status.workers
         workers = f"{count} worker{'' if count == 1 else 's'}"
-        lines.append(f"Model              {model} on {facts['provider']}, {workers}")
-    sandbox = status["sandbox"]["worker"]
+        lines.append(f"Model              {model} on {one.provider}, {workers}")
+    sandbox = status.sandbox.worker
     if sandbox is not None:
-        lines.append(f"Privacy            network: {sandbox['network']}; files: {sandbox['files']}")
+        lines.append(f"Privacy            network: {sandbox.network}; files: {sandbox.files}")
     lines.append("ready")
     return lines
 
@@ -114,7 +114,7 @@ class LogListener(Listener):
         """Says what start-up is doing."""
         log.info("%s", text)
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """Says where to drop photos."""
         for line in ready_lines(status):
             log.info("%s", line)
@@ -204,7 +204,7 @@ class TerminalListener(LogListener):
         """A line above the view."""
         self._console.print(said(f"{text} …", style="dim"))
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """Where to drop photos, then the live view."""
         for line in ready_lines(status):
             self._console.print(said(line, style="bold green" if line == "ready" else ""), soft_wrap=True)
@@ -233,18 +233,17 @@ class TerminalListener(LogListener):
         """The live line goes; the photo waits again."""
         self._end(event, "yellow", "↻", super().photo_retry)
 
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: LiveStatus) -> None:
         """The queue's line."""
         self._take(status)
-        held = {hand["photo"] for hand in status["in_hand"]}
+        held = {hand.photo for hand in status.in_hand}
         self._in_hand = {photo: facts for photo, facts in self._in_hand.items() if photo in held}
         self._draw()
 
-    def _take(self, status: dict[str, Any]) -> None:
+    def _take(self, status: LiveStatus) -> None:
         self._line = status_line(status)
-        self._labelled = len(status["inboxes"]) > 1
-        counts = counts_of(status)
-        self._owed = sum(counts.get(state, 0) for state in ("pending", "running", "delivering"))
+        self._labelled = len(status.inboxes) > 1
+        self._owed = status.counts.owed
         if not self._owed:
             self._pace.rest()
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Places, Supervisor
 from cutoutd.daemon.workers import pool
@@ -44,9 +45,9 @@ class Reporter(Listener):
     def __init__(self) -> None:
         self.ask: Callable[[], None] = lambda: None
 
-    def ready(self, status: dict[str, Any]) -> None:
+    def ready(self, status: LiveStatus) -> None:
         """Photos are taken up; what this process can do now is what it can do for good."""
-        say("ready", daemon=ability(Tries()), sandbox=status["sandbox"])
+        say("ready", daemon=ability(Tries()), sandbox=status.sandbox.model_dump())
 
     def photo_done(self, event: PhotoEvent) -> None:
         """The cutout lies in the outbox."""

@@ -25,6 +25,7 @@ from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Notify
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
+from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.service.listeners.desktop import DesktopListener
 from cutoutd.service.listeners.everyone import listeners
@@ -63,7 +64,7 @@ class Everything(Listener):
 
         return Ended()
 
-    def status(self, status: dict[str, Any]) -> None:
+    def status(self, status: LiveStatus) -> None:
         self.lines.write(status_line(status))
 
     def said(self) -> str:

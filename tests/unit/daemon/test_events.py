@@ -11,6 +11,7 @@ import pytest
 
 from cutoutd.config.load import parse_settings
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.daemon.live_status import Counts, DaemonState, InboxStatus, LiveStatus
 
 CALLS = [name for name in vars(Listener) if not name.startswith("_")]
 SETTINGS = parse_settings('[[inbox]]\npath = "/in"\noutbox = "/out"\n')
@@ -56,11 +57,14 @@ def test_whatever_is_told_is_one_line_that_only_prints() -> None:
     heard = Recorder()
     everyone = Listeners(heard)
     everyone.warning("a\nforged line\x1b[2J")
-    everyone.status({"why": "b\u202e", "inboxes": [{"trouble": "\r"}], "counts": {"done": 1}})
+    inbox = InboxStatus(path="/in", outbox="/out", trouble="\r")
+    everyone.status(
+        LiveStatus(state=DaemonState.IDLE, why="b\u202e", inboxes=(inbox,), counts=Counts(done=1))
+    )
     everyone.photo_failed(PhotoEvent(1, "in\n", "a\x9b.jpg", detail="\x07", outputs=("/out/\n.png",)))
     (_, (warning,)), (_, (status,)), (_, (event,)) = heard.heard
     assert warning == r"a\nforged line\x1b[2J"
-    assert status == {"why": r"b\u202e", "inboxes": [{"trouble": r"\r"}], "counts": {"done": 1}}
+    assert (status.why, status.inboxes[0].trouble, status.counts.done) == (r"b\u202e", r"\r", 1)
     assert (event.inbox, event.name, event.detail) == (r"in\n", r"a\x9b.jpg", r"\x07")
     assert event.outputs == (r"/out/\n.png",)
 

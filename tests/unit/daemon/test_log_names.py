@@ -115,6 +115,7 @@ def failing() -> BaseException:
     except RuntimeError as error:
         error.add_note(NAME)
         return error
+    raise AssertionError("it was opened")
 
 
 def test_the_log_says_where_a_mistake_was_made_and_not_about_what() -> None:

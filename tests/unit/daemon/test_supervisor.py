@@ -327,5 +327,5 @@ def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
         "TypeError: unknow",
     ]
     assert one.daemon.mistakes == 3
-    assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status()["mistake"]
+    assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status().mistake
     assert caplog.records[0].exc_info is not None

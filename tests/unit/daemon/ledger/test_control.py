@@ -11,6 +11,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 
 BOX = b"/inbox"
 
@@ -50,9 +51,10 @@ def test_an_order_waits_for_a_daemon_and_is_answered_once(control: Control, cloc
 
 
 def test_the_live_status_comes_back(control: Control) -> None:
-    assert control.published() == {}
-    control.publish({"state": "idle", "n": 1})
-    assert control.published() == {"state": "idle", "n": 1}
+    assert control.published() is None
+    told = LiveStatus(state=DaemonState.IDLE, counts=Counts(done=1))
+    control.publish(told)
+    assert control.published() == told
 
 
 def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(

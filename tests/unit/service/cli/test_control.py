@@ -212,7 +212,7 @@ def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
 
 def test_a_long_path_is_not_broken() -> None:
     path = "/srv/" + "photographs/" * 12
-    inbox = {"path": path, "outbox": path, "watching": True, "polled": False, "trouble": ""}
+    inbox = {"path": path, "outbox": path, "watching": True, "polled": False, "no_events": "", "trouble": ""}
     assert f"● {path} → {path}\n" in shown(inboxes=[inbox])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.daemon.events import PhotoEvent
+from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 from cutoutd.service.listeners.metrics import MetricsListener, replace_file
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z]+="(\\.|[^"\\])*"(,[a-z]+="(\\.|[^"\\])*")*\})? -?[\d.e+-]+$')
@@ -19,6 +20,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def counted(**counts: int) -> LiveStatus:
+    return LiveStatus(state=DaemonState.IDLE, counts=Counts(**counts))
 
 
 def make(path: Path, clock: Clock) -> MetricsListener:
@@ -32,7 +37,7 @@ def event(inbox: str = "studio", reason: str = "", seconds: float = 1.5) -> Phot
 def test_figures(tmp_path: Path) -> None:
     path, clock = tmp_path / "cutoutd.prom", Clock()
     metrics = make(path, clock)
-    metrics.ready({"counts": {"pending": 2, "done": 40}})
+    metrics.ready(counted(pending=2, done=40))
     metrics.photo_done(event())
     metrics.photo_done(event('a "b"\\'))
     metrics.photo_failed(event(reason="unreadable"))
@@ -64,11 +69,11 @@ def test_figures(tmp_path: Path) -> None:
 def test_written_only_when_something_changed_and_not_too_often(tmp_path: Path) -> None:
     path, clock = tmp_path / "m.prom", Clock()
     metrics = make(path, clock)
-    metrics.ready({"counts": {"done": 1}})
+    metrics.ready(counted(done=1))
     path.unlink()
     clock.now = 100
     metrics.healthy()
-    metrics.status({"counts": {"done": 1}})
+    metrics.status(counted(done=1))
     assert not path.exists()
     metrics.photo_done(event())
     assert path.exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 from cutoutd.service.listeners.sd_notify import Notifier
 from cutoutd.service.listeners.systemd import SystemdListener
 
@@ -90,6 +91,10 @@ class Clock:
         return self.now
 
 
+def _counted(**counts: int) -> LiveStatus:
+    return LiveStatus(state=DaemonState.IDLE, counts=Counts(**counts))
+
+
 def test_the_listener_speaks_in_order(manager: tuple[str, Listen]) -> None:
     address, listen = manager
     clock = Clock()
@@ -98,13 +103,13 @@ def test_the_listener_speaks_in_order(manager: tuple[str, Listen]) -> None:
 
     listener.starting("Loading the model")
     assert listen()["EXTEND_TIMEOUT_USEC"] == "90000000"
-    listener.status({"counts": {"pending": 3}})  # before it is ready nobody cares
+    listener.status(_counted(pending=3))  # before it is ready nobody cares
     listener.reloading()
     listener.reloaded()  # must not announce readiness
-    listener.ready({"counts": {"pending": 3}})
+    listener.ready(_counted(pending=3))
     assert listen() == {"READY": "1", "STATUS": "3 waiting"}
-    listener.status({"counts": {"pending": 3}})  # nothing new
-    listener.status({"counts": {"running": 1, "delivering": 1, "pending": 2, "done": 7, "failed": 1}})
+    listener.status(_counted(pending=3))  # nothing new
+    listener.status(_counted(running=1, delivering=1, pending=2, done=7, failed=1))
     assert listen() == {"STATUS": "2 in hand, 2 waiting, 7 done, 1 failed"}
     listener.healthy()  # fed a moment ago by READY
     clock.now += 15

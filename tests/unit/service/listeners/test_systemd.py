@@ -5,21 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 from cutoutd.service.listeners.sd_notify import Notifier
 from cutoutd.service.listeners.systemd import SystemdListener
 
-STATUS: dict[str, Any] = {
-    "counts": {"done": 3},
-    "state": "idle",
-    "why": "",
-    "in_hand": [],
-    "inboxes": [],
-    "workers": 1,
-}
+STATUS = LiveStatus(state=DaemonState.IDLE, counts=Counts(done=3), workers=1)
 
 
 class Clock:
@@ -74,7 +67,7 @@ def test_the_line_is_sent_when_it_reads_differently(listener: SystemdListener, t
     lines(told)
     listener.status(STATUS)
     assert lines(told) == []
-    listener.status({**STATUS, "counts": {"done": 4}})
+    listener.status(STATUS.model_copy(update={"counts": Counts(done=4)}))
     assert any(line.startswith("STATUS=") and "4" in line for line in lines(told))
 
 

@@ -11,6 +11,16 @@ from rich.console import Console
 from tests.support.conditions import wait_until
 
 from cutoutd.daemon.events import PhotoEvent
+from cutoutd.daemon.live_status import (
+    Counts,
+    DaemonState,
+    HandStatus,
+    InboxStatus,
+    LiveStatus,
+    ModelStatus,
+    SandboxFacts,
+    SandboxStatus,
+)
 from cutoutd.service.listeners.terminal import (
     LogListener,
     Pace,
@@ -21,17 +31,17 @@ from cutoutd.service.listeners.terminal import (
     ready_lines,
 )
 
-STATUS: dict[str, Any] = {
-    "inboxes": [
-        {"path": "/in", "outbox": "/out", "trouble": ""},
-        {"path": "/share", "outbox": "/out2", "trouble": "the folder is missing"},
-    ],
-    "models": {"cutout-m": {"provider": "cpu"}},
-    "workers": 1,
-    "sandbox": {"worker": {"network": "refused", "files": "confined"}},
-    "counts": {"pending": 2},
-    "in_hand": [],
-}
+STATUS = LiveStatus(
+    state=DaemonState.IDLE,
+    inboxes=(
+        InboxStatus(path="/in", outbox="/out"),
+        InboxStatus(path="/share", outbox="/out2", trouble="the folder is missing"),
+    ),
+    models={"cutout-m": ModelStatus(provider="cpu")},
+    workers=1,
+    sandbox=SandboxStatus(worker=SandboxFacts(network="refused", files="confined")),
+    counts=Counts(pending=2),
+)
 DONE = PhotoEvent(1, "/in", "a.jpg", outputs=("/out/a.png", "/out/sub/a-white.jpg"), seconds=1.234)
 FAILED = PhotoEvent(2, "/in", "b.jpg", reason="unreadable", detail="It is cut off.")
 
@@ -45,7 +55,7 @@ def test_at_the_start_everything_needed_is_said_and_ready_comes_last() -> None:
     assert "waiting: the folder is missing" in text
     assert "cutout-m on cpu, 1 worker\n" in text
     assert "network: refused; files: confined" in text
-    assert "Privacy" not in "\n".join(ready_lines({**STATUS, "sandbox": {"worker": None}}))
+    assert "Privacy" not in "\n".join(ready_lines(STATUS.model_copy(update={"sandbox": SandboxStatus()})))
 
 
 def test_a_result_is_one_line() -> None:
@@ -88,7 +98,7 @@ def test_the_live_view_shows_what_is_in_hand_and_forgets_it(screen: Console) -> 
         listener.photo_done(DONE)
         listener.photo_failed(FAILED)
         listener.photo_retry(PhotoEvent(9, "/in", "never started.jpg", reason="busy"))
-        listener.status({**STATUS, "in_hand": []})
+        listener.status(STATUS)
     finally:
         listener.stop()
     shown = text_of(screen)
@@ -116,16 +126,14 @@ def event(name: str = "a.jpg", photo: int = 1, **facts: Any) -> PhotoEvent:
 
 def status(
     pending: int = 0, running: int = 0, in_hand: tuple[int, ...] = (1,), inboxes: int = 1
-) -> dict[str, Any]:
-    one = {"path": "/in", "outbox": "/out", "trouble": ""}
-    return {
-        "counts": {"pending": pending, "running": running, "delivering": 0, "done": 0, "failed": 0},
-        "inboxes": [one] * inboxes,
-        "models": {},
-        "workers": 1,
-        "sandbox": {"worker": None},
-        "in_hand": [{"photo": photo} for photo in in_hand],
-    }
+) -> LiveStatus:
+    return LiveStatus(
+        state=DaemonState.WORKING,
+        counts=Counts(pending=pending, running=running),
+        inboxes=(InboxStatus(path="/in", outbox="/out"),) * inboxes,
+        workers=1,
+        in_hand=tuple(HandStatus(photo=photo) for photo in in_hand),
+    )
 
 
 class Clock:

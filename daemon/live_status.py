@@ -1,0 +1,155 @@
+"""What a running daemon says of itself, as records: told to listeners, kept in the ledger for `cutoutd status`.
+
+A daemon of another version may have written it: what it did not say has a default here, and what it said besides is
+left out. `status.py` fills it in.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class DaemonState(StrEnum):
+    """What the daemon is doing; the words are part of the interface (`status --json`)."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    WORKING = "working"
+    PAUSED = "paused"  # by command
+    WAITING = "waiting"  # for the self-test to succeed, mains power, or other programs
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Counts(_Record):
+    """How many photos stand in each state."""
+
+    pending: int = 0
+    running: int = 0
+    delivering: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def in_hand(self) -> int:
+        """How many a worker has, or are on their way into an outbox."""
+        return self.running + self.delivering
+
+    @property
+    def owed(self) -> int:
+        """How many are still to be finished."""
+        return self.pending + self.in_hand
+
+
+class HandStatus(_Record):
+    """One photo in hand."""
+
+    photo: int
+    name: str = ""
+    inbox: str = ""
+    stage: Literal["working", "waiting to settle"] = "working"
+
+
+class InboxStatus(_Record):
+    """One inbox.
+
+    Attributes:
+        path: its folder, as text.
+        outbox: where its cutouts go.
+        model: the network of its cutouts.
+        draft_model: that of its quick ones, where there are such.
+        watching: whether new photos in it are noticed.
+        polled: whether by looking, instead of by events.
+        being_written: how many of its photos wait for their writers.
+        no_events: what of it gives no events though they were wished for; empty when all of it does.
+        trouble: why its photos wait; empty when they do not.
+    """
+
+    path: str
+    outbox: str
+    model: str = ""
+    draft_model: str | None = None
+    watching: bool = True
+    polled: bool = False
+    being_written: int = 0
+    no_events: str = ""
+    trouble: str = ""
+
+
+class ModelStatus(_Record):
+    """How one network runs: the provider in use, and why others are not."""
+
+    provider: str
+    why_not: tuple[str, ...] = ()
+
+
+class SandboxFacts(_Record):
+    """What is in force in one process: a sentence for people and a yes or no, for each promise."""
+
+    network: str
+    network_refused: bool = False
+    files: str
+    files_confined: bool = False
+    core_dumps: str = ""
+    core_dumps_off: bool = False
+    calls: str = ""
+    calls_listed: bool = False
+    capabilities: str = ""
+    capabilities_none: bool = False
+
+
+class SandboxStatus(_Record):
+    """Both kinds of process; None for one that has not said anything yet."""
+
+    daemon: SandboxFacts | None = None
+    worker: SandboxFacts | None = None
+
+
+class LiveStatus(_Record):
+    """The whole.
+
+    Attributes:
+        state: what the daemon is doing.
+        why: why photos wait, as a sentence; empty when they do not.
+        mistake: what of its own the last guard met, as a sentence; empty when nothing.
+        pid: its process; 0 when it has ended.
+        since: wall-clock seconds of its start.
+        counts: photos by state.
+        in_hand: photos that workers have, or that wait to settle.
+        inboxes: each inbox of the configuration.
+        models: networks that are loaded, by name.
+        workers: how many there may be.
+        sandbox: what is in force.
+    """
+
+    state: DaemonState
+    why: str = ""
+    mistake: str = ""
+    pid: int = 0
+    since: float = 0.0
+    counts: Counts = Counts()
+    in_hand: tuple[HandStatus, ...] = ()
+    inboxes: tuple[InboxStatus, ...] = ()
+    models: dict[str, ModelStatus] = Field(default_factory=dict[str, ModelStatus])
+    workers: int = 0
+    sandbox: SandboxStatus = SandboxStatus()
+
+    def to_json(self) -> str:
+        """One line for the ledger."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> LiveStatus | None:
+        """What `to_json` wrote; None for anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
