@@ -51,7 +51,13 @@ class Enduring(io.TextIOBase):
         self.filter: Callable[[str], str] = str
 
     def write(self, text: str, /) -> int:
-        """Writes it or drops it; never raises OSError."""
+        """Writes it or drops it; never raises OSError.
+
+        Raises:
+            TypeError: for bytes, by which click asks whether a stream is one of text.
+        """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
+            raise TypeError("text is written here, not bytes")
         if not self.gone:
             try:
                 self._stream.write(self.filter(text))

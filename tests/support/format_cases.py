@@ -1,7 +1,6 @@
-"""Files of every format and variant with the answer that each must get; docs/FORMATS.md is written from this table.
+"""Files of every format and variant with the answer that each must get; rarer ones are in `format_rarities`.
 
-`python -m tests.support.format_cases --write` renews it. The files in tests/data/photos and the pictures made here show
-scikit-image's coffee, which is in the public domain.
+The files in tests/data/photos and the pictures made here show scikit-image's coffee, which is in the public domain.
 """
 
 # scikit-image, tifffile and parts of Pillow are untyped.
@@ -13,7 +12,6 @@ import functools
 import io
 import random
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +29,6 @@ from tests.support.photos import pixels
 from cutoutd.models.decoding import icc
 
 FILES = Path(__file__).parents[1] / "data" / "photos"
-DOC = Path(__file__).parents[2] / "docs" / "FORMATS.md"
 
 
 class Answer(StrEnum):
@@ -481,28 +478,3 @@ def others() -> list[Case]:
 
 
 CASES = [*jpegs(), *pngs(), *tiffs(), *others()]
-
-
-def document() -> str:
-    """docs/FORMATS.md."""
-    lines = [
-        "# Which photos are read",
-        "",
-        "*Made from `tests/support/format_cases.py` by `python -m tests.support.format_cases --write`; every line is a",
-        "test.*",
-        "",
-        "The content decides, not the name. RAW is read with the extra `raw`, without brightening each frame for",
-        "itself. Colours become sRGB unless an outbox keeps the profile. A failed photo stays where it is.",
-        "",
-        "Damage is seen where the format has a sum (PNG, deflated TIFF, LZMA), where the decoder stumbles, and where",
-        "zeros stand that no picture has. A few changed bytes in an uncompressed or Zstandard TIFF, a bitmap, a WebP,",
-        "an AVIF or a HEIC decode to a slightly wrong picture, and nobody can tell.",
-    ]
-    for kind in dict.fromkeys(case.kind for case in CASES):
-        lines += ["", f"## {kind}", "", "| variant | answer |", "|---|---|"]
-        lines += [f"| {case.variant} | {case.answer} |" for case in CASES if case.kind == kind]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__" and "--write" in sys.argv:
-    DOC.write_text(document())

@@ -261,7 +261,8 @@ def main() -> int:
     first, count = (chosen.first, chosen.count) if chosen.only is None else (chosen.only, 1)
     tally = run(count, chosen.seed, 1 if chosen.only is not None else chosen.jobs, chosen.limit, first)
     report(tally, chosen.seed, chosen.keep if chosen.only is None else None)
-    return 1 if tally.findings else 0
+    # A run whose workers did not start has found nothing, too.
+    return 1 if tally.findings or sum(tally.transitions.values()) < count else 0
 
 
 if __name__ == "__main__":

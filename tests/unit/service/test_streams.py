@@ -32,6 +32,15 @@ def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path
     assert "Exception" not in done.stderr
 
 
+def test_a_command_that_makes_no_sense_is_said_in_plain_words(tmp_path: Path) -> None:
+    done = shell(f"{PROGRAM} failures --no-such-option", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "Usage: cutoutd failures [OPTIONS]"
+    assert "No such option" in done.stderr
+    assert "b'" not in done.stderr
+    assert 'b"' not in done.stderr
+
+
 def test_a_full_disk_behind_the_output_is_said(tmp_path: Path) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.format_cases import CASES, DOC, FILES, Answer, Case, bitmap, coffee, document, jpeg, saved
+from tests.support.format_cases import FILES, Answer, Case, bitmap, coffee, jpeg, saved
+from tests.support.format_rarities import CASES, DOC, document
 from tests.support.shared import shared_folder
 
 from cutoutd.config.errors import PhotoError, Reason
@@ -47,7 +48,7 @@ def test_each_file_gets_its_answer(case: Case) -> None:
 
 
 def test_the_document_is_up_to_date() -> None:
-    assert DOC.read_text() == document(), "run `python -m tests.support.format_cases --write`"
+    assert DOC.read_text() == document(), "run `python -m tests.support.format_rarities --write`"
 
 
 def test_what_was_cropped_away_is_not_delivered() -> None:
