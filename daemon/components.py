@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from cutoutd.daemon.files.question import ASK_EVERY_S
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
-from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules
 from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
@@ -99,52 +98,39 @@ class Components:
         self.scheduler = Scheduler(self.ledger)
         self.inbox_watchers: dict[bytes, InboxWatcher] = {}
         self.transitions = Transitions(self.ledger, _rules(self.plan))
+        self.worker_manager = WorkerManager(
+            self.plan,
+            self._places.state,
+            self._listener,
+            self._post,
+            transitions=self.transitions,
+            clock=self._clock,
+        )
         self.aftercare = AfterCare(
             self.ledger,
             self.transitions,
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
-            on_warning=self._listener.warning,
-            on_folder=lambda folder, inode: self.worker_manager.after_folder(folder, inode),  # noqa: PLW0108 - made below
+            listener=self._listener,
+            on_folder=self.worker_manager.after_folder,
             clock=self._clock,
         )
-        self.publisher = Publisher(
-            self.ledger,
-            self.transitions,
-            instance=instance,
-            on_done=self._photo_done,
-            on_trouble=self._outbox_trouble_for,
-            on_released=self._released,
-            on_owed=self.aftercare.after,
-            on_refused=self._name_refused,
-            on_no_place=self._place_refused,
-            on_fault=self._fault,
-        )
+        self.publisher = Publisher(self.ledger, self.transitions, instance=instance)
         self.outboxes = Outboxes(
             self.ledger,
             post=self._post,
             clock=self._clock,
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
-            keep=self._temporaries_to_keep,
-            on_open=self._outbox_open,
-            on_trouble=self._outbox_down,
-            on_silent=self._outbox_silent,
-        )
-        self.worker_manager = WorkerManager(
-            self.plan,
-            self._places.state,
-            self._listener,
-            self._post,
-            elsewhere=self.transitions.owed_elsewhere,
-            clock=self._clock,
+            news=self,
         )
         self.workers = self.worker_manager.slots
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             transitions=self.transitions,
             scheduler=self.scheduler,
-            workers=self.workers,
+            worker_manager=self.worker_manager,
+            outboxes=self.outboxes,
             publisher=self.publisher,
             aftercare=self.aftercare,
             listener=self._listener,
@@ -153,18 +139,8 @@ class Components:
             instance=instance,
             clock=self._clock,
             umask=self._places.umask,
-            on_outbox_trouble=self._outbox_trouble_for,
-            probe_outbox=self.outboxes.probe,
-            try_folders=self.outboxes.try_folders,
-            on_confined=self.worker_manager.recycle,
-            outbox_inode=self.outboxes.inode,
         )
-        self.commands = Commands(
-            self.ledger,
-            self.inbox_watchers,
-            lambda: self.plan.settings,
-            clock=self._clock,
-        )
+        self.commands = Commands(self.ledger, self.inbox_watchers, self.plan.settings, clock=self._clock)
 
     # --- start, change, end ----------------------------------------------------------------------------------
 
@@ -188,10 +164,9 @@ class Components:
     def apply(self, plan: Plan) -> None:
         """Brings folders, watches, queue and workers in line with a plan; used at start and after a reload."""
         self.plan = plan
-        self.dispatcher.plan = plan
-        self.transitions.rules = _rules(plan)
-        limits = plan.settings.limits
-        self.dispatcher.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+        self.dispatcher.follow(plan)
+        self.transitions.follow(_rules(plan))
+        self.commands.follow(plan.settings)
         self.scheduler.configure(
             {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
         )
@@ -202,7 +177,6 @@ class Components:
                 self.inbox_watchers.pop(key).close()
         for one in plan.inboxes:
             self._keep(one)
-        self.dispatcher.paused = {k: v for k, v in self.dispatcher.paused.items() if k in wanted}
         self._route()
         self.worker_manager.follow(plan)
 
@@ -210,8 +184,7 @@ class Components:
         stage = Stage.FINAL if one.draft is None else Stage.DRAFT
         inbox_watcher = self.inbox_watchers.get(one.key)
         if inbox_watcher is not None:
-            inbox_watcher.settings = one.settings
-            inbox_watcher.arrivals.stage = stage
+            inbox_watcher.follow(one.settings, stage)
             return
         self._make_on_first_start(one.settings)
         self.inbox_watchers[one.key] = InboxWatcher(
@@ -220,12 +193,7 @@ class Components:
             post=self._post,
             listener=self._listener,
             clock=self._clock,
-            on_settled=self.dispatcher.settle,
-            on_gone=self.dispatcher.gone,
-            on_open=self._inbox_open,
-            on_silent=self._inbox_silent,
-            on_answer=self._inbox_answers,
-            on_stir=self.worker_manager.wake,
+            news=self,
             stage=stage,
         )
 
@@ -339,61 +307,75 @@ class Components:
         was_warm, was_ready = self.worker_manager.warm, self.worker_manager.ready
         self.worker_manager.slot_ready(event)
         if not was_warm:
-            for row in self.transitions.in_state(State.DELIVERING):
-                self.publisher.resume(row)
-            self.publisher.withdraw()
+            self.dispatcher.resume_deliveries()
             self.aftercare.resume()
         return self.worker_manager.ready and not was_ready
 
-    # --- folders -----------------------------------------------------------------------------------------------
+    # --- what a file's news means for the others -------------------------------------------------------------
 
-    def _inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+    def file_complete(self, photo: int) -> None:
+        """What was made of it may be published."""
+        self.dispatcher.settle(photo)
+
+    def file_gone(self, photo: int) -> None:
+        """Nothing is owed for it any more."""
+        self.dispatcher.gone(photo)
+
+    def photo_stirs(self) -> None:
+        """Workers that were unloaded start while it settles."""
+        self.worker_manager.wake()
+
+    # --- what a folder's news means for the others -------------------------------------------------------------
+
+    def inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """Workers are bound to it, and what its originals are owed goes on."""
         self.worker_manager.folder_lost(path)  # opened again means that it was lost
         self.worker_manager.folder_open(path, inode)
         self.aftercare.look_for_orphans(os.fsencode(path))
         if self.worker_manager.warm:
             self.aftercare.resume()
 
-    def _inbox_silent(self, path: Path, why: str) -> None:
+    def inbox_silent(self, path: Path, why: str) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
         self.worker_manager.folder_hangs(path)
         self.dispatcher.trouble(os.fsencode(path), why.rstrip("."))
         self.dispatcher.take_from_workers(lambda one: one.path == path)
 
-    def _inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
+    def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
+        """Its photos are taken up again, unless their outbox is away."""
         self.worker_manager.folder_open(path, inode)
         one = self.plan.inbox(os.fsencode(path))
         if one is not None and one.settings.outbox not in self.outboxes.troubles():
-            self.dispatcher.paused.pop(one.key, None)
+            self.dispatcher.usable([one.key])
 
-    def _outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+    def outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """Photos that go there are taken up again, and what was being published goes on."""
         self.worker_manager.folder_open(path, inode)
         self._route()
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
-        silent = {key for key in keys if self.inbox_watchers[key].silent}
-        was_paused = [self.dispatcher.paused.pop(key, None) for key in keys - silent]
+        waited = self.dispatcher.usable({key for key in keys if not self.inbox_watchers[key].silent})
         for key in keys:
             self.dispatcher.outbox_takes(key)
-        if any(why is not None for why in was_paused):
+        if waited:
             self._listener.notice(f"The outbox {path} can be used again.")
         if self.worker_manager.warm:
-            for row in self.transitions.in_state(State.DELIVERING):
-                if row.inbox in keys:
-                    self.publisher.resume(row)
-            self.publisher.withdraw()
+            self.dispatcher.resume_deliveries(keys)
 
-    def _outbox_down(self, path: Path, why: str) -> None:
-        """A probe of it failed, or it answers no more."""
+    def outbox_down(self, path: Path, why: str) -> None:
+        """Photos that go there wait, and none of them is to blame."""
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.outbox_refuses(one.key)
-        self._outbox_trouble(path, why)
+        self.dispatcher.outbox_down(path, why)
 
-    def _outbox_trouble(self, path: Path, why: str) -> None:
-        self.worker_manager.folder_lost(path)
-        for one in self.plan.inboxes:
-            if one.settings.outbox == path:
-                self.dispatcher.trouble(one.key, why)
+    def outbox_silent(self, path: Path) -> None:
+        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
+        self.worker_manager.folder_hangs(path)
+        self.dispatcher.take_from_workers(lambda one: one.outbox == path)
+
+    def temporaries_to_keep(self) -> frozenset[bytes]:
+        """Temporaries that are still to be published, or are being written now."""
+        return self.transitions.promised_temporaries() | self.dispatcher.temporaries()
 
     def ask_outboxes(self, now: float) -> None:
         """Photos that take long may wait for a share that hangs; their folders are asked."""
@@ -402,42 +384,6 @@ class Components:
             inbox_watcher = self.inbox_watchers.get(os.fsencode(one.path))
             if inbox_watcher is not None and inbox_watcher.watching:
                 inbox_watcher.ask(now)
-
-    def _outbox_silent(self, path: Path) -> None:
-        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
-        self.worker_manager.folder_hangs(path)
-        self.dispatcher.take_from_workers(lambda one: one.outbox == path)
-
-    def _outbox_trouble_for(self, inbox: bytes, why: str) -> None:
-        one = self.plan.inbox(inbox)
-        if one is not None:
-            self.outboxes.blame(one.settings.outbox, why)
-            self._outbox_trouble(one.settings.outbox, why)
-
-    def _temporaries_to_keep(self) -> frozenset[bytes]:
-        """Temporaries that are still to be published, or are being written now."""
-        return self.transitions.promised_temporaries() | self.dispatcher.temporaries()
-
-    def _name_refused(self, row: PhotoRow, why: str) -> None:
-        self.dispatcher.name_refused(row, why)
-
-    def _place_refused(self, row: PhotoRow, code: int, why: str) -> None:
-        self.dispatcher.place_refused(row, code, why, seen=True)
-
-    def _fault(self, photo: int, error: Exception) -> None:
-        self.dispatcher.fault(photo, error)
-
-    def _released(self, photo: int) -> None:
-        self.dispatcher.released(photo)
-
-    def _photo_done(self, photo: int, paths: list[bytes], timings: Mapping[str, float]) -> None:
-        row = self.transitions.get(photo)
-        if row is None:
-            return
-        inbox = self.plan.inbox(row.inbox)
-        if inbox is not None:
-            self.outboxes.praise(inbox.settings.outbox)
-        self._listener.photo_done(self.dispatcher.done_event(row, paths, timings))
 
 
 def _rules(plan: Plan) -> dict[str, RetryRule]:

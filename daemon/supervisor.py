@@ -382,7 +382,7 @@ class Supervisor:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeep()
         if parts.dispatcher.dispatch():
-            parts.worker_manager.busy_at = now
+            parts.worker_manager.at_work(now)
         self._announce(now)
         if self.stopping:
             self._wind_down(now)
@@ -406,9 +406,8 @@ class Supervisor:
 
     def _hold_or_go(self) -> None:
         """Whether new photos may start."""
-        self.components.dispatcher.stopped = (
-            self.stopping or bool(self.yielding) or self.components.commands.paused
-        )
+        parts = self.components
+        parts.dispatcher.hold(stopped=self.stopping or bool(self.yielding) or parts.commands.paused)
 
     def _reason_to_yield(self) -> str:
         """Why a good guest starts no new photo now, or an empty text."""

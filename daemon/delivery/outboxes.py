@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cutoutd.config.errors import OutboxError, mistake, words
 from cutoutd.daemon.delivery import publish
@@ -58,6 +58,26 @@ class _Folder:
     inode: tuple[int, int] | None = None
 
 
+class OutboxNews(Protocol):
+    """Who hears of outboxes, and says what is not to be swept from them."""
+
+    def outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """It can be used (again)."""
+        ...
+
+    def outbox_down(self, path: Path, why: str) -> None:
+        """It cannot be used, or does not answer; `why` is a sentence."""
+        ...
+
+    def outbox_silent(self, path: Path) -> None:
+        """After `outbox_down`: no call to it returns any more."""
+        ...
+
+    def temporaries_to_keep(self) -> frozenset[bytes]:
+        """Absolute paths of temporaries that still wait to be published, or are being written."""
+        ...
+
+
 class Outboxes:
     """All outboxes of the config.
 
@@ -67,10 +87,7 @@ class Outboxes:
         clock: monotonic seconds.
         instance: whose leftovers are swept.
         folder_mode: permission bits of an outbox that is made.
-        keep: absolute paths of temporaries that still wait to be published.
-        on_open: called with a folder and its inode when it can be used (again).
-        on_trouble: called with a folder and a sentence when it cannot.
-        on_silent: called with a folder, after `on_trouble`, when no call to it returns any more.
+        news: hears of them.
     """
 
     def __init__(
@@ -81,20 +98,14 @@ class Outboxes:
         clock: Callable[[], float],
         instance: str,
         folder_mode: int,
-        keep: Callable[[], frozenset[bytes]],
-        on_open: Callable[[Path, tuple[int, int]], None],
-        on_trouble: Callable[[Path, str], None],
-        on_silent: Callable[[Path], None],
+        news: OutboxNews,
     ) -> None:
         self._mounts = Folders(ledger)
         self._post = post
         self._clock = clock
         self._instance = instance
         self._folder_mode = folder_mode
-        self._keep = keep
-        self._on_open = on_open
-        self._on_trouble = on_trouble
-        self._on_silent = on_silent
+        self._news = news
         self._folders: dict[Path, _Folder] = {}
 
     def configure(self, paths: Iterable[Path]) -> None:
@@ -150,7 +161,7 @@ class Outboxes:
         self._pause(folder, why)
 
     def probe(self, path: Path) -> None:
-        """A path in it was refused: is the folder itself in order? `on_open` or `on_trouble` says."""
+        """A path in it was refused: is the folder itself in order? what is heard of it next says."""
         folder = self._folders.get(path)
         if folder is not None and not folder.opening and not folder.trouble:
             self._open(folder)
@@ -161,19 +172,14 @@ class Outboxes:
         folder.retry_at = self._clock() + folder.pause_s
         folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
 
-    def try_folders(self, path: Path, inside: list[bytes], then: Callable[[str], None]) -> None:
-        """Has folders in an outbox tried for themselves: `then` hears why one takes no file, or an empty text."""
-        folder = self._folder(path)
+    async def refusal(self, path: Path, inside: list[bytes]) -> str:
+        """Tries folders in an outbox for themselves. Returns why one of them takes no file; empty when all do."""
+        folder = self._folders[path]
         root = Root(os.fsencode(path), folder.inode)
-
-        async def tried() -> None:
-            try:
-                why = await run(folder.io, _refusal, root, inside, self._instance, self._folder_mode)
-            except OSError as error:
-                why = words(error)
-            then(why)
-
-        begin(tried(), lambda error: self._fault(folder, error))
+        try:
+            return await run(folder.io, _refusal, root, inside, self._instance, self._folder_mode)
+        except OSError as error:
+            return words(error)
 
     def praise(self, path: Path) -> None:
         """A cutout was published there: pauses begin small again."""
@@ -211,8 +217,8 @@ class Outboxes:
     def _silent(self, folder: _Folder) -> None:
         why = f"the outbox {folder.path} does not answer"
         self._pause(folder, why)
-        self._on_trouble(folder.path, why)
-        self._on_silent(folder.path)
+        self._news.outbox_down(folder.path, why)
+        self._news.outbox_silent(folder.path)
 
     def discard(self, path: Path, temporaries: list[bytes]) -> None:
         """Removes temporaries that nobody will publish."""
@@ -234,7 +240,7 @@ class Outboxes:
 
     async def _opened(self, folder: _Folder) -> None:
         """Opens it on its I/O thread and commits what it is; in trouble it is looked at again after a pause."""
-        recorded, keep = self._mounts.recorded(folder.path), self._keep()
+        recorded, keep = self._mounts.recorded(folder.path), self._news.temporaries_to_keep()
         try:
             opened = await run(
                 folder.io, _open_on_thread, folder.path, recorded, self._instance, keep, self._folder_mode
@@ -243,7 +249,7 @@ class Outboxes:
             folder.opening = False
             why = error.what if isinstance(error, OutboxError) else words(error)
             self._pause(folder, why)
-            self._on_trouble(folder.path, why)
+            self._news.outbox_down(folder.path, why)
             return
         self._mounts.record(folder.path, opened.identity)
         folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
@@ -251,14 +257,14 @@ class Outboxes:
         folder.inode = opened.inode
         folder.trouble = ""
         folder.opening, folder.open = False, True
-        self._on_open(folder.path, opened.inode)
+        self._news.outbox_open(folder.path, opened.inode)
 
     def _fault(self, folder: _Folder, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
         folder.opening = False
         why = f"cutoutd made a mistake with it ({mistake(error)}); please report it"
         self._pause(folder, why)
-        self._on_trouble(folder.path, why)
+        self._news.outbox_down(folder.path, why)
 
 
 def _to_be_opened(folder: _Folder) -> bool:

@@ -1,8 +1,8 @@
 """From finished temporaries to published cutouts; what then becomes of the original is `originals/`'s business.
 
 A publication is one coroutine: `_deliver` finds names and commits them, `_publish` gives them to the files on the
-outbox's I/O thread and commits the outcome; after a crash `_resume` goes on from the commit. All methods run in the
-supervisor's loop.
+outbox's I/O thread and commits the outcome; after a crash `_resume` goes on from the commit. Who awaits it gets an
+`Outcome`, and does what that means for the photo. All methods run in the supervisor's loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import MountIdentity, really_there
 from cutoutd.daemon.files.names import name_prefix
-from cutoutd.daemon.files.story import Story, run, send
+from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
@@ -47,6 +47,45 @@ OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """All cutouts lie under their names; `owed`: the original is to be moved now."""
+
+    paths: list[bytes]
+    timings: Mapping[str, float]
+    owed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MadeAgain:
+    """What was finished cannot be published any more: the photo is owed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameRefused:
+    """The outbox cannot hold the cutout's name; `why` as words."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRefused:
+    """A folder of the outbox, or the outbox, refuses: a probe tells which. `code` is an errno."""
+
+    code: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxTrouble:
+    """The outbox cannot be used; what was committed goes on when it is back."""
+
+    why: str
+
+
+Outcome = Delivered | MadeAgain | NameRefused | PlaceRefused | OutboxTrouble
+
+
+@dataclass(frozen=True, slots=True)
 class _Names:
     """What names are looked for with: by draft the folder and stem wished for and the keys taken there; by label our
     earlier cutouts; by key the digests of cutouts that are to go.
@@ -65,41 +104,14 @@ class Publisher:
         ledger: where intentions and outcomes are committed.
         transitions: the rows' life.
         instance: id in our hidden names.
-        on_done: called with a row's id and the paths of its cutouts once all are published.
-        on_trouble: called with an inbox key and a sentence when its outbox cannot be used.
-        on_released: called with a row's id when it is no longer in hand, whatever became of it.
-        on_owed: called with a row's id when its original is to be moved now.
-        on_refused: called with a row and a sentence when the outbox cannot hold the cutout's name.
-        on_no_place: called with a row, an errno and words when a folder of the outbox may be what refuses.
-        on_fault: called with a row's id when a mistake of ours kept its cutout from being published.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        transitions: Transitions,
-        *,
-        instance: str,
-        on_done: Callable[[int, list[bytes], Mapping[str, float]], None],
-        on_trouble: Callable[[bytes, str], None],
-        on_released: Callable[[int], None],
-        on_owed: Callable[[int], None],
-        on_refused: Callable[[PhotoRow, str], None],
-        on_no_place: Callable[[PhotoRow, int, str], None],
-        on_fault: Callable[[int, Exception], None],
-    ) -> None:
+    def __init__(self, ledger: Ledger, transitions: Transitions, *, instance: str) -> None:
         self._ledger = ledger
         self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
         self._instance = instance
-        self._on_done = on_done
-        self._on_trouble = on_trouble
-        self._on_released = on_released
-        self._on_owed = on_owed
-        self._on_refused = on_refused
-        self._on_no_place = on_no_place
-        self._on_fault = on_fault
         self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
         self._withdrawals = Withdrawals(ledger)
@@ -123,42 +135,41 @@ class Publisher:
 
     # --- the story of one publication --------------------------------------------------------------------------
 
-    def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
+    async def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> Outcome:
         """Publishes a photo's drafts: finds names for them, commits these, and gives them to the files."""
-        self._busy.add(row.id)
-        Story(self._alone(row, self._deliver(row, finished, orders)))
+        return await self._to_its_end(row, self._deliver(row, finished, orders))
 
-    def resume(self, row: PhotoRow) -> None:
-        """After a crash or an outbox's return: publishes what was committed, or lets the photo run again."""
+    async def resume(self, row: PhotoRow) -> Outcome | None:
+        """After a crash or an outbox's return: publishes what was committed, or lets the photo run again.
+
+        None where that is being done already, or its inbox is no longer in the config.
+        """
         if row.inbox not in self._routes or row.id in self._busy:
-            return
-        self._busy.add(row.id)
-        Story(self._alone(row, self._resume(row)))
+            return None
+        return await self._to_its_end(row, self._resume(row))
 
-    async def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> None:
+    async def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> Outcome:
         """From finished temporaries to committed cutouts. From the moment that names are committed a crash resumes."""
         while True:
             route = self._routes.get(row.inbox)
             if route is None or not _lies_in(finished, route.outbox):
-                self._drop(row, finished)  # the config changed while it was in hand
-                return
+                return self._drop(row, finished)  # the config changed while it was in hand
             names = self._names(row, finished, orders, route)
             try:
                 addressed = await run(route.io, self._find, names, finished, route)
             except OSError as error:
                 self._drop(row, finished)
-                self._blame(row, error, its_own=self._is_its_own(row.id, error))
-                return
+                return self._refused(row, error, its_own=self._is_its_own(row.id, error))
             if self._routes.get(row.inbox) != route:
                 continue  # the config changed meanwhile
             deliveries = _deliveries(row, route, finished.drafts, addressed)
             if not self._transitions.delivering(row, finished.digest, deliveries):
                 continue  # another photo took one of the names: look again
             outcome = await self._publish(row, route, deliveries, fresh=True, timings=finished.timings)
-            if outcome is not Published.TAKEN:
-                return
+            if outcome is not None:
+                return outcome
 
-    async def _resume(self, row: PhotoRow) -> None:
+    async def _resume(self, row: PhotoRow) -> Outcome:
         """From committed names on; whatever cannot be published any more is made again."""
         route = self._routes[row.inbox]
         deliveries = self._undelivered(row)
@@ -166,12 +177,10 @@ class Publisher:
             # The config names another outbox since: what lies in the old one counts, the rest is made for the new.
             lying = await self._what_lies(deliveries, route)
             if lying == [Published.DONE] * len(deliveries):
-                self._delivered(row, route, deliveries, {})
-            else:
-                self._run_again(row, deliveries, lying)
-            return
-        if await self._publish(row, route, deliveries, fresh=False, timings={}) is Published.TAKEN:
-            self._run_again(row, deliveries, [])
+                return self._delivered(row, route, deliveries, {})
+            return self._again(row, deliveries, lying)
+        outcome = await self._publish(row, route, deliveries, fresh=False, timings={})
+        return outcome or self._again(row, deliveries, [])
 
     async def _publish(
         self,
@@ -181,7 +190,7 @@ class Publisher:
         *,
         fresh: bool,
         timings: Mapping[str, float],
-    ) -> Published:
+    ) -> Outcome | None:
         """Gives committed names to the files, and commits that they have them.
 
         Args:
@@ -192,31 +201,28 @@ class Publisher:
             timings: seconds per stage so far.
 
         Returns:
-            TAKEN when somebody else's file has one of the names by now: nothing is decided yet. With anything else
-            the photo is dealt with.
+            What became of it; None when somebody else's file has one of the names by now: nothing is decided yet.
         """
         started = time.perf_counter()
         try:
-            outcome = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
+            published = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
         except OSError as error:
             its_own = self._is_its_own(row.id, error)
             if its_own:
-                self._run_again(row, deliveries, [])
-            else:
-                self._release(row.id)  # committed as it is: it goes on when the outbox is back
-            self._blame(row, error, its_own=its_own)
-            return Published.GONE
-        if outcome == [Published.DONE] * len(deliveries):
-            self._delivered(row, route, deliveries, {**timings, "deliver": time.perf_counter() - started})
-            return Published.DONE
-        if Published.GONE in outcome:
-            self._run_again(row, deliveries, outcome)
-            return Published.GONE
-        return Published.TAKEN
+                self._again(
+                    row, deliveries, []
+                )  # else committed as it is: it goes on when the outbox is back
+            return self._refused(row, error, its_own=its_own)
+        if published == [Published.DONE] * len(deliveries):
+            spent = {**timings, "deliver": time.perf_counter() - started}
+            return self._delivered(row, route, deliveries, spent)
+        if Published.GONE in published:
+            return self._again(row, deliveries, published)
+        return None
 
     def _delivered(
         self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
-    ) -> None:
+    ) -> Delivered:
         """All of them lie under their names: that is committed, and what becomes of the original with it."""
         after = route.settings.after
         now = self._intake.get(row.id) or row
@@ -232,15 +238,11 @@ class Publisher:
             self._transitions.delivered(
                 row, timings=timings, aftercare=status, next_stage=Stage.FINAL if draft else None
             )
-        paths = [os.path.join(d.outbox, d.name) for d in deliveries]
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
         self._troubles.pop(row.id, None)
-        self._on_done(row.id, paths, timings)  # first, for it tells since when the photo was in hand
-        self._release(row.id)
         self._withdrawer.withdraw(row.inbox, route)
-        if owed:
-            self._on_owed(row.id)
+        return Delivered([os.path.join(d.outbox, d.name) for d in deliveries], timings, owed)
 
     # --- its steps ---------------------------------------------------------------------------------------------
 
@@ -329,22 +331,23 @@ class Publisher:
 
     # --- its exceptional ends ----------------------------------------------------------------------------------
 
-    async def _alone(self, row: PhotoRow, story: Coroutine[Any, Any, None]) -> None:
-        """A mistake in one photo's publication is that photo's; what lies in the outbox already is kept as its own."""
+    async def _to_its_end(self, row: PhotoRow, story: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """A mistake on the way is the photo's; what lies in the outbox already is kept as its own before it pays."""
+        self._busy.add(row.id)
         try:
-            await story
+            return await story
         except Exception as error:
-            if is_ledgers_own(error):
-                raise
-            with alone(lambda _second: None):
-                await self._keep_what_lies(row)
+            if not is_ledgers_own(error):
+                with alone(lambda _second: None):
+                    await self._keep_what_lies(row)
+            raise
+        finally:
             self._busy.discard(row.id)
-            self._on_fault(row.id, error)
 
     async def _keep_what_lies(self, row: PhotoRow) -> None:
         route, deliveries = self._routes.get(row.inbox), self._undelivered(row)
         if route is not None and deliveries:
-            self._run_again(row, deliveries, await self._what_lies(deliveries, route))
+            self._again(row, deliveries, await self._what_lies(deliveries, route))
 
     def _is_its_own(self, photo: int, error: OSError) -> bool:
         """Whether its own name or folder is to blame: the errno says so, or that the outbox takes other files."""
@@ -357,39 +360,32 @@ class Publisher:
         del self._troubles[photo]
         return True
 
-    def _blame(self, row: PhotoRow, error: OSError, *, its_own: bool) -> None:
+    def _refused(self, row: PhotoRow, error: OSError, *, its_own: bool) -> Outcome:
         """Whose trouble it is: this one name's, a folder's on its way, or the outbox's as a whole."""
         code, why = error.errno or errno.EIO, error.strerror or mistake(error)
-        if code in OF_THE_NAME:
-            self._blame_name(row, code, why)
-        elif its_own:
-            self._on_no_place(row, code, why)  # or the outbox after all: a probe then tells
-        elif is_trouble_of_the_outbox(code):
-            self._on_trouble(row.inbox, why)
-        else:
-            self._on_trouble(row.inbox, mistake(error))
-
-    def _blame_name(self, row: PhotoRow, code: int, why: str) -> None:
-        """The outbox refused this one name: plainer ones are tried, or the photo alone fails."""
+        if not its_own:
+            return OutboxTrouble(why if is_trouble_of_the_outbox(code) else mistake(error))
+        if code not in OF_THE_NAME:
+            return PlaceRefused(code, why)
         route = self._routes.get(row.inbox)
         plain = route is None or route.portable or route.outbox in self._plain_names
         if route is None or plain or code in (errno.ENAMETOOLONG, errno.ELOOP):
-            self._on_refused(row, why)
-        else:
-            self._plain_names.add(route.outbox)
+            return NameRefused(why)
+        self._plain_names.add(route.outbox)  # from now on plainer ones are tried there
+        return MadeAgain()
 
-    def _run_again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> None:
+    def _again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> MadeAgain:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""
         through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
         self._discard(row.inbox, [d.temporary for d in deliveries])
         self._transitions.undeliver(row.id, through)
-        self._release(row.id)
+        return MadeAgain()
 
-    def _drop(self, row: PhotoRow, finished: Finished) -> None:
+    def _drop(self, row: PhotoRow, finished: Finished) -> MadeAgain:
         """The result cannot be delivered now: the photo is owed again, its temporaries go."""
         self.discard(row.inbox, finished)
         self._transitions.again(row.id)
-        self._release(row.id)
+        return MadeAgain()
 
     def discard(self, inbox: bytes, finished: Finished) -> None:
         """Removes the temporaries of a result that nobody wants."""
@@ -399,10 +395,6 @@ class Publisher:
         route = self._routes.get(inbox)
         if route is not None:
             send(route.io, publish.discard, temporaries, route.fs)
-
-    def _release(self, photo: int) -> None:
-        self._busy.discard(photo)
-        self._on_released(photo)
 
 
 def _deliveries(

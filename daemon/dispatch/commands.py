@@ -86,7 +86,7 @@ class Commands:
     Args:
         ledger: where commands wait.
         inbox_watchers: the watched inboxes, by path; the supervisor's own dict.
-        settings: those in force at present.
+        settings: those in force at first.
         clock: monotonic seconds.
     """
 
@@ -94,7 +94,7 @@ class Commands:
         self,
         ledger: Ledger,
         inbox_watchers: Mapping[bytes, InboxWatcher],
-        settings: Callable[[], Settings],
+        settings: Settings,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,6 +108,10 @@ class Commands:
         self._seen_version = -1
         self._trim_at = float("-inf")
         self.paused = bool(self._ledger.get_meta("paused"))
+
+    def follow(self, settings: Settings) -> None:
+        """Other settings are in force."""
+        self._settings = settings
 
     def carry_out(self) -> None:
         """Takes up waiting commands, if another process has written to the ledger since the last look."""
@@ -125,7 +129,7 @@ class Commands:
         self.paused = bool(self._ledger.get_meta("paused"))
 
     def _carried_out(self, command: Command) -> dict[str, Any]:
-        answer = carry_out(self._ledger, command.verb, command.arguments, self._settings)
+        answer = carry_out(self._ledger, command.verb, command.arguments, lambda: self._settings)
         if command.verb == "rescan":
             for inbox_watcher in self._inbox_watchers.values():
                 inbox_watcher.rescan("command")
@@ -138,7 +142,7 @@ class Commands:
 
     def drop_names(self) -> None:
         """Where names are not to be kept: drops those of finished photos, when anything was written since."""
-        if self._settings().history.filenames or self._ledger.writes() == self._swept:
+        if self._settings.history.filenames or self._ledger.writes() == self._swept:
             return
         if self._history.sweep():
             self._swept = self._ledger.writes()
@@ -150,7 +154,7 @@ class Commands:
             return
         self._trim_at = now + TRIM_EVERY_S
         history = self._history
-        keep_s = self._settings().history.keep
+        keep_s = self._settings.history.keep
         if history.trim(keep_s):
             self._ledger.truncate_wal()
         for key, inbox_watcher in self._inbox_watchers.items():

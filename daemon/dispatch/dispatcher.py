@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,13 +22,23 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
-from cutoutd.daemon.delivery.publisher import OF_THE_NAME, Publisher
+from cutoutd.daemon.delivery.outboxes import Outboxes
+from cutoutd.daemon.delivery.publisher import (
+    OF_THE_NAME,
+    Delivered,
+    NameRefused,
+    OutboxTrouble,
+    Outcome,
+    PlaceRefused,
+    Publisher,
+)
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job, root_of
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, alone
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest, Suspect
+from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger import faults
@@ -88,7 +98,8 @@ class Dispatcher:
     ledger: Ledger
     transitions: Transitions
     scheduler: Scheduler
-    workers: pool.Workers
+    worker_manager: WorkerManager
+    outboxes: Outboxes
     publisher: Publisher
     aftercare: AfterCare
     listener: Listener
@@ -96,11 +107,6 @@ class Dispatcher:
     budget: Budget
     instance: str
     umask: int
-    on_outbox_trouble: Callable[[bytes, str], None]
-    probe_outbox: Callable[[Path], None]
-    try_folders: Callable[[Path, list[bytes], Callable[[str], None]], None]
-    on_confined: Callable[[], None]
-    outbox_inode: Callable[[Path], tuple[int, int] | None]
     clock: Callable[[], float] = time.monotonic
     in_hand: dict[int, InHand] = field(default_factory=dict[int, InHand])
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -115,6 +121,7 @@ class Dispatcher:
     _to_prove: dict[bytes, dict[int, tuple[bool, list[bytes]]]] = field(
         default_factory=dict[bytes, dict[int, tuple[bool, list[bytes]]]]
     )
+    workers: pool.Workers = field(init=False)
     self_test: SelfTest = field(init=False)
     renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
@@ -123,6 +130,7 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         """Connects the parts of its own."""
+        self.workers = self.worker_manager.slots
         self.renames = RenameDetector(self.ledger, self.transitions, self.aftercare, self._settings_of)
         self.self_test = SelfTest(
             self.workers,
@@ -130,7 +138,7 @@ class Dispatcher:
             listener=self.listener,
             clock=self.clock,
             on_guilty=self._guilty,
-            on_ill=self.on_confined,
+            on_ill=self.worker_manager.recycle,
         )
 
     def _settings_of(self, key: bytes) -> Inbox | None:
@@ -181,7 +189,7 @@ class Dispatcher:
             known=known,
             lone=self._is_lone(row),
             umask=self.umask_of(inbox),
-            outbox_inode=self.outbox_inode(inbox.settings.outbox),
+            outbox_inode=self.outboxes.inode(inbox.settings.outbox),
         )
         job = make_job(row, inbox, options, now)
         self.transitions.started(row.id, model.name)
@@ -345,11 +353,47 @@ class Dispatcher:
             self._let_go(photo)
         elif row.settled:
             hand.delivering = True
-            self.publisher.deliver(row, read, hand.orders)
+            self._see_through(row, self.publisher.deliver(row, read, hand.orders))
 
-    def released(self, photo: int) -> None:
-        """The courier no longer holds the photo."""
-        self._let_go(photo)
+    # --- the story of one publication --------------------------------------------------------------------------
+
+    def resume_deliveries(self, inboxes: Collection[bytes] | None = None) -> None:
+        """Goes on with what was being published when the daemon ended or an outbox went away; unset, in all inboxes."""
+        for row in self.transitions.in_state(State.DELIVERING):
+            if inboxes is None or row.inbox in inboxes:
+                self._see_through(row, self.publisher.resume(row))
+        self.publisher.withdraw()
+
+    def _see_through(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
+        faults.begin(self._published(row, publication), lambda error: self.fault(row.id, error))
+
+    async def _published(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
+        """A photo is published, and what becomes of that is its own, its outbox's or its original's business."""
+        outcome = await publication
+        if isinstance(outcome, Delivered):
+            self._done(row.id, outcome)
+        if outcome is not None:
+            self._let_go(row.id)
+        match outcome:
+            case Delivered(owed=True):
+                self.aftercare.after(row.id)
+            case NameRefused():
+                self.name_refused(row, outcome.why)
+            case PlaceRefused():
+                self.place_refused(row, outcome.code, outcome.why, seen=True)
+            case OutboxTrouble():
+                self.outbox_trouble(row.inbox, outcome.why)
+            case _:
+                pass  # nothing more is owed, or it is made again
+
+    def _done(self, photo: int, delivered: Delivered) -> None:
+        row = self._row(photo)
+        if row is None:
+            return
+        inbox = self.plan.inbox(row.inbox)
+        if inbox is not None:
+            self.outboxes.praise(inbox.settings.outbox)
+        self.listener.photo_done(self.done_event(row, delivered.paths, delivered.timings))
 
     def gone(self, photo: int) -> None:
         """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
@@ -377,7 +421,7 @@ class Dispatcher:
 
     def _like_a_death(self, row: PhotoRow, what: str, *, large: bool) -> None:
         """Workers have said so often what nobody else sees that they end, and that the photo is to blame for it."""
-        self.on_confined()
+        self.worker_manager.recycle()
         self.transitions.again(row.id)
         detail = f"Its workers said {MOST_CLAIMS} times that {what}, and it was not so."
         self.self_test.suspect(row, Reason.CRASHED, detail, large=large)
@@ -395,7 +439,7 @@ class Dispatcher:
             if run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False):
                 # It is the worker that may not: bound to a folder that is no more, or started before an original
                 # in the trash was to be done again.
-                self.on_confined()
+                self.worker_manager.recycle()
                 detail = "The folder that it lies in is newer than the workers; they start anew, and it is tried again."
         self._tried(row, reason, detail)
 
@@ -428,10 +472,10 @@ class Dispatcher:
         self.transitions.again(row.id, pause_s=backoff_s(refusals, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S))
         inbox = self.plan.inbox(row.inbox)
         if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
-            self.on_outbox_trouble(row.inbox, why)
+            self.outbox_trouble(row.inbox, why)
             return
         self._to_blame.setdefault(row.inbox, {})[row.id] = os.strerror(code)
-        self.probe_outbox(inbox.settings.outbox)
+        self.outboxes.probe(inbox.settings.outbox)
 
     def outbox_takes(self, inbox: bytes) -> None:
         """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame.
@@ -439,34 +483,32 @@ class Dispatcher:
         So have those, in the end, whose workers said again and again that nothing could be written there at all.
         """
         for photo, (large, inside) in self._to_prove.pop(inbox, {}).items():
-            with self._alone(photo):
-                self._try_folders(photo, inside, large=large)
+            faults.begin(
+                self._try_folders(photo, inside, large=large),
+                lambda error, photo=photo: self.fault(photo, error),
+            )
         for photo, why in self._to_blame.pop(inbox, {}).items():
             with self._alone(photo):
                 row = self._row(photo)
                 if row is not None and row.state == State.PENDING:
                     self._has_no_place(row, why)
 
-    def _try_folders(self, photo: int, inside: list[bytes], *, large: bool) -> None:
+    async def _try_folders(self, photo: int, inside: list[bytes], *, large: bool) -> None:
         """The outbox takes files; whether the photo's own folder in it does, tells who is right: its worker or we."""
         row = self._row(photo)
         one = None if row is None else self.plan.inbox(row.inbox)
         if row is None or one is None or row.state != State.PENDING or not self._has_room(row):
             self._troubles.forget(photo)
             return
-
-        def tried(why: str) -> None:
-            with self._alone(photo):
-                row = self._row(photo)
-                if row is None or row.state != State.PENDING:
-                    self._troubles.forget(photo)
-                elif why:
-                    self._troubles.forget(photo)
-                    self._has_no_place(row, why)
-                elif self._troubles.unseen(photo):
-                    self._like_a_death(row, "its outbox was full or broken", large=large)
-
-        self.try_folders(one.settings.outbox, inside, tried)
+        why = await self.outboxes.refusal(one.settings.outbox, inside)
+        row = self._row(photo)
+        if row is None or row.state != State.PENDING:
+            self._troubles.forget(photo)
+        elif why:
+            self._troubles.forget(photo)
+            self._has_no_place(row, why)
+        elif self._troubles.unseen(photo):
+            self._like_a_death(row, "its outbox was full or broken", large=large)
 
     def _has_no_place(self, row: PhotoRow, why: str) -> None:
         """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""
@@ -518,6 +560,20 @@ class Dispatcher:
             self.aftercare.failed(ended)
             self.listener.photo_failed(self.event(row, reason=reason, detail=detail))
 
+    def outbox_trouble(self, inbox: bytes, why: str) -> None:
+        """Its outbox cannot be written now: it is tried again after a pause, and whatever goes there waits."""
+        one = self.plan.inbox(inbox)
+        if one is not None:
+            self.outboxes.blame(one.settings.outbox, why)
+            self.outbox_down(one.settings.outbox, why)
+
+    def outbox_down(self, path: Path, why: str) -> None:
+        """An outbox cannot be used: all inboxes whose cutouts go there pause."""
+        self.worker_manager.folder_lost(path)
+        for one in self.plan.inboxes:
+            if one.settings.outbox == path:
+                self.trouble(one.key, why)
+
     def trouble(self, inbox: bytes, why: str) -> None:
         """An outbox cannot be used: its inbox pauses until it can; no photo is blamed."""
         if inbox not in self.paused:
@@ -532,6 +588,23 @@ class Dispatcher:
             row = self._row(suspect.row.id)
             if row is not None and row.state == State.PENDING and not _moved_on(suspect.row, row):
                 self._tried(row, suspect.reason, suspect.detail)
+
+    def follow(self, plan: Plan) -> None:
+        """Another plan is in force."""
+        self.plan = plan
+        limits = plan.settings.limits
+        self.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+        wanted = {one.key for one in plan.inboxes}
+        self.paused = {key: why for key, why in self.paused.items() if key in wanted}
+
+    def hold(self, *, stopped: bool) -> None:
+        """Whether new photos may start."""
+        self.stopped = stopped
+
+    def usable(self, inboxes: Collection[bytes]) -> bool:
+        """Their folders can be used: photos are taken up again. Returns whether any of them waited."""
+        waited = [self.paused.pop(key, None) for key in inboxes]
+        return any(why is not None for why in waited)
 
     def next_due(self) -> float:
         """Monotonic time at which the examiner has something to do, or infinity."""

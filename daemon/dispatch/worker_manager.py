@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
@@ -32,7 +33,7 @@ class WorkerManager:
         state: the state folder.
         listener: hears when a model is being loaded.
         post: the supervisor's queue.
-        elsewhere: gives so many absolute paths of originals that are owed and lie in no inbox.
+        transitions: knows of originals that are owed and lie in no inbox.
         clock: monotonic seconds.
     """
 
@@ -43,7 +44,7 @@ class WorkerManager:
         listener: Listener,
         post: Callable[[pool.Event], None],
         *,
-        elsewhere: Callable[[int], Iterable[bytes]],
+        transitions: Transitions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.models: Mapping[str, Loaded] = {}
@@ -55,7 +56,7 @@ class WorkerManager:
         self._plan = plan
         self._state = state
         self._listener = listener
-        self._elsewhere = elsewhere
+        self._transitions = transitions
         self._clock = clock
         self._started_at = clock()
         self._started = False
@@ -71,7 +72,7 @@ class WorkerManager:
             for folder in (one.settings.after.archive, one.settings.after.failed)
             if folder is not None
         }
-        elsewhere = [Path(os.fsdecode(path)) for path in self._elsewhere(ELSEWHERE_AT_ONCE)]
+        elsewhere = [Path(os.fsdecode(path)) for path in self._transitions.owed_elsewhere(ELSEWHERE_AT_ONCE)]
         return worker_setups(self._plan, self._state, self._present, elsewhere)
 
     def follow(self, plan: Plan) -> None:
@@ -127,6 +128,10 @@ class WorkerManager:
             self.unloaded = False
             self.slots.load()
         self.busy_at = self._clock()
+
+    def at_work(self, now: float) -> None:
+        """Photos wait or are in hand."""
+        self.busy_at = now
 
     def rest(self, *, owed: Callable[[], bool], stopped: bool) -> None:
         """Ends the workers after a long rest, and brings them back when something is owed after all."""

@@ -53,9 +53,13 @@ class Transitions:
 
     def __init__(self, ledger: Ledger, rules: Mapping[str, RetryRule]) -> None:
         self.ledger = ledger
-        self.rules = dict(rules)
+        self._rules = dict(rules)
         self._agains: dict[int, int] = {}  # of photos that came back to pending and did not end since
         self._intake = Intake(ledger)
+
+    def follow(self, rules: Mapping[str, RetryRule]) -> None:
+        """Other limits are in force."""
+        self._rules = dict(rules)
 
     def get(self, photo: int) -> PhotoRow | None:
         """The row with this id."""
@@ -107,7 +111,7 @@ class Transitions:
             True when the photo will be tried again, False when it has failed (or is skipped) for good.
         """
         attempts = row.attempts + 1
-        rule = rule or self.rules.get(reason, RetryRule(1))
+        rule = rule or self._rules.get(reason, RetryRule(1))
         if attempts < rule.attempts:
             self._move(
                 row.id,
@@ -144,7 +148,7 @@ class Transitions:
             self.again(row.id)
             return row.id
         attempts = row.attempts + 1
-        rule = self.rules.get(Reason.BUSY, RetryRule(1))
+        rule = self._rules.get(Reason.BUSY, RetryRule(1))
         if attempts >= rule.attempts:
             self.ended(row.id, Reason.BUSY, NEVER_THE_SAME, attempts=attempts)
             return row.id

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cutoutd.config.errors import mistake, printable
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import StillWritten
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -63,7 +64,7 @@ class AfterCare:
         transitions: the rows' life.
         instance: id in our hidden names.
         folder_mode: permission bits of folders that are made.
-        on_warning: called with a sentence when an original could not be moved.
+        listener: hears when an original could not be moved.
         on_folder: called with each archive or folder for failed photos that is used, and its device and inode.
         clock: monotonic seconds.
     """
@@ -75,7 +76,7 @@ class AfterCare:
         *,
         instance: str,
         folder_mode: int = 0o755,
-        on_warning: Callable[[str], None],
+        listener: Listener,
         on_folder: Callable[[Path, tuple[int, int]], None] = lambda _folder, _inode: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,7 +87,7 @@ class AfterCare:
         self._folders = Folders(ledger)
         self._instance = instance
         self._folder_mode = folder_mode
-        self._on_warning = on_warning
+        self._listener = listener
         self._on_folder = on_folder
         self._inodes: dict[Path, tuple[int, int]] = {}
         self._clock = clock
@@ -337,14 +338,14 @@ class AfterCare:
         retries.went_wrong(row.id, self._clock(), alone=isinstance(error, UnsafePath) or not systems)
         if why != retries.warned:
             retries.warned = why
-            self._on_warning(
+            self._listener.warning(
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )
 
     def _tell_noteless(self, target: bytes, why: str) -> None:
         """Once per cause: on a full disk no failed original has a note."""
         if why and why != self._noteless:
-            self._on_warning(
+            self._listener.warning(
                 f"A failed original was moved, but the note that says why it failed could not be written beside it"
                 f" ({why}); `cutoutd failures` says it. It is {printable(target)}"
             )
@@ -360,7 +361,7 @@ class AfterCare:
 
     async def _look_for_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
         with alone(
-            lambda error: self._on_warning(f"Originals left hidden were not found: {_mistake(error)}.")
+            lambda error: self._listener.warning(f"Originals left hidden were not found: {_mistake(error)}.")
         ):
             await self._find_orphans(key, inbox, io)
 
@@ -376,7 +377,7 @@ class AfterCare:
         except OSError:
             return  # sought again when the inbox is opened again
         if found:
-            self._on_warning(
+            self._listener.warning(
                 f"{found} originals in {printable(key)} that were on their way to another folder are back."
             )
 

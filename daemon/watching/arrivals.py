@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
@@ -48,21 +49,20 @@ SKIP_SENTENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hearers:
-    """Who is told what happens to files; rows are named by id.
+class FileNews(Protocol):
+    """Who is told what happens to files; rows are named by id."""
 
-    Attributes:
-        settled: a file is known to be complete.
-        gone: it vanished before that.
-        stir: a photo is on its way.
-        doubt: something was not seen for certain (a sentence says what): scan soon.
-    """
+    def file_complete(self, photo: int) -> None:
+        """A file is known to be complete."""
+        ...
 
-    settled: Callable[[int], None]
-    gone: Callable[[int], None]
-    stir: Callable[[], None]
-    doubt: Callable[[str], None]
+    def file_gone(self, photo: int) -> None:
+        """It vanished before that."""
+        ...
+
+    def photo_stirs(self) -> None:
+        """A photo is on its way."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ class Arrivals:
         rules: which names count.
         intake: where rows are made.
         io: the inbox's I/O thread.
-        hearers: who is told.
+        news: who is told.
+        doubt: called when something was not seen for certain, with a sentence that says what: scan soon.
         clock: monotonic seconds.
         stage: `draft` where a quick cutout comes first.
         fs: the file system; unset, the real one.
@@ -109,14 +110,15 @@ class Arrivals:
         rules: Rules,
         intake: Intake,
         io: IoThread,
-        hearers: Hearers,
+        news: FileNews,
         *,
+        doubt: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         stage: Stage = Stage.FINAL,
         fs: FileSystem | None = None,
         limit: int = LIMIT,
     ) -> None:
-        self.stage = stage
+        self._stage = stage
         self._fs = fs
         self._limit = limit
         self._settings = settings
@@ -124,7 +126,8 @@ class Arrivals:
         self._rules = rules
         self._intake = intake
         self._io = io
-        self._hear = hearers
+        self._news = news
+        self._doubt = doubt
         self._clock = clock
         self._polled = False
         self._leases: int | None = None
@@ -132,6 +135,10 @@ class Arrivals:
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
         self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
+
+    def make(self, stage: Stage) -> None:
+        """From now on new photos begin with this stage."""
+        self._stage = stage
 
     def poll(self) -> None:
         """From now on files are found by walking alone, which needs a longer rest before they count as complete."""
@@ -179,7 +186,7 @@ class Arrivals:
         if kind is Kind.JUNK:
             return
         if kind is not Kind.OTHER:
-            self._hear.stir()
+            self._news.photo_stirs()
         if hint.kind in ("modified", "created") and hint.path in self._tracker:
             self._intake.unsettle(self._key, hint.path)
         self._track(hint.path, hint.kind, now)
@@ -191,7 +198,7 @@ class Arrivals:
         their rows (`_is_answered`): otherwise they take the room again, and what lies behind them waits for ever.
         """
         if not self._tracker.hint(path, kind, now):
-            self._hear.doubt("more files at once than settle together")
+            self._doubt("more files at once than settle together")
 
     # --- the story of one batch ----------------------------------------------------------------------------------
 
@@ -211,7 +218,7 @@ class Arrivals:
         """Neither there nor gone: the inbox itself is in trouble. A scan settles them later."""
         for path in paths:
             self._tracker.forget(path)
-        self._hear.doubt("an inbox that could not be looked at")
+        self._doubt("an inbox that could not be looked at")
 
     def _all_at_fault(self, paths: list[bytes], error: Exception) -> None:
         """What came back is about no single file: each of the batch fails by name, until a scan meets it again."""
@@ -267,7 +274,7 @@ class Arrivals:
             self._settled(found, settled, partner=look.partner, closed=closed)
         elif found.kind is Kind.PHOTO and self._tracker.is_complete(path):
             # Early start: work may begin now, publication waits for the settling.
-            self._intake.observe(self._key, path, facts_of(found), settled=Settled.NOT, stage=self.stage)
+            self._intake.observe(self._key, path, facts_of(found), settled=Settled.NOT, stage=self._stage)
 
     def _settled(
         self, found: Found, settled: Settled, *, partner: bool = False, closed: bool = False
@@ -297,10 +304,10 @@ class Arrivals:
 
     def _owe(self, found: Found, settled: Settled, *, closed: bool = False) -> None:
         seen, photo = self._intake.observe(
-            self._key, found.path, facts_of(found), settled=settled, closed=closed, stage=self.stage
+            self._key, found.path, facts_of(found), settled=settled, closed=closed, stage=self._stage
         )
         if photo is not None and seen is not Seen.KNOWN:
-            self._hear.settled(photo)
+            self._news.file_complete(photo)
 
     def _skip(self, found: Found, reason: Reason) -> None:
         if reason is Reason.NOT_A_REGULAR_FILE:
@@ -313,7 +320,7 @@ class Arrivals:
         self._lone_raws.discard(path)
         row = self._intake.live(self._key, path)
         if row is not None and row.state in OWED:
-            self._hear.gone(row.id)
+            self._news.file_gone(row.id)
 
     def take(self, batch: Sequence[tuple[Found, HintKind | None]]) -> None:
         """Findings of a walk, each with what polling says of it (`modified`, `created` or None), or `walked`."""
@@ -363,7 +370,7 @@ class Arrivals:
         elif self._polled or age_s <= OLD_ENOUGH_S:
             self._track(found.path, kind, now)
         elif not self._tracker.rested(found.path, found.facts, now):
-            self._hear.doubt("more files at once than settle together")
+            self._doubt("more files at once than settle together")
 
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:

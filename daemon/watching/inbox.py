@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
@@ -28,7 +28,7 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Stage
-from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
+from cutoutd.daemon.watching.arrivals import Arrivals, FileNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.opening import Opened, events_arrive, look_for_shares, open_inbox
@@ -49,6 +49,22 @@ STUCK_S = 20.0
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
 
 
+class InboxNews(FileNews, Protocol):
+    """Who is told of an inbox's files, and of the inbox itself; `inode` is its device and inode."""
+
+    def inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """It is watched (again)."""
+        ...
+
+    def inbox_silent(self, path: Path, why: str) -> None:
+        """No call to it returns any more; `why` is a sentence."""
+        ...
+
+    def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
+        """Calls return again after that."""
+        ...
+
+
 class InboxWatcher:
     """Keeps one inbox watched and its files known.
 
@@ -58,12 +74,7 @@ class InboxWatcher:
         post: the supervisor's queue.
         listener: hears of trouble.
         clock: monotonic seconds.
-        on_settled: called with a row's id when its file is known to be complete.
-        on_gone: called with a row's id when its file vanished before that.
-        on_open: called with the inbox and its inode when it is watched (again).
-        on_silent: called with the inbox and a sentence when no call to it returns any more.
-        on_answer: called with the inbox and its inode when calls return again after that.
-        on_stir: called when a photo is on its way.
+        news: hears of its files, and when it can be used or not.
         stage: `draft` where a quick cutout comes first.
     """
 
@@ -75,12 +86,7 @@ class InboxWatcher:
         post: Callable[[Any], None],
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
-        on_settled: Callable[[int], None],
-        on_gone: Callable[[int], None],
-        on_open: Callable[[Path, tuple[int, int]], None],
-        on_silent: Callable[[Path, str], None],
-        on_answer: Callable[[Path, tuple[int, int]], None],
-        on_stir: Callable[[], None],
+        news: InboxNews,
         stage: Stage = Stage.FINAL,
     ) -> None:
         self.settings = settings
@@ -107,18 +113,17 @@ class InboxWatcher:
             self._rules,
             self._intake,
             self._io,
-            Hearers(settled=on_settled, gone=on_gone, stir=on_stir, doubt=self._later),
+            news,
+            doubt=self._later,
             clock=clock,
             stage=stage,
         )
-        self._recheck = Recheck(self.key, ledger, self._io, on_gone)
+        self._recheck = Recheck(self.key, ledger, self._io, news)
         self._history = History(ledger)
         self._post = post
         self._listener = listener
         self._clock = clock
-        self._on_open = on_open
-        self._on_silent = on_silent
-        self._on_answer = on_answer
+        self._news = news
         self._poll = PollState()
         self._watcher: Watcher | None = None
         self._opening = False
@@ -133,6 +138,11 @@ class InboxWatcher:
         self._retry_pause_s = RETRY_FIRST_S
         self._scan_at = float("inf")
         self._poll_at = float("inf")
+
+    def follow(self, settings: Inbox, stage: Stage) -> None:
+        """Other settings are in force, with which it is watched as before."""
+        self.settings = settings
+        self.arrivals.make(stage)
 
     @property
     def trouble(self) -> str:
@@ -179,7 +189,7 @@ class InboxWatcher:
         self._mounts.record(self.settings.path, opened.identity)
         # Its own thread makes one call after the other: photos are looked for before what was to be done is resumed.
         self.request_scan("start")
-        self._on_open(self.settings.path, opened.inode)
+        self._news.inbox_open(self.settings.path, opened.inode)
 
     # --- what gives no events ------------------------------------------------------------------------------
 
@@ -390,7 +400,7 @@ class InboxWatcher:
                 f"{printable(self.key)} does not answer. Its photos wait, nothing is lost; it goes on by itself "
                 "once the disk or share is back."
             )
-            self._on_silent(self.settings.path, self._silent)
+            self._news.inbox_silent(self.settings.path, self._silent)
         elif not self._silent and not self._stuck and now >= self._progress_at + STUCK_S:
             self._stuck = (
                 f"A call to {printable(self.key)}, or to where its originals go, has not returned for "
@@ -407,7 +417,7 @@ class InboxWatcher:
             return
         self._silent = ""
         self._listener.notice(f"The inbox {printable(self.key)} answers again.")
-        self._on_answer(self.settings.path, self._inode)
+        self._news.inbox_answers(self.settings.path, self._inode)
         self.request_scan("it answers again")
 
     def _counted(self, findings: Iterator[Found]) -> Iterator[Found]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason
@@ -14,6 +13,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.watching.arrivals import FileNews
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class Recheck:
         inbox: its absolute path.
         ledger: where the rows are.
         io: the inbox's I/O thread.
-        on_gone: called with a row's id when the file of a photo in hand is gone.
+        news: hears when the file of a photo in hand is gone.
     """
 
-    def __init__(self, inbox: bytes, ledger: Ledger, io: IoThread, on_gone: Callable[[int], None]) -> None:
+    def __init__(self, inbox: bytes, ledger: Ledger, io: IoThread, news: FileNews) -> None:
         self._inbox = inbox
         self._fs = RealFileSystem(inbox)
         self._intake = Intake(ledger)
         self._io = io
-        self._on_gone = on_gone
+        self._news = news
         # Those that were tried again and were not seen shut since: once each time the permission comes back, so
         # that a photo which only the workers may not read does not come round for ever.
         self._tried: set[int] = set()
@@ -62,7 +62,7 @@ class Recheck:
             if state == "failed":
                 self._intake.gone_after_failure(photo)
             else:
-                self._on_gone(photo)
+                self._news.file_gone(photo)
         for photo in seen.open - self._tried:
             self._intake.permitted(photo)
         self._tried = (self._tried | seen.open) - seen.shut

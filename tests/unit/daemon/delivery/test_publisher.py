@@ -220,7 +220,7 @@ def test_drafts_are_followed_by_finals_unless_the_photo_was_replaced(sim: Make) 
     one = sim()
     one.boot().run(20)
     for inbox_watcher in one.parts.inbox_watchers.values():
-        inbox_watcher.arrivals.stage = Stage.DRAFT
+        inbox_watcher.arrivals.make(Stage.DRAFT)
     vars(one.parts.publisher)["_routes"][os.fsencode(one.inbox)].final_stage = True
     one.put("a.jpg", ONE)
     one.finish()

@@ -18,11 +18,21 @@ from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.watching.arrivals import Arrivals, Hearers
+from cutoutd.daemon.watching.arrivals import Arrivals, FileNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.scan import walk
 from cutoutd.daemon.watching.settle import LIMIT
 from cutoutd.daemon.watching.watcher import Hint
+
+
+class Unheard(FileNews):
+    """Nobody listens to what becomes of files."""
+
+    def file_complete(self, photo: int) -> None: ...
+
+    def file_gone(self, photo: int) -> None: ...
+
+    def photo_stirs(self) -> None: ...
 
 
 class Box:
@@ -44,7 +54,8 @@ class Box:
             self.rules,
             Intake(ledger),
             self.io,
-            Hearers(lambda _: None, lambda _: None, lambda: None, self.doubts.append),
+            Unheard(),
+            doubt=self.doubts.append,
             clock=lambda: self.now,
             fs=self.fs,
             limit=limit,

@@ -25,19 +25,20 @@ def test_photos_dropped_while_nobody_was_there_are_found(sim: Make) -> None:
     assert one.outputs() == {"a.png": cutout_of(ONE), "deep/er/b.png": cutout_of(TWO)}
 
 
-def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(sim: Make) -> None:
+def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Workers are confined to the old folder until then: its photos would fail for want of permission."""
     one = sim().boot()
     one.run(12)
     opened: list[str] = []
-    inner = vars(one.parts.inbox_watchers[bytes(one.inbox)])
-    real = inner["_on_open"]
+    real = one.parts.inbox_open
 
     def hear(path: Path, inode: tuple[int, int]) -> None:
         opened.append("open")
         real(path, inode)
 
-    inner["_on_open"] = hear
+    monkeypatch.setattr(one.parts, "inbox_open", hear)
     one.inbox.rename(one.root / "aside")  # kept, so that the new folder cannot get its inode
     one.put("a.jpg", ONE)
     for _ in range(200):

@@ -29,7 +29,14 @@ class Box:
         self.refused: set[bytes] = set()
         self._said: SimpleQueue[Done] = SimpleQueue()
         self.io = IoThread("box", self._said.put)
-        self._recheck = Recheck(os.fsencode(root), ledger, self.io, self.gone.append)
+        self._recheck = Recheck(os.fsencode(root), ledger, self.io, self)
+
+    def file_gone(self, photo: int) -> None:
+        self.gone.append(photo)
+
+    def file_complete(self, photo: int) -> None: ...
+
+    def photo_stirs(self) -> None: ...
 
     def photo(self, name: str, state: State, reason: str = "", *, settled: bool = True) -> int:
         (self.root / name).write_bytes(b"a photo")
