@@ -177,7 +177,8 @@ class Output(BaseModel):
     )
     fit: Literal["subject", "head"] = Field(
         default="subject",
-        description='"head" places a portrait by its head, found from the alpha\'s outline, and crops below.',
+        description='"head" places a portrait by its head, found from the alpha\'s outline, and crops below; a photo '
+        "without a head on shoulders is a named failure.",
     )
     head_height: Percent = Field(
         default=0,

@@ -138,7 +138,7 @@ _MOST_WRITTEN: Final = 200
 _Stage = Literal["read", "decode", "infer", "matte", "encode", "write"]
 # Reasons that lie in the photo or its file, so that a worker can know them.
 _WorkerReason = Literal[
-    Reason.UNREADABLE, Reason.TOO_LARGE, Reason.NEEDS_DECODER, Reason.NO_SUBJECT, Reason.NO_PERMISSION,
+    Reason.UNREADABLE, Reason.TOO_LARGE, Reason.NEEDS_DECODER, Reason.NO_SUBJECT, Reason.NO_HEAD, Reason.NO_PERMISSION,
     Reason.OUT_OF_MEMORY, Reason.BUSY, Reason.CANNOT_RENDER, Reason.NOT_A_PHOTO, Reason.NOT_A_REGULAR_FILE,
     Reason.VANISHED,
 ]  # fmt: skip

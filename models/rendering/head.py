@@ -10,6 +10,16 @@ from cutoutd.models.rendering.layout import Head
 # Crown to chin measures about 1.4 times the width of a head with its hair (232 mm by 155 mm bare: 1.5), and about
 # twice the width of the neck (115 mm), which hair does not change.
 _HEIGHT_PER_WIDTH, _HEIGHT_PER_NECK = 1.4, 2.0
+# What makes an outline that of a head. Of 460 masks of people, in full length and groups too, 90 % pass; of 690 of
+# things, cats and flowers 9 to 14 % (the training photos).
+_PROPORTIONS = 0.85, 1.8  # crown to chin, in widths of the head
+_NEAR_CROWN, _ROUNDNESS = (
+    0.08,
+    (0.3, 0.85),
+)  # this far down, a round head is this wide; a box or a spike is not
+_LEAST_NECK = 0.4  # in widths of the head; a stem is thinner
+_SHOULDERS = 1.25  # times as wide as the head at least, soon below the neck
+_LEAST_SHARE = 0.12, 0.09  # of the subject's width and height: a grown person measures seven and a half heads
 # Rows are looked at no finer than this: the outline of a head needs no more, and 50 megapixels cost time.
 _ROWS = 512
 
@@ -21,7 +31,7 @@ def find_head(alpha: NDArray[np.uint8]) -> Head | None:
         alpha: uint8 (H, W), the matte of one person, upright.
 
     Returns:
-        Crown, chin and middle in pixels of `alpha`, or None where the outline is nothing like a portrait.
+        Crown, chin and middle in pixels of `alpha`, or None where the outline is nothing like head and shoulders.
     """
     step = max(1, alpha.shape[0] // _ROWS)
     solid = alpha[::step, ::step] > 127
@@ -34,8 +44,39 @@ def find_head(alpha: NDArray[np.uint8]) -> Head | None:
     if head_width is None:
         return None
     chin = _chin(widths, head_width)
+    subject = (int(solid.any(axis=0).sum()), rows.size)
+    if not _is_plausible(widths, head_width, chin, subject):
+        return None
     middle = float(np.median(middles[: max(1, chin)]))
     return Head(crown=crown * step, chin=(crown + chin) * step, middle=(middle + 0.5) * step)
+
+
+def _is_plausible(
+    widths: NDArray[np.float64], head_width: float, chin: int, subject: tuple[int, int]
+) -> bool:
+    """Whether this outline is that of a head on a neck and shoulders.
+
+    Args:
+        widths: of the outline, row by row from the crown down.
+        head_width: at the ears.
+        chin: rows from crown to chin.
+        subject: columns and rows of the whole subject.
+    """
+    ears = round(head_width * _HEIGHT_PER_WIDTH / 2)
+    at_top = widths[min(widths.size - 1, round(chin * _NEAR_CROWN))] / head_width
+    near = widths[ears : 3 * ears]
+    wide = np.flatnonzero(near > _SHOULDERS * head_width)
+    if not wide.size:
+        return False
+    neck, lower = near[: wide[0]].min(initial=head_width), widths[chin : chin + round(1.5 * chin)]
+    return bool(
+        _PROPORTIONS[0] <= chin / head_width <= _PROPORTIONS[1]
+        and _ROUNDNESS[0] <= at_top <= _ROUNDNESS[1]
+        and head_width >= _LEAST_SHARE[0] * subject[0]
+        and chin >= _LEAST_SHARE[1] * subject[1]
+        and neck >= _LEAST_NECK * head_width
+        and lower.max(initial=0.0) >= _SHOULDERS * head_width
+    )
 
 
 def _outline(solid: NDArray[np.bool_], crown: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -120,7 +120,7 @@ def place(
         output: the order; its contradictions have been refused already.
         photo: (width, height) of the photo in pixels.
         subject: box of everything with alpha above 0, or None where nothing has: then the frame counts.
-        head: the head, where output.fit is "head"; None falls back to the subject's box.
+        head: the head, where output.fit is "head".
         reach: room that a shadow needs around the subject when the picture is cut to the subject.
 
     Returns:
@@ -128,7 +128,9 @@ def place(
     """
     frame = Box(0, 0, *photo)
     if output.fit == "head":
-        return _by_head(output, frame, head or _head_of(subject or frame))
+        if head is None:
+            raise ValueError('fit = "head" needs a head')
+        return _by_head(output, frame, head)
     content = subject if needs_subject(output) and subject is not None else frame
     margin = lengths.parse_margin(output.margin)
     canvas = output.canvas_pixels
@@ -253,8 +255,3 @@ def _by_head(output: Output, frame: Box, head: Head) -> Placement:
     x = round(canvas[0] / 2 - head.middle * factor)
     y = round(canvas[1] * (1 - percent / 100) * _HEADROOM - head.crown * factor)
     return Placement(canvas, frame, Box(x, y, x + width, y + height))
-
-
-def _head_of(box: Box) -> Head:
-    """Without a recognisable outline the whole subject counts as the head, so that nothing is cut off."""
-    return Head(box.top, box.bottom, (box.left + box.right) / 2)

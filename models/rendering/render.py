@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output, extension
 from cutoutd.models.rendering import compose, head, layout, png, rows, shadow, window
 from cutoutd.models.rendering.background import backdrop
@@ -18,6 +19,8 @@ from cutoutd.models.rendering.window import Window
 
 # A picture enlarged by less looks as sharp as the photo.
 _WORTH_SAYING = 1.1
+# A face enlarged by more is a blur, and what was taken for a head is more likely something else.
+_MOST_ENLARGED_HEAD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ def render(
         threads: how many the encoder may use; the bytes do not depend on it.
 
     Raises:
-        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
+        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read; no-head, if
+            it is to be placed by the head and none of a plausible size is seen.
     """
     placed = _placed(subject.alpha, output)
     placement = placed.placement
@@ -145,9 +149,25 @@ def _placed(alpha: NDArray[np.uint8], output: Output) -> Window:
     needed = by_head or output.keeps_background or layout.needs_subject(output)
     box = compose.subject_box(alpha) if needed else None
     found = head.find_head(alpha) if by_head else None
+    if by_head and found is None:
+        raise _no_head("No head on shoulders can be made out in this photo")
     if output.keeps_background:
-        return window.place_in_photo(output, photo, box, found)
-    return Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
+        placed = window.place_in_photo(output, photo, box, found)
+    else:
+        placed = Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
+    if found is not None and placed.placement.enlargement > _MOST_ENLARGED_HEAD:
+        height, times = round(found.chin - found.crown), placed.placement.enlargement
+        raise _no_head(f"The head is only {height} pixels high, and the order would enlarge it {times:.0f}×")
+    return placed
+
+
+def _no_head(what: str) -> PhotoError:
+    return PhotoError(
+        Reason.NO_HEAD,
+        what,
+        fix="Nothing was written. Take a portrait from the front, with its shoulders; or leave the head out of it: "
+        'fit = "subject", scale = 85.',
+    )
 
 
 def _notes(placed: Window, output: Output) -> tuple[str, ...]:

@@ -59,7 +59,6 @@ GEOMETRIES: list[dict[str, st.SearchStrategy[Any]]] = [
     ROOM | {"canvas": canvases, "max_size": st.integers(1, 80)},
     ROOM | {"size": st.sampled_from(["5x4mm", "0.2x0.3in"]), "dpi": st.sampled_from([72, 300])},
     {"dpi": st.sampled_from([72, 300, 1200])},
-    {"fit": st.just("head"), "canvas": canvases},
 ]
 LOOKS: list[dict[str, st.SearchStrategy[Any]]] = [
     {"background": st.sampled_from(["white", "#102030"]), "shadow": st.sampled_from(["drop", "contact"])},

@@ -55,13 +55,37 @@ def test_without_a_neck_proportions_decide() -> None:
     assert 180 < head.chin - head.crown < 290
 
 
-@pytest.mark.parametrize(
-    "alpha",
-    [np.zeros((50, 50), np.uint8), np.eye(50, dtype=np.uint8) * 255, np.full((6, 400), 255, np.uint8)],
-)
-def test_what_is_no_portrait_has_no_head_or_a_harmless_one(alpha: NDArray[np.uint8]) -> None:
-    head = find_head(alpha)
-    assert head is None or (0 <= head.crown < head.chin <= alpha.shape[0] + 1)
+def drawn(*shapes: tuple[str, tuple[int, int, int, int]]) -> NDArray[np.uint8]:
+    """Ellipses and rectangles (left, top, right, bottom) on 400 × 400 pixels."""
+    image = Image.new("L", (400, 400))
+    for kind, box in shapes:
+        getattr(ImageDraw.Draw(image), kind)(box, fill=255)
+    return np.asarray(image)
+
+
+THINGS: dict[str, NDArray[np.uint8]] = {
+    "nothing": np.zeros((50, 50), np.uint8),
+    "a line": np.eye(50, dtype=np.uint8) * 255,
+    "a strip": np.full((6, 400), 255, np.uint8),
+    "everything": np.full((400, 400), 255, np.uint8),
+    "a ball": drawn(("ellipse", (100, 100, 300, 300))),
+    "a bottle": drawn(("rectangle", (180, 40, 220, 140)), ("ellipse", (130, 120, 270, 390))),
+    "a flower": drawn(
+        ("ellipse", (120, 20, 280, 180)),
+        ("rectangle", (195, 170, 205, 390)),
+        ("ellipse", (60, 340, 340, 399)),
+    ),
+    "a box": drawn(("rectangle", (120, 60, 280, 200)), ("rectangle", (40, 200, 360, 390))),
+    "a face alone": drawn(("ellipse", (100, 20, 300, 399))),
+    "a lamp far above a table": drawn(
+        ("ellipse", (180, 10, 220, 60)), ("rectangle", (190, 50, 210, 80)), ("rectangle", (0, 80, 399, 399))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_what_is_no_portrait_has_no_head(name: str) -> None:
+    assert find_head(THINGS[name]) is None
 
 
 def test_faint_haze_above_the_head_is_not_the_crown() -> None:

@@ -103,9 +103,6 @@ def test_head_height_and_aspect_keep_the_photos_own_pixels_where_they_can() -> N
     assert not got.is_scaled
 
 
-def test_without_a_head_the_whole_subject_is_shown() -> None:
-    got = place(Output(size="2x2in", fit="head"), PHOTO, SUBJECT, None)
-    factor = got.target.height / PHOTO[1]
-    top, bottom = got.target.top + 50 * factor, got.target.top + 350 * factor
-    assert top >= 0
-    assert bottom <= got.canvas[1]
+def test_without_a_head_nothing_is_placed_by_it() -> None:
+    with pytest.raises(ValueError, match="needs a head"):
+        place(Output(size="2x2in", fit="head"), PHOTO, SUBJECT, None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 from skimage import data
 from tests.support.metadata import read
 
@@ -31,6 +31,18 @@ def disc(height: int, width: int, soft: float = 8.0) -> NDArray[np.uint8]:
 def subject(profile: bytes | None = None, rgb: NDArray[np.uint8] = COFFEE) -> Subject:
     alpha = disc(*rgb.shape[:2])
     return Subject(rgb * (alpha > 0)[..., np.newaxis], alpha, icc=profile)
+
+
+def portrait(head: int) -> Subject:
+    """Head, neck and shoulders in grey; the head is so many pixels high."""
+    image = Image.new("L", (4 * head, 4 * head))
+    draw = ImageDraw.Draw(image)
+    k, x = head / 232, 2 * head
+    draw.ellipse((x - 77.5 * k, 60 * k, x + 77.5 * k, 292 * k), fill=255)
+    draw.rectangle((x - 57 * k, 240 * k, x + 57 * k, 380 * k), fill=255)
+    draw.ellipse((x - 230 * k, 340 * k, x + 230 * k, 860 * k), fill=255)
+    alpha = np.asarray(image)
+    return Subject(np.full((*alpha.shape, 3), 90, np.uint8) * (alpha > 0)[..., np.newaxis], alpha)
 
 
 def order(**options: Any) -> Output:
@@ -310,7 +322,7 @@ def test_what_a_format_cannot_hold_is_a_named_failure(kind: str, side: int) -> N
 @pytest.mark.parametrize("name", builtin())
 def test_every_preset_renders_what_it_says(name: str) -> None:
     options = order(**expand({"preset": name}))
-    rendered = render(subject(), options)
+    rendered = render(portrait(300) if options.fit == "head" else subject(), options)
     assert (
         rendered.extension == {"jpeg": ".jpg", "webp": ".webp", "png": ".png", "tiff": ".tif"}[options.format]
     )
@@ -357,4 +369,25 @@ def test_an_empty_alpha_still_gives_the_ordered_canvas() -> None:
     empty = Subject(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8))
     for options in ({}, {"trim": True}, {"canvas": "80x80", "scale": 90}, {"shadow": "contact"}):
         assert not pixels(render(empty, order(**options))).any()
-    assert (pixels(render(empty, order(**expand({"preset": "id-photo"})))) == 255).all()
+
+
+def test_a_photo_without_a_head_is_refused_where_the_head_counts() -> None:
+    for options in (expand({"preset": "id-photo"}), {"fit": "head", "aspect": "4:5", "background": "photo"}):
+        with pytest.raises(PhotoError, match="No head on shoulders") as refused:
+            render(subject(), order(**options))
+        assert refused.value.reason is Reason.NO_HEAD
+        assert 'fit = "subject"' in refused.value.fix
+
+
+@pytest.mark.parametrize(("height", "refused"), [(300, False), (60, True)])
+def test_a_head_that_is_too_small_for_the_order_is_refused(height: int, refused: bool) -> None:
+    cut = portrait(height)
+    id_photo = order(**expand({"preset": "id-photo"}))
+    if not refused:
+        assert (render(cut, id_photo).width, render(cut, id_photo).height) == (413, 531)
+        return
+    with pytest.raises(
+        PhotoError, match=r"only \d\d pixels high, and the order would enlarge it \d×"
+    ) as small:
+        render(cut, id_photo)
+    assert small.value.reason is Reason.NO_HEAD
