@@ -8,21 +8,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from cutoutd.config.errors import OutboxError, mistake, words
+from cutoutd.daemon.backoff import NEVER, Retry
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
+from cutoutd.daemon.files.usable import FolderUse, can_be_used
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import begin
 from cutoutd.daemon.ledger.folders import Folders
@@ -48,11 +50,7 @@ class _Folder:
     path: Path
     io: IoThread
     question: Question
-    open: bool = False
-    opening: bool = False
-    trouble: str = ""
-    retry_at: float = 0.0
-    pause_s: float = RETRY_FIRST_S
+    use: FolderUse = field(default_factory=lambda: FolderUse(Retry(RETRY_FIRST_S, RETRY_LONGEST_S)))
     portable_names: bool = False
     leases: bool = False
     inode: tuple[int, int] | None = None
@@ -142,35 +140,31 @@ class Outboxes:
 
     def all_known(self) -> bool:
         """Whether each folder has been opened or found in trouble."""
-        return all(folder.open or folder.trouble for folder in self._folders.values())
+        return all(folder.use.open or folder.use.trouble for folder in self._folders.values())
 
     def troubles(self) -> dict[Path, str]:
         """Folders that cannot be used now, with why."""
-        return {path: folder.trouble for path, folder in self._folders.items() if folder.trouble}
+        return {path: one.use.trouble for path, one in self._folders.items() if one.use.trouble}
 
     def blame(self, path: Path, why: str) -> None:
         """A write or a rename in the folder failed: it is looked at again after a pause."""
         folder = self._folders.get(path)
         if folder is None:
             return
-        if folder.trouble and not folder.open and not folder.opening:
-            folder.trouble = (
-                why or folder.trouble
-            )  # it waits already: many photos in hand do not make the pause longer
+        use = folder.use
+        if use.trouble and not use.open and not use.opening:
+            use.trouble = why or use.trouble  # it waits already: many photos in hand make the pause no longer
             return
         self._pause(folder, why)
 
     def probe(self, path: Path) -> None:
         """A path in it was refused: is the folder itself in order? what is heard of it next says."""
         folder = self._folders.get(path)
-        if folder is not None and not folder.opening and not folder.trouble:
+        if folder is not None and not folder.use.opening and not folder.use.trouble:
             self._open(folder)
 
     def _pause(self, folder: _Folder, why: str) -> None:
-        folder.open = False
-        folder.trouble = why or f"the outbox {folder.path} cannot be used"
-        folder.retry_at = self._clock() + folder.pause_s
-        folder.pause_s = min(RETRY_LONGEST_S, folder.pause_s * 2)
+        folder.use.failed(why or f"the outbox {folder.path} cannot be used", self._clock())
 
     async def refusal(self, path: Path, inside: list[bytes]) -> str:
         """Tries folders in an outbox for themselves. Returns why one of them takes no file; empty when all do."""
@@ -185,13 +179,13 @@ class Outboxes:
         """A cutout was published there: pauses begin small again."""
         folder = self._folders.get(path)
         if folder is not None:
-            folder.pause_s = RETRY_FIRST_S
+            folder.use.retry.well()
 
     def next_due(self) -> float:
         """Monotonic time at which a folder in trouble is looked at again, or must have answered."""
         folders = self._folders.values()
-        looks = [folder.retry_at for folder in folders if _to_be_opened(folder)]
-        answers = [folder.question.due() for folder in folders if not folder.trouble]
+        looks = [_look_due(folder) for folder in folders]
+        answers = [folder.question.due() for folder in folders if not folder.use.trouble]
         return min([*looks, *answers], default=float("inf"))
 
     def tick(self, now: float, late_s: float = 0.0) -> None:
@@ -203,15 +197,15 @@ class Outboxes:
         """
         for folder in self._folders.values():
             folder.question.delay(late_s)
-            if _to_be_opened(folder) and now >= folder.retry_at:
+            if now >= _look_due(folder):
                 self._open(folder)
-            elif not folder.trouble and now >= folder.question.due():
+            elif not folder.use.trouble and now >= folder.question.due():
                 self._silent(folder)
 
     def ask(self, path: Path, now: float) -> None:
         """Something takes long there: does the folder still answer?"""
         folder = self._folders.get(path)
-        if folder is not None and folder.open:
+        if folder is not None and folder.use.open:
             folder.question.ask(now)
 
     def _silent(self, folder: _Folder) -> None:
@@ -235,7 +229,7 @@ class Outboxes:
             thread.join(timeout_s)
 
     def _open(self, folder: _Folder) -> None:
-        folder.opening = True
+        folder.use.opening = True
         begin(self._opened(folder), lambda error: self._fault(folder, error))
 
     async def _opened(self, folder: _Folder) -> None:
@@ -246,7 +240,7 @@ class Outboxes:
                 folder.io, _open_on_thread, folder.path, recorded, self._instance, keep, self._folder_mode
             )
         except (OutboxError, OSError) as error:
-            folder.opening = False
+            folder.use.opening = False
             why = error.what if isinstance(error, OutboxError) else words(error)
             self._pause(folder, why)
             self._news.outbox_down(folder.path, why)
@@ -255,21 +249,20 @@ class Outboxes:
         folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
         folder.leases = not needs_polling(opened.identity.fstype)
         folder.inode = opened.inode
-        folder.trouble = ""
-        folder.opening, folder.open = False, True
+        folder.use.opened()
         self._news.outbox_open(folder.path, opened.inode)
 
     def _fault(self, folder: _Folder, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
-        folder.opening = False
+        folder.use.opening = False
         why = f"cutoutd made a mistake with it ({mistake(error)}); please report it"
         self._pause(folder, why)
         self._news.outbox_down(folder.path, why)
 
 
-def _to_be_opened(folder: _Folder) -> bool:
-    """Whether a folder in trouble is to be looked at again; one that owes an answer is not, until it gives it."""
-    return bool(folder.trouble) and not folder.opening and not folder.question.open
+def _look_due(folder: _Folder) -> float:
+    """When a folder in trouble is looked at again; one that owes an answer is not, until it gives it."""
+    return NEVER if folder.question.open or not folder.use.trouble else folder.use.due()
 
 
 def _threads(folder: _Folder) -> list[IoThread]:
@@ -302,9 +295,9 @@ def _open_on_thread(
     try:
         if recorded is None:
             make_folder(path, mode)
-        there, why = really_there(path, recorded)
-        if not there:
-            raise OutboxError(why, path)
+        answer = can_be_used(path, recorded)
+        if not answer:
+            raise OutboxError(answer.sentence, path)
         root = Root(os.fsencode(path), folders.inode_of(path))
         fs = RealFileSystem(root)
         probe = os.path.join(root.path, Temporary(instance, 0, os.getpid(), 0).name())

@@ -23,9 +23,10 @@ from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_l
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.mounts import MountIdentity, really_there
+from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.files.story import run, send
+from cutoutd.daemon.files.usable import Answer, can_be_used
 from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
@@ -316,14 +317,14 @@ class Publisher:
         self._ledger.set_meta(f"counter of {row.id}", number)
         return number
 
-    def _outbox_there(self, route: Route) -> tuple[bool, str]:
+    def _outbox_there(self, route: Route) -> Answer:
         """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
-        return really_there(route.settings.outbox, self._mounts.get(route.outbox))
+        return can_be_used(route.settings.outbox, self._mounts.get(route.outbox))
 
     def _must_be_there(self, route: Route) -> None:
-        there, why = self._outbox_there(route)
-        if not there:
-            raise FileNotFoundError(errno.ENOENT, why)
+        answer = self._outbox_there(route)
+        if not answer:
+            raise FileNotFoundError(errno.ENOENT, answer.sentence)
 
     def remember_mounts(self) -> None:
         """Reads the recorded identity of every outbox from the ledger."""

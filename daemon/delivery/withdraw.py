@@ -11,6 +11,7 @@ from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.story import Story, run
+from cutoutd.daemon.files.usable import Answer
 from cutoutd.daemon.ledger.withdrawals import Withdrawal, Withdrawals
 
 
@@ -25,12 +26,12 @@ class Withdrawer:
     Args:
         owed: the ledger's side of it.
         instance: id in our hidden names.
-        there: on the I/O thread: whether the outbox is the folder that it was, and why not.
+        there: on the I/O thread: whether the outbox is the folder that it was.
     """
 
     owed: Withdrawals
     instance: str
-    there: Callable[[Route], tuple[bool, str]]
+    there: Callable[[Route], Answer]
     _busy: set[int] = field(default_factory=set[int])
 
     def busy(self) -> int:
@@ -61,8 +62,7 @@ class Withdrawer:
 
     def _act(self, one: Withdrawal, route: Route) -> bool:
         """On the I/O thread: whether nothing of ours lies under the name any more. Raises OSError."""
-        there, _why = self.there(route)
-        return there and _act(one, self.instance, route)
+        return bool(self.there(route)) and _act(one, self.instance, route)
 
 
 def _act(one: Withdrawal, instance: str, route: Route) -> bool:

@@ -9,8 +9,6 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from cutoutd.config.errors import printable
-
 _UNKNOWN = "unknown"
 
 # Kinds whose files other machines (or the host of a virtual machine) change without this kernel's knowledge:
@@ -115,7 +113,7 @@ def identify(folder: Path) -> MountIdentity:
     mount = next((mount for mount in mounts if mount.number == number), None)
     if mount is None:  # a mount outside this process's view, e.g. behind a chroot
         return _identify_by_device(real)
-    inside = _below(str(real), mount.mount_point)
+    inside = below(str(real), mount.mount_point)
     return MountIdentity(
         source=mount.source,
         fstype=mount.fstype,
@@ -150,56 +148,18 @@ def mounts_without_events(folder: Path) -> list[tuple[bytes, MountIdentity]]:
         mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
     except OSError:
         return []
-    below = ((_below(mount.mount_point, real), mount) for mount in mounts if needs_polling(mount.fstype))
+    inside = ((below(mount.mount_point, real), mount) for mount in mounts if needs_polling(mount.fstype))
     return [
         (
             os.fsencode(path),
             MountIdentity(mount.source, mount.fstype, mount.mount_point, mount.root, is_own_mount=True),
         )
-        for path, mount in below
+        for path, mount in inside
         if path
     ]
 
 
-def really_there(folder: Path, recorded: MountIdentity | None) -> tuple[bool, str]:
-    """Whether the folder is the one that was recorded, or at least no empty stand-in for it.
-
-    A folder that had its own mount, or lay below one, and now shows its parent's is missing: an unmounted
-    share looks like an empty folder. Another disk at the same mount point, or a share newly mounted over a
-    plain folder, is there.
-
-    Args:
-        folder: the inbox or outbox.
-        recorded: what `identify` said when the folder was taken up; None when it was never recorded.
-
-    Returns:
-        (True, "") or (False, a sentence that says what is wrong and what to do).
-    """
-    name = printable(folder)
-    try:
-        now = identify(folder)
-        is_folder = folder.is_dir()
-    except FileNotFoundError:
-        return False, f"{name} does not exist. It is taken up again as soon as it is back."
-    except OSError as error:
-        return False, f"{name} cannot be reached: {error.strerror or error}. It is tried again."
-    if not is_folder:
-        return False, f"{name} is not a folder. Put the folder back, or change the setting."
-    if recorded is None or _same(now, recorded):
-        return True, ""
-    if now.fstype == "autofs" and recorded.fstype != "autofs":
-        return False, f"{name}: its {recorded.fstype} share has not been mounted yet. It is tried again."
-    if now.mount_point != recorded.mount_point and _below(recorded.mount_point, now.mount_point):
-        what = f"{recorded.fstype} {recorded.source}".strip()
-        return False, (
-            f"{name} is not mounted: {printable(recorded.mount_point)} ({what}) is missing, "
-            "and the folder beneath shows in its place. "
-            "Nothing is read, written or forgotten there until it is mounted again."
-        )
-    return True, ""
-
-
-def _same(now: MountIdentity, recorded: MountIdentity) -> bool:
+def same_place(now: MountIdentity, recorded: MountIdentity) -> bool:
     """The same place of the same file system, wherever it may be mounted."""
     return (now.fstype, now.source, now.place) == (recorded.fstype, recorded.source, recorded.place)
 
@@ -234,7 +194,7 @@ def _mount_number(folder: Path) -> int:
     return int(match[1]) if match else -1
 
 
-def _below(path: str, ancestor: str) -> str:
+def below(path: str, ancestor: str) -> str:
     """Path relative to ancestor: empty when equal or not below it."""
     if path == ancestor:
         return ""
@@ -247,5 +207,5 @@ def _identify_by_device(real: Path) -> MountIdentity:
     point = real
     while not os.path.ismount(point):
         point = point.parent
-    inside = _below(str(real), str(point))
+    inside = below(str(real), str(point))
     return MountIdentity("", _UNKNOWN, str(point), "/" + inside, is_own_mount=inside == "")

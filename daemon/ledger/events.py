@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cutoutd.config.hooks import EventKind
+from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
 
 # An event's facts are looked up one by one; a reader that is far behind takes them in portions.
@@ -188,7 +189,7 @@ class HookQueue:
         """The command failed: owed again after a pause, or given up. Returns whether it was given up."""
         tried = attempts + 1
         given_up = tried >= allowed
-        pause_s = min(RETRY_FIRST_S * 2.0**attempts, RETRY_LAST_S)
+        pause_s = backoff_s(tried, RETRY_FIRST_S, RETRY_LAST_S)
         self._ledger.write(
             "UPDATE hook_runs SET attempts = ?, not_before = ?, error = ?, given_up = ?"
             " WHERE hook = ? AND event = ?",

@@ -8,7 +8,6 @@ loop.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import defaultdict
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from cutoutd.config.errors import mistake, printable
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.backoff import NEVER
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import StillWritten
@@ -25,8 +25,9 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling
 from cutoutd.daemon.files.story import Story, run
+from cutoutd.daemon.files.usable import must_be_usable
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
@@ -37,7 +38,7 @@ from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step
-from cutoutd.daemon.originals.retry_queue import NEVER, RetryQueue
+from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.trash import Trash, find_trash
 
 
@@ -112,7 +113,7 @@ class AfterCare:
     def tick(self, now: float) -> None:
         """Tries again what failed, and looks again at what may still have been written."""
         for inbox, retries in self._retries.items():
-            if now >= retries.retry_at:
+            if now >= retries.again.at:
                 self._resume(inbox, retries)
             elif now >= retries.next_due():
                 retries.rested(now)
@@ -255,7 +256,7 @@ class AfterCare:
     def _look(self, original: Original, inbox: Path, way: _Way, *, owed: bool) -> tuple[Step, Original]:
         """On the I/O thread: whether it may be moved, and where leases are to be believed."""
         mount = way.mounts.get(inbox)
-        _must_be_there(inbox, mount)
+        must_be_usable(inbox, mount)
         believed = mount is not None and not needs_polling(mount.fstype)
         fs = RealFileSystem(os.fsencode(inbox))
         one = replace(original, device=fs.stat(os.fsencode(inbox)).st_dev if believed else None)
@@ -265,12 +266,12 @@ class AfterCare:
         self, original: Original, inbox: Path, way: _Way, planned: bytes
     ) -> tuple[Ready, MountIdentity | None, FileSystem]:
         """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
-        _must_be_there(inbox, way.mounts.get(inbox))
+        must_be_usable(inbox, way.mounts.get(inbox))
         seen = None
         if way.folder is not None:
             if way.folder not in way.mounts:
                 make_folder(way.folder, self._folder_mode)
-            _must_be_there(way.folder, way.mounts.get(way.folder))
+            must_be_usable(way.folder, way.mounts.get(way.folder))
             self._inodes[way.folder] = inode_of(way.folder) or (0, 0)
             seen = identify(way.folder)
         inside = os.fsencode(inbox)
@@ -388,9 +389,3 @@ def _may_be_moved(row: PhotoRow) -> bool:
 
 def _mistake(error: Exception) -> str:
     return f"cutoutd made a mistake ({mistake(error)}); please report it"
-
-
-def _must_be_there(folder: Path, recorded: MountIdentity | None) -> None:
-    there, why = really_there(folder, recorded)
-    if not there:
-        raise OSError(errno.ENODEV, why)

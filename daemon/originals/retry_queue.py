@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cutoutd.daemon.backoff import NEVER, Retry
+
 # After-care that failed (an archive that is full or away) is tried again after the first pause, which doubles up
 # to the second: nobody waits for it, and each try touches the originals.
 RETRY_FIRST_S, RETRY_LONGEST_S = 5.0, 600.0
@@ -12,7 +14,6 @@ RETRY_FIRST_S, RETRY_LONGEST_S = 5.0, 600.0
 AT_ONCE = 2
 # An original that somebody may still write is looked at again after the first pause, which doubles up to the second.
 LOOK_FIRST_S, LOOK_LONGEST_S = 2.0, 60.0
-NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -21,42 +22,40 @@ class RetryQueue:
 
     Attributes:
         waiting: to be taken up as soon as there is room.
-        failed: tried in vain; they wait for `retry_at`, which is then set, and go behind all others.
+        failed: tried in vain; they wait for `again`, and go behind all others.
         under_way: being moved, looked at or given back.
         stuck: the archive is to blame, and one original at a time finds out whether it still is.
-        retry_at: monotonic time.
-        pause_s: the next pause.
+        again: when those that failed are tried again.
         warned: what the user has been told of.
-        resting: may still be written: monotonic time of the next look, and the pause after that.
+        resting: may still be written, each with its next look.
     """
 
     waiting: dict[int, None] = field(default_factory=dict[int, None])
     failed: dict[int, None] = field(default_factory=dict[int, None])
     under_way: set[int] = field(default_factory=set[int])
     stuck: bool = False
-    retry_at: float = NEVER
-    pause_s: float = RETRY_FIRST_S
+    again: Retry = field(default_factory=lambda: Retry(RETRY_FIRST_S, RETRY_LONGEST_S))
     warned: str = ""
-    resting: dict[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
+    resting: dict[int, Retry] = field(default_factory=dict[int, Retry])
 
     def next_due(self) -> float:
         """Monotonic time at which something is to be taken up again, or infinity."""
-        return min([self.retry_at, *(at for at, _ in self.resting.values())])
+        return min([self.again.at, *(look.at for look in self.resting.values())])
 
     def rest(self, photo: int, now: float, at_most_s: float) -> None:
         """One that may still be written is looked at after a pause, and no later than when its rest is over."""
-        _, pause_s = self.resting.get(photo, (0.0, LOOK_FIRST_S))
-        self.resting[photo] = (now + min(pause_s, at_most_s), min(LOOK_LONGEST_S, pause_s * 2))
+        self.resting.setdefault(photo, Retry(LOOK_FIRST_S, LOOK_LONGEST_S)).failed(now, at_most_s)
 
     def rested_long(self, photo: int) -> bool:
         """Whether it was looked at until the pauses grew no more: for about two minutes."""
-        return self.resting.get(photo, (0.0, 0.0))[1] >= LOOK_LONGEST_S
+        look = self.resting.get(photo)
+        return look is not None and look.pause_s >= LOOK_LONGEST_S
 
     def rested(self, now: float) -> None:
         """Those whose pause is over line up."""
-        for photo, (at, pause_s) in self.resting.items():
-            if at <= now:
-                self.resting[photo] = (NEVER, pause_s)
+        for photo, look in self.resting.items():
+            if look.at <= now:
+                look.at = NEVER
                 self.waiting.setdefault(photo)
 
     def owed(self, photos: Iterable[int]) -> None:
@@ -67,7 +66,7 @@ class RetryQueue:
 
     def retry(self) -> None:
         """Those that failed line up again, behind all others: none of them is for ever the one that is tried."""
-        self.retry_at = NEVER
+        self.again.at = NEVER
         self.waiting |= self.failed
         self.failed.clear()
 
@@ -85,7 +84,7 @@ class RetryQueue:
         self.resting.pop(photo, None)
         self.stuck = False
         if not self.failed:
-            self.pause_s = RETRY_FIRST_S
+            self.again.well()
 
     def went_wrong(self, photo: int, now: float, *, alone: bool = False) -> None:
         """One that fails may be to blame itself (a folder has its name in the archive); of two the archive is.
@@ -99,9 +98,8 @@ class RetryQueue:
         self.failed[photo] = None
         if not alone:
             self.stuck = self.stuck or len(self.failed) > 1
-        if self.retry_at == NEVER:
-            self.retry_at = now + self.pause_s
-            self.pause_s = min(RETRY_LONGEST_S, self.pause_s * 2)
+        if self.again.at == NEVER:
+            self.again.failed(now)
 
     def drop(self) -> None:
         """The inbox left the config: nothing of it is tried until it comes back."""
@@ -111,4 +109,5 @@ class RetryQueue:
 
     def calm(self) -> None:
         """Nothing is owed any more: the next trouble is a new one, of which the user is told."""
-        self.stuck, self.pause_s, self.warned = False, RETRY_FIRST_S, ""
+        self.again.well()
+        self.stuck, self.warned = False, ""

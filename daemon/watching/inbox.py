@@ -17,11 +17,13 @@ from typing import Any, Protocol
 
 from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
+from cutoutd.daemon.files.usable import FolderUse
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import Then, guarded
 from cutoutd.daemon.ledger.folders import Folders
@@ -92,7 +94,6 @@ class InboxWatcher:
         self.settings = settings
         self.key = os.fsencode(settings.path)
         self.name = str(settings.path)
-        self.watching = False
         self.scanned = False
         self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
         self.polled = False
@@ -104,7 +105,7 @@ class InboxWatcher:
         self._question = Question(
             settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock
         )
-        self._missing_why = self._silent = self._stuck = ""
+        self._silent = self._stuck = ""
         self._walked = 0  # findings of walks so far, counted on the I/O thread
         self._progress: tuple[int, int] = (0, 0)
         self._progress_at = clock()
@@ -126,7 +127,7 @@ class InboxWatcher:
         self._news = news
         self._poll = PollState()
         self._watcher: Watcher | None = None
-        self._opening = False
+        self._use = FolderUse(Retry(RETRY_FIRST_S, RETRY_LONGEST_S, at=clock()))
         self._closed = False
         self._scanning = False
         self._scan_again: str | None = None
@@ -134,8 +135,6 @@ class InboxWatcher:
         self._walking_blind = False
         self._ahead = threading.Semaphore(SCAN_AHEAD)
         self._inode = (0, 0)
-        self._retry_at = clock()
-        self._retry_pause_s = RETRY_FIRST_S
         self._scan_at = float("inf")
         self._poll_at = float("inf")
 
@@ -145,9 +144,14 @@ class InboxWatcher:
         self.arrivals.make(stage)
 
     @property
+    def watching(self) -> bool:
+        """Whether what happens in it is noticed."""
+        return self._use.open
+
+    @property
     def trouble(self) -> str:
         """Why its photos wait, as a sentence; empty when they do not."""
-        return self._silent or self._missing_why or self._stuck
+        return self._silent or self._use.trouble or self._stuck
 
     @property
     def silent(self) -> bool:
@@ -157,12 +161,12 @@ class InboxWatcher:
     # --- opening and closing -------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._opening = True
+        self._use.opening = True
         recorded = self._mounts.recorded(self.settings.path)
         self._call(lambda: open_inbox(self.settings, recorded, self._post), self._opened)
 
     def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
-        self._opening = False
+        self._use.opening = False
         now = self._clock()
         if self._closed:
             if opened is not None and opened.watcher is not None:
@@ -171,10 +175,9 @@ class InboxWatcher:
         if opened is None or (opened.watcher is None and not opened.polled):
             self._missing(words(error) if error is not None else (opened.trouble if opened else ""), now)
             return
-        if self._missing_why:
+        if self._use.trouble:
             self._listener.notice(f"The inbox {printable(self.key)} is back.")
-        self._missing_why = ""
-        self.watching = True
+        self._use.opened()
         self.polled = opened.polled
         self._watcher = opened.watcher
         self._inode = opened.inode
@@ -244,7 +247,7 @@ class InboxWatcher:
 
     def _drop_watcher(self) -> None:
         """Its watches are given back before new ones are set, since both would count against the same limit."""
-        self.watching = False
+        self._use.open = False
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             self._io.call(watcher.stop, lambda _value, _error: None)
@@ -285,19 +288,16 @@ class InboxWatcher:
             self._poll_at = now + max(self.settings.poll_every, took_s)
 
     def _missing(self, why: str, now: float) -> None:
-        if why != self._missing_why:
+        if why != self._use.trouble:
             self._listener.warning(f"The inbox is not there: {why}" if why else "The inbox is not there.")
-        self._missing_why = why or "missing"
-        self.watching = False
-        self._retry_at = now + self._retry_pause_s
-        self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
+        self._use.failed(why or "missing", now)
 
     def lost(self, why: str) -> None:
         """The watch died: stop it, look for the inbox again, and scan once it is back."""
         self._drop_watcher()
-        if not self._opening:
+        if not self._use.opening:
             self._listener.warning(f"The watch on {printable(self.key)} ended ({why}); it is set up again.")
-            self._retry_at = self._clock()
+            self._use.retry.at = self._clock()
 
     def check_health(self) -> None:
         """Looks, on the I/O thread, whether events still arrive; a dead watch is set up again."""
@@ -322,7 +322,7 @@ class InboxWatcher:
         if self._watcher is not None:
             watcher, self._watcher = self._watcher, None
             self._io.call(watcher.stop, lambda _value, _error: None)
-        self._opening = self._scanning = False
+        self._use.opening = self._scanning = False
         why = f"cutoutd made a mistake with {printable(self.key)} ({mistake(error)}); please report it."
         self._missing(why, self._clock())
 
@@ -352,8 +352,7 @@ class InboxWatcher:
             times += [self._scan_at, self._unheard.try_at]
             if not self._walking_blind:
                 times.append(self._poll_at)
-        if not self.watching and not self._opening:
-            times.append(self._retry_at)
+        times.append(self._use.due())
         if self._io.waiting:
             times.append(self._question.next_due(self._progress_at + ASK_EVERY_S, told=bool(self._silent)))
             if not self._stuck and not self._silent:
@@ -370,7 +369,7 @@ class InboxWatcher:
         self._question.delay(late_s)
         self._progress_at += late_s
         self._look_after_io(now)
-        if not self.watching and not self._opening and now >= self._retry_at:
+        if now >= self._use.due():
             self._open()
         self.arrivals.tick(now)
         if not self._may_scan():
@@ -527,12 +526,11 @@ class InboxWatcher:
         if error is not None:
             self.lost(words(error))
             if (
-                not self._opening
-            ):  # a folder that can be opened but not read: no faster than one that is missing
-                self._retry_at = now + self._retry_pause_s
-                self._retry_pause_s = min(RETRY_LONGEST_S, self._retry_pause_s * 2)
+                not self._use.opening
+            ):  # a folder that can be opened but not read: no faster than a missing one
+                self._use.retry.failed(now)
             return
-        self._retry_pause_s = RETRY_FIRST_S
+        self._use.retry.well()
         self.scanned = True
         self._scan_at = now + self.settings.rescan_every
         self._plan_poll(now, now - started)

@@ -16,8 +16,8 @@ from cutoutd.daemon.files.mounts import (
     identify,
     mounts_without_events,
     needs_polling,
-    really_there,
 )
+from cutoutd.daemon.files.usable import can_be_used
 from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.probe import mount_without_events, probe_events
 from cutoutd.daemon.watching.watcher import Message, Watcher
@@ -62,9 +62,9 @@ def open_inbox(settings: Inbox, recorded: MountIdentity | None, post: Callable[[
     Raises:
         OSError: it went away meanwhile.
     """
-    there, why = really_there(settings.path, recorded)
-    if not there:
-        return Opened(None, _NOWHERE, polled=False, trouble=why)
+    answer = can_be_used(settings.path, recorded)
+    if not answer:
+        return Opened(None, _NOWHERE, polled=False, trouble=answer.sentence)
     identity = identify(settings.path)
     inode = inode_of(settings.path)
     leases = None if needs_polling(identity.fstype) else inode[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.daemon.backoff import backoff_s
+from cutoutd.daemon.backoff import NEVER, Retry, backoff_s
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,17 @@ def test_each_pause_is_twice_the_one_before_until_the_longest(failures: int, pau
 
 def test_it_may_grow_faster() -> None:
     assert [backoff_s(n, 1.0, 300.0, 4.0) for n in range(1, 7)] == [1.0, 4.0, 16.0, 64.0, 256.0, 300.0]
+
+
+def test_a_retry_is_due_after_a_pause_and_well_makes_pauses_small_again() -> None:
+    retry = Retry(2.0, 8.0)
+    assert retry.at == NEVER
+    due: list[float] = []
+    for _ in range(4):
+        retry.failed(10.0)
+        due.append(retry.at)
+    assert due == [12.0, 14.0, 18.0, 18.0]
+    retry.failed(10.0, at_most_s=0.5)
+    assert retry.at == 10.5
+    retry.well()
+    assert (retry.at, retry.pause_s) == (10.5, 2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from cutoutd.daemon.files.mounts import (
     mounts_without_events,
     needs_polling,
     parse_mountinfo,
-    really_there,
 )
+from cutoutd.daemon.files.usable import Usable, can_be_used
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/mountinfo")
 
@@ -40,10 +39,12 @@ cd {self.folder}
 tell() {{ {sys.executable} -c '
 import sys
 from pathlib import Path
-from cutoutd.daemon.files.mounts import MountIdentity, identify, really_there
+from cutoutd.daemon.files.mounts import MountIdentity, identify
+from cutoutd.daemon.files.usable import can_be_used
 record = Path(sys.argv[2])
 if record.exists():
-    print(*really_there(Path(sys.argv[1]), MountIdentity.from_json(record.read_text())))
+    answer = can_be_used(Path(sys.argv[1]), MountIdentity.from_json(record.read_text()))
+    print(bool(answer), answer.sentence)
 else:
     record.write_text(identify(Path(sys.argv[1])).to_json())
     print(record.read_text())
@@ -133,8 +134,8 @@ d=$(printf 'my \\377 card\\ttab'); mkdir "$d"; mount -t tmpfs card "$d"; tell "$
 
 def test_a_plain_folder_stays_there(tmp_path: Path) -> None:
     recorded = identify(tmp_path)
-    assert really_there(tmp_path, recorded) == (True, "")
-    assert really_there(tmp_path, None) == (True, "")
+    assert can_be_used(tmp_path, recorded)
+    assert can_be_used(tmp_path, None)
     assert MountIdentity.from_json(recorded.to_json()) == recorded
 
 
@@ -142,55 +143,6 @@ def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     assert identify(tmp_path / "link") == identify(tmp_path / "real")
-
-
-def test_a_missing_folder_and_a_file_in_its_place_are_not_there(tmp_path: Path) -> None:
-    there, why = really_there(tmp_path / "gone", None)
-    assert not there
-    assert "does not exist" in why
-    (tmp_path / "file").touch()
-    there, why = really_there(tmp_path / "file", None)
-    assert not there
-    assert str(tmp_path / "file") in why
-
-
-@pytest.mark.parametrize(
-    ("now", "recorded", "there"),
-    [
-        (NFS, NFS, True),
-        (ROOT, NFS, False),  # the share is gone, its empty mount point shows
-        (NFS, ROOT, True),  # the share came after the first start
-        (dataclasses.replace(NFS, source="nas2:/photos"), NFS, True),  # moved to another server
-        (MountIdentity("systemd-1", "autofs", "/mnt/nas", "/in", is_own_mount=False), NFS, False),
-        (dataclasses.replace(ROOT, source="/dev/nvme0n1p2"), ROOT, True),  # the system moved to a new disk
-        (dataclasses.replace(NFS, mount_point="/private/view"), NFS, True),  # the same place, seen elsewhere
-        (  # two shares, one mounted below the other
-            MountIdentity("nas:/", "nfs4", "/mnt", "/nas/in", is_own_mount=False),
-            NFS,
-            False,
-        ),
-    ],
-)
-def test_which_change_of_mounts_means_missing(
-    now: MountIdentity, recorded: MountIdentity, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def pretend(folder: Path) -> MountIdentity:
-        return now
-
-    monkeypatch.setattr(mounts, "identify", pretend)
-    verdict, why = really_there(tmp_path, recorded)
-    assert verdict is there
-    assert bool(why) is not there
-
-
-def test_a_hung_or_broken_share_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(folder: Path) -> MountIdentity:
-        raise OSError(107, "Transport endpoint is not connected")
-
-    monkeypatch.setattr(mounts, "identify", broken)
-    there, why = really_there(tmp_path, NFS)
-    assert not there
-    assert "Transport endpoint" in why
 
 
 def test_the_mount_table_of_other_machines() -> None:
@@ -261,13 +213,11 @@ def test_without_proc_a_folder_is_still_found(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(mounts, "_mount_number", refuse)
     assert identify(tmp_path).fstype == "unknown"
-    assert really_there(tmp_path, None) == (True, "")
-    assert really_there(tmp_path, known) == (True, "")
+    assert can_be_used(tmp_path, None)
+    assert can_be_used(tmp_path, known)
     with pytest.raises(FileNotFoundError):
         identify(tmp_path / "gone")
-    there, why = really_there(tmp_path / "gone", None)
-    assert not there
-    assert "does not exist" in why
+    assert can_be_used(tmp_path / "gone", None).usable is Usable.MISSING
 
 
 @linux

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cutoutd.daemon.originals.retry_queue import AT_ONCE, NEVER, RETRY_FIRST_S, RETRY_LONGEST_S, RetryQueue
+from cutoutd.daemon.backoff import NEVER
+from cutoutd.daemon.originals.retry_queue import AT_ONCE, RETRY_FIRST_S, RETRY_LONGEST_S, RetryQueue
 
 
 def _all(retries: RetryQueue) -> list[int]:
@@ -35,11 +36,11 @@ def test_one_that_fails_holds_up_nobody_and_waits_its_pause() -> None:
     retries.owed([1, 2, 3])
     _all(retries)
     _fail(retries, 1, now=100.0)
-    assert (retries.stuck, retries.retry_at) == (False, 100.0 + RETRY_FIRST_S)
+    assert (retries.stuck, retries.again.at) == (False, 100.0 + RETRY_FIRST_S)
     retries.owed([1])  # neither does it line up again before
     assert _all(retries) == [3]
     retries.went_well(0)
-    assert retries.retry_at == 100.0 + RETRY_FIRST_S
+    assert retries.again.at == 100.0 + RETRY_FIRST_S
 
 
 def test_of_two_that_fail_the_archive_is_to_blame_and_each_retry_tries_one_another_each_time() -> None:
@@ -48,7 +49,7 @@ def test_of_two_that_fail_the_archive_is_to_blame_and_each_retry_tries_one_anoth
     _fail(retries, *_all(retries))
     tried: list[int] = []
     for _ in range(5):
-        due = retries.retry_at
+        due = retries.again.at
         retries.retry()
         taken = _all(retries)
         tried += taken
@@ -59,7 +60,7 @@ def test_of_two_that_fail_the_archive_is_to_blame_and_each_retry_tries_one_anoth
     _all(retries)
     retries.under_way.clear()
     retries.went_well(0)
-    assert (retries.stuck, retries.pause_s) == (False, RETRY_FIRST_S)
+    assert (retries.stuck, retries.again.pause_s) == (False, RETRY_FIRST_S)
     assert len(_all(retries)) == AT_ONCE
 
 
@@ -68,8 +69,8 @@ def test_pauses_double_up_to_the_longest() -> None:
     retries.owed([1])
     for _ in range(9):
         _fail(retries, *_all(retries), now=now)
-        pauses.append(retries.retry_at - now)
-        now = retries.retry_at
+        pauses.append(retries.again.at - now)
+        now = retries.again.at
         retries.retry()
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 600, 600]
     assert RETRY_LONGEST_S == 600
@@ -80,4 +81,4 @@ def test_an_inbox_that_left_is_not_tried() -> None:
     retries.owed([1, 2, 3])
     _fail(retries, *_all(retries))
     retries.drop()
-    assert (retries.retry_at, _all(retries)) == (NEVER, [])
+    assert (retries.again.at, _all(retries)) == (NEVER, [])
