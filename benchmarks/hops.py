@@ -9,6 +9,7 @@ whether there is a photo or not (a first, empty run measures it) is not counted.
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import tempfile
 from collections import Counter
@@ -27,12 +28,17 @@ class Hops:
 
     def __init__(self) -> None:
         self.entered: Counter[tuple[str, str, str]] = Counter()
+        self._under_way: set[FrameType] = set()
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
         """Called by the interpreter at every call and return."""
         name = frame.f_code.co_qualname
         if event != "call" or frame.f_code.co_name.startswith("<") or name.startswith("__create_fn__"):
             return  # comprehensions, and records being made: nobody has to follow those
+        if frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+            if frame in self._under_way:
+                return  # it goes on where it waited, and so does its reader
+            self._under_way.add(frame)
         callee = frame.f_globals.get("__name__", "")
         if not callee.startswith(_ROOM):
             return
@@ -73,6 +79,10 @@ def travel(root: Path, *, with_photo: bool) -> Counter[tuple[str, str, str]]:
     return hops.entered
 
 
+def _room(module: str) -> str:
+    return module.removeprefix(_ROOM).partition(".")[0]
+
+
 def main() -> None:
     """Prints the counts."""
     parser = argparse.ArgumentParser(
@@ -85,9 +95,10 @@ def main() -> None:
         busy = travel(Path(folder) / "busy", with_photo=True)
     journey = {step: count - idle[step] for step, count in busy.items() if count > idle[step]}
     modules = sorted({callee.removeprefix(_ROOM) for _caller, callee, _function in journey})
+    across = sum(count for step, count in journey.items() if _room(step[0]) != _room(step[1]))
     print(
-        f"{len(modules)} modules, {sum(journey.values())} calls between them ({len(journey)} different ones) "
-        "for one archived photo"
+        f"{len(modules)} modules, {sum(journey.values())} calls between them ({len(journey)} different ones, "
+        f"{across} from one room to another) for one archived photo"
     )
     print(", ".join(modules))
     if arguments.calls:

@@ -30,6 +30,7 @@ from cutoutd.daemon.ledger.database import (
     is_busy,
     is_damage,
     is_held,
+    is_ledgers_own,
     is_passing_trouble,
     move_aside,
 )
@@ -305,8 +306,13 @@ class Supervisor:
 
     def _message(self, message: Any) -> None:
         """Handles one message; what goes wrong with one photo is paid for by that photo, and nothing ends the loop."""
-        with alone(self._mistake), alone(lambda error: self._fault_of(message, error)):
+        try:
             self._handle(message)
+        except Exception as error:
+            if is_ledgers_own(error):
+                raise
+            with alone(self._mistake):
+                self._fault_of(message, error)
 
     def _fault_of(self, message: Any, error: Exception) -> None:
         """Tells the part whose photo the message was about; raises the error again where it was about none."""

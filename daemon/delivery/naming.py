@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from cutoutd.config.output import Deliverable
@@ -46,16 +46,13 @@ class Route:
     portable: bool = False
     leases: bool = False
     inode: tuple[int, int] | None = None
+    outbox: bytes = field(init=False)
+    fs: FileSystem = field(init=False, compare=False)
 
-    @property
-    def fs(self) -> FileSystem:
-        """The file system below the outbox; another folder in its place is not touched."""
-        return RealFileSystem(Root(self.outbox, self.inode))
-
-    @property
-    def outbox(self) -> bytes:
-        """The outbox's absolute path."""
-        return os.fsencode(self.settings.outbox)
+    def __post_init__(self) -> None:
+        """The outbox's absolute path, and the file system below it; another folder in its place is not touched."""
+        self.outbox = os.fsencode(self.settings.outbox)
+        self.fs = RealFileSystem(Root(self.outbox, self.inode))
 
 
 def wishes(

@@ -122,6 +122,7 @@ class Dispatcher:
         default_factory=dict[bytes, dict[int, tuple[bool, list[bytes]]]]
     )
     workers: pool.Workers = field(init=False)
+    _intake: Intake = field(init=False)
     self_test: SelfTest = field(init=False)
     renames: RenameDetector = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
@@ -131,6 +132,7 @@ class Dispatcher:
     def __post_init__(self) -> None:
         """Connects the parts of its own."""
         self.workers = self.worker_manager.slots
+        self._intake = Intake(self.ledger)
         self.renames = RenameDetector(self.ledger, self.transitions, self.aftercare, self._settings_of)
         self.self_test = SelfTest(
             self.workers,
@@ -181,7 +183,7 @@ class Dispatcher:
             self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
             return
         model = inbox.model(row.stage)
-        known = Intake(self.ledger).known_digests(row)
+        known = self._intake.known_digests(row)
         now = Circumstances(
             instance=self.instance,
             attempt=next(self._tries),
@@ -326,7 +328,7 @@ class Dispatcher:
         return hand is not None and hand.plan.large(hand.row.stage)
 
     def _row(self, photo: int) -> PhotoRow | None:
-        return Intake(self.ledger).get(photo)
+        return self._intake.get(photo)
 
     def _let_go(self, photo: int) -> None:
         self.in_hand.pop(photo, None)

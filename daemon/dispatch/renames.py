@@ -47,8 +47,8 @@ class RenameDetector:
 
     Args:
         ledger: the rows.
-        outcomes: their life.
-        caretaker: cares for originals.
+        transitions: their life.
+        aftercare: cares for originals.
         inbox: the settings of an inbox; None when it is no longer in the config.
     """
 
@@ -56,18 +56,19 @@ class RenameDetector:
     transitions: Transitions
     aftercare: AfterCare
     inbox: Callable[[bytes], Inbox | None]
+    _intake: Intake = field(init=False)
     # What was read of photos that wait to be asked again, and of which file: two that swapped their names see by it
     # that neither lies where it did.
     _read: dict[int, tuple[str, Facts]] = field(default_factory=dict[int, tuple[str, Facts]])
 
+    def __post_init__(self) -> None:
+        """Connects the parts of its own."""
+        self._intake = Intake(self.ledger)
+
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
         """A worker found content that was known before it started."""
-        other = Intake(self.ledger).get(same_as) if same_as else None
-        if (
-            other is not None
-            and other.state == State.SUPERSEDED
-            and not Intake(self.ledger).has_cutout(other.id)
-        ):
+        other = self._intake.get(same_as) if same_as else None
+        if other is not None and other.state == State.SUPERSEDED and not self._intake.has_cutout(other.id):
             self.transitions.forced(row.id)  # what it had is another's by now, or is to go
         elif other is None or other.key == row.key or other.path is None:
             self._follow(row, same_as, digest)
@@ -83,7 +84,7 @@ class RenameDetector:
         self._read.pop(row.id, None)
         if row.forced or row.digest:
             return False
-        for twin in Intake(self.ledger).twins(row, digest):
+        for twin in self._intake.twins(row, digest):
             where = self._original(twin)
             in_hand = twin.state in (State.RUNNING, State.DELIVERING)
             if where is _Original.OPEN and abs(self.ledger.clock() - row.arrived) > PATIENCE_S:
@@ -118,7 +119,7 @@ class RenameDetector:
         if twin.live:
             same = twin.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino)
             return _Original.THERE if same else _Original.OPEN
-        lying = Intake(self.ledger).live(twin.inbox, twin.path or b"")
+        lying = self._intake.live(twin.inbox, twin.path or b"")
         if lying is None or (lying.state in OWED and not self._was_read_as_another(lying, twin)):
             return _Original.OPEN
         return _Original.GONE
@@ -132,9 +133,8 @@ class RenameDetector:
 
         After-care that was due when the file was renamed found nothing under the old name and gave up.
         """
-        intake = Intake(self.ledger)
-        intake.unchanged(row, same_as, digest)
-        done = intake.get(same_as) if same_as else None
+        self._intake.unchanged(row, same_as, digest)
+        done = self._intake.get(same_as) if same_as else None
         inbox = self.inbox(row.inbox)
         if done is None or inbox is None or inbox.after.action == "keep":
             return

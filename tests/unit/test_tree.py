@@ -56,6 +56,8 @@ ELSEWHERE = {
     "service/main.py": "tests/unit/service/cli/test_app.py",
     "service/verify/daemon.py": "tests/endtoend/test_privacy.py",
 }
+# What a part may set two dots away: a library's object, and a record that nobody else holds.
+OWN_RECORDS = {"self.db.row_factory", "worker.call.deadline"}
 # The training code needs PyTorch and hours; its parts that decide anything are tested beside it.
 UNTESTED_ROOM = "models/training/"
 
@@ -118,3 +120,21 @@ def test_the_supervisor_loads_no_pixels_and_no_network(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'numpy', 'PIL', 'onnxruntime', 'tifffile'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.startswith("daemon/")])
+def test_no_part_sets_an_attribute_of_another(module: str) -> None:
+    """A part that is to change is told so by a method; records in a local variable are their owner's."""
+    set_from_outside = {
+        ast.unparse(target)
+        for node in ast.walk(ast.parse((PROJECT / module).read_text()))
+        for target in _targets(node)
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Attribute)
+    }
+    assert set_from_outside <= OWN_RECORDS
+
+
+def _targets(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Assign):
+        return node.targets
+    return [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
