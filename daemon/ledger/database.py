@@ -373,6 +373,10 @@ def move_aside(path: Path, wall: float) -> Path:
         OSError: it cannot be renamed.
     """
     aside = path.with_name(f"{path.name}.damaged-{int(wall)}")
+    number = 1
+    while aside.exists():  # put aside in the same second, or under a clock that was set back
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{int(wall)}-{number}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

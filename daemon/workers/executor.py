@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from cutoutd.daemon.workers.codec import SchemaError
+from cutoutd.daemon.workers.exit_status import waited_for
 from cutoutd.daemon.workers.ipc import (
     Answer,
     FrameError,
@@ -46,6 +46,7 @@ main(int(calls), int(answers))
 """
 # How long a worker that broke the rules may take to be gone, once killed, before its answer is reported all the same.
 _GONE_S: Final = 5.0
+_STATUS_S: Final = 0.2
 
 
 class WorkerGoneError(BrokenExecutor):
@@ -148,21 +149,12 @@ class WorkerExecutor(Executor):
         except OSError as error:
             raise WorkerGoneError from error
         except (FrameError, SchemaError) as error:
-            torn = isinstance(error, FrameError) and _ended(self.process)
+            # It has closed its pipe, if it ended by itself: its status is there in a moment.
+            torn = isinstance(error, FrameError) and waited_for(self.process, _STATUS_S) is not None
             self.process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GONE_S)
+            waited_for(self.process, _GONE_S)
             # A worker that died in the middle of a sentence has died, and its status says of what.
             raise WorkerGoneError("" if torn else str(error)) from error
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it ended by itself; it has closed its pipe, so its status is there in a moment."""
-    try:
-        process.wait(0.2)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def _spawn(calls: int, answers: int) -> subprocess.Popen[bytes]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Final
 
+from cutoutd.daemon.workers.exit_status import waited_for
 from cutoutd.daemon.workers.slot import Worker
 
 # How long a worker that was asked to end may take before it is killed, and all of them at the end.
@@ -58,6 +57,5 @@ class Reaper:
         until = time.monotonic() + GOODBYE_S
         for worker in self._leaving:
             worker.executor.thread.join(max(until - time.monotonic(), 0.0))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.executor.process.wait(max(until - time.monotonic(), 0.0))
+            waited_for(worker.executor.process, max(until - time.monotonic(), 0.0))
         self.see_off(self._clock())

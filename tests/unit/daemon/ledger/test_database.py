@@ -18,8 +18,10 @@ from cutoutd.daemon.ledger.database import (
     is_busy,
     is_held,
     is_passing_trouble,
+    move_aside,
     open_ledger,
 )
+from cutoutd.daemon.ledger.migrations import discard_copies
 
 
 def _count(path: Path) -> int:
@@ -204,3 +206,14 @@ def test_another_program_that_holds_the_ledger_is_told_from_a_mistake(ledger: Le
 def test_asking_who_holds_the_ledger_makes_none(tmp_path: Path) -> None:
     assert not is_held(tmp_path / "ledger.sqlite")
     assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_two_that_are_put_aside_in_one_second_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    asides: list[Path] = []
+    for content in (b"one", b"two", b"three"):
+        path.write_bytes(content)
+        asides.append(move_aside(path, 12.5))
+    assert [aside.read_bytes() for aside in asides] == [b"one", b"two", b"three"]
+    discard_copies(path)  # `forget` takes all of them
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,29 @@ def test_exit_status(
     found, detail = by_exit_status(status, before, after)
     assert found == cause
     assert word in detail
+
+
+@pytest.mark.parametrize("pidfd", [True, False])
+def test_the_end_of_a_process_is_waited_for_without_sleeping(
+    pidfd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a clock that is faked no sleep may end at all."""
+    if pidfd and not hasattr(os, "pidfd_open"):
+        pytest.skip("this system has no descriptors of processes")
+    slept: list[float] = []
+    if pidfd:
+        monkeypatch.setattr("time.sleep", slept.append)
+    else:
+        monkeypatch.delattr("os.pidfd_open", raising=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read(); sys.exit(7)"], stdin=subprocess.PIPE
+    ) as one:
+        assert exit_status.waited_for(one, 0.01) is None
+        assert one.stdin is not None
+        one.stdin.close()
+        assert exit_status.waited_for(one, 20.0) == 7
+        assert exit_status.waited_for(one, 0.0) == 7
+    assert slept == []
 
 
 def test_the_kernels_count_is_found(tmp_path: Path) -> None:
