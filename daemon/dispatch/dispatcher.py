@@ -89,6 +89,7 @@ class InHand:
     started: float
     finished: jobs.Finished | None = None
     delivering: bool = False
+    comparing: bool = False
 
 
 @dataclass(slots=True)
@@ -346,7 +347,11 @@ class Dispatcher:
             return
         read = hand.finished
         known = Facts(read.size, read.mtime_ns, read.inode)
-        if _moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
+        if _only_touched(hand.row, row, known):
+            if row.settled and not hand.comparing:
+                story = self._compare(hand, row, read.digest)
+                faults.begin(story, lambda error: self.fault(photo, error))
+        elif _moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
             self.publisher.discard(row.inbox, read)
             self._let_go(photo)
             self._changed(row)
@@ -396,6 +401,21 @@ class Dispatcher:
         if inbox is not None:
             self.outboxes.praise(inbox.settings.outbox)
         self.listener.photo_done(self.done_event(row, delivered.paths, delivered.timings))
+
+    async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
+        """Something changed that is neither size nor time of writing, perhaps only the mode: the content decides."""
+        hand.comparing = True
+        now = await self.aftercare.content_of(row)
+        hand.comparing = False
+        if self.in_hand.get(row.id) is not hand or hand.finished is None:
+            return
+        if now == digest:
+            hand.row = row
+            self.settle(row.id)
+            return
+        self.publisher.discard(row.inbox, hand.finished)
+        self._let_go(row.id)
+        self._changed(self._row(row.id) or row)
 
     def gone(self, photo: int) -> None:
         """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
@@ -670,6 +690,15 @@ class Dispatcher:
 def _stage(inbox: InboxPlan | None, row: PhotoRow) -> str:
     """Which of two cutouts it is, where there are two."""
     return "" if inbox is None or inbox.draft is None else row.stage
+
+
+def _only_touched(before: PhotoRow, now: PhotoRow, read: Facts) -> bool:
+    """Whether the photo in the inbox has changed since as if by `chmod`: same file, same size, same time of writing."""
+    return (
+        _moved_on(before, now)
+        and not differ(now.facts, read)
+        and (before.size, before.mtime_ns, before.inode) == (now.size, now.mtime_ns, now.inode)
+    )
 
 
 def _moved_on(before: PhotoRow, now: PhotoRow) -> bool:

@@ -174,6 +174,10 @@ class Intake:
         if row is not None:
             if row.state in (*OWED, State.DONE) or (row.reason == reason and row.facts == facts):
                 return False
+            if row.state is State.SKIPPED is state and row.reason == reason and not self.has_cutout(row.id):
+                # Another of its kind, as where a folder and a link take turns: the row says all that is to be said.
+                self._refresh(row, facts, settled=Settled.RESTED, keep_state=True)
+                return True
             self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
         photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage=Stage.FINAL, previous=None)
         columns = {"reason": reason, "detail": detail, "finished": self.ledger.clock()}

@@ -20,7 +20,7 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon.backoff import NEVER
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.copying import StillWritten
+from cutoutd.daemon.files.copying import StillWritten, digest_at_rest
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.interface import FileSystem
@@ -282,6 +282,17 @@ class AfterCare:
         fs = RealFileSystem(*roots)
         ready = move.hide(original, folder=folder, folder_mode=self._folder_mode, planned=planned, fs=fs)
         return ready, seen, fs
+
+    async def content_of(self, row: PhotoRow) -> str:
+        """The digest of what lies under a photo's name in its inbox now; empty when it cannot be read or is written."""
+        there = self._inboxes.get(row.inbox)
+        if there is None or row.path is None:
+            return ""
+        path = os.path.join(row.inbox, row.path)
+        try:
+            return await run(there[1], digest_at_rest, path, RealFileSystem(row.inbox), None)
+        except OSError:
+            return ""
 
     # --- its exceptional ends ----------------------------------------------------------------------------------
 

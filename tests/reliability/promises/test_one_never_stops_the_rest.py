@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from tests.support.daemon_process import Daemon
-from tests.support.simulation import InlineIo, Simulation, simulated
+from tests.support.simulation import ALL_IO, InlineIo, Simulation, simulated
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.dispatch.commands import carry_out
@@ -305,6 +305,51 @@ def _refusing(outbox: Path, how: str) -> None:
     else:
         (outbox / "wedding").mkdir()
         (outbox / "wedding").chmod(0o555)
+
+
+@pytest.mark.parametrize("how", ["itself", "parent", "root", "inbox", "outside", "a pipe", "changing"])
+def test_a_folder_of_the_inbox_that_becomes_a_link_makes_no_endless_rows(
+    sim: Callable[..., Simulation], tmp_path: Path, how: str
+) -> None:
+    """A link to itself, to its parent, to everything; or folder and link in turn, faster than anybody looks."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.jpg").write_bytes(b"secret")
+    one = sim()
+    one.put("album/a.jpg", b"a")
+    one.put("b.jpg", b"b")
+    one.boot().finish()
+    album, away = one.inbox / "album", tmp_path / "away"
+    leads = {
+        "itself": "album",
+        "parent": "..",
+        "root": "/",
+        "inbox": str(one.inbox),
+        "outside": str(tmp_path / "outside"),
+    }
+    album.rename(away)
+    if how == "a pipe":
+        os.mkfifo(album)
+    elif how != "changing":
+        album.symlink_to(leads[how])
+    calls = sum(io.done for io in ALL_IO)
+    for turn in range(40):
+        if how == "changing" and turn % 2:
+            album.unlink()
+            away.rename(album)
+        elif how == "changing":
+            if album.exists():
+                album.rename(away)
+            album.symlink_to("..")
+        one.run(7 + turn % 3)
+    assert sum(io.done for io in ALL_IO) - calls < 300  # 40 polls and more, and no storm of looks
+    if how == "changing" and album.is_symlink():
+        album.unlink()
+        away.rename(album)
+    one.finish()
+    assert len(one.rows()) <= 3
+    assert one.states()["album/a.jpg"] == one.states()["b.jpg"] == "done"
+    assert sorted(one.outputs()) == ["album/a.png", "b.png"]
+    assert len(one.heard.warnings) <= 1
 
 
 @pytest.mark.parametrize("call", ["open", "mkdir", "fsync_dir", "rename_noreplace"])
