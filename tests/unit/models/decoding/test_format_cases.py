@@ -95,6 +95,47 @@ def test_imagemagick_gives_the_same_tiff(variant: str) -> None:
     assert np.abs(opened(case.make()).rgb.astype(int) - np.asarray(seen.convert("RGB"))).mean() < 1.5
 
 
+def seen_by_imagemagick(data: bytes, kind: str) -> np.ndarray[Any, Any]:
+    """Upright RGB, as ImageMagick has it; skips where its build lacks the format."""
+    if shutil.which("convert") is None:
+        pytest.skip("ImageMagick is not installed")
+    command = ["convert", f"{kind}:-", "-auto-orient", "-depth", "8", "png:-"]
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    if done.returncode or not done.stdout:
+        pytest.skip(f"ImageMagick here does not read {kind}: {done.stderr[:100]!r}")
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "within"), [("JPEG", 0.5), ("TIFF", 0), ("AVIF", 2)])
+def test_imagemagick_turns_the_same_way(kind: str, within: float, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    small = Image.fromarray(coffee()).resize((150, 100))
+    data = saved(kind, small, exif=exif, **({"speed": 10, "quality": 90} if kind == "AVIF" else {}))
+    seen, ours = seen_by_imagemagick(data, kind.lower()), opened(data).rgb
+    assert ours.shape == seen.shape == ((100, 150, 3) if orientation < 5 else (150, 100, 3))
+    assert np.abs(seen - ours).mean() <= within
+
+
+def test_imagemagick_shows_the_same_part_of_a_cropped_avif() -> None:
+    data = (FILES / "H11_clap.avif").read_bytes()
+    seen, ours = seen_by_imagemagick(data, "avif"), opened(data).rgb
+    assert seen.shape == ours.shape
+    assert np.abs(seen - ours).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("WEBP", {"lossless": True}), ("GIF", {}), ("BMP", {}), ("JP2", {}), ("PNG", {})],
+    ids=str,
+)
+def test_imagemagick_gives_the_same_colours(kind: str, options: dict[str, Any]) -> None:
+    data = saved("JPEG2000" if kind == "JP2" else kind, **options)
+    assert np.abs(seen_by_imagemagick(data, kind.lower()) - opened(data).rgb).mean() <= 0.1
+
+
 def test_avifdec_gives_the_same_avif(tmp_path: Path) -> None:
     if shutil.which("avifdec") is None:
         pytest.skip("avifdec is not installed")
