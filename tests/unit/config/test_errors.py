@@ -85,3 +85,9 @@ def test_every_name_is_one_line_that_only_prints(name: bytes) -> None:
     assert len(text.splitlines()) <= 1
     assert all(ord(one) >= 0x20 and not 0x7F <= ord(one) < 0xA0 for one in text)
     assert not set(text) & set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2028\u2029")
+
+
+@pytest.mark.parametrize("end", [".", "!", "?", ""])
+def test_a_sentence_has_one_full_stop(end: str) -> None:
+    said = str(CutoutError(f"The disk said no{end}", "/a/b.jpg", "Try again."))
+    assert said == f"/a/b.jpg: The disk said no{end or '.'} Try again."

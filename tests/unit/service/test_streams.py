@@ -24,10 +24,10 @@ def shell(line: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("command", ["--version", "status", "failures", "no-such-command"])
+@pytest.mark.parametrize("command", ["--version", "status", "failures", "no-such-command", "run -c gone"])
 def test_a_closed_stream_is_no_trouble(command: str, closed: str, tmp_path: Path) -> None:
     done = shell(f"{PROGRAM} {command} {closed}", tmp_path)
-    assert done.returncode == (2 if command == "no-such-command" else 0)
+    assert done.returncode == {"no-such-command": 2, "run -c gone": 4}.get(command, 0)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
 
