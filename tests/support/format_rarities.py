@@ -282,8 +282,8 @@ def document() -> str:
         "itself. Colours become sRGB unless an outbox keeps the profile. A failed photo stays where it is.",
         "",
         "Damage is seen where the format has a sum (PNG, deflated TIFF, LZMA), where the decoder stumbles, and where",
-        "zeros stand that no picture has. A few changed bytes in an uncompressed or Zstandard TIFF, a bitmap, a WebP,",
-        "an AVIF or a HEIC decode to a slightly wrong picture, and nobody can tell.",
+        "zeros stand that no picture has. A few changed bytes in a JPEG, an uncompressed or Zstandard TIFF, a bitmap,",
+        "a RAW, a JPEG 2000, a WebP, an AVIF or a HEIC may decode to a slightly wrong picture, and nobody can tell.",
     ]
     for kind in dict.fromkeys(case.kind for case in CASES):
         lines += ["", f"## {kind}", "", "| variant | answer |", "|---|---|"]
