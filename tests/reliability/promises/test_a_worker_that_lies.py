@@ -73,6 +73,33 @@ def report(job, facts, **changes):
             "inode": facts.st_ino, "width": 1, "height": 1, "coverage": 0.5, "written": [written],
             "timings": {}, "notes": [], **changes}
 
+def reached(job):
+    """What native code in a worker would try next, from here: what is possible, and what is held open."""
+    from pathlib import Path
+    from cutoutd.service.verify.probes import Tries, reach
+    photo, outbox = Path(os.fsdecode(job.path)), Path(os.fsdecode(job.outboxes[0]))
+    allowed = [act for act, said in reach(Tries(photo=photo, cutout=outbox / "good.png")).items() if said == "allowed"]
+    for fd in range(256):
+        try:
+            kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        except OSError:
+            continue
+        if kind == stat.S_IFSOCK or (fd < 3 and kind != stat.S_IFCHR):
+            allowed.append(f"descriptor {fd}")
+    for path in (os.environ["EVIL_CACHE"], os.environ["EVIL_KEY"]):
+        for flags in (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY | os.O_TRUNC):
+            try:
+                os.close(os.open(path, flags))
+            except OSError:
+                continue
+            if path == os.environ["EVIL_KEY"] or flags != os.O_RDONLY:
+                allowed.append(f"open {os.path.basename(path)} with {flags}")
+    import sys
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None and tracker._resource_tracker._fd is not None:
+        allowed.append("multiprocessing's tracker")
+    return "; ".join(allowed) or "nothing"
+
 def take_over(jobs):
     honest = jobs.run_job
     from cutoutd.daemon.workers import process
@@ -125,6 +152,7 @@ def take_over(jobs):
             case "half": send((1000).to_bytes(4, "big") + b"{"); os._exit(0)
             case "slow": send((1000).to_bytes(4, "big") + b"{"); time.sleep(600)
             case "closed": os.close(pipe()); time.sleep(600)
+            case "reach": return jobs.Refused("unreadable", reached(job))
             case "truth": return jobs.Refused("unreadable", "taken over")
     jobs.run_job = run_job
 '''
@@ -156,6 +184,7 @@ def taken(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         environment = {
             "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
             "EVIL_KEY": str(key),
+            "EVIL_CACHE": str(root / "cache" / "old.onnx"),
         }
         made.append(Daemon(root, environment=environment, **options))  # type: ignore[arg-type]
         return made[-1]
@@ -191,3 +220,21 @@ def test_every_forged_answer_costs_its_photo_and_nothing_else(taken: Callable[..
     assert one.stop() == 0
     assert one.outputs() == ["good.png"]
     assert not one.said("Traceback")
+
+
+def test_what_a_worker_reaches_from_inside_a_running_daemon_is_nothing(taken: Callable[..., Daemon]) -> None:
+    """Its standard error is a socket, as under systemd; the engine's cache holds a prepared network."""
+    one = taken(tables="[limits]\nattempts_after_death = 1\n[engine]\nworkers = 1")
+    (one.root / "cache").mkdir()
+    (one.root / "cache" / "old.onnx").write_bytes(b"prepared")
+    one.start()
+    plain = encoded("chelsea", size=(160, 120))
+    (one.inbox / "good.jpg").write_bytes(plain)
+    one.wait(lambda: one.outputs() == ["good.png"], "a first cutout", 60)
+    (one.inbox / "evil-reach.jpg").write_bytes(plain + b"reach")
+    one.wait(lambda: one.state_of("evil-reach.jpg") == "failed", "its answer", 60)
+    row = one.row("evil-reach.jpg")
+    assert row is not None
+    assert row["detail"] == "nothing", row["detail"]
+    assert (one.root / "cache" / "old.onnx").read_bytes() == b"prepared"
+    assert one.stop() == 0
