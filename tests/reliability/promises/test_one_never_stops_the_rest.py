@@ -204,6 +204,7 @@ ODD_ERRORS = st.one_of(
     slots=[],
 )
 @example(at=[19, 22, 41], values=[[], OSError(2, "x"), "", None, None, None], commands=[], slots=[])
+@example(at=[0, 8, 9, 12, 15, 18], values=[OSError()] * 6, commands=[], slots=[])  # without a reason
 @example(at=[9], values=[()] * 6, commands=[], slots=[])  # no name at all is no cutout
 @example(at=list(range(12, 18)), values=[object(), 7, [7], "odd", MemoryError(), {}], commands=[], slots=[])
 @example(at=list(range(18, 24)), values=[[7], object(), 7, (), OSError(), None], commands=[], slots=[])
