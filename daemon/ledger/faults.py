@@ -9,8 +9,6 @@ from typing import Any
 from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.database import is_ledgers_own
 
-Then = Callable[[Any, BaseException | None], None]
-
 
 @contextmanager
 def alone(fault: Callable[[Exception], None]) -> Generator[None]:
@@ -25,16 +23,6 @@ def alone(fault: Callable[[Exception], None]) -> Generator[None]:
         if is_ledgers_own(error):
             raise
         fault(error)
-
-
-def guarded(then: Then, fault: Callable[[Exception], None]) -> Then:
-    """A continuation whose mistakes go to `fault`, wherever the loop calls it."""
-
-    def go_on(value: Any, error: BaseException | None) -> None:
-        with alone(fault):
-            then(value, error)
-
-    return go_on
 
 
 def begin(story: Coroutine[Any, Any, None], fault: Callable[[Exception], None]) -> Story:

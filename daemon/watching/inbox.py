@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,9 +24,10 @@ from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import inode_of
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
+from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.files.usable import FolderUse
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import Then, guarded
+from cutoutd.daemon.ledger.faults import alone, begin
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
@@ -33,7 +35,7 @@ from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.watching.arrivals import Arrivals, FileNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
-from cutoutd.daemon.watching.opening import Opened, events_arrive, look_for_shares, open_inbox
+from cutoutd.daemon.watching.opening import events_arrive, look_for_shares, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.scan import Found, PollState, walk
 from cutoutd.daemon.watching.settle import HintKind
@@ -162,18 +164,25 @@ class InboxWatcher:
 
     def _open(self) -> None:
         self._use.opening = True
-        recorded = self._mounts.recorded(self.settings.path)
-        self._call(lambda: open_inbox(self.settings, recorded, self._post), self._opened)
+        begin(self._open_and_watch(), self._fault)
 
-    def _opened(self, opened: Opened | None, error: BaseException | None) -> None:
+    async def _open_and_watch(self) -> None:
+        """Opens it on its I/O thread, commits what it is mounted from, and has it scanned."""
+        recorded = self._mounts.recorded(self.settings.path)
+        try:
+            opened = await run(self._io, open_inbox, self.settings, recorded, self._post)
+        except OSError as error:
+            self._use.opening = False
+            self._missing(words(error), self._clock())
+            return
         self._use.opening = False
         now = self._clock()
         if self._closed:
-            if opened is not None and opened.watcher is not None:
+            if opened.watcher is not None:
                 opened.watcher.stop()
             return
-        if opened is None or (opened.watcher is None and not opened.polled):
-            self._missing(words(error) if error is not None else (opened.trouble if opened else ""), now)
+        if opened.watcher is None and not opened.polled:
+            self._missing(opened.trouble, now)
             return
         if self._use.trouble:
             self._listener.notice(f"The inbox {printable(self.key)} is back.")
@@ -226,42 +235,48 @@ class InboxWatcher:
 
     def _try_events(self, now: float) -> None:
         """Asks, on the I/O thread, whether more of it would give events now; if so, it is opened anew."""
-        watcher = self._watcher
         self._unheard.tried(now)
+        begin(self._open_if_events_come(self._watcher), self._fault)
 
-        def possible() -> bool:
+    async def _open_if_events_come(self, watcher: Watcher | None) -> None:
+        try:
             if watcher is not None:
-                return watcher.sees_more_anew()
-            return events_arrive(self.settings)
-
-        def heard(more: bool | None, error: BaseException | None) -> None:
-            if watcher is not self._watcher or not self.watching or self._closed or error is not None:
-                return  # lost meanwhile: it is opened anew in any case
-            if more:
-                self._drop_watcher()
-                self._open()
-            elif watcher is not None:
-                self._take_stock(None, self._clock())
-
-        self._call(possible, heard)
+                more = await run(self._io, watcher.sees_more_anew)
+            else:
+                more = await run(self._io, events_arrive, self.settings)
+        except OSError:
+            return
+        if watcher is not self._watcher or not self.watching or self._closed:
+            return  # lost meanwhile: it is opened anew in any case
+        if more:
+            self._drop_watcher()
+            self._open()
+        elif watcher is not None:
+            self._take_stock(None, self._clock())
 
     def _drop_watcher(self) -> None:
         """Its watches are given back before new ones are set, since both would count against the same limit."""
         self._use.open = False
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
-            self._io.call(watcher.stop, lambda _value, _error: None)
+            send(self._io, watcher.stop)
 
     def _walk_blind(self) -> None:
         watcher = self._watcher
         if watcher is None or not watcher.blind:
             return
         self._walking_blind = True
+        begin(self._walk_what_is_blind(watcher), self._fault)
+
+    async def _walk_what_is_blind(self, watcher: Watcher) -> None:
         started = self._clock()
-        self._io.call(
-            lambda: self._walk_blind_on_thread(watcher),
-            lambda _clean, error: self._blind_walked(started, error),
-        )
+        try:
+            await run(self._io, self._walk_blind_on_thread, watcher)
+        except OSError:
+            self._later("folders without events that could not be walked")
+        self._walking_blind = False
+        now = self._clock()
+        self._plan_poll(now, now - started)
 
     def _walk_blind_on_thread(self, watcher: Watcher) -> bool:
         watcher.forget_gone()
@@ -269,13 +284,6 @@ class InboxWatcher:
         for top in sorted(path for path in watcher.blind if not watcher.is_blind(path)):
             clean = self._post_batches(self._walk(top), stones=False) and clean
         return clean
-
-    def _blind_walked(self, started: float, error: BaseException | None) -> None:
-        self._walking_blind = False
-        now = self._clock()
-        self._plan_poll(now, now - started)
-        if error is not None:
-            self._later("folders without events that could not be walked")
 
     def _plan_poll(self, now: float, took_s: float) -> None:
         """After a walk of what gives no events: says what that is, and when to walk it again."""
@@ -302,18 +310,16 @@ class InboxWatcher:
     def check_health(self) -> None:
         """Looks, on the I/O thread, whether events still arrive; a dead watch is set up again."""
         watcher = self._watcher
-        if watcher is None or self._io.waiting:
-            return
+        if watcher is not None and not self._io.waiting:
+            begin(self._set_up_anew_if_ill(watcher), self._fault)
 
-        def heard(ailment: str | None, error: BaseException | None) -> None:
-            if watcher is self._watcher and (ailment or error):
-                self.lost(ailment or words(error or ValueError()))
-
-        self._call(watcher.ailment, heard)
-
-    def _call(self, work: Callable[[], Any], then: Then) -> None:
-        """On the I/O thread; a mistake with the answer is this inbox's alone."""
-        self._io.call(work, guarded(then, self._fault))
+    async def _set_up_anew_if_ill(self, watcher: Watcher) -> None:
+        try:
+            ailment = await run(self._io, watcher.ailment)
+        except OSError as error:
+            ailment = words(error)
+        if watcher is self._watcher and ailment:
+            self.lost(ailment)
 
     def _fault(self, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
@@ -321,8 +327,8 @@ class InboxWatcher:
             return
         if self._watcher is not None:
             watcher, self._watcher = self._watcher, None
-            self._io.call(watcher.stop, lambda _value, _error: None)
-        self._use.opening = self._scanning = False
+            send(self._io, watcher.stop)
+        self._use.opening = self._scanning = self._walking_blind = False
         why = f"cutoutd made a mistake with {printable(self.key)} ({mistake(error)}); please report it."
         self._missing(why, self._clock())
 
@@ -447,16 +453,49 @@ class InboxWatcher:
             self._scan_again = why
             return
         if under and not self.polled:
-            self._call(lambda: self._walk_part(under), self._part_walked)
+            begin(self._scan_part(under), self._fault)
             return
         self._scanning = True
         self._scan_at = float("inf")
+        begin(self._scan(), self._fault)
+
+    async def _scan_part(self, under: bytes) -> None:
+        """Takes up what lies in a new sub-folder."""
+        try:
+            found = await run(self._io, self._walk_part, under)
+        except OSError:
+            self._later("a folder that could not be read")
+            return
+        for start in range(0, len(found), SCAN_BATCH):
+            self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
+        if len(found) == SCAN_BATCH * SCAN_AHEAD:
+            self._later("a large new folder")
+        self._recheck.look(walked_cleanly=False)
+
+    async def _scan(self) -> None:
+        """Walks all of it; what is found comes in batches meanwhile (`_batch`). Its end plans the next walk."""
         started, wall = self._clock(), self._ledger.clock()
         stones = self._history.has_tombstones(self.key)
-        self._call(
-            lambda: self._scan_on_thread(stones=stones),
-            lambda clean, error: self._scan_done(started, wall, clean=clean, error=error),
-        )
+        try:
+            clean = await run(self._io, self._scan_on_thread, stones=stones)
+        except OSError as error:
+            self._scanning = False
+            self.lost(words(error))
+            if not self._use.opening:  # one that can be opened but not read: no faster than a missing one
+                self._use.retry.failed(self._clock())
+            return
+        self._scanning = False
+        now = self._clock()
+        self._use.retry.well()
+        self.scanned = True
+        self._scan_at = now + self.settings.rescan_every
+        self._plan_poll(now, now - started)
+        if clean:
+            self.scanned_clean = wall
+        self._recheck.look(walked_cleanly=bool(clean))
+        if self._scan_again is not None:
+            self._scan_again = None
+            self._scan_at = min(self._scan_at, now + 1.0)
 
     def _walk_part(self, under: bytes) -> list[Found]:
         """On the I/O thread: a new sub-folder's files; a huge one is left to the next whole scan."""
@@ -468,16 +507,6 @@ class InboxWatcher:
         fs = RealFileSystem(Root(self.key, self._inode))
         recursive = self.settings.recursive
         return self._counted(walk(self.settings.path, self._rules, recursive=recursive, fs=fs, under=under))
-
-    def _part_walked(self, found: list[Found] | None, error: BaseException | None) -> None:
-        if error is not None or found is None:
-            self._later("a folder that could not be read")
-            return
-        for start in range(0, len(found), SCAN_BATCH):
-            self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
-        if len(found) == SCAN_BATCH * SCAN_AHEAD:
-            self._later("a large new folder")
-        self._recheck.look(walked_cleanly=False)
 
     def _scan_on_thread(self, *, stones: bool) -> bool:
         """Posts findings in batches. Returns whether the walk was free of errors."""
@@ -501,8 +530,7 @@ class InboxWatcher:
             self._ahead.acquire()
             if self._closed:  # nobody will take what is found
                 return False
-            then = guarded(lambda value, _error: self._batch(value, stones=stones), self._fault)
-            self._post(Done(then, hints, None))
+            self._post(Done(partial(self._batch, stones=stones), hints, None))
         return clean
 
     def _hint_of(self, found: Found) -> HintKind | None:
@@ -512,34 +540,15 @@ class InboxWatcher:
         watcher = self._watcher
         return "walked" if watcher is not None and watcher.is_blind(found.path) else None
 
-    def _batch(self, batch: list[tuple[Found, HintKind | None]], *, stones: bool) -> None:
-        self._ahead.release()
-        self.arrivals.take(batch)
-        if stones:
-            self._history.seen(self.key, [found.path for found, _ in batch])
-
-    def _scan_done(
-        self, started: float, wall: float, *, clean: bool | None, error: BaseException | None
+    def _batch(
+        self, batch: list[tuple[Found, HintKind | None]], _error: BaseException | None, *, stones: bool
     ) -> None:
-        self._scanning = False
-        now = self._clock()
-        if error is not None:
-            self.lost(words(error))
-            if (
-                not self._use.opening
-            ):  # a folder that can be opened but not read: no faster than a missing one
-                self._use.retry.failed(now)
-            return
-        self._use.retry.well()
-        self.scanned = True
-        self._scan_at = now + self.settings.rescan_every
-        self._plan_poll(now, now - started)
-        if clean:
-            self.scanned_clean = wall
-        self._recheck.look(walked_cleanly=bool(clean))
-        if self._scan_again is not None:
-            self._scan_again = None
-            self._scan_at = min(self._scan_at, now + 1.0)
+        """A part of what a walk under way has found."""
+        with alone(self._fault):
+            self._ahead.release()
+            self.arrivals.take(batch)
+            if stones:
+                self._history.seen(self.key, [found.path for found, _ in batch])
 
 
 def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:

@@ -10,7 +10,7 @@ from tests.support.simulation import InlineIo
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.story import run
-from cutoutd.daemon.ledger.faults import alone, begin, guarded
+from cutoutd.daemon.ledger.faults import alone, begin
 
 
 def test_a_mistake_is_told_and_goes_no_further() -> None:
@@ -24,17 +24,6 @@ def test_a_mistake_is_told_and_goes_no_further() -> None:
 def test_trouble_with_the_ledger_is_nobodys_fault(error: Exception) -> None:
     with pytest.raises(type(error)), alone(lambda _: pytest.fail("no photo is to blame")):
         raise error
-
-
-def test_a_continuation_keeps_its_guard() -> None:
-    told: list[object] = []
-
-    def then(value: object, error: BaseException | None) -> None:
-        told.append((value, error))
-        raise ValueError
-
-    guarded(then, lambda error: told.append(type(error)))(7, None)
-    assert told == [(7, None), ValueError]
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
