@@ -58,8 +58,25 @@ ELSEWHERE = {
 }
 # The daemon's parts, as others call them.
 PARTS = frozenset(
-    "aftercare arrivals budget commands components control dispatcher inbox_watcher ledger outboxes publisher renames"
-    " scheduler self_test transitions worker_manager workers".split()
+    [
+        "aftercare",
+        "arrivals",
+        "budget",
+        "commands",
+        "components",
+        "control",
+        "dispatcher",
+        "inbox_watcher",
+        "ledger",
+        "outboxes",
+        "publisher",
+        "renames",
+        "scheduler",
+        "self_test",
+        "transitions",
+        "worker_manager",
+        "workers",
+    ]
 )
 # The training code needs PyTorch and hours; its parts that decide anything are tested beside it.
 UNTESTED_ROOM = "models/training/"
