@@ -19,7 +19,8 @@ from cutoutd.config.explain import Problem, key_text, problems_of, truth_meant, 
 from cutoutd.config.folders import folder_problems
 from cutoutd.config.locate import Place, line_of, locate
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.settings import Settings, default_folders, unpack_deliverable
+from cutoutd.config.rules import deliverables_of, unpack_deliverable
+from cutoutd.config.settings import Settings, default_folders
 from cutoutd.config.there import missing_things
 from cutoutd.config.units import BASE_FOLDER
 
@@ -178,7 +179,25 @@ class _Prepared:
                     self.moved[*place, "deliver", len(deliveries)] = origin
                     deliveries.append(self._expanded(one, origin) if isinstance(one, dict) else one)
             inbox["deliver"] = deliveries
+        if isinstance(inbox.get("rule"), list):
+            inbox["rule"] = [
+                self._rule(cast("dict[str, Any]", rule), (*place, "rule", index))
+                if isinstance(rule, dict)
+                else rule
+                for index, rule in enumerate(cast("list[Any]", inbox["rule"]))
+            ]
         return inbox
+
+    def _rule(self, rule: dict[str, Any], place: Place) -> dict[str, Any]:
+        """One [[inbox.rule]] table with its presets worked in."""
+        deliveries: list[Any] = []
+        written = rule.get("deliver")
+        for wanted in deliverables_of(rule):
+            own = isinstance(written, list) and wanted in written
+            origin = (*place, "deliver", cast("list[Any]", written).index(wanted)) if own else place
+            self.moved[*place, "deliver", len(deliveries)] = origin
+            deliveries.append(self._expanded(wanted, origin) if isinstance(wanted, dict) else wanted)
+        return {**rule, "deliver": deliveries} if deliveries else rule
 
     def _expanded(self, options: Any, place: Place) -> dict[str, Any]:
         written = cast("dict[str, Any]", options)

@@ -13,7 +13,8 @@ from pydantic import Field, StrictBool, field_validator, model_validator
 from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.presets import expand, packs
+from cutoutd.config.presets import expand
+from cutoutd.config.rules import Rule, deliverables_of, unpack_deliverable
 from cutoutd.config.section import Section
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
 
@@ -248,6 +249,11 @@ class Inbox(Section):
         description="Several deliverables from one photo instead of `output`.",
         examples=[{"label": "master"}, {"label": "shop", "preset": "product-white"}],
     )
+    rule: tuple[Rule, ...] = Field(
+        default=(),
+        description="Photos that become something else than the rest: by their path, or by a list.",
+        examples=[{"match": "shoes/**", "preset": "product-white"}, {"csv": "orders.csv"}],
+    )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
     after: After = Field(default_factory=After, description="What happens to the original.")
     manifest: StrictBool = Field(
@@ -264,8 +270,12 @@ class Inbox(Section):
         """The name shown to people."""
         return self.name or self.path.name or str(self.path)
 
+    def any_orders(self) -> tuple[Deliverable, ...]:
+        """Every deliverable that this inbox and its rules name; what a list asks for is not known here."""
+        return (*self.orders(), *(one for rule in self.rule for one in rule.deliver))
+
     def orders(self) -> tuple[Deliverable, ...]:
-        """What one photo of this inbox owes, at least one deliverable."""
+        """What one photo of this inbox owes where no rule fits, at least one deliverable."""
         return self.deliver or (Deliverable.model_validate(self.output.model_dump(exclude_unset=True)),)
 
     @model_validator(mode="after")
@@ -420,20 +430,23 @@ def expand_presets(raw: Any) -> Any:
                 for wanted in changed["deliver"]
                 for one in unpack_deliverable(wanted)
             ]
+        if isinstance(changed.get("rule"), list | tuple):
+            changed["rule"] = [
+                _rule_expanded(cast("dict[str, Any]", rule), custom) if isinstance(rule, dict) else rule
+                for rule in changed["rule"]
+            ]
         inboxes.append(changed)
     return {**table, "inbox": inboxes}
 
 
-def unpack_deliverable(wanted: Any) -> list[Any]:
-    """A deliverable whose preset is a pack as one deliverable per preset of the pack; others as they are."""
-    if not isinstance(wanted, dict):
-        return [wanted]
-    table = cast("dict[str, Any]", wanted)
-    pack = packs().get(str(table.get("preset", "")))
-    if pack is None:
-        return [table]
-    label = table.get("label")
-    return [{**table, "preset": name, **({"label": f"{label} {name}"} if label else {})} for name in pack]
+def _rule_expanded(rule: dict[str, Any], custom: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    wanted = deliverables_of(rule)
+    if not wanted:
+        return rule
+    deliver = [
+        expand(cast("dict[str, Any]", one), custom) if isinstance(one, dict) else one for one in wanted
+    ]
+    return {**rule, "deliver": deliver}
 
 
 def default_folders(pictures: Path) -> tuple[Path, Path]:

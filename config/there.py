@@ -30,6 +30,12 @@ def _backgrounds(settings: Settings) -> Iterator[Problem]:
         ordered: list[tuple[Place, Output]] = [(("inbox", index, "output"), inbox.output)]
         if inbox.deliver:
             ordered = [(("inbox", index, "deliver", number), one) for number, one in enumerate(inbox.deliver)]
+        for number, rule in enumerate(inbox.rule):
+            ordered += [(("inbox", index, "rule", number), one) for one in rule.deliver]
+            if rule.csv is not None and not rule.csv.is_file():
+                yield Problem(
+                    ("inbox", index, "rule", number, "csv"), f"the list {printable(rule.csv)} is not there"
+                )
         for place, order in ordered:
             picture = order.background_path
             why = "" if picture is None else _unusable(picture)

@@ -34,6 +34,7 @@ from cutoutd.daemon.delivery.publisher import (
 )
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job, root_of
+from cutoutd.daemon.dispatch.order_rules import LineError, ListError
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Budget, Scheduler, alone
@@ -60,6 +61,8 @@ NAME_FIX = (
 # A photo whose place in the outbox was refused waits so long, doubled each time, up to the second.
 REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
 NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
+# A list of photos that cannot be read is looked at again over five minutes before its photos fail.
+NO_LIST = RetryRule(8, 2.0, 120.0)
 # What no single path is to blame for, even when a small probe succeeds.
 OF_THE_WHOLE = frozenset(
     {
@@ -179,7 +182,14 @@ class Dispatcher:
             return
         overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
         try:
-            options = options_for(inbox.settings, self.plan.settings.limits, overrides)
+            settings = self.plan.settings
+            options = options_for(inbox.settings, settings.limits, overrides, row.path, settings.preset)
+        except ListError as error:  # it is being written, or its disk is away
+            self._waits_for_list(row, str(error))
+            return
+        except LineError as error:
+            self._cannot_be_ordered(row, str(error))
+            return
         except UsageError as error:  # the configuration has changed since the `redo`
             self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
             return
@@ -208,6 +218,14 @@ class Dispatcher:
             self.transitions.again(row.id)
             return
         self.listener.photo_started(self.event(row))
+
+    def _waits_for_list(self, row: PhotoRow, detail: str) -> None:
+        """What the photo becomes is not known yet; its original stays where it is even when it fails for that."""
+        event = self.event(row, reason=Reason.CANNOT_RENDER, detail=detail)
+        if self.transitions.tried(row, Reason.CANNOT_RENDER, detail, NO_LIST):
+            self.listener.photo_retry(event)
+        else:
+            self.listener.photo_failed(event)
 
     def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
         """Fails what no worker could be told to do; the photo is not to blame, so its original stays where it is."""

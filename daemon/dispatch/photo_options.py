@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,9 @@ from cutoutd.config.errors import UsageError
 from cutoutd.config.explain import problems_of
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+from cutoutd.daemon.dispatch.order_rules import Presets, chosen
+
+NO_PRESETS: Presets = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +29,31 @@ class PhotoOptions:
     limits: Limits
 
 
-def options_for(inbox: Inbox, limits: Limits, overrides: dict[str, Any]) -> PhotoOptions:
+def options_for(
+    inbox: Inbox,
+    limits: Limits,
+    overrides: dict[str, Any],
+    path: bytes = b"",
+    presets: Presets = NO_PRESETS,
+) -> PhotoOptions:
     """The options of one photo.
 
     Args:
         inbox: its inbox's settings.
         limits: the daemon's limits.
         overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ).
+        path: the photo, relative to its inbox: rules of the inbox may name it.
+        presets: the user's own, which lists may name.
 
     Raises:
+        ListError: a list that may name it cannot be read now.
         UsageError: the overrides contradict what the inbox says, or name a deliverable that it does not have.
     """
     wanted = str(overrides.get("deliverable", ""))
-    orders = tuple(order for order in inbox.orders() if not wanted or order.label == wanted)
+    owed = chosen(inbox, path, presets).orders
+    orders = tuple(order for order in owed if not wanted or order.label == wanted)
     if not orders:
-        known = ", ".join(order.label for order in inbox.orders())
+        known = ", ".join(order.label for order in owed)
         raise UsageError(f'There is no deliverable "{wanted}" in {inbox.label}', fix=f"These are: {known}.")
     try:
         return PhotoOptions(
@@ -67,29 +81,35 @@ def _with(matte: Matte, options: dict[str, Any]) -> Matte:
     return Matte.model_validate({**matte.model_dump(exclude_unset=True), **options}) if options else matte
 
 
-def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes], bool]:
-    """A judge of inboxes: whether photos of the inbox with this path can be done again with these overrides.
+def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes, bytes], bool]:
+    """A judge of photos, by inbox and path: whether they can be done again with these overrides.
 
-    Inboxes without the deliverable that is to be made again are not meant. One that has left the configuration
-    is: its photos end with that as their reason.
+    Photos without the deliverable that is to be made again are not meant. Those of an inbox that has left the
+    configuration are: they end with that as their reason.
 
     The judge raises:
         UsageError: the overrides make no sense there, or name a picture that no worker may read.
     """
     inboxes = {os.fsencode(one.path): one for one in settings.inbox}
     wanted = overrides.get("deliverable")
-    if wanted and not any(order.label == wanted for one in settings.inbox for order in one.orders()):
-        known = dict.fromkeys(order.label for one in settings.inbox for order in one.orders())
+    lists = any(rule.csv for one in settings.inbox for rule in one.rule)
+    known = dict.fromkeys(order.label for one in settings.inbox for order in one.any_orders())
+    if wanted and wanted not in known and not lists:
         raise UsageError(f'No inbox has a deliverable "{wanted}"', fix=f"These are: {', '.join(known)}.")
 
-    def meant(key: bytes) -> bool:
+    sound: set[tuple[bytes, tuple[Deliverable, ...]]] = set()
+
+    def meant(key: bytes, path: bytes) -> bool:
         """The judge."""
         inbox = inboxes.get(key)
         if inbox is None:
             return True
-        if wanted and all(order.label != wanted for order in inbox.orders()):
+        owed = chosen(inbox, path, settings.preset).orders
+        if wanted and all(order.label != wanted for order in owed):
             return False
-        options = options_for(inbox, settings.limits, overrides)
+        if (key, owed) in sound:  # thousands of photos owe the same
+            return True
+        options = options_for(inbox, settings.limits, overrides, path, settings.preset)
         for picture in (order.background_path for order in options.orders):
             if picture is not None and not _readable(settings, picture):
                 raise UsageError(
@@ -97,6 +117,7 @@ def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes],
                     picture,
                     "Name it there as a background, or use `cutoutd once`.",
                 )
+        sound.add((key, owed))
         return True
 
     return meant
@@ -106,7 +127,7 @@ def _readable(settings: Settings, picture: Path) -> bool:
     """Whether workers may read this picture; `plan.worker_setups` lists the same places."""
     if settings.engine.sandbox is not True:  # files are left alone without it, and with "network"
         return True
-    named = {order.background_path for one in settings.inbox for order in one.orders()}
+    named = {order.background_path for one in settings.inbox for order in one.any_orders()}
     places = [
         place
         for one in settings.inbox

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.delivery.naming import is_named_alike
+from cutoutd.daemon.dispatch.order_rules import chosen
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -105,7 +106,12 @@ class RenameDetector:
     def _keeps_its_cutout(self, row: PhotoRow, twin: PhotoRow) -> bool:
         """Whether cutouts are called the same under both names."""
         inbox = self.inbox(row.inbox)
-        return inbox is None or is_named_alike(inbox.orders(), row.path or b"", twin.path or b"")
+        if inbox is None:
+            return True
+        if any(rule.csv for rule in inbox.rule):
+            return False  # a list goes by names
+        orders, others = (chosen(inbox, one.path or b"", {}).orders for one in (row, twin))
+        return orders == others and is_named_alike(orders, row.path or b"", twin.path or b"")
 
     def _original(self, twin: PhotoRow) -> _Original:
         path = os.path.join(twin.inbox, twin.path or b"")

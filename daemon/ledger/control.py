@@ -180,7 +180,7 @@ class Control:
         *,
         since: float | None,
         overrides: dict[str, Any],
-        meant: Callable[[bytes], bool] | None = None,
+        meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
@@ -190,7 +190,7 @@ class Control:
             since: only photos finished after this wall-clock time.
             overrides: options that differ from the config, kept with the row.
             photos: ids of rows, or None for all.
-            meant: whether photos of the inbox with this path are to be done again; all, if not given.
+            meant: whether the photo with this inbox and path is to be done again; all, if not given.
 
         Returns:
             How many photos will be done again.
@@ -208,22 +208,21 @@ class Control:
         condition: str,
         paths: list[bytes] | None,
         overrides: dict[str, Any],
-        meant: Callable[[bytes], bool] | None = None,
+        meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
         rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
         wanted = None if paths is None else set(paths)
-        found: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes, bytes]] = []
         for row in rows:
             if photos is not None and row["id"] not in photos:
                 continue
             path: bytes | None = row["path"]
             full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
             if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
-                found.append((row["id"], bytes(row["inbox"])))
+                found.append((row["id"], bytes(row["inbox"]), path or b""))
         # Asked before anything is written.
-        can = {inbox for inbox in sorted({inbox for _, inbox in found}) if meant is None or meant(inbox)}
-        chosen = [photo for photo, inbox in found if inbox in can]
+        chosen = [photo for photo, inbox, path in found if meant is None or meant(inbox, path)]
         afresh = {
             "attempts": 0,
             "interruptions": 0,

@@ -213,6 +213,12 @@ def _class(token: str) -> str:
     return found
 
 
+def matches(pattern: str, relpath: bytes) -> bool:
+    """Whether a photo's path relative to its inbox, or its name alone, fits a pattern as `include` has them."""
+    found, text = _any_of((pattern,)), _text(relpath)
+    return found is not None and any(found.fullmatch(form) for form in (text, text.rpartition("/")[2]))
+
+
 def _wanted(text: str, rules: Rules) -> bool:
     if rules.exclude and _excluded(text, rules):
         return False

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from cutoutd.config import dump, places, reference
-from cutoutd.config.errors import ConfigError, ModelError, printable
+from cutoutd.config.errors import ConfigError, ModelError, UsageError, printable
 from cutoutd.config.load import Loaded, load_settings
-from cutoutd.config.settings import default_folders
+from cutoutd.config.output import extension
+from cutoutd.config.settings import Settings, default_folders
+from cutoutd.daemon.dispatch.order_rules import chosen, problems_of_list
 from cutoutd.service.folders import make_folders
 from cutoutd.service.listeners.desktop import notifier_warnings
 
@@ -31,10 +33,16 @@ def config() -> None:
 
 @config.command("check", short_help="Name every mistake with its line.")
 @config_option
-def check(config_file: Path | None) -> None:
+@click.option(
+    "--for",
+    "photo",
+    type=click.Path(path_type=Path),
+    help="Say which rule decides about this photo and what it becomes; it need not exist yet.",
+)
+def check(config_file: Path | None, photo: Path | None) -> None:
     """Name every mistake with its line; say which file is used and what it asks for.
 
-    Pictures and folders that options name are looked for, too. Exit code 4 where something is wrong.
+    Pictures, folders and lists that options name are looked for, too. Exit code 4 where something is wrong.
     """
     from cutoutd.models.networks.catalog import resolve
 
@@ -44,11 +52,35 @@ def check(config_file: Path | None) -> None:
             resolve(inbox.model or inbox.quality, places.models_dir())
         except ModelError as error:
             raise ModelError(f"{inbox.label}: {error.what}", loaded.path, error.fix) from error
+    problems = [
+        problem
+        for inbox in loaded.settings.inbox
+        for rule in inbox.rule
+        for problem in problems_of_list(rule, inbox, loaded.settings.preset)
+    ]
+    if problems:
+        raise ConfigError("a list of photos is wrong", problems=tuple(problems))
+    if photo is not None:
+        _say_what_becomes_of(photo, loaded.settings)
+        return
     click.echo(f"{_source(loaded)}: no mistakes")
     for inbox in loaded.settings.inbox:
         click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
     for warning in notifier_warnings(loaded.settings):
         click.echo(f"warning: {warning}", err=True)
+
+
+def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
+    path = Path(os.path.abspath(photo.expanduser()))  # noqa: PTH100 - links stay as named
+    inbox = next((one for one in settings.inbox if path.is_relative_to(one.path)), None)
+    if inbox is None:
+        known = ", ".join(printable(one.path) for one in settings.inbox)
+        raise UsageError("This photo lies in no inbox", path, f"The inboxes are: {known}.")
+    owed = chosen(inbox, os.fsencode(path.relative_to(inbox.path)), settings.preset)
+    click.echo(f"{printable(path)}: {owed.rule or f'no rule fits, so as {inbox.label} says'}")
+    for order in owed.orders:
+        preset = f" (preset {order.preset})" if order.preset else ""
+        click.echo(f"  {order.label}{preset}: {order.name}{extension(order)}")
 
 
 @config.command("show")

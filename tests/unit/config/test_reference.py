@@ -56,7 +56,9 @@ def test_the_sample_with_everything_uncommented_is_valid() -> None:
 def test_the_sample_holds_every_option() -> None:
     uncommented = re.sub(r"^#(?=\w+ = |\[)", "", reference.sample(IN, OUT), flags=re.MULTILINE)
     assert set(_written(tomllib.loads(uncommented))) >= {
-        option for option in every_option() if not option.startswith(("inbox.deliver.", "preset"))
+        option
+        for option in every_option()
+        if not option.startswith(("inbox.deliver.", "inbox.rule.", "preset"))
     }
 
 
@@ -65,6 +67,7 @@ def _in_example(line: str) -> bool:
     return line in {
         '#label = "master"', '#label = "shop"', '#preset = "product-white"', '#margin = "5%"',
         '#name = "upload"', '#on = ["done"]', '#command = ["rclone", "copy", "{output}", "remote:cutouts"]',
+        '#match = "shoes/**"', '#csv = "orders.csv"',
         '#time_limit = "2m"', "#attempts = 8", "#at_once = 1",
     }  # fmt: skip
 

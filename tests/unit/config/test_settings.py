@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Matte, Settings, default_folders, expand_presets, unpack_deliverable
+from cutoutd.config.rules import unpack_deliverable
+from cutoutd.config.settings import Matte, Settings, default_folders, expand_presets
 
 INBOX = {"path": "/in", "outbox": "/out"}
 

@@ -432,3 +432,37 @@ def test_a_photo_that_is_removed_while_its_content_is_compared_leaves_nothing_be
     one.finish()
     assert one.states() == {"a.jpg": "skipped"}
     assert (one.outputs(), one.leftovers()) == ({}, [])
+
+
+def test_a_list_that_comes_later_and_is_mended_decides_what_its_photos_become(sim: Make) -> None:
+    one = sim()
+    listed = one.root / "orders.csv"
+    one.inbox_table = {"rule": [{"csv": str(listed)}]}
+    one.put("a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot().run(40)
+    assert one.states() == {"a.jpg": "pending", "b.jpg": "pending"}
+    assert all("orders.csv" in row["detail"] for row in one.rows())
+    listed.write_text("stem,name\na,red shoe\nb,x/y\n")
+    one.finish()
+    assert one.states() == {"a.jpg": "done", "b.jpg": "failed"}
+    assert one.outputs() == {"red shoe.png": cutout_of(ONE)}
+    row = next(row for row in one.rows() if row["path"] == b"b.jpg")
+    assert row["reason"] == "cannot-render"
+    assert "orders.csv:3: " in row["detail"]
+    listed.write_text("stem,name\na,red shoe\nb,hat\n")
+    assert one.parts.control.retry(None) == 1
+    one.finish()
+    assert one.outputs() == {"red shoe.png": cutout_of(ONE), "hat.png": cutout_of(TWO)}
+
+
+def test_a_photo_that_is_renamed_under_another_rule_becomes_what_that_says(sim: Make) -> None:
+    one = sim()
+    one.inbox_table = {"rule": [{"match": "shoes/**", "deliver": [{"label": "shoe", "folder": "s"}]}]}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    (one.inbox / "shoes").mkdir()
+    (one.inbox / "a.jpg").rename(one.inbox / "shoes/a.jpg")
+    one.finish()
+    assert one.outputs() == {"s/shoes/a.png": cutout_of(ONE, label="shoe")}

@@ -62,16 +62,16 @@ def test_what_the_inbox_supplies_need_not_be_said_again(tmp_path: Path) -> None:
 def test_photos_of_each_inbox_are_judged_by_its_own_options(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, WHITE_JPEG, "")
     meant = meant_by(settings, {"output": {"background": "transparent"}})
-    assert meant(os.fsencode(tmp_path / "in1"))
+    assert meant(os.fsencode(tmp_path / "in1"), b"a.jpg")
     with pytest.raises(UsageError, match="JPEG has no transparency"):
-        meant(os.fsencode(tmp_path / "in0"))
-    assert meant(b"/no/longer/configured")
+        meant(os.fsencode(tmp_path / "in0"), b"a.jpg")
+    assert meant(b"/no/longer/configured", b"a.jpg")
 
 
 def test_inboxes_without_the_deliverable_are_not_meant(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, TWO, WHITE_JPEG)
     meant = meant_by(settings, {"deliverable": "web"})
-    assert [meant(os.fsencode(tmp_path / name)) for name in ("in0", "in1")] == [True, False]
+    assert [meant(os.fsencode(tmp_path / name), b"a.jpg") for name in ("in0", "in1")] == [True, False]
     with pytest.raises(UsageError, match="master, web, cutout"):
         meant_by(settings, {"deliverable": "wed"})
 
@@ -81,10 +81,23 @@ def test_only_pictures_that_workers_may_read_are_taken_as_backgrounds(tmp_path: 
     body = f'[inbox.output]\nbackground = "{named}"'
     settings = settings_of(tmp_path, body)
     key = os.fsencode(tmp_path / "in0")
-    assert meant_by(settings, {"output": {"background": str(named)}})(key)
-    assert meant_by(settings, {"output": {"background": str(inside)}})(key)
+    assert meant_by(settings, {"output": {"background": str(named)}})(key, b"a.jpg")
+    assert meant_by(settings, {"output": {"background": str(inside)}})(key, b"a.jpg")
     with pytest.raises(UsageError, match="its configuration names"):
-        meant_by(settings, {"output": {"background": str(elsewhere)}})(key)
+        meant_by(settings, {"output": {"background": str(elsewhere)}})(key, b"a.jpg")
     for sandbox in ("false", '"network"'):
         open_wide = settings_of(tmp_path, body, top=f"[engine]\nsandbox = {sandbox}\n")
-        assert meant_by(open_wide, {"output": {"background": str(elsewhere)}})(key)
+        assert meant_by(open_wide, {"output": {"background": str(elsewhere)}})(key, b"a.jpg")
+
+
+RULED = TWO + "\n" + '[[inbox.rule]]\nmatch = "shoes/**"\npreset = "web"\n'
+
+
+def test_a_rule_decides_what_a_photo_becomes_and_what_redo_means(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, RULED)
+    inbox, limits = settings.inbox[0], settings.limits
+    assert [one.label for one in options_for(inbox, limits, {}, b"shoes/a.jpg").orders] == ["web"]
+    assert [one.label for one in options_for(inbox, limits, {}, b"hats/a.jpg").orders] == ["master", "web"]
+    meant = meant_by(settings, {"deliverable": "master"})
+    key = os.fsencode(tmp_path / "in0")
+    assert [meant(key, path) for path in (b"hats/a.jpg", b"shoes/a.jpg")] == [True, False]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cutoutd.config.errors import ConfigError, FolderError, ModelError
+from cutoutd.config.errors import ConfigError, FolderError, ModelError, UsageError
 from cutoutd.config.load import load_settings, parse_settings
 from cutoutd.service.cli.config import config, init, write_new
 from cutoutd.service.folders import make_folders
@@ -30,6 +30,35 @@ def test_check_says_which_file_and_what_it_asks_for(file: Path, tmp_path: Path) 
     result = run("check", "-c", str(file))
     assert result.exit_code == 0
     assert result.output == f"{file}: no mistakes\n  studio: {tmp_path}/in -> {tmp_path}/out\n"
+
+
+def test_check_says_which_rule_decides_about_a_photo(file: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "orders.csv"
+    listed.write_text("stem,preset,name\nDSC_1,product-white,red shoe\n")
+    rules = '[[inbox.rule]]\ncsv = "orders.csv"\n[[inbox.rule]]\nmatch = "hats/**"\npreset = "web"\n'
+    file.write_text(file.read_text() + rules)
+    for photo, words in (
+        ("DSC_1.jpg", f"{listed}:2\n  product-white (preset product-white): red shoe.jpg\n"),
+        ("hats/x.jpg", 'rule 2 (match = "hats/**")\n  web (preset web): {stem}.webp\n'),
+        ("x.jpg", "no rule fits, so as studio says\n  cutout: {stem}.png\n"),
+    ):
+        result = run("check", "-c", str(file), "--for", f"{tmp_path}/in/{photo}")
+        assert result.output == f"{tmp_path}/in/{photo}: {words}"
+    assert isinstance(run("check", "-c", str(file), "--for", "/elsewhere/x.jpg").exception, UsageError)
+
+
+def test_check_names_the_lines_of_a_list_that_are_wrong(file: Path, tmp_path: Path) -> None:
+    file.write_text(file.read_text() + '[[inbox.rule]]\ncsv = "orders.csv"\n')
+    missing = run("check", "-c", str(file)).exception
+    assert isinstance(missing, ConfigError)
+    assert "orders.csv is not there" in missing.problems[0]
+    (tmp_path / "orders.csv").write_text("stem,preset\na,wep\na2,\nb,web\n")
+    wrong = run("check", "-c", str(file)).exception
+    assert isinstance(wrong, ConfigError)
+    assert [problem.split(": ")[0] for problem in wrong.problems] == [
+        f"{tmp_path}/orders.csv:3",
+        f"{tmp_path}/orders.csv:2",
+    ]
 
 
 def test_check_raises_all_mistakes(file: Path) -> None:
