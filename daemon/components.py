@@ -18,6 +18,7 @@ from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.commands import Commands
 from cutoutd.daemon.dispatch.dispatcher import Dispatcher
+from cutoutd.daemon.dispatch.hands import Hands
 from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
@@ -125,6 +126,8 @@ class Components:
             news=self,
         )
         self.workers = self.worker_manager.slots
+        budget = Budget(limits.photos_in_flight, limits.megapixels_in_flight)
+        self.hands = Hands(self.ledger, self.plan, budget, self._clock)
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             transitions=self.transitions,
@@ -134,10 +137,8 @@ class Components:
             publisher=self.publisher,
             aftercare=self.aftercare,
             listener=self._listener,
-            plan=self.plan,
-            budget=Budget(limits.photos_in_flight, limits.megapixels_in_flight),
+            hands=self.hands,
             instance=instance,
-            clock=self._clock,
             umask=self._places.umask,
         )
         self.commands = Commands(self.ledger, self.inbox_watchers, self.plan.settings, clock=self._clock)
@@ -245,7 +246,7 @@ class Components:
         for row in self.transitions.in_state(State.RUNNING):
             self.transitions.again(row.id)
         promised = self.transitions.promised_temporaries()
-        for path, names in self.dispatcher.temporaries_by_outbox().items():
+        for path, names in self.hands.temporaries_by_outbox().items():
             with suppress(KeyError):  # its inbox left the config meanwhile
                 self.outboxes.discard(path, [name for name in names if name not in promised])
         self.control.publish(LiveStatus(state=DaemonState.STOPPED))
@@ -338,7 +339,7 @@ class Components:
     def inbox_silent(self, path: Path, why: str) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
         self.worker_manager.folder_hangs(path)
-        self.dispatcher.trouble(os.fsencode(path), why.rstrip("."))
+        self.dispatcher.outbox_refusals.trouble(os.fsencode(path), why.rstrip("."))
         self.dispatcher.take_from_workers(lambda one: one.path == path)
 
     def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
@@ -346,16 +347,18 @@ class Components:
         self.worker_manager.folder_open(path, inode)
         one = self.plan.inbox(os.fsencode(path))
         if one is not None and one.settings.outbox not in self.outboxes.troubles():
-            self.dispatcher.usable([one.key])
+            self.dispatcher.outbox_refusals.usable([one.key])
 
     def outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
         """Photos that go there are taken up again, and what was being published goes on."""
         self.worker_manager.folder_open(path, inode)
         self._route()
         keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
-        waited = self.dispatcher.usable({key for key in keys if not self.inbox_watchers[key].silent})
+        waited = self.dispatcher.outbox_refusals.usable(
+            {key for key in keys if not self.inbox_watchers[key].silent}
+        )
         for key in keys:
-            self.dispatcher.outbox_takes(key)
+            self.dispatcher.outbox_refusals.outbox_takes(key)
         if waited:
             self._listener.notice(f"The outbox {path} can be used again.")
         if self.worker_manager.warm:
@@ -365,8 +368,8 @@ class Components:
         """Photos that go there wait, and none of them is to blame."""
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
-                self.dispatcher.outbox_refuses(one.key)
-        self.dispatcher.outbox_down(path, why)
+                self.dispatcher.outbox_refusals.outbox_refuses(one.key)
+        self.dispatcher.outbox_refusals.outbox_down(path, why)
 
     def outbox_silent(self, path: Path) -> None:
         """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
@@ -375,11 +378,11 @@ class Components:
 
     def temporaries_to_keep(self) -> frozenset[bytes]:
         """Temporaries that are still to be published, or are being written now."""
-        return self.transitions.promised_temporaries() | self.dispatcher.temporaries()
+        return self.transitions.promised_temporaries() | self.hands.temporaries()
 
     def ask_outboxes(self, now: float) -> None:
         """Photos that take long may wait for a share that hangs; their folders are asked."""
-        for one in self.dispatcher.inboxes_in_use(now, ASK_EVERY_S):
+        for one in self.hands.inboxes_in_use(now, ASK_EVERY_S):
             self.outboxes.ask(one.outbox, now)
             inbox_watcher = self.inbox_watchers.get(os.fsencode(one.path))
             if inbox_watcher is not None and inbox_watcher.watching:

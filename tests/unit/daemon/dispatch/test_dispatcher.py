@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 from collections.abc import Callable
@@ -11,11 +10,9 @@ from typing import Any
 
 import pytest
 from tests.support.models import add_large_stand_in
-from tests.support.simulation import ILLEGAL_STEPS, PretendedWorkers, Simulation, cutout_of
+from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
+from tests.unit.daemon.dispatch.dishonest_workers import always
 
-from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
-from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.job import OverBudget, Reason, Refused
 from cutoutd.models.networks.catalog import FAST
@@ -35,7 +32,7 @@ def test_a_worker_death_is_an_attempt_and_the_second_a_failure_with_a_name(sim: 
         one.turn()
     assert one.states() == {"a.jpg": "failed", "b.jpg": "done"}
     assert one.heard.failures == [Reason.CRASHED]
-    assert one.parts.dispatcher.budget.in_hand == 0
+    assert one.parts.hands.budget.in_hand == 0
 
 
 def test_a_refusal_of_bytes_that_are_gone_is_no_refusal_of_the_new_ones(sim: Make) -> None:
@@ -97,135 +94,16 @@ def test_photos_of_removed_inboxes_hold_nothing_up(sim: Make) -> None:
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
 
-def test_workers_that_may_not_read_what_the_daemon_may_are_renewed(sim: Make) -> None:
-    one = sim()
-    one.put("a.jpg", ONE)
-    one.boot()
-    renewed: list[object] = []
-    vars(one.workers)["recycle"] = renewed.append
-    one.workers.refuse = Refused(Reason.NO_PERMISSION, "Permission denied")
-    one.until_in_a_worker()
-    renewed.clear()  # of the start
-    one.run(3)
-    one.workers.refuse = None
-    one.finish()
-    assert len(renewed) == 1
-    assert one.outputs() == {"a.png": cutout_of(ONE)}
-    assert one.heard.failures == []
-
-
-def _always(one: Simulation, photo: str, answer: Callable[[], jobs.Result]) -> None:
-    """A worker that was taken over by this photo, whenever it has it in hand."""
-    honest = one.workers.work
-    path = bytes(one.inbox / photo)
-
-    def work(job: jobs.Job) -> jobs.Result:
-        return answer() if job.path == path else honest(job)
-
-    vars(one.workers)["work"] = work
-
-
-def _wait_for_a_failure(one: Simulation) -> None:
-    """Hours may pass, in large steps."""
-    for _ in range(2000):
-        one.turn()
-        if one.heard.failures:
-            return
-        one.pass_time(4.0)
-    raise AssertionError(one.rows())
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.ESTALE])
-def test_an_outbox_that_only_a_worker_sees_full_ends_the_photo_and_not_its_inbox(
-    sim: Make, code: int
-) -> None:
-    one = sim()
-    one.put("evil.jpg", ONE)
-    one.put("good.jpg", TWO)
-    one.boot()
-    renewed: list[object] = []
-    vars(one.workers)["recycle"] = renewed.append
-    _always(one, "evil.jpg", lambda: jobs.OutboxRefused(bytes(one.outbox), code, os.strerror(code)))
-    _wait_for_a_failure(one)
-    one.finish()
-    assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
-    assert one.heard.failures == [Reason.CRASHED]
-    assert "its outbox was full or broken, and it was not so" in one.rows()[0]["detail"]
-    assert renewed  # whoever said it has ended
-    assert (one.inbox / "evil.jpg").exists()
-
-
-def test_an_outbox_that_is_nearly_full_is_believed_to_be_full_however_often_it_is_said(
-    sim: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = sim()
-    one.put("a.jpg", ONE)
-    one.boot()
-
-    def nearly_full(_self: RealFileSystem, _path: bytes) -> int:
-        return 50_000_000
-
-    monkeypatch.setattr(RealFileSystem, "free_bytes", nearly_full)
-    said: list[int] = []
-
-    def full() -> jobs.Result:
-        said.append(1)
-        return jobs.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
-
-    _always(one, "a.jpg", full)
-    for _ in range(2000):
-        one.turn()
-        if len(said) > 2 * MOST_CLAIMS:
-            break
-        one.pass_time(4.0)
-    assert len(said) > 2 * MOST_CLAIMS
-    one.run(8)
-    assert one.states() == {"a.jpg": "pending"}
-    del vars(one.workers)["work"]
-    one.pass_time(400)
-    one.finish()
-    assert one.outputs() == {"a.png": cutout_of(ONE)}
-    assert one.heard.failures == []
-
-
 def test_a_photo_that_grows_with_each_answer_ends(sim: Make) -> None:
     one = sim()
     one.put("evil.jpg", ONE)
     one.put("good.jpg", TWO)
     one.boot()
     sizes = itertools.count(10_000)
-    _always(one, "evil.jpg", lambda: OverBudget(float(next(sizes))))
+    always(one, "evil.jpg", lambda: OverBudget(float(next(sizes))))
     one.finish()
     assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
     assert one.heard.failures == [Reason.CRASHED]
-
-
-def test_a_photo_that_is_said_to_change_for_ever_ends_and_is_heard_of(sim: Make) -> None:
-    one = sim()
-    one.put("evil.jpg", ONE)
-    one.put("good.jpg", TWO)
-    one.boot()
-    _always(one, "evil.jpg", jobs.Changed)
-    _wait_for_a_failure(one)
-    one.finish()
-    assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
-    assert one.heard.failures == [Reason.BUSY]
-    assert (one.inbox / "evil.jpg").exists()
-
-
-def test_an_original_in_the_archive_that_is_said_to_change_for_ever_ends_too(sim: Make) -> None:
-    one = sim()
-    one.inbox_table = {"after": {"action": "archive", "archive": one.archive}}
-    one.put("a.jpg", ONE)
-    one.boot().finish()
-    archived = one.rows()[0]["archived_to"]
-    assert archived
-    one.workers.refuse = jobs.Changed()
-    one.parts.transitions.forced(one.rows()[0]["id"])
-    _wait_for_a_failure(one)
-    assert one.rows()[0]["reason"] == Reason.BUSY
-    assert one.heard.failures == [Reason.BUSY]
-    assert Path(os.fsdecode(archived)).read_bytes() == ONE
 
 
 def _with_a_large_network(sim: Make) -> Simulation:
@@ -339,22 +217,6 @@ def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_n
     assert one.parts.control.retry(None) == 1  # without the options of the redo
     one.finish()
     assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
-
-
-def test_a_step_that_the_table_of_states_forbids_costs_that_photo_alone(sim: Make) -> None:
-    """What a mistake would do: the row has ended while a worker is still at it."""
-    one = sim()
-    one.put("a.jpg", ONE)
-    one.boot()
-    one.until_in_a_worker()
-    one.parts.ledger.write("UPDATE photos SET state = 'done'")
-    one.put("b.jpg", TWO)
-    one.finish()
-    assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
-    assert one.outputs() == {"b.png": cutout_of(TWO)}
-    assert one.parts.dispatcher.in_hand == {}
-    assert ILLEGAL_STEPS.pop() == "Photo 1 cannot go from done to delivering."
-    assert one.leftovers() == []
 
 
 def _work_counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:

@@ -1,0 +1,143 @@
+"""Which photo is in whose hand, and what listeners hear of one; who starts and ends it is not decided here.
+
+All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cutoutd.config.errors import printable
+from cutoutd.config.output import Deliverable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.dispatch.scheduler import Budget
+from cutoutd.daemon.events import PhotoEvent
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
+from cutoutd.daemon.plan import InboxPlan, Plan
+from cutoutd.daemon.workers import job as jobs
+
+
+@dataclass(slots=True)
+class InHand:
+    """One photo that a worker has, or whose finished cutout waits for its file to settle."""
+
+    row: PhotoRow
+    plan: InboxPlan
+    orders: tuple[Deliverable, ...]
+    known: Mapping[str, int]
+    temporaries: tuple[bytes, ...]
+    started: float
+    finished: jobs.Finished | None = None
+    delivering: bool = False
+    comparing: bool = False
+
+
+@dataclass(slots=True)
+class Hands:
+    """Photos in hand, by their rows' ids, with the plan in force and what they take of the budget."""
+
+    ledger: Ledger
+    plan: Plan
+    budget: Budget
+    clock: Callable[[], float] = time.monotonic
+    photos: dict[int, InHand] = field(default_factory=dict[int, InHand])
+    _intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Asks the ledger through one reader."""
+        self._intake = Intake(self.ledger)
+
+    def follow(self, plan: Plan) -> None:
+        """Another plan is in force."""
+        self.plan = plan
+        limits = plan.settings.limits
+        self.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+
+    def settings_of(self, inbox: bytes) -> Inbox | None:
+        """The settings of an inbox; None when it is no longer in the config."""
+        one = self.plan.inbox(inbox)
+        return None if one is None else one.settings
+
+    def row(self, photo: int) -> PhotoRow | None:
+        """What the ledger says of it now."""
+        return self._intake.get(photo)
+
+    def large(self, photo: int) -> bool:
+        """Whether a large network works on a photo in hand."""
+        hand = self.photos.get(photo)
+        return hand is not None and hand.plan.large(hand.row.stage)
+
+    def let_go(self, photo: int) -> None:
+        """Nobody has it in hand any more."""
+        self.photos.pop(photo, None)
+        self.budget.release(photo)
+
+    def inboxes_in_use(self, now: float, longer_than_s: float) -> list[Inbox]:
+        """Inboxes of photos that have been in hand for longer than so many seconds."""
+        hands = self.photos.values()
+        found = {hand.plan.key: hand.plan.settings for hand in hands if now - hand.started > longer_than_s}
+        return list(found.values())
+
+    def temporaries(self) -> frozenset[bytes]:
+        """Absolute paths of temporaries that belong to photos in hand."""
+        return frozenset(name for hand in self.photos.values() for name in hand.temporaries)
+
+    def temporaries_by_outbox(self) -> dict[Path, list[bytes]]:
+        """The same, for tidying up at the end."""
+        found: dict[Path, list[bytes]] = {}
+        for hand in self.photos.values():
+            found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
+        return found
+
+    def event(self, row: PhotoRow, *, reason: str = "", detail: str = "") -> PhotoEvent:
+        """What listeners hear of a row."""
+        hand = self.photos.get(row.id)
+        inbox = self.plan.inbox(row.inbox)
+        named = self.plan.settings.log.filenames and row.path is not None
+        return PhotoEvent(
+            photo=row.id,
+            inbox=inbox.settings.label if inbox is not None else printable(row.inbox),
+            name=printable(row.path or b"") if named else f"photo {row.id}",
+            reason=reason,
+            detail=detail if named else "",
+            seconds=0.0 if hand is None else self.clock() - hand.started,
+            outbox="" if inbox is None else printable(inbox.settings.outbox),
+            stage=_stage(inbox, row if hand is None else hand.row),
+        )
+
+    def done_event(self, row: PhotoRow, paths: list[bytes], timings: Mapping[str, float]) -> PhotoEvent:
+        """What listeners hear of a delivered photo."""
+        named = self.plan.settings.log.filenames
+        hand = self.photos.get(row.id)
+        anew = hand is None or bool(hand.row.forced)
+        return replace(
+            self.event(row),
+            latency_s=0.0 if anew else max(0.0, self.ledger.clock() - row.arrived),
+            outputs=tuple(printable(path) for path in paths) if named else (),
+            seconds=sum(timings.values()),
+            timings=dict(timings),
+        )
+
+
+def _stage(inbox: InboxPlan | None, row: PhotoRow) -> str:
+    """Which of two cutouts it is, where there are two."""
+    return "" if inbox is None or inbox.draft is None else row.stage
+
+
+def only_touched(before: PhotoRow, now: PhotoRow, read: Facts) -> bool:
+    """Whether the photo in the inbox has changed since as if by `chmod`: same file, same size, same time of writing."""
+    return (
+        moved_on(before, now)
+        and not differ(now.facts, read)
+        and (before.size, before.mtime_ns, before.inode) == (now.size, now.mtime_ns, now.inode)
+    )
+
+
+def moved_on(before: PhotoRow, now: PhotoRow) -> bool:
+    """Whether another file was seen at the photo's path since."""
+    return now.archived_to is None and differ(before.facts, now.facts)

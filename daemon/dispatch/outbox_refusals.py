@@ -1,0 +1,228 @@
+"""An outbox did not take a cutout: whether it, a folder in it, the name, or the photo's worker is at fault.
+
+The outboxes as folders are `delivery/outboxes.py`'s. All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cutoutd.config.errors import Reason, printable
+from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.backoff import backoff_s
+from cutoutd.daemon.delivery.outboxes import Outboxes
+from cutoutd.daemon.delivery.publisher import OF_THE_NAME
+from cutoutd.daemon.dispatch.claims import ROOM_BYTES, Claims
+from cutoutd.daemon.dispatch.failures import Failures
+from cutoutd.daemon.dispatch.hands import Hands
+from cutoutd.daemon.dispatch.renames import LOOK_S
+from cutoutd.daemon.dispatch.worker_manager import WorkerManager
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.retry_rules import RetryRule
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import Transitions
+
+NAME_FIX = (
+    "Give the photo a shorter or plainer name; where a link lies, make it a folder; then `cutoutd retry` it."
+)
+
+# A photo whose place in the outbox was refused waits so long, doubled each time, up to the second.
+REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
+NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
+# What no single path is to blame for, even when a small probe succeeds.
+OF_THE_WHOLE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.ENODEV,
+        errno.ETIMEDOUT,
+    }
+)
+
+
+@dataclass(slots=True)
+class OutboxRefusals:
+    """Photos whose cutouts were refused, until a probe of the outbox tells; and inboxes that wait for an outbox.
+
+    Attributes:
+        paused: why photos of an inbox wait, by its path.
+    """
+
+    hands: Hands
+    failures: Failures
+    transitions: Transitions
+    outboxes: Outboxes
+    worker_manager: WorkerManager
+    listener: Listener
+    paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    # Photos whose place was refused, which the next probe will judge, with why.
+    _to_blame: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
+    # What workers claim of outboxes as a whole and nobody else has seen; and those that the next probe will judge: the
+    # photo, whether a large network worked on it, and the folders in the outbox that it was to go to.
+    _troubles: Claims = field(default_factory=Claims)
+    _to_prove: dict[bytes, dict[int, tuple[bool, list[bytes]]]] = field(
+        default_factory=dict[bytes, dict[int, tuple[bool, list[bytes]]]]
+    )
+
+    def follow(self) -> None:
+        """Another plan is in force: nobody waits in inboxes that are no longer in the config."""
+        wanted = {one.key for one in self.hands.plan.inboxes}
+        self.paused = {key: why for key, why in self.paused.items() if key in wanted}
+
+    def took(self, photo: int) -> None:
+        """A worker wrote its cutout: what it claimed before is forgotten."""
+        self._troubles.forget(photo)
+
+    def said(self, row: PhotoRow, code: int, why: str, temporaries: Sequence[bytes], *, large: bool) -> None:
+        """A worker says that the outbox does not take the cutout.
+
+        Args:
+            row: of the photo.
+            code: the errno.
+            why: the same in words.
+            temporaries: what it was to write.
+            large: a large network worked on it.
+        """
+        if code in OF_THE_NAME:
+            self.name_refused(row, "a link lies in its place" if code == errno.ELOOP else os.strerror(code))
+            return
+        if code in OF_THE_WHOLE:
+            inside = list(dict.fromkeys(os.path.dirname(name) for name in temporaries))
+            self._to_prove.setdefault(row.inbox, {})[row.id] = (large, inside)
+        self.place_refused(row, code, why)
+
+    def name_refused(self, row: PhotoRow, why: str) -> None:
+        """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
+        now = self.hands.row(row.id)
+        if now is None or now.state not in (State.PENDING, State.RUNNING):
+            return  # another photo lies at its path by now
+        folder = printable(os.path.dirname(row.path or b""))
+        named = f" ({folder})" if folder else ""
+        detail = f"The outbox refuses the name or the folder{named} of its cutout: {why}."
+        self.failures.tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
+
+    def place_refused(self, row: PhotoRow, code: int, why: str, *, seen: bool = False) -> None:
+        """The outbox, or only a folder in it, does not take this cutout: which of them, a probe of the outbox shows.
+
+        The photo waits meanwhile, and longer each time, so that it is not the first to be tried again.
+
+        Args:
+            row: of the photo.
+            code: the errno.
+            why: the same in words.
+            seen: this process met it, beside probes of the outbox that went well; unset, a worker only says so.
+        """
+        now = self.hands.row(row.id)
+        if now is None or now.state not in (State.PENDING, State.RUNNING):
+            return  # another photo lies at its path by now
+        refusals = self.failures.refusals.get(row.id, 0) + 1
+        self.failures.refusals[row.id] = refusals
+        self.transitions.again(row.id, pause_s=backoff_s(refusals, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S))
+        inbox = self.hands.plan.inbox(row.inbox)
+        if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
+            self.outbox_trouble(row.inbox, why)
+            return
+        self._to_blame.setdefault(row.inbox, {})[row.id] = os.strerror(code)
+        self.outboxes.probe(inbox.settings.outbox)
+
+    def outbox_takes(self, inbox: bytes) -> None:
+        """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame.
+
+        So have those, in the end, whose workers said again and again that nothing could be written there at all.
+        """
+        for photo, (large, inside) in self._to_prove.pop(inbox, {}).items():
+            faults.begin(
+                self._try_folders(photo, inside, large=large),
+                lambda error, photo=photo: self.failures.fault(photo, error),
+            )
+        for photo, why in self._to_blame.pop(inbox, {}).items():
+            with self.failures.alone(photo):
+                row = self.hands.row(photo)
+                if row is not None and row.state == State.PENDING:
+                    self._has_no_place(row, why)
+
+    def outbox_refuses(self, inbox: bytes) -> None:
+        """The outbox as a whole is in trouble: no photo is to blame."""
+        self._to_blame.pop(inbox, None)
+        for photo in self._to_prove.pop(inbox, {}):
+            self._troubles.forget(photo)
+
+    async def _try_folders(self, photo: int, inside: list[bytes], *, large: bool) -> None:
+        """The outbox takes files; whether the photo's own folder in it does, tells who is right: its worker or we."""
+        row = self.hands.row(photo)
+        one = None if row is None else self.hands.plan.inbox(row.inbox)
+        if row is None or one is None or row.state != State.PENDING or not self._has_room(row):
+            self._troubles.forget(photo)
+            return
+        why = await self.outboxes.refusal(one.settings.outbox, inside)
+        row = self.hands.row(photo)
+        if row is None or row.state != State.PENDING:
+            self._troubles.forget(photo)
+        elif why:
+            self._troubles.forget(photo)
+            self._has_no_place(row, why)
+        elif self._troubles.unseen(photo):
+            self.failures.like_a_death(row, "its outbox was full or broken", large=large)
+
+    def _has_no_place(self, row: PhotoRow, why: str) -> None:
+        """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""
+        folder = printable(os.path.dirname(row.path or b"")) or "the outbox itself"
+        detail = (
+            f"The outbox takes other cutouts, but not this one ({why}). See whether {folder} there is a folder"
+            " that may be written; then `cutoutd retry` makes it."
+        )
+        if self.transitions.tried(row, Reason.CANNOT_RENDER, detail, NO_PLACE):
+            self.listener.photo_retry(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+            return
+        self.failures.refusals.pop(row.id, None)
+        self.listener.photo_failed(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+
+    def _has_room(self, row: PhotoRow) -> bool:
+        """Whether its outbox, as this process sees it, holds more than any cutout needs."""
+        inbox = self.hands.plan.inbox(row.inbox)
+        if inbox is None:
+            return False
+        outbox = os.fsencode(inbox.settings.outbox)
+        try:
+            free = run_with_timeout(LOOK_S, lambda: RealFileSystem(outbox).free_bytes(outbox), otherwise=0)
+        except OSError:
+            return False
+        return free > ROOM_BYTES
+
+    def outbox_trouble(self, inbox: bytes, why: str) -> None:
+        """Its outbox cannot be written now: it is tried again after a pause, and whatever goes there waits."""
+        one = self.hands.plan.inbox(inbox)
+        if one is not None:
+            self.outboxes.blame(one.settings.outbox, why)
+            self.outbox_down(one.settings.outbox, why)
+
+    def outbox_down(self, path: Path, why: str) -> None:
+        """An outbox cannot be used: all inboxes whose cutouts go there pause."""
+        self.worker_manager.folder_lost(path)
+        for one in self.hands.plan.inboxes:
+            if one.settings.outbox == path:
+                self.trouble(one.key, why)
+
+    def trouble(self, inbox: bytes, why: str) -> None:
+        """An outbox cannot be used: its inbox pauses until it can; no photo is blamed."""
+        if inbox not in self.paused:
+            self.listener.warning(
+                f"Photos of {printable(inbox)} wait: {why}. Nothing is lost; it goes on by itself."
+            )
+        self.paused[inbox] = why
+
+    def usable(self, inboxes: Collection[bytes]) -> bool:
+        """Their folders can be used: photos are taken up again. Returns whether any of them waited."""
+        waited = [self.paused.pop(key, None) for key in inboxes]
+        return any(why is not None for why in waited)

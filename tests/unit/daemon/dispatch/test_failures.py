@@ -1,0 +1,77 @@
+"""Photos that were not cut out: blame only where it belongs, and each ends with a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.simulation import ILLEGAL_STEPS, Simulation, cutout_of
+from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
+
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers.job import Reason, Refused
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+def test_workers_that_may_not_read_what_the_daemon_may_are_renewed(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    renewed: list[object] = []
+    vars(one.workers)["recycle"] = renewed.append
+    one.workers.refuse = Refused(Reason.NO_PERMISSION, "Permission denied")
+    one.until_in_a_worker()
+    renewed.clear()  # of the start
+    one.run(3)
+    one.workers.refuse = None
+    one.finish()
+    assert len(renewed) == 1
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.heard.failures == []
+
+
+def test_a_photo_that_is_said_to_change_for_ever_ends_and_is_heard_of(sim: Make) -> None:
+    one = sim()
+    one.put("evil.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot()
+    always(one, "evil.jpg", jobs.Changed)
+    wait_for_a_failure(one)
+    one.finish()
+    assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
+    assert one.heard.failures == [Reason.BUSY]
+    assert (one.inbox / "evil.jpg").exists()
+
+
+def test_an_original_in_the_archive_that_is_said_to_change_for_ever_ends_too(sim: Make) -> None:
+    one = sim()
+    one.inbox_table = {"after": {"action": "archive", "archive": one.archive}}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    archived = one.rows()[0]["archived_to"]
+    assert archived
+    one.workers.refuse = jobs.Changed()
+    one.parts.transitions.forced(one.rows()[0]["id"])
+    wait_for_a_failure(one)
+    assert one.rows()[0]["reason"] == Reason.BUSY
+    assert one.heard.failures == [Reason.BUSY]
+    assert Path(os.fsdecode(archived)).read_bytes() == ONE
+
+
+def test_a_step_that_the_table_of_states_forbids_costs_that_photo_alone(sim: Make) -> None:
+    """What a mistake would do: the row has ended while a worker is still at it."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.until_in_a_worker()
+    one.parts.ledger.write("UPDATE photos SET state = 'done'")
+    one.put("b.jpg", TWO)
+    one.finish()
+    assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
+    assert one.outputs() == {"b.png": cutout_of(TWO)}
+    assert one.parts.dispatcher.in_hand == {}
+    assert ILLEGAL_STEPS.pop() == "Photo 1 cannot go from done to delivering."
+    assert one.leftovers() == []

@@ -1,0 +1,72 @@
+"""An outbox that does not take a cutout: whose fault that is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+from tests.support.simulation import Simulation, cutout_of
+from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
+
+from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers.job import Reason
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.ESTALE])
+def test_an_outbox_that_only_a_worker_sees_full_ends_the_photo_and_not_its_inbox(
+    sim: Make, code: int
+) -> None:
+    one = sim()
+    one.put("evil.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot()
+    renewed: list[object] = []
+    vars(one.workers)["recycle"] = renewed.append
+    always(one, "evil.jpg", lambda: jobs.OutboxRefused(bytes(one.outbox), code, os.strerror(code)))
+    wait_for_a_failure(one)
+    one.finish()
+    assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
+    assert one.heard.failures == [Reason.CRASHED]
+    assert "its outbox was full or broken, and it was not so" in one.rows()[0]["detail"]
+    assert renewed  # whoever said it has ended
+    assert (one.inbox / "evil.jpg").exists()
+
+
+def test_an_outbox_that_is_nearly_full_is_believed_to_be_full_however_often_it_is_said(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+
+    def nearly_full(_self: RealFileSystem, _path: bytes) -> int:
+        return 50_000_000
+
+    monkeypatch.setattr(RealFileSystem, "free_bytes", nearly_full)
+    said: list[int] = []
+
+    def full() -> jobs.Result:
+        said.append(1)
+        return jobs.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
+
+    always(one, "a.jpg", full)
+    for _ in range(2000):
+        one.turn()
+        if len(said) > 2 * MOST_CLAIMS:
+            break
+        one.pass_time(4.0)
+    assert len(said) > 2 * MOST_CLAIMS
+    one.run(8)
+    assert one.states() == {"a.jpg": "pending"}
+    del vars(one.workers)["work"]
+    one.pass_time(400)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.heard.failures == []
