@@ -53,6 +53,8 @@ class Outcome:
     outputs: tuple[bytes, ...] = ()
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict[str, float])
+    confidence: float | None = None
+    needs_review: tuple[str, ...] = ()
 
 
 class Batch:
@@ -208,6 +210,8 @@ class Batch:
                         seconds=self._clock() - started,
                         timings=result.timings,
                         detail=" ".join(result.notes),
+                        confidence=result.confidence,
+                        needs_review=result.doubts,
                     )
                 ]
             case jobs.OutboxRefused():

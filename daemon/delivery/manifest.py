@@ -41,6 +41,8 @@ def line(
     size: int,
     sha256: str,
     model: str,
+    confidence: float | None = None,
+    needs_review: Iterable[str] = (),
 ) -> bytes:
     """One line of the manifest, with its newline.
 
@@ -56,6 +58,8 @@ def line(
         size: bytes of the output.
         sha256: of the output's bytes, hexadecimal.
         model: name of the network that found the subject.
+        confidence: the expected overlap with the truth, 0..1; None where nobody can say.
+        needs_review: why somebody should look at it; none where nobody need.
     """
     facts = {
         "source": source,
@@ -66,6 +70,8 @@ def line(
         "bytes": size,
         "sha256": sha256,
         "model": model,
+        "confidence": None if confidence is None else round(confidence, 3),
+        "needs_review": [str(reason) for reason in needs_review],
     }
     return json_line(facts, plain=True).encode() + b"\n"
 

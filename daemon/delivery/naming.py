@@ -135,7 +135,7 @@ def address(
     return Addressed(place, place.replaces)
 
 
-def manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:
+def manifest_line(row: PhotoRow, finished: Finished, draft: Draft, name: bytes) -> bytes:
     """The line for one deliverable; empty when none was asked for."""
     if not draft.sha256:
         return b""
@@ -148,4 +148,6 @@ def manifest_line(row: PhotoRow, draft: Draft, name: bytes) -> bytes:
         size=draft.out_size,
         sha256=draft.sha256,
         model=row.model,
+        confidence=finished.confidence,
+        needs_review=finished.doubts,
     )

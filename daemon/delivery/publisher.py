@@ -11,7 +11,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.transitions import Taken, Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
-from cutoutd.daemon.workers.job import Draft, Finished, is_trouble_of_the_outbox
+from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
@@ -163,8 +163,10 @@ class Publisher:
                 return self._refused(row, error, its_own=self._is_its_own(row.id, error))
             if self._routes.get(row.inbox) != route:
                 continue  # the config changed meanwhile
-            deliveries = _deliveries(row, route, finished.drafts, addressed)
-            if not self._transitions.delivering(row, finished.digest, deliveries):
+            deliveries = _deliveries(row, route, finished, addressed)
+            if not self._transitions.delivering(
+                row, finished.digest, deliveries, confidence=finished.confidence, doubts=finished.doubts
+            ):
                 continue  # another photo took one of the names: look again
             outcome = await self._publish(row, route, deliveries, fresh=True, timings=finished.timings)
             if outcome is not None:
@@ -399,7 +401,7 @@ class Publisher:
 
 
 def _deliveries(
-    row: PhotoRow, route: Route, drafts: Sequence[Draft], addressed: list[Addressed]
+    row: PhotoRow, route: Route, finished: Finished, addressed: list[Addressed]
 ) -> list[Delivery]:
     """What is committed before a name is tried: one for each draft, or nothing is."""
     return [
@@ -413,9 +415,9 @@ def _deliveries(
             temporary=draft.temporary,
             replaces=one.replaces,
             stage=row.stage,
-            manifest=manifest_line(row, draft, one.place.name),
+            manifest=manifest_line(row, finished, draft, one.place.name),
         )
-        for draft, one in zip(drafts, addressed, strict=True)
+        for draft, one in zip(finished.drafts, addressed, strict=True)
     ]
 
 

@@ -22,6 +22,8 @@ MEANT = {
     "redo": "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
     "forget": ENDED,
 }
+# Delivered photos at whose cutout somebody should look, whose originals we know.
+_TO_REVIEW = "state = 'done' AND doubts <> '' AND (live = 1 OR archived_to IS NOT NULL)"
 VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
 
 
@@ -125,6 +127,16 @@ class Control:
             " ORDER BY finished, id"
         )
         return [photo_row(row) for row in rows]
+
+    def to_review(self) -> list[PhotoRow]:
+        """Delivered photos at whose cutout somebody should look, oldest first."""
+        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE {_TO_REVIEW} ORDER BY finished, id")
+        return [photo_row(row) for row in rows]
+
+    def count_to_review(self) -> int:
+        """How many there are of them."""
+        row = self.ledger.one(f"SELECT count(*) AS n FROM photos WHERE {_TO_REVIEW}")
+        return 0 if row is None else int(row["n"])
 
     def skipped_files(self, count: int) -> list[PhotoRow]:
         """The files that were skipped last, newest first."""

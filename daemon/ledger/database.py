@@ -49,7 +49,8 @@ CREATE TABLE photos (
     reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
     model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
     arrived REAL NOT NULL, started REAL, finished REAL,
-    ctime_ns INTEGER NOT NULL DEFAULT 0, proven INTEGER NOT NULL DEFAULT 0
+    ctime_ns INTEGER NOT NULL DEFAULT 0, proven INTEGER NOT NULL DEFAULT 0,
+    confidence REAL, doubts TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
 CREATE INDEX photos_next ON photos (inbox, settled DESC, stage, interruptions, arrived, id)
@@ -163,7 +164,7 @@ class Ledger:
             for statement in _SCHEMA.strip().split(";\n"):
                 if statement.strip():
                     self.db.execute(statement)
-            for statement in migrations.EVENTS_3:
+            for statement in (*migrations.EVENTS_3, migrations.DOUBTFUL_5):
                 self.db.execute(statement)
             insert = "INSERT INTO meta (name, value) VALUES (?, ?)"
             self.db.execute(insert, ("secret", secrets.token_bytes(32)))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.records import doubts_of
 
 # An event's facts are looked up one by one; a reader that is far behind takes them in portions.
 PORTION = 200
@@ -37,6 +38,9 @@ class Event:
         outputs: absolute paths of its cutouts as they are now.
         reason: why it failed, as a word; empty for other events.
         seconds: of work on the photo, all stages; 0 where it is not known.
+        confidence: the expected overlap of its cutout with the truth, 0..1; None where nobody can say, and for events
+            that are not about a finished cutout.
+        needs_review: why somebody should look at it; none where nobody need.
     """
 
     id: int
@@ -50,6 +54,8 @@ class Event:
     detail: str
     model: str
     seconds: float
+    confidence: float | None = None
+    needs_review: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class Events:
         return None if row is None else self._event(row)
 
     def _event(self, row: sqlite3.Row) -> Event:
-        failed = row["kind"] == EventKind.FAILED
+        failed, done = row["kind"] == EventKind.FAILED, row["kind"] == EventKind.DONE
         path: bytes | None = row["path"]
         moved: bytes | None = row["archived_to"]
         original = None if path is None else moved or os.path.join(bytes(row["inbox"]), path)
@@ -124,11 +130,14 @@ class Events:
             detail=row["detail"] if failed else "",
             model=row["model"],
             seconds=sum(timings.values()),
+            confidence=row["confidence"] if done else None,
+            needs_review=doubts_of(row["doubts"]) if done else (),
         )
 
 
 _SELECT = (
-    "SELECT e.id, e.kind, e.at, e.photo, p.inbox, p.path, p.archived_to, p.reason, p.detail, p.model, p.timings"
+    "SELECT e.id, e.kind, e.at, e.photo, p.inbox, p.path, p.archived_to, p.reason, p.detail, p.model, p.timings,"
+    " p.confidence, p.doubts"
     " FROM events e JOIN photos p ON p.id = e.photo"
 )
 

@@ -272,5 +272,21 @@ def _with_change_times(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE tombstones ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
 
 
-STEPS = (Step(2, _without_dead_columns), Step(3, _with_events), Step(4, _with_change_times))
+# What waits for somebody's look is listed without reading the whole history.
+DOUBTFUL_5 = "CREATE INDEX photos_doubtful ON photos (finished) WHERE doubts <> ''"
+
+
+def _with_confidence(db: sqlite3.Connection) -> None:
+    """NULL says that nobody judged the cutout: none of the earlier ones needs a look for it."""
+    db.execute("ALTER TABLE photos ADD COLUMN confidence REAL")
+    db.execute("ALTER TABLE photos ADD COLUMN doubts TEXT NOT NULL DEFAULT ''")
+    db.execute(DOUBTFUL_5)
+
+
+STEPS = (
+    Step(2, _without_dead_columns),
+    Step(3, _with_events),
+    Step(4, _with_change_times),
+    Step(5, _with_confidence),
+)
 VERSION = STEPS[-1].to

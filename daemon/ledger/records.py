@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -62,7 +63,11 @@ def differ(before: Facts, now: Facts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRow:
-    """One row of the ledger's `photos` table; paths are bytes relative to the inbox."""
+    """One row of the ledger's `photos` table; paths are bytes relative to the inbox.
+
+    `confidence` is the expected overlap of its cutout with the truth, 0..1; None where nobody can say. `doubts` are
+    why somebody should look at it, as `doubts_text` wrote them.
+    """
 
     id: int
     inbox: bytes
@@ -96,6 +101,8 @@ class PhotoRow:
     finished: float | None
     ctime_ns: int
     proven: int
+    confidence: float | None
+    doubts: str
 
     def is_of(self, size: int, mtime_ns: int, inode: int) -> bool:
         """Whether a file with these facts, as the file system says them, is what this row was made of."""
@@ -105,6 +112,22 @@ class PhotoRow:
     def facts(self) -> Facts:
         """The hints this row was made or last confirmed with."""
         return Facts(self.size, self.mtime_ns, self.inode, self.access, self.ctime_ns)
+
+    @property
+    def needs_review(self) -> tuple[str, ...]:
+        """Why somebody should look at its cutout, the weightiest first; empty where nobody need."""
+        return doubts_of(self.doubts)
+
+
+def doubts_text(doubts: Iterable[str]) -> str:
+    """Reasons for a look as a column holds them; empty for none."""
+    reasons = [str(doubt) for doubt in doubts]
+    return json.dumps(reasons) if reasons else ""
+
+
+def doubts_of(text: str) -> tuple[str, ...]:
+    """What `doubts_text` was given."""
+    return tuple(json.loads(text)) if text else ()
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))

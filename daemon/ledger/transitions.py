@@ -15,7 +15,7 @@ from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, photo_row
+from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State, move
 
@@ -201,13 +201,30 @@ class Transitions:
             self.ledger.nameless,
         )
 
-    def delivering(self, row: PhotoRow, digest: str, deliveries: Sequence[Delivery]) -> bool:
-        """Commits, on the disk, every name before it is tried. False when a name has been taken meanwhile."""
+    def delivering(
+        self,
+        row: PhotoRow,
+        digest: str,
+        deliveries: Sequence[Delivery],
+        *,
+        confidence: float | None = None,
+        doubts: Iterable[str] = (),
+    ) -> bool:
+        """Commits, on the disk, every name before it is tried. False when a name has been taken meanwhile.
+
+        Args:
+            row: the photo.
+            digest: of its content.
+            deliveries: the names, and what is to lie under them.
+            confidence: the expected overlap of the cutout with the truth, 0..1; None where nobody can say.
+            doubts: why somebody should look at it; none where nobody need.
+        """
+        judged = {"confidence": confidence, "doubts": doubts_text(doubts)}
         try:
             with self.ledger.durably():
                 for delivery in deliveries:
                     self._claim(row, delivery)
-                self._move(row.id, State.DELIVERING, digest=digest)
+                self._move(row.id, State.DELIVERING, digest=digest, **judged)
         except sqlite3.IntegrityError:
             return False
         return True

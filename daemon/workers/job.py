@@ -23,6 +23,7 @@ from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, empt
 from cutoutd.daemon.workers.codec import Hex, Most, Range, SchemaError, Text, printed
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
 from cutoutd.models.networks.catalog import ModelSpec
+from cutoutd.models.networks.doubt import Doubt
 
 if TYPE_CHECKING:
     from cutoutd.models.networks.segmenter import Segmenter
@@ -89,7 +90,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The photo is cut out; its temporaries wait to be published."""
+    """The photo is cut out; its temporaries wait to be published.
+
+    `confidence` is the expected overlap with the truth, 0..1, or None where nobody can say; `doubts` are why its
+    owner should look at it, none where nobody need.
+    """
 
     digest: str
     size: int
@@ -101,6 +106,8 @@ class Finished:
     drafts: tuple[Draft, ...]
     timings: dict[str, float]
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The photo is cut out, and one temporary is written per deliverable."""
+    """The photo is cut out, and one temporary is written per deliverable; its doubts are words from our list."""
 
     digest: _Digest
     size: _Size
@@ -169,6 +176,8 @@ class Report:
     written: Annotated[tuple[Written, ...], Most(_MOST_WRITTEN)]
     timings: Annotated[dict[_Stage, _Seconds], Most(20)]
     notes: Annotated[tuple[_Sentence, ...], Most(_MOST_NOTES)]
+    confidence: Annotated[float, Range(0, 1)] | None = None
+    doubts: Annotated[tuple[Doubt, ...], Most(len(Doubt))] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +353,8 @@ def _finished(job: Job, report: Report) -> Finished:
         raise SchemaError("answer.written: not one for each deliverable")
     if any(bool(one.sha256) != job.manifest for one in report.written):
         raise SchemaError("answer.written: another digest than was asked for")
+    if len(set(report.doubts)) < len(report.doubts) or (report.doubts and report.confidence is None):
+        raise SchemaError("answer.doubts: one twice, or without a confidence")
     drafts = tuple(
         Draft(
             label=order.label,
@@ -368,6 +379,8 @@ def _finished(job: Job, report: Report) -> Finished:
         drafts=drafts,
         timings={str(stage): seconds for stage, seconds in report.timings.items()},
         notes=report.notes,
+        confidence=report.confidence,
+        doubts=report.doubts,
     )
 
 
@@ -411,6 +424,7 @@ def _run(job: Job) -> Answer:
         for number in range(len(written)):  # a full disk is not helped by our own leftovers
             empty_temporary(job.outboxes[number], job.temporaries[number], inode=job.outbox_inode)
         raise
+    judged = cutout.confidence
     return Report(
         digest=read.digest,
         size=read.size,
@@ -422,6 +436,8 @@ def _run(job: Job) -> Answer:
         written=tuple(written),
         timings=dict(watch.seconds),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - named by `stage`
         notes=tuple(printed(note, LONGEST_SENTENCE) for note in cutout.notes[:_MOST_NOTES]),
+        confidence=None if judged is None else min(max(float(judged.iou), 0.0), 1.0),
+        doubts=() if judged is None else judged.reasons,
     )
 
 

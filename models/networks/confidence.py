@@ -9,11 +9,12 @@ far as it is not.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cutoutd.models.networks.doubt import Doubt
 
 Alpha = NDArray[np.float32]
 
@@ -46,17 +47,6 @@ TOUCHED: Final = 0.03
 SMALL: Final = 0.02
 # The surest pixels of an ordinary answer lie above this.
 CERTAIN: Final = 0.97
-
-
-class Doubt(StrEnum):
-    """Why a cutout may be wrong, in words for its owner."""
-
-    INSIDE = "half-transparent inside"
-    BESIDE = "something beside the subject is half there"
-    FRAME = "touches the frame"
-    SMALL = "small in the photo"
-    FAINT = "nothing in it stands out clearly"
-    OUTLINE = "the outline is uncertain"
 
 
 class Confidence(NamedTuple):

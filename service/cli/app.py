@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": ("cutoutd.service.cli.config", "config", "Check and show the configuration."),
     "status": ("cutoutd.service.cli.status", "status", "What is owed, in hand, done and failed."),
     "failures": ("cutoutd.service.cli.status", "failures", "Failed photos, why, and what to do."),
+    "review": ("cutoutd.service.cli.review", "review", "Cutouts that need a look, and why."),
     "retry": ("cutoutd.service.cli.control", "retry", "Try failed photos again."),
     "redo": ("cutoutd.service.cli.control", "redo", "Make finished cutouts again, with other options."),
     "pause": ("cutoutd.service.cli.control", "pause", "Start no new photo until `resume`."),

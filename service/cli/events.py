@@ -86,6 +86,8 @@ def _print(event: Event, *, as_json: bool) -> None:
     more = f": {event.reason}" if event.reason else ""
     if event.kind == "done" and event.outputs:
         more = " -> " + ", ".join(printable(path) for path in event.outputs)
+        if event.needs_review:
+            more += f" (needs a look: {', '.join(event.needs_review)})"
     click.echo(f"{event.id:>6}  {when}  {event.kind.value:<8}  {name}{more}")
 
 

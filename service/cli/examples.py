@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "status": (("At a glance, renewed", "status --watch"), ("For scripts", "status --json")),
     "failures": (("For people", "failures"), ("For scripts", "failures --json")),
+    "review": (("For people", "review"), ("For scripts", "review --json")),
     "retry": (("All that failed", "retry --all"), ("One photo", "retry DSC_1.jpg")),
     "redo": (
         ("The last two hours' cutouts, on white", "redo --since 2h --background white"),

@@ -147,6 +147,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "outputs": [printable(path) for path in outcome.outputs],
         "seconds": round(outcome.seconds, 3),
         "timings": {stage: round(seconds, 4) for stage, seconds in outcome.timings.items()},
+        "confidence": None if outcome.confidence is None else round(outcome.confidence, 3),
+        "needs_review": [str(reason) for reason in outcome.needs_review],
     }
 
 

@@ -23,11 +23,12 @@ from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.health import unhealthy
-from cutoutd.service.text import said
+from cutoutd.service.text import counted, said
 
 # More names of skipped files than this are counted, not listed.
 SKIPPED_NAMES = 8
@@ -60,6 +61,7 @@ def collect_status() -> dict[str, Any]:
             "running": pid is not None,
             "state": "not started yet",
             "counts": {},
+            "needs_review": 0,
             "recent": [],
             "skipped": {},
             "skipped_files": [],
@@ -74,6 +76,7 @@ def collect_status() -> dict[str, Any]:
             "state": _state(live, running=pid is not None),
             "paused": bool(ledger.get_meta("paused")),
             "counts": control.counts(),
+            "needs_review": control.count_to_review(),
             "hooks": [
                 {"hook": name, "running": hooks_running(state_dir()), **asdict(standing)}
                 for name, standing in HookQueue(ledger).standings().items()
@@ -112,6 +115,8 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
         "model": row.model,
         "outputs": [printable(path) for path in control.outputs(row.id)],
         "timings": json.loads(row.timings) if row.timings else {},
+        "confidence": None if row.confidence is None else round(row.confidence, 3),
+        "needs_review": list(row.needs_review) if row.state is State.DONE else [],
     }
 
 
@@ -209,6 +214,9 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
             f"{owed} owed · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
         )
         console.print(said(line, style="bold"))
+    if facts.get("needs_review"):
+        doubtful = counted(facts["needs_review"], "cutout")
+        console.print(said(f"{doubtful} to look at: `cutoutd review` says why", style="yellow"))
     for when, label in (("session", "this session"), ("today", "today")):
         if facts.get(when):
             ended = facts[when]
@@ -276,7 +284,9 @@ def _below(path: str, outboxes: list[str]) -> str:
 def _show_result(row: dict[str, Any], outboxes: list[str], console: Console) -> None:
     if row["state"] == "done":
         outputs = ", ".join(_below(path, outboxes) for path in row["outputs"]) or "done"
-        console.print(said(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}", style="green"))
+        look = f"  (needs a look: {', '.join(row['needs_review'])})" if row["needs_review"] else ""
+        style = "yellow" if look else "green"
+        console.print(said(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}{look}", style=style))
     else:
         console.print(said(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))
 

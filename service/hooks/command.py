@@ -59,6 +59,8 @@ def facts(event: Event) -> dict[str, Any]:
         "detail": event.detail,
         "model": event.model,
         "seconds": round(event.seconds, 3),
+        "confidence": None if event.confidence is None else round(event.confidence, 3),
+        "needs_review": list(event.needs_review),
     }
 
 

@@ -34,6 +34,7 @@ from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.watching import inbox as inbox_module
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
+from cutoutd.models.networks.doubt import Doubt
 
 CALLS = (
     "open", "read", "write", "truncate", "fsync", "fsync_dir", "close", "chmod", "fchmod", "rename",
@@ -115,6 +116,7 @@ class PretendedWorkers:
         self.kill_next = False
         self.variant = b""
         self.refuse: jobs.Result | None = None
+        self.doubts: tuple[Doubt, ...] = ()  # of every cutout from now on
         self.hang = False
 
     def start(self) -> None:
@@ -195,8 +197,9 @@ class PretendedWorkers:
         except TemporaryError as error:
             return jobs.OutboxRefused(error.outbox, error.code, str(error))
         return jobs.Finished(
-            digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {}
-        )
+            digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {},
+            confidence=0.6 if self.doubts else 0.95, doubts=self.doubts,
+        )  # fmt: skip
 
 
 # A photo that begins so fails.

@@ -82,6 +82,8 @@ def test_a_line_is_one_json_object_with_all_facts() -> None:
         "bytes": 1234,
         "sha256": "ab" * 32,
         "model": "cutout-s",
+        "confidence": None,
+        "needs_review": [],
     }
     assert one().count(b"\n") == 1
 

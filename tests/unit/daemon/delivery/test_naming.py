@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.transitions import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
+from cutoutd.models.networks.doubt import Doubt
 
 NOON_NS = 1_700_000_000 * 10**9
 CUTOUT = b"a cutout"
@@ -82,6 +84,10 @@ def test_its_own_earlier_cutout_is_replaced_even_if_only_the_names_digest_was_ke
 
 
 def test_a_line_of_the_manifest_only_where_one_was_asked_for(row: PhotoRow) -> None:
-    assert manifest_line(row, _draft(), b"a.png") == b""
-    told = json.loads(manifest_line(row, _draft("ab" * 32), b"a.png"))
+    assert manifest_line(row, _finished(), _draft(), b"a.png") == b""
+    told = json.loads(manifest_line(row, _finished(), _draft("ab" * 32), b"a.png"))
     assert (told["output"], told["sha256"], told["width"], told["height"]) == ("a.png", "ab" * 32, 40, 30)
+    assert (told["confidence"], told["needs_review"]) == (None, [])
+    doubtful = replace(_finished(), confidence=0.61234, doubts=(Doubt.FRAME,))
+    told = json.loads(manifest_line(row, doubtful, _draft("ab" * 32), b"a.png"))
+    assert (told["confidence"], told["needs_review"]) == (0.612, ["touches the frame"])

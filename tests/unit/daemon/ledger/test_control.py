@@ -9,7 +9,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 
@@ -112,3 +112,17 @@ def test_counts_recent_and_skipped(control: Control, ledger: Ledger) -> None:
     assert control.counts(b"/other")["done"] == 0
     assert control.skipped() == {"not-a-photo": 1}
     assert len(control.recent(2)) == 2
+
+
+def test_what_needs_a_look_is_what_was_delivered_with_doubt(control: Control) -> None:
+    doubts = doubts_text(["touches the frame"])
+    done = _photo(control.ledger, b"a.jpg", State.DONE, doubts=doubts, confidence=0.6)
+    _photo(control.ledger, b"sure.jpg", State.DONE, confidence=0.97)
+    _photo(control.ledger, b"again.jpg", State.PENDING, doubts=doubts)
+    _photo(control.ledger, b"replaced.jpg", State.DONE, doubts=doubts, live=0)
+    archived = _photo(
+        control.ledger, b"old.jpg", State.DONE, doubts=doubts, live=0, archived_to=b"/archive/old.jpg"
+    )
+    assert [row.id for row in control.to_review()] == [done, archived]
+    assert control.count_to_review() == 2
+    assert control.to_review()[0].needs_review == ("touches the frame",)

@@ -12,6 +12,7 @@ from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.events import RETRY_LAST_S, Events, HookQueue
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.workers import job as jobs
+from cutoutd.models.networks.doubt import Doubt
 
 Make = Callable[..., Simulation]
 ALL = tuple(EventKind)
@@ -42,6 +43,25 @@ def test_a_failure_names_its_reason(sim: Make) -> None:
     event = Events(one.parts.ledger).since(0)[-1]
     assert (event.kind, event.reason) == (EventKind.FAILED, "no-subject")
     assert event.detail
+
+
+def test_doubt_is_told_with_the_finished_cutout_and_goes_with_a_better_one(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", b"photo")
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME, Doubt.INSIDE)
+    one.finish()
+    told = [(event.kind, event.needs_review, event.confidence) for event in Events(one.parts.ledger).since(0)]
+    assert told == [
+        (EventKind.STARTED, (), None),
+        (EventKind.DONE, ("touches the frame", "half-transparent inside"), 0.6),
+    ]
+    assert [row.path for row in one.parts.control.to_review()] == [b"a.jpg"]
+    one.workers.doubts = ()
+    one.parts.control.redo(None, since=None, overrides={})
+    one.finish()
+    assert one.parts.control.count_to_review() == 0
+    assert Events(one.parts.ledger).since(0)[-1].confidence == 0.95
 
 
 def test_redo_and_a_changed_photo_are_events_again(sim: Make) -> None:

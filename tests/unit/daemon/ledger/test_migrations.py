@@ -93,6 +93,14 @@ def test_every_row_comes_along(earlier: Path) -> None:
             assert kept.items() <= after[number].items()
 
 
+def test_no_earlier_cutout_needs_a_look_that_nobody_judged(earlier: Path) -> None:
+    ledger = Ledger(earlier)
+    control = Control(ledger)
+    assert control.to_review() == []
+    assert {row.confidence for row in control.recent(100)} == {None}
+    ledger.close()
+
+
 def test_no_number_is_given_twice(earlier: Path) -> None:
     with closing(sqlite3.connect(earlier)) as db:
         last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'photos'").fetchone()[0]

@@ -27,6 +27,7 @@ from cutoutd.daemon.workers.codec import (
     to_json,
 )
 from cutoutd.models.networks.catalog import BUNDLED, find_model
+from cutoutd.models.networks.doubt import Doubt
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def test_everything_a_worker_may_answer_has_its_rules() -> None:
     written = jobs.Written("00" * 32, 1, 1, 1, "")
     answers: list[jobs.Answer] = [
         jobs.Report("00" * 32, 1, -1, 2**64 - 1, 1, 1, 0.5, (written,), {"read": 0.1}, ("A note.",)),
+        jobs.Report("00" * 32, 1, -1, 1, 1, 1, 0.5, (written,), {}, (), 0.61, (Doubt.FRAME, Doubt.INSIDE)),
         jobs.Known("00" * 32),
         jobs.OverBudget(1.0),
         jobs.Changed(),

@@ -22,6 +22,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers.codec import SchemaError, from_json, to_json
 from cutoutd.daemon.workers.job import (
     Changed,
     Engines,
@@ -32,6 +33,10 @@ from cutoutd.daemon.workers.job import (
     Refused,
     Unchanged,
 )
+from cutoutd.models import cutout as cutout_module
+from cutoutd.models.cutout import Cutout
+from cutoutd.models.networks.confidence import Confidence
+from cutoutd.models.networks.doubt import Doubt
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,54 @@ def test_the_temporary_is_the_whole_cutout_and_its_digest_is_true(order: Job) ->
     with Image.open(os.fsdecode(draft.temporary)) as image:
         assert (image.mode, image.size) == ("RGBA", (300, 200))
     assert {"read", "write"} <= set(result.timings)
+
+
+def test_the_doubt_of_the_network_comes_back_with_the_cutout(
+    order: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Any = cutout_module.cut_out
+
+    def doubting(*args: Any, **options: Any) -> Cutout:
+        return replace(
+            real(*args, **options), confidence=Confidence(0.61, review=True, reasons=(Doubt.FRAME,))
+        )
+
+    assert answered(order).confidence is None, "another network than ours says nothing"
+    monkeypatch.setattr(cutout_module, "cut_out", doubting)
+    result = answered(order)
+    assert (result.confidence, result.doubts) == (0.61, (Doubt.FRAME,))
+
+
+def answered(job: Job) -> Finished:
+    result = answer_to(job)
+    assert isinstance(result, Finished)
+    return result
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"confidence": 1.5},
+        {"confidence": -0.1},
+        {"confidence": "0.5"},
+        {"confidence": True},
+        {"confidence": None, "doubts": ["touches the frame"]},
+        {"doubts": ["touches the frame", "touches the frame"]},
+        {"doubts": ["touches the frame"] * 50},
+        {"doubts": ["\x1b[2Jgone"]},
+        {"doubts": "touches the frame"},
+        {"doubts": [None]},
+    ],
+    ids=str,
+)
+def test_of_doubt_only_a_number_in_its_range_and_our_own_words_are_taken(
+    order: Job, lie: dict[str, Any]
+) -> None:
+    report = jobs.run_job(order)
+    assert isinstance(report, jobs.Report)
+    answer: dict[str, Any] = {**to_json(replace(report, confidence=0.5)), **lie}
+    with pytest.raises(SchemaError, match=r"confidence|doubts"):
+        jobs.read_result(order, from_json(jobs.Answer, answer))
 
 
 def test_one_decode_for_several_deliverables(order: Job) -> None:

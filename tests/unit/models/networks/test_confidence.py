@@ -10,10 +10,10 @@ from PIL import Image, ImageFilter
 from cutoutd.models.networks.confidence import (
     CALIBRATION,
     REVIEW_BELOW,
-    Doubt,
     confidence,
     expected_overlap,
 )
+from cutoutd.models.networks.doubt import Doubt
 
 Plane = NDArray[np.float32]
 

@@ -175,7 +175,7 @@ def test_tables_fit_a_terminal_and_are_whole_in_a_pipe(home: dict[str, str]) -> 
     ("words", "expected"),
     [
         ("cutoutd mo", ["models"]),
-        ("cutoutd re", ["retry", "redo", "resume", "rescan"]),
+        ("cutoutd re", ["review", "retry", "redo", "resume", "rescan"]),
         ("cutoutd models pu", ["pull"]),
         ("cutoutd models pull isnet-g", ["isnet-general-use"]),
         ("cutoutd models verify cut", ["cutout-s", "cutout-m"]),

@@ -163,4 +163,5 @@ def test_what_the_events_of_json_look_like(ledger: Ledger, tmp_path: Path) -> No
     HookRunner(ledger, (one,)).run(until_idle=True)
     assert set(json.loads(out.read_text())) == {
         "id", "event", "time", "photo", "inbox", "original", "outputs", "reason", "detail", "model", "seconds",
+        "confidence", "needs_review",
     }  # fmt: skip
