@@ -100,6 +100,12 @@ def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> 
     return names(path) == names(other)
 
 
+def is_called_so(delivery: Delivery, folder: bytes, stem: str, extension: str) -> bool:
+    """Whether an earlier cutout has one of the names that are wished for now; yes, where its name was not kept."""
+    names = islice(candidates(folder, stem, extension), NAMES_TRIED)
+    return not delivery.name or any(name == delivery.name for name in names)
+
+
 def address(
     route: Route,
     draft: Draft,

@@ -19,7 +19,7 @@ from typing import Any
 from cutoutd.config.errors import mistake
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
-from cutoutd.daemon.delivery.naming import Addressed, Route, address, manifest_line, wishes
+from cutoutd.daemon.delivery.naming import Addressed, Route, address, is_called_so, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -89,12 +89,13 @@ Outcome = Delivered | MadeAgain | NameRefused | PlaceRefused | OutboxTrouble
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What names are looked for with: by draft the folder and stem wished for and the keys taken there; by label our
-    earlier cutouts; by key the digests of cutouts that are to go.
+    earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
     """
 
     wished: list[tuple[bytes, str]]
     taken: list[Taken]
     earlier: Mapping[str, Delivery]
+    own: frozenset[int]
     given_up: Mapping[str, frozenset[str]]
 
 
@@ -261,7 +262,9 @@ class Publisher:
             self._transitions.names_taken(route.outbox, name_prefix(folder, stem), besides=row.id)
             for folder, stem in wished
         ]
-        return _Names(wished, taken, self._transitions.earlier(row), self._withdrawals.given_up(route.outbox))
+        own = frozenset(one.id for one in self._transitions.deliveries(row.id))
+        earlier = self._transitions.earlier(row)
+        return _Names(wished, taken, earlier, own, self._withdrawals.given_up(route.outbox))
 
     def _find(self, names: _Names, finished: Finished, route: Route) -> list[Addressed]:
         """On the I/O thread: a name for each draft. Raises OSError."""
@@ -270,6 +273,9 @@ class Publisher:
         found: list[Addressed] = []
         for draft, (folder, stem), taken in zip(finished.drafts, names.wished, names.taken, strict=True):
             earlier = names.earlier.get(draft.label)
+            if earlier is not None and earlier.id in names.own:
+                # Done again in another format or under another name: what it has is withdrawn after that.
+                earlier = earlier if is_called_so(earlier, folder, stem, draft.extension) else None
             one = address(route, draft, folder, stem, taken | claimed, earlier, names.given_up)
             claimed.add(one.place.key)
             found.append(one)

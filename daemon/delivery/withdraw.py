@@ -1,4 +1,4 @@
-"""Takes cutouts away whose photo has another name now, if they are still ours to the byte; nothing else is removed."""
+"""Takes cutouts away whose photo has one under another name now, if still ours to the byte; nothing else goes."""
 
 from __future__ import annotations
 

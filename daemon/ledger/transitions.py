@@ -230,6 +230,13 @@ class Transitions:
         return True
 
     def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
+        # What the row has under another name by an earlier order (a format, a name) is withdrawn once this one is
+        # there; see withdrawals.py.
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND label = ? AND state = 'done'"
+            " AND outbox = ? AND name_key <> ? AND name IS NOT NULL",
+            (row.id, delivery.label, delivery.outbox, delivery.name_key),
+        )
         # An earlier claim of this label, by this row or the one it follows, gives its name up.
         self.ledger.write(
             "UPDATE deliverables SET state = 'replaced' WHERE label = ? AND state IN ('delivering', 'done')"
@@ -313,6 +320,12 @@ class Transitions:
             )
             if state is DeliveryState.REPLACED and delivery.replaces:
                 self._restore(row, delivery)
+            if state is DeliveryState.REPLACED:
+                self.ledger.write(
+                    "UPDATE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
+                    " WHERE photo = ? AND label = ? AND state = 'leaving')",
+                    (photo, delivery.label),
+                )
         if row is None or row.live or row.archived_to is not None:
             self.again(photo)
             return

@@ -1,4 +1,4 @@
-"""Cutouts that no longer bear their photo's name, as ledger rows, until they are withdrawn; it touches no file."""
+"""Cutouts whose photo has another under another name, as ledger rows, until they are withdrawn; it touches no file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Withdrawal:
 
 
 class Withdrawals:
-    """Deliverables in the state `leaving`: their names are free for others, their files still lie there."""
+    """Deliverables in the state `leaving`: their names are free for others, their files still lie there.
+
+    Their photo was renamed (`leave`), or done again in another format or under another name (`Transitions.delivering`).
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -54,14 +57,16 @@ class Withdrawals:
         return found
 
     def due(self, inbox: bytes) -> list[Withdrawal]:
-        """Those whose photo has its cutout under another name by now."""
+        """Those whose photo has its cutout under another name by now: its own new one, or that of an order since."""
         rows = self.ledger.read(
             "SELECT d.id, d.outbox, d.name, d.out_digest,"
             " (SELECT h.name FROM deliverables h WHERE h.outbox = d.outbox AND h.name_key = d.name_key"
             "   AND h.state IN ('delivering', 'done')) AS holder"
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
-            " AND EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
-            "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done')"
+            " AND (EXISTS (SELECT 1 FROM deliverables e WHERE e.photo = d.photo AND e.label = d.label"
+            "   AND e.state = 'done' AND e.id > d.id)"
+            " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
+            "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done'))"
             " ORDER BY d.id",
             (inbox,),
         )

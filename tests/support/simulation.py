@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tests.support.folders import Below
 
+from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
@@ -193,7 +194,9 @@ class PretendedWorkers:
                 made = cutout_of(data, self.variant, order.label)
                 out = write_temporary(outbox, temporary, made)
                 sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""
-                drafts.append(jobs.Draft(order.label, temporary, out, len(made), 1, 1, ".png", sha256))
+                drafts.append(
+                    jobs.Draft(order.label, temporary, out, len(made), 1, 1, extension(order), sha256)
+                )
         except TemporaryError as error:
             return jobs.OutboxRefused(error.outbox, error.code, str(error))
         return jobs.Finished(

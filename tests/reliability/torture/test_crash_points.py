@@ -59,6 +59,30 @@ def done_again(sim: Simulation) -> None:
     sim.finish()
 
 
+def in_another_format(sim: Simulation) -> None:
+    """A `redo` whose cutout has another extension: the earlier file goes."""
+    _done_otherwise(sim, format="webp")
+
+
+def under_another_name(sim: Simulation) -> None:
+    _done_otherwise(sim, name="{stem}-x")
+
+
+def there_and_back(sim: Simulation) -> None:
+    """The first cutout's name is taken again, perhaps before that was withdrawn."""
+    _done_otherwise(sim, format="webp")
+    sim.parts.control.redo(None, since=None, overrides={})
+    sim.finish()
+
+
+def _done_otherwise(sim: Simulation, **options: str) -> None:
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    sim.workers.variant = b"better"
+    sim.parts.control.redo(None, since=None, overrides={"output": options})
+    sim.finish()
+
+
 def renamed(sim: Simulation) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
@@ -104,6 +128,10 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "replaced in hand": (replaced_in_hand, {}),
     "done again": (done_again, {}),
     "done again, two deliverables": (done_again, TWICE),
+    "done again in another format": (in_another_format, {}),
+    "done again in another format, two deliverables": (in_another_format, TWICE),
+    "done again under another name": (under_another_name, {}),
+    "done again there and back": (there_and_back, {}),
     "renamed": (renamed, {}),
     "renamed, two deliverables": (renamed, TWICE),
     "shifted": (shifted, {}),
@@ -166,8 +194,9 @@ def _check(sim: Simulation, where: str) -> None:
     if not sim.archive.exists() and not trash.exists():
         assert set(made) <= shown, f"{where}: {sorted(sim.outputs())}"
     for photo in () if sim.archive.exists() or trash.exists() else sim.inbox.rglob("*.jpg"):
-        name = photo.relative_to(sim.inbox).with_suffix(".png")  # and each under the name of its photo
-        assert photo.read_bytes() in sim.outputs()[str(name)], f"{where}: {sorted(sim.outputs())}"
+        stem = str(photo.relative_to(sim.inbox).with_suffix(""))  # and each under the name of its photo
+        own = [made for end in (".png", ".webp", "-x.png") if (made := sim.outputs().get(stem + end))]
+        assert any(photo.read_bytes() in one for one in own), f"{where}: {sorted(sim.outputs())}"
     assert sim.leftovers() == [], where
 
 

@@ -13,6 +13,7 @@ from tests.support.simulation import Simulation, cutout_of
 from cutoutd.daemon.delivery.publish import withdraw
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
+from cutoutd.daemon.workers.job import Reason, Refused
 
 OURS, THEIRS = b"a cutout", b"retouched by its owner"
 
@@ -85,3 +86,49 @@ def test_an_outbox_that_is_away_is_waited_for(sim: Callable[..., Simulation]) ->
     one.die()
     one.boot().finish()
     assert one.outputs() == {"b.png": cutout_of(b"frame one")}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"format": "webp"}, "a.webp"), ({"name": "{stem}-x"}, "a-x.png"), ({}, "a.png")]
+)
+def test_a_redo_in_another_format_or_under_another_name_leaves_no_earlier_file(
+    sim: Callable[..., Simulation], options: dict[str, str], name: str
+) -> None:
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    one.workers.variant = b"better"
+    one.parts.control.redo(None, since=None, overrides={"output": options})
+    one.finish()
+    assert one.outputs() == {name: cutout_of(b"frame one", b"better")}
+
+
+def test_what_its_owner_changed_stays_beside_what_a_redo_makes(sim: Callable[..., Simulation]) -> None:
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    (one.outbox / "a.png").write_bytes(THEIRS)
+    one.parts.control.redo(None, since=None, overrides={"output": {"format": "webp"}})
+    one.finish()
+    assert one.outputs() == {"a.png": THEIRS, "a.webp": cutout_of(b"frame one")}
+
+
+def test_only_the_deliverable_that_is_done_again_is_withdrawn(sim: Callable[..., Simulation]) -> None:
+    one = sim()
+    one.inbox_table = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    overrides = {"deliverable": "web", "output": {"format": "webp"}}
+    one.parts.control.redo(None, since=None, overrides=overrides)
+    one.finish()
+    assert sorted(one.outputs()) == ["a.png", "web/a.webp"]
+
+
+def test_a_redo_that_fails_leaves_the_earlier_file(sim: Callable[..., Simulation]) -> None:
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    one.workers.refuse = Refused(Reason.NO_SUBJECT, "nothing there")
+    one.parts.control.redo(None, since=None, overrides={"output": {"format": "webp"}})
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"frame one")}
