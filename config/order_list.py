@@ -31,12 +31,12 @@ class OrderList:
     Attributes:
         entries: by the photo's stem, folded.
         wrong: by a line's number what is wrong with it; line 1 is the header, and then nothing else counts.
-        doubtful: stems of lines with a mistake, and the line.
+        mistaken: stems of lines with a mistake, and the line.
     """
 
     entries: Mapping[str, Entry]
     wrong: Mapping[int, str] = field(default_factory=dict[int, str])
-    doubtful: Mapping[str, int] = field(default_factory=dict[str, int])
+    mistaken: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def folded(stem: str) -> str:
@@ -67,7 +67,7 @@ def parse(data: bytes) -> OrderList:
 def _entries(rows: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> OrderList:
     entries: dict[str, Entry] = {}
     wrong: dict[int, str] = {}
-    doubtful: dict[str, int] = {}
+    mistaken: dict[str, int] = {}
     for line, cells in rows:
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         if not any(row.values()):
@@ -77,12 +77,12 @@ def _entries(rows: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> Or
         problem = _problem(stem, entry, entries)
         if problem:
             wrong[line] = problem
-            doubtful[stem] = line
+            mistaken[stem] = line
         else:
             entries[stem] = entry
-    for stem in doubtful:  # also the first of two lines: which of them is meant?
+    for stem in mistaken:  # also the first of two lines: which of them is meant?
         entries.pop(stem, None)
-    return OrderList(entries, wrong, doubtful)
+    return OrderList(entries, wrong, mistaken)
 
 
 def _problem(stem: str, entry: Entry, entries: Mapping[str, Entry]) -> str:

@@ -145,18 +145,18 @@ class Components:
 
     # --- start, change, end ----------------------------------------------------------------------------------
 
-    def recover(self, *, blame: bool = True) -> None:
+    def recover(self, *, count: bool = True) -> None:
         """What the last life left in hand: waits until its workers are gone, then owes it again.
 
         Args:
-            blame: count it as an interruption of those photos, which may have caused it.
+            count: as an interruption of those photos, which may have caused it.
 
         Raises:
             CutoutError: workers of an earlier daemon do not end.
         """
         wait_for_workers(self._places.state / "workers.lock", self._clock)
         for row in self.transitions.in_state(State.RUNNING):
-            if blame:
+            if count:
                 self.transitions.interrupted(row)
             else:
                 self.transitions.again(row.id)
@@ -200,7 +200,7 @@ class Components:
 
     def _make_on_first_start(self, inbox: Inbox) -> None:
         if Folders(self.ledger).recorded(inbox.path) is None:
-            with suppress(OSError):  # the keeper says, in a sentence, what is wrong with it
+            with suppress(OSError):  # its watcher says, in a sentence, what is wrong with it
                 make_folder(inbox.path, 0o777 & ~self._places.umask)
 
     def _route(self) -> None:
@@ -365,7 +365,7 @@ class Components:
             self.dispatcher.resume_deliveries(keys)
 
     def outbox_down(self, path: Path, why: str) -> None:
-        """Photos that go there wait, and none of them is to blame."""
+        """Photos that go there wait, and none of them is at fault."""
         for one in self.plan.inboxes:
             if one.settings.outbox == path:
                 self.dispatcher.outbox_refusals.outbox_refuses(one.key)

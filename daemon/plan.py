@@ -12,7 +12,7 @@ from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
-from cutoutd.daemon.workers.sizing import PoolSize, crew_for
+from cutoutd.daemon.workers.sizing import PoolSize, pool_size_for
 from cutoutd.models.machine import cores
 from cutoutd.models.networks.accelerators import Opened, expected, opened
 from cutoutd.models.networks.catalog import ModelSpec, resolve
@@ -114,7 +114,7 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         closed_form=any(one.settings.matte.closed_form for one in inboxes),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
-    pool_size = crew_for(engines.specs, settings.engine.workers)
+    pool_size = pool_size_for(engines.specs, settings.engine.workers)
     return Plan(settings, tuple(inboxes), engines, pool_size, files)
 
 

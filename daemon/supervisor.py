@@ -156,7 +156,7 @@ class Supervisor:
             self._wait_is_on(error)
             return
         try:
-            parts.recover(blame=first)
+            parts.recover(count=first)
             parts.apply(self._plan)
             self._loop()
             parts.close()
@@ -416,7 +416,7 @@ class Supervisor:
         parts.dispatcher.hold(stopped=self.stopping or bool(self.yielding) or parts.commands.paused)
 
     def _reason_to_yield(self) -> str:
-        """Why a good guest starts no new photo now, or an empty text."""
+        """Why no new photo may start now, or an empty text."""
         parts = self.components
         engine = parts.plan.settings.engine
         if engine.pause_on_battery and host_load.on_battery():

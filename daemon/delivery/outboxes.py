@@ -146,7 +146,7 @@ class Outboxes:
         """Folders that cannot be used now, with why."""
         return {path: one.use.trouble for path, one in self._folders.items() if one.use.trouble}
 
-    def blame(self, path: Path, why: str) -> None:
+    def failed(self, path: Path, why: str) -> None:
         """A write or a rename in the folder failed: it is looked at again after a pause."""
         folder = self._folders.get(path)
         if folder is None:
@@ -175,7 +175,7 @@ class Outboxes:
         except OSError as error:
             return words(error)
 
-    def praise(self, path: Path) -> None:
+    def went_well(self, path: Path) -> None:
         """A cutout was published there: pauses begin small again."""
         folder = self._folders.get(path)
         if folder is not None:

@@ -41,7 +41,7 @@ from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
-# After so many troubles with one photo, between which the outbox took files, the outbox is not to blame for them.
+# After so many troubles with one photo, between which the outbox took files, the outbox is not at fault for them.
 MOST_TROUBLES = 3
 # What it answers where a folder on the way is a file, protected, or a mount of its own.
 OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
@@ -359,7 +359,7 @@ class Publisher:
             self._again(row, deliveries, await self._what_lies(deliveries, route))
 
     def _is_its_own(self, photo: int, error: OSError) -> bool:
-        """Whether its own name or folder is to blame: the errno says so, or that the outbox takes other files."""
+        """Whether its own name or folder is at fault: the errno says so, or that the outbox takes other files."""
         if error.errno in OF_THE_NAME | OF_THE_PLACE:
             return True
         # Each time it is tried again a probe of the outbox has gone well.

@@ -196,7 +196,7 @@ class Dispatcher:
             self.listener.photo_failed(event)
 
     def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
-        """Fails what no worker could be told to do; the photo is not to blame, so its original stays where it is."""
+        """Fails what no worker could be told to do; the photo is not at fault, so its original stays where it is."""
         self.transitions.ended(row.id, Reason.CANNOT_RENDER, detail)
         self.listener.photo_failed(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
 
@@ -261,13 +261,13 @@ class Dispatcher:
         if isinstance(error, PhotoError):
             self.failures.refused(row, error.reason, str(error))
             return
-        # A fault of ours or a library's would hit every photo: the test photo tells whether this one is to blame.
+        # A fault of ours or a library's would hit every photo: the test photo tells whether this one is at fault.
         self.transitions.again(row.id)
         detail = f"Processing it failed unexpectedly ({mistake(error)})."
         self.self_test.suspect(row, Reason.CRASHED, detail, large=large)
 
     def died(self, event: pool.Died) -> None:
-        """The worker is gone; whether the photo is to blame is decided after the test photo ran."""
+        """The worker is gone; whether the photo is at fault is decided after the test photo ran."""
         if event.tag == SELF_TEST:
             self.self_test.failed(event.detail, lives=False)
             return
@@ -346,7 +346,7 @@ class Dispatcher:
             return
         inbox = self.plan.inbox(row.inbox)
         if inbox is not None:
-            self.outboxes.praise(inbox.settings.outbox)
+            self.outboxes.went_well(inbox.settings.outbox)
         self.listener.photo_done(self.hands.done_event(row, delivered.paths, delivered.timings))
 
     async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:

@@ -132,7 +132,7 @@ class Failures:
         return 0.5 if inbox is None else inbox.settings.settle
 
     def like_a_death(self, row: PhotoRow, what: str, *, large: bool) -> None:
-        """Workers have said so often what nobody else sees that they end, and that the photo is to blame for it."""
+        """Workers have said so often what nobody else sees that they end, and that the photo is at fault for it."""
         self.worker_manager.recycle()
         self.transitions.again(row.id)
         detail = f"Its workers said {MOST_CLAIMS} times that {what}, and it was not so."

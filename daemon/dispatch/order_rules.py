@@ -39,7 +39,7 @@ class LineError(UsageError):
 
     def __init__(self, path: Path, line: int, problem: str) -> None:
         super().__init__(
-            f"{printable(path)}:{line}: {problem}", fix="Mend it; then `cutoutd retry` the photo."
+            f"{printable(path)}:{line}: {problem}", fix="Fix it; then `cutoutd retry` the photo."
         )
         self.args = (path, line, problem)
 
@@ -103,7 +103,7 @@ def read_list(path: Path) -> OrderList:
         raise ListError(f"The list of photos cannot be read ({listed})", path, "Put it there again.")
     if 1 in listed.wrong:
         raise ListError(
-            f"{printable(path)}: {listed.wrong[1]}", fix="Mend it; a changed list is taken up at once."
+            f"{printable(path)}: {listed.wrong[1]}", fix="Fix it; a changed list is taken up at once."
         )
     return listed
 
@@ -128,8 +128,8 @@ def _listed(path: Path, inbox: Inbox, photo: bytes, presets: Presets) -> Chosen 
     """What a list says of a photo; None where it does not name it."""
     listed = read_list(path)
     stem = order_list.folded(os.path.splitext(os.path.basename(os.fsdecode(photo)))[0])
-    if stem in listed.doubtful:
-        line = listed.doubtful[stem]
+    if stem in listed.mistaken:
+        line = listed.mistaken[stem]
         raise LineError(path, line, listed.wrong[line])
     entry = listed.entries.get(stem)
     if entry is None:

@@ -36,7 +36,7 @@ NAME_FIX = (
 # A photo whose place in the outbox was refused waits so long, doubled each time, up to the second.
 REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
 NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
-# What no single path is to blame for, even when a small probe succeeds.
+# What no single path is at fault for, even when a small probe succeeds.
 OF_THE_WHOLE = frozenset(
     {
         errno.ENOSPC,
@@ -67,7 +67,7 @@ class OutboxRefusals:
     listener: Listener
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
     # Photos whose place was refused, which the next probe will judge, with why.
-    _to_blame: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
+    _to_probe: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
     # What workers claim of outboxes as a whole and nobody else has seen; and those that the next probe will judge: the
     # photo, whether a large network worked on it, and the folders in the outbox that it was to go to.
     _troubles: Claims = field(default_factory=Claims)
@@ -133,11 +133,11 @@ class OutboxRefusals:
         if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
             self.outbox_trouble(row.inbox, why)
             return
-        self._to_blame.setdefault(row.inbox, {})[row.id] = os.strerror(code)
+        self._to_probe.setdefault(row.inbox, {})[row.id] = os.strerror(code)
         self.outboxes.probe(inbox.settings.outbox)
 
     def outbox_takes(self, inbox: bytes) -> None:
-        """The probe of an inbox's outbox went well: those whose path it refused have themselves to blame.
+        """The probe of an inbox's outbox went well: those whose path it refused are themselves at fault.
 
         So have those, in the end, whose workers said again and again that nothing could be written there at all.
         """
@@ -146,15 +146,15 @@ class OutboxRefusals:
                 self._try_folders(photo, inside, large=large),
                 lambda error, photo=photo: self.failures.fault(photo, error),
             )
-        for photo, why in self._to_blame.pop(inbox, {}).items():
+        for photo, why in self._to_probe.pop(inbox, {}).items():
             with self.failures.alone(photo):
                 row = self.hands.row(photo)
                 if row is not None and row.state == State.PENDING:
                     self._has_no_place(row, why)
 
     def outbox_refuses(self, inbox: bytes) -> None:
-        """The outbox as a whole is in trouble: no photo is to blame."""
-        self._to_blame.pop(inbox, None)
+        """The outbox as a whole is in trouble: no photo is at fault."""
+        self._to_probe.pop(inbox, None)
         for photo in self._to_prove.pop(inbox, {}):
             self._troubles.forget(photo)
 
@@ -204,7 +204,7 @@ class OutboxRefusals:
         """Its outbox cannot be written now: it is tried again after a pause, and whatever goes there waits."""
         one = self.hands.plan.inbox(inbox)
         if one is not None:
-            self.outboxes.blame(one.settings.outbox, why)
+            self.outboxes.failed(one.settings.outbox, why)
             self.outbox_down(one.settings.outbox, why)
 
     def outbox_down(self, path: Path, why: str) -> None:
@@ -215,7 +215,7 @@ class OutboxRefusals:
                 self.trouble(one.key, why)
 
     def trouble(self, inbox: bytes, why: str) -> None:
-        """An outbox cannot be used: its inbox pauses until it can; no photo is blamed."""
+        """An outbox cannot be used: its inbox pauses until it can; no photo is at fault."""
         if inbox not in self.paused:
             self.listener.warning(
                 f"Photos of {printable(inbox)} wait: {why}. Nothing is lost; it goes on by itself."

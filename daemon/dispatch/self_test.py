@@ -1,4 +1,4 @@
-"""Whether a photo or the machine is to blame for a dead worker: the built-in test photo decides.
+"""Whether a photo or the machine is at fault when a worker dies: the built-in test photo decides.
 
 It moves no rows: who is guilty is told to a callback. All methods run in the supervisor's loop.
 """
@@ -37,7 +37,7 @@ _CAUSES: dict[Cause, tuple[Reason, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A photo that was in the hand of a worker when it died, and what it would be blamed for.
+    """A photo that was in the hand of a worker when it died, and what it would then be at fault for.
 
     `large`: a large network worked on it.
     """
@@ -84,7 +84,7 @@ class SelfTest:
         self._failures = 0  # in a row
 
     def suspect(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
-        """A photo that may be to blame; the test photo runs before any other photo does."""
+        """A photo that may be at fault; the test photo runs before any other photo does."""
         self._suspects.append(Suspect(row, reason, detail, large))
         self._large = self._large or large
 
@@ -120,7 +120,7 @@ class SelfTest:
             self._on_guilty(one)
 
     def failed(self, why: str, *, lives: bool) -> None:
-        """No photo is to blame; the test is tried again after a pause.
+        """No photo is at fault; the test is tried again after a pause.
 
         Args:
             why: what went wrong.

@@ -303,7 +303,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_ledgers_own(error: BaseException) -> bool:
-    """Whether an error is about the ledger file, so that no photo is to blame for it."""
+    """Whether an error is about the ledger file, so that no photo is at fault for it."""
     if isinstance(error, LedgerError):
         return True
     return isinstance(error, sqlite3.OperationalError) or is_damage(error)

@@ -276,7 +276,7 @@ class Intake:
             stepped_back = (State.SUPERSEDED, State.SKIPPED)
             move(self.ledger, same_as, State.DONE, {"reason": "", "detail": ""}, only_from=stepped_back)
 
-    def doubtful_paths(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
+    def paths_to_recheck(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
         """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
         rows = self.ledger.read(
             "SELECT id, path, state, reason FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
@@ -308,7 +308,7 @@ class Intake:
 
 
 def _deserves_another_look(row: PhotoRow, facts: Facts) -> bool:
-    """Whether an unchanged file is tried again anyway: it came back, or its permissions were mended."""
+    """Whether an unchanged file is tried again anyway: it came back, or its permissions were changed."""
     if row.reason == Reason.VANISHED:
         return True
     return row.reason == Reason.NO_PERMISSION and row.access != facts.access

@@ -337,7 +337,7 @@ class AfterCare:
         if changed is not None:
             self._transitions.given_back(
                 row.id, int(changed)
-            )  # a row that holds anything else cannot be mended
+            )  # a row that holds anything else cannot be repaired
         if isinstance(error, StillWritten):
             retries.rest(row.id, self._clock(), NEVER)
         else:

@@ -24,7 +24,7 @@ class RetryQueue:
         waiting: to be taken up as soon as there is room.
         failed: tried in vain; they wait for `again`, and go behind all others.
         under_way: being moved, looked at or given back.
-        stuck: the archive is to blame, and one original at a time finds out whether it still is.
+        stuck: the archive is at fault, and one original at a time finds out whether it still is.
         again: when those that failed are tried again.
         warned: what the user has been told of.
         resting: may still be written, each with its next look.
@@ -87,12 +87,12 @@ class RetryQueue:
             self.again.well()
 
     def went_wrong(self, photo: int, now: float, *, alone: bool = False) -> None:
-        """One that fails may be to blame itself (a folder has its name in the archive); of two the archive is.
+        """One that fails may be at fault itself (a folder has its name in the archive); of two the archive is.
 
         Args:
             photo: which.
             now: monotonic time.
-            alone: the path is known to be to blame, and the archive is not.
+            alone: the path is known to be at fault, and the archive is not.
         """
         self.resting.pop(photo, None)
         self.failed[photo] = None

@@ -18,7 +18,7 @@ from cutoutd.daemon.watching.arrivals import FileNews
 
 @dataclass(frozen=True, slots=True)
 class _Looks:
-    """One look at each doubtful photo, by row id."""
+    """One look at each photo that may be gone, by row id."""
 
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     open: set[int] = field(default_factory=set[int])
@@ -49,7 +49,7 @@ class Recheck:
 
     def look(self, *, walked_cleanly: bool) -> None:
         """Asks the file system about each; a file counts as gone only beside a walk without errors."""
-        rows = self._intake.doubtful_paths(self._inbox)
+        rows = self._intake.paths_to_recheck(self._inbox)
         if rows:
             Story(self._look(rows, walked_cleanly=walked_cleanly))
 

@@ -281,7 +281,7 @@ def _segmenter(name: str) -> Segmenter:
 def run_self_test(engines: Engines) -> bool:
     """Runs every model over a built-in test photo, all the way to encoded bytes; writes nothing.
 
-    When this dies too, the fault lies with the machine or the model, and no photo is to blame.
+    When this dies too, the fault lies with the machine or the model, and no photo is at fault.
     """
     import io
 

@@ -155,7 +155,7 @@ def main(calls: int, answers: int) -> NoReturn:
         while (body := read_frame(calls, LONGEST_CALL_BYTES)) is not None:
             number, result, fault = _answered(body, partial(_watch_parent, calls))
             write_all(answers, answer_frame(number, result, fault, _resident_after()))
-    # Without the interpreter's farewell: the engine's threads are still there, and nobody is left to hear it.
+    # Without the interpreter's own clean-up: the engine's threads are still there, and nobody is left to hear it.
     os._exit(0)
 
 

@@ -32,10 +32,10 @@ class PoolSize:
         return able_to_all if large else (*range(self.large, self.size), *able_to_all)
 
 
-def crew_for(
+def pool_size_for(
     specs: Sequence[ModelSpec], asked: int, *, ram: Callable[[], int] | None = None, processors: int = 0
 ) -> PoolSize:
-    """The crew for these networks.
+    """How many workers these networks get.
 
     Args:
         specs: every network that the settings name.

@@ -270,7 +270,7 @@ def event_of(worker: Worker, call: Call, done: Future[Answer]) -> tuple[Event, i
         if call.tag is None:
             return SlotFailed(worker.slot, f"A worker died while starting: {detail}", call.retry_in_s), 0
         return Died(call.tag, cause, detail), 0
-    if error is not None:  # the call could not even be put into words: ours to mend, no photo's fault
+    if error is not None:  # the call could not even be put into words: ours to fix, no photo's fault
         fault = WorkerFaultError(f"The call could not be made ({type(error).__name__}: {error})")
         if call.tag is None:
             return SlotFailed(worker.slot, str(fault), call.retry_in_s), 0

@@ -45,7 +45,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a network does not fit, or nothing; `of_the_model` is False where the engine is to blame."""
+    """Why a network does not fit, or nothing; `of_the_model` is False where the engine is at fault."""
 
     problem: _Sentence
     fix: _Sentence

@@ -1,4 +1,4 @@
-"""What a retoucher would mend by hand: haze inside and outside, and thin parts that were cut to pieces. Pure functions.
+"""What a retoucher would touch up by hand: haze inside and outside, thin parts cut to pieces. Pure functions.
 
 Not for how near an outline is (scores.py). "Away from the edge" is further than 2 % of the photo's diagonal from the
 true outline, in a square window; the frame of the photo is no outline here.

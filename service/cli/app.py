@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("cutoutd.service.cli.models", "models_group", "List, pull, add and compare networks."),
     "presets": ("cutoutd.service.cli.presets", "presets", "Ready sets of output options."),
     "service": ("cutoutd.service.cli.service", "service", "Install and steer the background service."),
-    "doctor": ("cutoutd.service.cli.doctor", "doctor", "Check everything and say what to mend."),
+    "doctor": ("cutoutd.service.cli.doctor", "doctor", "Check everything and say what to fix."),
     "verify": ("cutoutd.service.cli.verify", "verify", "Prove that nothing leaves this machine."),
     "gallery": ("cutoutd.service.cli.gallery", "gallery", "Before and after, as one page for a browser."),
     "desktop": (

@@ -1,4 +1,4 @@
-"""`cutoutd doctor`: one screen that says what is well, what is not, and how to mend it; doctor.py looks."""
+"""`cutoutd doctor`: one screen that says what is well, what is not, and how to fix it; doctor.py looks."""
 
 from __future__ import annotations
 

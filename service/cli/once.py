@@ -30,7 +30,7 @@ from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
 from cutoutd.daemon.workers.job import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
-from cutoutd.daemon.workers.sizing import crew_for
+from cutoutd.daemon.workers.sizing import pool_size_for
 from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import ModelSpec, resolve
 from cutoutd.service import streams
@@ -132,7 +132,7 @@ def once(
             folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing
         )
         backgrounds = [path for one in orders if (path := one.background_path) is not None]
-        size = min(crew_for([spec], workers or 0).size, max(1, len(gathered.photos)))
+        size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
         reads = {*(Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos), *backgrounds}  # noqa: PTH120
         guard_supervisor()
         setup = _setup(spec, reads, folder, Path(scratch), limits, closed_form=matte.closed_form)

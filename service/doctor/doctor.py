@@ -1,4 +1,4 @@
-"""Looks at everything cutoutd depends on and says what to mend; it mends nothing itself.
+"""Looks at everything cutoutd depends on and says what to fix; it fixes nothing itself.
 
 Each check gives findings; a finding that is not fine carries its fix.
 """

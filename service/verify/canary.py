@@ -82,7 +82,7 @@ def plant(token: str) -> Canary:
 def _texts(token: str) -> dict[str, str]:
     return {
         "serial number": f"SN-{token}-body",
-        "owner's name": f"Owner {token} Planted",
+        "owner's name": f"Owner {token} Canary",
         "date of the shot": f"1987:06:05 04:03:02 {token[:6]}",
         "XMP": f"xmp-{token}-keywords",
         "IPTC": f"iptc-{token}-caption",
@@ -198,7 +198,7 @@ def _exif(texts: dict[str, str], place: tuple[bytes, bytes], thumbnail: bytes) -
     ]
     first_rows = 4  # make, model and the two pointers
     at = 8 + 2 + 12 * first_rows + 4
-    make, model = _text("Planted Cameras"), _text("Planted One")
+    make, model = _text("Canary Cameras"), _text("Canary One")
     exif_at = at + len(make) + len(model)
     exif_directory = _directory(exif_rows, exif_at, 0)
     gps_at = exif_at + len(exif_directory)

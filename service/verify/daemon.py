@@ -28,8 +28,8 @@ from cutoutd.service.verify.probes import ABILITY, Tries, ability
 # No photo has a negative number; the supervisor's own self-test uses -1.
 PROBE: Final = -77
 PROBE_LIMIT_S: Final = 60.0
-# What the planted photo is called.
-PLANTED: Final = "planted.jpg"
+# What the canary photo is called.
+CANARY: Final = "canary.jpg"
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -40,7 +40,7 @@ def say(event: str, **facts: Any) -> None:
 
 
 class Reporter(Listener):
-    """Tells how far the planted photo has come, and calls `ask` once it is done."""
+    """Tells how far the canary photo has come, and calls `ask` once it is done."""
 
     def __init__(self) -> None:
         self.ask: Callable[[], None] = lambda: None
@@ -93,8 +93,8 @@ def main() -> int:
     tries = Tries(
         read=(state_dir() / "ledger.sqlite", config),
         create=(inbox / made, state_dir() / made, cache_dir() / made),
-        photo=inbox / PLANTED,
-        cutout=settings.inbox[0].outbox / f"{Path(PLANTED).stem}.png",
+        photo=inbox / CANARY,
+        cutout=settings.inbox[0].outbox / f"{Path(CANARY).stem}.png",
     )
     log, finish = listeners(settings)
     say("started", before=before)

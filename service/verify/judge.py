@@ -225,7 +225,7 @@ def traces(evidence: Evidence) -> Iterator[Check]:
         f"not found: {', '.join(blind)}" if blind else "all found there",
         not blind,
     )
-    original = evidence.root / "inbox" / "planted.jpg"
+    original = evidence.root / "inbox" / "canary.jpg"
     same = original.exists() and original.read_bytes() == evidence.canary.data
     yield _check("traces", "the original", "untouched" if same else "changed or gone", same)
 

@@ -1,4 +1,4 @@
-"""One supervised run of the real daemon over a planted photo, in a folder of its own; it judges nothing."""
+"""One supervised run of the real daemon over a canary photo, in a folder of its own; it judges nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Evidence:
 
     Attributes:
         root: everything the daemon wrote lies below.
-        planted: the photo.
+        canary: the photo.
         before: what the daemon's process could do at its very start, before it gave anything up.
         daemon: what it could do afterwards; `worker` the same of the worker that had decoded the photo.
         sandbox: what both say of themselves, as in `status`.
@@ -68,7 +68,7 @@ class Evidence:
 
 
 def gather(settings: Settings, root: Path, token: str, progress: Callable[[str], None]) -> Evidence:
-    """Runs the daemon over one planted photo and collects what can be known.
+    """Runs the daemon over one canary photo and collects what can be known.
 
     This process gives up its own network too, but only after the daemon was started: a filter is inherited,
     and the daemon must do its own.
@@ -210,7 +210,7 @@ class _Events:
             if event["event"] == "failed":
                 why = f"{event['reason']}: {event['detail']}"
                 raise VerifyError(
-                    f"The planted photo did not become a cutout ({why})", fix="Run `cutoutd doctor`."
+                    f"The canary photo did not become a cutout ({why})", fix="Run `cutoutd doctor`."
                 )
         raise VerifyError(
             f"The daemon under test was not {name} within {limit_s:.0f} s: {self._last_words()}",
@@ -226,9 +226,9 @@ def _photograph(evidence: Evidence, events: _Events, progress: Callable[[str], N
     """Drops the photo, waits for its cutout, and watches the temporaries meanwhile."""
     progress("Waiting for the cutout of a photo full of secrets")
     root = evidence.root
-    part = root / "planted.part"
+    part = root / "canary.part"
     part.write_bytes(evidence.canary.data)
-    part.rename(root / "inbox" / "planted.jpg")
+    part.rename(root / "inbox" / "canary.jpg")
 
     def look() -> None:
         for entry in _files(root / "outbox"):

@@ -65,7 +65,7 @@ def test_unreadable_files_fail_by_name_and_stay(daemon: Make) -> None:
     assert all(name in listed for name in UNREADABLE)
     # It runs again whenever it changes.
     (one.inbox / "truncated.jpg").write_bytes(encoded("astronaut"))
-    one.wait(lambda: one.outputs() == ["truncated.png"], "the mended photo")
+    one.wait(lambda: one.outputs() == ["truncated.png"], "the repaired photo")
     assert one.stop() == 0
 
 

@@ -150,9 +150,9 @@ def test_verify_shows_every_promise(daemon: Make, tmp_path: Path) -> None:
     facts = json.loads(answer.stdout)
     assert [check for check in facts["checks"] if not check["passes"]] == []
     assert answer.returncode == 0, answer.stderr
-    with Image.open(kept / "outbox" / "planted.png") as cutout:
+    with Image.open(kept / "outbox" / "canary.png") as cutout:
         assert cutout.mode == "RGBA"
-    assert (kept / "inbox" / "planted.jpg").stat().st_size > 10_000
+    assert (kept / "inbox" / "canary.jpg").stat().st_size > 10_000
 
 
 @pytest.mark.slow

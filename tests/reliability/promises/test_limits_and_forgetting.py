@@ -1,4 +1,4 @@
-"""A machine that gives little, photos made to cost much, archives full of namesakes; and what is forgotten is gone."""
+"""A machine that gives little, photos made to cost much, archives full of one name; and what is forgotten is gone."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_bombs_cost_themselves_and_nobody_else(make: Make) -> None:
     assert one.stop() == 0
 
 
-# --- an archive full of namesakes --------------------------------------------------------------------------------
+# --- an archive full of one name --------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_a_line_with_a_mistake_is_named_and_the_others_hold(line: str, words: st
     assert "second" in listed.entries
     stem = line.split(",", maxsplit=1)[0]
     assert stem not in listed.entries  # also the first of two lines for one photo
-    assert listed.doubtful[stem] == 4
+    assert listed.mistaken[stem] == 4
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ class Lives:
             birth()
         return self
 
-    def recover(self, *, blame: bool) -> None:
-        self.seen.append("blamed" if blame else "recovered")
+    def recover(self, *, count: bool) -> None:
+        self.seen.append("counted" if count else "recovered")
 
     def apply(self, plan: Plan) -> None:
         act, self.act = self.act, lambda: None  # a reload applies once more
@@ -122,7 +122,7 @@ def test_a_ledger_that_does_not_open_in_a_later_life_is_waited_for(
     supervisor, heard = supervise(lives, plan, monkeypatch)
     with pytest.raises(EnoughError):
         supervisor.run()
-    assert lives.seen == ["blamed", "abandoned", "recovered", "closed"]
+    assert lives.seen == ["counted", "abandoned", "recovered", "closed"]
     assert len(heard.warnings) == 3
     assert all("free space there and it goes on by itself" in text for text in heard.warnings)
 
@@ -177,7 +177,7 @@ def test_a_ledger_that_breaks_while_in_use_is_put_aside_and_made_anew(
     supervisor, heard = supervise(lives, plan, monkeypatch)
     with pytest.raises(EnoughError):
         supervisor.run()
-    assert lives.seen == ["blamed", "abandoned", "recovered", "closed"]
+    assert lives.seen == ["counted", "abandoned", "recovered", "closed"]
     assert len(list(state.glob(f"{LEDGER_NAME}.damaged-*"))) == 1
     assert not (state / LEDGER_NAME).exists()
     assert "rebuilt" in heard.warnings[0]
@@ -230,7 +230,7 @@ def test_a_signal_sent_before_the_ledger_filled_up_still_ends_the_daemon(
 
     lives = Lives([(None, told_to_stop_and_fills_up)])
     supervise(lives, plan, monkeypatch)[0].run()
-    assert lives.seen == ["blamed", "abandoned"]
+    assert lives.seen == ["counted", "abandoned"]
 
 
 @pytest.mark.usefixtures("handlers")

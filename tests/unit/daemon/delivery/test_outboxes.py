@@ -56,7 +56,7 @@ def test_many_photos_in_trouble_make_the_pause_no_longer(sim: Make) -> None:
     one = sim().boot()
     one.run(10)
     for _ in range(30):
-        one.parts.outboxes.blame(one.outbox, "full")
+        one.parts.outboxes.failed(one.outbox, "full")
     assert one.parts.outboxes.next_due() - one.now <= RETRY_FIRST_S
 
 

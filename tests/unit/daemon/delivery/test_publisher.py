@@ -37,7 +37,7 @@ def _until_delivering(sim: Simulation) -> None:
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Publishing fails with an errno from now on; 0 mends it."""
+    """Publishing fails with an errno from now on; 0 ends that."""
     real = RealFileSystem.rename_noreplace
     state = {"code": 0}
 

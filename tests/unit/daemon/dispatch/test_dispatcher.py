@@ -1,4 +1,4 @@
-"""Giving out and taking back: blame only where it belongs, nothing held for ever, bounds kept."""
+"""Giving out and taking back: a fault counted only where it lies, nothing held for ever, bounds kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos that were not cut out: blame only where it belongs, and each ends with a name."""
+"""Photos that were not cut out: a fault counted only where it lies, and each ends with a name."""
 
 from __future__ import annotations
 

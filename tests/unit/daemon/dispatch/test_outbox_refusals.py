@@ -1,4 +1,4 @@
-"""An outbox that does not take a cutout: whose fault that is."""
+"""An outbox that does not take a cutout: what is at fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test photo decides who is to blame."""
+"""The test photo decides who is at fault."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_a_mistake_is_told_and_goes_no_further() -> None:
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("disk is full"), LedgerError("damaged")])
 def test_trouble_with_the_ledger_is_nobodys_fault(error: Exception) -> None:
-    with pytest.raises(type(error)), alone(lambda _: pytest.fail("no photo is to blame")):
+    with pytest.raises(type(error)), alone(lambda _: pytest.fail("no photo is at fault")):
         raise error
 
 

@@ -223,7 +223,7 @@ def test_doubtful_are_failed_photos_and_those_that_wait_to_settle(intake: Intake
     ):  # fmt: skip
         photo = _see(intake, path=name)[1] or 0
         _set(intake, photo, state=state, settled=settled)
-    assert [path for _, path, _, _ in intake.doubtful_paths(BOX)] == [b"1", b"2"]
+    assert [path for _, path, _, _ in intake.paths_to_recheck(BOX)] == [b"1", b"2"]
 
 
 def test_names_need_not_be_utf8(intake: Intake) -> None:
@@ -235,8 +235,8 @@ def test_names_need_not_be_utf8(intake: Intake) -> None:
 
 def test_what_is_known_of_a_file_follows_its_permissions(intake: Intake) -> None:
     photo = _new(intake, state=State.DONE)
-    mended = replace(FACTS, access=0o600)
-    assert _see(intake, mended) == (Seen.KNOWN, None)
+    repaired = replace(FACTS, access=0o600)
+    assert _see(intake, repaired) == (Seen.KNOWN, None)
     row = intake.get(photo)
     assert row is not None
-    assert (row.facts, row.state) == (mended, State.DONE)
+    assert (row.facts, row.state) == (repaired, State.DONE)

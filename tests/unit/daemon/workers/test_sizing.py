@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cutoutd.daemon.workers.sizing import RAM_PER_WORKER, PoolSize, crew_for
+from cutoutd.daemon.workers.sizing import RAM_PER_WORKER, PoolSize, pool_size_for
 from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import STANDARD, ModelSpec, catalogue
 
@@ -13,14 +13,14 @@ MUCH = 100 * RAM_PER_WORKER
 
 
 def pool_size(*specs: ModelSpec, asked: int = 0, workers_fit: int = 100, processors: int = 8) -> PoolSize:
-    return crew_for(specs, asked, ram=lambda: workers_fit * RAM_PER_WORKER, processors=processors)
+    return pool_size_for(specs, asked, ram=lambda: workers_fit * RAM_PER_WORKER, processors=processors)
 
 
 def test_small_networks_get_a_worker_per_core_within_the_memory() -> None:
     assert pool_size(SMALL) == PoolSize(8, 8)
     assert pool_size(SMALL, workers_fit=3) == PoolSize(3, 3)
     assert pool_size(SMALL, workers_fit=0) == PoolSize(1, 1)
-    assert crew_for([SMALL], 0, ram=lambda: MUCH) == PoolSize(cores(), cores())
+    assert pool_size_for([SMALL], 0, ram=lambda: MUCH) == PoolSize(cores(), cores())
 
 
 def test_a_large_network_is_loaded_once_and_small_ones_beside_it_get_a_worker_of_their_own() -> None:

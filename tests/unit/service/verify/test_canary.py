@@ -1,4 +1,4 @@
-"""The planted photo: every secret is really in it, in forms that a search finds, and no two runs share one."""
+"""The canary photo: every secret is really in it, in forms that a search finds, and no two runs share one."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 

@@ -50,7 +50,7 @@ def canary() -> Canary:
 
 
 def _cutout(canary: Canary) -> Image.Image:
-    """What an honest cutout of the planted photo looks like."""
+    """What an honest cutout of the canary photo looks like."""
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     alpha[100:480, 260:460] = 255
     return Image.fromarray(np.dstack([canary.pixels * (alpha > 0)[..., None], alpha]))
@@ -61,11 +61,11 @@ def sound(tmp_path: Path, canary: Canary) -> Evidence:
     """Evidence in which every promise holds."""
     for name in ("inbox", "outbox", "state", "home"):
         (tmp_path / name).mkdir(mode=0o700)
-    (tmp_path / "inbox" / "planted.jpg").write_bytes(canary.data)
+    (tmp_path / "inbox" / "canary.jpg").write_bytes(canary.data)
     ledger = tmp_path / "state" / "ledger.sqlite"
-    ledger.write_bytes(b"SQLite planted.jpg")
+    ledger.write_bytes(b"SQLite canary.jpg")
     ledger.chmod(0o600)
-    output = tmp_path / "outbox" / "planted.png"
+    output = tmp_path / "outbox" / "canary.png"
     _cutout(canary).save(output)
     lossy = output.with_suffix(".webp"), output.with_suffix(".avif")
     for path in lossy:
@@ -176,7 +176,7 @@ def _open_temporary(evidence: Evidence) -> None:
 
 
 def _original_touched(evidence: Evidence) -> None:
-    (evidence.root / "inbox" / "planted.jpg").write_bytes(b"")
+    (evidence.root / "inbox" / "canary.jpg").write_bytes(b"")
 
 
 def _changes_times(evidence: Evidence) -> None:
@@ -306,7 +306,7 @@ def test_another_photos_secrets_are_not_these(canary: Canary) -> None:
     assert [n.name for n in canary.needles if n.found_in(other.data)] == []
 
 
-# --- the planted photo, as other programs see it
+# --- the canary photo, as other programs see it
 
 
 def test_other_programs_read_what_was_planted(canary: Canary) -> None:

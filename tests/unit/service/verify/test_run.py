@@ -83,7 +83,7 @@ def test_secrets_are_found_in_what_was_written_and_not_in_the_photo_itself(tmp_p
     evidence = Evidence(tmp_path, canary)
     for folder in ("inbox", "outbox", "state/deep"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "inbox" / "planted.jpg").write_bytes(canary.data)
+    (tmp_path / "inbox" / "canary.jpg").write_bytes(canary.data)
     (tmp_path / "outbox" / "fine.png").write_bytes(b"a cutout")
     search(evidence)
     assert evidence.leaks == set()
