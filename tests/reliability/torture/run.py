@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -214,6 +215,8 @@ def owed(world: World) -> list[str]:
             facts = os.lstat(world.path(name))
         except FileNotFoundError:
             continue
+        if not stat.S_ISREG(facts.st_mode):
+            continue  # a neighbour's link or pipe has the name now: whatever the photo became, nothing more is owed
         row = known.get(os.fsencode(name))
         if row is None and forgotten:
             continue  # a clock that jumped two months ahead made a tombstone of it; its cutout still counts
