@@ -20,7 +20,7 @@ from cutoutd.config.folders import folder_problems
 from cutoutd.config.locate import Place, line_of, locate
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.rules import deliverables_of, unpack_deliverable
-from cutoutd.config.settings import Settings, default_folders
+from cutoutd.config.settings import Settings
 from cutoutd.config.there import missing_things
 from cutoutd.config.units import BASE_FOLDER
 
@@ -213,7 +213,7 @@ def _prepare(document: dict[str, Any], overrides: _Overrides) -> _Prepared:
     if overrides.inbox is not None:
         raw["inbox"] = [{"path": str(_absolute(overrides.inbox)), "outbox": str(_absolute(overrides.outbox))}]
     elif "inbox" not in raw:
-        watched, delivered = default_folders(places.pictures_dir())
+        watched, delivered = places.default_folders(places.pictures_dir())
         raw["inbox"] = [{"path": str(watched), "outbox": str(delivered)}]
     prepared = _Prepared(raw)
     prepared.presets = _custom_presets(raw, prepared.problems)

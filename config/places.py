@@ -78,6 +78,11 @@ def pictures_dir() -> Path:
     return _usual(platformdirs.user_pictures_path)
 
 
+def default_folders(pictures: Path) -> tuple[Path, Path]:
+    """Inbox and outbox that exist without any config: `<Pictures>/Cutouts/Inbox` and `…/Outbox`."""
+    return pictures / "Cutouts" / "Inbox", pictures / "Cutouts" / "Outbox"
+
+
 def _usual(place: Callable[[], Path]) -> Path:
     """A place of the user's. Without a home folder it would be one called `~`, wherever we happen to stand.
 

@@ -5,16 +5,15 @@ It does not look for files or print: `load.py` reads, `reference.py` documents.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
+from cutoutd.config.expansion import expand_presets
 from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.presets import expand
-from cutoutd.config.rules import Rule, deliverables_of, unpack_deliverable
+from cutoutd.config.rules import Rule
 from cutoutd.config.section import Section
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
 
@@ -402,53 +401,3 @@ class Settings(Section):
     @classmethod
     def _expand_presets(cls, raw: Any) -> Any:
         return expand_presets(raw)
-
-
-def expand_presets(raw: Any) -> Any:
-    """The raw table with each output's preset replaced by its options; explicit options win.
-
-    A deliverable that names a pack becomes one deliverable per preset of the pack.
-    """
-    if not isinstance(raw, dict):
-        return raw  # pyright: ignore[reportUnknownVariableType] - the validator says that it is no table
-    table = cast("dict[str, Any]", raw)
-    if not isinstance(table.get("inbox"), list | tuple):
-        return table
-    own = table.get("preset")
-    custom = cast("dict[str, dict[str, Any]]", own) if isinstance(own, dict) else {}
-    inboxes: list[Any] = []
-    for inbox in table["inbox"]:
-        if not isinstance(inbox, dict):
-            inboxes.append(inbox)
-            continue
-        changed = dict(cast("dict[str, Any]", inbox))
-        if isinstance(changed.get("output"), dict):
-            changed["output"] = expand(changed["output"], custom)
-        if isinstance(changed.get("deliver"), list | tuple):
-            changed["deliver"] = [
-                expand(cast("dict[str, Any]", one), custom) if isinstance(one, dict) else one
-                for wanted in changed["deliver"]
-                for one in unpack_deliverable(wanted)
-            ]
-        if isinstance(changed.get("rule"), list | tuple):
-            changed["rule"] = [
-                _rule_expanded(cast("dict[str, Any]", rule), custom) if isinstance(rule, dict) else rule
-                for rule in changed["rule"]
-            ]
-        inboxes.append(changed)
-    return {**table, "inbox": inboxes}
-
-
-def _rule_expanded(rule: dict[str, Any], custom: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    wanted = deliverables_of(rule)
-    if not wanted:
-        return rule
-    deliver = [
-        expand(cast("dict[str, Any]", one), custom) if isinstance(one, dict) else one for one in wanted
-    ]
-    return {**rule, "deliver": deliver}
-
-
-def default_folders(pictures: Path) -> tuple[Path, Path]:
-    """Inbox and outbox that exist without any config: `<Pictures>/Cutouts/Inbox` and `…/Outbox`."""
-    return pictures / "Cutouts" / "Inbox", pictures / "Cutouts" / "Outbox"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from cutoutd.config.errors import OutboxError, mistake, words
 from cutoutd.daemon.backoff import NEVER, Retry
-from cutoutd.daemon.delivery import publish
+from cutoutd.daemon.delivery import leftovers, publish
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import make_folder
@@ -308,7 +308,7 @@ def _open_on_thread(
         finally:
             fs.close(fd)
             fs.unlink(probe)
-        swept = publish.sweep(root.path, instance, keep, fs=fs)
+        swept = leftovers.sweep(root.path, instance, keep, fs=fs)
     except OSError as error:
         raise OutboxError(f"the outbox cannot be written ({error.strerror})", path) from error
     return OutboxOpened(identify(path), root.inode or (0, 0), swept)

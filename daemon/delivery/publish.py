@@ -8,10 +8,8 @@ descriptor says, and what a rename brought away from under a name is looked at b
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
-import time
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,12 +17,9 @@ from enum import StrEnum
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_opened
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
-from cutoutd.daemon.files.interface import Entry, FileSystem
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import name_key, parse_temporary
 from cutoutd.daemon.files.writers import Writers, writers
-
-# Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
-FOREIGN_TEMPORARY_AGE_S = 86400.0
 
 NOTHING_GIVEN_UP: Mapping[str, frozenset[str]] = {}
 
@@ -210,7 +205,7 @@ def _published_before(
     if not replaces or not fs.exists(temporary):
         return Published.DONE
     # The names had changed places: what lay under the final one still lies under the temporary's.
-    if _is_at_rest(temporary, replaces, fs, leases=leases):
+    if is_at_rest(temporary, replaces, fs, leases=leases):
         fs.unlink(temporary)
         fs.fsync_dir(os.path.dirname(final))
         return Published.DONE
@@ -288,58 +283,18 @@ def _replace(
         fs.exchange(temporary, final)
     except RenameUnsupported:
         # Between this look and the rename lies no more than a moment, but it lies there.
-        if not _is_at_rest(final, replaces, fs, leases=leases):
+        if not is_at_rest(final, replaces, fs, leases=leases):
             return Published.TAKEN
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
-    if _seen(fd, final, fs) is Published.DONE and _is_at_rest(temporary, replaces, fs, leases=leases):
+    if _seen(fd, final, fs) is Published.DONE and is_at_rest(temporary, replaces, fs, leases=leases):
         fs.unlink(temporary)
         return Published.DONE
     fs.exchange(temporary, final)
     return Published.TAKEN
 
 
-def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases: bool = False) -> None:
-    """Removes a cutout of ours, if that is still exactly what lies there; repeating it after a crash is safe.
-
-    It is renamed away first and looked at once more, since it may be opened and saved to until nobody can reach it
-    by its name. What turns out not to be ours alone gets its name back.
-
-    Args:
-        final: absolute path of the cutout.
-        hidden: absolute path in the same folder, a name that only we use.
-        digest: of the cutout.
-        fs: the file system, with the outbox as its root.
-        leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
-
-    Raises:
-        UnsafePath: the name's folder is a link, or lies behind one.
-        OSError: the outbox cannot be written now.
-    """
-    if not fs.exists(hidden):
-        try:
-            if not fs.exists(final) or not _is_at_rest(final, digest, fs, leases=leases):
-                return
-            _rename_away(final, hidden, fs)
-        except FileNotFoundError:
-            return  # its folder is gone, or somebody took it away in this moment
-    if _is_at_rest(hidden, digest, fs, leases=leases):
-        fs.unlink(hidden)
-    else:
-        _rename_away(hidden, final, fs)
-    fs.fsync_dir(os.path.dirname(final))
-
-
-def _rename_away(path: bytes, to: bytes, fs: FileSystem) -> None:
-    try:
-        fs.rename_noreplace(path, to)
-    except RenameUnsupported:
-        if fs.exists(to):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to)) from None
-        fs.rename(path, to)
-
-
-def _is_at_rest(path: bytes, digest: str, fs: FileSystem, *, leases: bool) -> bool:
+def is_at_rest(path: bytes, digest: str, fs: FileSystem, *, leases: bool) -> bool:
     """Whether a file has this content, and no program that the system knows of has it open for writing."""
     try:
         fd = fs.open(path, os.O_RDONLY)
@@ -400,52 +355,3 @@ def discard(temporaries: Iterable[bytes], fs: FileSystem) -> None:
     for temporary in temporaries:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, UnsafePath):
             fs.unlink(temporary)
-
-
-def sweep(
-    outbox: bytes, instance: str, keep: frozenset[bytes], *, fs: FileSystem, now: float | None = None
-) -> int:
-    """Removes our leftover temporaries, and foreign ones that are a day old.
-
-    Args:
-        outbox: absolute path; walked without following links.
-        instance: this state folder's id; its temporaries go unless they are in `keep`.
-        keep: absolute paths of temporaries that still wait to be published.
-        fs: the file system, with the outbox as its root.
-        now: wall-clock seconds.
-
-    Returns:
-        How many were removed.
-
-    Raises:
-        OSError: the outbox itself cannot be read.
-    """
-    now = time.time() if now is None else now
-    removed = 0
-    folders = [outbox]
-    while folders:
-        folder = folders.pop()
-        try:
-            with fs.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.path not in keep and _is_leftover(entry, instance, now):
-                        discard([entry.path], fs)
-                        removed += 1
-        except (PermissionError, FileNotFoundError, UnsafePath):
-            if folder == outbox:
-                raise
-    return removed
-
-
-def _is_leftover(entry: Entry, instance: str, now: float) -> bool:
-    parts = parse_temporary(entry.name)
-    if parts is None:
-        return False
-    if parts.instance == instance:
-        return True
-    try:
-        return now - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_TEMPORARY_AGE_S
-    except FileNotFoundError:
-        return False

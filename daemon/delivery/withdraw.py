@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.naming import Route
+from cutoutd.daemon.delivery.publish import is_at_rest
+from cutoutd.daemon.files.filesystem import RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.story import Story, run
@@ -72,7 +74,7 @@ def _act(one: Withdrawal, instance: str, route: Route) -> bool:
         return True  # a file system that ignores case: it is the other's cutout
     # A number that no temporary of a photo has: rows begin with 1.
     hidden = os.path.join(os.path.dirname(path), Temporary(instance, 0, one.id, 0).name())
-    publish.withdraw(path, hidden, one.out_digest, route.fs, leases=route.leases)
+    withdraw(path, hidden, one.out_digest, route.fs, leases=route.leases)
     return True
 
 
@@ -81,3 +83,43 @@ def _is_same(path: bytes, other: bytes, fs: FileSystem) -> bool:
         return False
     one, two = fs.lstat(path), fs.lstat(other)
     return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
+def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases: bool = False) -> None:
+    """Removes a cutout of ours, if that is still exactly what lies there; repeating it after a crash is safe.
+
+    It is renamed away first and looked at once more, since it may be opened and saved to until nobody can reach it
+    by its name. What turns out not to be ours alone gets its name back.
+
+    Args:
+        final: absolute path of the cutout.
+        hidden: absolute path in the same folder, a name that only we use.
+        digest: of the cutout.
+        fs: the file system, with the outbox as its root.
+        leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
+
+    Raises:
+        UnsafePath: the name's folder is a link, or lies behind one.
+        OSError: the outbox cannot be written now.
+    """
+    if not fs.exists(hidden):
+        try:
+            if not fs.exists(final) or not is_at_rest(final, digest, fs, leases=leases):
+                return
+            _rename_away(final, hidden, fs)
+        except FileNotFoundError:
+            return  # its folder is gone, or somebody took it away in this moment
+    if is_at_rest(hidden, digest, fs, leases=leases):
+        fs.unlink(hidden)
+    else:
+        _rename_away(hidden, final, fs)
+    fs.fsync_dir(os.path.dirname(final))
+
+
+def _rename_away(path: bytes, to: bytes, fs: FileSystem) -> None:
+    try:
+        fs.rename_noreplace(path, to)
+    except RenameUnsupported:
+        if fs.exists(to):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(to)) from None
+        fs.rename(path, to)

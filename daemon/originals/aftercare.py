@@ -38,6 +38,7 @@ from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step
+from cutoutd.daemon.originals.orphans import restore_orphans
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.trash import Trash, find_trash
 
@@ -385,7 +386,7 @@ class AfterCare:
         root = os.fsencode(inbox.path)
         # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
         try:
-            found = await run(io, move.restore_orphans, root, self._instance, known, RealFileSystem(root))
+            found = await run(io, restore_orphans, root, self._instance, known, RealFileSystem(root))
         except OSError:
             return  # sought again when the inbox is opened again
         if found:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,11 +34,6 @@ from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ
 from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
-
-# A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
-# since when it is hidden.
-FOREIGN_HIDDEN_AGE_S = 86400.0
-_HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
 
 
 class Step(StrEnum):
@@ -353,61 +346,6 @@ def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem)
     except (FileNotFoundError, FileExistsError):
         return False
     return True
-
-
-def restore_orphans(
-    root: bytes,
-    instance: str,
-    known: frozenset[bytes],
-    fs: FileSystem,
-    *,
-    now: float | None = None,
-) -> int:
-    """Gives the names back to originals that no ledger knows to be hidden: one that was lost or restored did it.
-
-    Args:
-        root: the inbox.
-        instance: this state folder's id; what others hid is theirs for a day.
-        known: absolute hidden names that the ledger knows.
-        fs: the file system.
-        now: wall-clock seconds.
-
-    Returns:
-        How many there were.
-
-    Raises:
-        OSError: the inbox cannot be read.
-    """
-    now = time.time() if now is None else now
-    found = 0
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            with fs.scandir(folder) as entries:
-                listed = list(entries)
-        except OSError:
-            if folder == root:
-                raise
-            continue  # the walks say what is wrong with it
-        for entry in listed:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-                continue
-            match = _HIDDEN.match(entry.name)
-            if match is None or entry.path in known:
-                continue
-            if match[1].decode() == instance or _hidden_long_ago(entry.path, now, fs):
-                _give_back(entry.path, os.path.join(folder, match[2]), fs)
-                found += 1
-    return found
-
-
-def _hidden_long_ago(path: bytes, now: float, fs: FileSystem) -> bool:
-    try:
-        return now - fs.lstat(path).st_ctime > FOREIGN_HIDDEN_AGE_S
-    except FileNotFoundError:
-        return False
 
 
 def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:

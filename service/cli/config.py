@@ -12,7 +12,7 @@ from cutoutd.config import dump, places, reference
 from cutoutd.config.errors import ConfigError, ModelError, UsageError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.output import extension
-from cutoutd.config.settings import Settings, default_folders
+from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.order_rules import chosen, problems_of_list
 from cutoutd.service.folders import make_folders
 from cutoutd.service.listeners.desktop import notifier_warnings
@@ -98,7 +98,7 @@ def show(config_file: Path | None, as_json: bool) -> None:
 @config.command("sample")
 def sample() -> None:
     """Print a commented configuration with every option and its default."""
-    inbox, outbox = default_folders(places.pictures_dir())
+    inbox, outbox = places.default_folders(places.pictures_dir())
     click.echo(reference.sample(_short(inbox), _short(outbox)), nl=False)
 
 
@@ -115,7 +115,7 @@ def schema() -> None:
 def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> None:
     """Write the commented sample configuration and make its folders; what exists is left as it is."""
     path = (config_file or places.config_path()).expanduser().absolute()
-    default_inbox, default_outbox = default_folders(places.pictures_dir())
+    default_inbox, default_outbox = places.default_folders(places.pictures_dir())
     text = reference.sample(_short(inbox or default_inbox), _short(outbox or default_outbox))
     written = write_new(path, text)
     click.echo(f"{'wrote' if written else 'kept'} {printable(path)}")

@@ -64,3 +64,7 @@ def test_without_a_home_folder_nothing_is_put_into_one_called_tilde(monkeypatch:
         with pytest.raises(ConfigError, match="no home folder"):
             ask({})
     assert places.models_dir({"CUTOUTD_MODELS_DIR": "/m"}) == Path("/m")
+
+
+def test_folders_that_need_no_config_lie_among_the_pictures() -> None:
+    assert places.default_folders(Path("/p")) == (Path("/p/Cutouts/Inbox"), Path("/p/Cutouts/Outbox"))

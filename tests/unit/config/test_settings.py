@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
 from cutoutd.config.load import parse_settings
 from cutoutd.config.rules import unpack_deliverable
-from cutoutd.config.settings import Matte, Settings, default_folders, expand_presets
+from cutoutd.config.settings import Matte, Settings
 
 INBOX = {"path": "/in", "outbox": "/out"}
 
@@ -58,12 +56,3 @@ def test_a_pack_with_a_label_keeps_labels_distinct() -> None:
     labels = [one["label"] for one in unpack_deliverable({"preset": "marketplaces", "label": "shop"})]
     assert len(set(labels)) == len(labels) > 1
     assert all(label.startswith("shop ") for label in labels)
-
-
-@pytest.mark.parametrize("raw", [None, 3, {"inbox": 3}, {"inbox": [3]}, {"inbox": [{"deliver": [3]}]}])
-def test_preset_expansion_leaves_what_it_does_not_know(raw: object) -> None:
-    assert expand_presets(raw) == raw
-
-
-def test_default_folders() -> None:
-    assert default_folders(Path("/p")) == (Path("/p/Cutouts/Inbox"), Path("/p/Cutouts/Outbox"))

@@ -157,24 +157,6 @@ def test_a_file_that_may_not_be_read_is_somebody_elses(tmp_path: Path) -> None:
     assert publish.may_replace(os.fsencode(tmp_path), b"a.png", digest_of(DATA), len(DATA), fs) is None
 
 
-def test_sweeping_takes_ours_and_old_foreign_temporaries_only(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    ours, kept = _written(tmp_path / "sub", photo=1), _written(tmp_path, photo=2)
-    foreign = tmp_path / ".cutoutd-ffff-1-0-0.part"
-    foreign.write_bytes(b"")
-    (tmp_path / "a.png").write_bytes(b"")
-    (tmp_path / ".hidden").write_bytes(b"")
-    now = os.stat(foreign).st_mtime
-    assert publish.sweep(os.fsencode(tmp_path), "ab12", frozenset({kept}), fs=FS, now=now + 60) == 1
-    assert not os.path.exists(ours)
-    assert os.path.exists(kept)
-    assert foreign.exists()
-    assert publish.sweep(os.fsencode(tmp_path), "ab12", frozenset({kept}), fs=FS, now=now + 90_000) == 1
-    assert sorted(os.listdir(tmp_path)) == sorted(
-        [".hidden", "a.png", "sub", os.fsdecode(os.path.basename(kept))]
-    )
-
-
 def test_discarding_what_is_gone_is_fine(tmp_path: Path) -> None:
     publish.discard([_temporary(tmp_path), os.fsencode(tmp_path / "no" / "folder")], FS)
 

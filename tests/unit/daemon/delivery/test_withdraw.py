@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
-from cutoutd.daemon.delivery.publish import withdraw
+from cutoutd.daemon.delivery.withdraw import withdraw
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.workers.job import Reason, Refused

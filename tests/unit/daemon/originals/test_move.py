@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -197,21 +196,6 @@ def test_hidden_names_hold_the_photos_own_and_are_never_too_long(tmp_path: Path)
     name = os.path.basename(move.hidden_name(b"x" * 251 + b".jpg", "ab12", 123456789))
     assert len(name + b".part") <= 255
     assert name.endswith(b"x.jpg")
-
-
-def test_originals_hidden_by_a_lost_ledger_get_their_names_back(inbox: Inbox) -> None:
-    inbox.hide()
-    known = os.fsencode(inbox.inbox / ".cutoutd-ab12-9.original.known.jpg")
-    foreign = os.fsencode(inbox.inbox / ".cutoutd-ffff-9.original.theirs.jpg")
-    for path in (known, foreign):
-        Path(os.fsdecode(path)).write_bytes(b"")
-    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known}), REAL) == 1
-    assert inbox.copies() == ["in/day/a.jpg"]
-    assert os.path.exists(known)
-    assert os.path.exists(foreign)  # another daemon may be at work, but not for days
-    later = time.time() + 2 * 86400
-    assert move.restore_orphans(os.fsencode(inbox.inbox), "ab12", frozenset({known}), REAL, now=later) == 1
-    assert (inbox.inbox / "theirs.jpg").exists()
 
 
 @pytest.mark.parametrize("fs", [REAL, OtherDisk(b"/")])

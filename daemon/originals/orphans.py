@@ -1,0 +1,69 @@
+"""Originals that were hidden on their way elsewhere and that no ledger knows any more: they get their names back."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from cutoutd.daemon.files.interface import FileSystem
+from cutoutd.daemon.originals.move import give_back
+
+# A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
+# since when it is hidden.
+FOREIGN_HIDDEN_AGE_S = 86400.0
+_HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
+
+
+def restore_orphans(
+    root: bytes,
+    instance: str,
+    known: frozenset[bytes],
+    fs: FileSystem,
+    *,
+    now: float | None = None,
+) -> int:
+    """Gives the names back to originals that no ledger knows to be hidden: one that was lost or restored did it.
+
+    Args:
+        root: the inbox.
+        instance: this state folder's id; what others hid is theirs for a day.
+        known: absolute hidden names that the ledger knows.
+        fs: the file system.
+        now: wall-clock seconds.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        OSError: the inbox cannot be read.
+    """
+    now = time.time() if now is None else now
+    found = 0
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with fs.scandir(folder) as entries:
+                listed = list(entries)
+        except OSError:
+            if folder == root:
+                raise
+            continue  # the walks say what is wrong with it
+        for entry in listed:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+                continue
+            match = _HIDDEN.match(entry.name)
+            if match is None or entry.path in known:
+                continue
+            if match[1].decode() == instance or _hidden_long_ago(entry.path, now, fs):
+                found += give_back(entry.path, os.path.join(folder, match[2]), for_good=True, fs=fs)
+    return found
+
+
+def _hidden_long_ago(path: bytes, now: float, fs: FileSystem) -> bool:
+    try:
+        return now - fs.lstat(path).st_ctime > FOREIGN_HIDDEN_AGE_S
+    except FileNotFoundError:
+        return False
