@@ -255,8 +255,11 @@ class Inbox(Section):
     )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")
     after: After = Field(default_factory=After, description="What happens to the original.")
-    manifest: StrictBool = Field(
-        default=False, description="Append one JSON line per cutout to manifest.jsonl beside them."
+    manifest: StrictBool | Literal["jsonl", "csv"] = Field(
+        default=False,
+        description="Keep a list beside the cutouts, a line per cutout and per failed photo: time, source and its "
+        "digest, output, size, SHA-256, seconds, and which earlier line it supersedes. `true` or `jsonl` writes "
+        "manifest.jsonl, `csv` writes manifest.csv.",
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
         default=None,
@@ -268,6 +271,11 @@ class Inbox(Section):
     def label(self) -> str:
         """The name shown to people."""
         return self.name or self.path.name or str(self.path)
+
+    @property
+    def manifest_kind(self) -> Literal["", "jsonl", "csv"]:
+        """How the manifest is written; empty where none is kept."""
+        return "jsonl" if self.manifest is True else self.manifest or ""
 
     def any_orders(self) -> tuple[Deliverable, ...]:
         """Every deliverable that this inbox and its rules name; what a list asks for is not known here."""

@@ -58,7 +58,7 @@ class LogNames(logging.Filter):
         self._roots = tuple(sorted(shown, key=len, reverse=True))
         below = "|".join(re.escape(root) for root in self._roots)
         # The manifest's name is ours, and the end of its line may say why it cannot be written.
-        self._below = re.compile(rf"({below})/(?!manifest\.jsonl\b)[^\n]*") if below else None
+        self._below = re.compile(rf"({below})/(?!manifest\.(?:jsonl|csv)\b)[^\n]*") if below else None
         self.hidden = not settings.log.filenames
 
     # --- texts -----------------------------------------------------------------------------------------------

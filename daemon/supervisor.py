@@ -406,6 +406,7 @@ class Supervisor:
         self._hold_or_go()
         parts.unload_when_idle()
         parts.commands.trim_history()
+        parts.publisher.note_failures()
         parts.commands.drop_names()
         if parts.healthy():
             self.listener.healthy()

@@ -141,19 +141,38 @@ def address(
     return Addressed(place, place.replaces)
 
 
-def manifest_line(row: PhotoRow, finished: Finished, draft: Draft, name: bytes) -> bytes:
-    """The line for one deliverable; empty when none was asked for."""
+def manifest_line(
+    row: PhotoRow, finished: Finished, draft: Draft, name: bytes, *, at: float, supersedes: str = ""
+) -> bytes:
+    """The line for one deliverable; empty when none was asked for.
+
+    Args:
+        row: the photo.
+        finished: what its worker says of it.
+        draft: the deliverable.
+        name: what it is called in its outbox.
+        at: wall-clock seconds.
+        supersedes: id of the line that spoke of it so far, or empty.
+    """
     if not draft.sha256:
         return b""
-    return manifest.line(
-        source=row.key.hex() if row.path is None else os.fsdecode(row.path),
+    made = manifest.Made(
+        source=source_of(row),
+        source_digest=finished.digest,
         output=os.fsdecode(name),
         deliverable=draft.label,
         width=draft.width,
         height=draft.height,
         size=draft.out_size,
         sha256=draft.sha256,
+        seconds=sum(finished.timings.values()),
         model=row.model,
         confidence=finished.confidence,
-        needs_review=finished.doubts,
+        needs_review=tuple(map(str, finished.doubts)),
     )
+    return manifest.line(made, at=at, supersedes=supersedes)
+
+
+def source_of(row: PhotoRow) -> str:
+    """What a photo is called in the manifest: its path in the inbox, or its key where names are not kept."""
+    return row.key.hex() if row.path is None else os.fsdecode(row.path)

@@ -19,6 +19,7 @@ from typing import Any
 from cutoutd.config.errors import mistake
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
+from cutoutd.daemon.delivery.failures import FailureLines
 from cutoutd.daemon.delivery.naming import Addressed, Route, address, is_called_so, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
@@ -118,6 +119,7 @@ class Publisher:
         self._routes: dict[bytes, Route] = {}
         self._withdrawals = Withdrawals(ledger)
         self._withdrawer = Withdrawer(self._withdrawals, instance, self._outbox_there)
+        self._failures = FailureLines(ledger, self._outbox_there)
         self._busy: set[int] = set()
         self._troubles: Counter[int] = Counter()  # by photo, in a row
         self._mounts: dict[bytes, MountIdentity] = {}
@@ -128,7 +130,11 @@ class Publisher:
 
     def in_transit(self) -> int:
         """How many photos are between their worker and the outbox, and cutouts on their way out of it."""
-        return len(self._busy) + self._withdrawer.busy()
+        return len(self._busy) + self._withdrawer.busy() + self._failures.busy()
+
+    def note_failures(self) -> None:
+        """Writes lines for photos that failed into the manifests, where they are kept."""
+        self._failures.note(self._routes)
 
     def withdraw(self) -> None:
         """Takes away what a crash, or an outbox that was away, left of cutouts whose photo has another name now."""
@@ -164,7 +170,7 @@ class Publisher:
                 return self._refused(row, error, its_own=self._is_its_own(row.id, error))
             if self._routes.get(row.inbox) != route:
                 continue  # the config changed meanwhile
-            deliveries = _deliveries(row, route, finished, addressed)
+            deliveries = self._deliveries(row, route, finished, addressed, names.earlier)
             if not self._transitions.delivering(
                 row, finished.digest, deliveries, confidence=finished.confidence, doubts=finished.doubts
             ):
@@ -301,7 +307,8 @@ class Publisher:
         if all(one is Published.DONE for one in outcome):
             folder = Path(os.fsdecode(route.outbox))
             lines = filter(None, (d.manifest for d in deliveries))
-            manifest.record(folder / manifest.NAME, lines, route.fs)
+            kind = route.settings.manifest_kind or "jsonl"  # asked for when it was committed, if not now
+            manifest.record(folder / manifest.NAMES[kind], lines, route.fs)
         return outcome
 
     async def _what_lies(self, deliveries: list[Delivery], route: Route) -> list[Published]:
@@ -337,6 +344,38 @@ class Publisher:
     def remember_mounts(self) -> None:
         """Reads the recorded identity of every outbox from the ledger."""
         self._mounts = Folders(self._ledger).all()
+
+    def _deliveries(
+        self,
+        row: PhotoRow,
+        route: Route,
+        finished: Finished,
+        addressed: list[Addressed],
+        earlier: Mapping[str, Delivery],
+    ) -> list[Delivery]:
+        """What is committed before a name is tried: one for each draft, or nothing is."""
+        at, failed = (
+            self._ledger.clock(),
+            self._failures.written(row.id) if route.settings.manifest_kind else "",
+        )
+        before = {label: manifest.id_of(one.manifest) for label, one in earlier.items()}
+        return [
+            Delivery(
+                label=draft.label,
+                outbox=route.outbox,
+                name=one.place.name,
+                name_key=one.place.key,
+                out_digest=draft.out_digest,
+                out_size=draft.out_size,
+                temporary=draft.temporary,
+                replaces=one.replaces,
+                stage=row.stage,
+                manifest=manifest_line(
+                    row, finished, draft, one.place.name, at=at, supersedes=before.get(draft.label) or failed
+                ),
+            )
+            for draft, one in zip(finished.drafts, addressed, strict=True)
+        ]
 
     # --- its exceptional ends ----------------------------------------------------------------------------------
 
@@ -404,27 +443,6 @@ class Publisher:
         route = self._routes.get(inbox)
         if route is not None:
             send(route.io, publish.discard, temporaries, route.fs)
-
-
-def _deliveries(
-    row: PhotoRow, route: Route, finished: Finished, addressed: list[Addressed]
-) -> list[Delivery]:
-    """What is committed before a name is tried: one for each draft, or nothing is."""
-    return [
-        Delivery(
-            label=draft.label,
-            outbox=route.outbox,
-            name=one.place.name,
-            name_key=one.place.key,
-            out_digest=draft.out_digest,
-            out_size=draft.out_size,
-            temporary=draft.temporary,
-            replaces=one.replaces,
-            stage=row.stage,
-            manifest=manifest_line(row, finished, draft, one.place.name),
-        )
-        for draft, one in zip(finished.drafts, addressed, strict=True)
-    ]
 
 
 def _lying(delivery: Delivery) -> Published:

@@ -56,7 +56,7 @@ def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circum
         known=dict(now.known),
         lone=now.lone,
         folder_mode=0o777 & ~now.umask,
-        manifest=inbox.settings.manifest,
+        manifest=bool(inbox.settings.manifest_kind),
         outbox_inode=now.outbox_inode,
         root=root_of(row, inbox),
     )

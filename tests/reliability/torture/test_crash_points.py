@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 from collections import Counter
@@ -132,6 +133,7 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "done again in another format, two deliverables": (in_another_format, TWICE),
     "done again under another name": (under_another_name, {}),
     "done again there and back": (there_and_back, {}),
+    "done again in another format, listed": (in_another_format, {"manifest": "csv"}),
     "renamed": (renamed, {}),
     "renamed, two deliverables": (renamed, TWICE),
     "shifted": (shifted, {}),
@@ -182,7 +184,7 @@ def _check(sim: Simulation, where: str) -> None:
     if broken and sim.failed.exists():
         assert (sim.failed / "day" / "sub" / "b.jpg").read_bytes() == BAD, where
     originals = [photo for photo in originals if photo != BAD]
-    made = Counter(sim.outputs().values())
+    made = Counter(data for name, data in sim.outputs().items() if name != "manifest.csv")
     for photo in originals:
         for label in labels:
             found = sum(made[cutout_of(photo, variant, label)] for variant in (b"", b"better"))
@@ -197,6 +199,12 @@ def _check(sim: Simulation, where: str) -> None:
         stem = str(photo.relative_to(sim.inbox).with_suffix(""))  # and each under the name of its photo
         own = [made for end in (".png", ".webp", "-x.png") if (made := sim.outputs().get(stem + end))]
         assert any(photo.read_bytes() in one for one in own), f"{where}: {sorted(sim.outputs())}"
+    listed = sim.outbox / "manifest.csv"
+    if listed.exists():
+        rows = list(csv.DictReader(listed.read_text().splitlines()))
+        assert len({(row["output"], row["sha256"]) for row in rows}) == len(rows), where
+        assert all(len(row["id"]) == 16 for row in rows), where
+        assert {row["output"] for row in rows} >= set(sim.outputs()) - {listed.name}, where
     assert sim.leftovers() == [], where
 
 

@@ -84,10 +84,10 @@ def test_its_own_earlier_cutout_is_replaced_even_if_only_the_names_digest_was_ke
 
 
 def test_a_line_of_the_manifest_only_where_one_was_asked_for(row: PhotoRow) -> None:
-    assert manifest_line(row, _finished(), _draft(), b"a.png") == b""
-    told = json.loads(manifest_line(row, _finished(), _draft("ab" * 32), b"a.png"))
+    assert manifest_line(row, _finished(), _draft(), b"a.png", at=0.0) == b""
+    told = json.loads(manifest_line(row, _finished(), _draft("ab" * 32), b"a.png", at=0.0))
     assert (told["output"], told["sha256"], told["width"], told["height"]) == ("a.png", "ab" * 32, 40, 30)
     assert (told["confidence"], told["needs_review"]) == (None, [])
     doubtful = replace(_finished(), confidence=0.61234, doubts=(Doubt.FRAME,))
-    told = json.loads(manifest_line(row, doubtful, _draft("ab" * 32), b"a.png"))
+    told = json.loads(manifest_line(row, doubtful, _draft("ab" * 32), b"a.png", at=0.0))
     assert (told["confidence"], told["needs_review"]) == (0.612, ["touches the frame"])
