@@ -23,7 +23,8 @@ import skimage.data
 from PIL import Image
 
 from cutoutd.config.places import models_dir
-from cutoutd.models.evaluation.evaluate import find_cases, judge, read_photo
+from cutoutd.models.evaluation.cases import find_cases, read_photo
+from cutoutd.models.evaluation.evaluate import judge
 from cutoutd.models.evaluation.scores import summarise
 from cutoutd.models.matting.matte import refine
 from cutoutd.models.networks.bench import measure

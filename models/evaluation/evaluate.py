@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -27,8 +27,7 @@ from rich.table import Table
 
 from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.places import models_dir
-from cutoutd.models.decoding import photo as photos
-from cutoutd.models.decoding.formats import suffix_of
+from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_photo, resized
 from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
 from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
 from cutoutd.models.matting.matte import Engine, refine
@@ -37,10 +36,6 @@ from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import reading_of
 
-# Masks are drawn by hand for photos far below these; the limits only keep a wrong folder from filling the
-# memory.
-LIMITS: Final = photos.PhotoLimits(max_bytes=200_000_000, max_megapixels=100)
-MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jpg", ".jpeg")
 ALL: Final = "all"
 # Of a model's name or file: averaged with its mirrored look, and with further looks, as `effort = "high"` does.
 FLIP_SUFFIX: Final = "@flip"
@@ -78,16 +73,6 @@ SHEET_SIDE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One photo with its mask; `name` is the photo's path below the images folder, without suffix."""
-
-    name: str
-    folder: str
-    photo: Path
-    mask: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """One model's score on one case, and the milliseconds from decoded photo to alpha; `solid` only if asked for."""
 
@@ -95,82 +80,6 @@ class Judged:
     score: PhotoScore
     milliseconds: float
     solid: Solidity | None = None
-
-
-# --- what to judge
-
-
-def files_below(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Files with one of the suffixes, by their path below `folder` without suffix; the first suffix wins."""
-    order = {suffix: place for place, suffix in enumerate(suffixes)}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in order or path.name.startswith("."):
-            continue
-        key = path.relative_to(folder).with_suffix("").as_posix()
-        if key not in found or order[path.suffix.lower()] < order[found[key].suffix.lower()]:
-            found[key] = path
-    return found
-
-
-def find_cases(images: Path, masks: Path, names: Path | None = None, every: int = 1) -> list[Case]:
-    """Pairs of photo and mask with the same path but for the suffix; both may lie in one folder.
-
-    Args:
-        images: folder of photos; sub-folders are reported apart.
-        masks: folder of masks, laid out alike.
-        names: a text file with one pair's name a line (path without suffix); unset: all pairs.
-        every: keep one pair in so many of the sorted list; unset: all.
-
-    Raises:
-        UsageError: a folder is missing, or no pair is found.
-    """
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise UsageError("There is no such folder", folder)
-    mask_files = files_below(masks, MASK_SUFFIXES)
-    taken = set(mask_files.values())
-    cases: list[Case] = []
-    for path in sorted(images.rglob("*")):
-        key = path.relative_to(images).with_suffix("").as_posix()
-        is_photo = suffix_of(path.name) in photos.formats.PHOTO_SUFFIXES and not path.name.startswith(".")
-        if is_photo and path not in taken and key in mask_files:
-            folder = Path(key).parent.as_posix()
-            cases.append(Case(key, "" if folder == "." else folder, path, mask_files[key]))
-    if names is not None:
-        wanted = {line.strip() for line in names.read_text("utf-8").splitlines() if line.strip()}
-        cases = [case for case in cases if case.name in wanted]
-    cases = cases[:: max(1, every)]
-    if not cases:
-        raise UsageError(
-            "No photo here has a mask of the same name", images, f"Masks were looked for in {masks}."
-        )
-    return cases
-
-
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """The photo as the product sees it: uint8 (H, W, 3), upright, sRGB. Raises PhotoError."""
-    data = photos.read_bytes(path, LIMITS).data
-    return photos.decode(data, photos.read_header(data, path.name, LIMITS)).rgb
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """The mask as uint8 (H, W); of an image with transparency, its alpha. Raises UsageError when
-    unreadable.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("RGBA", "LA"):
-                return np.asarray(image.getchannel("A"), np.uint8)
-            return np.asarray(image.convert("L"), np.uint8)
-    except OSError as error:
-        raise UsageError(f"The mask cannot be read ({error})", path) from error
-
-
-def resized(alpha: Alpha, height: int, width: int) -> Alpha:
-    """The alpha at the mask's size, bilinear."""
-    image = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32).clip(0, 1)
 
 
 # --- who is judged

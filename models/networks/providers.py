@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final, Literal, cast
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.config.installing import pip_install
 from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec
+from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
 
 Choice = Literal["auto"] | Sequence[str]
 
@@ -72,32 +72,6 @@ class Engine:
     why_not: tuple[str, ...]
 
 
-# Not every version has all of them.
-_RUNTIME_ERRORS = (
-    "Fail",
-    "InvalidArgument",
-    "NoSuchFile",
-    "NoModel",
-    "EngineError",
-    "RuntimeException",
-    "InvalidProtobuf",
-    "ModelLoaded",
-    "NotImplemented",
-    "InvalidGraph",
-    "EPFail",
-    "ModelLoadCanceled",
-    "ModelRequiresCompilation",
-    "NotFound",
-)
-
-
-# What the engine and the libraries below it say when memory runs out, on the processor and on graphics cards.
-_NO_MEMORY = re.compile(
-    r"bad[_ ]alloc|fail\w* to allocate|cannot allocate|allocation fail|alloc_failed|out of (?:host |device )?memory",
-    re.IGNORECASE,
-)
-
-
 @cache
 def runtime() -> Any:
     """The ONNX Runtime module, telemetry off and its own chatter to errors only.
@@ -118,14 +92,6 @@ def runtime() -> Any:
     ort.disable_telemetry_events()
     ort.set_default_logger_severity(4)  # what matters comes as exceptions, which are named and explained
     return ort
-
-
-@cache
-def runtime_errors() -> tuple[type[Exception], ...]:
-    """Every exception ONNX Runtime throws; its own derive from Exception alone and have no common base."""
-    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    own = tuple(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name))
-    return (*own, RuntimeError, ValueError)
 
 
 def available() -> tuple[str, ...]:
@@ -400,14 +366,3 @@ def warm_cache(
         path.with_suffix(".sha256").write_text(digest + "\n", encoding="ascii")
         fresh.replace(path)
     return True
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Whether an engine's error says that memory ran out; it has no class of its own for that."""
-    return _NO_MEMORY.search(str(error)) is not None
-
-
-def first_line(error: Exception) -> str:
-    """The telling part of an engine's message: one line, not a page of C++ locations."""
-    text = str(error).strip().splitlines()
-    return text[0][:300] if text else type(error).__name__

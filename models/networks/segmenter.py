@@ -16,14 +16,8 @@ from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.matting.parallel import side_by_side
 from cutoutd.models.networks.catalog import ModelSpec
 from cutoutd.models.networks.closer import joined, worth_a_look
-from cutoutd.models.networks.providers import (
-    Choice,
-    choose_for,
-    first_line,
-    lacks_memory,
-    open_session,
-    runtime_errors,
-)
+from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
+from cutoutd.models.networks.providers import Choice, choose_for, open_session
 
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
 # With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.

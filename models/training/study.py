@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.evaluation.evaluate import Case, find_cases, read_mask, read_photo, resized
+from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_photo, resized
 from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import to_planes

@@ -8,8 +8,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from cutoutd.config.errors import UsageError
 from cutoutd.models.evaluation import evaluate
+from cutoutd.models.evaluation.cases import find_cases, resized
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import Segmenter
 
@@ -25,7 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     segmenter = Segmenter(catalogue()[STANDARD], providers=["cpu"], threads=1)
     for name in ("people/astronaut", "animals/chelsea", "animals/rocket"):
         rgb = np.asarray(getattr(skimage.data, name.split("/")[1])())[::2, ::2]
-        alpha = evaluate.resized(segmenter.alpha(rgb), *rgb.shape[:2])
+        alpha = resized(segmenter.alpha(rgb), *rgb.shape[:2])
         for folder in (images, masks):
             (folder / name).parent.mkdir(exist_ok=True)
         Image.fromarray(rgb).save(images / f"{name}.png")
@@ -120,23 +120,8 @@ def test_sheet_shows_the_worst_first(folders: tuple[Path, Path], tmp_path: Path)
 def test_names_and_every_choose_pairs(folders: tuple[Path, Path], tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("animals/rocket\npeople/astronaut\nnobody/here\n")
-    assert [c.name for c in evaluate.find_cases(*folders, names)] == ["animals/rocket", "people/astronaut"]
-    assert len(evaluate.find_cases(*folders, every=2)) == 2
-
-
-def test_photos_and_masks_in_one_folder(tmp_path: Path) -> None:
-    for name in ("a.webp", "a.png", "b.webp", "b.png", "lonely.webp"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name)
-    cases = evaluate.find_cases(tmp_path, tmp_path)
-    assert [(c.photo.name, c.mask.name, c.folder) for c in cases] == [
-        ("a.webp", "a.png", ""),
-        ("b.webp", "b.png", ""),
-    ]
-
-
-def test_a_mask_with_transparency_is_its_alpha(tmp_path: Path) -> None:
-    Image.new("RGBA", (4, 4), (255, 255, 255, 77)).save(tmp_path / "m.png")
-    assert (evaluate.read_mask(tmp_path / "m.png") == 77).all()
+    assert [c.name for c in find_cases(*folders, names)] == ["animals/rocket", "people/astronaut"]
+    assert len(find_cases(*folders, every=2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -152,16 +137,3 @@ def test_mistakes_are_named(
 ) -> None:
     assert call(folders, *more) != 0
     assert says in capsys.readouterr().err.replace("\n", " ")
-
-
-def test_folders_without_pairs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No photo"):
-        evaluate.find_cases(tmp_path, tmp_path)
-    with pytest.raises(UsageError, match="no such folder"):
-        evaluate.find_cases(tmp_path / "gone", tmp_path)
-
-
-def test_a_damaged_mask_is_named(tmp_path: Path) -> None:
-    (tmp_path / "m.png").write_bytes(b"not a picture")
-    with pytest.raises(UsageError, match="cannot be read"):
-        evaluate.read_mask(tmp_path / "m.png")
