@@ -202,7 +202,14 @@ def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent
     manifest = (one.outbox / "manifest.jsonl").read_bytes().decode()
     assert_harmless(manifest)
     lines = [json.loads(line) for line in manifest.splitlines()]
-    assert {os.path.basename(os.fsencode(line["source"])) for line in lines} == set(NAMES.values())
+    told = {
+        state: [os.fsencode(one["source"]) for one in lines if one["state"] == state]
+        for state in ("done", "failed")
+    }
+    assert {os.path.basename(source) for source in told["done"]} == set(NAMES.values())
+    assert {os.path.basename(source) for source in told["failed"]} == {
+        b"bad " + name for name in NAMES.values()
+    }
 
 
 @pytest.mark.slow
