@@ -35,7 +35,8 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
-from cutoutd.daemon.ledger.transitions import Taken, Transitions
+from cutoutd.daemon.ledger.taken_names import Taken, names_taken
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
 
@@ -265,7 +266,7 @@ class Publisher:
         folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
         wished = list(zip(folders, stems, strict=True))
         taken = [
-            self._transitions.names_taken(route.outbox, name_prefix(folder, stem), besides=row.id)
+            names_taken(self._ledger, route.outbox, name_prefix(folder, stem), besides=row.id)
             for folder, stem in wished
         ]
         own = frozenset(one.id for one in self._transitions.deliveries(row.id))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
@@ -31,21 +30,6 @@ NEVER_THE_SAME = (
     "Each time it was read, something else lay at its name. It is taken up again as soon as it changes;"
     " `cutoutd retry` tries it at once."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Name keys that are held, some of them known by their keyed digests alone (`history.filenames = false`)."""
-
-    names: frozenset[str]
-    nameless: frozenset[str]
-    key: Callable[[str], str]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names or (bool(self.nameless) and self.key(str(name)) in self.nameless)
-
-    def __or__(self, more: Iterable[str]) -> Taken:
-        return Taken(self.names | frozenset(more), self.nameless, self.key)
 
 
 class Transitions:
@@ -186,20 +170,6 @@ class Transitions:
             return own  # an earlier frame's original is elsewhere: its cutout is the only one, it stays
         # Both, since a crash may have left some of this row's cutouts published and others not.
         return {d.label: d for d in self.deliveries(previous.id) if d.state is DeliveryState.DONE} | own
-
-    def names_taken(self, outbox: bytes, prefix: str, *, besides: int) -> Taken:
-        """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
-        held = (
-            "SELECT name_key FROM deliverables WHERE outbox = ? AND name_key >= ? AND name_key < ?"
-            " AND state IN ('delivering', 'done') AND photo <> ?"
-        )
-        rows = self.ledger.read(held, (outbox, prefix, prefix + "\U0010ffff", besides))
-        nameless = self.ledger.read(held, (outbox, "/", "0", besides))  # "0" comes after "/"
-        return Taken(
-            frozenset(row["name_key"] for row in rows),
-            frozenset(row["name_key"] for row in nameless),
-            self.ledger.nameless,
-        )
 
     def delivering(
         self,

@@ -18,7 +18,7 @@ from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
-from cutoutd.daemon.ledger.transitions import Taken
+from cutoutd.daemon.ledger.taken_names import Taken
 from cutoutd.daemon.workers.job import Draft, Finished
 from cutoutd.models.networks.doubt import Doubt
 

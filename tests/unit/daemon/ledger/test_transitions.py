@@ -210,12 +210,3 @@ def test_aftercare_is_owed_per_inbox_and_what_failed_before_comes_last(transitio
     transitions.aftercare_failed(ids[0], "no space")
     assert transitions.aftercare_owed(BOX) == [ids[1], ids[2], ids[0]]
     assert transitions.aftercare_owed(b"/another") == []
-
-
-def test_an_accented_name_at_the_prefix_is_among_those_taken(transitions: Transitions) -> None:
-    _deliver(transitions, _photo(transitions), _delivery("x" * 39 + "é.png"))
-    other = _photo(transitions, b"b.jpg")
-    from cutoutd.daemon.files.names import name_prefix
-
-    prefix = name_prefix(b"", "x" * 39 + "e\u0301")
-    assert "x" * 39 + "é.png" in transitions.names_taken(OUT, prefix, besides=other.id)

@@ -9,6 +9,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare
+from cutoutd.daemon.ledger.taken_names import names_taken
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
 
@@ -42,7 +43,7 @@ def test_the_old_cutout_goes_once_the_new_one_lies_there(ledger: Ledger, transit
     withdrawals.leave(old, new)
     assert withdrawals.due(b"/in") == []
     assert withdrawals.given_up(b"/out") == {"a.png": frozenset({"cutout of photo"})}
-    assert "a.png" not in transitions.names_taken(b"/out", "", besides=new.id)
+    assert "a.png" not in names_taken(transitions.ledger, b"/out", "", besides=new.id)
     delivered(transitions, new, b"b.png")
     (one,) = withdrawals.due(b"/in")
     assert (one.name, one.out_digest, one.holder) == (b"a.png", "cutout of photo", b"")
