@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     DONE = "done"
     FAILED = "failed"
     ARCHIVED = "archived"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
 
 
 # What a hook's command may name in braces, and what stands there when it is run.
@@ -40,8 +42,8 @@ PLACEHOLDERS = {
 class Hook(Section):
     """A command that is run after something happened to a photo."""
 
-    on: tuple[Literal["started", "drafted", "done", "failed", "archived"], ...] = Field(
-        default=("done",), min_length=1, description="After which events the command is run."
+    on: tuple[Literal["started", "drafted", "done", "failed", "archived", "accepted", "rejected"], ...] = (
+        Field(default=("done",), min_length=1, description="After which events the command is run.")
     )
     command: tuple[str, ...] = Field(
         min_length=1,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
+from cutoutd.daemon.ledger import previews, remarks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.migrations import discard_copies
 
@@ -34,7 +36,18 @@ class History:
             " WHERE previous IS NOT NULL AND state IN ('pending', 'running', 'delivering'))",
             (limit,),
         )
+        if cursor.rowcount:
+            self._drop_orphans()
         return cursor.rowcount
+
+    def _drop_orphans(self) -> None:
+        """What was remembered or drawn of photos whose names are gone, once the rows are for certain."""
+        remarks.drop_orphans(self.ledger)
+        self.ledger.commit()
+        with contextlib.suppress(
+            OSError
+        ):  # a gallery that cannot be touched stops no daemon; `forget` says so
+            previews.drop_orphans(self.ledger)
 
     def _bury(self, condition: str, values: tuple[float, ...]) -> None:
         # An original that was moved away and is put back by its owner is wanted again: a stone would silence it.
@@ -93,6 +106,7 @@ class History:
         """
         self._unname(_ENDED_WELL)
         self._unname_rest()
+        self._drop_orphans()
         return self.ledger.truncate_wal(SWEEP_PATIENCE_S)
 
     def _unname(self, condition: str, whose: str = "1 = 1") -> int:
@@ -126,12 +140,17 @@ class History:
 
         Returns:
             How many photos were forgotten.
+
+        Raises:
+            OSError: a copy of the ledger or a gallery's file cannot be removed.
         """
         if photos is not None:
             count = sum(self._unname(f"id = {photo:d} AND {ENDED}", f"photo = {photo:d}") for photo in photos)
         else:
             count = self.trim(-1.0) if everything else self._unname(ENDED)
         self._unname_rest()
+        self._drop_orphans()
         self.ledger.truncate_wal()
         discard_copies(self.ledger.path)
+        previews.drop_orphans(self.ledger)
         return count

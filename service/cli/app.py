@@ -25,7 +25,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": ("cutoutd.service.cli.config", "config", "Check and show the configuration."),
     "status": ("cutoutd.service.cli.status", "status", "What is owed, in hand, done and failed."),
     "failures": ("cutoutd.service.cli.status", "failures", "Failed photos, why, and what to do."),
-    "review": ("cutoutd.service.cli.review", "review", "Cutouts that need a look, and why."),
+    "review": (
+        "cutoutd.service.cli.review",
+        "review",
+        "Cutouts that need a look; choices made on the gallery.",
+    ),
     "retry": ("cutoutd.service.cli.control", "retry", "Try failed photos again."),
     "redo": ("cutoutd.service.cli.control", "redo", "Make finished cutouts again, with other options."),
     "pause": ("cutoutd.service.cli.control", "pause", "Start no new photo until `resume`."),
@@ -39,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "service": ("cutoutd.service.cli.service", "service", "Install and steer the background service."),
     "doctor": ("cutoutd.service.cli.doctor", "doctor", "Check everything and say what to fix."),
     "verify": ("cutoutd.service.cli.verify", "verify", "Prove that nothing leaves this machine."),
-    "gallery": ("cutoutd.service.cli.gallery", "gallery", "Before and after, as one page for a browser."),
+    "gallery": ("cutoutd.service.cli.gallery", "gallery", "Before and after, as a page for a browser."),
     "desktop": (
         "cutoutd.service.cli.desktop",
         "desktop",

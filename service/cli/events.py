@@ -40,7 +40,7 @@ LOOK_EVERY_S = 0.25
 @click.option("--after", "cursor", type=click.IntRange(min=0), metavar="ID", help="Begin after this event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def events(follow: bool, since: str | None, cursor: int | None, as_json: bool) -> None:
-    r"""What happened to photos: started, drafted, done, failed, archived; one line each, oldest first.
+    r"""What happened to photos, from started to done, failed or accepted; one line each, oldest first.
 
     Every event has a number. Whoever remembers the last one and asks for those `--after` it misses nothing and
     hears nothing twice, over restarts of either side.

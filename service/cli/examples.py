@@ -35,7 +35,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "status": (("At a glance, renewed", "status --watch"), ("For scripts", "status --json")),
     "failures": (("For people", "failures"), ("For scripts", "failures --json")),
-    "review": (("For people", "review"), ("For scripts", "review --json")),
+    "review": (
+        ("Which cutouts need a look, and why", "review"),
+        ("Read the choices that the gallery's page saved", "review ~/Downloads/cutoutd-review.json"),
+    ),
     "retry": (("All that failed", "retry --all"), ("One photo", "retry DSC_1.jpg")),
     "redo": (
         ("The last two hours' cutouts, on white", "redo --since 2h --background white"),
@@ -55,7 +58,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("Prove that nothing leaves", "verify"),
         ("And keep what was written", "verify --keep proof/"),
     ),
-    "gallery": (("The last photos", "gallery"), ("For the client's screen", "gallery --watch")),
+    "gallery": (
+        ("Your second screen, every pixel", "gallery --watch --full"),
+        ("The client's screen", "gallery --watch --client"),
+    ),
     "completion": (
         ("For bash", "completion bash > ~/.local/share/bash-completion/completions/cutoutd"),
         ("For fish", "completion fish > ~/.config/fish/completions/cutoutd.fish"),

@@ -1,25 +1,27 @@
-"""`cutoutd gallery`: before and after, as one page for a browser; gallery.py makes the page."""
+"""`cutoutd gallery`: before and after, as a page for a browser; `maker.py` makes it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import time
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.status import Status
 
-from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.config.errors import EngineError
+from cutoutd.config.places import state_dir
+from cutoutd.daemon.ledger.previews import FOLDER
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.cli.control import open_ledger_file
-from cutoutd.service.gallery.gallery import Shot, check_target, last_shots, page, write
-from cutoutd.service.gallery.thumbnails import Pair, PairJob, make_pairs
+from cutoutd.service.gallery.maker import Maker, Wishes
+from cutoutd.service.gallery.thumbnails import LONGEST_SIDE, SIDES, studio
 from cutoutd.service.text import counted
 
-# How often `--watch` looks into the ledger; a look costs one small query.
-WATCH_EVERY_S = 1.0
+# A worker that does not start within this time will not.
+_START_S = 60.0
 
 
 @click.command()
@@ -27,76 +29,74 @@ WATCH_EVERY_S = 1.0
     "-o",
     "--out",
     "target",
-    default=Path("cutoutd-gallery.html"),
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The page to write.",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Another folder for the page and its pictures; unset, `gallery` in the state folder.",
 )
 @click.option(
-    "--last", default=24, show_default=True, type=click.IntRange(1, 500), help="How many photos to show."
+    "--last", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="How many photos to show."
 )
-@click.option("--watch", is_flag=True, help="Go on: a new page whenever a photo is done, until Ctrl-C.")
-def gallery(target: Path, last: int, watch: bool) -> None:
-    """Show the last photos before and after, as one page for a browser.
+@click.option("--watch", is_flag=True, help="Go on: each photo appears as it is done, until Ctrl-C.")
+@click.option("--client", is_flag=True, help="For other eyes: no file names, times, networks or failures.")
+@click.option("--full", is_flag=True, help="Let the page show the files themselves, every pixel of them.")
+@click.option(
+    "--size",
+    default=LONGEST_SIDE,
+    show_default=True,
+    type=click.IntRange(*SIDES),
+    help="Longest side of the small pictures, in pixels.",
+)
+def gallery(target: Path | None, last: int, watch: bool, client: bool, full: bool, size: int) -> None:
+    """Show photos before and after on a page for a browser: for your second screen, or a client's.
 
-    The page is a single file that fetches nothing; small pictures of your photos are inside it. With --watch
-    it renews itself while you shoot: put the browser on the screen that the client looks at.
+    The page is a file that is opened from the disk: no server, no network. Small pictures are made once and kept in
+    the state folder until their photo is forgotten. With --watch a new photo is on the screen a moment after its
+    cutout is done. Marks that are made there come back with `cutoutd review`.
     """
-    path = Path(os.path.abspath(target.expanduser()))  # noqa: PTH100 - links stay as named
-    check_target(path)
     umask = os.umask(0o077)
     guard_supervisor()
-    with open_ledger_file() as ledger:
-        maker = Maker(path, 0o666 & ~umask, watch=watch)
-        shots = last_shots(ledger, last)
-        shown, absent = maker.make(shots)
-        click.echo(f"{path.as_uri()}  ({counted(shown, 'photo')}{f', {absent} not shown' if absent else ''})")
+    home = state_dir() / FOLDER
+    folder = home if target is None else Path(os.path.abspath(target.expanduser()))  # noqa: PTH100 - links stay
+    mode = 0o600 if target is None else 0o666 & ~umask
+    wishes = Wishes(folder, last, size, client, full, mode)
+    with (
+        open_ledger_file() as ledger,
+        tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch,
+        studio(Path(scratch)) as made_by,
+    ):
+        maker = Maker(ledger, home, made_by, wishes)
         if watch:
-            click.echo("Renewed whenever a photo is done; Ctrl-C ends it.")
-            _follow(ledger, maker, shots, last)
+            click.echo(maker.page.as_uri())
+            click.echo("Photos appear there as they are done; Ctrl-C ends it.")
+            _watch(maker)
+        else:
+            _once(maker)
+            click.echo(f"{maker.page.as_uri()}  ({counted(maker.shown, 'photo')})")
 
 
-def _follow(ledger: Ledger, maker: Maker, shots: list[Shot], last: int) -> None:
-    version = ledger.data_version()
-    while True:
-        time.sleep(WATCH_EVERY_S)
-        if ledger.data_version() == version:
-            continue
-        version = ledger.data_version()
-        now = last_shots(ledger, last)
-        if now != shots:
-            shots = now
-            maker.make(shots)
+def _once(maker: Maker) -> None:
+    maker.look()
+    total = maker.left
+    until = time.monotonic() + _START_S
+    with Console(stderr=True).status("") as said:
+        while maker.left:
+            said.update(f"Making {maker.left} of {total} small pictures …")
+            before = maker.left
+            maker.work()
+            maker.tell(live=True)
+            if maker.left != before:
+                until = time.monotonic() + 2 * _START_S + _START_S
+            if time.monotonic() > until:
+                raise EngineError("Small pictures are not made", fix="Run `cutoutd doctor`.")
+    maker.finish()
 
 
-class Maker:
-    """Makes the page again and again, decoding only what it has not seen.
-
-    Args:
-        path: the page.
-        mode: its permission bits.
-        watch: the page looks for its own successor.
-    """
-
-    def __init__(self, path: Path, mode: int, *, watch: bool) -> None:
-        self._path = path
-        self._mode = mode
-        self._watch = watch
-        self._seen: dict[Shot, Pair | str] = {}
-
-    def make(self, shots: list[Shot]) -> tuple[int, int]:
-        """Writes the page. Returns how many photos it shows, and how many could not be shown."""
-        new = [shot for shot in shots if shot not in self._seen]
-        with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch, _spinner(len(new)):
-            jobs = [PairJob(shot.original, shot.outputs) for shot in new]
-            made = {new[number]: result for number, result in make_pairs(jobs, Path(scratch))}
-        self._seen = {shot: (self._seen | made)[shot] for shot in shots}
-        pairs = [(shot, pair) for shot, pair in self._seen.items() if isinstance(pair, Pair)]
-        absent = len(shots) - len(pairs)
-        write(self._path, page(pairs, watch=self._watch, now=time.time(), absent=absent), self._mode)
-        return len(pairs), absent
-
-
-def _spinner(count: int) -> Status:
-    """Something to look at while pictures are made small."""
-    return Console(stderr=True).status(f"Making {count} small pictures …")
+def _watch(maker: Maker) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            maker.look()
+            maker.tell(live=True)
+            maker.work()
+            maker.tell(live=True)
+    finally:
+        maker.finish()

@@ -1,42 +1,116 @@
-"""`cutoutd review`: delivered cutouts that somebody should look at, and why; it changes nothing."""
+"""`cutoutd review`: delivered cutouts that somebody should look at, and what was decided about any on the gallery."""
 
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from cutoutd.config.errors import UsageError
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
-from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.remarks import VERDICTS, Remarks
+from cutoutd.daemon.ledger.shots import versions
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.status import row_dict
-from cutoutd.service.text import said
+from cutoutd.service.gallery.choices import LARGEST_FILE, Taken, keep, read_choices
+from cutoutd.service.gallery.feed import gallery_id
+from cutoutd.service.text import counted, said
+
+_SIGNS = {"accepted": "✓", "rejected": "✕", None: "?"}
+_STYLES = {"accepted": "bold green", "rejected": "bold red", None: "bold yellow"}
 
 
 @click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option(
+    "--only",
+    type=click.Choice([kind.value for kind in VERDICTS]),
+    help="List what was accepted, or rejected, on the gallery; unset, what needs a look.",
+)
 @json_option
-def review(as_json: bool) -> None:
+def review(file: Path | None, only: str | None, as_json: bool) -> None:
     """Cutouts that were delivered with doubt, how sure their network was, and what made it unsure.
 
     Of each ten that are wrong it names seven or eight, and of ten that are right one or two.
+
+    With FILE, or - for standard input, it reads back what was accepted and rejected on the gallery's page
+    (`cutoutd-review.json`). Choices about cutouts that were made anew since are left out and counted.
     """
+    if file is not None:
+        _read_back(file, as_json=as_json)
+        return
     rows: list[dict[str, Any]] = []
     if (state_dir() / LEDGER_NAME).exists():
         with open_ledger_file() as ledger:
-            control = Control(ledger)
-            rows = [row_dict(row, control) for row in control.to_review()]
+            rows = _rows(ledger, only)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        click.echo("No cutout needs a look.")
+        click.echo(f"Nothing is {only}." if only else "No cutout needs a look.")
         return
     console = Console(soft_wrap=True, highlight=False)  # a path broken over two lines cannot be copied
     for row in rows:
-        console.print(said(f"? {', '.join(row['outputs']) or row['name']}", style="bold yellow"))
-        sure = "" if row["confidence"] is None else f" ({row['confidence']:.0%} sure)"
-        console.print(said(f"  {', '.join(row['needs_review'])}{sure}; of {row['original'] or row['name']}"))
-    click.echo("Make them again with other options: `cutoutd redo PATH`.")
+        _show(row, console)
+    if not only:
+        click.echo("Make them again with other options: `cutoutd redo PATH`.")
+
+
+def _read_back(file: Path, *, as_json: bool) -> None:
+    with open_ledger_file() as ledger:
+        taken = keep(ledger, read_choices(_text(file), gallery_id(ledger.key)))
+    click.echo(json.dumps(asdict(taken)) if as_json else _summary(taken))
+
+
+def _summary(taken: Taken) -> str:
+    back = f", {taken.taken_back} taken back" if taken.taken_back else ""
+    old = f"; {taken.outdated} left out: their cutouts are no longer those that were seen"
+    accepted = counted(taken.accepted, "photo")
+    return f"{accepted} accepted, {taken.rejected} rejected{back}{old if taken.outdated else ''}."
+
+
+def _text(file: Path) -> str:
+    try:
+        if str(file) == "-":
+            data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+        else:
+            with file.open("rb") as handle:
+                data = handle.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"The choices cannot be read ({error.strerror})", file) from error
+    if len(data) > LARGEST_FILE:
+        raise UsageError("This file is too large for a gallery's choices", file)
+    return data.decode("utf-8", "replace")
+
+
+def _rows(ledger: Ledger, only: str | None) -> list[dict[str, Any]]:
+    """What needs a look, or what was decided so, each with what was decided about its present cutouts."""
+    control, now = Control(ledger), versions(ledger)
+    decided = {
+        photo: mark.verdict.value
+        for photo, mark in Remarks(ledger).marks().items()
+        if now.get(photo) == mark.version
+    }
+    found: list[PhotoRow | None] = [*control.to_review()]
+    if only is not None:
+        intake = Intake(ledger)
+        found = [intake.get(photo) for photo, verdict in sorted(decided.items()) if verdict == only]
+    return [row_dict(row, control) | {"verdict": decided.get(row.id)} for row in found if row is not None]
+
+
+def _show(row: dict[str, Any], console: Console) -> None:
+    verdict: str | None = row["verdict"]
+    outputs = ", ".join(row["outputs"]) or row["name"]
+    console.print(said(f"{_SIGNS[verdict]} {outputs}", style=_STYLES[verdict]))
+    sure = "" if row["confidence"] is None else f" ({row['confidence']:.0%} sure)"
+    why = f"{', '.join(row['needs_review'])}{sure}; " if row["needs_review"] else ""
+    console.print(said(f"  {why}of {row['original'] or row['name']}"))

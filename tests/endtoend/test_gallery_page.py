@@ -1,112 +1,342 @@
-"""The page in a real browser: the line moves by mouse and keys, it renews itself, and nothing is ever fetched."""
+"""The gallery in a real browser: a frame within a second, keys, no jump, odd names, a client's page, 1,000 photos."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.support.chromium import BROWSER, Chromium
 from tests.support.conditions import wait_until
 from tests.support.daemon_process import Daemon
 from tests.support.photos import encoded
+from tests.support.shoot import PICTURES, Shoot
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed (Debian: apt install chromium)"),
-]
-AT = "document.querySelector('.stage').style.getPropertyValue('--at')"
-COUNT = "document.querySelectorAll('figure').length"
+from cutoutd.daemon.ledger.shots import Standing, last_shots
+from cutoutd.service.cli.review import review
+from cutoutd.service.gallery.feed import Tone, as_script, feed, gallery_id, pulse
+from cutoutd.service.gallery.page import OWN, page
+from cutoutd.service.gallery.shelf import Shelf
+from cutoutd.service.gallery.thumbnails import Small
+
+pytestmark = pytest.mark.slow
+in_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium is installed (Debian: apt install chromium)"
+)
+WITHIN_S = 1.0
+HOSTILE = b"<img src=x onerror=\"document.title='owned'\">'\"&{{stem}}</script>.jpg"
 
 
-def test_the_page_in_a_browser(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+@contextmanager
+def gallery(env: dict[str, str], said: Path, *options: str) -> Generator[None]:
+    """`cutoutd gallery` as it is typed, ended with the block."""
+    command = [sys.executable, "-m", "cutoutd.service", "gallery", *options]
+    with said.open("wb") as words:
+        process = subprocess.Popen(command, env=env, stdout=words, stderr=words)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("profile")) as one:
+        yield one
+
+
+def clean(browser: Chromium, folder: Path) -> None:
+    """Nothing in red, and nothing asked for but files of this gallery."""
+    assert browser.complaints() == []
+    allowed = (folder.as_uri() + "/", "blob:")
+    asked = [one["params"] for one in browser.events if one["method"] == "Network.requestWillBeSent"]
+    mine = [one["request"]["url"] for one in asked if one["documentURL"].startswith(allowed)]
+    assert mine
+    assert [url for url in mine if not url.startswith(allowed)] == []
+
+
+def opened(browser: Chromium, path: Path, cells: int) -> None:
+    browser.events.clear()
+    browser.open(path)
+    browser.run("localStorage.clear()")
+    wait_until(lambda: browser.run("cells.size") == cells, f"{cells} pictures")
+
+
+def drawn(browser: Chromium) -> bool:
+    """Whether the large picture of the newest photo is on the screen, and its cell."""
+    return browser.run(
+        "hero.pair?.querySelector('.after img').complete === true"
+        " && hero.pair.querySelector('.after img').src.includes(`/${feed.photos[0].id}-`)"
+        " && feed.photos[0].made.length > 0 && order[0] === feed.photos[0].id"
+    )
+
+
+@in_browser
+@pytest.mark.alone
+def test_a_new_frame_is_on_the_screen_within_a_second_of_its_cutout(
+    daemon: Callable[..., Daemon], browser: Chromium, tmp_path: Path
+) -> None:
     running = daemon(tables="[[inbox.deliver]]\nlabel = 'master'\n").start()
     (running.inbox / "chelsea.jpg").write_bytes(encoded("chelsea"))
     running.wait(lambda: len(running.outputs()) == 1, "the first cutout", 90)
-    target = tmp_path / "g.html"
-    command = [sys.executable, "-m", "cutoutd.service", "gallery", "--watch", "-o", str(target)]
-    with (tmp_path / "said").open("wb") as said:
-        follower = subprocess.Popen(command, env=running.env(), stdout=said, stderr=said)
-    try:
-        wait_until(target.exists, "the page", 60)
-        with Chromium(tmp_path / "profile") as browser:
-            browser.open(target)
-            assert browser.run(COUNT) == 1
-            assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-            _moves(browser)
-            browser.run("document.querySelector('#on-black').click()")
-            behind = "getComputedStyle(document.querySelector('.after')).backgroundColor"
-            assert browser.run(behind) == "rgb(0, 0, 0)"
-            _renews_itself(browser, running, behind)
-            _keep_a_picture(browser)
-            assert browser.complaints() == []
-            assert set(browser.requested()) == {target.as_uri()}
-    finally:
-        follower.terminate()
-        follower.wait(30)
+    folder = running.state / "gallery"
+    with gallery(running.env(), tmp_path / "said", "--watch"):
+        wait_until((folder / "index-feed.js").exists, "the page", 60)
+        opened(browser, folder / "index.html", 1)
+        wait_until(lambda: drawn(browser), "the first picture")
+        browser.run("globalThis.same = document.body")
+        for name in ("coffee", "astronaut"):
+            count = len(running.outputs())
+            (running.inbox / f"{name}.jpg").write_bytes(encoded(name))
+            running.wait(lambda count=count: len(running.outputs()) == count + 1, "its cutout", 90)
+            since = time.monotonic()
+            wait_until(lambda count=count: browser.run("cells.size") == count + 1 and drawn(browser), name)
+            assert time.monotonic() - since < WITHIN_S
+        assert browser.run("globalThis.same === document.body")  # nothing was loaded anew
+        clean(browser, folder)
+    wait_until(lambda: browser.run("feed.live") is False, "the page hears that it was the last")
     assert running.stop() == 0
 
 
-def _moves(browser: Chromium) -> None:
-    """By the mouse, and by the arrow keys of whoever has no mouse."""
-    assert browser.run(AT) == "50%"
-    box = browser.run(
-        "(() => { const b = document.querySelector('.stage').getBoundingClientRect();"
-        " return [b.left, b.top, b.width, b.height]; })()"
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shoot]:
+    """Seven photos and a `cutoutd gallery --watch` for each page."""
+    shoot = Shoot(tmp_path_factory.mktemp("shoot"))
+    for number in range(4):
+        shoot.add(b"DSC_%d.jpg" % number, PICTURES[number % 3], ("master", "white"))
+    shoot.add(HOSTILE, "coffee", ("master", "white"), "<b>hazy</b>")
+    shoot.failed(b"DSC_8.jpg", "No subject was found.")
+    shoot.add(b"DSC_9.jpg", "coffee", ("master",))
+    folder = shoot.state / "gallery"
+    with (
+        gallery(shoot.env(), shoot.root / "said", "--watch", "--full"),
+        gallery(shoot.env(), shoot.root / "client said", "--watch", "--client"),
+    ):
+        for stem in ("index", "client"):
+            wait_until((folder / f"{stem}.html").exists, "the page", 60)
+        yield shoot
+
+
+@in_browser
+def test_keys_and_the_line(browser: Chromium, shoot: Shoot) -> None:
+    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    wait_until(lambda: browser.run("feed.making") == 0, "all small pictures", 60)
+    browser.run("document.querySelector('.cell .open').focus()")
+    browser.key("ArrowRight", 39)
+    assert browser.run("document.activeElement.closest('.cell').dataset.photo") == "6"
+    browser.run("document.activeElement.click()")
+    assert browser.run("$('said').textContent") == "No subject was found."
+    browser.key("ArrowRight", 39)
+    assert browser.run("[$('viewer').open, current]") == [True, 5]
+    assert browser.run("$('made').children.length") == 2
+    shown = (
+        "document.querySelector('#stage .after img').src.split('/').pop().split('-').slice(0, 2).join('-')"
     )
-    left, top, width, height = box
-    browser.mouse("mousePressed", left + width * 0.5, top + height / 2)
-    browser.mouse("mouseMoved", left + width * 0.8, top + height / 2)
-    browser.mouse("mouseReleased", left + width * 0.8, top + height / 2)
-    at = float(browser.run(AT).rstrip("%"))
-    assert 70 < at < 90
-    clip = browser.run("getComputedStyle(document.querySelector('.stage .after')).clipPath")
-    assert f"{at:g}%" in clip
-    browser.run("document.activeElement.blur()")
-    for _ in range(4):  # three choices are one stop of the Tab key, the line is the next
-        browser.key("Tab", 9)
-        if browser.run("document.activeElement.type") == "range":
-            break
-    assert browser.run("document.activeElement.getAttribute('aria-label')").endswith("chelsea.jpg")
-    browser.key("ArrowLeft", 37)
-    assert float(browser.run(AT).rstrip("%")) == at - 1
-
-
-def _renews_itself(browser: Chromium, running: Daemon, behind: str) -> None:
-    at = browser.run(AT)
-    (running.inbox / "coffee.jpg").write_bytes(encoded("coffee"))
-    running.wait(lambda: len(running.outputs()) == 2, "the second cutout", 90)
-    wait_until(
-        lambda: browser.run("document.readyState") == "complete" and browser.run(COUNT) == 2, "two", 60
+    wait_until(lambda: browser.run("stage.pair?.querySelector('.after img')?.complete"), "the picture")
+    first = browser.run(shown)
+    browser.key("d", 68)
+    wait_until(lambda: browser.run(shown) != first, "the other deliverable")
+    browser.key("d", 68)
+    browser.key(" ", 32)
+    assert browser.run("choice.view") == "before"
+    assert browser.run("getComputedStyle(document.querySelector('#stage .after')).display") == "none"
+    browser.key(" ", 32)
+    browser.key("s", 83)
+    wait_until(lambda: browser.run("document.querySelector('#stage input') !== null"), "the line")
+    left, top, width, height = browser.run(
+        "(() => { const b = stage.pair.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
     )
-    # Who had moved the line and chosen black finds both as they were.
-    assert browser.run("document.querySelectorAll('.stage')[1].style.getPropertyValue('--at')") == at
-    assert browser.run(behind) == "rgb(0, 0, 0)"
+    for kind, at in (("mousePressed", 0.5), ("mouseMoved", 0.8), ("mouseReleased", 0.8)):
+        browser.mouse(kind, left + width * at, top + height / 2)
+    at = browser.run("parseFloat(stage.pair.style.getPropertyValue('--at'))")
+    assert 75 < at < 85
+    assert f"{at:g}%" in browser.run("getComputedStyle(document.querySelector('#stage .after')).clipPath")
+    browser.key("b", 66)
+    behind = "getComputedStyle(document.querySelector('#stage .after')).backgroundColor"
+    assert browser.run(behind) == "rgb(255, 255, 255)"
+    browser.key("z", 90)
+    assert browser.run("$('honest').textContent") == "100 % of 600 × 400"
+    assert browser.run("stage.pair.querySelector('.before img').src").endswith(".jpg")  # the file itself
+    assert round(browser.run("stage.pair.getBoundingClientRect().width")) == 600
+    browser.key("f", 70)
+    wait_until(lambda: browser.run("document.fullscreenElement?.id") == "alone", "the whole screen")
+    browser.key("f", 70)
+    wait_until(lambda: browser.run("document.fullscreenElement === null"), "a window again")
+    browser.key("Escape", 27)
+    wait_until(lambda: browser.run("$('viewer').open") is False, "all pictures again")
+    browser.run("choose('view', 'after'); choose('ground', 'checker')")
+    clean(browser, shoot.state / "gallery")
 
 
-def _keep_a_picture(browser: Chromium) -> None:
-    """For human eyes, where CUTOUTD_SCREENSHOTS names a folder."""
-    folder = os.environ.get("CUTOUTD_SCREENSHOTS")
-    if folder:
-        browser.run("document.querySelector('#on-checks').click()")
-        browser.screenshot(Path(folder) / "gallery-light.png")
-        browser.call(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+@in_browser
+def test_choices_come_back(browser: Chromium, shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    browser.run("openViewer(4)")
+    for key, code in (("a", 65), ("ArrowRight", 39), ("x", 88), ("Escape", 27)):
+        browser.key(key, code)
+    assert browser.run("document.querySelectorAll('.accepted, .rejected').length") == 2
+    assert browser.run("$('save').textContent") == "Save 2 choices"
+    browser.run("$('save').click()")
+    saved = browser.run("fetch($('saving-file').href).then((r) => r.text(), () => $('saving-text').value)")
+    browser.run("$('saving').close()")
+    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(shoot.state))
+    answer = CliRunner().invoke(review, ["-"], input=saved, catch_exceptions=False)
+    assert answer.output == "1 photo accepted, 1 rejected.\n"
+    # The running gallery tells the page, which has nothing to save any more.
+    wait_until(lambda: browser.run("$('save').disabled") is True, "the page to hear of it")
+    assert browser.run("feed.photos.find((one) => one.id === 4).mark") == "accepted"
+
+
+@in_browser
+def test_names_are_only_ever_text(browser: Chromium, shoot: Shoot) -> None:
+    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    assert HOSTILE.decode() in browser.run(
+        "[...document.querySelectorAll('figcaption b')].map((one) => one.textContent)"
+    )
+    browser.run("openViewer(5)")
+    assert browser.run("$('said').textContent") == "Worth a look: <b>hazy</b> (71% sure)."
+    assert browser.run("document.querySelectorAll('[onerror], img[src=x], b b').length") == 0
+    assert "owned" not in browser.run("document.title")
+    clean(browser, shoot.state / "gallery")
+
+
+@in_browser
+def test_a_clients_page_shows_no_name(browser: Chromium, shoot: Shoot) -> None:
+    opened(browser, shoot.state / "gallery" / "client.html", 6)
+    browser.run("openViewer(5); $('save').click()")
+    everything = browser.run("JSON.stringify(feed) + document.documentElement.outerHTML.split('<script>')[0]")
+    for secret in ("DSC", "onerror", "hazy", "cutout-s", "No subject", "2023", str(shoot.root)):
+        assert secret not in everything
+    assert browser.run("$('said-name').firstChild.textContent") == "No. 5"
+    browser.run("$('saving').close()")
+    clean(browser, shoot.state / "gallery")
+
+
+@in_browser
+def test_nothing_moves_under_the_eyes(browser: Chromium, shoot: Shoot) -> None:
+    """Who looks further down stays there, and is told of what is new; who looks at one photo goes on doing so."""
+    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    browser.run("choose('size', 560); scrollTo(0, 700)")
+    top = "document.querySelector('.cell[data-photo=\"4\"]').getBoundingClientRect().top"
+    before, scrolled = browser.run(top), browser.run("scrollY")
+    assert scrolled > 100
+    photo = shoot.add(b"DSC_10.jpg", "astronaut")
+    wait_until(lambda: browser.run("$('news').hidden") is False, "word of the new one")
+    assert browser.run(top) == before
+    assert browser.run("scrollY") == scrolled
+    browser.run("$('news').click()")
+    assert browser.run("[order[0], scrollY]") == [photo, 0]
+    browser.run("openViewer(4)")
+    newer = shoot.add(b"DSC_11.jpg", "astronaut")
+    wait_until(lambda: browser.run("feed.photos[0].id") == newer, "the next")
+    assert browser.run("[$('viewer').open, current, $('said-name').firstChild.textContent]") == [
+        True,
+        4,
+        "DSC_3.jpg",
+    ]
+    browser.run(f"closeViewer(); openViewer({newer})")
+    newest = shoot.add(b"DSC_12.jpg", "chelsea")
+    wait_until(lambda: browser.run("current") == newest, "who looks at the newest to see the newest")
+    browser.run("closeViewer()")
+
+
+@in_browser
+@pytest.mark.alone
+def test_a_thousand_photos_are_there_within_a_second(browser: Chromium, tmp_path: Path) -> None:
+    shoot = Shoot(tmp_path)
+    rows = [(number, b"/in", b"DSC_%d.jpg" % number, b"%d" % number) for number in range(1, 1001)]
+    for row in rows:
+        shoot.ledger.write(
+            "INSERT INTO photos (id, inbox, path, key, state, arrived, finished)"
+            " VALUES (?, ?, ?, ?, 'done', 0, 0)",
+            row,
         )
-        browser.screenshot(Path(folder) / "gallery-dark.png")
+        shoot.ledger.write(
+            "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, state)"
+            " VALUES (?, 'master', x'2f', ?, ?, ?, 'done')",
+            (row[0], row[2], row[2].decode(), row[2].decode()),
+        )
+    shoot.ledger.commit()
+    folder = tmp_path / "gallery"
+    shelf = Shelf(folder, 640)
+    picture = Small(encoded("coffee", "WEBP", size=(640, 427)), (640, 427), (6000, 4000))
+    shots = last_shots(shoot.ledger, 1000)
+    for shot in shots:
+        for one in shot.pictures:
+            shelf.put(shot.photo, one, picture)
+    tone = Tone(gallery_id(shoot.ledger.key), client=False, live=False)
+    told = feed(shots, shelf.get, lambda _photo, _picture: "", tone, Standing(0, 0, 0))
+    (folder / "index.html").write_text(page(OWN))
+    (folder / "index-feed.js").write_text(as_script(told))
+    (folder / "index-pulse.gif").write_bytes(pulse(1))
+    browser.events.clear()
+    browser.open(folder / "index.html")
+    # The large picture and those of the first screen are drawn, in ms since the page was asked for.
+    drawn_after = browser.run(
+        "new Promise((done) => { const look = () => {"
+        " const there = cells.size === 1000 && hero.pair && [...document.querySelectorAll('.cell img')].slice(0, 4)"
+        ".every((one) => one.complete && one.naturalWidth || one.offsetParent === null);"
+        " if (there) done(performance.now()); else requestAnimationFrame(look); }; look(); })"
+    )
+    assert drawn_after < 1000
+    # The whole sheet goes by, a screen at a time: no frame takes longer than a blink.
+    longest = browser.run(
+        "new Promise((done) => { let worst = 0, last = performance.now(), steps = 0; const step = () => {"
+        " const now = performance.now(); worst = Math.max(worst, now - last); last = now; scrollBy(0, 400);"
+        " if (++steps < 90) requestAnimationFrame(step); else done(worst); }; requestAnimationFrame(step); })"
+    )
+    assert longest < 250
+    loaded = browser.run("[...document.images].filter((one) => one.complete && one.naturalWidth).length")
+    assert loaded < 900  # only what came near the screen was read
+    clean(browser, folder)
 
 
-def test_without_photos_there_is_a_page_that_says_so(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
-    asker = daemon()
-    assert "has not run here" in asker.cli("gallery", "-o", str(tmp_path / "g.html")).stderr
-    asker.start()
-    answer = asker.cli("gallery", "-o", str(tmp_path / "g.html"))
+def test_without_photos_there_is_a_page_that_says_so(tmp_path: Path) -> None:
+    def asked(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cutoutd.service", "gallery", *options]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    env = {**os.environ, "CUTOUTD_STATE_DIR": str(tmp_path / "state")}
+    assert "has not run here" in asked().stderr
+    Shoot(tmp_path).ledger.close()
+    answer = asked("-o", str(tmp_path / "g"))
     assert answer.returncode == 0, answer.stderr
-    assert "No finished photo yet" in (tmp_path / "g.html").read_text()
-    shutil.copy(__file__, tmp_path / "mine.html")
-    assert asker.cli("gallery", "-o", str(tmp_path / "mine.html")).returncode == 2
-    assert asker.stop() == 0
+    assert f"file://{tmp_path}/g/index.html  (0 photos)" in answer.stdout
+    assert json.loads((tmp_path / "g" / "index-feed.js").read_text()[13:-3])["photos"] == []
+    shutil.copy(__file__, tmp_path / "g" / "index.html")
+    assert asked("-o", str(tmp_path / "g")).returncode == 2
+    assert list((tmp_path / "state" / "gallery" / "pictures").iterdir()) == []
+
+
+@in_browser
+@pytest.mark.skipif(
+    "CUTOUTD_SCREENSHOTS" not in os.environ, reason="for human eyes: CUTOUTD_SCREENSHOTS names a folder"
+)
+def test_for_human_eyes(browser: Chromium, shoot: Shoot) -> None:
+    target = Path(os.environ["CUTOUTD_SCREENSHOTS"])
+    screens = {"desktop": (1440, 900, 1), "phone": (390, 844, 2), "4k": (3840, 2160, 1)}
+    for screen, (width, height, scale) in screens.items():
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=scale, mobile=screen == "phone",
+        )  # fmt: skip
+        for mode in ("light", "dark"):
+            browser.call(
+                "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}]
+            )
+            opened(browser, shoot.state / "gallery" / "index.html", browser.run("feed.photos.length"))
+            wait_until(lambda: drawn(browser), "the large picture")
+            browser.screenshot(target / f"gallery-{screen}-{mode}.png")
+            browser.run("openViewer(4); choose('view', 'both')")
+            wait_until(lambda: browser.run("stage.pair !== undefined"), "the picture alone")
+            browser.screenshot(target / f"gallery-{screen}-{mode}-alone.png")
+            browser.run("closeViewer(); choose('view', 'after')")

@@ -43,7 +43,6 @@ ELSEWHERE = {
     "service/cli/verify.py": "tests/unit/service/verify/test_judge.py",
     "service/doctor/findings.py": "tests/unit/service/doctor/test_doctor.py",
     "service/doctor/parts.py": "tests/unit/service/doctor/test_doctor.py",
-    "service/gallery/thumbnails.py": "tests/unit/service/gallery/test_gallery.py",
     "service/main.py": "tests/unit/service/cli/test_app.py",
     "service/verify/daemon.py": "tests/endtoend/test_privacy.py",
 }

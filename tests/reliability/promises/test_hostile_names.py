@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import io
 import json
 import logging
@@ -18,12 +17,14 @@ from rich.console import Console
 from tests.support.photos import encoded
 from tests.support.simulation import BROKEN, Simulation, simulated
 
+from cutoutd.config.errors import printable
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Notify
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.daemon.ledger.shots import Standing, last_shots
 from cutoutd.service.cli.app import run
-from cutoutd.service.gallery.gallery import last_shots, page
-from cutoutd.service.gallery.thumbnails import Pair
+from cutoutd.service.gallery.feed import Tone, as_script, feed
+from cutoutd.service.gallery.shelf import Kept
 from cutoutd.service.listeners.desktop import DesktopListener
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.listeners.metrics import MetricsListener
@@ -177,28 +178,22 @@ def test_in_what_commands_print(
 def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent]]) -> None:
     one, _ = done
     shots = last_shots(one.parts.ledger, 1000)
-    assert len(shots) == len(NAMES)
-    pair = Pair(b"RIFF", b"RIFF", (3, 2), (3, 2), True)
-    plain = page([], watch=False, now=0.0)
-    text = page([(shot, pair) for shot in shots], watch=False, now=0.0)
-    assert_harmless(text.replace("\t", ""))
-
-    class Reader(html.parser.HTMLParser):
-        def __init__(self) -> None:
-            super().__init__()
-            self.tags: dict[str, int] = {}
-            self.attributes: set[str] = set()
-
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.tags[tag] = self.tags.get(tag, 0) + 1
-            self.attributes |= {name for name, _ in attrs}
-
-    reader, empty = Reader(), Reader()
-    reader.feed(text)
-    empty.feed(plain)
-    assert reader.tags["script"] == empty.tags["script"]
-    assert reader.tags["img"] == 2 * len(shots)
-    assert not {name for name in reader.attributes if name.startswith("on")}
+    assert len({shot.name for shot in shots}) >= 2 * len(NAMES)
+    for client in (False, True):
+        script = as_script(
+            feed(
+                shots, lambda _photo, _picture: Kept("1.webp", (3, 2), (6, 4)), lambda _photo, _picture: "",
+                Tone("g", client, live=True), Standing(0, 0, 0),
+            )
+        )  # fmt: skip
+        assert_harmless(script)
+        assert script.isascii()
+        assert script.count("\n") == 1
+        told = json.loads(script.removeprefix("cutoutd.feed(").removesuffix(");\n"))["photos"]
+        if client:
+            assert "jpg" not in script
+        else:
+            assert {one["name"] for one in told} == {printable(shot.name) for shot in shots}
     manifest = (one.outbox / "manifest.jsonl").read_bytes().decode()
     assert_harmless(manifest)
     lines = [json.loads(line) for line in manifest.splitlines()]

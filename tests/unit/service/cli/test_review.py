@@ -1,4 +1,4 @@
-"""What `cutoutd review` and `status` say of cutouts that were delivered with doubt."""
+"""What `cutoutd review` and `status` say of cutouts delivered with doubt, and what was decided on the gallery."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.support.shoot import Shoot
 
+from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import doubts_text
+from cutoutd.daemon.ledger.remarks import Remarks
+from cutoutd.daemon.ledger.shots import versions
+from cutoutd.service.cli.events import events
 from cutoutd.service.cli.review import review
 from cutoutd.service.cli.status import status
+from cutoutd.service.gallery.choices import LARGEST_FILE
+from cutoutd.service.gallery.feed import gallery_id
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +82,74 @@ def test_the_status_counts_them() -> None:
     said = CliRunner().invoke(status).output
     assert "1 cutout to look at" in said
     assert "needs a look: half-transparent inside, touches the frame" in said
+
+
+# --- what was decided on the gallery ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Shoot:
+    """Three photos that are done, the last with doubt; their state folder is the one that is asked."""
+    shoot = Shoot(tmp_path)
+    for name, doubts in ((b"good.jpg", ()), (b"bad.jpg", ()), (b"odd.jpg", ("touches the frame",))):
+        shoot.add(name, "coffee", ("master",), *doubts)
+    return shoot
+
+
+def saved(shoot: Shoot, verdicts: dict[int, str]) -> str:
+    now = versions(shoot.ledger)
+    marks = {str(photo): {"verdict": said, "version": now[photo]} for photo, said in verdicts.items()}
+    return json.dumps({"cutoutd_review": 1, "gallery": gallery_id(shoot.ledger.key), "marks": marks})
+
+
+def run(*arguments: str, typed: str | bytes = "") -> str:
+    return CliRunner().invoke(review, arguments, input=typed, catch_exceptions=False).output
+
+
+def test_choices_are_read_listed_and_told_of(shoot: Shoot, tmp_path: Path) -> None:
+    file = tmp_path / "cutoutd-review.json"
+    file.write_text(saved(shoot, {1: "accepted", 2: "rejected", 3: "accepted"}))
+    assert run(str(file)) == "2 photos accepted, 1 rejected.\n"
+    assert run("--only", "accepted").splitlines() == [
+        f"✓ {shoot.outbox}/1-master.png",
+        f"  of {shoot.inbox}/good.jpg",
+        f"✓ {shoot.outbox}/3-master.png",
+        f"  touches the frame (71% sure); of {shoot.inbox}/odd.jpg",
+    ]
+    (only,) = json.loads(run("--only", "rejected", "--json"))
+    assert (only["photo"], only["verdict"], only["outputs"]) == (
+        2,
+        "rejected",
+        [f"{shoot.outbox}/2-master.png"],
+    )
+    (odd,) = json.loads(run("--json"))
+    assert (odd["photo"], odd["verdict"]) == (3, "accepted")
+    told = CliRunner().invoke(events, ["--json"], catch_exceptions=False).output.splitlines()
+    assert [json.loads(line)["event"] for line in told][-3:] == ["accepted", "rejected", "accepted"]
+
+
+def test_standard_input_takes_choices_back(shoot: Shoot) -> None:
+    assert json.loads(run("-", "--json", typed=saved(shoot, {1: "accepted"})))["accepted"] == 1
+    assert "1 taken back" in run("-", typed=saved(shoot, {1: "none"}))
+    assert run("--only", "accepted") == "Nothing is accepted.\n"
+
+
+def test_choices_about_earlier_cutouts_are_left_out(shoot: Shoot) -> None:
+    before = saved(shoot, {1: "accepted", 2: "accepted"})
+    shoot.ledger.write("UPDATE deliverables SET out_digest = 'anew' WHERE photo = 2")
+    shoot.ledger.commit()
+    assert "1 photo accepted, 0 rejected; 1 left out" in run("-", typed=before)
+
+
+def test_what_cannot_be_read_changes_nothing(shoot: Shoot, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        run(str(tmp_path / "none.json"))
+    with pytest.raises(UsageError, match="no choices"):
+        run("-", typed=b"\xff\xfe")
+    with pytest.raises(UsageError, match="too large"):
+        run("-", typed=b" " * (LARGEST_FILE + 1))
+    broken = json.loads(saved(shoot, {1: "accepted"}))
+    broken["marks"]["2"] = "yes"
+    with pytest.raises(UsageError, match="cannot be read"):
+        run("-", typed=json.dumps(broken))
+    assert Remarks(shoot.ledger).marks() == {}

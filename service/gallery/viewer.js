@@ -1,0 +1,170 @@
+"use strict";
+// One photo alone: keys, the line between before and after, every pixel, marks; and the sheets for saving and for keys.
+
+const stage = new Stage($("stage"));
+let current = null, label = "", zoomed = false, whole = false, following = false;
+
+const newestOf = (list) => list.find((one) => one.made.some((made) => made.picture))?.id ?? null;
+const photoNow = () => feed.photos.find((one) => one.id === current) ?? null;
+
+function openViewer(id) {
+  current = id;
+  following = id === newestOf(wanted());
+  zoomed = false;
+  if (!$("viewer").open) $("viewer").showModal();
+  stage.wanted = null;
+  drawViewer();
+}
+
+function closeViewer() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  $("viewer").close();
+}
+
+function drawViewer() {
+  if (!$("viewer").open) return;
+  // Who looks at the newest goes on looking at the newest; who looks at another is left alone.
+  const list = wanted();
+  if (following && !zoomed) current = newestOf(list) ?? current;
+  const photo = photoNow();
+  if (!photo) { closeViewer(); return; }
+  const at = list.findIndex((one) => one.id === current);
+  const made = shownOf(photo, label || choice.label);
+  whole = Boolean(photo.before?.full || made?.picture.full);
+  stage.show(photo, made, whole).then(drawZoom);
+  $("previous").disabled = at <= 0;
+  $("next").disabled = at < 0 || at >= list.length - 1;
+  $("said-name").replaceChildren(titleOf(photo), make("span", { text: [`${at + 1} of ${list.length}`, timeOf(photo), photo.model ?? ""].filter(Boolean).join(" · ") }));
+  $("said").textContent = (photo.said ?? []).join("\n");
+  $("said").classList.toggle("bad", photo.state === "failed");
+  const choices = photo.made.filter((one) => one.picture);
+  $("made").hidden = choices.length < 2;
+  $("made").replaceChildren(...choices.map((one) => {
+    const button = make("button", { type: "button", text: one.label, "aria-pressed": String(one === made) });
+    button.addEventListener("click", () => { label = one.label; drawViewer(); });
+    return button;
+  }));
+  const verdict = markOf(photo);
+  for (const [id, name] of [["accept", "accepted"], ["reject", "rejected"]]) {
+    $(id).setAttribute("aria-pressed", verdict === name);
+    $(id).disabled = !photo.made.length;
+  }
+  drawZoom();
+}
+
+// Every pixel of the picture on one of the screen's; what is not there is not pretended.
+function drawZoom() {
+  const photo = photoNow();
+  if (!photo) return;
+  const made = shownOf(photo, label || choice.label);
+  const seen = choice.view === "before" || !made ? photo.before : made.picture;
+  const room = $("stage").firstElementChild;
+  $("zoom").setAttribute("aria-pressed", zoomed);
+  $("zoom").disabled = !seen;
+  if (!seen) { $("honest").textContent = ""; return; }
+  const was = room.classList.contains("zoomed");
+  room.classList.toggle("zoomed", zoomed);
+  room.style.setProperty("--whole", `${seen.whole[0] / devicePixelRatio}px`);
+  if (zoomed && !was) { room.scrollLeft = (room.scrollWidth - room.clientWidth) / 2; room.scrollTop = (room.scrollHeight - room.clientHeight) / 2; }
+  const size = `${seen.whole[0]} × ${seen.whole[1]}`, small = Math.max(...seen.size);
+  const complete = Boolean(seen.full) || small >= Math.max(...seen.whole);
+  $("honest").textContent = !zoomed ? size : complete ? `100 % of ${size}`
+    : `Enlarged from a small picture of ${small} pixels: this is not the edge itself. ` + (feed.client ? "" : "`cutoutd gallery --full` shows every pixel.");
+}
+
+function turn(by) {
+  const list = wanted(), at = list.findIndex((one) => one.id === current), next = list[at + by];
+  if (!next) return;
+  current = next.id;
+  following = current === newestOf(list);
+  zoomed = false;
+  drawViewer();
+  for (const near of [list[at + 2 * by]]) { // the one after it is fetched already
+    if (near) for (const one of [near.before, shownOf(near)?.picture]) if (one) new Image().src = one.file;
+  }
+}
+
+function otherMade() {
+  const photo = photoNow(), list = photo.made.filter((one) => one.picture);
+  const at = list.indexOf(shownOf(photo, label || choice.label));
+  if (list.length > 1) { label = list[(at + 1) % list.length].label; drawViewer(); }
+}
+
+function fullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $("alone").requestFullscreen?.().catch(() => null); // a dialog itself may not
+}
+
+function zoom(on = !zoomed) { zoomed = on; drawZoom(); }
+
+const KEYS = {
+  ArrowLeft: (event) => (event.shiftKey ? stage.shift(-2) : turn(-1)), ArrowRight: (event) => (event.shiftKey ? stage.shift(2) : turn(1)),
+  Home: () => turn(-wanted().findIndex((one) => one.id === current)), End: () => turn(wanted().length - 1 - wanted().findIndex((one) => one.id === current)),
+  " ": () => choose("view", choice.view === "before" ? "after" : "before"), s: () => choose("view", choice.view === "both" ? "after" : "both"),
+  z: () => zoom(), b: () => choose("ground", GROUNDS[(GROUNDS.indexOf(choice.ground) + 1) % GROUNDS.length]), d: otherMade, f: fullscreen,
+  a: () => mark(photoNow(), "accepted"), x: () => mark(photoNow(), "rejected"),
+};
+
+// On the whole page: after the line was moved nothing has the focus.
+addEventListener("keydown", (event) => {
+  if (!$("viewer").open || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.type === "range" && event.key.startsWith("Arrow") && !event.shiftKey) return;
+  const does = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!does) return;
+  event.preventDefault();
+  does(event);
+  drawZoom();
+});
+$("viewer").addEventListener("close", () => { label = ""; release(); cells.get(current)?.element.querySelector(".open").focus({ preventScroll: true }); });
+for (const [id, does] of Object.entries({
+  close: closeViewer, previous: () => turn(-1), next: () => turn(1), zoom: () => zoom(), fullscreen, help: () => $("keys").showModal(),
+  accept: () => mark(photoNow(), "accepted"), reject: () => mark(photoNow(), "rejected"), "keys-close": () => $("keys").close(), "saving-close": () => $("saving").close(),
+})) $(id).addEventListener("click", does);
+
+// In full screen the bars come when the pointer moves, and go again.
+let rest = 0;
+$("viewer").addEventListener("pointermove", () => {
+  $("alone").classList.add("awake");
+  clearTimeout(rest);
+  rest = setTimeout(() => $("alone").classList.remove("awake"), 2500);
+});
+
+// At every pixel the picture is moved by hand; a swipe turns the page otherwise.
+let from = null;
+const room = $("stage").firstElementChild;
+room.addEventListener("dblclick", () => zoom());
+room.addEventListener("pointerdown", (event) => {
+  if (event.target.type !== "range") from = { x: event.clientX, y: event.clientY, left: room.scrollLeft, top: room.scrollTop, touch: event.pointerType === "touch" };
+});
+addEventListener("pointermove", (event) => {
+  if (from && zoomed && !from.touch) { room.scrollLeft = from.left + from.x - event.clientX; room.scrollTop = from.top + from.y - event.clientY; }
+});
+for (const kind of ["pointerup", "pointercancel"]) {
+  addEventListener(kind, (event) => {
+    if (from?.touch && !zoomed && Math.abs(event.clientX - from.x) > 50) turn(event.clientX < from.x ? 1 : -1);
+    from = null;
+  });
+}
+
+// --- saving ------------------------------------------------------------------------------------------------------------
+
+$("save").addEventListener("click", () => {
+  const text = review(), count = Object.keys(own).length;
+  $("saving-count").textContent = `${count} ${count === 1 ? "choice" : "choices"}`;
+  $("saving-how").replaceChildren(...(feed.client
+    ? ["Save the file and give it to your photographer. It holds the pictures' numbers and what you chose, nothing else."]
+    : ["Save the file, then let cutoutd read it: ", make("code", { text: "cutoutd review cutoutd-review.json" }), ". It holds numbers, no names."]));
+  $("saving-text").value = text;
+  if ($("saving-file").href) URL.revokeObjectURL($("saving-file").href);
+  $("saving-file").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  $("saving").showModal();
+});
+$("saving-copy").addEventListener("click", () => {
+  $("saving-text").select();
+  document.execCommand("copy"); // the newer way needs a permission that a page from a disk may not have
+  $("saving-copy").textContent = "Copied";
+});
+
+hearers.push(drawViewer);
+dress();
+look();
