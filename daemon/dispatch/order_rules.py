@@ -37,12 +37,6 @@ class ListError(UsageError):
 class LineError(UsageError):
     """The line of a list that names a photo has a mistake."""
 
-    def __init__(self, path: Path, line: int, problem: str) -> None:
-        super().__init__(
-            f"{printable(path)}:{line}: {problem}", fix="Fix it; then `cutoutd retry` the photo."
-        )
-        self.args = (path, line, problem)
-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -130,11 +124,15 @@ def _listed(path: Path, inbox: Inbox, photo: bytes, presets: Presets) -> Chosen 
     stem = order_list.folded(os.path.splitext(os.path.basename(os.fsdecode(photo)))[0])
     if stem in listed.mistaken:
         line = listed.mistaken[stem]
-        raise LineError(path, line, listed.wrong[line])
+        raise _line_error(path, line, listed.wrong[line])
     entry = listed.entries.get(stem)
     if entry is None:
         return None
     return Chosen(_orders_of(path, entry, inbox, presets), f"{printable(path)}:{entry.line}")
+
+
+def _line_error(path: Path, line: int, problem: str) -> LineError:
+    return LineError(f"{printable(path)}:{line}: {problem}", fix="Fix it; then `cutoutd retry` the photo.")
 
 
 def _orders_of(
@@ -152,6 +150,6 @@ def _orders_of(
         return tuple(Deliverable.model_validate(expand(one, presets)) for one in wanted)
     except ValidationError as error:
         words = "; ".join(problem.message for problem in problems_of(error, Deliverable))
-        raise LineError(path, entry.line, words) from error
+        raise _line_error(path, entry.line, words) from error
     except ValueError as error:
-        raise LineError(path, entry.line, str(error)) from error
+        raise _line_error(path, entry.line, str(error)) from error

@@ -101,3 +101,21 @@ def test_an_order_that_brings_out_a_mistake_is_answered_and_not_tried_again(sim:
     assert "cannot carry it out" in (one.parts.control.answered(number) or {})["refused"]
     assert one.parts.control.answered(after) == {"paused": True}
     assert one.parts.control.waiting() == []
+
+
+def test_a_redo_of_a_photo_whose_line_in_the_list_is_wrong_is_refused_with_that_line(sim: Make) -> None:
+    one = sim()
+    listed = one.root / "orders.csv"
+    one.inbox_table = {"rule": [{"csv": str(listed)}]}
+    listed.write_text("stem,name\na,shoe\n")
+    one.put("a.jpg", b"one")
+    one.boot().finish()
+    for content, words in (
+        ("stem,preset\na,wep\n", 'orders.csv:2: there is no preset "wep"'),
+        ("", "header"),
+    ):
+        listed.write_text(content)
+        answer = carry_out(one.parts.ledger, "redo", {}, one.settings)
+        assert words in answer["refused"]
+        assert answer["fix"].startswith("Fix it")
+    assert one.states() == {"a.jpg": "done"}
