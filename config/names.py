@@ -51,6 +51,13 @@ def check_folder(template: str) -> str:
     return template
 
 
+def check_plain_folder(folder: str) -> str:
+    """A sub-folder of the outbox that is the same for every photo, or ValueError; empty is none."""
+    if "{" in folder or "}" in folder:
+        raise ValueError(f'"{folder}": this folder is the same for every photo; write it without braces')
+    return check_folder(folder)
+
+
 def check_label(label: str) -> str:
     """A deliverable's label, or ValueError."""
     if not _LABEL.match(label):

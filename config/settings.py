@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 
+from cutoutd.config import names
 from cutoutd.config.expansion import expand_presets
 from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
@@ -260,6 +261,12 @@ class Inbox(Section):
         description="Keep a list beside the cutouts, a line per cutout and per failed photo: time, source and its "
         "digest, output, size, SHA-256, seconds, and which earlier line it supersedes. `true` or `jsonl` writes "
         "manifest.jsonl, `csv` writes manifest.csv.",
+    )
+    review: Annotated[str, AfterValidator(names.check_plain_folder)] = Field(
+        default="",
+        description='Sub-folder of the outbox, such as "review", for cutouts that their network is unsure of; '
+        "`cutoutd review` says why. A better one made by `redo` leaves it. Empty: they lie with the others.",
+        examples=["review"],
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
         default=None,

@@ -28,10 +28,27 @@ NAMES_TRIED = 100
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """The place that a draft shall have, and the digest of our own cutout that may lie there."""
+    """The place that a draft shall have, and the digest of our own cutout that may lie there.
+
+    `leaves` is our earlier cutout that is to go from another place, since doubt about it has come or gone.
+    """
 
     place: publish.Place
     replaces: str
+    leaves: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a cutout would like to be called: a folder below the outbox, and a name without extension.
+
+    `other` is the folder on the other side of `review`: where it would lie if its network were sure of it, or were not;
+    None where there is no such side.
+    """
+
+    folder: bytes
+    stem: str
+    other: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -54,10 +71,21 @@ class Route:
         self.outbox = os.fsencode(self.settings.outbox)
         self.fs = RealFileSystem(Root(self.outbox, self.inode))
 
+    @property
+    def folder_mode(self) -> int:
+        """Permission bits of sub-folders: who may read the files may also look into their folder."""
+        return self.mode | (self.mode & 0o444) >> 2 | (self.mode & 0o222) >> 1
+
 
 def wishes(
-    row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...], *, counter: int, plain: bool
-) -> tuple[list[bytes], list[str]]:
+    row: PhotoRow,
+    finished: Finished,
+    orders: tuple[Deliverable, ...],
+    *,
+    counter: int,
+    plain: bool,
+    review: str = "",
+) -> list[Wish]:
     """The folder below the outbox and the name without extension that each deliverable would like to have.
 
     Args:
@@ -66,6 +94,7 @@ def wishes(
         orders: its deliverables.
         counter: the photo's number in its inbox.
         plain: the outbox refuses characters that others take.
+        review: sub-folder for doubtful ones; unset, they lie with the others.
     """
     path = row.path or b"photo"
     date = date_of(finished.mtime_ns)
@@ -81,7 +110,13 @@ def wishes(
         )
         for order in orders
     ]
-    return folders, [portable(stem) for stem in stems] if plain else stems
+    if plain:
+        stems = [portable(stem) for stem in stems]
+    if not review:
+        return [Wish(folder, stem) for folder, stem in zip(folders, stems, strict=True)]
+    aside = [os.path.join(os.fsencode(review), folder) for folder in folders]
+    sides = (aside, folders) if finished.doubts else (folders, aside)
+    return [Wish(*one) for one in zip(sides[0], stems, sides[1], strict=True)]
 
 
 def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> bool:
@@ -100,35 +135,33 @@ def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> 
     return names(path) == names(other)
 
 
-def is_called_so(delivery: Delivery, folder: bytes, stem: str, extension: str) -> bool:
+def is_called_so(delivery: Delivery, wish: Wish, extension: str) -> bool:
     """Whether an earlier cutout has one of the names that are wished for now; yes, where its name was not kept."""
-    names = islice(candidates(folder, stem, extension), NAMES_TRIED)
+    names = islice(candidates(wish.folder, wish.stem, extension), NAMES_TRIED)
     return not delivery.name or any(name == delivery.name for name in names)
 
 
 def address(
     route: Route,
     draft: Draft,
-    folder: bytes,
-    stem: str,
+    wish: Wish,
     taken: Taken,
     earlier: Delivery | None,
     given_up: Mapping[str, frozenset[str]] = publish.NOTHING_GIVEN_UP,
 ) -> Addressed:
-    """The name for one draft: that of its own earlier cutout, or the first one that is free or given up."""
-    if earlier is not None and not earlier.name:
-        # Its name was not kept, only the name's keyed digest: it is found again among those it can have had.
-        for name in islice(candidates(folder, stem, draft.extension), NAMES_TRIED):
-            if taken.key(name_key(name)) == earlier.name_key:
-                earlier = replace(earlier, name=name)
-                break
-    if earlier is not None and earlier.name and earlier.outbox == route.outbox:
+    """The name for one draft: that of its own earlier cutout, or the first one that is free or given up.
+
+    An earlier one on the other side of `review` gives no name: it is to go from there.
+    """
+    earlier = None if earlier is None else _named(earlier, wish, draft, taken)
+    leaves = earlier if earlier is not None and _is_aside(route, earlier, wish) else None
+    if leaves is None and earlier is not None and earlier.name and earlier.outbox == route.outbox:
         extension = os.path.splitext(earlier.name)[1]
         how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
         if how is not None and extension == draft.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
             return Addressed(place, earlier.out_digest if how is How.REPLACE else "")
-    names = candidates(folder, stem, draft.extension)
+    names = candidates(wish.folder, wish.stem, draft.extension)
     place = publish.find_place(
         route.outbox,
         names,
@@ -138,7 +171,26 @@ def address(
         fs=route.fs,
         given_up=given_up,
     )
-    return Addressed(place, place.replaces)
+    return Addressed(place, place.replaces, leaves)
+
+
+def _named(earlier: Delivery, wish: Wish, draft: Draft, taken: Taken) -> Delivery:
+    """An earlier cutout with its name; one of which only the keyed digest was kept is found among possible ones."""
+    if earlier.name:
+        return earlier
+    for folder in (wish.folder, wish.other):
+        names = () if folder is None else islice(candidates(folder, wish.stem, draft.extension), NAMES_TRIED)
+        for name in names:
+            if taken.key(name_key(name)) == earlier.name_key:
+                return replace(earlier, name=name)
+    return earlier
+
+
+def _is_aside(route: Route, earlier: Delivery, wish: Wish) -> bool:
+    """Whether an earlier cutout lies on the other side of `review` than the new one is to."""
+    if wish.other is None or not earlier.name or earlier.outbox != route.outbox:
+        return False
+    return os.path.dirname(earlier.name) == wish.other.rstrip(b"/")
 
 
 def manifest_line(

@@ -20,10 +20,19 @@ from cutoutd.config.errors import mistake
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
-from cutoutd.daemon.delivery.naming import Addressed, Route, address, is_called_so, manifest_line, wishes
+from cutoutd.daemon.delivery.naming import (
+    Addressed,
+    Route,
+    Wish,
+    address,
+    is_called_so,
+    manifest_line,
+    wishes,
+)
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.files.story import run, send
@@ -94,7 +103,7 @@ class _Names:
     earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
     """
 
-    wished: list[tuple[bytes, str]]
+    wished: list[Wish]
     taken: list[Taken]
     earlier: Mapping[str, Delivery]
     own: frozenset[int]
@@ -249,10 +258,10 @@ class Publisher:
             self._transitions.delivered(
                 row, timings=timings, aftercare=status, next_stage=Stage.FINAL if draft else None
             )
+        self._withdrawer.withdraw(row.inbox, route)  # first: it takes up the names that are to go
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
         self._troubles.pop(row.id, None)
-        self._withdrawer.withdraw(row.inbox, route)
         return Delivered([os.path.join(d.outbox, d.name) for d in deliveries], timings, owed)
 
     # --- its steps ---------------------------------------------------------------------------------------------
@@ -263,11 +272,11 @@ class Publisher:
         """What the drafts would like to be called, and what the ledger says of such names."""
         counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
         plain = route.portable or route.outbox in self._plain_names
-        folders, stems = wishes(row, finished, orders, counter=counter, plain=plain)
-        wished = list(zip(folders, stems, strict=True))
+        review = route.settings.review
+        wished = wishes(row, finished, orders, counter=counter, plain=plain, review=review)
         taken = [
-            names_taken(self._ledger, route.outbox, name_prefix(folder, stem), besides=row.id)
-            for folder, stem in wished
+            names_taken(self._ledger, route.outbox, name_prefix(one.folder, one.stem), besides=row.id)
+            for one in wished
         ]
         own = frozenset(one.id for one in self._transitions.deliveries(row.id))
         earlier = self._transitions.earlier(row)
@@ -278,12 +287,12 @@ class Publisher:
         self._must_be_there(route)
         claimed: set[str] = set()
         found: list[Addressed] = []
-        for draft, (folder, stem), taken in zip(finished.drafts, names.wished, names.taken, strict=True):
+        for draft, wish, taken in zip(finished.drafts, names.wished, names.taken, strict=True):
             earlier = names.earlier.get(draft.label)
             if earlier is not None and earlier.id in names.own:
                 # Done again in another format or under another name: what it has is withdrawn after that.
-                earlier = earlier if is_called_so(earlier, folder, stem, draft.extension) else None
-            one = address(route, draft, folder, stem, taken | claimed, earlier, names.given_up)
+                earlier = earlier if is_called_so(earlier, wish, draft.extension) else None
+            one = address(route, draft, wish, taken | claimed, earlier, names.given_up)
             claimed.add(one.place.key)
             found.append(one)
         return found
@@ -291,6 +300,8 @@ class Publisher:
     def _publish_all(self, route: Route, deliveries: list[Delivery], *, fresh: bool) -> list[Published]:
         """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
         self._must_be_there(route)
+        for one in deliveries:
+            self._make_folder(one, route)
         outcome = [
             publish.publish(
                 d.outbox,
@@ -311,6 +322,12 @@ class Publisher:
             kind = route.settings.manifest_kind or "jsonl"  # asked for when it was committed, if not now
             manifest.record(folder / manifest.NAMES[kind], lines, route.fs)
         return outcome
+
+    def _make_folder(self, delivery: Delivery, route: Route) -> None:
+        """Its worker made the folder of its temporary; where the name lies in another, that may be missing."""
+        folder = os.path.dirname(os.path.join(delivery.outbox, delivery.name))
+        if folder != os.path.dirname(delivery.temporary):
+            make_below(route.fs, delivery.outbox, folder, route.folder_mode)
 
     async def _what_lies(self, deliveries: list[Delivery], route: Route) -> list[Published]:
         """Which of the cutouts lie under their names already; none, where that cannot be seen."""
@@ -370,6 +387,7 @@ class Publisher:
                 out_size=draft.out_size,
                 temporary=draft.temporary,
                 replaces=one.replaces,
+                leaves=one.leaves,
                 stage=row.stage,
                 manifest=manifest_line(
                     row, finished, draft, one.place.name, at=at, supersedes=before.get(draft.label) or failed

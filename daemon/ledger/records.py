@@ -145,7 +145,8 @@ class Delivery:
     """One deliverable on its way into an outbox.
 
     `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name
-    must be free. `manifest` is the line owed to the manifest beside the outputs, or empty.
+    must be free. `manifest` is the line owed to the manifest beside the outputs, or empty. `leaves` is our earlier
+    cutout under another name, which goes once this one lies there; no row has it.
     """
 
     label: str
@@ -160,6 +161,7 @@ class Delivery:
     stage: Stage = Stage.FINAL
     state: DeliveryState = DeliveryState.DELIVERING
     manifest: bytes = b""
+    leaves: Delivery | None = None
 
 
 def delivery_row(row: sqlite3.Row) -> Delivery:

@@ -17,6 +17,9 @@ SWEEP_PATIENCE_S = 0.1
 _ENDED_WELL = "state IN ('done', 'skipped', 'superseded') AND aftercare IN ('none', 'done')"
 ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done')"
 
+# What is still to be withdrawn keeps its name until it is; by order it goes at once.
+_EVERY = "'done', 'replaced', 'leaving'"
+
 SEEN_PRECISION_S = 86400.0
 
 
@@ -109,8 +112,11 @@ class History:
         self._drop_orphans()
         return self.ledger.truncate_wal(SWEEP_PATIENCE_S)
 
-    def _unname(self, condition: str, whose: str = "1 = 1") -> int:
-        """Names out of photos that meet the condition, and out of their deliverables. Returns how many photos."""
+    def _unname(self, condition: str, whose: str = "1 = 1", *, of: str = "'done', 'replaced'") -> int:
+        """Names out of photos that meet the condition, and out of their deliverables in the states `of`.
+
+        Returns how many photos.
+        """
         cursor = self.ledger.write(
             "UPDATE photos SET path = NULL, detail = '', archived_to = NULL, hidden_name = NULL"
             f" WHERE path IS NOT NULL AND {condition}"
@@ -118,7 +124,7 @@ class History:
         self.ledger.write(
             "UPDATE deliverables SET name = NULL, temporary = NULL, manifest = x'',"
             " name_key = nameless(name_key)"
-            f" WHERE name IS NOT NULL AND state IN ('done', 'replaced', 'leaving') AND {whose}"
+            f" WHERE name IS NOT NULL AND state IN ({of}) AND {whose}"
             " AND (SELECT path FROM photos p WHERE p.id = photo) IS NULL"
         )
         return cursor.rowcount
@@ -145,9 +151,12 @@ class History:
             OSError: a copy of the ledger or a gallery's file cannot be removed.
         """
         if photos is not None:
-            count = sum(self._unname(f"id = {photo:d} AND {ENDED}", f"photo = {photo:d}") for photo in photos)
+            count = sum(
+                self._unname(f"id = {photo:d} AND {ENDED}", f"photo = {photo:d}", of=_EVERY)
+                for photo in photos
+            )
         else:
-            count = self.trim(-1.0) if everything else self._unname(ENDED)
+            count = self.trim(-1.0) if everything else self._unname(ENDED, of=_EVERY)
         self._unname_rest()
         self._drop_orphans()
         self.ledger.truncate_wal()

@@ -50,7 +50,7 @@ class DeliveryState(StrEnum):
     DELIVERING = "delivering"
     DONE = "done"
     REPLACED = "replaced"  # another has its name, or it never came through
-    LEAVING = "leaving"  # its photo's cutout has another name now, and it is to be withdrawn
+    LEAVING = "leaving"  # its photo's cutout has another name or place now, and it is to be withdrawn
 
 
 OWED = (State.PENDING, State.RUNNING, State.DELIVERING)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.backoff import backoff_s
+from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
@@ -201,7 +202,13 @@ class Transitions:
 
     def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
         # What the row has under another name by an earlier order (a format, a name) is withdrawn once this one is
-        # there; see withdrawals.py.
+        # there; see withdrawals.py. So is what this one does not replace in its place.
+        if delivery.leaves is not None:  # with its name, which may not have been kept, until it is withdrawn
+            gone = delivery.leaves
+            self.ledger.write(
+                "UPDATE deliverables SET state = 'leaving', name = ?, name_key = ? WHERE id = ? AND state = 'done'",
+                (gone.name, name_key(gone.name), gone.id),
+            )
         self.ledger.write(
             "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND label = ? AND state = 'done'"
             " AND outbox = ? AND name_key <> ? AND name IS NOT NULL",
@@ -288,14 +295,8 @@ class Transitions:
             self.ledger.write(
                 "UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id)
             )
-            if state is DeliveryState.REPLACED and delivery.replaces:
-                self._restore(row, delivery)
             if state is DeliveryState.REPLACED:
-                self.ledger.write(
-                    "UPDATE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
-                    " WHERE photo = ? AND label = ? AND state = 'leaving')",
-                    (photo, delivery.label),
-                )
+                self._restore(row, delivery)
         if row is None or row.live or row.archived_to is not None:
             self.again(photo)
             return
@@ -304,6 +305,9 @@ class Transitions:
         self._move(photo, ended, finished=self.ledger.clock())
 
     def _restore(self, row: PhotoRow, delivery: Delivery) -> None:
+        if not delivery.replaces:
+            self._stay(row, delivery)
+            return
         self.ledger.write(
             "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
             " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
@@ -317,6 +321,19 @@ class Transitions:
                 delivery.replaces,
                 delivery.id,
             ),
+        )
+
+    def _stay(self, row: PhotoRow, delivery: Delivery) -> None:
+        """The earlier cutout that was to leave for this one stays, unless another photo has its name by now."""
+        whose = (row.id, row.previous, delivery.label)
+        if self.ledger.one(
+            "SELECT 1 FROM deliverables WHERE photo IN (?, ?) AND label = ? AND state = 'done'", whose
+        ):
+            return
+        self.ledger.write(
+            "UPDATE OR IGNORE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
+            " WHERE photo IN (?, ?) AND label = ? AND state = 'leaving' AND id < ?)",
+            (*whose, delivery.id),
         )
 
     def interrupted(self, row: PhotoRow) -> None:

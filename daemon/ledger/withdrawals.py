@@ -57,7 +57,7 @@ class Withdrawals:
         return found
 
     def due(self, inbox: bytes) -> list[Withdrawal]:
-        """Those whose photo has its cutout under another name by now: its own new one, or that of an order since."""
+        """Those whose photo, or the one that followed it, has its cutout under another name or elsewhere by now."""
         rows = self.ledger.read(
             "SELECT d.id, d.outbox, d.name, d.out_digest,"
             " (SELECT h.name FROM deliverables h WHERE h.outbox = d.outbox AND h.name_key = d.name_key"
@@ -65,6 +65,8 @@ class Withdrawals:
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
             " AND (EXISTS (SELECT 1 FROM deliverables e WHERE e.photo = d.photo AND e.label = d.label"
             "   AND e.state = 'done' AND e.id > d.id)"
+            " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.previous = p.id"
+            "   AND e.label = d.label AND e.state = 'done' AND e.id > d.id)"
             " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
             "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done'))"
             " ORDER BY d.id",

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from tests.support.simulation import BROKEN, Crash, Crasher, Simulation, cutout_of, simulated
 
+from cutoutd.models.networks.doubt import Doubt
+
 ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
 BAD = BROKEN + b" frame " * 40
 ARCHIVED = {"after": {"action": "archive", "archive": "ARCHIVE"}}
@@ -76,6 +78,16 @@ def there_and_back(sim: Simulation) -> None:
     sim.finish()
 
 
+def doubted(sim: Simulation) -> None:
+    """A doubtful cutout lies aside, and a sure one takes its place where the others lie."""
+    sim.workers.doubts = (Doubt.FRAME,)
+    sim.put("sub/a.jpg", ONE)
+    sim.finish()
+    sim.workers.variant, sim.workers.doubts = b"better", ()
+    sim.parts.control.redo(None, since=None, overrides={})
+    sim.finish()
+
+
 def _done_otherwise(sim: Simulation, **options: str) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
@@ -134,6 +146,7 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "done again under another name": (under_another_name, {}),
     "done again there and back": (there_and_back, {}),
     "done again in another format, listed": (in_another_format, {"manifest": "csv"}),
+    "doubted": (doubted, {"review": "review"}),
     "renamed": (renamed, {}),
     "renamed, two deliverables": (renamed, TWICE),
     "shifted": (shifted, {}),
@@ -197,7 +210,8 @@ def _check(sim: Simulation, where: str) -> None:
         assert set(made) <= shown, f"{where}: {sorted(sim.outputs())}"
     for photo in () if sim.archive.exists() or trash.exists() else sim.inbox.rglob("*.jpg"):
         stem = str(photo.relative_to(sim.inbox).with_suffix(""))  # and each under the name of its photo
-        own = [made for end in (".png", ".webp", "-x.png") if (made := sim.outputs().get(stem + end))]
+        names = (f"{stem}.png", f"{stem}.webp", f"{stem}-x.png", f"review/{stem}.png")
+        own = [made for name in names if (made := sim.outputs().get(name))]
         assert any(photo.read_bytes() in one for one in own), f"{where}: {sorted(sim.outputs())}"
     listed = sim.outbox / "manifest.csv"
     if listed.exists():

@@ -26,6 +26,14 @@ def test_a_folder_stays_inside_the_outbox(template: str) -> None:
     assert names.check_folder("web/{date}") == "web/{date}"
 
 
+@pytest.mark.parametrize("folder", ["../up", "/abs", ".hidden", "{date}", "{deliverable}/look"])
+def test_a_folder_for_every_photo_is_plain_and_inside_the_outbox(folder: str) -> None:
+    with pytest.raises(ValueError, match=r"outbox|plain name|same for every photo"):
+        names.check_plain_folder(folder)
+    assert names.check_plain_folder("to look at/now") == "to look at/now"
+    assert not names.check_plain_folder("")
+
+
 @pytest.mark.parametrize("label", ["", "-x", "a/b", "x" * 65])
 def test_a_label_is_short_and_plain(label: str) -> None:
     with pytest.raises(ValueError, match="label"):

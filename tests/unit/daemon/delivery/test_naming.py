@@ -10,7 +10,7 @@ import pytest
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.delivery.naming import Route, address, manifest_line, wishes
+from cutoutd.daemon.delivery.naming import Route, Wish, address, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.iothread import IoThread
@@ -57,16 +57,44 @@ def _earlier(route: Route, name: bytes | None, key: str) -> Delivery:
 
 def test_wishes_follow_the_deliverables_and_plain_ones_hold_no_odd_characters(row: PhotoRow) -> None:
     orders = (Deliverable(), Deliverable(label="web", folder="{deliverable}", name="{stem}-{counter}"))
-    folders, stems = wishes(row, _finished(), orders, counter=7, plain=False)
-    assert (folders[0], stems[0]) == (b"day", "a:1")
-    assert (b"web" in folders[1], stems[1].startswith("a:1-"), stems[1].endswith("7")) == (True, True, True)
-    plain = wishes(row, _finished(), orders, counter=7, plain=True)[1]
-    assert not any(":" in stem for stem in plain)
+    own, web = wishes(row, _finished(), orders, counter=7, plain=False)
+    assert (own.folder, own.stem) == (b"day", "a:1")
+    assert (b"web" in web.folder, web.stem.startswith("a:1-"), web.stem.endswith("7")) == (True, True, True)
+    plain = wishes(row, _finished(), orders, counter=7, plain=True)
+    assert not any(":" in one.stem for one in plain)
+
+
+def test_a_doubtful_one_wishes_for_the_folder_for_such(row: PhotoRow) -> None:
+    def wished(finished: Finished, review: str) -> Wish:
+        return wishes(row, finished, (Deliverable(),), counter=0, plain=False, review=review)[0]
+
+    doubtful = replace(_finished(), confidence=0.6, doubts=(Doubt.FRAME,))
+    assert wished(_finished(), "look/here") == Wish(b"day", "a:1", b"look/here/day")
+    assert wished(doubtful, "look/here") == Wish(b"look/here/day", "a:1", b"day")
+    assert wished(doubtful, "") == Wish(b"day", "a:1")
+
+
+def test_an_earlier_cutout_on_the_other_side_is_to_go_and_gives_no_name(route: Route) -> None:
+    (Path(route.settings.outbox) / "review").mkdir()
+    (Path(route.settings.outbox) / "review" / "a.png").write_bytes(CUTOUT)
+    known = frozenset({name_key(b"review/a.png")})
+    nameless = Taken(frozenset(), frozenset(), lambda name: f"digest of {name}")
+    for taken, name, key in (
+        (Taken(known, frozenset(), str), b"review/a.png", name_key(b"review/a.png")),
+        (nameless, None, f"digest of {name_key(b'review/a.png')}"),
+    ):
+        earlier = _earlier(route, name, key)
+        moved = address(route, _draft(), Wish(b"", "a", b"review/"), taken, earlier)
+        assert (moved.place.name, moved.place.how, moved.replaces) == (b"a.png", How.NEW, "")
+        assert moved.leaves is not None
+        assert moved.leaves.name == b"review/a.png"
+        stays = address(route, _draft(), Wish(b"review/", "a", b""), taken, earlier)
+        assert (stays.place.name, stays.place.how, stays.leaves) == (b"review/a.png", How.REPLACE, None)
 
 
 def test_the_first_free_name_and_never_one_that_is_promised(route: Route) -> None:
     taken = Taken(frozenset({name_key(b"a.png")}), frozenset(), str)
-    found = address(route, _draft(), b"", "a", taken, None)
+    found = address(route, _draft(), Wish(b"", "a"), taken, None)
     assert (found.place.name, found.place.how, found.replaces) == (b"a (2).png", How.NEW, "")
 
 
@@ -75,11 +103,11 @@ def test_its_own_earlier_cutout_is_replaced_even_if_only_the_names_digest_was_ke
     own.write_bytes(CUTOUT)
     taken = Taken(frozenset(), frozenset(), lambda name: f"digest of {name}")
     for name, key in ((b"a.png", name_key(b"a.png")), (None, f"digest of {name_key(b'a.png')}")):
-        found = address(route, _draft(), b"", "a", taken, _earlier(route, name, key))
+        found = address(route, _draft(), Wish(b"", "a"), taken, _earlier(route, name, key))
         assert (found.place.name, found.place.how) == (b"a.png", How.REPLACE)
         assert found.replaces == digest_of(CUTOUT)
     own.write_bytes(b"edited by the user")
-    other = address(route, _draft(), b"", "a", taken, _earlier(route, b"a.png", name_key(b"a.png")))
+    other = address(route, _draft(), Wish(b"", "a"), taken, _earlier(route, b"a.png", name_key(b"a.png")))
     assert other.place.name == b"a (2).png"
 
 

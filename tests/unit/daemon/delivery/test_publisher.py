@@ -22,6 +22,7 @@ from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.workers import job as jobs
+from cutoutd.models.networks.doubt import Doubt
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -285,3 +286,111 @@ def test_a_mistake_while_publishing_is_not_the_outboxs(sim: Make, monkeypatch: p
     assert one.outputs() == {"good.png": cutout_of(TWO)}
     assert one.heard.warnings == []
     assert one.leftovers() == []
+
+
+# --- the folder for doubtful ones
+
+
+def _again(one: Simulation, variant: bytes, *doubts: Doubt) -> None:
+    one.workers.variant, one.workers.doubts = variant, doubts
+    one.parts.control.redo(None, since=None, overrides={})
+    one.finish()
+
+
+def test_doubtful_cutouts_go_to_their_folder_and_leave_it_when_a_better_one_is_made(sim: Make) -> None:
+    one = sim(review="review")
+    one.put("day/a.jpg", ONE)
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.finish()
+    assert one.outputs() == {"review/day/a.png": cutout_of(ONE)}
+    _again(one, b"as doubtful", Doubt.INSIDE)
+    assert one.outputs() == {"review/day/a.png": cutout_of(ONE, b"as doubtful")}
+    _again(one, b"better")
+    assert one.outputs() == {"day/a.png": cutout_of(ONE, b"better")}
+    _again(one, b"worse", Doubt.FRAME)
+    assert one.outputs() == {"review/day/a.png": cutout_of(ONE, b"worse")}
+    assert one.leftovers() == []
+
+
+def test_without_the_option_they_lie_with_the_others(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    one.inbox_table = {"review": "review"}
+    one.reload()
+    _again(one, b"doubtful", Doubt.FRAME)
+    assert one.outputs() == {"review/a.png": cutout_of(ONE, b"doubtful")}
+
+
+def test_one_that_its_owner_retouched_in_the_folder_stays_there(sim: Make) -> None:
+    one = sim(review="review")
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.finish()
+    (one.outbox / "review" / "a.png").write_bytes(b"retouched")
+    _again(one, b"better")
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better"), "review/a.png": b"retouched"}
+
+
+def test_the_cutout_of_a_changed_photo_takes_the_earlier_ones_place_on_either_side(sim: Make) -> None:
+    one = sim(review="review")
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.put("a.jpg", TWO)
+    one.finish()
+    assert one.outputs() == {"review/a.png": cutout_of(TWO)}
+    one.workers.doubts = ()
+    one.put("a.jpg", ONE)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+def test_no_names_kept_and_still_none_is_left_on_the_wrong_side(sim: Make) -> None:
+    one = sim(review="review")
+    one.tables = {"history": {"filenames": False}}
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.finish()
+    one.workers.doubts = ()
+    one.put("a.jpg", TWO)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO)}
+    assert {row["name"] for row in one.parts.ledger.read("SELECT name FROM deliverables")} == {None}
+
+
+def test_what_was_to_leave_stays_the_photos_own_if_the_better_one_does_not_come(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim(review="review")
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.workers.doubts = (Doubt.FRAME,)
+    one.finish()
+    real = RealFileSystem.rename_noreplace
+    refused: list[bytes] = []
+
+    def refuse_once(self: RealFileSystem, source: bytes, target: bytes) -> None:
+        if target.endswith(b"/outbox/a.png") and not refused:
+            refused.append(target)
+            os.unlink(source)  # so that it has to be made again, which fails
+            one.workers.refuse = jobs.Refused(jobs.Reason.TOO_LARGE, "it grew")
+            raise FileNotFoundError(errno.ENOENT, "gone", os.fsdecode(source))
+        real(self, source, target)
+
+    monkeypatch.setattr(RealFileSystem, "rename_noreplace", refuse_once)
+    _again(one, b"better")
+    assert refused
+    assert one.states() == {"a.jpg": "failed"}
+    assert one.outputs() == {"review/a.png": cutout_of(ONE)}
+    assert one.parts.control.outputs(one.rows()[0]["id"]) == [os.fsencode(one.outbox / "review" / "a.png")]
+    one.workers.refuse = None
+    one.parts.control.retry(None)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
