@@ -101,6 +101,21 @@ def parse_roi(text: str) -> tuple[tuple[float, str], ...]:
     return tuple(edges)
 
 
+def parse_point(text: str) -> tuple[tuple[float, str], tuple[float, str]]:
+    """Two (number, unit) pairs, unit "px" or "%", from "1200,800" or "45%,60%".
+
+    Raises:
+        ValueError: when the text is not two lengths, or one of them is negative.
+    """
+    parts = text.replace(",", " ").split()
+    if len(parts) != 2:
+        raise ValueError(f'"{text}" is no point: write "x,y", such as "1200,800" or "45%,60%"')
+    x, y = (_edge(part) for part in parts)
+    if x[0] < 0 or y[0] < 0:
+        raise ValueError(f'"{text}" lies outside of any photo: points count from the top left corner')
+    return x, y
+
+
 def _edge(text: str) -> tuple[float, str]:
     """One edge of a region; below 0 and beyond the photo is allowed, and means the photo's own edge."""
     unit = "%" if text.endswith("%") else "px"

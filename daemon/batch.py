@@ -161,6 +161,8 @@ class Batch:
                 for index, one in enumerate(order.deliverables)
             ),
             matte=order.matte,
+            fixes=order.fixes,
+            mask=order.mask,
             limits=order.limits,
             allowance_mp=float("inf"),
             lone=len(self._in_hand) == 0 and not self._waiting,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.digest import digest_file
@@ -27,6 +28,8 @@ class BatchOrder:
         umask: of the outputs.
         overwrite: replace a file that lies under a cutout's name, instead of taking the next free name.
         exact: the one name that the one cutout of the one photo must have; empty: it follows from the photo's.
+        fixes: corrections for the one photo.
+        mask: absolute path of a mask for it, or empty.
         skip_existing: leave photos alone whose cutouts lie in the folder already, by name.
     """
 
@@ -39,6 +42,8 @@ class BatchOrder:
     overwrite: bool = False
     exact: str = ""
     skip_existing: bool = False
+    fixes: Fixes = NOTHING_FIXED
+    mask: bytes = b""
 
     def names(self, photo: Source, number: int, one: Deliverable) -> Iterator[bytes]:
         """The names for a photo's cutout, in the order they are tried, as far as they are known beforehand."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Limits, Matte
@@ -29,6 +30,7 @@ from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
 from cutoutd.models.networks.confidence import Confidence, confidence
+from cutoutd.models.networks.fixups import corrected, read_mask
 from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.ready import ready
 from cutoutd.models.networks.segmenter import Segmenter
@@ -121,6 +123,8 @@ def cut_out(
     model: str = "",
     limits: Limits = Limits(),  # noqa: B008 - frozen
     segmenter: Sees | None = None,
+    fixes: Fixes = NOTHING_FIXED,
+    mask: bytes | None = None,
     reading: Reading | None = None,
     header: Header | None = None,
     lone: bool = True,
@@ -137,6 +141,8 @@ def cut_out(
         model: the network, as in the config: "", "fast", "best" or a name; loaded once per process.
         limits: `max_bytes` and `max_megapixels` hold; the others are the daemon's business.
         segmenter: finds the subject, in place of `model`.
+        fixes: points that belong to the subject, or do not.
+        mask: a picture file's bytes that take the place of the network's answer: white or opaque is subject.
         reading: from `reading_of` that network; unset, the bundled ones'.
         header: from `read_header` of these bytes, where it is known already; then `limits` were asked.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
@@ -166,7 +172,11 @@ def cut_out(
         notes += [note for note in photo.notes if note not in notes]
         if found is None:
             with watch.stage("infer"):
-                found = find_subject(photo, segmenter, matte, lone=lone, reading=reading)
+                found = (
+                    find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
+                    if mask is None
+                    else Found(read_mask(mask, photo.rgb.shape[:2]))
+                )
             notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes)
@@ -242,15 +252,19 @@ def find_subject(
     *,
     lone: bool = True,
     reading: Reading = OF_BUNDLED,
+    fixes: Fixes = NOTHING_FIXED,
 ) -> Found:
     """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
 
     Raises:
-        PhotoError: no subject was found and the settings do not pass such photos on.
+        PhotoError: no subject was found and the settings do not pass such photos on, or `fixes` cannot be followed.
     """
     box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
     seen = photo.rgb if box is None else photo.rgb[_inside(box)]
     alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
+    height, width = photo.rgb.shape[:2]
+    part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
+    alpha = corrected(alpha, fixes, (height, width), part)
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return Found(np.ones_like(alpha))

@@ -59,6 +59,7 @@ def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circum
         manifest=bool(inbox.settings.manifest_kind),
         outbox_inode=now.outbox_inode,
         root=root_of(row, inbox),
+        fixes=options.fixes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.explain import problems_of
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Limits, Matte, Settings
 from cutoutd.daemon.dispatch.order_rules import Presets, chosen
@@ -27,6 +28,7 @@ class PhotoOptions:
     orders: tuple[Deliverable, ...]
     matte: Matte
     limits: Limits
+    fixes: Fixes = NOTHING_FIXED
 
 
 def options_for(
@@ -41,7 +43,7 @@ def options_for(
     Args:
         inbox: its inbox's settings.
         limits: the daemon's limits.
-        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ).
+        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ), `fixes` (points).
         path: the photo, relative to its inbox: rules of the inbox may name it.
         presets: the user's own, which lists may name.
 
@@ -60,6 +62,7 @@ def options_for(
             tuple(_changed(order, overrides.get("output") or {}) for order in orders),
             _with(inbox.matte, overrides.get("matte") or {}),
             limits,
+            _fixes(overrides.get("fixes") or {}),
         )
     except ValidationError as error:
         words = "; ".join(problem.message for problem in problems_of(error, Deliverable))
@@ -67,6 +70,13 @@ def options_for(
             f"The options of `redo` do not go with those of {inbox.label}: {words}",
             fix="Give `redo` other options, or only the folder of an inbox that they go with.",
         ) from error
+
+
+def _fixes(points: Mapping[str, Any]) -> Fixes:
+    try:
+        return Fixes.of(*(tuple(map(str, points.get(one) or ())) for one in ("keep", "remove")))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _changed(order: Deliverable, options: dict[str, Any]) -> Deliverable:

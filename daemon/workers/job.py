@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -50,6 +51,7 @@ class Job:
     New sub-folders get the bits `folder_mode`. With `manifest` the outputs' SHA-256 is computed too. `known`
     maps digests that mean "no new work" to the row they belong to. `outbox_inode` is the device and inode of the
     outboxes as they were opened: another folder in their place (an unmounted share) is not written to.
+    `fixes` are its owner's corrections, `mask` the absolute path of a mask that takes the network's place, or empty.
     `root` is the folder in front of `path` below which no link is followed; unset, the one that the photo lies in.
     """
 
@@ -69,6 +71,12 @@ class Job:
     manifest: bool = False
     outbox_inode: tuple[int, int] | None = None
     root: bytes = b""
+    fixes: Fixes = NOTHING_FIXED
+    mask: bytes = b""
+
+
+# A mask of a large photo, uncompressed; what is longer is cut off and no picture.
+MOST_MASK_BYTES: Final = 200_000_000
 
 
 # --- what the supervisor makes of an answer
@@ -406,6 +414,8 @@ def _run(job: Job) -> Answer:
                 read.data,
                 job.orders,
                 job.matte,
+                fixes=job.fixes,
+                mask=_mask_of(job),
                 header=header,
                 segmenter=_segmenter(job.model),
                 lone=job.lone,
@@ -439,6 +449,22 @@ def _run(job: Job) -> Answer:
         confidence=None if judged is None else min(max(float(judged.iou), 0.0), 1.0),
         doubts=() if judged is None else judged.reasons,
     )
+
+
+def _mask_of(job: Job) -> bytes | None:
+    if not job.mask:
+        return None
+    fs = RealFileSystem(os.path.dirname(job.mask))
+    try:
+        fd = fs.open(job.mask, os.O_RDONLY)
+    except OSError as error:
+        raise PhotoError(
+            Reason.CANNOT_RENDER,
+            f"The mask cannot be read ({error.strerror})",
+            fix="Give it anew with --mask.",
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        return file.read(MOST_MASK_BYTES)
 
 
 def _writer(job: Job, number: int) -> TemporaryWriter:

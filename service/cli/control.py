@@ -28,10 +28,12 @@ from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
     completer,
     deliverable_labels,
+    fixes_of,
     given,
     matte_options,
     output_and_matte_flags,
     output_options,
+    remove_option,
 )
 from cutoutd.service.text import counted
 
@@ -196,6 +198,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     help="Only this deliverable of each photo, by its label in the configuration.",
     shell_complete=completer(deliverable_labels),
 )
+@remove_option
 @output_and_matte_flags
 def redo(
     paths: tuple[str, ...], everything: bool, since: str | None, deliverable: str, **options: Any
@@ -213,6 +216,11 @@ def redo(
         overrides["output"] = output_options(options)
     if given(options, "matte"):
         overrides["matte"] = matte_options(options).model_dump(exclude_unset=True)
+    fixes = fixes_of(options)
+    if fixes:
+        if len(paths) != 1:
+            raise UsageError("Points are for one photo", fix="Name that one alone.")
+        overrides["fixes"] = {"keep": list(fixes.keep), "remove": list(fixes.remove)}
     after = None if since is None else time.time() - _seconds(since)
     _carry_out(
         "redo",

@@ -40,10 +40,12 @@ from cutoutd.service.cli.once_target import STREAM, Target, must_not_be_a_photo,
 from cutoutd.service.cli.option_flags import (
     completer,
     deliverables,
+    fixes_of,
     matte_options,
     model_names,
     output_and_matte_flags,
     preset_names,
+    remove_option,
 )
 
 
@@ -85,6 +87,12 @@ from cutoutd.service.cli.option_flags import (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per photo.")
 @click.option("--timings", is_flag=True, help="Print the seconds each stage took.")
 @config_option
+@remove_option
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A mask of the one photo, edited by hand: white or opaque is subject. It takes the network's place.",
+)
 @output_and_matte_flags
 def once(
     paths: tuple[Path, ...],
@@ -99,6 +107,7 @@ def once(
     as_json: bool,
     timings: bool,
     config_file: Path | None,
+    mask: Path | None,
     **options: Any,
 ) -> int:
     """Cut out PATHS (files and folders; - for standard input), once.
@@ -111,10 +120,12 @@ def once(
     """
     streams.endure("stderr") if out == STREAM else streams.endure("stdout", "stderr")
     limits, custom = _configured(config_file)
-    matte = matte_options(options)
+    matte, fixes = matte_options(options), fixes_of(options)
     umask = os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
         gathered = _gathered(paths, Path(scratch), limits)
+        if (fixes or mask) and len(gathered.photos) != 1:
+            raise UsageError("Points and a mask are for one photo", fix="Name that one alone.")
         target = target_of(
             out,
             one_file=len(gathered.photos) == 1 and not gathered.folders and len(unpack(presets)) < 2,
@@ -129,11 +140,14 @@ def once(
         folder = _outbox(target, gathered, orders, Path(scratch), 0o777 & ~umask, report)
         spec = resolve(model, models_dir(), effort)
         order = BatchOrder(
-            folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing
-        )
+            folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing,
+            fixes, b"" if mask is None else os.fsencode(mask.resolve()),
+        )  # fmt: skip
         backgrounds = [path for one in orders if (path := one.background_path) is not None]
+        masks = [] if mask is None else [mask.resolve()]
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
-        reads = {*(Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos), *backgrounds}  # noqa: PTH120
+        folders = {Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos}  # noqa: PTH120
+        reads = {*folders, *backgrounds, *masks}
         guard_supervisor()
         setup = _setup(spec, reads, folder, Path(scratch), limits, closed_form=matte.closed_form)
         report.follow(Batch(order, setup, size, instance=secrets.token_hex(4)))

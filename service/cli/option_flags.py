@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, ValidationError
 
 from cutoutd.config.errors import CutoutError, UsageError
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.load import load_settings
 from cutoutd.config.output import PART, Deliverable, Output
 from cutoutd.config.places import models_dir
@@ -19,6 +20,14 @@ from cutoutd.config.settings import Matte
 
 # Matte's `engine` would read like the inference engine on a command line.
 _FLAG_NAMES = {("matte", "engine"): "edge-engine"}
+# Takes points besides its words.
+_POINTS = "matte__keep"
+remove_option = click.option(
+    "--remove",
+    multiple=True,
+    metavar="X,Y",
+    help="A point, in px or %, of what does not belong to the subject (may be given several times).",
+)
 # Options that make sense in a config only, or have a flag of their own.
 _LEFT_OUT = {("output", "preset")}
 
@@ -40,11 +49,14 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     flags = [*_flags("output", Output), *_flags("matte", Matte)]
     for flag, parameter, text in reversed(flags):
         prefix, _, name = parameter.partition("__")
+        more = " A point x,y belongs to the subject; give as many as need be." if parameter == _POINTS else ""
         values = choices(Output if prefix == "output" else Matte, name)
         kind: dict[str, Any] = {} if "/" in flag else {"metavar": "|".join(values) or "VALUE"}
         if values and "/" not in flag:
             kind["shell_complete"] = completer(lambda values=values: values)
-        command = click.option(flag, parameter, default=None, help=text, **kind)(command)
+        if parameter == _POINTS:
+            kind |= {"multiple": True, "metavar": "|".join((*values, "NUMBER", "X,Y"))}
+        command = click.option(flag, parameter, default=None, help=text + more, **kind)(command)
     return command
 
 
@@ -103,7 +115,9 @@ def given(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The options of one kind that were given, by field name."""
     start = f"{prefix}__"
     return {
-        name.removeprefix(start): v for name, v in values.items() if name.startswith(start) and v is not None
+        name.removeprefix(start): v
+        for name, v in values.items()
+        if name.startswith(start) and v is not None and v != ()
     }
 
 
@@ -161,12 +175,33 @@ def matte_options(values: dict[str, Any]) -> Matte:
         UsageError: an option has a bad value.
     """
     options = given(values, "matte")
+    if isinstance(options.get("keep"), tuple):
+        words = [one for one in options.pop("keep") if "," not in one]
+        if len(words) > 1:
+            raise UsageError(
+                f"--keep says {' and '.join(words)}", fix="Give one of them, beside any points x,y."
+            )
+        if words:
+            options["keep"] = words[0]
     if str(options.get("keep", "")).isdigit():
         options["keep"] = int(options["keep"])
     try:
         return Matte.model_validate(options)
     except ValidationError as error:
         raise UsageError(sentence(error), fix="`cutoutd once --help` lists every option.") from error
+
+
+def fixes_of(values: Mapping[str, Any]) -> Fixes:
+    """The points of --keep and --remove.
+
+    Raises:
+        UsageError: one is no point.
+    """
+    keep = tuple(one for one in values.get(_POINTS) or () if "," in one)
+    try:
+        return Fixes.of(keep, tuple(values.get("remove") or ()))
+    except ValueError as error:
+        raise UsageError(str(error), fix='Points are "x,y" in px or %, from the top left corner.') from error
 
 
 def sentence(error: ValueError) -> str:

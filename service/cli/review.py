@@ -62,7 +62,9 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
     for row in rows:
         _show(row, console)
     if not only:
-        click.echo("Make them again with other options: `cutoutd redo PATH`.")
+        click.echo(
+            "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options."
+        )
 
 
 def _read_back(file: Path, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from skimage import data
 from tests.support.profiles import one_way_icc
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Matte
 from cutoutd.models.cutout import Cutout, Sees, controls_of, cut_out, region
@@ -297,3 +298,39 @@ def test_chances_of_other_networks_are_not_read_as_ours() -> None:
     made = cut_out(photo, header=header, segmenter=Veiled(), reading=OF_OTHERS)
     assert made.confidence is None
     assert made.notes == ()
+
+
+class Companions(Disc):
+    """Sees the disc, and a smaller thing to its right."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        alpha = super().alpha(rgb)
+        alpha[120:160, 280:310] = 1.0
+        return alpha
+
+
+def fixed(fixes: Fixes = NOTHING_FIXED, mask: bytes | None = None) -> Cutout:
+    photo = jpeg((640, 640))
+    header = read_header(photo, "photo", PhotoLimits(10**8, 50))
+    return cut_out(photo, header=header, segmenter=Companions(), fixes=fixes, mask=mask, threads=1)
+
+
+def test_a_point_takes_a_thing_away_and_its_colours_with_it() -> None:
+    before, after = pixels(fixed()), pixels(fixed(Fixes(remove=("590,280",))))
+    assert before[280, 590, 3] > 250
+    assert not after[230:340, 545:640].any()
+    assert np.abs(after[:, :450].astype(int) - before[:, :450]).mean() < 0.1, "the subject stays as it was"
+
+
+def test_a_mask_of_ones_own_takes_the_networks_place_and_needs_no_look() -> None:
+    grey = Image.new("L", (640, 640))
+    grey.paste(255, (100, 100, 200, 200))
+    out = io.BytesIO()
+    grey.save(out, "PNG")
+    made = fixed(mask=out.getvalue())
+    shown = pixels(made)
+    assert shown[150, 150, 3] == 255
+    assert not shown[300:, 300:].any()
+    assert made.confidence is None

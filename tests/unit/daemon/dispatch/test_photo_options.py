@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cutoutd.config.errors import UsageError
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by, options_for
@@ -35,6 +36,8 @@ def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
     assert only.orders[0].background == "#ffffff"
     assert options_for(inbox, limits, {"matte": {"edge": "crisp"}}).matte.edge == "crisp"
     assert inbox.orders()[1].background != "#ffffff"
+    points = options_for(inbox, limits, {"fixes": {"keep": ["5%,6%"], "remove": ["7,8"]}}).fixes
+    assert points == Fixes(keep=("5%,6%",), remove=("7,8",))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,7 @@ def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
     [
         ({"output": {"background": "transparent"}}, "JPEG has no transparency"),
         ({"deliverable": "thumb"}, "These are: cutout"),
+        ({"fixes": {"keep": ["nowhere"]}}, "is no point"),
         ({"output": {"fit": "head"}}, "needs a shape to crop to"),
     ],
 )

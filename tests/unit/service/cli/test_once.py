@@ -74,6 +74,25 @@ def test_what_was_ignored_is_said_of_finished_photos_too(tmp_path: Path) -> None
     assert "• scan.jpg: The colour profile is damaged" in done.stderr
 
 
+def test_a_mask_from_elsewhere_is_read_by_the_worker_and_decides(tmp_path: Path, photo: Path) -> None:
+    mask = tmp_path / "masks" / "edited.png"
+    mask.parent.mkdir()
+    grey = Image.new("L", (256, 256))
+    grey.paste(255, (10, 10, 60, 60))
+    grey.save(mask)
+    done = once(tmp_path, "", photo, "--mask", mask)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out/astronaut.png") as image:
+        alpha = image.getchannel("A")
+        assert (alpha.getpixel((30, 30)), alpha.getpixel((128, 128))) == (255, 0)
+    far = once(tmp_path, "", photo, "--remove", "300,300")
+    assert far.returncode == ExitCode.SOME_FAILED
+    assert "lies outside" in far.stderr
+    both = once(tmp_path, "", photo, mask, "--remove", "30,30")
+    assert both.returncode == ExitCode.USAGE
+    assert "for one photo" in both.stderr
+
+
 def test_a_photo_through_a_pipe(tmp_path: Path, photo: Path) -> None:
     done = subprocess.run(
         [*PROGRAM, "-", "-o", "-", "--workers", "1", "--format", "webp"],

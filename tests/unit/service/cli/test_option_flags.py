@@ -13,6 +13,7 @@ from cutoutd.config.output import Output
 from cutoutd.config.settings import Matte
 from cutoutd.service.cli.option_flags import (
     deliverables,
+    fixes_of,
     matte_options,
     output_and_matte_flags,
     output_options,
@@ -59,6 +60,17 @@ def test_what_is_not_given_is_the_default() -> None:
 def test_yes_and_no_have_a_flag_each() -> None:
     assert output_options(values("--lossless", "--format", "webp"))["lossless"] is True
     assert output_options(values("--no-lossless", "--format", "webp"))["lossless"] is False
+
+
+def test_keep_takes_points_beside_a_word_and_not_two_words() -> None:
+    both = values("--keep", "largest", "--keep", "12,30", "--keep", "5%,6%")
+    assert matte_options(both).keep == "largest"
+    assert fixes_of(both).keep == ("12,30", "5%,6%")
+    assert matte_options(values("--keep", "12,30")).model_fields_set == set()
+    with pytest.raises(UsageError, match="all and largest"):
+        matte_options(values("--keep", "all", "--keep", "largest"))
+    with pytest.raises(UsageError, match="here"):
+        fixes_of(values("--keep", "here,there"))
 
 
 def test_keep_takes_a_number_or_a_word() -> None:

@@ -1,0 +1,166 @@
+"""Corrects the network's answer by what the photo's owner says: points, or a mask of their own; it finds no subject.
+
+Pure functions of one plane. A point stands for the connected region of the answer in which it lies.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import Fixes
+from cutoutd.config.lengths import parse_point
+from cutoutd.models.matting.controls import components
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Levels of certainty at which a region is told from its neighbours, the widest first.
+LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
+# What is at most this share of everything that was seen is a part of it, and not the whole.
+PART: Final = 0.6
+# Half-tones this many pixels around a removed region, at the answer's scale, go with it.
+RIM: Final = 3
+# A mask is brought down to this many pixels on its longer side: finer than any network's answer, and coarse enough
+# for the edge engine to follow the photo.
+MASK_SIDE: Final = 1024
+# A mask of another shape than the photo is of another photo.
+SAME_SHAPE: Final = 0.03
+_MASK_FORMATS: Final = ("PNG", "TIFF", "WEBP", "JPEG", "BMP", "GIF")
+_MOST_MASK_PIXELS: Final = 400_000_000
+
+
+def corrected(alpha: Plane, fixes: Fixes, shape: tuple[int, int], part: tuple[int, int, int, int]) -> Plane:
+    """The answer with what `fixes` say; the same array where they say nothing.
+
+    Args:
+        alpha: float32 (h, w) in 0..1, of a part of the photo.
+        fixes: the corrections.
+        shape: height and width of the whole photo, pixels.
+        part: left, top, width and height of the part, pixels.
+
+    Raises:
+        PhotoError: a point lies outside, or in nothing that could be told from the rest.
+    """
+    for points, change in ((fixes.remove, _without), (fixes.keep, _with)):
+        for text in points:
+            alpha = change(alpha, _cell(text, alpha.shape, shape, part), text)
+    return alpha
+
+
+def _cell(
+    text: str, scale: tuple[int, ...], shape: tuple[int, int], part: tuple[int, int, int, int]
+) -> tuple[int, int]:
+    """Row and column of the answer in which a point lies."""
+    left, top, width, height = part
+    (x, x_unit), (y, y_unit) = parse_point(text)
+    across = (x / 100 * shape[1] if x_unit == "%" else x) - left
+    down = (y / 100 * shape[0] if y_unit == "%" else y) - top
+    if not (0 <= across <= width and 0 <= down <= height):
+        raise PhotoError(
+            Reason.CANNOT_RENDER,
+            f"The point {text} lies outside of what is looked at ({shape[1]} × {shape[0]} px in all)",
+            fix="Count from the photo's top left corner, as it is seen.",
+        )
+    row, column = int(down / height * scale[0]), int(across / width * scale[1])
+    return min(row, scale[0] - 1), min(column, scale[1] - 1)
+
+
+def _region(mask: Mask, cell: tuple[int, int]) -> Mask:
+    labels = components(mask, diagonal=True)
+    return labels == labels[cell]
+
+
+def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
+    """What lies at the cell becomes subject: the haze in which it lies, or the hole that it is."""
+    there = float(alpha[cell])
+    level = max((one for one in LEVELS if one <= there), default=None)
+    if level is not None:
+        region = _region(alpha >= min(level, 0.5), cell)
+    else:
+        region = _region(alpha < 0.5, cell)
+        if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
+            raise _nothing_there(text, "The network sees nothing", "belongs to the subject")
+    return np.where(region, np.float32(1.0), alpha)
+
+
+def _without(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
+    """What lies at the cell becomes background, told from the rest at the lowest level at which it is a part."""
+    seen = float(alpha.sum(dtype=np.float64))
+    for level in (one for one in LEVELS if one <= float(alpha[cell])):
+        region = _region(alpha >= level, cell)
+        if float(alpha[region].sum(dtype=np.float64)) <= PART * seen:
+            rim = _grown(region, RIM) & (alpha < level)
+            return np.where(region | rim, np.float32(0.0), alpha)
+    if float(alpha[cell]) < LEVELS[0]:
+        return alpha  # it is no subject as it is
+    raise _nothing_there(text, "The network sees one piece with the subject", "does not belong to it")
+
+
+def _nothing_there(text: str, what: str, wish: str) -> PhotoError:
+    return PhotoError(
+        Reason.CANNOT_RENDER,
+        f"{what} at {text}, which {wish}",
+        fix="Choose a point further inside, narrow the look down with --roi, or give a mask with --mask.",
+    )
+
+
+def _grown(mask: Mask, pixels: int) -> Mask:
+    for _ in range(pixels):
+        wide = np.pad(mask, 1)
+        mask = mask | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+    return mask
+
+
+def read_mask(data: bytes, shape: tuple[int, int]) -> Plane:
+    """A mask that somebody edited, as an answer: its transparency where it has any, else its brightness.
+
+    Args:
+        data: a picture file's bytes.
+        shape: height and width of the photo, whose shape the mask has.
+
+    Raises:
+        PhotoError: it is no picture, larger than any photo, of another shape than the photo, or empty.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_MASK_FORMATS) as image:
+            width, height = image.size
+            if width * height > _MOST_MASK_PIXELS:
+                raise _bad_mask(f"has {width} × {height} px, more than a photo may")
+            if abs(width / height / (shape[1] / shape[0]) - 1) > SAME_SHAPE:
+                raise _bad_mask(
+                    f"has {width} × {height} px and the photo {shape[1]} × {shape[0]}: another shape"
+                )
+            grey = _plane_of(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _bad_mask("cannot be read as a picture") from error
+    most = min(MASK_SIDE, max(shape))
+    if max(grey.size) > most:
+        share = most / max(grey.size)
+        small = (max(1, round(grey.width * share)), max(1, round(grey.height * share)))
+        grey = grey.resize(small, Image.Resampling.BOX)
+    alpha = np.asarray(grey, np.float32) / np.float32(255)
+    if not (alpha > 0.5).any():
+        raise _bad_mask("shows no subject: white, or opaque, is what belongs to it")
+    return alpha
+
+
+def _plane_of(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema()[0] != 255:
+            return alpha
+    if image.mode.startswith("I"):  # 16 bits
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("L")
+
+
+def _bad_mask(why: str) -> PhotoError:
+    return PhotoError(
+        Reason.CANNOT_RENDER, f"The mask {why}", fix="Give a grey or transparent PNG of the whole photo."
+    )

@@ -1,0 +1,123 @@
+"""A point changes the region that it lies in and nothing else; a mask is read whatever its size and kind."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import Fixes
+from cutoutd.models.networks.fixups import MASK_SIDE, corrected, read_mask
+
+Plane = NDArray[np.float32]
+WHOLE = (600, 800)  # height and width of the photo
+
+
+def answer() -> Plane:
+    """A subject on the left, a faint thing on the right, a bridge of haze between, and a hole in the subject."""
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[10:50, 5:40] = 1.0
+    alpha[25:35, 15:25] = 0.0  # the hole
+    alpha[20:40, 60:75] = 0.7
+    alpha[29:31, 40:60] = 0.15
+    return alpha
+
+
+def fixed(part: tuple[int, int, int, int] = (0, 0, 800, 600), **points: tuple[str, ...]) -> Plane:
+    return corrected(answer(), Fixes(**points), WHOLE, part)
+
+
+def test_nothing_said_changes_nothing() -> None:
+    assert np.array_equal(fixed(), answer())
+
+
+def test_what_hangs_on_by_haze_is_removed_and_the_subject_stays() -> None:
+    left = fixed(remove=("670,300",))
+    assert not left[18:42, 58:77].any()
+    assert np.array_equal(left[:, :40], answer()[:, :40])
+    assert np.array_equal(left, fixed(remove=("83.75%,50%",)))
+
+
+def test_the_faint_thing_is_kept_whole_and_the_background_is_not() -> None:
+    left = fixed(keep=("670,300",))
+    assert (left[20:40, 60:75] == 1.0).all()
+    assert not left[:8].any()
+
+
+def test_a_hole_is_filled_and_the_open_background_is_never_taken_for_one() -> None:
+    assert (fixed(keep=("200,300",))[10:50, 5:40] == 1.0).all()
+    with pytest.raises(PhotoError, match="sees nothing") as caught:
+        fixed(keep=("450,30",))
+    assert caught.value.reason is Reason.CANNOT_RENDER
+
+
+def test_the_one_thing_there_is_is_not_removed_in_parts() -> None:
+    with pytest.raises(PhotoError, match="one piece"):
+        fixed(remove=("100,150",))
+    assert np.array_equal(fixed(remove=("450,30",)), answer()), "background is removed already"
+
+
+def test_points_count_in_the_whole_photo_also_where_a_part_is_looked_at() -> None:
+    part = corrected(answer(), Fixes(remove=("1070,500",)), (1200, 1600), (400, 200, 800, 600))
+    assert np.array_equal(part, fixed(remove=("670,300",)))
+    with pytest.raises(PhotoError, match="outside"):
+        corrected(answer(), Fixes(remove=("100,100",)), (1200, 1600), (400, 200, 800, 600))
+    with pytest.raises(PhotoError, match="outside"):
+        fixed(keep=("801,20",))
+
+
+def picture(mode: str, size: tuple[int, int] = (400, 300), kind: str = "PNG") -> bytes:
+    grey = Image.new("L", size)
+    grey.paste(255, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
+    made: Any = grey
+    if mode == "RGBA":
+        made = Image.new("RGB", size, "red")
+        made.putalpha(grey)
+    elif mode == "I;16":
+        made = Image.fromarray(np.asarray(grey, np.uint16) * 257)
+    elif mode != "L":
+        made = grey.convert(mode)
+    out = io.BytesIO()
+    made.save(out, kind)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "RGB", "I;16", "1", "LA", "P"])
+def test_masks_of_every_kind_say_the_same(mode: str) -> None:
+    alpha = read_mask(picture(mode), (1500, 2000))
+    assert alpha.shape == (300, 400)
+    assert (alpha[80:145, 105:195] == 1.0).all()
+    assert not alpha[:70].any()
+    assert not alpha[:, 210:].any()
+
+
+def test_a_mask_of_the_photos_own_size_comes_down_to_what_the_edge_engine_takes() -> None:
+    assert max(read_mask(picture("L", (4000, 3000)), (3000, 4000)).shape) == MASK_SIDE
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"no picture", "cannot be read"),
+        (picture("L")[:200], "cannot be read"),
+        (b"", "cannot be read"),
+        (picture("L", (300, 400)), "another shape"),
+    ],
+    ids=["text", "torn", "empty", "upright"],
+)
+def test_what_is_no_mask_of_this_photo_is_said(data: bytes, why: str) -> None:
+    with pytest.raises(PhotoError, match=why) as caught:
+        read_mask(data, (1500, 2000))
+    assert caught.value.reason is Reason.CANNOT_RENDER
+
+
+def test_an_empty_mask_is_no_subject() -> None:
+    out = io.BytesIO()
+    Image.new("L", (40, 30)).save(out, "PNG")
+    with pytest.raises(PhotoError, match="shows no subject"):
+        read_mask(out.getvalue(), (300, 400))
