@@ -90,7 +90,13 @@ class Batch:
         self._originals: frozenset[tuple[int, int]] = frozenset()
         self._all: list[Source] = []
         self._waiting: deque[int] = deque()
+        self._stopping = False
         self.models: Mapping[str, jobs.Loaded] = {}
+
+    def stop(self) -> None:
+        """Ends `run` after what is being published at this moment was yielded; a signal handler may call it."""
+        self._stopping = True
+        self._queue.put(None)
 
     def run(
         self, photos: list[Source], on_start: Callable[[Source], None] = lambda _: None
@@ -108,7 +114,7 @@ class Batch:
             left = len(self._waiting)
             if left:
                 self._workers.start()
-            while left:
+            while left and not self._stopping:
                 self._fill(on_start)
                 for outcome in self._turn():
                     left -= 1

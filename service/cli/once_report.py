@@ -69,7 +69,7 @@ class Report:
                     console=console,
                     disable=silent,
                 ) as progress,
-                self._stoppable(),
+                self._stoppable(batch),
                 closing(batch.run(photos)) as outcomes,
             ):
                 task = progress.add_task("Cutting out", total=len(photos))
@@ -82,21 +82,22 @@ class Report:
                 self._close(batch)
 
     @contextmanager
-    def _stoppable(self) -> Generator[None]:
-        """Ctrl-C and SIGTERM end the run in an orderly way; a second one ends it at once. A terminal may go."""
+    def _stoppable(self, batch: Batch) -> Generator[None]:
+        """Ctrl-C and SIGTERM end the run after what is being published; a second one ends it at once.
+
+        A terminal may go.
+        """
 
         def stop(number: int, _frame: Any) -> None:
             for one in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(one, signal.SIG_DFL)
             self.stopped_by = number
-            raise KeyboardInterrupt
+            batch.stop()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             yield
-        except KeyboardInterrupt:
-            self.stopped_by = self.stopped_by or signal.SIGINT
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -177,3 +177,19 @@ def test_workers_that_cannot_start_end_the_run(
     monkeypatch.setattr(Pretended, "free", free)
     with pytest.raises(EngineError, match="No worker can start"):
         run({"a.jpg": b"A"})
+
+
+def test_stopped_while_a_cutout_gets_its_name_it_is_counted_and_nothing_is_left_over(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Batch._place  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def stopped(self: Batch, *arguments: Any) -> bytes:
+        path = place(self, *arguments)
+        self.stop()  # as a signal that comes in this moment
+        return path
+
+    monkeypatch.setattr(Batch, "_place", stopped)
+    found = run({"a.jpg": b"A", "b.jpg": b"B"})
+    assert [one.state for one in found] == ["done"]
+    assert list(listing(tmp_path / "out")) == [os.fsdecode(os.path.basename(found[0].outputs[0]))]
