@@ -182,7 +182,7 @@ def test_workers_that_cannot_start_end_the_run(
 def test_stopped_while_a_cutout_gets_its_name_it_is_counted_and_nothing_is_left_over(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Batch._place  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    place = Batch._place  # pyright: ignore[reportPrivateUsage]
 
     def stopped(self: Batch, *arguments: Any) -> bytes:
         path = place(self, *arguments)
