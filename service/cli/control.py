@@ -218,7 +218,7 @@ def redo(
         overrides["matte"] = matte_options(options).model_dump(exclude_unset=True)
     fixes = fixes_of(options)
     if fixes:
-        if len(paths) != 1:
+        if len(paths) != 1 or Path(paths[0]).expanduser().is_dir():
             raise UsageError("Points are for one photo", fix="Name that one alone.")
         overrides["fixes"] = {"keep": list(fixes.keep), "remove": list(fixes.remove)}
     after = None if since is None else time.time() - _seconds(since)

@@ -63,6 +63,15 @@ def test_a_name_that_means_no_photo_is_said_and_is_no_success(state: Path) -> No
         assert (everything.exit_code, everything.output[:3]) == (0, "No "), everything.output
 
 
+def test_points_are_for_one_photo(state: Path, tmp_path: Path) -> None:
+    state.mkdir()
+    Ledger(state / "ledger.sqlite").close()
+    for paths in (["a.jpg", "b.jpg"], [str(tmp_path)], ["--all"]):
+        error = CliRunner().invoke(redo, [*paths, "--remove", "1,2"]).exception
+        assert isinstance(error, UsageError)
+        assert "for one photo" in str(error)
+
+
 @pytest.fixture
 def known(state: Path, tmp_path: Path) -> dict[str, int]:
     """A ledger with one photo of each kind, by what is printed of it."""
