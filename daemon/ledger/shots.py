@@ -162,3 +162,10 @@ def versions(ledger: Ledger) -> dict[int, str]:
         for photo, (_, digests) in _made(ledger, 0).items()
         if photo in named
     }
+
+
+def decided(ledger: Ledger) -> dict[int, str]:
+    """What somebody decided, by photo, where it is about the present cutouts: "accepted" or "rejected"."""
+    marks = Remarks(ledger).marks()
+    now = versions(ledger) if marks else {}
+    return {photo: mark.verdict.value for photo, mark in marks.items() if now.get(photo) == mark.version}

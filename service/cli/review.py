@@ -17,8 +17,8 @@ from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow
-from cutoutd.daemon.ledger.remarks import VERDICTS, Remarks
-from cutoutd.daemon.ledger.shots import versions
+from cutoutd.daemon.ledger.remarks import VERDICTS
+from cutoutd.daemon.ledger.shots import decided
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.status import row_dict
 from cutoutd.service.gallery.choices import LARGEST_FILE, Taken, keep, read_choices
@@ -96,17 +96,12 @@ def _text(file: Path) -> str:
 
 def _rows(ledger: Ledger, only: str | None) -> list[dict[str, Any]]:
     """What needs a look, or what was decided so, each with what was decided about its present cutouts."""
-    control, now = Control(ledger), versions(ledger)
-    decided = {
-        photo: mark.verdict.value
-        for photo, mark in Remarks(ledger).marks().items()
-        if now.get(photo) == mark.version
-    }
+    control, marked = Control(ledger), decided(ledger)
     found: list[PhotoRow | None] = [*control.to_review()]
     if only is not None:
         intake = Intake(ledger)
-        found = [intake.get(photo) for photo, verdict in sorted(decided.items()) if verdict == only]
-    return [row_dict(row, control) | {"verdict": decided.get(row.id)} for row in found if row is not None]
+        found = [intake.get(photo) for photo, verdict in sorted(marked.items()) if verdict == only]
+    return [row_dict(row, control) | {"verdict": marked.get(row.id)} for row in found if row is not None]
 
 
 def _show(row: dict[str, Any], console: Console) -> None:

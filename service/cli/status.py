@@ -23,6 +23,7 @@ from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.shots import decided
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
@@ -67,7 +68,7 @@ def collect_status() -> dict[str, Any]:
             "skipped_files": [],
         }
     with open_ledger_file() as ledger:
-        control = Control(ledger)
+        control, marked = Control(ledger), decided(ledger)
         live = control.published() if pid is not None else None
         return {
             **({} if live is None else live.model_dump(mode="json")),
@@ -76,7 +77,7 @@ def collect_status() -> dict[str, Any]:
             "state": _state(live, running=pid is not None),
             "paused": bool(ledger.get_meta("paused")),
             "counts": control.counts(),
-            "needs_review": control.count_to_review(),
+            "needs_review": sum(row.id not in marked for row in control.to_review()),
             "hooks": [
                 {"hook": name, "running": hooks_running(state_dir()), **asdict(standing)}
                 for name, standing in HookQueue(ledger).standings().items()

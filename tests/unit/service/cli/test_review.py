@@ -128,6 +128,20 @@ def test_choices_are_read_listed_and_told_of(shoot: Shoot, tmp_path: Path) -> No
     assert [json.loads(line)["event"] for line in told][-3:] == ["accepted", "rejected", "accepted"]
 
 
+def test_what_was_decided_needs_no_look_any_more_until_it_is_made_anew(shoot: Shoot) -> None:
+    def to_look_at() -> int:
+        return json.loads(CliRunner().invoke(status, ["--json"], catch_exceptions=False).output)[
+            "needs_review"
+        ]
+
+    assert to_look_at() == 1
+    run("-", typed=saved(shoot, {3: "rejected"}))
+    assert to_look_at() == 0
+    shoot.ledger.write("UPDATE deliverables SET out_digest = 'anew' WHERE photo = 3")
+    shoot.ledger.commit()
+    assert to_look_at() == 1
+
+
 def test_standard_input_takes_choices_back(shoot: Shoot) -> None:
     assert json.loads(run("-", "--json", typed=saved(shoot, {1: "accepted"})))["accepted"] == 1
     assert "1 taken back" in run("-", typed=saved(shoot, {1: "none"}))
