@@ -251,7 +251,8 @@ class Inbox(Section):
     )
     rule: tuple[Rule, ...] = Field(
         default=(),
-        description="Photos that become something else than the rest: by their path, or by a list.",
+        description="Photos that become something else than the rest: by their path, or by a list. The first rule "
+        "that fits decides.",
         examples=[{"match": "shoes/**", "preset": "product-white"}, {"csv": "orders.csv"}],
     )
     matte: Matte = Field(default_factory=Matte, description="How the outline is found.")

@@ -139,6 +139,15 @@ def id_of(text: bytes) -> str:
         return ""
 
 
+def say_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two lines speak of the same photo, output and bytes, whenever they were made."""
+    try:
+        first, second = json.loads(one), json.loads(other)
+        return bool(second["id"]) and all(first[key] == second[key] for key in _CORE)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def _id(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=_ID_BYTES).hexdigest()
 
@@ -267,18 +276,20 @@ def _append_locked(handle: int, path: Path, text: bytes, fs: FileSystem) -> bool
 
 
 def _is_repeated(tail: bytes, written: bytes, facts: Mapping[str, Any], *, as_table: bool) -> bool:
-    """Whether this line stands there, or the last one about its output says the same: after a crash, or where a lost
-    ledger was made anew.
+    """Whether this line stands there, or the last one about its output says the same and none took its place since:
+    after a crash, or where a lost ledger was made anew.
     """
     if (b"\n" + tail).find(b"\n" + written) >= 0:
         return True
     sha256 = str(facts.get("sha256") or "")
     if not sha256 or sha256.encode() not in tail:
         return False
+    superseded: set[Any] = set()
     for raw in reversed(tail.splitlines()):
         other = _read(raw, as_table=as_table)
+        superseded.add(other.get("supersedes"))
         if other.get("output") == _same_form(facts["output"], as_table=as_table):
-            return all(
+            return other.get("id", "") not in superseded and all(
                 other.get(key) == _same_form(facts.get(key), as_table=as_table)
                 for key in _CORE
                 if key in other

@@ -194,9 +194,16 @@ def _is_aside(route: Route, earlier: Delivery, wish: Wish) -> bool:
 
 
 def manifest_line(
-    row: PhotoRow, finished: Finished, draft: Draft, name: bytes, *, at: float, supersedes: str = ""
+    row: PhotoRow,
+    finished: Finished,
+    draft: Draft,
+    name: bytes,
+    *,
+    at: float,
+    before: bytes = b"",
+    failed: str = "",
 ) -> bytes:
-    """The line for one deliverable; empty when none was asked for.
+    """The line for one deliverable; empty when none was asked for. Where the one so far says the same, it stays.
 
     Args:
         row: the photo.
@@ -204,7 +211,8 @@ def manifest_line(
         draft: the deliverable.
         name: what it is called in its outbox.
         at: wall-clock seconds.
-        supersedes: id of the line that spoke of it so far, or empty.
+        before: the line that spoke of it so far, or empty.
+        failed: id of the line of this photo's failure, or empty.
     """
     if not draft.sha256:
         return b""
@@ -222,7 +230,8 @@ def manifest_line(
         confidence=finished.confidence,
         needs_review=tuple(map(str, finished.doubts)),
     )
-    return manifest.line(made, at=at, supersedes=supersedes)
+    text = manifest.line(made, at=at, supersedes=manifest.id_of(before) or failed)
+    return before if manifest.say_the_same(text, before) else text
 
 
 def source_of(row: PhotoRow) -> str:

@@ -376,7 +376,7 @@ class Publisher:
             self._ledger.clock(),
             self._failures.written(row.id) if route.settings.manifest_kind else "",
         )
-        before = {label: manifest.id_of(one.manifest) for label, one in earlier.items()}
+        before = {label: one.manifest for label, one in earlier.items()}
         return [
             Delivery(
                 label=draft.label,
@@ -390,7 +390,13 @@ class Publisher:
                 leaves=one.leaves,
                 stage=row.stage,
                 manifest=manifest_line(
-                    row, finished, draft, one.place.name, at=at, supersedes=before.get(draft.label) or failed
+                    row,
+                    finished,
+                    draft,
+                    one.place.name,
+                    at=at,
+                    before=before.get(draft.label, b""),
+                    failed=failed,
                 ),
             )
             for draft, one in zip(finished.drafts, addressed, strict=True)

@@ -40,15 +40,10 @@ LOOK_EVERY_S = 0.25
 @click.option("--after", "cursor", type=click.IntRange(min=0), metavar="ID", help="Begin after this event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def events(follow: bool, since: str | None, cursor: int | None, as_json: bool) -> None:
-    r"""What happened to photos, from started to done, failed or accepted; one line each, oldest first.
+    """What happened to photos, from started to done, failed or accepted; one line each, oldest first.
 
     Every event has a number. Whoever remembers the last one and asks for those `--after` it misses nothing and
     hears nothing twice, over restarts of either side.
-
-    \b
-    Examples:
-      cutoutd events --since 1d
-      cutoutd events --follow --json --after 1042 | my-script
     """
     if since is not None and cursor is not None:
         raise UsageError("--since and --after both say where to begin", fix="Give one of them.")
@@ -96,16 +91,11 @@ def _print(event: Event, *, as_json: bool) -> None:
 @click.option("--retry", is_flag=True, help="Owe again what was given up, and end.")
 @click.option("--once", is_flag=True, help="Run what is due now, and end.")
 def hooks(config_file: Path | None, retry: bool, once: bool) -> None:
-    r"""Run the commands of `[[hook]]` after photos are done or have failed.
+    """Run the commands of `[[hook]]` after photos are done or have failed.
 
     A process of its own, because the daemon and all its workers have given up the network and may start no
     programs. Each command is run at least once for each event; one that fails is tried again with growing pauses
     and never delays a cutout. `cutoutd status` shows how hooks are doing.
-
-    \b
-    Examples:
-      cutoutd hooks
-      cutoutd hooks --retry
     """
     settings = load_settings(config_file).settings
     if not settings.hook and not retry:

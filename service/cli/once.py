@@ -128,8 +128,9 @@ def once(
             raise UsageError("Points and a mask are for one photo", fix="Name that one alone.")
         target = target_of(
             out,
-            one_file=len(gathered.photos) == 1 and not gathered.folders and len(unpack(presets)) < 2,
+            one_file=len(gathered.photos) == 1 and not gathered.folders,
             photos=len(gathered.photos),
+            files_each=len(unpack(presets)) or 1,
             format_asked=options.get("output__format") or "",
         )
         must_not_be_a_photo(target, gathered)

@@ -34,7 +34,7 @@ class Target:
     format: str = ""
 
 
-def target_of(out: str, *, one_file: bool, photos: int, format_asked: str) -> Target:
+def target_of(out: str, *, one_file: bool, photos: int, format_asked: str, files_each: int = 1) -> Target:
     """What is meant.
 
     `out` is a folder if it is one already or ends with a slash; a file if it has a picture's extension; else a
@@ -45,13 +45,14 @@ def target_of(out: str, *, one_file: bool, photos: int, format_asked: str) -> Ta
         one_file: whether what is cut out is one file that was named itself, or comes from standard input.
         photos: how many photos there are.
         format_asked: the value of `--format`, or empty; a preset's gives way to the name.
+        files_each: how many cutouts each photo becomes, by its presets.
 
     Raises:
         UsageError: a single file for several photos, or a format that is not written.
         FolderError: a file lies where a folder is needed.
     """
     if out == STREAM:
-        _must_be_one(out, one_file=one_file, photos=photos)
+        _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)
         return Target(None)
     path = Path(os.path.abspath(Path(out).expanduser()))  # noqa: PTH100 - links stay as named
     ending = path.suffix.lower().removeprefix(".")
@@ -63,7 +64,7 @@ def target_of(out: str, *, one_file: bool, photos: int, format_asked: str) -> Ta
         if path.exists() and not path.is_dir():
             raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
         return Target(path)
-    _must_be_one(out, one_file=one_file, photos=photos)
+    _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)
     if ending not in _FORMATS:
         raise UsageError(
             f"{ending.upper()} is not written here",
@@ -80,14 +81,17 @@ def target_of(out: str, *, one_file: bool, photos: int, format_asked: str) -> Ta
     return Target(path.parent, path.name, _FORMATS[ending])
 
 
-def _must_be_one(out: str, *, one_file: bool, photos: int) -> None:
-    if one_file:
+def _must_be_one(out: str, *, one_file: bool, photos: int, files_each: int) -> None:
+    if one_file and files_each == 1:
         return
-    what = "standard output" if out == STREAM else f"{printable(out)} is one file"
-    more = f"there {'is a folder' if photos == 1 else f'are {photos} photos'}"
+    what = "standard output takes one cutout" if out == STREAM else f"{printable(out)} is one file"
+    if one_file:
+        more, less = f"the presets make {files_each} of each photo", "one preset"
+    else:
+        more, less = f"there {'is a folder' if photos == 1 else f'are {photos} photos'}", "one photo"
     raise UsageError(
-        f"{what} takes one cutout, and {more}" if out == STREAM else f"{what}, and {more}",
-        fix="Name a folder with -o (with a slash at its end, if it is to be called so), or one photo.",
+        f"{what}, and {more}",
+        fix=f"Name a folder with -o (with a slash at its end, if it is to be called so), or {less}.",
     )
 
 

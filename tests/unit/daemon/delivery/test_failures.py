@@ -49,6 +49,20 @@ def test_a_failure_has_its_line_and_the_cutout_that_follows_supersedes_it(sim: M
     assert len(lines(one)) == 3
 
 
+def test_every_line_supersedes_one_that_stands_there(sim: Make) -> None:
+    """A cutout that was made again with the same bytes has no second line: the next one supersedes its first."""
+    one = sim()
+    one.inbox_table = {"manifest": True}
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    for options in ({}, {"output": {"format": "webp"}}):
+        one.parts.control.redo(None, since=None, overrides=options)
+        one.finish()
+    first, second = lines(one)
+    assert (first["output"], second["output"]) == ("a.png", "a.webp")
+    assert second["supersedes"] == first["id"]
+
+
 def test_a_list_as_csv_has_a_header_and_a_row_for_each(sim: Make) -> None:
     one = failing(sim, "csv")
     one.workers.refuse = None

@@ -102,6 +102,20 @@ def test_a_line_is_one_json_object_with_all_facts() -> None:
     assert one().count(b"\n") == 1
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl", "manifest.csv"])
+def test_a_file_that_came_back_after_another_took_its_place_has_a_line(tmp_path: Path, name: str) -> None:
+    """A PNG that was made again as WebP, and then as the same PNG: the last line speaks of what lies there."""
+    path = tmp_path / name
+    first = one(1)
+    second = one(1, at=1.8e9, output="DSC_1.webp", sha256="ee" * 32, supersedes=manifest.id_of(first))
+    assert append(path, first)
+    assert append(path, second)
+    back = one(1, at=1.9e9, supersedes=manifest.id_of(second))
+    assert append(path, back)
+    assert manifest.id_of(back).encode() in lines(path)[-1]
+    assert append(path, one(1, at=2.0e9)) is False
+
+
 @pytest.mark.parametrize(
     "source", ["Föhn ☀.jpg", 'a"b\\c.jpg', "two\nlines.jpg", os.fsdecode(b"\xff\xfe.jpg")]
 )

@@ -28,6 +28,8 @@ def test_every_help_ends_with_two_examples() -> None:
         examples = text.rpartition("Examples:")[2].strip().splitlines()
         assert sum(line.strip().startswith("cutoutd ") for line in examples) == 2, name
         assert len(examples_of(name)) == 2
+        assert text.count("Examples:") == 1, name
+        assert "\\b" not in text, name
 
 
 @pytest.mark.parametrize("typed", sorted({typed for pair in EXAMPLES.values() for _, typed in pair}))

@@ -49,6 +49,12 @@ def test_what_makes_no_sense_is_said(out: str, asked: str, one: bool, says: str)
         target(out, one=one, photos=2, format_asked=asked)
 
 
+@pytest.mark.parametrize("out", ["a.png", "-"])
+def test_several_presets_of_one_photo_are_no_folder_of_photos(out: str) -> None:
+    with pytest.raises(UsageError, match=r"the presets make 2 of each photo.*or one preset"):
+        target_of(out, one_file=True, photos=1, format_asked="", files_each=2)
+
+
 def test_a_file_is_no_folder(here: Path) -> None:
     (here / "notes").touch()
     with pytest.raises(FolderError, match="cutouts need a folder"):
