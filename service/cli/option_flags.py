@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, ValidationError
 
 from cutoutd.config.errors import CutoutError, UsageError
+from cutoutd.config.explain import problems_of
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.load import load_settings
 from cutoutd.config.output import PART, Deliverable, Output
@@ -132,7 +133,7 @@ def output_options(values: dict[str, Any]) -> dict[str, Any]:
     try:
         part = Output.model_validate(given(values, "output"), context={PART: True})
     except ValidationError as error:
-        raise UsageError(sentence(error), fix="`cutoutd redo --help` lists every option.") from error
+        raise UsageError(sentence(error, Output), fix="`cutoutd redo --help` lists every option.") from error
     return part.model_dump(exclude_unset=True, mode="json")
 
 
@@ -165,7 +166,9 @@ def deliverables(
             orders.append(Deliverable.model_validate(expand(raw, custom)))
         return tuple(orders)
     except (ValidationError, ValueError) as error:
-        raise UsageError(sentence(error), fix="`cutoutd once --help` lists every option.") from error
+        raise UsageError(
+            sentence(error, Deliverable), fix="`cutoutd once --help` lists every option."
+        ) from error
 
 
 def matte_options(values: dict[str, Any]) -> Matte:
@@ -188,7 +191,7 @@ def matte_options(values: dict[str, Any]) -> Matte:
     try:
         return Matte.model_validate(options)
     except ValidationError as error:
-        raise UsageError(sentence(error), fix="`cutoutd once --help` lists every option.") from error
+        raise UsageError(sentence(error, Matte), fix="`cutoutd once --help` lists every option.") from error
 
 
 def fixes_of(values: Mapping[str, Any]) -> Fixes:
@@ -204,13 +207,12 @@ def fixes_of(values: Mapping[str, Any]) -> Fixes:
         raise UsageError(str(error), fix='Points are "x,y" in px or %, from the top left corner.') from error
 
 
-def sentence(error: ValueError) -> str:
-    """A validation error as one sentence per problem."""
+def sentence(error: ValueError, root: type[BaseModel]) -> str:
+    """What is wrong with the options of a table, as one sentence per problem."""
     if not isinstance(error, ValidationError):
         return str(error)
     parts: list[str] = []
-    for problem in error.errors():
-        where = "-".join(str(part).replace("_", "-") for part in problem["loc"][:1])
-        message = problem["msg"].removeprefix("Value error, ")
-        parts.append(f"--{where}: {message}" if where else message)
+    for problem in problems_of(error, root):
+        where = "-".join(str(part).replace("_", "-") for part in problem.place[:1])
+        parts.append(f"--{where}: {problem.message}" if where else problem.message)
     return "; ".join(dict.fromkeys(parts))

@@ -104,3 +104,8 @@ def test_a_bad_value_names_its_flag(arguments: tuple[str, ...], words: str) -> N
     with pytest.raises(UsageError, match=words) as caught:
         deliverables(values(*arguments), ())
     assert "--help" in caught.value.fix
+
+
+def test_a_bad_value_is_said_as_in_a_configuration() -> None:
+    with pytest.raises(UsageError, match=r'^--keep: "banana" is not "all", "largest" or a whole number'):
+        matte_options(values("--keep", "banana"))
