@@ -164,6 +164,8 @@ def _carry_out(
     """Has it carried out for what is meant. Raises UsageError where a name means nothing."""
     photos, unmeant = _meant(verb, typed, all_of_them=all_of_them)
     if photos is None or photos:
+        if verb != "forget" and holder(state_dir()) is None:
+            done = done.removesuffix(".") + " when cutoutd runs."
         _say(order(verb, photos=photos, **arguments), done, nothing)
     if unmeant:
         raise UsageError(
@@ -226,7 +228,8 @@ def redo(
         "redo",
         paths,
         "{photos} will be done again.",
-        "No finished photo is meant, or its name is no longer kept.",
+        f"No finished photo {f'has a deliverable {deliverable!r}' if deliverable else 'is meant'}, or its name is no "
+        "longer kept.",
         all_of_them=everything or (since is not None and not paths),
         since=after,
         overrides=overrides,

@@ -118,6 +118,8 @@ def once(
 
     Exit code 0: all done; 3: some failed; 2: the command makes no sense; 130: stopped by Ctrl-C.
     """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other", fix="Leave one of them out.")
     streams.endure("stderr") if out == STREAM else streams.endure("stdout", "stderr")
     limits, custom = _configured(config_file)
     matte, fixes = matte_options(options), fixes_of(options)

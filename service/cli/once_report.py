@@ -78,7 +78,7 @@ class Report:
                     progress.advance(task)
                     self._tell(outcome, progress.console)
         finally:
-            if not self.as_json and not (self.quiet and self.exit_code() is ExitCode.OK):
+            if not self.as_json and not self.quiet:
                 self._close(batch)
 
     @contextmanager

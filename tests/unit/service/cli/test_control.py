@@ -173,7 +173,7 @@ def test_what_is_meant_but_cannot_be_says_why(
 
 def test_one_wrong_name_does_not_hold_up_the_others(known: dict[str, int], state: Path) -> None:
     result = CliRunner().invoke(retry, ["nope.jpg", "moved.jpg"])
-    assert result.output == "1 photo will be tried again.\n"
+    assert result.output == "1 photo will be tried again when cutoutd runs.\n"
     assert isinstance(result.exception, UsageError)
     assert states(state)[known["moved"]] == "pending"
 
@@ -216,7 +216,7 @@ def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
     assert isinstance(error, UsageError)
     assert "size sets the exact size" in str(error)
     done = CliRunner().invoke(redo, ["--all", "--head-height", "60"])  # the inbox supplies fit = "head"
-    assert done.output == "1 photo will be done again.\n", done.exception
+    assert done.output == "1 photo will be done again when cutoutd runs.\n", done.exception
 
 
 def test_a_long_path_is_not_broken() -> None:

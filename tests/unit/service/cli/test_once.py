@@ -116,8 +116,12 @@ def test_one_wrong_name_does_not_hold_up_the_rest_and_quiet_says_only_that(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["astronaut.png"]
     assert done.stdout == ""
     assert done.stderr.startswith("✗ nope.jpg: not-found. There is no such file")
+    assert "First:" not in done.stderr
     again = once(tmp_path, "", photo, "--quiet", "--skip-existing")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    both = once(tmp_path, "", photo, "--skip-existing", "--overwrite")
+    assert (both.returncode, both.stdout) == (ExitCode.USAGE, "")
+    assert "exclude each other" in both.stderr
     plain = once(tmp_path, "", photo, "--skip-existing")
     assert "0 done, 1 done before" in plain.stderr
     assert plain.stdout == ""
