@@ -42,6 +42,7 @@ def main() -> None:
     state = guard.guard_worker([inbox, *(Path(str(spec.path)) for spec in specs)], [outbox], trap=trap)
     stages: dict[str, Counter[str]] = {}
     outcomes: dict[str, str] = {}
+    notes: list[str] = []
 
     def since(stage: str) -> None:
         stages[stage] = counted.copy()
@@ -72,12 +73,14 @@ def main() -> None:
                 manifest=True,
             )
         )
+        notes += getattr(answer, "notes", ())
         outcomes[path.name] = type(answer).__name__ + f" {getattr(answer, 'detail', '')}"
         since(path.name)
     said = {
         "state": state.as_dict(),
         "refused": {name: dict(found) for name, found in stages.items() if found},
         "outcomes": outcomes,
+        "notes": notes,
         "threads": threading.active_count(),
     }
     sys.stdout.write(json.dumps(said) + "\n")

@@ -67,11 +67,3 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
     assert max(max(shape) for shape in seen) <= 256
     assert 50 < np.median(alpha[(alpha > 0) & (alpha < 255)]) < 80  # the solver's quarter of opacity
     assert (colour[alpha == 255] == photo[alpha == 255]).all()
-
-
-@pytest.mark.timeout(900)  # numba compiles the solver at its first import
-def test_with_the_extra_the_edge_is_solved() -> None:
-    pytest.importorskip("pymatting", reason="the matting extra is not installed")
-    notes: list[str] = []
-    refine(disc(96), sample("astronaut"), closed_form=True, notes=notes)
-    assert notes == []
