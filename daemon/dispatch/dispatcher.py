@@ -215,10 +215,8 @@ class Dispatcher:
         if event.tag == SELF_TEST:
             self.self_test.passed()
             return
-        hand = self.hands.photos.get(event.tag)
-        row = self.hands.row(event.tag)
+        hand, row = self._in_a_workers_hand(event.tag)
         if hand is None or row is None:
-            self.hands.let_go(event.tag)
             return
         result: jobs.Result = event.result
         if isinstance(result, jobs.Finished):
@@ -247,16 +245,25 @@ class Dispatcher:
         else:
             self.failures.refused(row, result.reason, result.detail)
 
+    def _in_a_workers_hand(self, photo: int) -> tuple[InHand, PhotoRow] | tuple[None, None]:
+        """The photo that an answer is about; nothing where none is awaited: it was let go, or answered before."""
+        hand, row = self.hands.photos.get(photo), self.hands.row(photo)
+        if row is None:
+            self.hands.let_go(photo)
+        if hand is None or row is None or hand.finished is not None:
+            return None, None
+        return hand, row
+
     def failed(self, event: pool.Failed) -> None:
         """The worker's function raised something unforeseen; the worker lives."""
         if event.tag == SELF_TEST:
             self.self_test.failed(str(event.error), lives=True)
             return
-        row = self.hands.row(event.tag)
+        hand, row = self._in_a_workers_hand(event.tag)
+        if hand is None or row is None:
+            return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)
-        if row is None:
-            return
         error = event.error
         if isinstance(error, PhotoError):
             self.failures.refused(row, error.reason, str(error))
@@ -271,11 +278,11 @@ class Dispatcher:
         if event.tag == SELF_TEST:
             self.self_test.failed(event.detail, lives=False)
             return
-        row = self.hands.row(event.tag)
+        hand, row = self._in_a_workers_hand(event.tag)
+        if hand is None or row is None:
+            return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)
-        if row is None:
-            return
         if event.cause == "killed":  # we ended it: the photo is simply owed
             self.transitions.again(row.id)
             return

@@ -128,6 +128,14 @@ def test_a_photo_from_after_2262_is_cut_out_like_any_other(sim: Callable[..., Si
     ),
     st.lists(st.binary(min_size=1, max_size=300), max_size=3),
 )
+@example(  # its facts are another file's, so that the photo is let go; a second answer then finds it superseded
+    [
+        pool.Finished(1, jobs.Finished("x", -1, -31, 6361, 1, 1, 0.5, (), {})),
+        pool.Failed(1, ValueError("late")),
+        pool.Died(2, "killed", "late"),
+    ],
+    [b"odd"],
+)
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_message_ends_the_loop(
     tmp_path_factory: pytest.TempPathFactory, messages: list[Any], names: list[bytes]
