@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 RERUNS := --reruns 2
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
-WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 2 )))
+WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
@@ -67,7 +67,7 @@ unit: $(VENV)/.dev
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
-# Real daemons. They wait for one another more than they compute, so two more than there are cores run; those of
+# Real daemons. They wait for one another more than they compute, so one more than there are cores runs; those of
 # one machine or image (`xdist_group`) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
 	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
