@@ -27,7 +27,7 @@ from wheels import NoWheelsError
 ARCH = "amd64" if os.uname().machine == "x86_64" else "arm64"
 BASE = "localhost/cutoutd-test-base:bookworm"
 PUID, PGID = 4242, 4343
-CUTOUT_S = 240.0  # a fresh image on a disk that other tests keep busy
+CUTOUT_S = 90.0
 MOST_BYTES = 450 * 10**6
 # Without them runc asks for more than a small machine allows.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
