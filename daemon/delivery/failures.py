@@ -43,12 +43,8 @@ class FailureLines:
 
     def written(self, photo: int) -> str:
         """The id of the last line that says that this photo failed; empty where none does."""
-        cursor = self.ledger.get_meta(CURSOR)
-        row = self.ledger.one(
-            "SELECT max(id) AS id FROM events WHERE photo = ? AND kind = ? AND id <= ?",
-            (photo, EventKind.FAILED, cursor or 0),
-        )
-        return "" if row is None or row["id"] is None else manifest.failure_id(row["id"])
+        event = Events(self.ledger).last_of(photo, EventKind.FAILED, self.ledger.get_meta(CURSOR) or 0)
+        return "" if event is None else manifest.failure_id(event)
 
     def note(self, routes: Mapping[bytes, Route]) -> None:
         """Whatever has happened since the last call."""

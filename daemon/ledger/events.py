@@ -97,6 +97,13 @@ class Events:
         row = self._ledger.one("SELECT max(id) AS id FROM events WHERE at < ?", (at,))
         return int(row["id"] or 0) if row is not None else 0
 
+    def last_of(self, photo: int, kind: EventKind, upto: int) -> int | None:
+        """The id of a photo's last event of this kind that is not younger than event `upto`; None if there is none."""
+        row = self._ledger.one(
+            "SELECT max(id) AS id FROM events WHERE photo = ? AND kind = ? AND id <= ?", (photo, kind, upto)
+        )
+        return None if row is None else row["id"]
+
     def since(self, cursor: int, limit: int = PORTION) -> list[Event]:
         """The next events after the one with id `cursor`, oldest first, at most `limit`."""
         rows = self._ledger.read(f"{_SELECT} WHERE e.id > ? ORDER BY e.id LIMIT ?", (cursor, limit))

@@ -392,6 +392,13 @@ class Transitions:
             (ctime_ns, photo),
         )
 
+    def hidden_names(self) -> frozenset[bytes]:
+        """Absolute paths of the originals that lie under our own names on their way to another folder."""
+        rows = self.ledger.read(
+            "SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL AND aftercare = 'hidden'"
+        )
+        return frozenset(row["hidden_name"] for row in rows)
+
     def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
         """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
 

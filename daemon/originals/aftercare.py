@@ -379,10 +379,7 @@ class AfterCare:
             await self._find_orphans(key, inbox, io)
 
     async def _find_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
-        rows = self._ledger.read(
-            "SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL AND aftercare = 'hidden'"
-        )
-        known = frozenset(row["hidden_name"] for row in rows)
+        known = self._transitions.hidden_names()
         root = os.fsencode(inbox.path)
         # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
         try:
