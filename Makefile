@@ -15,6 +15,8 @@ RERUNS := --reruns 2
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
+# Tests and benchmarks start hundreds of processes; without kept bytecode each would compile the whole program anew.
+unexport PYTHONDONTWRITEBYTECODE
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
