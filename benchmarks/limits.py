@@ -96,7 +96,7 @@ def _contestants(
         started = time.perf_counter()
         answer = job.run_job(order)
         seconds = time.perf_counter() - started
-        if not isinstance(answer, job.Finished):
+        if not isinstance(answer, job.Report):
             raise TypeError(f"{path} could not be cut out: {answer}")
         for name in ("read", "write"):
             stages.setdefault(name, []).append(answer.timings[name])

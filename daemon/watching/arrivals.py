@@ -69,11 +69,13 @@ class FileNews(Protocol):
 class Look:
     """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk.
 
-    `writing` says who had it open for writing; `mistake` is one of ours, which this file's name or facts brought out.
+    `begun` and `at` are the clock's times before and after it. `writing` says who had it open for writing; `mistake`
+    is one of ours, which this file's name or facts brought out.
     """
 
     path: bytes
     found: Found | None
+    begun: float
     at: float
     failed: bool = False
     partner: bool = False
@@ -229,20 +231,21 @@ class Arrivals:
         try:
             return self._look_at(path)
         except Exception as mistake:  # noqa: BLE001 - the other files of the batch are looked at all the same
-            return Look(path, None, self._clock(), mistake=mistake)
+            return Look(path, None, self._clock(), self._clock(), mistake=mistake)
 
     def _look_at(self, path: bytes) -> Look:
+        begun = self._clock()
         try:
             found = examine(self._settings.path, path, self._rules, self._fs)
             partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
         except OSError:
-            return Look(path, None, self._clock(), failed=True)
+            return Look(path, None, begun, self._clock(), failed=True)
         writing = Writers.UNKNOWN
         if found is not None and found.problem is None and found.kind is not Kind.OTHER:
             writing = writers_of(
                 os.path.join(self._key, path), self._leases, self._fs or RealFileSystem(self._key)
             )
-        return Look(path, found, self._clock(), partner=partner, writing=writing)
+        return Look(path, found, begun, self._clock(), partner=partner, writing=writing)
 
     def _partner_on_disk(self, raw: bytes) -> bool:
         """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
@@ -264,11 +267,12 @@ class Arrivals:
             self._skip(found, found.problem)
             return
         closed = self._tracker.was_closed(path)
-        verdict = self._tracker.observe(path, None if found is None else found.facts, at, look.writing)
+        facts = None if found is None else found.facts
+        verdict = self._tracker.observe(path, facts, at, look.writing, begun=look.begun)
         if verdict is Verdict.GONE:
             self._gone(path)
-        elif found is None:
-            return
+        elif found is None or verdict is Verdict.OUTDATED:
+            return  # a row with facts of before the close would have its photo read and thrown away, twice
         elif verdict is not Verdict.WAITING:
             settled = Settled.KNOWN if verdict is Verdict.SETTLED else Settled.RESTED
             self._settled(found, settled, partner=look.partner, closed=closed)

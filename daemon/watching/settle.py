@@ -35,6 +35,7 @@ class Verdict(StrEnum):
     SETTLED = "settled"  # complete, and nobody writes it
     RESTED = "rested"  # it has not changed for its time, but whether somebody still writes it is not known
     WAITING = "waiting"
+    OUTDATED = "outdated"  # it began before the latest hint: what it showed may be another content
     GONE = "gone"
 
 
@@ -141,26 +142,33 @@ class SettleTracker:
         return entry is not None and entry.complete
 
     def observe(
-        self, path: bytes, stat: FileFacts | None, now: float, writing: Writers = Writers.UNKNOWN
+        self,
+        path: bytes,
+        stat: FileFacts | None,
+        now: float,
+        writing: Writers = Writers.UNKNOWN,
+        *,
+        begun: float | None = None,
     ) -> Verdict:
         """What a look at path showed.
 
         Args:
             path: as hinted.
             stat: the facts, or None when there is no such file.
-            now: when the look was taken, on the clock that hints use.
+            now: when the look was over, on the clock that hints use: the facts are no younger than that.
             writing: who had it open for writing then.
+            begun: when the look began: the facts are no older than that; unset, it took no time.
 
         Returns:
-            SETTLED, RESTED or GONE, after each of which the path is forgotten; WAITING otherwise (also for a path
-            that is not tracked).
+            SETTLED, RESTED or GONE, after each of which the path is forgotten; OUTDATED where it is looked at again
+            at once; WAITING otherwise (also for a path that is not tracked).
         """
         entry = self._entries.get(path)
         if entry is None:
             return Verdict.WAITING
-        if now < entry.since:  # taken before the latest hint: says nothing about it
+        if (now if begun is None else begun) < entry.since:
             self._look(path, entry, entry.since)
-            return Verdict.WAITING
+            return Verdict.OUTDATED
         if stat is None:
             self.forget(path)
             return Verdict.GONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import queue
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -373,6 +374,35 @@ def test_an_answer_about_no_file_fails_its_batch_by_name_until_a_scan_meets_it_a
     assert one.rows() == {"a.jpg": "unreadable", "b.jpg": "unreadable"}
     one.rounds()
     assert one.rows() == {"a.jpg": "pending", "b.jpg": "pending"}
+
+
+def test_work_never_begins_with_what_a_look_saw_before_the_close(
+    box: Callable[..., Box], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = box()
+    path = one.root / "a.jpg"
+    path.write_bytes(b"the first half")
+
+    def halfway(name: bytes) -> os.stat_result:
+        """What a look sees while the writer is at work, who is done before the look is."""
+        monkeypatch.undo()
+        seen = one.fs.lstat(name)
+        path.write_bytes(b"the first half and the second")
+        one.now += 0.01
+        one.arrivals.hint(Hint(str(one.root), b"a.jpg", "closed"))
+        one.now += 0.01
+        return seen
+
+    monkeypatch.setattr(one.fs, "lstat", halfway)
+    one.arrivals.hint(Hint(str(one.root), b"a.jpg", "created"))
+    one.tick()
+    assert one.rows() == {}
+    one.tick()
+    (row,) = one.ledger.read("SELECT size, settled FROM photos")
+    assert dict(row) == {"size": len(b"the first half and the second"), "settled": 0}
+    one.rest(0.6)
+    (row,) = one.ledger.read("SELECT size, settled FROM photos")
+    assert row["settled"] == 1
 
 
 def test_an_inbox_that_could_not_be_looked_at_is_scanned_soon(

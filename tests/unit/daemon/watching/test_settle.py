@@ -184,10 +184,22 @@ def test_a_look_taken_before_the_hint_says_nothing_about_it() -> None:
     tracker.hint(A, "created", 0.0)
     tracker.due(0.0)
     tracker.hint(A, "closed", 1.0)
-    assert tracker.observe(A, FACTS, 0.9) is Verdict.WAITING
+    assert tracker.observe(A, FACTS, 0.9) is Verdict.OUTDATED
     assert tracker.due(1.0) == [A]
-    assert tracker.observe(A, None, 0.5) is Verdict.WAITING
+    assert tracker.observe(A, None, 0.5) is Verdict.OUTDATED
     assert A in tracker
+
+
+def test_a_look_that_began_before_the_hint_says_nothing_about_it_either() -> None:
+    tracker = SettleTracker()
+    tracker.hint(A, "created", 0.0)
+    tracker.due(0.0)
+    tracker.hint(A, "closed", 1.0)
+    assert tracker.observe(A, grown(400), 1.01, begun=0.99) is Verdict.OUTDATED
+    assert tracker.due(1.01) == [A]
+    assert tracker.observe(A, FACTS, 1.02, begun=1.01) is Verdict.WAITING
+    assert tracker.is_complete(A)
+    assert settled_at(tracker, FACTS, 1.02) == pytest.approx(1.52)  # and not two seconds after a change
 
 
 def test_a_scan_that_meets_a_waiting_file_changes_nothing() -> None:
