@@ -20,7 +20,7 @@ from PIL import Image
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.workers import job
+from cutoutd.daemon.workers import engines, job, protocol
 from cutoutd.daemon.workers.memory import keep_freed_memory
 from cutoutd.models.cutout import Stopwatch, cut_out
 from cutoutd.models.decoding.photo import PhotoLimits, read_header
@@ -37,7 +37,7 @@ def run(options: Options) -> dict[str, Any]:
     keep_freed_memory()  # as the workers do: else the first one to touch new memory pays for all
     spec = resolve("standard", options.work / "no-models", "normal")
     segmenter = Segmenter(spec, threads=cores())
-    job.warm_up(job.Engines((spec,), "auto", cores(), None))
+    engines.warm_up(engines.Engines((spec,), "auto", cores(), None))
     folder = options.fresh("limits")
     photos = options.photos(options.large, 4)
     rounds = 2 if options.quick else 3 * options.rounds
@@ -89,14 +89,14 @@ def _contestants(
         temporary = folder / "cutout.part"
         temporary.unlink(missing_ok=True)
         outbox = str(folder).encode()
-        order = job.Job(
+        order = protocol.Job(
             1, str(path).encode(), path.name, model, (Deliverable(),), (outbox,), (str(temporary).encode(),),
             Matte(), Limits(), float("inf"),
         )  # fmt: skip
         started = time.perf_counter()
         answer = job.run_job(order)
         seconds = time.perf_counter() - started
-        if not isinstance(answer, job.Report):
+        if not isinstance(answer, protocol.Report):
             raise TypeError(f"{path} could not be cut out: {answer}")
         for name in ("read", "write"):
             stages.setdefault(name, []).append(answer.timings[name])

@@ -23,8 +23,8 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
 from cutoutd.daemon.files.names import Temporary, mirrored_folder, name_key
 from cutoutd.daemon.sources import Source
+from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
 
 # What decoders promise in the daemon's name, and nobody does here.
 _NOT_WATCHED = (
@@ -91,7 +91,7 @@ class Batch:
         self._all: list[Source] = []
         self._waiting: deque[int] = deque()
         self._stopping = False
-        self.models: Mapping[str, jobs.Loaded] = {}
+        self.models: Mapping[str, engines.Loaded] = {}
 
     def stop(self) -> None:
         """Ends `run` after what is being published at this moment was yielded; a signal handler may call it."""
@@ -147,10 +147,10 @@ class Batch:
             self._workers.submit(number, jobs.RUN_JOB, job, limit_s=self._order.limits.time_per_photo)
             on_start(source)
 
-    def _job(self, number: int, source: Source) -> jobs.Job:
+    def _job(self, number: int, source: Source) -> protocol.Job:
         order = self._order
         date = time.strftime("%Y-%m-%d")
-        return jobs.Job(
+        return protocol.Job(
             photo=number,
             path=source.full,
             root=b"" if source.real else source.root,
@@ -201,10 +201,10 @@ class Batch:
                 pass
         return transitions
 
-    def _finished(self, number: int, result: jobs.Result) -> list[Outcome]:
+    def _finished(self, number: int, result: protocol.Result) -> list[Outcome]:
         source, started, _ = self._in_hand[number]
         match result:
-            case jobs.Finished():
+            case protocol.Finished():
                 try:
                     outputs = self._publish(source, number, result)
                 except PhotoError as error:
@@ -222,12 +222,12 @@ class Batch:
                         needs_review=result.doubts,
                     )
                 ]
-            case jobs.OutboxRefused():
+            case protocol.OutboxRefused():
                 # The detail names the outbox already.
                 raise OutboxError(result.detail, fix="Free space or choose another folder with -o.")
-            case jobs.Refused():
+            case protocol.Refused():
                 return self._failed(number, result.reason, result.detail)
-            case jobs.Changed():
+            case protocol.Changed():
                 return self._again(number, Reason.BUSY, "It is being written; try again when it is complete.")
             case _:
                 return self._failed(number, Reason.CRASHED, "The worker gave an answer that makes no sense.")
@@ -254,7 +254,7 @@ class Batch:
             detail = detail.replace(watching, plain)
         return [Outcome(source, Ended.FAILED, reason, detail, seconds=self._clock() - started)]
 
-    def _publish(self, source: Source, number: int, result: jobs.Finished) -> list[bytes]:
+    def _publish(self, source: Source, number: int, result: protocol.Finished) -> list[bytes]:
         """Gives each draft its name. Raises OutboxError."""
         try:
             return [
@@ -269,7 +269,12 @@ class Batch:
             ) from error
 
     def _place(
-        self, source: Source, number: int, result: jobs.Finished, draft: jobs.Draft, order: Deliverable
+        self,
+        source: Source,
+        number: int,
+        result: protocol.Finished,
+        draft: protocol.Draft,
+        order: Deliverable,
     ) -> bytes:
         names = self._order.names_for(
             source,
@@ -304,7 +309,7 @@ class Batch:
     def _leases(self) -> bool:
         return not needs_polling(filesystem_kind(Path(os.fsdecode(self._outbox))))
 
-    def _place_for(self, names: Iterator[bytes], draft: jobs.Draft) -> publish.Place:
+    def _place_for(self, names: Iterator[bytes], draft: protocol.Draft) -> publish.Place:
         """Raises PhotoError when the one name that is wanted is taken."""
         if self._order.overwrite:
             return self._overwritten(names)

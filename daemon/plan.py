@@ -10,7 +10,7 @@ from pathlib import Path
 from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.ledger.states import Stage
-from cutoutd.daemon.workers.job import WARM_UP, Engines
+from cutoutd.daemon.workers.engines import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import PoolSize, pool_size_for
 from cutoutd.models.machine import cores

@@ -20,7 +20,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import candidates, date_of, mirrored_folder, name_key, portable, stem_of
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.taken_names import Taken
-from cutoutd.daemon.workers.job import Draft, Finished
+from cutoutd.daemon.workers.protocol import Draft, Finished
 
 # A cutout whose name was not kept is looked for among this many numbered names.
 NAMES_TRIED = 100

@@ -47,7 +47,7 @@ from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.taken_names import Taken, names_taken
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
-from cutoutd.daemon.workers.job import Finished, is_trouble_of_the_outbox
+from cutoutd.daemon.workers.protocol import Finished, is_trouble_of_the_outbox
 
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.

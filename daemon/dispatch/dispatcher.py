@@ -45,7 +45,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers import pool, protocol
 
 # A list of photos that cannot be read is looked at again over five minutes before its photos fail.
 NO_LIST = RetryRule(8, 2.0, 120.0)
@@ -218,8 +218,8 @@ class Dispatcher:
         hand, row = self._in_a_workers_hand(event.tag)
         if hand is None or row is None:
             return
-        result: jobs.Result = event.result
-        if isinstance(result, jobs.Finished):
+        result: protocol.Result = event.result
+        if isinstance(result, protocol.Finished):
             self._sizes.forget(event.tag)
             self.outbox_refusals.took(event.tag)
             self.hands.budget.take(event.tag, 0.0)  # its pixels are gone from memory
@@ -230,17 +230,17 @@ class Dispatcher:
             return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)
-        if moved_on(hand.row, row) and isinstance(result, jobs.Unchanged | jobs.Refused):
+        if moved_on(hand.row, row) and isinstance(result, protocol.Unchanged | protocol.Refused):
             self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
-        elif isinstance(result, jobs.Unchanged):
+        elif isinstance(result, protocol.Unchanged):
             self.renames.unchanged(row, result.same_as, result.digest)
-        elif isinstance(result, jobs.OverBudget):
+        elif isinstance(result, protocol.OverBudget):
             self.transitions.learned_megapixels(row.id, result.megapixels)
             if self._sizes.unseen(row.id):  # honest ones need one answer to know a photo's size
                 self.failures.like_a_death(row, "it is larger than they had said before", large=large)
-        elif isinstance(result, jobs.Changed):
+        elif isinstance(result, protocol.Changed):
             self.failures.changed(row)
-        elif isinstance(result, jobs.OutboxRefused):
+        elif isinstance(result, protocol.OutboxRefused):
             self.outbox_refusals.said(row, result.code, result.detail, hand.temporaries, large=large)
         else:
             self.failures.refused(row, result.reason, result.detail)

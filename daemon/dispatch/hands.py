@@ -19,7 +19,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.plan import InboxPlan, Plan
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import protocol
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class InHand:
     known: Mapping[str, int]
     temporaries: tuple[bytes, ...]
     started: float
-    finished: jobs.Finished | None = None
+    finished: protocol.Finished | None = None
     delivering: bool = False
     comparing: bool = False
 

@@ -12,7 +12,7 @@ from cutoutd.daemon.dispatch.photo_options import PhotoOptions
 from cutoutd.daemon.files.names import Temporary, date_of, mirrored_folder
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import InboxPlan
-from cutoutd.daemon.workers.job import Job
+from cutoutd.daemon.workers.protocol import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import Plan
-from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.engines import RUN_SELF_TEST
 from cutoutd.daemon.workers.exit_status import Cause
 
 # The tag of the test photo; ledger rows count from 1.
@@ -105,7 +105,7 @@ class SelfTest:
             return
         engines = plan.engines_for(large=self._large)
         with suppress(pool.NoFreeSlotError):  # the worker died this very moment: the next turn tries again
-            self._workers.submit(SELF_TEST, jobs.SELF_TEST, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots)
+            self._workers.submit(SELF_TEST, RUN_SELF_TEST, engines, limit_s=SELF_TEST_LIMIT_S, slots=slots)
             self._testing = True
 
     def passed(self) -> None:

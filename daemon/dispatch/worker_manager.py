@@ -17,7 +17,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
-from cutoutd.daemon.workers.job import Loaded
+from cutoutd.daemon.workers.engines import Loaded
 
 # Start-up does not wait longer than this for folders on slow shares before it warms the workers.
 FOLDERS_WAIT_S = 3.0

@@ -110,7 +110,7 @@ def try_start(
 ) -> None:
     """Does what a worker does at its start, writes what came of it to standard output, and ends the process."""
     from cutoutd.daemon.sandbox import guard, tracing
-    from cutoutd.daemon.workers import job as jobs
+    from cutoutd.daemon.workers import engines
     from cutoutd.models.networks.catalog import find_model
 
     spec = find_model(model, Path(models_dir))
@@ -131,7 +131,7 @@ def try_start(
     error = ""
     wanted: Any = providers if isinstance(providers, str) else tuple(providers)
     try:
-        jobs.warm_up(jobs.Engines((spec,), wanted, 2, None))
+        engines.warm_up(engines.Engines((spec,), wanted, 2, None))
     except CutoutError as failure:
         error = failure.what
     except Exception as failure:  # noqa: BLE001 - whatever a driver's library raises is what is asked for

@@ -28,7 +28,7 @@ from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
-from cutoutd.daemon.workers.job import WARM_UP, Engines
+from cutoutd.daemon.workers.engines import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import pool_size_for
 from cutoutd.models.machine import cores

@@ -27,7 +27,7 @@ from rich.text import Text
 from cutoutd.config.errors import ExitCode, Reason, json_line, printable
 from cutoutd.daemon.batch import Batch, Ended, Outcome
 from cutoutd.daemon.sources import Gathered
-from cutoutd.daemon.workers.job import Loaded
+from cutoutd.daemon.workers.engines import Loaded
 from cutoutd.service.text import counted, said
 
 # More names than this are counted, not listed.

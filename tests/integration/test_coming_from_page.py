@@ -21,8 +21,8 @@ from skimage import data
 
 from cutoutd.config.load import load_settings
 from cutoutd.daemon import batch
+from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
 from cutoutd.models.matting import closed_form
 from cutoutd.service.cli import app
 from cutoutd.service.cli import once as once_module
@@ -53,14 +53,14 @@ class Inline:
 
     def start(self) -> None:
         if self._engines not in WARM:
-            jobs.warm_up(self._engines)
+            engines.warm_up(self._engines)
             WARM.append(self._engines)
 
     def free(self) -> int:
         return 1
 
-    def submit(self, tag: int, task: Any, job: jobs.Job, **_: Any) -> None:
-        self._post(pool.Finished(tag, jobs.read_result(job, jobs.run_job(job))))
+    def submit(self, tag: int, task: Any, job: protocol.Job, **_: Any) -> None:
+        self._post(pool.Finished(tag, protocol.read_result(job, jobs.run_job(job))))
 
     def next_deadline(self) -> None:
         return None

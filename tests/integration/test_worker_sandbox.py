@@ -22,6 +22,7 @@ from PIL import Image
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.sandbox import guard, landlock
+from cutoutd.daemon.workers import engines, protocol
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.pool import Event, Failed, Finished, SlotReady, Workers, WorkerSetup
@@ -56,8 +57,8 @@ class House:
             read_paths=(self.inbox, Path(spec.path).parent),
             write_paths=(self.outbox,),
             memory_limit_bytes=3_000_000_000,
-            warm_up=jobs.WARM_UP,
-            context=jobs.Engines((spec,), ("cpu",), 1, None),
+            warm_up=engines.WARM_UP,
+            context=engines.Engines((spec,), ("cpu",), 1, None),
             nice=3,
         )
         self.model = spec.name
@@ -87,7 +88,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
     order = Deliverable()
     event = house.do(
         jobs.RUN_JOB,
-        jobs.Job(
+        protocol.Job(
             photo=1,
             path=os.fsencode(house.inbox / "cat.jpg"),
             name="cat.jpg",
@@ -101,7 +102,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
         ),
     )
     assert isinstance(event, Finished), event
-    assert isinstance(event.result, jobs.Finished), event.result
+    assert isinstance(event.result, protocol.Finished), event.result
     with Image.open(part) as cutout:
         assert cutout.mode == "RGBA"
         assert cutout.size == (event.result.width, event.result.height)

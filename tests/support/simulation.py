@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tests.support.folders import Below
 
+from cutoutd.config.errors import Reason
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
@@ -33,8 +34,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.watching import inbox as inbox_module
-from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers import pool, protocol
 from cutoutd.models.networks.doubt import Doubt
 
 CALLS = (
@@ -116,7 +116,7 @@ class PretendedWorkers:
         self.taken: set[int] = set()  # slots that a test keeps busy
         self.kill_next = False
         self.variant = b""
-        self.refuse: jobs.Result | None = None
+        self.refuse: protocol.Result | None = None
         self.doubts: tuple[Doubt, ...] = ()  # of every cutout from now on
         self.hang = False
 
@@ -170,36 +170,36 @@ class PretendedWorkers:
             self.post(pool.Finished(tag, True if tag < 0 else self.work(job)))
         return True
 
-    def work(self, job: jobs.Job) -> jobs.Result:
+    def work(self, job: protocol.Job) -> protocol.Result:
         try:
             fd = os.open(job.path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            return jobs.Refused(jobs.Reason.VANISHED, "gone")
+            return protocol.Refused(Reason.VANISHED, "gone")
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            return jobs.Refused(jobs.Reason.NOT_A_REGULAR_FILE, "a link")
+            return protocol.Refused(Reason.NOT_A_REGULAR_FILE, "a link")
         with os.fdopen(fd, "rb") as file:
             facts, data = os.fstat(file.fileno()), file.read()
         digest = digest_of(data)
         if digest in job.known:
-            return jobs.Unchanged(digest, job.known[digest])
+            return protocol.Unchanged(digest, job.known[digest])
         if data.startswith(BROKEN):
-            return jobs.Refused(jobs.Reason.TOO_LARGE, "broken")
+            return protocol.Refused(Reason.TOO_LARGE, "broken")
         if self.refuse is not None:
             return self.refuse
-        drafts: list[jobs.Draft] = []
+        drafts: list[protocol.Draft] = []
         try:
             for order, outbox, temporary in zip(job.orders, job.outboxes, job.temporaries, strict=True):
                 made = cutout_of(data, self.variant, order.label)
                 out = write_temporary(outbox, temporary, made)
                 sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""
                 drafts.append(
-                    jobs.Draft(order.label, temporary, out, len(made), 1, 1, extension(order), sha256)
+                    protocol.Draft(order.label, temporary, out, len(made), 1, 1, extension(order), sha256)
                 )
         except TemporaryError as error:
-            return jobs.OutboxRefused(error.outbox, error.code, str(error))
-        return jobs.Finished(
+            return protocol.OutboxRefused(error.outbox, error.code, str(error))
+        return protocol.Finished(
             digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {},
             confidence=0.6 if self.doubts else 0.95, doubts=self.doubts,
         )  # fmt: skip

@@ -15,8 +15,8 @@ from pathlib import Path
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.sandbox import guard, tracing
+from cutoutd.daemon.workers import engines, process, protocol
 from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import process
 from cutoutd.daemon.workers.memory import keep_freed_memory
 from cutoutd.models.networks.catalog import BUNDLED, find_model
 
@@ -49,14 +49,14 @@ def main() -> None:
         counted.clear()
 
     since("sandbox")
-    jobs.warm_up(jobs.Engines(specs, ("cpu",), threads, None, closed_form))
+    engines.warm_up(engines.Engines(specs, ("cpu",), threads, None, closed_form))
     since("warm-up")
-    jobs.run_self_test(jobs.Engines(specs, ("cpu",), threads, None, closed_form))
+    engines.run_self_test(engines.Engines(specs, ("cpu",), threads, None, closed_form))
     since("self-test")
     for number, path in enumerate(sorted(inbox.iterdir())):
         matte = Matte(no_subject="pass", closed_form=closed_form)
         answer = jobs.run_job(
-            jobs.Job(
+            protocol.Job(
                 photo=number,
                 path=os.fsencode(path),
                 name=path.name,

@@ -102,7 +102,7 @@ def reached(job):
 
 def take_over(jobs):
     honest = jobs.run_job
-    from cutoutd.daemon.workers import process
+    from cutoutd.daemon.workers import process, protocol
     calls = []
     answered = process._answered
     def watching(body, watch):
@@ -122,8 +122,8 @@ def take_over(jobs):
             case "steal": answer(n, result=report(job, facts, temporaries=[key.encode().hex()]))
             case "plant": answer(n, result=report(job, facts, written=[{**w, "extension": planted}]))
             case "objects":
-                return jobs.Finished(digest="00" * 32, size=1, mtime_ns=1, inode=1, width=1, height=1, coverage=0.5,
-                    drafts=(jobs.Draft(label="cutout", temporary=key.encode(), out_digest="11" * 32, out_size=12,
+                return protocol.Finished(digest="00" * 32, size=1, mtime_ns=1, inode=1, width=1, height=1, coverage=0.5,
+                    drafts=(protocol.Draft(label="cutout", temporary=key.encode(), out_digest="11" * 32, out_size=12,
                     width=1, height=1, extension=planted),), timings={})
             case "five": answer(n, result=5)
             case "nothing": answer(n)
@@ -152,8 +152,8 @@ def take_over(jobs):
             case "half": send((1000).to_bytes(4, "big") + b"{"); os._exit(0)
             case "slow": send((1000).to_bytes(4, "big") + b"{"); time.sleep(600)
             case "closed": os.close(pipe()); time.sleep(600)
-            case "reach": return jobs.Refused("unreadable", reached(job))
-            case "truth": return jobs.Refused("unreadable", "taken over")
+            case "reach": return protocol.Refused("unreadable", reached(job))
+            case "truth": return protocol.Refused("unreadable", "taken over")
     jobs.run_job = run_job
 '''
 # Each forgery is the end of its worker; "slow" and "closed" are told by the time limit, or by the pipe's end.

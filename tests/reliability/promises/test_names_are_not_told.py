@@ -21,12 +21,13 @@ from tests.support.daemon_process import Daemon
 from tests.support.photos import encoded
 from tests.support.simulation import BROKEN, InlineIo, Simulation, simulated
 
+from cutoutd.config.errors import Reason
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Notify
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import protocol
 from cutoutd.service.listeners.desktop import DesktopListener
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.listeners.terminal import LogListener, TerminalListener
@@ -169,7 +170,7 @@ def test_whatever_becomes_of_a_photo(
         one.workers.kill_next = True
         one.put(f"{FOLDER}/{STEM} 2.jpg", b"two")
         one.run(60)
-        one.workers.refuse = jobs.Refused(jobs.Reason.UNREADABLE, f"{STEM}.jpg is no photo")
+        one.workers.refuse = protocol.Refused(Reason.UNREADABLE, f"{STEM}.jpg is no photo")
         one.put(f"{FOLDER}/{STEM} 3.jpg", b"three")
         one.run(60)
         one.workers.refuse = None

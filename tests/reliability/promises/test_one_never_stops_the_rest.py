@@ -32,8 +32,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled, folded
 from cutoutd.daemon.supervisor import _Signal  # pyright: ignore[reportPrivateUsage]
 from cutoutd.daemon.watching.watcher import Hint, Rescan
-from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers import pool, protocol
 
 AFTER_2262_S = 11_160_000_000
 ODD_JSON = st.recursive(
@@ -100,7 +99,7 @@ def test_a_photo_from_after_2262_is_cut_out_like_any_other(sim: Callable[..., Si
                 pool.Finished,
                 st.integers(1, 3),
                 st.builds(
-                    jobs.Finished,
+                    protocol.Finished,
                     st.text(),
                     ANY_NUMBER,
                     ANY_NUMBER,
@@ -112,12 +111,12 @@ def test_a_photo_from_after_2262_is_cut_out_like_any_other(sim: Callable[..., Si
                     st.dictionaries(st.text(), st.floats()),
                 ),
             ),
-            st.builds(pool.Finished, st.integers(1, 3), st.builds(jobs.Unchanged, st.text(), ANY_NUMBER)),
-            st.builds(pool.Finished, st.integers(1, 3), st.builds(jobs.OverBudget, st.floats())),
+            st.builds(pool.Finished, st.integers(1, 3), st.builds(protocol.Unchanged, st.text(), ANY_NUMBER)),
+            st.builds(pool.Finished, st.integers(1, 3), st.builds(protocol.OverBudget, st.floats())),
             st.builds(
                 pool.Finished,
                 st.integers(1, 3),
-                st.builds(jobs.OutboxRefused, st.binary(), ANY_NUMBER, st.text()),
+                st.builds(protocol.OutboxRefused, st.binary(), ANY_NUMBER, st.text()),
             ),
             st.builds(
                 pool.Died, st.integers(1, 9), st.sampled_from(["crashed", "timeout", "killed"]), st.text()
@@ -130,7 +129,7 @@ def test_a_photo_from_after_2262_is_cut_out_like_any_other(sim: Callable[..., Si
 )
 @example(  # its facts are another file's, so that the photo is let go; a second answer then finds it superseded
     [
-        pool.Finished(1, jobs.Finished("x", -1, -31, 6361, 1, 1, 0.5, (), {})),
+        pool.Finished(1, protocol.Finished("x", -1, -31, 6361, 1, 1, 0.5, (), {})),
         pool.Failed(1, ValueError("late")),
         pool.Died(2, "killed", "late"),
     ],

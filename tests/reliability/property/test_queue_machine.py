@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 )
 from tests.support.simulation import Simulation, cutout_of, simulated
 
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.workers.protocol import Refused
 
 NAMES = ["a.jpg", "b.jpg", "A.jpeg", "day/a.jpg"]
 

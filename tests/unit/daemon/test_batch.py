@@ -19,8 +19,7 @@ from cutoutd.daemon.batch_order import BatchOrder
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.temporary import write_temporary
 from cutoutd.daemon.sources import gather
-from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers import pool, protocol
 from cutoutd.daemon.workers.slot import Cause
 from cutoutd.models.decoding import photo as decoding
 
@@ -42,7 +41,7 @@ class Pretended(PretendedWorkers):
 
     script: list[Any]
 
-    def submit(self, tag: int, function: object, job: jobs.Job, *, limit_s: float) -> None:  # type: ignore[override]
+    def submit(self, tag: int, function: object, job: protocol.Job, *, limit_s: float) -> None:  # type: ignore[override]
         answer = self.script.pop(0) if self.script else None
         if isinstance(answer, str):
             self.post(pool.Died(tag, cast("Cause", answer), "It died."))
@@ -61,11 +60,11 @@ class Pretended(PretendedWorkers):
         self.stopped = now
 
 
-def cutout_of(job: jobs.Job) -> jobs.Finished:
+def cutout_of(job: protocol.Job) -> protocol.Finished:
     data = b"cutout of " + Path(os.fsdecode(job.path)).read_bytes()
     write_temporary(job.outboxes[0], job.temporaries[0], data)
-    draft = jobs.Draft("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
-    return jobs.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
+    draft = protocol.Draft("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
+    return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
 
 
 @pytest.fixture
@@ -140,8 +139,8 @@ def test_a_death_costs_an_attempt_and_the_second_one_the_photo(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (jobs.Refused(Reason.UNREADABLE, "It is cut off."), Reason.UNREADABLE),
-        (jobs.OverBudget(900.0), Reason.CRASHED),  # no batch gives an allowance: it makes no sense
+        (protocol.Refused(Reason.UNREADABLE, "It is cut off."), Reason.UNREADABLE),
+        (protocol.OverBudget(900.0), Reason.CRASHED),  # no batch gives an allowance: it makes no sense
     ],
 )
 def test_one_failed_photo_does_not_stop_the_rest(
@@ -153,13 +152,13 @@ def test_one_failed_photo_does_not_stop_the_rest(
 
 
 def test_a_photo_that_never_rests_is_busy(run: Callable[..., Any]) -> None:
-    (busy,) = run({"a.jpg": b"A"}, [jobs.Changed(), jobs.Changed()])
+    (busy,) = run({"a.jpg": b"A"}, [protocol.Changed(), protocol.Changed()])
     assert (busy.state, busy.reason) == ("failed", Reason.BUSY)
 
 
 def test_a_full_folder_ends_the_run_with_a_sentence(run: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="is full") as caught:
-        run({"a.jpg": b"A"}, [jobs.OutboxRefused(b"/out", 28, "/out is full")])
+        run({"a.jpg": b"A"}, [protocol.OutboxRefused(b"/out", 28, "/out is full")])
     assert "-o" in caught.value.fix
     assert listing(tmp_path / "out") == {}
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tests.support.simulation import Simulation
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery import failures, manifest
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.daemon.workers.protocol import Refused
 
 Make = Callable[..., Simulation]
 

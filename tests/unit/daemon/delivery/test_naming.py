@@ -19,7 +19,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.taken_names import Taken
-from cutoutd.daemon.workers.job import Draft, Finished
+from cutoutd.daemon.workers.protocol import Draft, Finished
 from cutoutd.models.networks.doubt import Doubt
 
 NOON_NS = 1_700_000_000 * 10**9

@@ -21,7 +21,7 @@ from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import make_plan
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import protocol
 from cutoutd.models.networks.doubt import Doubt
 
 Make = Callable[..., Simulation]
@@ -240,7 +240,7 @@ def test_no_worker_writes_below_a_mount_point(tmp_path: Path) -> None:
         write_temporary(bytes(beneath), bytes(beneath / "t"), b"a cutout", inode=inode)
     assert caught.value.code == errno.ESTALE
     assert list(beneath.iterdir()) == []
-    assert jobs.is_trouble_of_the_outbox(errno.ENODEV) or errno.ENODEV not in OF_THE_NAME
+    assert protocol.is_trouble_of_the_outbox(errno.ENODEV) or errno.ENODEV not in OF_THE_NAME
     write_temporary(bytes(opened), bytes(opened / "t"), b"a cutout", inode=inode)
 
 
@@ -380,7 +380,7 @@ def test_what_was_to_leave_stays_the_photos_own_if_the_better_one_does_not_come(
         if target.endswith(b"/outbox/a.png") and not refused:
             refused.append(target)
             os.unlink(source)  # so that it has to be made again, which fails
-            one.workers.refuse = jobs.Refused(jobs.Reason.TOO_LARGE, "it grew")
+            one.workers.refuse = protocol.Refused(Reason.TOO_LARGE, "it grew")
             raise FileNotFoundError(errno.ENOENT, "gone", os.fsdecode(source))
         real(self, source, target)
 

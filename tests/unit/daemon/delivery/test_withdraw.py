@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery.withdraw import withdraw
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.daemon.workers.protocol import Refused
 
 OURS, THEIRS = b"a cutout", b"retouched by its owner"
 

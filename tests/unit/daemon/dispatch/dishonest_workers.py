@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from tests.support.simulation import Simulation
 
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import protocol
 
 
-def always(one: Simulation, photo: str, answer: Callable[[], jobs.Result]) -> None:
+def always(one: Simulation, photo: str, answer: Callable[[], protocol.Result]) -> None:
     """A worker that was taken over by this photo, whenever it has it in hand."""
     honest = one.workers.work
     path = bytes(one.inbox / photo)
 
-    def work(job: jobs.Job) -> jobs.Result:
+    def work(job: protocol.Job) -> protocol.Result:
         return answer() if job.path == path else honest(job)
 
     vars(one.workers)["work"] = work

@@ -13,8 +13,9 @@ from tests.support.models import add_large_stand_in
 from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers import pool
-from cutoutd.daemon.workers.job import OverBudget, Reason, Refused
+from cutoutd.daemon.workers.protocol import OverBudget, Refused
 from cutoutd.models.networks.catalog import FAST
 
 Make = Callable[..., Simulation]

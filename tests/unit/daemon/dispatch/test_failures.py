@@ -9,8 +9,9 @@ from pathlib import Path
 from tests.support.simulation import ILLEGAL_STEPS, Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
 
-from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.workers import protocol
+from cutoutd.daemon.workers.protocol import Refused
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -38,7 +39,7 @@ def test_a_photo_that_is_said_to_change_for_ever_ends_and_is_heard_of(sim: Make)
     one.put("evil.jpg", ONE)
     one.put("good.jpg", TWO)
     one.boot()
-    always(one, "evil.jpg", jobs.Changed)
+    always(one, "evil.jpg", protocol.Changed)
     wait_for_a_failure(one)
     one.finish()
     assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
@@ -53,7 +54,7 @@ def test_an_original_in_the_archive_that_is_said_to_change_for_ever_ends_too(sim
     one.boot().finish()
     archived = one.rows()[0]["archived_to"]
     assert archived
-    one.workers.refuse = jobs.Changed()
+    one.workers.refuse = protocol.Changed()
     one.parts.transitions.forced(one.rows()[0]["id"])
     wait_for_a_failure(one)
     assert one.rows()[0]["reason"] == Reason.BUSY

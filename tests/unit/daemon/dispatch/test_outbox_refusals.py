@@ -10,10 +10,10 @@ import pytest
 from tests.support.simulation import Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers.job import Reason
+from cutoutd.daemon.workers import protocol
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -29,7 +29,7 @@ def test_an_outbox_that_only_a_worker_sees_full_ends_the_photo_and_not_its_inbox
     one.boot()
     renewed: list[object] = []
     vars(one.workers)["recycle"] = renewed.append
-    always(one, "evil.jpg", lambda: jobs.OutboxRefused(bytes(one.outbox), code, os.strerror(code)))
+    always(one, "evil.jpg", lambda: protocol.OutboxRefused(bytes(one.outbox), code, os.strerror(code)))
     wait_for_a_failure(one)
     one.finish()
     assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
@@ -52,9 +52,9 @@ def test_an_outbox_that_is_nearly_full_is_believed_to_be_full_however_often_it_i
     monkeypatch.setattr(RealFileSystem, "free_bytes", nearly_full)
     said: list[int] = []
 
-    def full() -> jobs.Result:
+    def full() -> protocol.Result:
         said.append(1)
-        return jobs.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
+        return protocol.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
 
     always(one, "a.jpg", full)
     for _ in range(2000):

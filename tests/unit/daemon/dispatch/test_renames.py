@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.workers.protocol import Refused
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"

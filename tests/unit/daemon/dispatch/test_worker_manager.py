@@ -10,7 +10,7 @@ import pytest
 from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation
 
-from cutoutd.daemon.workers.job import Loaded
+from cutoutd.daemon.workers.engines import Loaded
 from cutoutd.daemon.workers.slot import SlotReady, SlotState, SlotStatus
 from cutoutd.models.networks.catalog import FAST, STANDARD
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
+from cutoutd.config.errors import Reason
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.events import RETRY_LAST_S, Events, HookQueue
 from cutoutd.daemon.ledger.retention import History
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import protocol
 from cutoutd.models.networks.doubt import Doubt
 
 Make = Callable[..., Simulation]
@@ -38,7 +39,7 @@ def test_a_failure_names_its_reason(sim: Make) -> None:
     one = sim()
     one.put("a.jpg", b"photo")
     one.boot()
-    one.workers.refuse = jobs.Refused(jobs.Reason.NO_SUBJECT, "nothing stands out")
+    one.workers.refuse = protocol.Refused(Reason.NO_SUBJECT, "nothing stands out")
     one.finish()
     event = Events(one.parts.ledger).since(0)[-1]
     assert (event.kind, event.reason) == (EventKind.FAILED, "no-subject")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from tests.support.simulation import Simulation, cutout_of
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.retry_queue import AT_ONCE
-from cutoutd.daemon.workers.job import Reason, Refused
+from cutoutd.daemon.workers.protocol import Refused
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"

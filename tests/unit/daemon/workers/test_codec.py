@@ -13,7 +13,7 @@ import pytest
 from cutoutd.config.errors import Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.workers import job as jobs
+from cutoutd.daemon.workers import engines, protocol
 from cutoutd.daemon.workers.codec import (
     Hex,
     Most,
@@ -149,22 +149,24 @@ def test_nothing_without_a_rule_is_taken_from_a_worker(wanted: Any) -> None:
 
 def test_everything_a_worker_may_answer_has_its_rules() -> None:
     """A field that somebody adds without a rule would be found here, not in the field."""
-    written = jobs.Written("00" * 32, 1, 1, 1, "")
-    answers: list[jobs.Answer] = [
-        jobs.Report("00" * 32, 1, -1, 2**64 - 1, 1, 1, 0.5, (written,), {"read": 0.1}, ("A note.",)),
-        jobs.Report("00" * 32, 1, -1, 1, 1, 1, 0.5, (written,), {}, (), 0.61, (Doubt.FRAME, Doubt.INSIDE)),
-        jobs.Known("00" * 32),
-        jobs.OverBudget(1.0),
-        jobs.Changed(),
-        jobs.Refused(Reason.UNREADABLE, "The file ends early."),
-        jobs.NotTaken(0, 28, "No space"),
+    written = protocol.Written("00" * 32, 1, 1, 1, "")
+    answers: list[protocol.Answer] = [
+        protocol.Report("00" * 32, 1, -1, 2**64 - 1, 1, 1, 0.5, (written,), {"read": 0.1}, ("A note.",)),
+        protocol.Report(
+            "00" * 32, 1, -1, 1, 1, 1, 0.5, (written,), {}, (), 0.61, (Doubt.FRAME, Doubt.INSIDE)
+        ),
+        protocol.Known("00" * 32),
+        protocol.OverBudget(1.0),
+        protocol.Changed(),
+        protocol.Refused(Reason.UNREADABLE, "The file ends early."),
+        protocol.NotTaken(0, 28, "No space"),
     ]
     for answer in answers:
-        assert from_json(jobs.Answer, loads(dumps(answer), trusted=False)) == answer
+        assert from_json(protocol.Answer, loads(dumps(answer), trusted=False)) == answer
 
 
 def test_a_job_travels_whole_with_names_that_are_no_text(tmp_path: Path) -> None:
-    job = jobs.Job(
+    job = protocol.Job(
         photo=7,
         path=b"/in/\xff\xfe.jpg",
         name="\\xff.jpg",
@@ -178,14 +180,14 @@ def test_a_job_travels_whole_with_names_that_are_no_text(tmp_path: Path) -> None
         known={"00" * 32: 5},
         outbox_inode=(1, 2),
     )
-    back = from_json(jobs.Job, loads(dumps(job), trusted=True), trusted=True)
+    back = from_json(protocol.Job, loads(dumps(job), trusted=True), trusted=True)
     assert back == job
     assert [order.model_fields_set for order in back.orders] == [
         order.model_fields_set for order in job.orders
     ]
     odd = Path(os.fsdecode(b"/models/\xff"))
-    engines = jobs.Engines((find_model(BUNDLED[0], tmp_path),), "auto", 2, odd)
-    assert from_json(jobs.Engines, loads(dumps(engines), trusted=True), trusted=True) == engines
+    made = engines.Engines((find_model(BUNDLED[0], tmp_path),), "auto", 2, odd)
+    assert from_json(engines.Engines, loads(dumps(made), trusted=True), trusted=True) == made
 
 
 def test_any_text_can_be_made_fit_to_travel() -> None:

@@ -4,28 +4,23 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tests.support.models import tiny_spec
 from tests.support.photos import encoded
 
 from cutoutd.config.errors import PhotoChangedError, Reason
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.workers import job as jobs
-from cutoutd.daemon.workers.codec import SchemaError, from_json, to_json
-from cutoutd.daemon.workers.job import (
+from cutoutd.daemon.workers import protocol
+from cutoutd.daemon.workers.protocol import (
     Changed,
-    Engines,
     Finished,
     Job,
     OutboxRefused,
@@ -39,41 +34,9 @@ from cutoutd.models.networks.confidence import Confidence
 from cutoutd.models.networks.doubt import Doubt
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    spec = tiny_spec(tmp_path_factory.mktemp("network") / "tiny.onnx", 64)
-    made = Engines((spec,), ("cpu",), threads=1, cache_dir=None)
-    facts = jobs.warm_up(made)
-    assert facts["tiny"].provider == "cpu"
-    yield made
-    jobs._loaded.clear()
-    jobs._engines = None
-
-
-@pytest.fixture
-def order(engines: Engines, tmp_path: Path) -> Job:
-    photo = tmp_path / "in" / "a.jpg"
-    photo.parent.mkdir()
-    photo.write_bytes(encoded("astronaut", size=(300, 200)))
-    (tmp_path / "out").mkdir()
-    outbox = os.fsencode(tmp_path / "out")
-    return Job(
-        photo=1,
-        path=os.fsencode(photo),
-        name="a.jpg",
-        model="tiny",
-        orders=(Deliverable(),),
-        outboxes=(outbox,),
-        temporaries=(outbox + b"/.one.part",),
-        matte=Matte(no_subject="pass"),
-        limits=Limits(),
-        allowance_mp=100.0,
-    )
-
-
-def answer_to(job: Job) -> jobs.Result:
+def answer_to(job: Job) -> protocol.Result:
     """The worker's answer as the supervisor reads it: names are its own, from the job."""
-    return jobs.read_result(job, jobs.run_job(job))
+    return protocol.read_result(job, jobs.run_job(job))
 
 
 def test_the_temporary_is_the_whole_cutout_and_its_digest_is_true(order: Job) -> None:
@@ -112,32 +75,6 @@ def answered(job: Job) -> Finished:
     result = answer_to(job)
     assert isinstance(result, Finished)
     return result
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        {"confidence": 1.5},
-        {"confidence": -0.1},
-        {"confidence": "0.5"},
-        {"confidence": True},
-        {"confidence": None, "doubts": ["touches the frame"]},
-        {"doubts": ["touches the frame", "touches the frame"]},
-        {"doubts": ["touches the frame"] * 50},
-        {"doubts": ["\x1b[2Jgone"]},
-        {"doubts": "touches the frame"},
-        {"doubts": [None]},
-    ],
-    ids=str,
-)
-def test_of_doubt_only_a_number_in_its_range_and_our_own_words_are_taken(
-    order: Job, lie: dict[str, Any]
-) -> None:
-    report = jobs.run_job(order)
-    assert isinstance(report, jobs.Report)
-    answer: dict[str, Any] = {**to_json(replace(report, confidence=0.5)), **lie}
-    with pytest.raises(SchemaError, match=r"confidence|doubts"):
-        jobs.read_result(order, from_json(jobs.Answer, answer))
 
 
 def test_one_decode_for_several_deliverables(order: Job) -> None:
@@ -222,7 +159,7 @@ def test_an_outbox_that_is_gone_is_not_the_photos_fault(order: Job) -> None:
     result = answer_to(order)
     assert isinstance(result, OutboxRefused)
     assert result.outbox == order.outboxes[0]
-    assert jobs.is_trouble_of_the_outbox(result.code)
+    assert protocol.is_trouble_of_the_outbox(result.code)
     assert not os.path.exists(order.outboxes[0])  # never made: it may be an unmounted share
 
 
@@ -232,16 +169,3 @@ def test_another_folder_in_the_outboxs_place_is_not_written_to(order: Job, tmp_p
     assert isinstance(answer_to(other), OutboxRefused)
     assert os.listdir(tmp_path / "out") == []
     assert isinstance(answer_to(replace(order, outbox_inode=(facts.st_dev, facts.st_ino))), Finished)
-
-
-def test_the_built_in_photo_passes_and_leaves_nothing(engines: Engines, tmp_path: Path) -> None:
-    before = sorted(tmp_path.rglob("*"))
-    assert jobs.run_self_test(engines)
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("code", "outbox"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.EINVAL, False)]
-)
-def test_which_errors_are_the_folders(code: int, outbox: bool) -> None:
-    assert jobs.is_trouble_of_the_outbox(code) is outbox

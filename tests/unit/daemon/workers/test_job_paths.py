@@ -12,7 +12,8 @@ import pytest
 from cutoutd.config.errors import Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.workers.job import Job, Refused, run_job
+from cutoutd.daemon.workers.job import run_job
+from cutoutd.daemon.workers.protocol import Job, Refused
 
 Act = Callable[[Path, Path], object]
 

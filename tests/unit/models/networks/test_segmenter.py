@@ -380,6 +380,7 @@ def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
     from cutoutd.config.output import Deliverable
     from cutoutd.config.settings import Limits, Matte
     from cutoutd.daemon.workers import job as jobs
+    from cutoutd.daemon.workers import protocol
 
     segmenter = Segmenter(BUNDLED, providers=("cpu",), threads=1)
     segmenter._sessions = {n: _Exhausted(one, "std::bad_alloc") for n, one in segmenter._sessions.items()}
@@ -387,10 +388,10 @@ def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
     def exhausted(_name: str) -> Segmenter:
         return segmenter
 
-    monkeypatch.setattr(jobs, "_segmenter", exhausted)
+    monkeypatch.setattr(jobs, "segmenter_of", exhausted)
     Image.fromarray(cat).save(tmp_path / "cat.jpg")
     answer = jobs.run_job(
-        jobs.Job(
+        protocol.Job(
             photo=1,
             path=bytes(tmp_path / "cat.jpg"),
             name="cat.jpg",
@@ -403,6 +404,6 @@ def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
             allowance_mp=400.0,
         )
     )
-    assert isinstance(answer, jobs.Refused)
+    assert isinstance(answer, protocol.Refused)
     assert answer.reason is Reason.OUT_OF_MEMORY
     assert "limits.worker_memory" in answer.detail

@@ -1,0 +1,118 @@
+"""What a worker loads at its warm-up and keeps: the networks of all inboxes; what it does with a photo is `job`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cutoutd.config.settings import Matte
+from cutoutd.daemon.workers.codec import Most, Text, printed
+from cutoutd.daemon.workers.ipc import Task
+from cutoutd.models.networks.catalog import ModelSpec
+
+if TYPE_CHECKING:
+    from cutoutd.models.networks.segmenter import Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a worker loads at its warm-up: the models of all inboxes, how to run them, and the matting solver."""
+
+    specs: tuple[ModelSpec, ...]
+    providers: tuple[str, ...] | str
+    threads: int
+    cache_dir: Path | None
+    closed_form: bool = False
+
+
+_loaded: dict[str, Segmenter] = {}
+_engines: Engines | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How one model runs: the provider in use, and why others are not."""
+
+    provider: Annotated[str, Text(40)]
+    why_not: Annotated[tuple[Annotated[str, Text(1000)], ...], Most(40)]
+
+
+def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loaded], Most(100)]:
+    """Loads every model once and runs the bundled test pattern through the first; called once per worker.
+
+    Returns:
+        Facts for `status`, by the model's name.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+        EngineError: a provider that was asked for cannot start.
+    """
+    global _engines  # noqa: PLW0603 - one worker process has one set of engines
+    import numpy as np
+
+    from cutoutd.models.matting import refiner
+
+    _engines = engines
+    facts: dict[str, Loaded] = {}
+    for spec in engines.specs:
+        segmenter = segmenter_of(spec.name)
+        segmenter.alpha(np.zeros((64, 64, 3), np.uint8))
+        why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
+        facts[spec.name] = Loaded(segmenter.provider, why_not)
+    refiner.session(1)  # the default edge engine's network: the first photo does not wait for it
+    if engines.closed_form:
+        from cutoutd.models.matting import closed_form
+
+        closed_form.prepare()
+    return facts
+
+
+def segmenter_of(name: str) -> Segmenter:
+    """The network of that name, loaded once per worker."""
+    from cutoutd.models.networks.segmenter import Segmenter
+
+    if _engines is None:
+        raise RuntimeError("run_job before warm_up")
+    if name not in _loaded:
+        spec = next(spec for spec in _engines.specs if spec.name == name)
+        _loaded[name] = Segmenter(
+            spec,
+            providers=_engines.providers,  # type: ignore[arg-type]
+            threads=_engines.threads,
+            cache_dir=_engines.cache_dir,
+        )
+    return _loaded[name]
+
+
+def run_self_test(engines: Engines) -> bool:
+    """Runs every model over a built-in test photo, all the way to encoded bytes; writes nothing.
+
+    When this dies too, the fault lies with the machine or the model, and no photo is at fault.
+    """
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from cutoutd.models.cutout import cut_out
+
+    rows, columns = np.mgrid[0:480, 0:640]
+    disc = (rows - 240) ** 2 + (columns - 320) ** 2 < 150**2
+    pixels = np.where(disc[..., None], (200, 60, 40), (230, 232, 235)).astype(np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=92)
+    for spec in engines.specs:
+        cut_out(
+            encoded.getvalue(), matte=Matte(no_subject="pass"), segmenter=segmenter_of(spec.name), threads=1
+        )
+    return True
+
+
+def threads() -> int:
+    """How many threads one photo may use."""
+    return 1 if _engines is None else _engines.threads
+
+
+WARM_UP: Final[Task[Engines, dict[str, Loaded]]] = Task(warm_up)
+RUN_SELF_TEST: Final[Task[Engines, bool]] = Task(run_self_test)
