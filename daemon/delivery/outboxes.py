@@ -206,7 +206,10 @@ class Outboxes:
         """Something takes long there: does the folder still answer?"""
         folder = self._folders.get(path)
         if folder is not None and folder.use.open:
-            folder.question.ask(now)
+            begin(self._ask(folder, now), lambda error: self._fault(folder, error))
+
+    async def _ask(self, folder: _Folder, now: float) -> None:
+        await folder.question.ask(now)
 
     def _silent(self, folder: _Folder) -> None:
         why = f"the outbox {folder.path} does not answer"

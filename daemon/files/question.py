@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.story import run
 
 # While something takes longer than this in a folder, it is asked whether it still answers, this often …
 ASK_EVERY_S = 5.0
@@ -36,23 +38,21 @@ class Question:
         """Whether it was asked and has not answered."""
         return self._asked_at is not None
 
-    def ask(self, now: float, then: Callable[[], None] = lambda: None) -> None:
-        """Asks, at most every `ASK_EVERY_S`; `then` is called when it answers, be it with an error.
+    async def ask(self, now: float) -> bool:
+        """Asks, at most every `ASK_EVERY_S`. Returns True once it answers, and False at once where it is not asked.
 
-        What an error means shows when the folder is next used.
+        An error is an answer too: what it means shows when the folder is next used.
         """
         if self._asked_at is not None or now < self._next_at:
-            return
+            return False
         if self._thread is None:
             self._thread = self._make_thread()
         self._asked_at = now
-
-        def answered(_value: object, _error: BaseException | None) -> None:
-            self._asked_at = None
-            self._next_at = self._clock() + ASK_EVERY_S
-            then()
-
-        self._thread.call(lambda: folders.ask(self._path), answered)
+        with suppress(OSError):
+            await run(self._thread, folders.ask, self._path)
+        self._asked_at = None
+        self._next_at = self._clock() + ASK_EVERY_S
+        return True
 
     def delay(self, late_s: float) -> None:
         """The whole daemon was late (stopped, suspended): an answer may be as late."""

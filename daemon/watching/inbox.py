@@ -6,13 +6,9 @@ this inbox. All methods run in the supervisor's loop.
 
 from __future__ import annotations
 
-import errno
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,14 +16,12 @@ from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.files.filesystem import RealFileSystem, Root
-from cutoutd.daemon.files.folders import inode_of
-from cutoutd.daemon.files.iothread import Done, IoThread
-from cutoutd.daemon.files.question import ASK_EVERY_S, Question
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.files.usable import FolderUse
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import alone, begin
+from cutoutd.daemon.ledger.faults import begin
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
@@ -35,20 +29,13 @@ from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.watching.arrivals import Arrivals, FileNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
-from cutoutd.daemon.watching.opening import events_arrive, look_for_shares, open_inbox
+from cutoutd.daemon.watching.opening import events_arrive, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
-from cutoutd.daemon.watching.scan import Found, PollState, walk
-from cutoutd.daemon.watching.settle import HintKind
+from cutoutd.daemon.watching.stall import Stall
 from cutoutd.daemon.watching.unheard import Unheard
+from cutoutd.daemon.watching.walker import BATCH, MOST_IN_PART, Walker
 from cutoutd.daemon.watching.watcher import Watcher
 
-# Findings per message of a scan: large enough that messages do not dominate, small enough to stay responsive.
-SCAN_BATCH = 500
-# Batches that may wait for the supervisor before the scan holds still: bounds the memory of a huge inbox.
-SCAN_AHEAD = 4
-# A call that has not returned for so long is told of, though the folder itself answers: whoever wonders why nothing
-# happens looks at the status within half a minute.
-STUCK_S = 20.0
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
 
@@ -100,21 +87,17 @@ class InboxWatcher:
         self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
         self.polled = False
         self._ledger = ledger
-        self._intake = Intake(ledger)
         self._mounts = Folders(ledger)
-        self._rules = Rules(include=settings.include, exclude=settings.exclude)
         self._io = IoThread(f"inbox {settings.label}", post)
         self._question = Question(
             settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock
         )
-        self._silent = self._stuck = ""
-        self._walked = 0  # findings of walks so far, counted on the I/O thread
-        self._progress: tuple[int, int] = (0, 0)
-        self._progress_at = clock()
+        self._stall = Stall(self.key, self._question, clock())
+        rules = Rules(include=settings.include, exclude=settings.exclude)
         self.arrivals = Arrivals(
             settings,
-            self._rules,
-            self._intake,
+            rules,
+            Intake(ledger),
             self._io,
             news,
             doubt=self._later,
@@ -123,11 +106,18 @@ class InboxWatcher:
         )
         self._recheck = Recheck(self.key, ledger, self._io, news)
         self._history = History(ledger)
+        self._walker = Walker(
+            settings,
+            rules,
+            arrivals=self.arrivals,
+            history=self._history,
+            post=post,
+            fault=self._fault,
+        )
         self._post = post
         self._listener = listener
         self._clock = clock
         self._news = news
-        self._poll = PollState()
         self._watcher: Watcher | None = None
         self._use = FolderUse(Retry(RETRY_FIRST_S, RETRY_LONGEST_S, at=clock()))
         self._closed = False
@@ -135,7 +125,6 @@ class InboxWatcher:
         self._scan_again: str | None = None
         self._unheard = Unheard(settings.poll_every, listener.warning)
         self._walking_blind = False
-        self._ahead = threading.Semaphore(SCAN_AHEAD)
         self._inode = (0, 0)
         self._scan_at = float("inf")
         self._poll_at = float("inf")
@@ -153,14 +142,14 @@ class InboxWatcher:
     @property
     def trouble(self) -> str:
         """Why its photos wait, as a sentence; empty when they do not."""
-        return self._silent or self._use.trouble or self._stuck
+        return self._stall.silent or self._use.trouble or self._stall.stuck
 
     @property
     def silent(self) -> bool:
         """Whether no call to it returns any more."""
-        return bool(self._silent)
+        return bool(self._stall.silent)
 
-    # --- opening and closing -------------------------------------------------------------------------------
+    # --- opening -------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         self._use.opening = True
@@ -190,6 +179,7 @@ class InboxWatcher:
         self.polled = opened.polled
         self._watcher = opened.watcher
         self._inode = opened.inode
+        self._walker.opened(opened)
         self.arrivals.believe_leases(opened.leases)
         if opened.polled:
             self.arrivals.poll()
@@ -219,18 +209,8 @@ class InboxWatcher:
         self._take_stock(None, now)
 
     def _take_stock(self, whole: NoEvents | None, now: float) -> None:
-        """Says what gives no events, and plans when to walk it and when to try again.
-
-        Args:
-            whole: why the inbox as a whole gives none; None when it does, or when the user wants none.
-            now: monotonic seconds.
-        """
-        blind = self._watcher.blind if self._watcher is not None else frozenset[bytes]()
-        if whole is not None:
-            self._unheard.missing(whole, 1, now, may_pass=whole.may_pass)
-        elif self._watcher is not None and blind and (latest := self._watcher.latest_blind) is not None:
-            self._unheard.missing(latest, len(blind), now, may_pass=self._watcher.may_see_more)
-        elif self._unheard.nothing_missing() and not self.polled:
+        """Says what gives no events; `whole` is why the inbox as a whole gives none though they were wished for."""
+        if self._unheard.take_stock(self._watcher, whole, now) and not self.polled:
             self._listener.notice(f"All of {printable(self.key)} gives file events again.")
 
     def _try_events(self, now: float) -> None:
@@ -258,6 +238,7 @@ class InboxWatcher:
         """Its watches are given back before new ones are set, since both would count against the same limit."""
         self._use.open = False
         watcher, self._watcher = self._watcher, None
+        self._walker.unwatched()
         if watcher is not None:
             send(self._io, watcher.stop)
 
@@ -271,19 +252,12 @@ class InboxWatcher:
     async def _walk_what_is_blind(self, watcher: Watcher) -> None:
         started = self._clock()
         try:
-            await run(self._io, self._walk_blind_on_thread, watcher)
+            await run(self._io, self._walker.walk_blind, watcher)
         except OSError:
             self._later("folders without events that could not be walked")
         self._walking_blind = False
         now = self._clock()
         self._plan_poll(now, now - started)
-
-    def _walk_blind_on_thread(self, watcher: Watcher) -> bool:
-        watcher.forget_gone()
-        clean = True
-        for top in sorted(path for path in watcher.blind if not watcher.is_blind(path)):
-            clean = self._post_batches(self._walk(top), stones=False) and clean
-        return clean
 
     def _plan_poll(self, now: float, took_s: float) -> None:
         """After a walk of what gives no events: says what that is, and when to walk it again."""
@@ -294,6 +268,8 @@ class InboxWatcher:
             self._unheard.look_at_limits(now)
             # A walk that takes long is not started again at once: at most half the time goes into polling.
             self._poll_at = now + max(self.settings.poll_every, took_s)
+
+    # --- losing it and closing it -----------------------------------------------------------------------------
 
     def _missing(self, why: str, now: float) -> None:
         if why != self._use.trouble:
@@ -325,9 +301,7 @@ class InboxWatcher:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""
         if self._closed:
             return
-        if self._watcher is not None:
-            watcher, self._watcher = self._watcher, None
-            send(self._io, watcher.stop)
+        self._drop_watcher()
         self._use.opening = self._scanning = self._walking_blind = False
         why = f"cutoutd made a mistake with {printable(self.key)} ({mistake(error)}); please report it."
         self._missing(why, self._clock())
@@ -335,7 +309,7 @@ class InboxWatcher:
     def close(self) -> None:
         """Stops watching; rows stay."""
         self._closed = True
-        self._ahead.release()  # a scan that waits for a loop which has ended goes home
+        self._walker.close()
         self._drop_watcher()
         for thread in (self._io, *self._question.threads()):
             thread.stop()
@@ -360,9 +334,7 @@ class InboxWatcher:
                 times.append(self._poll_at)
         times.append(self._use.due())
         if self._io.waiting:
-            times.append(self._question.next_due(self._progress_at + ASK_EVERY_S, told=bool(self._silent)))
-            if not self._stuck and not self._silent:
-                times.append(self._progress_at + STUCK_S)
+            times.append(self._stall.next_due())
         return min([*times, self.arrivals.next_due()])
 
     def tick(self, now: float, late_s: float = 0.0) -> None:
@@ -372,8 +344,7 @@ class InboxWatcher:
             now: monotonic seconds.
             late_s: how much later than planned this turn is (stopped, suspended): answers may be as late.
         """
-        self._question.delay(late_s)
-        self._progress_at += late_s
+        self._stall.delay(late_s)
         self._look_after_io(now)
         if now >= self._use.due():
             self._open()
@@ -395,41 +366,25 @@ class InboxWatcher:
 
     def _look_after_io(self, now: float) -> None:
         """Whether the I/O thread gets on; one that hangs on a dead share, or on one file, is told of."""
-        progress = (self._io.done, self._walked)
-        if not self._io.waiting or progress != self._progress:
-            self._progress, self._progress_at, self._stuck = progress, now, ""
-        elif now >= self._progress_at + ASK_EVERY_S:
+        stall = self._stall
+        if stall.look(now, (self._io.done, self._walker.found), waiting=bool(self._io.waiting)):
             self.ask(now)
-        if not self._silent and now >= self._question.due():
-            self._silent = (
-                f"{printable(self.key)} does not answer. Its photos wait, nothing is lost; it goes on by itself "
-                "once the disk or share is back."
-            )
-            self._news.inbox_silent(self.settings.path, self._silent)
-        elif not self._silent and not self._stuck and now >= self._progress_at + STUCK_S:
-            self._stuck = (
-                f"A call to {printable(self.key)}, or to where its originals go, has not returned for "
-                f"{STUCK_S:.0f} seconds. New photos there wait until it does."
-            )
-            self._listener.warning(self._stuck)
+        if stall.falls_silent(now):
+            self._news.inbox_silent(self.settings.path, stall.silent)
+        elif stall.gets_stuck(now):
+            self._listener.warning(stall.stuck)
 
     def ask(self, now: float) -> None:
         """Something takes long there: does the folder still answer?"""
-        self._question.ask(now, self._answered)
+        begin(self._ask(now), self._fault)
 
-    def _answered(self) -> None:
-        if not self._silent or self._closed:
+    async def _ask(self, now: float) -> None:
+        if not await self._question.ask(now) or not self.silent or self._closed:
             return
-        self._silent = ""
+        self._stall.answered()
         self._listener.notice(f"The inbox {printable(self.key)} answers again.")
         self._news.inbox_answers(self.settings.path, self._inode)
         self.request_scan("it answers again")
-
-    def _counted(self, findings: Iterator[Found]) -> Iterator[Found]:
-        """On the I/O thread: a walk that gets on hangs not, however long it takes."""
-        for found in findings:
-            self._walked += 1
-            yield found
 
     def _may_scan(self) -> bool:
         """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
@@ -462,13 +417,13 @@ class InboxWatcher:
     async def _scan_part(self, under: bytes) -> None:
         """Takes up what lies in a new sub-folder."""
         try:
-            found = await run(self._io, self._walk_part, under)
+            found = await run(self._io, self._walker.walk_part, under)
         except OSError:
             self._later("a folder that could not be read")
             return
-        for start in range(0, len(found), SCAN_BATCH):
-            self.arrivals.take([(one, None) for one in found[start : start + SCAN_BATCH]])
-        if len(found) == SCAN_BATCH * SCAN_AHEAD:
+        for start in range(0, len(found), BATCH):
+            self.arrivals.take([(one, None) for one in found[start : start + BATCH]])
+        if len(found) == MOST_IN_PART:
             self._later("a large new folder")
         self._recheck.look(walked_cleanly=False)
 
@@ -477,7 +432,7 @@ class InboxWatcher:
         started, wall = self._clock(), self._ledger.clock()
         stones = self._history.has_tombstones(self.key)
         try:
-            clean = await run(self._io, self._scan_on_thread, stones=stones)
+            clean = await run(self._io, self._walker.walk_all, stones=stones)
         except OSError as error:
             self._scanning = False
             self.lost(words(error))
@@ -496,61 +451,3 @@ class InboxWatcher:
         if self._scan_again is not None:
             self._scan_again = None
             self._scan_at = min(self._scan_at, now + 1.0)
-
-    def _walk_part(self, under: bytes) -> list[Found]:
-        """On the I/O thread: a new sub-folder's files; a huge one is left to the next whole scan."""
-        findings = self._walk(under)
-        return list(islice(findings, SCAN_BATCH * SCAN_AHEAD))
-
-    def _walk(self, under: bytes = b"") -> Iterator[Found]:
-        """On the I/O thread: what lies in the inbox as it was opened, not in another folder in its place."""
-        fs = RealFileSystem(Root(self.key, self._inode))
-        recursive = self.settings.recursive
-        return self._counted(walk(self.settings.path, self._rules, recursive=recursive, fs=fs, under=under))
-
-    def _scan_on_thread(self, *, stones: bool) -> bool:
-        """Posts findings in batches. Returns whether the walk was free of errors."""
-        if inode_of(self.settings.path) != self._inode:
-            raise OSError(errno.ESTALE, "another folder lies there now", self.name)
-        if self._watcher is not None:
-            look_for_shares(self.settings, self._watcher)
-        if self.polled:
-            self._poll.begin()
-        clean = self._post_batches(self._walk(), stones=stones)
-        if self.polled and not self._closed:
-            self._poll.end(complete=clean)
-        return clean
-
-    def _post_batches(self, findings: Iterator[Found], *, stones: bool) -> bool:
-        """On the I/O thread: whether all of them could be looked at."""
-        clean = True
-        for batch in _batches(findings, SCAN_BATCH):
-            clean = clean and not any(found.error for found in batch)
-            hints = [(found, self._hint_of(found)) for found in batch]
-            self._ahead.acquire()
-            if self._closed:  # nobody will take what is found
-                return False
-            self._post(Done(partial(self._batch, stones=stones), hints, None))
-        return clean
-
-    def _hint_of(self, found: Found) -> HintKind | None:
-        """What a walk says of a file beyond that it is there: whether it changed, or that no event can come."""
-        if self.polled:
-            return self._poll.see(found)
-        watcher = self._watcher
-        return "walked" if watcher is not None and watcher.is_blind(found.path) else None
-
-    def _batch(
-        self, batch: list[tuple[Found, HintKind | None]], _error: BaseException | None, *, stones: bool
-    ) -> None:
-        """A part of what a walk under way has found."""
-        with alone(self._fault):
-            self._ahead.release()
-            self.arrivals.take(batch)
-            if stones:
-                self._history.seen(self.key, [found.path for found, _ in batch])
-
-
-def _batches(findings: Iterator[Found], size: int) -> Iterator[list[Found]]:
-    while batch := list(islice(findings, size)):
-        yield batch

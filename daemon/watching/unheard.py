@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.watching.limits import NoEvents, present_limits
+from cutoutd.daemon.watching.watcher import Watcher
 
 # Watches on a large tree, set each minute only to meet the limit again, would cost a whole core: the pause doubles up
 # to an hour. A limit that was raised is seen at the next look at the folder, and tried at once.
@@ -46,6 +47,26 @@ class Unheard:
     def try_at(self) -> float:
         """Monotonic time at which native events are to be tried again."""
         return self._try_at
+
+    def take_stock(self, watcher: Watcher | None, whole: NoEvents | None, now: float) -> bool:
+        """Says what gives no events now, and plans when to try again.
+
+        Args:
+            watcher: what watches the inbox; None where it is polled.
+            whole: why the inbox as a whole gives none; None when it does, or when the user wants none.
+            now: monotonic seconds.
+
+        Returns:
+            Whether nothing is missing any more, after something was said to be.
+        """
+        blind = watcher.blind if watcher is not None else frozenset[bytes]()
+        if whole is not None:
+            self.missing(whole, 1, now, may_pass=whole.may_pass)
+        elif watcher is not None and blind and (latest := watcher.latest_blind) is not None:
+            self.missing(latest, len(blind), now, may_pass=watcher.may_see_more)
+        else:
+            return self.nothing_missing()
+        return False
 
     def missing(self, why: NoEvents, folders: int, now: float, *, may_pass: bool) -> None:
         """So many folders give no events.

@@ -10,6 +10,7 @@ import pytest
 
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.question import ANSWER_S, ASK_EVERY_S, Question
+from cutoutd.daemon.files.story import Story
 
 NEVER = float("inf")
 
@@ -38,6 +39,13 @@ class Thread:
             then(None, error)
 
 
+def ask(question: Question, now: float) -> None:
+    async def asked() -> None:
+        await question.ask(now)
+
+    Story(asked())
+
+
 @pytest.fixture
 def thread() -> Thread:
     return Thread()
@@ -58,34 +66,39 @@ def test_it_is_asked_once_until_it_answers_and_then_not_at_once_again(
 ) -> None:
     heard: list[bool] = []
     assert (question.open, question.due(), question.threads()) == (False, NEVER, [])
-    question.ask(100.0, lambda: heard.append(True))
-    question.ask(101.0)
+
+    async def hear(now: float) -> None:
+        heard.append(await question.ask(now))
+
+    Story(hear(100.0))
+    Story(hear(101.0))
+    assert heard == [False], "it is asked already"
     assert (question.open, question.due(), len(thread.calls)) == (True, 100.0 + ANSWER_S, 1)
     clock.now = 103.0
     thread.answer()
-    assert (question.open, question.due(), heard) == (False, NEVER, [True])
-    question.ask(103.0 + ASK_EVERY_S - 0.1)
+    assert (question.open, question.due(), heard) == (False, NEVER, [False, True])
+    ask(question, 103.0 + ASK_EVERY_S - 0.1)
     assert not question.open
-    question.ask(103.0 + ASK_EVERY_S)
+    ask(question, 103.0 + ASK_EVERY_S)
     assert question.open
 
 
 def test_an_error_is_an_answer_too(tmp_path: Path, thread: Thread, clock: Clock) -> None:
     question = Question(tmp_path / "gone", lambda: cast("IoThread", thread), clock)
-    question.ask(100.0)
+    ask(question, 100.0)
     thread.answer()
     assert not question.open
 
 
 def test_a_daemon_that_was_suspended_gives_it_as_much_more_time(question: Question) -> None:
     question.delay(50.0)  # nothing was asked
-    question.ask(100.0)
+    ask(question, 100.0)
     question.delay(50.0)
     assert question.due() == 150.0 + ANSWER_S
 
 
 def test_when_its_next_step_is(question: Question) -> None:
     assert question.next_due(120.0, told=False) == 120.0
-    question.ask(100.0)
+    ask(question, 100.0)
     assert question.next_due(120.0, told=False) == 100.0 + ANSWER_S
     assert question.next_due(120.0, told=True) == NEVER  # that it hangs is known, and nothing is planned

@@ -10,8 +10,9 @@ import pytest
 from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
 from cutoutd.daemon.files.question import ANSWER_S, ASK_EVERY_S
-from cutoutd.daemon.watching import inbox as inbox_module
-from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S, STUCK_S
+from cutoutd.daemon.watching import walker as walker_module
+from cutoutd.daemon.watching.inbox import RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.watching.stall import STUCK_S
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -60,7 +61,7 @@ def test_an_inbox_that_cannot_be_read_is_tried_with_growing_pauses(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(inbox_module, "walk", refuse)
+        patch.setattr(walker_module, "walk", refuse)
         one.boot()
         one.put("a.jpg", ONE)
         one.run(1200)
