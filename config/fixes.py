@@ -8,6 +8,8 @@ from cutoutd.config.lengths import parse_point
 
 # More corrections than this are a mask's work.
 MOST_POINTS = 50
+# A mask of a large photo, uncompressed.
+MOST_MASK_BYTES = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.question import ASK_EVERY_S
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -90,6 +91,8 @@ class Components:
             raise
 
     def _make(self) -> None:
+        with suppress(OSError):  # without it no mask can be given; its command says why
+            masks.make_folder(self._places.state)
         limits = self.plan.settings.limits
         remembered = str(self.ledger.get_meta("instance") or "")
         instance = instance_id(self._places.state, remembered)

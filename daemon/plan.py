@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.ledger.masks import folder_of
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.workers.engines import WARM_UP, Engines
 from cutoutd.daemon.workers.pool import WorkerSetup
@@ -132,6 +133,8 @@ def worker_setups(
     """
     settings = plan.settings
     read: list[Path] = [*plan.model_files, bundled_folder(), *elsewhere]
+    masks = folder_of(state)
+    read += [masks] if masks.is_dir() else []
     write: list[Path] = []
     for one in plan.inboxes:
         inbox = one.settings

@@ -408,6 +408,7 @@ class Supervisor:
         parts.commands.trim_history()
         parts.publisher.note_failures()
         parts.commands.drop_names()
+        parts.commands.drop_masks()
         if parts.healthy():
             self.listener.healthy()
 

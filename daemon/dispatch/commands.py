@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from cutoutd.config.errors import UsageError, mistake
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Command, Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
@@ -105,6 +107,7 @@ class Commands:
         self._settings = settings
         self._clock = clock
         self._swept = -1
+        self._masks_seen = -1
         self._seen_version = -1
         self._trim_at = float("-inf")
         self.paused = bool(self._ledger.get_meta("paused"))
@@ -146,6 +149,14 @@ class Commands:
             return
         if self._history.sweep():
             self._swept = self._ledger.writes()
+
+    def drop_masks(self) -> None:
+        """Removes masks whose photos are done, when anything was written since."""
+        if self._ledger.writes() == self._masks_seen:
+            return
+        with suppress(OSError):  # tried again after the next write
+            masks.drop_orphans(self._ledger)
+        self._masks_seen = self._ledger.writes()
 
     def trim_history(self) -> None:
         """Turns old rows into tombstones, and drops tombstones whose file has long been gone."""

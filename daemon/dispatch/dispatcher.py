@@ -35,7 +35,7 @@ from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Scheduler, alone
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.ledger import faults, masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
@@ -169,6 +169,7 @@ class Dispatcher:
             lone=self._is_lone(row),
             umask=self.umask_of(inbox),
             outbox_inode=self.outboxes.inode(inbox.settings.outbox),
+            masks=masks.folder_of(self.ledger.path.parent),
         )
         job = make_job(row, inbox, options, now)
         self.transitions.started(row.id, model.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cutoutd.config.errors import printable
 from cutoutd.config.output import Deliverable
@@ -27,6 +28,7 @@ class Circumstances:
         lone: no other photo waits or is in hand, so that it may use all cores.
         umask: the mode mask of what is published.
         outbox_inode: device and inode of the outbox as it was opened.
+        masks: the folder of masks that were edited by hand.
     """
 
     instance: str
@@ -36,6 +38,7 @@ class Circumstances:
     lone: bool
     umask: int
     outbox_inode: tuple[int, int] | None
+    masks: Path = Path()
 
 
 def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circumstances) -> Job:
@@ -60,6 +63,7 @@ def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circum
         outbox_inode=now.outbox_inode,
         root=root_of(row, inbox),
         fixes=options.fixes,
+        mask=os.fsencode(now.masks / options.mask) if options.mask else b"",
     )
 
 

@@ -17,18 +17,20 @@ from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Limits, Matte, Settings
 from cutoutd.daemon.dispatch.order_rules import Presets, chosen
+from cutoutd.daemon.ledger.masks import is_name
 
 NO_PRESETS: Presets = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoOptions:
-    """What one photo is made into, after the overrides of a `redo`."""
+    """What one photo is made into, after the overrides of a `redo`; `mask` is the name of a mask kept for it."""
 
     orders: tuple[Deliverable, ...]
     matte: Matte
     limits: Limits
     fixes: Fixes = NOTHING_FIXED
+    mask: str = ""
 
 
 def options_for(
@@ -43,7 +45,8 @@ def options_for(
     Args:
         inbox: its inbox's settings.
         limits: the daemon's limits.
-        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ), `fixes` (points).
+        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ), `fixes` (points),
+            `mask` (the name of one in the state folder).
         path: the photo, relative to its inbox: rules of the inbox may name it.
         presets: the user's own, which lists may name.
 
@@ -63,6 +66,7 @@ def options_for(
             _with(inbox.matte, overrides.get("matte") or {}),
             limits,
             _fixes(overrides.get("fixes") or {}),
+            _mask(str(overrides.get("mask") or "")),
         )
     except ValidationError as error:
         words = "; ".join(problem.message for problem in problems_of(error, Deliverable))
@@ -77,6 +81,12 @@ def _fixes(points: Mapping[str, Any]) -> Fixes:
         return Fixes.of(*(tuple(map(str, points.get(one) or ())) for one in ("keep", "remove")))
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _mask(name: str) -> str:
+    if name and not is_name(name):
+        raise UsageError("The mask has no name of ours", fix="Give it anew with `cutoutd redo --mask`.")
+    return name
 
 
 def _changed(order: Deliverable, options: dict[str, Any]) -> Deliverable:

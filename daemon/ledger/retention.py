@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from cutoutd.daemon.ledger import previews, remarks
+from cutoutd.daemon.ledger import masks, previews, remarks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.migrations import discard_copies
 
@@ -148,7 +148,7 @@ class History:
             How many photos were forgotten.
 
         Raises:
-            OSError: a copy of the ledger or a gallery's file cannot be removed.
+            OSError: a copy of the ledger, a gallery's file or a mask cannot be removed.
         """
         if photos is not None:
             count = sum(
@@ -162,4 +162,5 @@ class History:
         self.ledger.truncate_wal()
         discard_copies(self.ledger.path)
         previews.drop_orphans(self.ledger)
+        masks.drop_orphans(self.ledger)
         return count

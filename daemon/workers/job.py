@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, cast
 
 from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
+from cutoutd.config.fixes import MOST_MASK_BYTES
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, empty_temporary
 from cutoutd.daemon.workers.codec import printed
@@ -34,9 +35,6 @@ from cutoutd.daemon.workers.protocol import (
 
 if TYPE_CHECKING:
     from cutoutd.models.rendering.render import Rendered
-
-# A mask of a large photo, uncompressed; what is longer is cut off and no picture.
-MOST_MASK_BYTES: Final = 200_000_000
 
 
 def run_job(job: Job) -> Answer:
@@ -132,7 +130,7 @@ def _mask_of(job: Job) -> bytes | None:
             fix="Give it anew with --mask.",
         ) from error
     with os.fdopen(fd, "rb") as file:
-        return file.read(MOST_MASK_BYTES)
+        return file.read(MOST_MASK_BYTES)  # what is longer is no picture any more
 
 
 def _writer(job: Job, number: int) -> TemporaryWriter:

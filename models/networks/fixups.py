@@ -106,7 +106,7 @@ def _nothing_there(text: str, what: str, wish: str) -> PhotoError:
     return PhotoError(
         Reason.CANNOT_RENDER,
         f"{what} at {text}, which {wish}",
-        fix="Choose a point further inside, look at a part with --roi, or give `cutoutd once` a mask with --mask.",
+        fix="Choose a point further inside, look at a part with --roi, or give a mask with --mask.",
     )
 
 

@@ -19,6 +19,7 @@ from cutoutd.config.places import state_dir
 from cutoutd.config.settings import Settings
 from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import MEANT, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
@@ -27,9 +28,11 @@ from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
     completer,
+    corrects,
     deliverable_labels,
     fixes_of,
     given,
+    mask_option,
     matte_options,
     output_and_matte_flags,
     output_options,
@@ -69,8 +72,13 @@ def _opened(path: Path) -> Ledger:
         lock.release()
 
 
-def order(verb: str, **arguments: Any) -> dict[str, Any]:
+def order(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
     """Has a command carried out: by the daemon if one is at work, else right here.
+
+    Args:
+        verb: one of `control.VERBS`.
+        mask: the name of a copied mask that its overrides speak of, if any.
+        **arguments: as `carry_out` takes them.
 
     Returns:
         The answer; `{"waiting": True}` when the daemon has not answered yet (it will carry it out).
@@ -80,11 +88,19 @@ def order(verb: str, **arguments: Any) -> dict[str, Any]:
         if pid is None:
             lock = StateLock(state_dir())
             try:
-                return carry_out(ledger, verb, arguments, _settings)
+                if mask:
+                    masks.keep(ledger, mask)
+                answer = carry_out(ledger, verb, arguments, _settings)
+                with suppress(OSError):  # the next daemon tries again
+                    masks.drop_orphans(ledger)
+                return answer
             finally:
                 lock.release()
         control = Control(ledger)
-        number = control.order(verb, arguments)
+        with ledger.durably():
+            if mask:
+                masks.keep(ledger, mask)
+            number = control.order(verb, arguments)
         if pid:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
@@ -201,9 +217,15 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     shell_complete=completer(deliverable_labels),
 )
 @remove_option
+@mask_option
 @output_and_matte_flags
 def redo(
-    paths: tuple[str, ...], everything: bool, since: str | None, deliverable: str, **options: Any
+    paths: tuple[str, ...],
+    everything: bool,
+    since: str | None,
+    deliverable: str,
+    mask: Path | None,
+    **options: Any,
 ) -> None:
     """Make finished cutouts again, with the present config and the options given here.
 
@@ -219,10 +241,12 @@ def redo(
     if given(options, "matte"):
         overrides["matte"] = matte_options(options).model_dump(exclude_unset=True)
     fixes = fixes_of(options)
+    corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())
     if fixes:
-        if len(paths) != 1 or Path(paths[0]).expanduser().is_dir():
-            raise UsageError("Points are for one photo", fix="Name that one alone.")
         overrides["fixes"] = {"keep": list(fixes.keep), "remove": list(fixes.remove)}
+    name = ""
+    if mask is not None and _meant("redo", paths, all_of_them=False)[0]:
+        name = overrides["mask"] = _copied(mask)
     after = None if since is None else time.time() - _seconds(since)
     _carry_out(
         "redo",
@@ -233,7 +257,18 @@ def redo(
         all_of_them=everything or (since is not None and not paths),
         since=after,
         overrides=overrides,
+        mask=name,
     )
+
+
+def _copied(mask: Path) -> str:
+    """The name that a mask has in the state folder from now on."""
+    try:
+        return masks.copied(state_dir(), mask.expanduser())
+    except OSError as error:
+        raise UsageError(
+            f"The mask cannot be copied to the state folder ({error.strerror})", state_dir()
+        ) from error
 
 
 def _seconds(text: str) -> float:

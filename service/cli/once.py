@@ -39,8 +39,10 @@ from cutoutd.service.cli.once_report import Report
 from cutoutd.service.cli.once_target import STREAM, Target, must_not_be_a_photo, target_of
 from cutoutd.service.cli.option_flags import (
     completer,
+    corrects,
     deliverables,
     fixes_of,
+    mask_option,
     matte_options,
     model_names,
     output_and_matte_flags,
@@ -88,11 +90,7 @@ from cutoutd.service.cli.option_flags import (
 @click.option("--timings", is_flag=True, help="Print the seconds each stage took.")
 @config_option
 @remove_option
-@click.option(
-    "--mask",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A mask of the one photo, edited by hand: white or opaque is subject. It takes the network's place.",
-)
+@mask_option
 @output_and_matte_flags
 def once(
     paths: tuple[Path, ...],
@@ -126,8 +124,7 @@ def once(
     umask = os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
         gathered = _gathered(paths, Path(scratch), limits)
-        if (fixes or mask) and len(gathered.photos) != 1:
-            raise UsageError("Points and a mask are for one photo", fix="Name that one alone.")
+        corrects(mask, fixes, one=len(gathered.photos) == 1)
         target = target_of(
             out,
             one_file=len(gathered.photos) == 1 and not gathered.folders,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
@@ -28,6 +29,11 @@ remove_option = click.option(
     multiple=True,
     metavar="X,Y",
     help="A point, in px or %, of what does not belong to the subject (may be given several times).",
+)
+mask_option = click.option(
+    "--mask",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A mask of the one photo, edited by hand: white or opaque is subject. It takes the network's place.",
 )
 # Options that make sense in a config only, or have a flag of their own.
 _LEFT_OUT = {("output", "preset")}
@@ -205,6 +211,25 @@ def fixes_of(values: Mapping[str, Any]) -> Fixes:
         return Fixes.of(keep, tuple(values.get("remove") or ()))
     except ValueError as error:
         raise UsageError(str(error), fix='Points are "x,y" in px or %, from the top left corner.') from error
+
+
+def corrects(mask: Path | None, fixes: Fixes, *, one: bool) -> None:
+    """Whether corrections make sense together, and for what they are given.
+
+    Args:
+        mask: edited by hand.
+        fixes: points.
+        one: whether they are for one photo.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if (mask is not None or fixes) and not one:
+        raise UsageError("Points and a mask are for one photo", fix="Name that one alone.")
+    if mask is not None and fixes:
+        raise UsageError(
+            "A mask says all that points could", fix="Leave out --mask, or --keep and --remove with points."
+        )
 
 
 def sentence(error: ValueError, root: type[BaseModel]) -> str:

@@ -313,4 +313,22 @@ def test_redo_with_other_options_replaces_or_steps_aside(daemon: Make) -> None:
     one.wait(lambda: (one.outbox / "a.png").read_bytes() != before, "another picture")
     with Image.open(one.outbox / "a.png") as image:
         assert image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+    mask = one.root / "edited.png"  # no worker may read it there
+    grey = Image.new("L", (256, 256))
+    grey.paste(255, (10, 10, 60, 60))
+    grey.save(mask)
+    answer = one.cli("redo", "a.jpg", "--mask", str(mask))
+    assert answer.returncode == 0, answer.stderr
+
+    def follows_the_mask() -> bool:
+        with Image.open(one.outbox / "a.png") as image:
+            alpha = image.convert("RGBA").getchannel("A")
+            return (alpha.getpixel((30, 30)), alpha.getpixel((128, 128))) == (255, 0)
+
+    one.wait(follows_the_mask, "a cutout by the mask")
+    one.wait(lambda: not list((one.state / "masks").iterdir()), "the copy to go")
+    Image.new("L", (100, 200), 255).save(mask)
+    assert one.cli("redo", "a.jpg", "--mask", str(mask)).returncode == 0
+    one.wait(lambda: "another shape" in one.cli("failures").stdout, "what is wrong with it")
     one.stop()

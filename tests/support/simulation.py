@@ -188,10 +188,17 @@ class PretendedWorkers:
             return protocol.Refused(Reason.TOO_LARGE, "broken")
         if self.refuse is not None:
             return self.refuse
+        variant = self.variant
+        if job.mask:  # what it says shows in the cutout
+            try:
+                with open(job.mask, "rb") as file:
+                    variant = file.read()
+            except OSError as error:
+                return protocol.Refused(Reason.CANNOT_RENDER, f"no mask ({error.strerror})")
         drafts: list[protocol.Draft] = []
         try:
             for order, outbox, temporary in zip(job.orders, job.outboxes, job.temporaries, strict=True):
-                made = cutout_of(data, self.variant, order.label)
+                made = cutout_of(data, variant, order.label)
                 out = write_temporary(outbox, temporary, made)
                 sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""
                 drafts.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import random
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 from tests.support.simulation import BROKEN, Crash, Crasher, Simulation, cutout_of, simulated
 
+from cutoutd.daemon.ledger import masks
+from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.models.networks.doubt import Doubt
 
 ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
@@ -88,6 +92,28 @@ def doubted(sim: Simulation) -> None:
     sim.finish()
 
 
+def masked(sim: Simulation) -> None:
+    """A `redo` with a mask of its owner's, which is needed until the new cutout lies there, and no longer."""
+    sim.put("a.jpg", ONE)
+    sim.finish()
+    drawn = sim.root / "drawn.png"
+    drawn.write_bytes(b"better")
+    name = masks.copied(sim.root / "state", drawn)
+    drawn.unlink()
+    with (
+        contextlib.closing(Ledger(sim.root / "state" / LEDGER_NAME, check=False)) as ledger,
+        ledger.durably(),
+    ):
+        masks.keep(ledger, name)
+        Control(ledger).order("redo", {"overrides": {"mask": name}})
+    sim.workers.hang = True
+    sim.until_in_a_worker()
+    sim.run(24)  # longer than the clean-up takes to come round
+    sim.workers.hang = False
+    sim.finish()
+    assert sim.outputs() == {"a.png": cutout_of(ONE, b"better")}
+
+
 def _done_otherwise(sim: Simulation, **options: str) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
@@ -147,6 +173,7 @@ SCENARIOS: dict[str, tuple[Act, dict[str, Any]]] = {
     "done again there and back": (there_and_back, {}),
     "done again in another format, listed": (in_another_format, {"manifest": "csv"}),
     "doubted": (doubted, {"review": "review"}),
+    "done again with a mask": (masked, {}),
     "renamed": (renamed, {}),
     "renamed, two deliverables": (renamed, TWICE),
     "shifted": (shifted, {}),
@@ -220,6 +247,8 @@ def _check(sim: Simulation, where: str) -> None:
         assert all(len(row["id"]) == 16 for row in rows), where
         assert {row["output"] for row in rows} >= set(sim.outputs()) - {listed.name}, where
     assert sim.leftovers() == [], where
+    kept = masks.folder_of(sim.root / "state").iterdir()
+    assert [one.name for one in kept if not one.name.endswith(masks.COPYING)] == [], where
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -269,5 +298,6 @@ def _die_and_recover(
     crasher.at = None
     sim = _simulation(root, table, crasher).boot()
     sim.finish()
+    assert not [row for row in sim.rows() if row["reason"] == "cannot-render"], names  # its mask was there
     sim.stop()
     _check(sim, f"after death at {', then '.join(names)}")

@@ -40,6 +40,9 @@ def test_workers_may_write_outboxes_only_and_only_folders_that_are_there(tmp_pat
     both = worker_setups(plan, tmp_path / "state", {tmp_path / "in": (1, 1), tmp_path / "out": (1, 2)})[0]
     assert {tmp_path / "in", tmp_path / "archive"} <= set(both.read_paths)
     assert both.write_paths == (tmp_path / "out",)
+    (tmp_path / "state" / "masks").mkdir(parents=True)
+    masked = worker_setups(plan, tmp_path / "state", {})[0]
+    assert set(masked.read_paths) - set(nothing.read_paths) == {tmp_path / "state" / "masks"}
     assert tmp_path / "state" not in (*both.read_paths, *both.write_paths)
 
 

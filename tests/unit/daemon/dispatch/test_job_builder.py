@@ -58,6 +58,16 @@ def test_each_deliverable_has_a_temporary_of_its_own_in_its_own_folder(
     assert (job.known, job.lone, job.outbox_inode) == ({"d1": 3}, True, (1, 2))
 
 
+def test_a_mask_is_read_from_the_folder_of_masks(ledger: Ledger, tmp_path: Path) -> None:
+    inbox, settings = _inbox(tmp_path)
+    row = _row(ledger, tmp_path / "in", b"a.jpg")
+    options = options_for(inbox.settings, settings.limits, {"mask": "0f" * 16})
+    assert make_job(row, inbox, options, replace(NOW, masks=tmp_path)).mask == os.fsencode(
+        tmp_path / ("0f" * 16)
+    )
+    assert make_job(row, inbox, options_for(inbox.settings, settings.limits, {}), NOW).mask == b""
+
+
 def test_an_original_that_was_archived_is_read_where_it_lies(ledger: Ledger, tmp_path: Path) -> None:
     inbox, settings = _inbox(tmp_path)
     row = replace(_row(ledger, tmp_path / "in", b"a.jpg"), archived_to=b"/archive/a (2).jpg")

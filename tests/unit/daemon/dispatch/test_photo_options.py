@@ -38,6 +38,7 @@ def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
     assert inbox.orders()[1].background != "#ffffff"
     points = options_for(inbox, limits, {"fixes": {"keep": ["5%,6%"], "remove": ["7,8"]}}).fixes
     assert points == Fixes(keep=("5%,6%",), remove=("7,8",))
+    assert options_for(inbox, limits, {"mask": "0f" * 16}).mask == "0f" * 16
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
         ({"output": {"background": "transparent"}}, "JPEG has no transparency"),
         ({"deliverable": "thumb"}, "These are: cutout"),
         ({"fixes": {"keep": ["nowhere"]}}, "is no point"),
+        ({"mask": "../../etc/passwd"}, "no name of ours"),
         ({"output": {"fit": "head"}}, "needs a shape to crop to"),
     ],
 )

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cutoutd.config.errors import UsageError
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.service.cli.control import forget, redo, retry
 from cutoutd.service.cli.status import failures, show_status, status
@@ -72,6 +73,21 @@ def test_points_are_for_one_photo(state: Path, tmp_path: Path) -> None:
         assert "for one photo" in str(error)
 
 
+def test_a_mask_and_points_exclude_each_other_and_a_name_that_means_nothing_copies_none(
+    state: Path, tmp_path: Path
+) -> None:
+    state.mkdir()
+    Ledger(state / "ledger.sqlite").close()
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(b"drawn")
+    both = CliRunner().invoke(redo, ["a.jpg", "--mask", str(mask), "--remove", "1,2"]).exception
+    assert isinstance(both, UsageError)
+    assert "A mask says all" in str(both)
+    assert "for one photo" in str(CliRunner().invoke(redo, ["--all", "--mask", str(mask)]).exception)
+    assert "no photo is known" in str(CliRunner().invoke(redo, ["a.jpg", "--mask", str(mask)]).exception)
+    assert not (state / masks.FOLDER).exists()
+
+
 @pytest.fixture
 def known(state: Path, tmp_path: Path) -> dict[str, int]:
     """A ledger with one photo of each kind, by what is printed of it."""
@@ -100,6 +116,22 @@ def known(state: Path, tmp_path: Path) -> dict[str, int]:
     ledger.commit()
     ledger.close()
     return ids
+
+
+def test_a_mask_is_copied_for_the_photo_that_is_done_again(
+    known: dict[str, int], state: Path, tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(b"drawn")
+    done = CliRunner().invoke(redo, ["done.jpg", "--mask", str(mask)])
+    assert done.exit_code == 0, done.exception
+    mask.unlink()
+    ledger = Ledger(state / "ledger.sqlite")
+    row = ledger.one("SELECT state, overrides FROM photos WHERE id = ?", (known["done"],))
+    ledger.close()
+    assert row is not None
+    assert row["state"] == "pending"
+    assert (state / masks.FOLDER / json.loads(row["overrides"])["mask"]).read_bytes() == b"drawn"
 
 
 def states(state: Path) -> dict[int, str]:
