@@ -2,7 +2,7 @@
 
 `turn()` is the whole of it. What to do with a message is decided in `watching/arrivals.py` (files seen),
 `dispatch/dispatcher.py` (workers) and `delivery/publisher.py` (publication); `components.py` holds them together. This
-module owns signals, start, reload and stop.
+module owns signals, reload and stop; `lifecycle.py` begins and ends it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,24 +18,17 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, LedgerError, mistake, printable
+from cutoutd.config.errors import CutoutError, mistake
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.database import (
-    LEDGER_NAME,
-    is_busy,
-    is_damage,
-    is_held,
     is_ledgers_own,
-    is_passing_trouble,
-    move_aside,
 )
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
 from cutoutd.daemon.watching.watcher import Hint, Rescan, Unwatched, WatchLost
@@ -49,16 +41,8 @@ HOUSEKEEPING_S = 5.0
 MESSAGES_PER_TURN = 200
 # A loop that is this late was stopped or suspended: deadlines move by as much.
 LATE_S = 1.0
-# A full ledger disk is looked at this often; it must take this much before work begins again.
-LEDGER_RETRY_S = 2.0
-LEDGER_ROOM_BYTES = 1 << 20
-# A ledger that is found damaged again within this time of being rebuilt lies on a disk that nobody can trust.
-DAMAGED_AGAIN_S = 600.0
 # The live status is written at most this often.
 STATUS_EVERY_S = 1.0
-# A third of what the service manager is asked for at each step of a start.
-WAITING_SAID_EVERY_S = 30.0
-
 _LOG = logging.getLogger("cutoutd")
 
 
@@ -68,7 +52,7 @@ class _Signal:
 
 
 class Supervisor:
-    """One daemon, from its lock to its last commit.
+    """What a daemon does in each of its lives.
 
     Args:
         plan: the resolved settings.
@@ -108,94 +92,23 @@ class Supervisor:
         self._hung_up = hung_up
         self._clock = clock
         self._signals = 0
-        self._finished = False
+        self._kept: list[_Signal] = []  # between two lives
+        self.finished = False
         self._housekeeping_at = clock()
         self._grace_until = float("inf")
         self._status_at = float("-inf")
         self._unannounced = False
-        self._was_ready = False
-        self._waiting_said_at = float("-inf")
-        self._rebuilt_at = float("-inf")
+        self.was_ready = False
         self._last_status: LiveStatus | None = None
         self._foreign_load = host_load.ForeignLoad()
 
     # --- life --------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Holds the state folder, does the work until told to stop, and leaves everything owed in the ledger.
-
-        Raises:
-            AlreadyRunningError: another daemon is at work with this state folder.
-            LedgerError: the ledger cannot be opened.
-        """
-        lock = StateLock(self._places.state)
-        try:
-            self.listener.starting("Opening the ledger")
-            self.sandbox = guard_supervisor()
-            self._take_signals()
-            self._live(first=True)
-            while not self._finished:
-                self._wait_for_ledger()
-                self._live(first=False)
-        finally:
-            lock.release()
-
-    def _live(self, *, first: bool) -> None:
-        """One life of the machinery; it ends with the daemon, or when the ledger cannot be written for a while.
-
-        In the second case nothing more is published, and the next life recovers as after a crash.
-        """
-        if self._finished:
-            return
-        self._renew_queue()
-        try:
-            parts = self.make_components()
-        except (LedgerError, OSError) as error:
-            if first or not is_passing_trouble(error):
-                raise
-            self._wait_is_on(error)
-            return
-        try:
-            parts.recover(count=first)
-            parts.apply(self._plan)
-            self._loop()
-            parts.close()
-        except sqlite3.DatabaseError as error:
-            parts.abandon()
-            if is_damage(error):
-                self._rebuild(error)
-            elif is_passing_trouble(error):
-                self._wait_is_on(error)
-            else:
-                raise
-        except BaseException as error:
-            try:
-                parts.close()
-            except sqlite3.Error as second:  # the first error is the one to be told
-                error.add_note(f"Nor could the ledger be closed ({second}); the next start recovers.")
-            raise
-
-    def _rebuild(self, error: Exception) -> None:
-        """Puts the damaged ledger aside, though it may have passed the look at a start; the next life makes a new one.
-
-        Raises:
-            LedgerError: it was damaged a moment ago too, or cannot be put aside.
-        """
-        path = self._places.state / LEDGER_NAME
-        if self._clock() < self._rebuilt_at + DAMAGED_AGAIN_S:
-            fix = "Check the disk of the state folder; no photo and no cutout is touched meanwhile."
-            raise LedgerError(f"The ledger is damaged again ({error})", path, fix) from error
-        self._rebuilt_at = self._clock()
-        try:
-            aside = move_aside(path, time.time())
-        except OSError as second:
-            fix = "Check the state folder's disk and permissions."
-            raise LedgerError(
-                f"The ledger is damaged and cannot be put aside ({second})", path, fix
-            ) from error
-        self.listener.warning(
-            f"The ledger was damaged and lies at {printable(aside)}; it is rebuilt from what is there."
-        )
+    def take_process(self) -> None:
+        """Gives up what a daemon does not need, and hears this process's signals from now on."""
+        self.sandbox = guard_supervisor()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, lambda number, _frame: self._queue.put(_Signal(number)))
 
     def make_components(self) -> Components:
         """The parts of one life, made but not started.
@@ -206,64 +119,48 @@ class Supervisor:
         self.components = Components(self._plan, self._places, self.listener, self._queue.put, self._clock)
         return self.components
 
-    def _renew_queue(self) -> None:
+    def renew_queue(self) -> None:
         """What was said to an earlier life is of no use to the next, but a signal is meant for the daemon."""
         old, self._queue = self._queue, SimpleQueue()
+        for kept in self._kept:
+            self._queue.put(kept)
+        self._kept.clear()
         with suppress(Empty):
             while True:
                 message = old.get_nowait()
                 if isinstance(message, _Signal):
                     self._queue.put(message)
 
-    def _wait_is_on(self, error: Exception) -> None:
-        remedy = "end the program that holds it" if is_busy(error) else "free space there"
-        self.listener.warning(
-            f"The ledger in {self._places.state} cannot be written ({error}). Photos wait and nothing is "
-            f"published; {remedy} and it goes on by itself."
-        )
+    def rest(self, longest_s: float) -> bool:
+        """Between two lives: hears only whether it is to end; other signals are kept for the next life.
 
-    def _wait_for_ledger(self) -> None:
-        """Until the state folder takes writes and nobody holds the ledger, or the daemon is told to stop."""
-        probe = self._places.state / "probe"
-        kept: list[_Signal] = []
-        while self._signals == 0:
-            self._sign_of_life()
-            with suppress(Empty):
-                message = self._queue.get(timeout=LEDGER_RETRY_S)
-                if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
-                    self._signals += 1
-                elif isinstance(message, _Signal):
-                    kept.append(message)  # a reload waits for a life to reload
-                continue
-            with suppress(OSError):
-                probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
-                probe.unlink()
-                if is_held(self._places.state / LEDGER_NAME):
-                    continue
-                for message in kept:
-                    self._queue.put(message)
-                return
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
-        self._finished = True
-
-    def _sign_of_life(self) -> None:
-        """Waiting is no hanging: the service manager's watchdog, or its limit for a start, must not end it."""
-        if self._was_ready:
-            self.listener.healthy()
-        elif self._clock() >= self._waiting_said_at + WAITING_SAID_EVERY_S:
-            self._waiting_said_at = self._clock()
-            self.listener.starting("Waiting until the ledger can be written")
-
-    def _take_signals(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda number, _frame: self._queue.put(_Signal(number)))
+        Returns:
+            Whether it rested so long and heard nothing.
+        """
+        if self._signals:  # before the rest began
+            self.finished = True
+            return False
+        try:
+            message = self._queue.get(timeout=longest_s)
+        except Empty:
+            return True
+        if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
+            self.finished = True
+        elif isinstance(message, _Signal):
+            self._kept.append(message)
+        return False
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
-    def _loop(self) -> None:
+    def work(self) -> None:
+        """Takes turns until told to stop.
+
+        Raises:
+            sqlite3.DatabaseError: the ledger cannot be written now, or is damaged.
+        """
+        self.components.apply(self._plan)
         planned = self._clock()
-        while not self._finished:
+        while not self.finished:
             with suppress(Empty):
                 self._message(self._queue.get(timeout=max(0.0, planned - self._clock())))
             planned = self.turn(planned)
@@ -349,7 +246,7 @@ class Supervisor:
                 parts.dispatcher.died(message)
             case pool.SlotReady():
                 if parts.slot_ready(message):
-                    self._was_ready = True
+                    self.was_ready = True
                     self.listener.ready(self.status())
             case pool.SlotFailed():
                 self.listener.warning(
@@ -497,7 +394,7 @@ class Supervisor:
         """First call: finish what is in hand. Second: stop now; everything not published stays owed."""
         self._signals += 1
         if self._signals > 1:
-            self._finished = True
+            self.finished = True
             return
         self.stopping = True
         self._hold_or_go()
@@ -511,7 +408,7 @@ class Supervisor:
             parts.dispatcher.in_hand or parts.publisher.in_transit() or parts.aftercare.busy()
         )
         if nothing_left or now >= self._grace_until:
-            self._finished = True
+            self.finished = True
 
 
 def _mtime(path: Path | None) -> int:

@@ -13,6 +13,7 @@ from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.daemon.components import Places
 from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.lifecycle import Daemon
 from cutoutd.daemon.plan import Plan, make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.service import streams
@@ -54,16 +55,17 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     umask = os.umask(0o077)
     listener, finish = listeners(loaded.settings)
+    state = state_dir()
     supervisor = Supervisor(
         make_plan(loaded.settings, models_dir(), cache_dir()),
-        Places(state_dir(), umask),
+        Places(state, umask),
         listener,
         load=plan,
         config_path=loaded.path,
         hung_up=terminal.gone,
     )
     try:
-        supervisor.run()
+        Daemon(supervisor, state).run()
     finally:
         finish()
     _close(supervisor.since)

@@ -17,10 +17,12 @@ from typing import Any, Final
 
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
+from cutoutd.daemon.components import Places
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
+from cutoutd.daemon.lifecycle import Daemon
 from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.plan import make_plan
-from cutoutd.daemon.supervisor import Places, Supervisor
+from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.workers import pool
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.verify.probes import ABILITY, Tries, ability
@@ -101,9 +103,9 @@ def main() -> int:
     try:
         plan = make_plan(settings, models_dir(), cache_dir())
         reporter = Reporter()
-        daemon = ProbedSupervisor(plan, Places(state_dir()), Listeners(log, reporter))
-        reporter.ask = lambda: daemon.probe(tries)
-        daemon.run()
+        supervisor = ProbedSupervisor(plan, Places(state_dir()), Listeners(log, reporter))
+        reporter.ask = lambda: supervisor.probe(tries)
+        Daemon(supervisor, state_dir()).run()
     finally:
         finish()
     return 0

@@ -217,3 +217,14 @@ def test_two_that_are_put_aside_in_one_second_are_both_kept(tmp_path: Path) -> N
     assert [aside.read_bytes() for aside in asides] == [b"one", b"two", b"three"]
     discard_copies(path)  # `forget` takes all of them
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_is_refused_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(LedgerError, match="newer"):
+        Ledger(path)
+    assert set(os.listdir("/proc/self/fd")) == before
