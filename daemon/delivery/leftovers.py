@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from cutoutd.daemon.delivery.publish import discard
-from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.interface import Entry, FileSystem
+from cutoutd.daemon.files.listing import files_below
 from cutoutd.daemon.files.names import parse_temporary
 
 # Another program's temporaries of ours are left alone this long: it may be a second cutoutd at work.
@@ -33,30 +34,26 @@ def sweep(
     """
     now = time.time() if now is None else now
     removed = 0
-    folders = [outbox]
-    while folders:
-        folder = folders.pop()
+    for entry in files_below(outbox, fs):
+        if entry.path in keep or not _is_leftover(entry, instance, now, fs):
+            continue
         try:
-            with fs.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.path not in keep and _is_leftover(entry, instance, now):
-                        discard([entry.path], fs)
-                        removed += 1
-        except (PermissionError, FileNotFoundError, UnsafePath):
-            if folder == outbox:
+            discard([entry.path], fs)
+        except PermissionError:
+            if os.path.dirname(entry.path) == outbox:
                 raise
+        else:
+            removed += 1
     return removed
 
 
-def _is_leftover(entry: Entry, instance: str, now: float) -> bool:
+def _is_leftover(entry: Entry, instance: str, now: float, fs: FileSystem) -> bool:
     parts = parse_temporary(entry.name)
     if parts is None:
         return False
     if parts.instance == instance:
         return True
     try:
-        return now - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_TEMPORARY_AGE_S
+        return now - fs.lstat(entry.path).st_mtime > FOREIGN_TEMPORARY_AGE_S
     except FileNotFoundError:
         return False

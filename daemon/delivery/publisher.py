@@ -10,31 +10,21 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections import Counter
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cutoutd.config.errors import mistake
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
-from cutoutd.daemon.delivery.naming import (
-    Addressed,
-    Route,
-    Wish,
-    address,
-    is_called_so,
-    manifest_line,
-    wishes,
-)
+from cutoutd.daemon.delivery.name_search import NameSearch, Wanted, find
+from cutoutd.daemon.delivery.naming import Addressed, Route
+from cutoutd.daemon.delivery.outcomes import Delivered, MadeAgain, Outcome, Troubles
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.mounts import MountIdentity
-from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.files.usable import Answer, can_be_used
 from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
@@ -44,70 +34,9 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
-from cutoutd.daemon.ledger.taken_names import Taken, names_taken
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.withdrawals import Withdrawals
-from cutoutd.daemon.workers.protocol import Finished, is_trouble_of_the_outbox
-
-# What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
-# ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
-OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
-# After so many troubles with one photo, between which the outbox took files, the outbox is not at fault for them.
-MOST_TROUBLES = 3
-# What it answers where a folder on the way is a file, protected, or a mount of its own.
-OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """All cutouts lie under their names; `owed`: the original is to be moved now."""
-
-    paths: list[bytes]
-    timings: Mapping[str, float]
-    owed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MadeAgain:
-    """What was finished cannot be published any more: the photo is owed again."""
-
-
-@dataclass(frozen=True, slots=True)
-class NameRefused:
-    """The outbox cannot hold the cutout's name; `why` as words."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceRefused:
-    """A folder of the outbox, or the outbox, refuses: a probe tells which. `code` is an errno."""
-
-    code: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxTrouble:
-    """The outbox cannot be used; what was committed goes on when it is back."""
-
-    why: str
-
-
-Outcome = Delivered | MadeAgain | NameRefused | PlaceRefused | OutboxTrouble
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """What names are looked for with: by draft the folder and stem wished for and the keys taken there; by label our
-    earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
-    """
-
-    wished: list[Wish]
-    taken: list[Taken]
-    earlier: Mapping[str, Delivery]
-    own: frozenset[int]
-    given_up: Mapping[str, frozenset[str]]
+from cutoutd.daemon.workers.protocol import Finished
 
 
 class Publisher:
@@ -124,14 +53,14 @@ class Publisher:
         self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
+        self._names = NameSearch(ledger, transitions)
         self._instance = instance
-        self._plain_names: set[bytes] = set()  # outboxes seen to refuse characters, whatever their kind
         self._routes: dict[bytes, Route] = {}
         self._withdrawals = Withdrawals(ledger)
         self._withdrawer = Withdrawer(self._withdrawals, instance, self._outbox_there)
         self._failures = FailureLines(ledger, self._outbox_there)
         self._busy: set[int] = set()
-        self._troubles: Counter[int] = Counter()  # by photo, in a row
+        self._troubles = Troubles()
         self._mounts: dict[bytes, MountIdentity] = {}
 
     def configure(self, routes: dict[bytes, Route]) -> None:
@@ -172,15 +101,18 @@ class Publisher:
             route = self._routes.get(row.inbox)
             if route is None or not _lies_in(finished, route.outbox):
                 return self._drop(row, finished)  # the config changed while it was in hand
-            names = self._names(row, finished, orders, route)
+            wanted = self._names.wanted(row, finished, orders, route, plain=self._plain(route))
             try:
-                addressed = await run(route.io, self._find, names, finished, route)
+                addressed = await run(route.io, self._find, wanted, finished, route)
             except OSError as error:
                 self._drop(row, finished)
-                return self._refused(row, error, its_own=self._is_its_own(row.id, error))
+                return self._refused(row, error, its_own=self._troubles.is_its_own(row.id, error))
             if self._routes.get(row.inbox) != route:
                 continue  # the config changed meanwhile
-            deliveries = self._deliveries(row, route, finished, addressed, names.earlier)
+            failed = self._failures.written(row.id) if route.settings.manifest_kind else ""
+            deliveries = self._names.to_commit(
+                row, route, finished, addressed, earlier=wanted.earlier, failed=failed
+            )
             if not self._transitions.delivering(
                 row, finished.digest, deliveries, confidence=finished.confidence, doubts=finished.doubts
             ):
@@ -227,7 +159,7 @@ class Publisher:
         try:
             published = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
         except OSError as error:
-            its_own = self._is_its_own(row.id, error)
+            its_own = self._troubles.is_its_own(row.id, error)
             if its_own:
                 self._again(
                     row, deliveries, []
@@ -261,41 +193,15 @@ class Publisher:
         self._withdrawer.withdraw(row.inbox, route)  # first: it takes up the names that are to go
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
-        self._troubles.pop(row.id, None)
+        self._troubles.went_well(row.id)
         return Delivered([os.path.join(d.outbox, d.name) for d in deliveries], timings, owed)
 
     # --- its steps ---------------------------------------------------------------------------------------------
 
-    def _names(
-        self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...], route: Route
-    ) -> _Names:
-        """What the drafts would like to be called, and what the ledger says of such names."""
-        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
-        plain = route.portable or route.outbox in self._plain_names
-        review = route.settings.review
-        wished = wishes(row, finished, orders, counter=counter, plain=plain, review=review)
-        taken = [
-            names_taken(self._ledger, route.outbox, name_prefix(one.folder, one.stem), besides=row.id)
-            for one in wished
-        ]
-        own = frozenset(one.id for one in self._transitions.deliveries(row.id))
-        earlier = self._transitions.earlier(row)
-        return _Names(wished, taken, earlier, own, self._withdrawals.given_up(route.outbox))
-
-    def _find(self, names: _Names, finished: Finished, route: Route) -> list[Addressed]:
-        """On the I/O thread: a name for each draft. Raises OSError."""
+    def _find(self, wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
+        """On the I/O thread: a place for each cutout. Raises OSError."""
         self._must_be_there(route)
-        claimed: set[str] = set()
-        found: list[Addressed] = []
-        for draft, wish, taken in zip(finished.drafts, names.wished, names.taken, strict=True):
-            earlier = names.earlier.get(draft.label)
-            if earlier is not None and earlier.id in names.own:
-                # Done again in another format or under another name: what it has is withdrawn after that.
-                earlier = earlier if is_called_so(earlier, wish, draft.extension) else None
-            one = address(route, draft, wish, taken | claimed, earlier, names.given_up)
-            claimed.add(one.place.key)
-            found.append(one)
-        return found
+        return find(wanted, finished, route)
 
     def _publish_all(self, route: Route, deliveries: list[Delivery], *, fresh: bool) -> list[Published]:
         """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
@@ -339,17 +245,6 @@ class Publisher:
     def _undelivered(self, row: PhotoRow) -> list[Delivery]:
         return [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
 
-    def _counter(self, row: PhotoRow) -> int:
-        """One number per photo and inbox, the same when the photo is done again."""
-        own = self._ledger.get_meta(f"counter of {row.id}")
-        if own is not None:
-            return int(own)
-        name = f"counter {row.inbox.hex()}"
-        number = int(self._ledger.get_meta(name) or 0) + 1
-        self._ledger.set_meta(name, number)
-        self._ledger.set_meta(f"counter of {row.id}", number)
-        return number
-
     def _outbox_there(self, route: Route) -> Answer:
         """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
         return can_be_used(route.settings.outbox, self._mounts.get(route.outbox))
@@ -362,45 +257,6 @@ class Publisher:
     def remember_mounts(self) -> None:
         """Reads the recorded identity of every outbox from the ledger."""
         self._mounts = Folders(self._ledger).all()
-
-    def _deliveries(
-        self,
-        row: PhotoRow,
-        route: Route,
-        finished: Finished,
-        addressed: list[Addressed],
-        earlier: Mapping[str, Delivery],
-    ) -> list[Delivery]:
-        """What is committed before a name is tried: one for each draft, or nothing is."""
-        at, failed = (
-            self._ledger.clock(),
-            self._failures.written(row.id) if route.settings.manifest_kind else "",
-        )
-        before = {label: one.manifest for label, one in earlier.items()}
-        return [
-            Delivery(
-                label=draft.label,
-                outbox=route.outbox,
-                name=one.place.name,
-                name_key=one.place.key,
-                out_digest=draft.out_digest,
-                out_size=draft.out_size,
-                temporary=draft.temporary,
-                replaces=one.replaces,
-                leaves=one.leaves,
-                stage=row.stage,
-                manifest=manifest_line(
-                    row,
-                    finished,
-                    draft,
-                    one.place.name,
-                    at=at,
-                    before=before.get(draft.label, b""),
-                    failed=failed,
-                ),
-            )
-            for draft, one in zip(finished.drafts, addressed, strict=True)
-        ]
 
     # --- its exceptional ends ----------------------------------------------------------------------------------
 
@@ -422,30 +278,15 @@ class Publisher:
         if route is not None and deliveries:
             self._again(row, deliveries, await self._what_lies(deliveries, route))
 
-    def _is_its_own(self, photo: int, error: OSError) -> bool:
-        """Whether its own name or folder is at fault: the errno says so, or that the outbox takes other files."""
-        if error.errno in OF_THE_NAME | OF_THE_PLACE:
-            return True
-        # Each time it is tried again a probe of the outbox has gone well.
-        self._troubles[photo] += 1
-        if self._troubles[photo] < MOST_TROUBLES:
-            return False
-        del self._troubles[photo]
-        return True
+    def _plain(self, route: Route) -> bool:
+        return route.portable or self._troubles.refuses_characters(route.outbox)
 
     def _refused(self, row: PhotoRow, error: OSError, *, its_own: bool) -> Outcome:
         """Whose trouble it is: this one name's, a folder's on its way, or the outbox's as a whole."""
-        code, why = error.errno or errno.EIO, error.strerror or mistake(error)
-        if not its_own:
-            return OutboxTrouble(why if is_trouble_of_the_outbox(code) else mistake(error))
-        if code not in OF_THE_NAME:
-            return PlaceRefused(code, why)
         route = self._routes.get(row.inbox)
-        plain = route is None or route.portable or route.outbox in self._plain_names
-        if route is None or plain or code in (errno.ENAMETOOLONG, errno.ELOOP):
-            return NameRefused(why)
-        self._plain_names.add(route.outbox)  # from now on plainer ones are tried there
-        return MadeAgain()
+        plain = route is None or self._plain(route)
+        outbox = None if route is None else route.outbox
+        return self._troubles.outcome(error, outbox, its_own=its_own, plain=plain)
 
     def _again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> MadeAgain:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""

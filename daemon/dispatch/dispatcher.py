@@ -15,14 +15,8 @@ from typing import Any
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.publisher import (
-    Delivered,
-    NameRefused,
-    OutboxTrouble,
-    Outcome,
-    PlaceRefused,
-    Publisher,
-)
+from cutoutd.daemon.delivery.outcomes import Delivered, NameRefused, OutboxTrouble, Outcome, PlaceRefused
+from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on, only_touched

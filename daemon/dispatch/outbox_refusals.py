@@ -15,7 +15,7 @@ from cutoutd.config.errors import Reason, printable
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.publisher import OF_THE_NAME
+from cutoutd.daemon.delivery.outcomes import OF_THE_NAME
 from cutoutd.daemon.dispatch.claims import ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands

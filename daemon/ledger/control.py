@@ -16,7 +16,7 @@ from cutoutd.daemon.ledger.states import State, move
 from cutoutd.daemon.live_status import LiveStatus
 
 # Which rows a command can be about.
-MEANT = {
+_MEANT = {
     "retry": "state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)",
     # A row that stepped back for a newer photo at its path has no original of its own any more.
     "redo": "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
@@ -64,6 +64,10 @@ class Control:
         """Commands nobody has taken up, oldest first."""
         rows = self.ledger.read("SELECT id, verb, arguments FROM commands WHERE taken IS NULL ORDER BY id")
         return [Command(row["id"], row["verb"], row["arguments"]) for row in rows]
+
+    def able(self, verb: str) -> set[int]:
+        """The photos that a command can be about: `retry`, `redo` or `forget`."""
+        return {row["id"] for row in self.ledger.read(f"SELECT id FROM photos WHERE {_MEANT[verb]}")}
 
     def answer(self, command: int, answer: dict[str, Any]) -> None:
         """Marks a command as carried out."""
@@ -184,7 +188,7 @@ class Control:
 
     def retry(self, paths: list[bytes] | None, photos: Collection[int] | None = None) -> int:
         """Failed photos (all, those at these absolute paths, or with these ids) become pending. Returns how many."""
-        return self._revive(MEANT["retry"], paths, {}, photos=photos)
+        return self._revive(_MEANT["retry"], paths, {}, photos=photos)
 
     def redo(
         self,
@@ -210,7 +214,7 @@ class Control:
         Raises:
             UsageError: from `meant`; then none will.
         """
-        condition = MEANT["redo"]
+        condition = _MEANT["redo"]
         if since is not None:
             condition += f" AND finished >= {float(since)}"
         return self._revive(condition, paths, overrides, meant, photos)

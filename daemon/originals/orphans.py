@@ -7,6 +7,7 @@ import re
 import time
 
 from cutoutd.daemon.files.interface import FileSystem
+from cutoutd.daemon.files.listing import files_below
 from cutoutd.daemon.originals.move import give_back
 
 # A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
@@ -40,25 +41,13 @@ def restore_orphans(
     """
     now = time.time() if now is None else now
     found = 0
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            with fs.scandir(folder) as entries:
-                listed = list(entries)
-        except OSError:
-            if folder == root:
-                raise
-            continue  # the walks say what is wrong with it
-        for entry in listed:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-                continue
-            match = _HIDDEN.match(entry.name)
-            if match is None or entry.path in known:
-                continue
-            if match[1].decode() == instance or _hidden_long_ago(entry.path, now, fs):
-                found += give_back(entry.path, os.path.join(folder, match[2]), for_good=True, fs=fs)
+    for entry in files_below(root, fs):
+        match = _HIDDEN.match(entry.name)
+        if match is None or entry.path in known:
+            continue
+        if match[1].decode() == instance or _hidden_long_ago(entry.path, now, fs):
+            shown = os.path.join(os.path.dirname(entry.path), match[2])
+            found += give_back(entry.path, shown, for_good=True, fs=fs)
     return found
 
 

@@ -7,7 +7,6 @@ supervisor's own `Job`.
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -262,20 +261,3 @@ def _finished(job: Job, report: Report) -> Finished:
         confidence=report.confidence,
         doubts=report.doubts,
     )
-
-
-def is_trouble_of_the_outbox(code: int) -> bool:
-    """Whether an errno says that the folder, not the photo, is the problem."""
-    return code in {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.EHOSTDOWN,
-    }

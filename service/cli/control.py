@@ -21,7 +21,7 @@ from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
-from cutoutd.daemon.ledger.control import MEANT, Control
+from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
@@ -153,7 +153,7 @@ def _meant(verb: str, typed: tuple[str, ...], *, all_of_them: bool) -> tuple[lis
         return None, []
     with open_ledger_file() as ledger:
         book = AddressBook(ledger)
-        able = {row["id"] for row in ledger.read(f"SELECT id FROM photos WHERE {MEANT[verb]}")}
+        able = Control(ledger).able(verb)
     photos: list[int] = []
     unmeant: list[str] = []
     for text in typed:

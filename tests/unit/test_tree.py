@@ -15,7 +15,6 @@ ROOMS = ("config", "models", "daemon", "service")
 # Modules without a test file of their own, and where their behaviour is tested. Add none without such a place.
 ELSEWHERE = {
     "config/version.py": "tests/packaging/test_versions.py",
-    "daemon/ledger/addressing.py": "tests/unit/service/cli/test_control.py",
     "daemon/watching/opening.py": "tests/unit/daemon/watching/test_inbox.py",
     "models/decoding/exif.py": "tests/unit/models/decoding/test_photo.py",
     "models/decoding/ifd.py": "tests/unit/models/decoding/test_photo.py",

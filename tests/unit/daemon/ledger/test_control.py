@@ -126,3 +126,14 @@ def test_what_needs_a_look_is_what_was_delivered_with_doubt(control: Control) ->
     assert [row.id for row in control.to_review()] == [done, archived]
     assert control.count_to_review() == 2
     assert control.to_review()[0].needs_review == ("touches the frame",)
+
+
+def test_which_photos_each_command_can_be_about(control: Control, ledger: Ledger) -> None:
+    failed = _photo(ledger, b"a.jpg", State.FAILED)
+    gone = _photo(ledger, b"b.jpg", State.FAILED, live=0)
+    done = _photo(ledger, b"c.jpg", State.DONE)
+    waiting = _photo(ledger, b"d.jpg", State.PENDING)
+    assert control.able("retry") == {failed}
+    assert control.able("redo") == {done}
+    assert control.able("forget") == {failed, gone, done}
+    assert waiting not in control.able("forget")

@@ -16,6 +16,7 @@ from tests.support.photos import encoded
 
 from cutoutd.config.errors import PhotoChangedError, Reason
 from cutoutd.config.output import Deliverable
+from cutoutd.daemon.delivery.outcomes import is_trouble_of_the_outbox
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import protocol
@@ -159,7 +160,7 @@ def test_an_outbox_that_is_gone_is_not_the_photos_fault(order: Job) -> None:
     result = answer_to(order)
     assert isinstance(result, OutboxRefused)
     assert result.outbox == order.outboxes[0]
-    assert protocol.is_trouble_of_the_outbox(result.code)
+    assert is_trouble_of_the_outbox(result.code)
     assert not os.path.exists(order.outboxes[0])  # never made: it may be an unmounted share
 
 

@@ -100,10 +100,3 @@ def test_of_doubt_only_a_number_in_its_range_and_our_own_words_are_taken(
     answer: dict[str, Any] = {**to_json(replace(report, confidence=0.5)), **lie}
     with pytest.raises(SchemaError, match=r"confidence|doubts"):
         protocol.read_result(order, from_json(protocol.Answer, answer))
-
-
-@pytest.mark.parametrize(
-    ("code", "outbox"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.EINVAL, False)]
-)
-def test_which_errors_are_the_folders(code: int, outbox: bool) -> None:
-    assert protocol.is_trouble_of_the_outbox(code) is outbox
