@@ -259,8 +259,18 @@ class Deliverable(Output):
 
 def _contradictions(o: Output) -> list[tuple[bool, str]]:
     """Every pair of options that excludes each other, with what to write instead."""
+    return [
+        *_of_the_format(o),
+        *_of_the_mask(o),
+        *_of_the_shape(o),
+        *_of_the_background(o),
+        *_margin_problems(o),
+    ]
+
+
+def _of_the_format(o: Output) -> list[tuple[bool, str]]:
+    """What a file of this format cannot hold."""
     alpha_only = o.channels == "alpha"
-    exact = bool(o.canvas or o.size)
     return [
         (
             o.format == "jpeg" and alpha_only,
@@ -275,6 +285,25 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             f'{o.format.upper()} cannot be lossless: write format = "webp" or "png", or leave lossless out',
         ),
         (
+            bool(o.dpi and not o.size and o.format in ("webp", "avif")),
+            f'{o.format.upper()} has no place for dpi: write format = "jpeg" or "png", or leave dpi out',
+        ),
+        (
+            o.bits == 16 and o.format not in ("tiff", "png"),
+            f'{o.format.upper()} has 8 bits here: write format = "tiff", or leave bits out',
+        ),
+        (
+            o.bits == 16 and not alpha_only and o.colour != "keep-profile",
+            'bits = 16 keeps the colours as they are: write colour = "keep-profile", or leave bits out',
+        ),
+    ]
+
+
+def _of_the_mask(o: Output) -> list[tuple[bool, str]]:
+    """What a mask alone does not have."""
+    alpha_only = o.channels == "alpha"
+    return [
+        (
             alpha_only and o.background != "transparent",
             'the mask has no background: leave background out, or write channels = "rgba"',
         ),
@@ -286,6 +315,17 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             alpha_only and o.colour != "srgb",
             'the mask has no colour: leave colour out, or write channels = "rgba"',
         ),
+        (
+            o.bits == 16 and alpha_only,
+            "the mask has 8 bits: leave bits out",
+        ),
+    ]
+
+
+def _of_the_shape(o: Output) -> list[tuple[bool, str]]:
+    """Two options that set one size, and places for the head."""
+    exact = bool(o.canvas or o.size)
+    return [
         (
             bool(o.canvas and o.size),
             "canvas and size both set the exact size: keep canvas (pixels) or size (print)",
@@ -299,10 +339,6 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             "size sets the exact size: leave max_size out, or lower dpi",
         ),
         (
-            bool(o.dpi and not o.size and o.format in ("webp", "avif")),
-            f'{o.format.upper()} has no place for dpi: write format = "jpeg" or "png", or leave dpi out',
-        ),
-        (
             o.fit == "head" and not (exact or o.aspect),
             'fit = "head" needs a shape to crop to: write size = "35x45mm", or a canvas or aspect',
         ),
@@ -314,18 +350,12 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             bool(o.head_height) and o.fit != "head",
             'head_height only means something with fit = "head": write that too',
         ),
-        (
-            o.bits == 16 and o.format not in ("tiff", "png"),
-            f'{o.format.upper()} has 8 bits here: write format = "tiff", or leave bits out',
-        ),
-        (
-            o.bits == 16 and not alpha_only and o.colour != "keep-profile",
-            'bits = 16 keeps the colours as they are: write colour = "keep-profile", or leave bits out',
-        ),
-        (
-            o.bits == 16 and alpha_only,
-            "the mask has 8 bits: leave bits out",
-        ),
+    ]
+
+
+def _of_the_background(o: Output) -> list[tuple[bool, str]]:
+    """What the photo's own background leaves no room for."""
+    return [
         (
             o.keeps_background and o.shadow != "none",
             'the photo\'s own background has its own shadows: leave shadow out, or write background = "white"',
@@ -334,7 +364,6 @@ def _contradictions(o: Output) -> list[tuple[bool, str]]:
             o.keeps_background and bool(lengths.parse_margin(o.margin)) and not (o.trim or o.scale),
             'background = "photo" can show no room beyond the photo: write trim = true too, or leave margin out',
         ),
-        *_margin_problems(o),
     ]
 
 

@@ -161,6 +161,27 @@ def cut_out(
     reading = reading or (reading_of(segmenter.spec.name) if isinstance(segmenter, Segmenter) else OF_BUNDLED)
     watch = watch or Stopwatch()
     threads = min(_ENCODE_THREADS, threads or cores()) if lone else 1
+
+    def look(photo: Photo) -> Found:
+        if mask is not None:
+            return Found(read_mask(mask, photo.rgb.shape[:2]))
+        return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
+
+    return _made(data, header, orders, matte, look=look, threads=threads, watch=watch, take=take)
+
+
+def _made(
+    data: bytes,
+    header: Header,
+    orders: Sequence[Deliverable],
+    matte: Matte,
+    *,
+    look: Callable[[Photo], Found],
+    threads: int,
+    watch: Stopwatch,
+    take: Callable[[bytes], object] | None,
+) -> Cutout:
+    """Decoded as often as the orders need, looked at once (`look`), matted and rendered."""
     found: Found | None = None
     rendered: dict[int, Rendered] = {}
     notes: list[str] = []
@@ -172,11 +193,7 @@ def cut_out(
         notes += [note for note in photo.notes if note not in notes]
         if found is None:
             with watch.stage("infer"):
-                found = (
-                    find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
-                    if mask is None
-                    else Found(read_mask(mask, photo.rgb.shape[:2]))
-                )
+                found = look(photo)
             notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes)

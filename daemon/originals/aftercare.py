@@ -184,13 +184,7 @@ class AfterCare:
         hidden = row.hidden_name or os.path.join(root, move.hidden_name(relative, self._instance, row.id))
         way = self._way(row, inbox)
         if way is None:  # the setting changed meanwhile
-            try:
-                await run(io, move.give_back, hidden, path, for_good=True, fs=RealFileSystem(root))
-            except OSError as error:
-                self._later(row, error, retries)
-                return
-            self._transitions.aftercare(row.id, Aftercare.NONE)
-            retries.went_well(row.id)
+            await self._let_it_stay(row, path, hidden, io, retries)
             return
 
         rested_s = self._ledger.clock() - (row.finished or self._ledger.clock())
@@ -234,6 +228,17 @@ class AfterCare:
             self._tell_noteless(ready.target, await run(io, move.leave_note, ready.target, text, fs))
         elif not self._keep_names:
             self._history.drop_names(row.id)
+        retries.went_well(row.id)
+
+    async def _let_it_stay(
+        self, row: PhotoRow, path: bytes, hidden: bytes, io: IoThread, retries: RetryQueue
+    ) -> None:
+        try:
+            await run(io, move.give_back, hidden, path, for_good=True, fs=RealFileSystem(row.inbox))
+        except OSError as error:
+            self._later(row, error, retries)
+            return
+        self._transitions.aftercare(row.id, Aftercare.NONE)
         retries.went_well(row.id)
 
     def _way(self, row: PhotoRow, inbox: Inbox) -> _Way | None:

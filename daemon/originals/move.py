@@ -175,31 +175,12 @@ def hide(
         is_hidden = fs.exists(hidden)
     except UnsafePath:
         return Ready(Step.BEHIND_LINK)
-    if not is_hidden:
-        if planned and _arrived(original, planned, fs):
-            return Ready(Step.MOVED, planned)
-        step = look(original, fs)  # the one before the intent was committed is a moment old, or a crash
-        if step is not Step.READY:
-            return Ready(step)
-        try:
-            _rename_away(original.path, hidden, fs)
-        except FileNotFoundError:
-            return Ready(Step.GONE)
-        # Before it leaves the folder: a power cut that brought the old name back beside the archived photo would
-        # make a new photo of it.
-        fs.fsync_dir(os.path.dirname(hidden))
-    try:
-        same = _is_it(original, fs)
-    except StillWritten:
-        _give_back(hidden, original.path, fs)
-        return Ready(Step.WRITTEN)
-    except UnsafePath:  # swapped by somebody who saw our name
-        if not _is_reached(hidden, fs):
-            return Ready(Step.BEHIND_LINK)
-        same = False
-    if not same:
-        _give_back(hidden, original.path, fs)
-        return Ready(Step.REPLACED)
+    ended = None if is_hidden else _take_away(original, planned, fs)
+    if ended is not None:
+        return ended
+    step = _make_sure(original, fs)
+    if step is not Step.READY:
+        return Ready(step)
     if planned and fs.exists(planned) and same_content(hidden, planned, fs):
         fs.fsync_dir(os.path.dirname(planned))
         fs.unlink(hidden)  # a crash came between its arrival there and its going here
@@ -209,6 +190,40 @@ def hide(
             return Ready(Step.READY, planned)
         return Ready(Step.READY, trash_target(original.path, folder, fs))
     return _find_place(original, folder, folder_mode, fs)
+
+
+def _take_away(original: Original, planned: bytes, fs: FileSystem) -> Ready | None:
+    """Gives the original its hidden name, if it is not at its planned place already; None: it has that name now."""
+    if planned and _arrived(original, planned, fs):
+        return Ready(Step.MOVED, planned)
+    step = look(original, fs)  # the one before the intent was committed is a moment old, or a crash
+    if step is not Step.READY:
+        return Ready(step)
+    try:
+        _rename_away(original.path, original.hidden, fs)
+    except FileNotFoundError:
+        return Ready(Step.GONE)
+    # Before it leaves the folder: a power cut that brought the old name back beside the archived photo would
+    # make a new photo of it.
+    fs.fsync_dir(os.path.dirname(original.hidden))
+    return None
+
+
+def _make_sure(original: Original, fs: FileSystem) -> Step:
+    """READY when what is hidden is the photo that was read; what is not, or is still written, gets its name back."""
+    try:
+        same = _is_it(original, fs)
+    except StillWritten:
+        _give_back(original.hidden, original.path, fs)
+        return Step.WRITTEN
+    except UnsafePath:  # swapped by somebody who saw our name
+        if not _is_reached(original.hidden, fs):
+            return Step.BEHIND_LINK
+        same = False
+    if not same:
+        _give_back(original.hidden, original.path, fs)
+        return Step.REPLACED
+    return Step.READY
 
 
 def _arrived(original: Original, planned: bytes, fs: FileSystem) -> bool:

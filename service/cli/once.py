@@ -143,13 +143,9 @@ def once(
             folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing,
             fixes, b"" if mask is None else os.fsencode(mask.resolve()),
         )  # fmt: skip
-        backgrounds = [path for one in orders if (path := one.background_path) is not None]
-        masks = [] if mask is None else [mask.resolve()]
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
-        folders = {Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos}  # noqa: PTH120
-        reads = {*folders, *backgrounds, *masks}
         guard_supervisor()
-        setup = _setup(spec, reads, folder, Path(scratch), limits, closed_form=matte.closed_form)
+        setup = _setup(spec, order, _reads(gathered, order), Path(scratch))
         report.follow(Batch(order, setup, size, instance=secrets.token_hex(4)))
         if report.stream:
             _to_standard_output(report)
@@ -254,9 +250,15 @@ def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[
     return Limits(), {}
 
 
-def _setup(
-    spec: ModelSpec, reads: set[Path], out: Path, scratch: Path, limits: Limits, *, closed_form: bool
-) -> WorkerSetup:
+def _reads(gathered: Gathered, order: BatchOrder) -> set[Path]:
+    """Folders and files of the user's that a worker must be able to read."""
+    folders = {Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos}  # noqa: PTH120
+    backgrounds = {path for one in order.deliverables if (path := one.background_path) is not None}
+    masks = {Path(os.fsdecode(order.mask))} if order.mask else set[Path]()
+    return {*folders, *backgrounds, *masks}
+
+
+def _setup(spec: ModelSpec, order: BatchOrder, reads: set[Path], scratch: Path) -> WorkerSetup:
     assert spec.path is not None  # noqa: S101 - resolve only finds installed models
     cache = usable_cache(cache_dir())
     engine = Engine()
@@ -270,16 +272,16 @@ def _setup(
             *machine.reads,
             *([] if cache is None else [cache]),
         ),
-        write_paths=(out,),
-        memory_limit_bytes=limits.worker_memory + 3 * spec.path.stat().st_size,
+        write_paths=(order.folder,),
+        memory_limit_bytes=order.limits.worker_memory + 3 * spec.path.stat().st_size,
         warm_up=WARM_UP,
-        context=Engines((spec,), "auto", cores(), cache, closed_form),
+        context=Engines((spec,), "auto", cores(), cache, order.matte.closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
         sandbox=bool(engine.sandbox),
         devices=machine.devices,
         unconfined=machine.unconfined,
         driver=machine.driver,
-        callbacks=closed_form,
+        callbacks=order.matte.closed_form,
         recycle_after=engine.recycle_after,
     )
