@@ -51,6 +51,17 @@ OF_THE_WHOLE = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What a worker claims: the errno, the folders in the outbox that it was to write to, and whether a large network
+    worked on the photo.
+    """
+
+    code: int
+    inside: list[bytes]
+    large: bool
+
+
 @dataclass(slots=True)
 class OutboxRefusals:
     """Photos whose cutouts were refused, until a probe of the outbox tells; and inboxes that wait for an outbox.
@@ -66,14 +77,11 @@ class OutboxRefusals:
     worker_manager: WorkerManager
     listener: Listener
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
-    # Photos whose place was refused, which the next probe will judge, with why.
+    # Photos whose place refused this process, which the next probe will judge, with why.
     _to_probe: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
-    # What workers claim of outboxes as a whole and nobody else has seen; and those that the next probe will judge: the
-    # photo, whether a large network worked on it, and the folders in the outbox that it was to go to.
+    # What workers claim of outboxes as a whole and nobody else has seen; and what the next probe will judge, by photo.
     _troubles: Claims = field(default_factory=Claims)
-    _to_prove: dict[bytes, dict[int, tuple[bool, list[bytes]]]] = field(
-        default_factory=dict[bytes, dict[int, tuple[bool, list[bytes]]]]
-    )
+    _to_prove: dict[bytes, dict[int, _Refused]] = field(default_factory=dict[bytes, dict[int, _Refused]])
 
     def follow(self) -> None:
         """Another plan is in force: nobody waits in inboxes that are no longer in the config."""
@@ -97,9 +105,8 @@ class OutboxRefusals:
         if code in OF_THE_NAME:
             self.name_refused(row, "a link lies in its place" if code == errno.ELOOP else os.strerror(code))
             return
-        if code in OF_THE_WHOLE:
-            inside = list(dict.fromkeys(os.path.dirname(name) for name in temporaries))
-            self._to_prove.setdefault(row.inbox, {})[row.id] = (large, inside)
+        inside = list(dict.fromkeys(os.path.dirname(name) for name in temporaries))
+        self._to_prove.setdefault(row.inbox, {})[row.id] = _Refused(code, inside, large)
         self.place_refused(row, code, why)
 
     def name_refused(self, row: PhotoRow, why: str) -> None:
@@ -133,17 +140,18 @@ class OutboxRefusals:
         if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
             self.outbox_trouble(row.inbox, why)
             return
-        self._to_probe.setdefault(row.inbox, {})[row.id] = os.strerror(code)
+        if seen:
+            self._to_probe.setdefault(row.inbox, {})[row.id] = os.strerror(code)
         self.outboxes.probe(inbox.settings.outbox)
 
     def outbox_takes(self, inbox: bytes) -> None:
         """The probe of an inbox's outbox went well: those whose path it refused are themselves at fault.
 
-        So have those, in the end, whose workers said again and again that nothing could be written there at all.
+        What only workers met is tried by this process first.
         """
-        for photo, (large, inside) in self._to_prove.pop(inbox, {}).items():
+        for photo, claim in self._to_prove.pop(inbox, {}).items():
             faults.begin(
-                self._try_folders(photo, inside, large=large),
+                self._try_folders(photo, claim),
                 lambda error, photo=photo: self.failures.fault(photo, error),
             )
         for photo, why in self._to_probe.pop(inbox, {}).items():
@@ -158,22 +166,31 @@ class OutboxRefusals:
         for photo in self._to_prove.pop(inbox, {}):
             self._troubles.forget(photo)
 
-    async def _try_folders(self, photo: int, inside: list[bytes], *, large: bool) -> None:
-        """The outbox takes files; whether the photo's own folder in it does, tells who is right: its worker or we."""
+    async def _try_folders(self, photo: int, claim: _Refused) -> None:
+        """The outbox takes files; whether the photo's own folder in it does, tells who is right: its worker or we.
+
+        A worker may be bound to what lay under the outbox's name in the moment when it started, before a mount.
+        """
         row = self.hands.row(photo)
         one = None if row is None else self.hands.plan.inbox(row.inbox)
-        if row is None or one is None or row.state != State.PENDING or not self._has_room(row):
+        whole = claim.code in OF_THE_WHOLE
+        if row is None or one is None or row.state != State.PENDING or (whole and not self._has_room(row)):
             self._troubles.forget(photo)
             return
-        why = await self.outboxes.refusal(one.settings.outbox, inside)
+        why = await self.outboxes.refusal(one.settings.outbox, claim.inside)
         row = self.hands.row(photo)
         if row is None or row.state != State.PENDING:
             self._troubles.forget(photo)
         elif why:
             self._troubles.forget(photo)
             self._has_no_place(row, why)
+        elif not whole:
+            self.worker_manager.recycle()
+            self._has_no_place(
+                row, f"{os.strerror(claim.code)}, though only for its worker: workers start anew"
+            )
         elif self._troubles.unseen(photo):
-            self.failures.like_a_death(row, "its outbox was full or broken", large=large)
+            self.failures.like_a_death(row, "its outbox was full or broken", large=claim.large)
 
     def _has_no_place(self, row: PhotoRow, why: str) -> None:
         """Counts a refusal; the photo is sound, so that its original stays where it is even when it fails."""

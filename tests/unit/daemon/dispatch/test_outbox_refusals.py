@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
@@ -70,3 +70,41 @@ def test_an_outbox_that_is_nearly_full_is_believed_to_be_full_however_often_it_i
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
     assert one.heard.failures == []
+
+
+def test_workers_bound_to_what_lay_beneath_a_mount_are_replaced_before_a_photo_is_blamed(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot()
+    honest, recycle = one.workers.work, one.workers.recycle
+    bound_beneath = [True]
+
+    def work(job: protocol.Job) -> protocol.Result:
+        if bound_beneath[0]:
+            return protocol.OutboxRefused(bytes(one.outbox), errno.EACCES, os.strerror(errno.EACCES))
+        return honest(job)
+
+    def renewed(setups: Sequence[object]) -> None:
+        bound_beneath[0] = False
+        recycle(setups)
+
+    vars(one.workers).update(work=work, recycle=renewed)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
+    assert one.heard.failures == []
+
+
+def test_what_new_workers_are_refused_too_is_that_photos_failure(sim: Make) -> None:
+    one = sim()
+    one.put("evil.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot()
+    refused = protocol.OutboxRefused(bytes(one.outbox), errno.EACCES, os.strerror(errno.EACCES))
+    always(one, "evil.jpg", lambda: refused)
+    wait_for_a_failure(one)
+    one.finish()
+    assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
+    assert one.heard.failures == [Reason.CANNOT_RENDER]
+    assert "though only for its worker" in one.rows()[0]["detail"]
+    assert (one.inbox / "evil.jpg").exists()
