@@ -249,16 +249,24 @@ class Dispatcher:
             return None, None
         return hand, row
 
+    def _take_back(self, photo: int) -> tuple[PhotoRow, bool] | None:
+        """A photo whose worker brought no result, and whether it was with a large network; None: none is awaited."""
+        hand, row = self._in_a_workers_hand(photo)
+        if hand is None or row is None:
+            return None
+        large = self.hands.large(photo)
+        self.hands.let_go(photo)
+        return row, large
+
     def failed(self, event: pool.Failed) -> None:
         """The worker's function raised something unforeseen; the worker lives."""
         if event.tag == SELF_TEST:
             self.self_test.failed(str(event.error), lives=True)
             return
-        hand, row = self._in_a_workers_hand(event.tag)
-        if hand is None or row is None:
+        taken = self._take_back(event.tag)
+        if taken is None:
             return
-        large = self.hands.large(event.tag)
-        self.hands.let_go(event.tag)
+        row, large = taken
         error = event.error
         if isinstance(error, PhotoError):
             self.failures.refused(row, error.reason, str(error))
@@ -273,11 +281,10 @@ class Dispatcher:
         if event.tag == SELF_TEST:
             self.self_test.failed(event.detail, lives=False)
             return
-        hand, row = self._in_a_workers_hand(event.tag)
-        if hand is None or row is None:
+        taken = self._take_back(event.tag)
+        if taken is None:
             return
-        large = self.hands.large(event.tag)
-        self.hands.let_go(event.tag)
+        row, large = taken
         if event.cause == "killed":  # we ended it: the photo is simply owed
             self.transitions.again(row.id)
             return

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cutoutd.service.managers.systemd_unit import (
+    STOP_MARGIN_S,
     Directive,
     Installation,
-    command_line,
+    exec_start,
     install_section,
+    no_vain_restarts,
     rendered,
 )
-
-# Room after the grace that commands get, for writing down how they ended.
-_STOP_MARGIN_S = 15
 
 
 def hooks_unit_text(installation: Installation) -> str:
@@ -37,21 +36,13 @@ def _unit() -> Iterator[Directive]:
 
 
 def _service(installation: Installation) -> Iterator[Directive]:
-    command = [*installation.program, "hooks"]
-    if installation.config is not None:
-        command += ["--config", str(installation.config)]
-    stop_s = installation.settings.stop_grace + _STOP_MARGIN_S
+    stop_s = installation.settings.stop_grace + STOP_MARGIN_S
     yield Directive("Type", "exec", "Started means: the program runs.")
-    yield Directive("ExecStart", command_line(command), "The program that installed this.")
+    yield exec_start(installation, "hooks")
     yield Directive(
         "Restart", "always", "It comes back whatever ended it; what was under way is done once more."
     )
-    yield Directive("RestartSec", "5", "A pause, so that a failing disk is not hammered.")
-    yield Directive(
-        "RestartPreventExitStatus",
-        "2 4 5",
-        "Usage error, wrong configuration, second process: trying again changes nothing.",
-    )
+    yield from no_vain_restarts()
     yield Directive(
         "TimeoutStopSec", f"{stop_s:g}", "Longer than stop_grace, so that commands that run are finished."
     )

@@ -21,8 +21,8 @@ WRITABLE_VARIABLE = "CUTOUTD_WRITABLE_PATHS"
 _WIDEN = "sudo cutoutd service install --system"
 _WATCHDOG_S = 60
 _START_S = 90
-# Room after the daemon's own grace for syncing the ledger and ending workers.
-_STOP_MARGIN_S = 15
+# Room after the process's own grace for syncing the ledger and ending what it started.
+STOP_MARGIN_S = 15
 _COMMENT_WIDTH = 108
 
 
@@ -113,13 +113,10 @@ def _unit(installation: Installation) -> Iterator[Directive]:
 
 
 def _life(installation: Installation) -> Iterator[Directive]:
-    command = [*installation.program, "run"]
-    if installation.config is not None:
-        command += ["--config", str(installation.config)]
-    stop_s = installation.settings.stop_grace + _STOP_MARGIN_S
+    stop_s = installation.settings.stop_grace + STOP_MARGIN_S
     yield Directive("Type", "notify", "Started means: the watches stand and the model is loaded.")
     yield Directive("NotifyAccess", "main", "Only the supervisor speaks to systemd, no worker.")
-    yield Directive("ExecStart", command_line(command), "The program that installed this.")
+    yield exec_start(installation, "run")
     yield Directive(
         "ExecReload",
         "/bin/sh -c 'kill -HUP $$MAINPID'",
@@ -129,12 +126,7 @@ def _life(installation: Installation) -> Iterator[Directive]:
     yield Directive(
         "Restart", "on-failure", "After a crash it comes back and does what is owed; a clean stop stays one."
     )
-    yield Directive("RestartSec", "5", "A pause, so that a failing disk is not hammered.")
-    yield Directive(
-        "RestartPreventExitStatus",
-        "2 4 5",
-        "Usage error, wrong configuration, second daemon: trying again changes nothing.",
-    )
+    yield from no_vain_restarts()
     yield Directive(
         "WatchdogSec",
         str(_WATCHDOG_S),
@@ -284,6 +276,24 @@ _SYSTEM_TABLE = (
     ("RemoveIPC", "yes", "No shared memory stays behind."),
     ("KeyringMode", "private", "No kernel keys of others."),
 )  # fmt: skip
+
+
+def exec_start(installation: Installation, word: str) -> Directive:
+    """What is started: this program with a command's word."""
+    command = [*installation.program, word]
+    if installation.config is not None:
+        command += ["--config", str(installation.config)]
+    return Directive("ExecStart", command_line(command), "The program that installed this.")
+
+
+def no_vain_restarts() -> Iterator[Directive]:
+    """When it is not started again, and how soon it is otherwise."""
+    yield Directive("RestartSec", "5", "A pause, so that a failing disk is not hammered.")
+    yield Directive(
+        "RestartPreventExitStatus",
+        "2 4 5",
+        "Usage error, wrong configuration, second process: trying again changes nothing.",
+    )
 
 
 def install_section(installation: Installation) -> Iterator[Directive]:

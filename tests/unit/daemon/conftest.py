@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from tests.support.simulation import Simulation, simulated
 
+from cutoutd.config.settings import Settings
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.plan import Plan, make_plan
 
 
 @dataclass
@@ -32,6 +35,22 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
     yield one
     if one.db:
         one.abandon()
+
+
+def full_disk() -> sqlite3.OperationalError:
+    """What SQLite says of one."""
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """One inbox and one outbox, and a folder `state` beside them."""
+    for folder in ("inbox", "outbox", "state"):
+        (tmp_path / folder).mkdir()
+    inbox = {"path": tmp_path / "inbox", "outbox": tmp_path / "outbox"}
+    return make_plan(Settings.model_validate({"inbox": [inbox]}), tmp_path / "models", None)
 
 
 @pytest.fixture

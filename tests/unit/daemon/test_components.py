@@ -8,27 +8,13 @@ from pathlib import Path
 
 import pytest
 from tests.support.simulation import Heard, Simulation
+from tests.unit.daemon.conftest import full_disk
 
 from cutoutd.config.errors import LedgerError
-from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.plan import Plan, make_plan
-
-
-def full_disk() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    return error
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    for folder in ("inbox", "outbox", "state"):
-        (tmp_path / folder).mkdir()
-    inbox = {"path": tmp_path / "inbox", "outbox": tmp_path / "outbox"}
-    return make_plan(Settings.model_validate({"inbox": [inbox]}), tmp_path / "models", None)
+from cutoutd.daemon.plan import Plan
 
 
 def test_machinery_that_cannot_be_made_leaves_no_ledger_open(

@@ -7,31 +7,24 @@ import signal
 import sqlite3
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 from tests.support.simulation import Heard
+from tests.unit.daemon.conftest import full_disk
 
 from cutoutd.config.errors import LedgerError
-from cutoutd.config.settings import Settings
 from cutoutd.daemon import lifecycle
 from cutoutd.daemon import supervisor as supervisor_module
 from cutoutd.daemon.components import Places
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.lifecycle import Daemon
-from cutoutd.daemon.plan import Plan, make_plan
+from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.workers.sizing import PoolSize
 
 
 class EnoughError(Exception):
     """Ends a test's daemon."""
-
-
-def full_disk() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    return error
 
 
 def does_not_open() -> None:
@@ -91,14 +84,6 @@ def handlers() -> Generator[None]:
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    for folder in ("inbox", "outbox", "state"):
-        (tmp_path / folder).mkdir()
-    inbox = {"path": tmp_path / "inbox", "outbox": tmp_path / "outbox"}
-    return make_plan(Settings.model_validate({"inbox": [inbox]}), tmp_path / "models", None)
 
 
 def supervise(
