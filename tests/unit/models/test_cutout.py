@@ -26,6 +26,8 @@ from cutoutd.models.networks.subject import OF_OTHERS
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import is_plain
 
+pytestmark = pytest.mark.slow
+
 pictures: Any = data  # the package comes without types
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from cutoutd.service.streams import Enduring, Terminal
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = f"{sys.executable} -m cutoutd.service"
 
 

@@ -23,6 +23,8 @@ from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.workers import protocol
 from cutoutd.models.networks.doubt import Doubt
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 

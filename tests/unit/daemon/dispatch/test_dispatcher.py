@@ -18,6 +18,8 @@ from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.protocol import OverBudget, Refused
 from cutoutd.models.networks.catalog import FAST
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 

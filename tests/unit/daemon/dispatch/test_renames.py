@@ -11,6 +11,8 @@ from tests.support.simulation import Simulation, cutout_of
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers.protocol import Refused
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 

@@ -17,6 +17,8 @@ from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.retry_queue import AT_ONCE
 from cutoutd.daemon.workers.protocol import Refused
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 

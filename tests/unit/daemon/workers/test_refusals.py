@@ -11,6 +11,8 @@ from cutoutd.daemon.workers.refusals import Start, started
 from cutoutd.models.networks.accelerators import Opened
 from cutoutd.models.networks.catalog import FAST
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 
 # An engine whose driver locks a file as it is loaded, which no worker may.

@@ -13,6 +13,8 @@ from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.trial import Trial, measure, probe
 from cutoutd.models.networks import providers
 
+pytestmark = pytest.mark.slow
+
 
 def test_figures_come_from_a_process_of_their_own(tmp_path: Path) -> None:
     figures = measure(tiny_spec(tmp_path / "t.onnx", 64), threads=1, runs=2, shape=(300, 400))

@@ -20,6 +20,8 @@ from tests.support.shared import shared_folder
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_header
 
+pytestmark = pytest.mark.slow
+
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
 SHARED = shared_folder("cases", "CUTOUTD_TEST_CASES")
 

@@ -21,6 +21,8 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding import pillow
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_bytes, read_header
 
+pytestmark = pytest.mark.slow
+
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
 SEEDS = Path(__file__).parents[3] / "reliability" / "fuzz" / "seeds"
 SHARED = shared_folder("photos", "CUTOUTD_TEST_PHOTOS")

@@ -11,6 +11,8 @@ from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import TILE, FullSize
 from cutoutd.models.matting.matte import prepare
 
+pytestmark = pytest.mark.slow
+
 # More than one tile each way, and sides that are no multiple of one.
 PHOTO = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : 3 * TILE + 11])
 

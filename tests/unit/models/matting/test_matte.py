@@ -19,6 +19,8 @@ from cutoutd.models.matting import refiner
 from cutoutd.models.matting.controls import Edge, MatteControls
 from cutoutd.models.matting.matte import Engine, refine
 
+pytestmark = pytest.mark.slow
+
 ENGINES: list[Engine] = ["plain", "guided", "learned", "auto"]
 
 

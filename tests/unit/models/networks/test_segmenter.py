@@ -18,6 +18,8 @@ from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, re
 from cutoutd.models.networks.closer import worth_a_look
 from cutoutd.models.networks.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
 
+pytestmark = pytest.mark.slow
+
 Photo = NDArray[np.uint8]
 BUNDLED = replace(resolve("standard", Path("/nowhere")), closer=False)
 FAST = resolve("fast", Path("/nowhere"))

@@ -17,6 +17,8 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output
 from cutoutd.models.rendering.encode import Picture, encode
 
+pytestmark = pytest.mark.slow
+
 PHOTO = skimage_photo("astronaut")[:200, :300].copy()
 ALPHA = np.zeros((200, 300), np.uint8)
 ALPHA[40:160, 60:240] = 255

@@ -18,6 +18,8 @@ from cutoutd.config.presets import builtin, expand
 from cutoutd.models.decoding import icc
 from cutoutd.models.rendering.render import Rendered, Subject, render
 
+pytestmark = pytest.mark.slow
+
 pictures: Any = data  # the package comes without types
 COFFEE: NDArray[np.uint8] = pictures.coffee()  # 400 × 600
 

@@ -14,6 +14,8 @@ import pytest
 from cutoutd.config.errors import ExitCode
 from cutoutd.service.cli import app
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-m", "cutoutd.service"]
 
 

@@ -14,6 +14,8 @@ from cutoutd.config.output import Output
 from cutoutd.service.cli.completion import script
 from cutoutd.service.cli.option_flags import choices
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
 def test_the_shell_reads_its_file(shell: str, check: str, tmp_path: Path) -> None:

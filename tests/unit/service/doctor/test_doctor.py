@@ -28,6 +28,8 @@ from cutoutd.service.doctor.findings import Finding
 from cutoutd.service.managers import choice
 from cutoutd.service.managers.manager import ServiceState
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -28,6 +28,8 @@ from cutoutd.service.verify.judge import Verdict, judge, png_extras
 from cutoutd.service.verify.probes import Tries, ability
 from cutoutd.service.verify.run import Evidence
 
+pytestmark = pytest.mark.slow
+
 SHUT = {"ipv4": "EACCES", "ipv6": "EACCES", "udp": "EACCES", "unix": "EACCES", "io_uring": "EPERM"}
 FACTS: dict[str, Any] = {
     "filters": 1,
