@@ -356,10 +356,10 @@ class _Counted:
         self.bands = full.bands
         self._sums: list[int] = []
 
-    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        alpha, colour = self._full.band(number)
-        self._sums.append(int(alpha.sum(axis=1, dtype=np.uint32).sum(dtype=np.int64)))
-        return alpha, colour
+    def band(self, number: int) -> NDArray[np.uint8]:
+        pixels = self._full.band(number)
+        self._sums.append(pixels.alpha_sum)
+        return pixels.rgba
 
     @property
     def coverage(self) -> float:

@@ -1,7 +1,7 @@
 """A drawn alpha brought to the photo's own size, a band of rows at a time: alpha and the subject's own colour.
 
-Not for drawing it (`matte`), and not for encoding (`daemon.png`). Arithmetic happens only in tiles that the edge
-touches; all others are copied or left zero.
+Not for drawing it (`matte`), not for how pixels lie in memory (`canvas`), and not for encoding (`rendering.png`).
+Arithmetic happens only in tiles that the edge touches; all others are copied or left zero.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models.matting import foreground
+from cutoutd.models.matting.canvas import Canvas, Pixels, Planes
 from cutoutd.models.matting.controls import MatteControls, finish_edges, move_edges
 from cutoutd.models.matting.parallel import side_by_side
 from cutoutd.models.matting.resample import Plane, Span, dilate, spans, tiles, upsample
@@ -87,7 +88,7 @@ class FullSize:
 
         def fill(number: int) -> None:
             rows = slice(*self._bands[number])
-            self._fill(number, alpha[rows], colour[rows])
+            self._fill(number, Planes(self._photo[rows], alpha[rows], colour[rows]))
 
         side_by_side(fill, range(len(self._bands)), threads)
 
@@ -95,27 +96,24 @@ class FullSize:
         """The rows (top, bottom) of each band, in order; all but the last have TILE of them."""
         return self._bands
 
-    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Alpha uint8 (h, W) and colour uint8 (h, W, 3) of one band; several threads may ask at once."""
-        top, bottom = self._bands[number]
-        alpha = np.zeros((bottom - top, self.shape[1]), np.uint8)
-        colour = np.zeros((*alpha.shape, 3), np.uint8)
-        self._fill(number, alpha, colour)
-        return alpha, colour
+    def band(self, number: int) -> Pixels:
+        """One band as RGBA; several threads may ask at once."""
+        pixels = Pixels(self._photo, *self._bands[number])
+        self._fill(number, pixels)
+        return pixels
 
-    def _fill(self, number: int, alpha: NDArray[np.uint8], colour: NDArray[np.uint8]) -> None:
-        """Writes one band, which is all zero, tile by tile."""
+    def _fill(self, number: int, canvas: Canvas) -> None:
+        """Paints one band tile by tile."""
         row, top = self._rows[number]
         colour_row = self._colour_rows[number]
-        band_photo = self._photo[colour_row.start : colour_row.stop]
+        height = colour_row.stop - colour_row.start
         for (column, left), colour_column in zip(self._columns, self._colour_columns, strict=True):
-            window = np.s_[:, colour_column.start : colour_column.stop]
+            window = np.s_[0:height, colour_column.start : colour_column.stop]
             down, across = _blocks(row, self._step), _blocks(column, self._step)
             box = self._box_of_band(row, column, down, across)
             if box is None:
                 if self._level[down[0], across[0]]:
-                    alpha[window] = 255
-                    colour[window] = band_photo[window]
+                    canvas.opaque(window)
                 continue
             part_row, part_column = row.part(box[0]), column.part(box[1])
             pixels = self._photo[part_row.start : part_row.stop, part_column.start : part_column.stop]
@@ -124,22 +122,22 @@ class FullSize:
             moved = move_edges(mixed, self._controls)
             edited = finish_edges(moved, self._controls.edge, self._longest)
             lifted = _lifted(moved, edited) if self._controls.edge == "crisp" else None
-            own = alpha[window]
             if self._boxed:
                 level = self._level[down[0] : down[-1] + 1, across]
-                np.take(level, down - down[0], axis=0, out=own)
-                own[box] = edited
+                alpha = np.take(level, down - down[0], axis=0)
+                alpha[box] = edited
             else:
-                inner = np.s_[top : top + own.shape[0], left : left + own.shape[1]]
-                own[:] = edited[inner]
-                mixed, shades, box = (
+                width = colour_column.stop - colour_column.start
+                inner = np.s_[top : top + height, left : left + width]
+                alpha, mixed, shades, box = (
+                    edited[inner],
                     mixed[inner],
                     shades[:, *inner],
-                    np.s_[0 : own.shape[0], 0 : own.shape[1]],
+                    np.s_[0:height, 0:width],
                 )
                 lifted = None if lifted is None else lifted[inner]
             near = _Near(self._colours, colour_row, colour_column)
-            _fill_colour(colour[window], band_photo[window], own, _Mixed(mixed, shades, box, lifted), near)
+            _paint(canvas, window, alpha, _Mixed(mixed, shades, box, lifted), near)
 
     def _box_of_band(
         self, row: Span, column: Span, down: NDArray[np.intp], across: NDArray[np.intp]
@@ -205,25 +203,17 @@ def _lifted(moved: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.b
     return (edited == 255) & (moved < 255)
 
 
-def _fill_colour(
-    colour: NDArray[np.uint8],
-    photo: NDArray[np.uint8],
-    alpha: NDArray[np.uint8],
-    mixed: _Mixed,
-    near: _Near,
+def _paint(
+    canvas: Canvas, window: tuple[slice, slice], alpha: NDArray[np.uint8], mixed: _Mixed, near: _Near
 ) -> None:
-    """Writes the photo where opaque and the subject's colour where half-transparent; the rest stays zero.
+    """The photo where opaque and the subject's colour where half-transparent; the rest stays zero.
 
     What only the edit made opaque is still mixed in the photo, and treated as half-transparent.
     """
     opaque = alpha == 255
     if mixed.lifted is not None:
         opaque[mixed.box] &= ~mixed.lifted
-    if opaque.any():
-        # Masks of bits: selecting by truth values takes ten times as long.
-        mask = np.negative(opaque.view(np.uint8))
-        for channel in range(3):
-            np.bitwise_and(photo[:, :, channel], mask, out=colour[:, :, channel])
+    canvas.mixed(window, alpha, opaque)
     between = (alpha[mixed.box] > 0) & ~opaque[mixed.box]
     box = _box(between)
     if box is None:
@@ -232,9 +222,7 @@ def _fill_colour(
     # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
     own = foreground.unmix(mixed.shades[:, *box], mixed.alpha[box], near.part(outer))
     own &= np.negative(between[box].view(np.uint8))
-    target = colour[outer]
-    for channel in range(3):
-        target[:, :, channel] |= own[channel]
+    canvas.colour((outer[0], _shifted(outer[1], window[1].start)), own)
 
 
 def _shifted(inner: slice, by: int) -> slice:

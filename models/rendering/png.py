@@ -84,8 +84,8 @@ class Bands(Protocol):
         """Row ranges (top, bottom) that cover the picture in order: BAND_ROWS each, the last perhaps fewer."""
         ...
 
-    def band(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Alpha uint8 (h, W) and colour uint8 (h, W, 3) of one of them."""
+    def band(self, number: int) -> NDArray[np.uint8]:
+        """RGBA uint8 (h, W, 4) of one of them, to be changed at will."""
         ...
 
 
@@ -119,11 +119,11 @@ def encode_bands(
     ranges = source.bands()
 
     def band(number: int) -> list[_Piece]:
-        alpha, colour = source.band(number)
-        height, width = alpha.shape
+        rgba = source.band(number)
+        height, width = rgba.shape[:2]
         last = number == len(ranges) - 1
         return [
-            _piece(_filtered(colour, alpha, top, bottom, best=False), level, last=last and bottom == height)
+            _piece(_filtered_rgba(rgba[top:bottom]), level, last=last and bottom == height)
             for top, bottom in rows.strips(height, width * 4)
         ]
 
@@ -234,11 +234,28 @@ def _filtered(
     if best:
         above = _rows(colour, alpha, top - 1, top) if top else np.zeros_like(raw[:1])
         _best_filters(raw, np.concatenate([above, raw[:-1]]), step, out)
+    else:
+        _sub_filter(raw, step, out)
+    return out
+
+
+def _filtered_rgba(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As `_filtered` with the Sub filter, of interleaved rows uint8 (h, W, 4), in which it erases what nobody sees."""
+    height, width = rgba.shape[:2]
+    out = np.empty((height, 1 + width * 4), np.uint8)
+    if not rgba.max():
+        out[:] = 0
         return out
+    rows.erase_hidden(rgba)
+    _sub_filter(rgba.reshape(height, width * 4), 4, out)
+    return out
+
+
+def _sub_filter(raw: NDArray[np.uint8], step: int, out: NDArray[np.uint8]) -> None:
+    """Rows uint8 (h, n) less their left neighbours `step` bytes away, each behind the filter's number."""
     out[:, 0] = _SUB
     out[:, 1 : 1 + step] = raw[:, :step]
     np.subtract(raw[:, step:], raw[:, :-step], out=out[:, 1 + step :])
-    return out
 
 
 def _rows(colour: Samples, alpha: Samples | None, top: int, bottom: int) -> NDArray[np.uint8]:

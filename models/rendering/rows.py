@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cutoutd.models.matting.canvas import one_number_each
+
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+_LEAST_SEEN: Final = np.uint32(1 << 24)
 
 
 def channels(colour: Samples, alpha: Samples | None) -> int:
@@ -26,6 +30,12 @@ def interleave(colour: Samples, alpha: Samples | None, out: NDArray[Any]) -> Non
         alpha: (h, w) of the same dtype, or None.
         out: C-contiguous (h, w, channels), of the same size and kind (byte order may differ).
     """
+    if alpha is not None and out.dtype == np.uint8 and colour.ndim == 3:
+        rgb: NDArray[Any] = colour
+        number_each(out)[:] = one_number_each(rgb, 0, rgb.shape[0])
+        out[..., 3] = alpha
+        erase_hidden(out)
+        return
     planes = [colour] if colour.ndim == 2 else [colour[..., k] for k in range(colour.shape[2])]
     for k, plane in enumerate(planes if alpha is None else [*planes, alpha]):
         out[..., k] = plane
@@ -35,6 +45,17 @@ def interleave(colour: Samples, alpha: Samples | None, out: NDArray[Any]) -> Non
     pixel = np.dtype(f"u{out.dtype.itemsize * out.shape[2]}")
     whole = out.view(pixel)[..., 0]
     np.multiply(whole, alpha != 0, out=whole)
+
+
+def number_each(rgba: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """RGBA uint8 (h, w, 4), C-contiguous, seen as one number per pixel: alpha is its uppermost byte."""
+    return rgba.view("<u4")[..., 0]
+
+
+def erase_hidden(rgba: NDArray[np.uint8]) -> None:
+    """Makes every byte 0 wherever alpha is 0, in RGBA uint8 (h, w, 4), C-contiguous."""
+    whole = number_each(rgba)
+    np.multiply(whole, whole >= _LEAST_SEEN, out=whole)
 
 
 def rgba_image_array(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

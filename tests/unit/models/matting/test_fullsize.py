@@ -34,9 +34,9 @@ def test_bands_together_are_the_whole(controls: dict[str, object]) -> None:
     rows: list[int] = []
     for number, (top, bottom) in enumerate(one.bands()):
         rows += range(top, bottom)
-        part_alpha, part_colour = one.band(number)
-        assert (part_alpha == alpha[top:bottom]).all()
-        assert (part_colour == colour[top:bottom]).all()
+        pixels = one.band(number)
+        assert (pixels.rgba == np.dstack([colour[top:bottom], alpha[top:bottom]])).all()
+        assert pixels.alpha_sum == int(alpha[top:bottom].sum(dtype=np.int64))
     assert rows == list(range(PHOTO.shape[0]))
 
 

@@ -136,3 +136,19 @@ def test_tiny_pictures(size: tuple[int, int], compression: str) -> None:
 def test_shapes_that_do_not_belong_together_are_refused(colour: Any, alpha: Any) -> None:
     with pytest.raises(ValueError, match=r"takes|fit"):
         png.encode(colour, alpha)
+
+
+class _Careless:
+    """Bands that leave the background's colour where nothing is to be seen."""
+
+    def bands(self) -> list[tuple[int, int]]:
+        return [(0, 256), (256, 512)]
+
+    def band(self, number: int) -> NDArray[np.uint8]:
+        rows_of_it = np.s_[256 * number : 256 * (number + 1)]
+        return np.dstack([ASTRONAUT[rows_of_it], alpha_disc(512, 512)[rows_of_it]])
+
+
+def test_bands_are_the_bytes_of_the_whole_and_erased_in_the_last_step() -> None:
+    whole = png.encode(ASTRONAUT, alpha_disc(512, 512))
+    assert b"".join(png.encode_bands(_Careless(), (512, 512), threads=2)) == whole

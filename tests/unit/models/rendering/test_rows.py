@@ -42,6 +42,15 @@ def test_without_alpha_nothing_is_erased() -> None:
     assert rows.channels(colour, None) == 3
 
 
+def test_what_is_hidden_is_erased_from_interleaved_pixels() -> None:
+    rgba = picture(np.uint8, 6, 5, 4)
+    rgba[2:4, 1:3, 3] = 0
+    before = rgba.copy()
+    rows.erase_hidden(rgba)
+    assert not rgba[2:4, 1:3].any()
+    assert (rgba[before[..., 3] > 0] == before[before[..., 3] > 0]).all()
+
+
 def test_the_whole_picture_is_the_same_in_strips() -> None:
     colour, alpha = picture(np.uint8, 700, 900, 3), picture(np.uint8, 700, 900)
     alpha[::3] = 0
