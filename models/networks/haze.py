@@ -16,6 +16,9 @@ from cutoutd.models.matting.resample import dilate
 
 # Side of the window, in samples of the network's 320; a network's edge is two to four samples wide.
 WINDOW: Final = 5
+# Where flat values part. Over whole areas the bundled networks say too much: those at .61 are subject as often as not
+# (1,501 areas of held-out photos). Nearly there, so that little of the subject goes with the leftovers.
+PIVOT: Final = 0.58
 # Local ranges: below the first all haze, above the second all edge.
 FLAT, STEEP = 0.3, 0.6
 
@@ -25,7 +28,8 @@ def clear_haze(alpha: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
 
     Args:
         alpha: float32 (h, w) in 0..1, at the network's own scale.
-        gain: what the logit of a flat value is multiplied by; 1 changes nothing, and 0.5 always stays 0.5.
+        gain: what the logit of a flat value is multiplied by, counted from PIVOT, which becomes 0.5; 1 changes
+            nothing.
 
     Returns:
         float32 (h, w) in 0..1; unchanged where the local range is above STEEP.
@@ -39,6 +43,7 @@ def clear_haze(alpha: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
     t = t.clip(0.0, 1.0)
     edge = t * t * (3.0 - 2.0 * t)
     # The sigmoid of gain times the logit, written so that 0 and 1 stay exactly what they are.
-    leaning, against = alpha ** np.float32(gain), (1.0 - alpha) ** np.float32(gain)
+    leaning = (alpha * np.float32(1 - PIVOT)) ** np.float32(gain)
+    against = ((1.0 - alpha) * np.float32(PIVOT)) ** np.float32(gain)
     decided = leaning / (leaning + against)
     return np.asarray(edge * alpha + (1.0 - edge) * decided, np.float32)

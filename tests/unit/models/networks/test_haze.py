@@ -5,19 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.haze import PIVOT, clear_haze
 
 
 def test_a_flat_area_goes_to_the_side_it_leans_to() -> None:
     alpha = np.full((40, 60), 0.8, np.float32)
     alpha[:, 30:] = 0.2
     cleared = clear_haze(alpha, 3.0)
-    assert cleared[20, 5] == pytest.approx(0.8**3 / (0.8**3 + 0.2**3), abs=1e-4)
-    assert cleared[20, 55] == pytest.approx(1 - cleared[20, 5], abs=1e-4)
+    for column, level in ((5, 0.8), (55, 0.2)):
+        odds = (level / (1 - level) * (1 - PIVOT) / PIVOT) ** 3
+        assert cleared[20, column] == pytest.approx(odds / (1 + odds), abs=1e-4)
+    assert cleared[20, 5] > 0.9
+    assert cleared[20, 55] < 0.02
 
 
-def test_what_is_half_there_stays_half_there() -> None:
-    assert clear_haze(np.full((9, 9), 0.5, np.float32), 4.0) == pytest.approx(0.5, abs=1e-6)
+def test_areas_part_where_they_are_subject_as_often_as_not() -> None:
+    assert clear_haze(np.full((9, 9), PIVOT, np.float32), 4.0) == pytest.approx(0.5, abs=1e-6)
+    assert clear_haze(np.full((9, 9), 0.5, np.float32), 4.0).max() < 0.25
 
 
 def test_an_edge_keeps_its_softness() -> None:
