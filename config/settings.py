@@ -287,11 +287,11 @@ class Inbox(Section):
         """How the manifest is written; empty where none is kept."""
         return "jsonl" if self.manifest is True else self.manifest or ""
 
-    def any_orders(self) -> tuple[Deliverable, ...]:
+    def any_deliverables(self) -> tuple[Deliverable, ...]:
         """Every deliverable that this inbox and its rules name; what a list asks for is not known here."""
-        return (*self.orders(), *(one for rule in self.rule for one in rule.deliver))
+        return (*self.deliverables(), *(one for rule in self.rule for one in rule.deliver))
 
-    def orders(self) -> tuple[Deliverable, ...]:
+    def deliverables(self) -> tuple[Deliverable, ...]:
         """What one photo of this inbox owes where no rule fits, at least one deliverable."""
         return self.deliver or (Deliverable.model_validate(self.output.model_dump(exclude_unset=True)),)
 

@@ -156,7 +156,7 @@ class Batch:
             root=b"" if source.real else source.root,
             name=printable(os.path.basename(source.path)),
             model=order.model,
-            orders=order.deliverables,
+            deliverables=order.deliverables,
             outboxes=(self._outbox,) * len(order.deliverables),
             temporaries=tuple(
                 os.path.join(
@@ -255,11 +255,11 @@ class Batch:
         return [Outcome(source, Ended.FAILED, reason, detail, seconds=self._clock() - started)]
 
     def _publish(self, source: Source, number: int, result: protocol.Finished) -> list[bytes]:
-        """Gives each draft its name. Raises OutboxError."""
+        """Gives each file its name. Raises OutboxError."""
         try:
             return [
-                self._place(source, number, result, draft, order)
-                for draft, order in zip(result.drafts, self._order.deliverables, strict=True)
+                self._place(source, number, result, file, order)
+                for file, order in zip(result.files, self._order.deliverables, strict=True)
             ]
         except OSError as error:
             raise OutboxError(
@@ -273,7 +273,7 @@ class Batch:
         source: Source,
         number: int,
         result: protocol.Finished,
-        draft: protocol.Draft,
+        file: protocol.FinishedFile,
         order: Deliverable,
     ) -> bytes:
         names = self._order.names_for(
@@ -282,20 +282,20 @@ class Batch:
             order,
             mtime_ns=result.mtime_ns,
             digest=result.digest,
-            extension=draft.extension,
+            extension=file.extension,
         )
         mode = 0o666 & ~self._order.umask
         while True:
-            place = self._place_for(names, draft)
+            place = self._place_for(names, file)
             replaces = ""
             if place.how is How.REPLACE:
                 replaces = digest_file(os.path.join(self._outbox, place.name), self._fs)
             outcome = publish.publish(
                 self._outbox,
                 place.name,
-                draft.temporary,
-                draft.out_digest,
-                size=draft.out_size,
+                file.temporary,
+                file.out_digest,
+                size=file.out_size,
                 replaces=replaces,
                 mode=mode,
                 leases=self._leases,
@@ -309,14 +309,14 @@ class Batch:
     def _leases(self) -> bool:
         return not needs_polling(filesystem_kind(Path(os.fsdecode(self._outbox))))
 
-    def _place_for(self, names: Iterator[bytes], draft: protocol.Draft) -> publish.Place:
+    def _place_for(self, names: Iterator[bytes], file: protocol.FinishedFile) -> publish.Place:
         """Raises PhotoError when the one name that is wanted is taken."""
         if self._order.overwrite:
             return self._overwritten(names)
         if self._order.exact:
             name = os.fsencode(self._order.exact)
             if self._fs.exists(os.path.join(self._outbox, name)) and not publish.holds(
-                self._outbox, name, draft.out_digest, self._fs
+                self._outbox, name, file.out_digest, self._fs
             ):
                 raise PhotoError(
                     Reason.NAME_TAKEN,
@@ -329,8 +329,8 @@ class Batch:
             self._outbox,
             names,
             taken=frozenset(self._taken),
-            digest=draft.out_digest,
-            size=draft.out_size,
+            digest=file.out_digest,
+            size=file.out_size,
             fs=self._fs,
         )
 

@@ -90,7 +90,7 @@ def _state(daemon: Components, *, stopping: bool, yielding: str) -> DaemonState:
         return DaemonState.STARTING
     if daemon.commands.paused:
         return DaemonState.PAUSED
-    if daemon.dispatcher.self_test.ailing or yielding:
+    if daemon.dispatcher.self_test.trouble or yielding:
         return DaemonState.WAITING
     return DaemonState.WORKING if daemon.dispatcher.in_hand else DaemonState.IDLE
 
@@ -98,4 +98,4 @@ def _state(daemon: Components, *, stopping: bool, yielding: str) -> DaemonState:
 def _why(daemon: Components, yielding: str) -> str:
     if daemon.commands.paused:
         return "paused by command; `cutoutd resume` goes on"
-    return daemon.dispatcher.self_test.ailing or yielding
+    return daemon.dispatcher.self_test.trouble or yielding

@@ -30,7 +30,7 @@ from cutoutd.daemon.workers.protocol import Finished
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What names are looked for with: by draft the folder and stem wished for and the keys taken there; by label our
+    """What names are looked for with: by file the folder and stem wished for and the keys taken there; by label our
     earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
     """
 
@@ -58,7 +58,7 @@ class NameSearch:
         self,
         row: PhotoRow,
         finished: Finished,
-        orders: tuple[Deliverable, ...],
+        deliverables: tuple[Deliverable, ...],
         route: Route,
         *,
         plain: bool,
@@ -68,13 +68,15 @@ class NameSearch:
         Args:
             row: the photo.
             finished: its cutouts.
-            orders: their deliverables.
+            deliverables: their deliverables.
             route: where they go.
             plain: the outbox refuses characters that others take.
         """
-        counter = self._counter(row) if any("{counter" in order.name for order in orders) else 0
+        counter = (
+            self._counter(row) if any("{counter" in deliverable.name for deliverable in deliverables) else 0
+        )
         review = route.settings.review
-        wished = wishes(row, finished, orders, counter=counter, plain=plain, review=review)
+        wished = wishes(row, finished, deliverables, counter=counter, plain=plain, review=review)
         taken = [
             names_taken(self._ledger, route.outbox, name_prefix(one.folder, one.stem), besides=row.id)
             for one in wished
@@ -118,27 +120,27 @@ class NameSearch:
         before = {label: one.manifest for label, one in earlier.items()}
         return [
             Delivery(
-                label=draft.label,
+                label=file.label,
                 outbox=route.outbox,
                 name=one.place.name,
                 name_key=one.place.key,
-                out_digest=draft.out_digest,
-                out_size=draft.out_size,
-                temporary=draft.temporary,
+                out_digest=file.out_digest,
+                out_size=file.out_size,
+                temporary=file.temporary,
                 replaces=one.replaces,
                 leaves=one.leaves,
                 stage=row.stage,
                 manifest=manifest_line(
                     row,
                     finished,
-                    draft,
+                    file,
                     one.place.name,
                     at=at,
-                    before=before.get(draft.label, b""),
+                    before=before.get(file.label, b""),
                     failed=failed,
                 ),
             )
-            for draft, one in zip(finished.drafts, addressed, strict=True)
+            for file, one in zip(finished.files, addressed, strict=True)
         ]
 
 
@@ -146,12 +148,12 @@ def find(wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
     """On the I/O thread: a place for each cutout. Raises OSError."""
     claimed: set[str] = set()
     found: list[Addressed] = []
-    for draft, wish, taken in zip(finished.drafts, wanted.wished, wanted.taken, strict=True):
-        earlier = wanted.earlier.get(draft.label)
+    for file, wish, taken in zip(finished.files, wanted.wished, wanted.taken, strict=True):
+        earlier = wanted.earlier.get(file.label)
         if earlier is not None and earlier.id in wanted.own:
             # Done again in another format or under another name: what it has is withdrawn after that.
-            earlier = earlier if is_called_so(earlier, wish, draft.extension) else None
-        one = address(route, draft, wish, taken | claimed, earlier, wanted.given_up)
+            earlier = earlier if is_called_so(earlier, wish, file.extension) else None
+        one = address(route, file, wish, taken | claimed, earlier, wanted.given_up)
         claimed.add(one.place.key)
         found.append(one)
     return found

@@ -20,7 +20,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import candidates, date_of, mirrored_folder, name_key, portable, stem_of
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.taken_names import Taken
-from cutoutd.daemon.workers.protocol import Draft, Finished
+from cutoutd.daemon.workers.protocol import Finished, FinishedFile
 
 # A cutout whose name was not kept is looked for among this many numbered names.
 NAMES_TRIED = 100
@@ -28,7 +28,7 @@ NAMES_TRIED = 100
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """The place that a draft shall have, and the digest of our own cutout that may lie there.
+    """The place that a file shall have, and the digest of our own cutout that may lie there.
 
     `leaves` is our earlier cutout that is to go from another place, since doubt about it has come or gone.
     """
@@ -80,7 +80,7 @@ class Route:
 def wishes(
     row: PhotoRow,
     finished: Finished,
-    orders: tuple[Deliverable, ...],
+    deliverables: tuple[Deliverable, ...],
     *,
     counter: int,
     plain: bool,
@@ -91,24 +91,24 @@ def wishes(
     Args:
         row: the photo.
         finished: what its worker says of it.
-        orders: its deliverables.
+        deliverables: its deliverables.
         counter: the photo's number in its inbox.
         plain: the outbox refuses characters that others take.
         review: sub-folder for doubtful ones; unset, they lie with the others.
     """
     path = row.path or b"photo"
     date = date_of(finished.mtime_ns)
-    folders = [mirrored_folder(path, order.folder, date=date, label=order.label) for order in orders]
+    folders = [mirrored_folder(path, one.folder, date=date, label=one.label) for one in deliverables]
     stems = [
         stem_of(
-            order.name,
+            deliverable.name,
             path,
             mtime_ns=finished.mtime_ns,
             counter=counter,
             digest=finished.digest,
-            label=order.label,
+            label=deliverable.label,
         )
-        for order in orders
+        for deliverable in deliverables
     ]
     if plain:
         stems = [portable(stem) for stem in stems]
@@ -119,7 +119,7 @@ def wishes(
     return [Wish(*one) for one in zip(sides[0], stems, sides[1], strict=True)]
 
 
-def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> bool:
+def is_named_alike(deliverables: Iterable[Deliverable], path: bytes, other: bytes) -> bool:
     """Whether a photo's cutouts would ask for the same names under both of these paths."""
 
     def names(of: bytes) -> list[tuple[bytes, str]]:
@@ -128,10 +128,10 @@ def is_named_alike(orders: Iterable[Deliverable], path: bytes, other: bytes) -> 
                 mirrored_folder(of, one.folder, date="", label=one.label),
                 stem_of(one.name, of, mtime_ns=0, counter=0, digest="", label=one.label),
             )
-            for one in orders
+            for one in deliverables
         ]
 
-    orders = tuple(orders)
+    deliverables = tuple(deliverables)
     return names(path) == names(other)
 
 
@@ -143,43 +143,43 @@ def is_called_so(delivery: Delivery, wish: Wish, extension: str) -> bool:
 
 def address(
     route: Route,
-    draft: Draft,
+    file: FinishedFile,
     wish: Wish,
     taken: Taken,
     earlier: Delivery | None,
     given_up: Mapping[str, frozenset[str]] = publish.NOTHING_GIVEN_UP,
 ) -> Addressed:
-    """The name for one draft: that of its own earlier cutout, or the first one that is free or given up.
+    """The name for one file: that of its own earlier cutout, or the first one that is free or given up.
 
     An earlier one on the other side of `review` gives no name: it is to go from there.
     """
-    earlier = None if earlier is None else _named(earlier, wish, draft, taken)
+    earlier = None if earlier is None else _named(earlier, wish, file, taken)
     leaves = earlier if earlier is not None and _is_aside(route, earlier, wish) else None
     if leaves is None and earlier is not None and earlier.name and earlier.outbox == route.outbox:
         extension = os.path.splitext(earlier.name)[1]
         how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
-        if how is not None and extension == draft.extension.encode():
+        if how is not None and extension == file.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
             return Addressed(place, earlier.out_digest if how is How.REPLACE else "")
-    names = candidates(wish.folder, wish.stem, draft.extension)
+    names = candidates(wish.folder, wish.stem, file.extension)
     place = publish.find_place(
         route.outbox,
         names,
         taken=taken,
-        digest=draft.out_digest,
-        size=draft.out_size,
+        digest=file.out_digest,
+        size=file.out_size,
         fs=route.fs,
         given_up=given_up,
     )
     return Addressed(place, place.replaces, leaves)
 
 
-def _named(earlier: Delivery, wish: Wish, draft: Draft, taken: Taken) -> Delivery:
+def _named(earlier: Delivery, wish: Wish, file: FinishedFile, taken: Taken) -> Delivery:
     """An earlier cutout with its name; one of which only the keyed digest was kept is found among possible ones."""
     if earlier.name:
         return earlier
     for folder in (wish.folder, wish.other):
-        names = () if folder is None else islice(candidates(folder, wish.stem, draft.extension), NAMES_TRIED)
+        names = () if folder is None else islice(candidates(folder, wish.stem, file.extension), NAMES_TRIED)
         for name in names:
             if taken.key(name_key(name)) == earlier.name_key:
                 return replace(earlier, name=name)
@@ -196,7 +196,7 @@ def _is_aside(route: Route, earlier: Delivery, wish: Wish) -> bool:
 def manifest_line(
     row: PhotoRow,
     finished: Finished,
-    draft: Draft,
+    file: FinishedFile,
     name: bytes,
     *,
     at: float,
@@ -208,23 +208,23 @@ def manifest_line(
     Args:
         row: the photo.
         finished: what its worker says of it.
-        draft: the deliverable.
+        file: the deliverable.
         name: what it is called in its outbox.
         at: wall-clock seconds.
         before: the line that spoke of it so far, or empty.
         failed: id of the line of this photo's failure, or empty.
     """
-    if not draft.sha256:
+    if not file.sha256:
         return b""
     made = manifest.Made(
         source=source_of(row),
         source_digest=finished.digest,
         output=os.fsdecode(name),
-        deliverable=draft.label,
-        width=draft.width,
-        height=draft.height,
-        size=draft.out_size,
-        sha256=draft.sha256,
+        deliverable=file.label,
+        width=file.width,
+        height=file.height,
+        size=file.out_size,
+        sha256=file.sha256,
         seconds=sum(finished.timings.values()),
         model=row.model,
         confidence=finished.confidence,

@@ -82,9 +82,11 @@ class Publisher:
 
     # --- the story of one publication --------------------------------------------------------------------------
 
-    async def deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> Outcome:
-        """Publishes a photo's drafts: finds names for them, commits these, and gives them to the files."""
-        return await self._to_its_end(row, self._deliver(row, finished, orders))
+    async def deliver(
+        self, row: PhotoRow, finished: Finished, deliverables: tuple[Deliverable, ...]
+    ) -> Outcome:
+        """Publishes a photo's finished files: finds names for them, commits these, and gives them to the files."""
+        return await self._to_its_end(row, self._deliver(row, finished, deliverables))
 
     async def resume(self, row: PhotoRow) -> Outcome | None:
         """After a crash or an outbox's return: publishes what was committed, or lets the photo run again.
@@ -95,13 +97,15 @@ class Publisher:
             return None
         return await self._to_its_end(row, self._resume(row))
 
-    async def _deliver(self, row: PhotoRow, finished: Finished, orders: tuple[Deliverable, ...]) -> Outcome:
+    async def _deliver(
+        self, row: PhotoRow, finished: Finished, deliverables: tuple[Deliverable, ...]
+    ) -> Outcome:
         """From finished temporaries to committed cutouts. From the moment that names are committed a crash resumes."""
         while True:
             route = self._routes.get(row.inbox)
             if route is None or not _lies_in(finished, route.outbox):
                 return self._drop(row, finished)  # the config changed while it was in hand
-            wanted = self._names.wanted(row, finished, orders, route, plain=self._plain(route))
+            wanted = self._names.wanted(row, finished, deliverables, route, plain=self._plain(route))
             try:
                 addressed = await run(route.io, self._find, wanted, finished, route)
             except OSError as error:
@@ -303,7 +307,7 @@ class Publisher:
 
     def discard(self, inbox: bytes, finished: Finished) -> None:
         """Removes the temporaries of a result that nobody wants."""
-        self._discard(inbox, [draft.temporary for draft in finished.drafts])
+        self._discard(inbox, [file.temporary for file in finished.files])
 
     def _discard(self, inbox: bytes, temporaries: list[bytes]) -> None:
         route = self._routes.get(inbox)
@@ -318,4 +322,4 @@ def _lying(delivery: Delivery) -> Published:
 
 
 def _lies_in(finished: Finished, folder: bytes) -> bool:
-    return all(draft.temporary.startswith(folder + b"/") for draft in finished.drafts)
+    return all(file.temporary.startswith(folder + b"/") for file in finished.files)

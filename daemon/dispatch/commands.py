@@ -36,7 +36,7 @@ def carry_out(
 
     Returns:
         What happened, for the command line: `count` where something is counted, `refused` and `fix` where
-        nothing was done because the order makes no sense.
+        nothing was done because the command makes no sense.
     """
     control = Control(ledger)
     paths = arguments.get("paths")
@@ -139,7 +139,7 @@ class Commands:
         return answer
 
     def _cannot(self, error: Exception) -> dict[str, Any]:
-        """The answer to an order that brought out a mistake: nothing of it is done, and it is tried no second time."""
+        """The answer to a command that brought out a mistake: nothing of it is done, and it is tried no second time."""
         self._ledger.rollback()
         return {"refused": f"The daemon cannot carry it out ({mistake(error)})", "fix": ""}
 

@@ -170,7 +170,7 @@ class Dispatcher:
         self.ledger.commit()
         self.hands.budget.take(row.id, float("inf") if alone(row) else row.megapixels or allowance_mp)
         self.hands.photos[row.id] = InHand(
-            row, inbox, options.orders, known, job.temporaries, self.hands.clock()
+            row, inbox, options.deliverables, known, job.temporaries, self.hands.clock()
         )
         limit_s = self.plan.settings.limits.time_per_photo
         slots = self.plan.pool_size.slots(large=inbox.large(row.stage))
@@ -316,7 +316,7 @@ class Dispatcher:
             self.hands.let_go(photo)
         elif row.settled:
             hand.delivering = True
-            self._see_through(row, self.publisher.deliver(row, read, hand.orders))
+            self._see_through(row, self.publisher.deliver(row, read, hand.deliverables))
 
     # --- the story of one publication --------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class InHand:
 
     row: PhotoRow
     plan: InboxPlan
-    orders: tuple[Deliverable, ...]
+    deliverables: tuple[Deliverable, ...]
     known: Mapping[str, int]
     temporaries: tuple[bytes, ...]
     started: float

@@ -1,4 +1,4 @@
-"""One photo's order to a worker, put together from its row and the plan; it gives nothing out."""
+"""One photo as a worker gets it, put together from its row and the plan; it gives nothing out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cutoutd.daemon.workers.protocol import Job
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an order takes from the moment and not from the row.
+    """What a job takes from the moment and not from the row.
 
     Attributes:
         instance: id in the names of temporaries.
@@ -42,7 +42,7 @@ class Circumstances:
 
 
 def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circumstances) -> Job:
-    """The order for one photo, with a temporary of its own for each deliverable."""
+    """One photo's job, with a temporary of its own for each deliverable."""
     path = row.path or b""
     outbox = os.fsencode(inbox.settings.outbox)
     return Job(
@@ -50,9 +50,9 @@ def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circum
         path=row.archived_to or os.path.join(row.inbox, path),
         name=printable(os.path.basename(path)),
         model=inbox.model(row.stage).name,
-        orders=options.orders,
-        outboxes=(outbox,) * len(options.orders),
-        temporaries=_temporaries(row, outbox, options.orders, now),
+        deliverables=options.deliverables,
+        outboxes=(outbox,) * len(options.deliverables),
+        temporaries=_temporaries(row, outbox, options.deliverables, now),
         matte=options.matte,
         limits=options.limits,
         allowance_mp=now.allowance_mp,
@@ -77,14 +77,14 @@ def root_of(row: PhotoRow, inbox: InboxPlan) -> bytes:
 
 
 def _temporaries(
-    row: PhotoRow, outbox: bytes, orders: tuple[Deliverable, ...], now: Circumstances
+    row: PhotoRow, outbox: bytes, deliverables: tuple[Deliverable, ...], now: Circumstances
 ) -> tuple[bytes, ...]:
     date = date_of(row.mtime_ns)
     return tuple(
         os.path.join(
             outbox,
-            mirrored_folder(row.path or b"", order.folder, date=date, label=order.label),
+            mirrored_folder(row.path or b"", deliverable.folder, date=date, label=deliverable.label),
             Temporary(now.instance, row.id, now.attempt, index).name(),
         )
-        for index, order in enumerate(orders)
+        for index, deliverable in enumerate(deliverables)
     )

@@ -42,7 +42,7 @@ class LineError(UsageError):
 class Chosen:
     """What one photo owes, and the rule that says so, in words; empty: the inbox itself."""
 
-    orders: tuple[Deliverable, ...]
+    deliverables: tuple[Deliverable, ...]
     rule: str = ""
 
 
@@ -65,7 +65,7 @@ def chosen(inbox: Inbox, path: bytes, presets: Presets) -> Chosen:
                 return found
         elif matches(rule.match, path):
             return Chosen(rule.deliver, f'rule {number} (match = "{rule.match}")')
-    return Chosen(inbox.orders())
+    return Chosen(inbox.deliverables())
 
 
 def problems_of_list(rule: Rule, inbox: Inbox, presets: Presets) -> Iterator[str]:
@@ -81,7 +81,7 @@ def problems_of_list(rule: Rule, inbox: Inbox, presets: Presets) -> Iterator[str
         yield f"{printable(rule.csv)}:{line}: {problem}"
     for entry in sorted(listed.entries.values(), key=lambda one: one.line):
         try:
-            _orders_of(rule.csv, entry, inbox, presets)
+            _deliverables_of(rule.csv, entry, inbox, presets)
         except LineError as error:
             yield error.what
 
@@ -128,21 +128,21 @@ def _listed(path: Path, inbox: Inbox, photo: bytes, presets: Presets) -> Chosen 
     entry = listed.entries.get(stem)
     if entry is None:
         return None
-    return Chosen(_orders_of(path, entry, inbox, presets), f"{printable(path)}:{entry.line}")
+    return Chosen(_deliverables_of(path, entry, inbox, presets), f"{printable(path)}:{entry.line}")
 
 
 def _line_error(path: Path, line: int, problem: str) -> LineError:
     return LineError(f"{printable(path)}:{line}: {problem}", fix="Fix it; then `cutoutd retry` the photo.")
 
 
-def _orders_of(
+def _deliverables_of(
     path: Path, entry: order_list.Entry, inbox: Inbox, presets: Presets
 ) -> tuple[Deliverable, ...]:
     """What one line of a list asks for."""
     if entry.preset:
         wanted = named_apart(unpack_deliverable({"preset": entry.preset}))
     else:
-        wanted = [one.model_dump(exclude_unset=True) for one in inbox.orders()]
+        wanted = [one.model_dump(exclude_unset=True) for one in inbox.deliverables()]
     if entry.name:
         suffix = "-{deliverable}" if len(wanted) > 1 else ""
         wanted = [{**one, "name": entry.name + suffix} for one in wanted]

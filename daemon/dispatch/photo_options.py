@@ -26,7 +26,7 @@ NO_PRESETS: Presets = MappingProxyType({})
 class PhotoOptions:
     """What one photo is made into, after the overrides of a `redo`; `mask` is the name of a mask kept for it."""
 
-    orders: tuple[Deliverable, ...]
+    deliverables: tuple[Deliverable, ...]
     matte: Matte
     limits: Limits
     fixes: Fixes = NOTHING_FIXED
@@ -55,14 +55,14 @@ def options_for(
         UsageError: the overrides contradict what the inbox says, or name a deliverable that it does not have.
     """
     wanted = str(overrides.get("deliverable", ""))
-    owed = chosen(inbox, path, presets).orders
-    orders = tuple(order for order in owed if not wanted or order.label == wanted)
-    if not orders:
-        known = ", ".join(order.label for order in owed)
+    owed = chosen(inbox, path, presets).deliverables
+    deliverables = tuple(deliverable for deliverable in owed if not wanted or deliverable.label == wanted)
+    if not deliverables:
+        known = ", ".join(deliverable.label for deliverable in owed)
         raise UsageError(f'There is no deliverable "{wanted}" in {inbox.label}', fix=f"These are: {known}.")
     try:
         return PhotoOptions(
-            tuple(_changed(order, overrides.get("output") or {}) for order in orders),
+            tuple(_changed(deliverable, overrides.get("output") or {}) for deliverable in deliverables),
             _with(inbox.matte, overrides.get("matte") or {}),
             limits,
             _fixes(overrides.get("fixes") or {}),
@@ -89,11 +89,11 @@ def _mask(name: str) -> str:
     return name
 
 
-def _changed(order: Deliverable, options: dict[str, Any]) -> Deliverable:
+def _changed(deliverable: Deliverable, options: dict[str, Any]) -> Deliverable:
     if not options:
-        return order
+        return deliverable
     return Deliverable.model_validate(
-        {**order.model_dump(exclude_unset=True), **options, "label": order.label}
+        {**deliverable.model_dump(exclude_unset=True), **options, "label": deliverable.label}
     )
 
 
@@ -113,7 +113,9 @@ def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes, 
     inboxes = {os.fsencode(one.path): one for one in settings.inbox}
     wanted = overrides.get("deliverable")
     lists = any(rule.csv for one in settings.inbox for rule in one.rule)
-    known = dict.fromkeys(order.label for one in settings.inbox for order in one.any_orders())
+    known = dict.fromkeys(
+        deliverable.label for one in settings.inbox for deliverable in one.any_deliverables()
+    )
     if wanted and wanted not in known and not lists:
         raise UsageError(f'No inbox has a deliverable "{wanted}"', fix=f"These are: {', '.join(known)}.")
 
@@ -124,13 +126,13 @@ def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes, 
         inbox = inboxes.get(key)
         if inbox is None:
             return True
-        owed = chosen(inbox, path, settings.preset).orders
-        if wanted and all(order.label != wanted for order in owed):
+        owed = chosen(inbox, path, settings.preset).deliverables
+        if wanted and all(deliverable.label != wanted for deliverable in owed):
             return False
         if (key, owed) in sound:  # thousands of photos owe the same
             return True
         options = options_for(inbox, settings.limits, overrides, path, settings.preset)
-        for picture in (order.background_path for order in options.orders):
+        for picture in (deliverable.background_path for deliverable in options.deliverables):
             if picture is not None and not _readable(settings, picture):
                 raise UsageError(
                     "The daemon may only read background pictures that its configuration names",
@@ -147,7 +149,7 @@ def _readable(settings: Settings, picture: Path) -> bool:
     """Whether workers may read this picture; `plan.worker_setups` lists the same places."""
     if settings.engine.sandbox is not True:  # files are left alone without it, and with "network"
         return True
-    named = {order.background_path for one in settings.inbox for order in one.any_orders()}
+    named = {deliverable.background_path for one in settings.inbox for deliverable in one.any_deliverables()}
     places = [
         place
         for one in settings.inbox

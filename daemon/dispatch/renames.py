@@ -110,8 +110,8 @@ class RenameDetector:
             return True
         if any(rule.csv for rule in inbox.rule):
             return False  # a list goes by names
-        orders, others = (chosen(inbox, one.path or b"", {}).orders for one in (row, twin))
-        return orders == others and is_named_alike(orders, row.path or b"", twin.path or b"")
+        deliverables, others = (chosen(inbox, one.path or b"", {}).deliverables for one in (row, twin))
+        return deliverables == others and is_named_alike(deliverables, row.path or b"", twin.path or b"")
 
     def _original(self, twin: PhotoRow) -> _Original:
         path = os.path.join(twin.inbox, twin.path or b"")

@@ -70,7 +70,7 @@ class SelfTest:
         on_guilty: Callable[[Suspect], None],
         on_ill: Callable[[], None],
     ) -> None:
-        self.ailing = ""  # why even the test photo fails; no photo is given out meanwhile
+        self.trouble = ""  # why even the test photo fails; no photo is given out meanwhile
         self._workers = workers
         self._plan = plan
         self._listener = listener
@@ -95,7 +95,7 @@ class SelfTest:
 
     def at_work(self) -> bool:
         """Whether photos wait for the outcome of a test."""
-        return bool(self._suspects or self.ailing)
+        return bool(self._suspects or self.trouble)
 
     def examine(self) -> None:
         """Runs the test photo, when it is due and a slot is free."""
@@ -112,8 +112,8 @@ class SelfTest:
         """The machine is sound: the suspects did it."""
         self._testing = self._large = False
         self._failures = 0
-        if self.ailing:
-            self.ailing = ""
+        if self.trouble:
+            self.trouble = ""
             self._listener.notice("The engine works again; photos are taken up.")
         suspects, self._suspects = self._suspects, []
         for one in suspects:
@@ -132,12 +132,12 @@ class SelfTest:
         self._suspects.clear()
         self._failures += 1
         self._test_at = self._clock() + backoff_s(self._failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        if not self.ailing:
+        if not self.trouble:
             self._listener.warning(
                 f"Even the built-in test photo cannot be processed ({why}). Photos wait and none is marked failed; "
                 "run `cutoutd doctor`."
             )
-        self.ailing = why
+        self.trouble = why
 
     def next_due(self) -> float:
         """Monotonic time of the next try of the test photo, or infinity.
@@ -145,5 +145,5 @@ class SelfTest:
         A try that is due and was not made lacks a free slot, and the message that one is free turns the loop: a time
         that has passed would turn it without end.
         """
-        waits = self.ailing and not self._testing and self._clock() < self._test_at
+        waits = self.trouble and not self._testing and self._clock() < self._test_at
         return self._test_at if waits else float("inf")

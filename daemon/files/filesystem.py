@@ -57,11 +57,6 @@ class FileFacts:
         """The facts in a stat result."""
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, stat.st_mode)
 
-    @property
-    def is_regular(self) -> bool:
-        """Whether this is a plain file: no folder, link, FIFO, socket or device."""
-        return stat_module.S_ISREG(self.mode)
-
 
 @dataclass(frozen=True, slots=True)
 class Root:

@@ -29,7 +29,7 @@ VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One order from the command line, not yet taken up."""
+    """One command from the command line, not yet taken up."""
 
     id: int
     verb: str
@@ -51,7 +51,7 @@ class Control:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
-    def order(self, verb: str, arguments: dict[str, Any]) -> int:
+    def command(self, verb: str, arguments: dict[str, Any]) -> int:
         """Leaves a command for the daemon; durable, so it is carried out even after a restart."""
         with self.ledger.durably():
             cursor = self.ledger.write(
@@ -115,15 +115,6 @@ class Control:
         )
         return [photo_row(row) for row in rows]
 
-    def last_done(self, count: int) -> list[PhotoRow]:
-        """The photos finished last whose names are kept, newest first."""
-        rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE state = 'done' AND path IS NOT NULL AND finished IS NOT NULL"
-            " ORDER BY finished DESC, id DESC LIMIT ?",
-            (count,),
-        )
-        return [photo_row(row) for row in rows]
-
     def failures(self) -> list[PhotoRow]:
         """Failed photos, oldest first."""
         rows = self.ledger.read(
@@ -136,11 +127,6 @@ class Control:
         """Delivered photos at whose cutout somebody should look, oldest first."""
         rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE {_TO_REVIEW} ORDER BY finished, id")
         return [photo_row(row) for row in rows]
-
-    def count_to_review(self) -> int:
-        """How many there are of them."""
-        row = self.ledger.one(f"SELECT count(*) AS n FROM photos WHERE {_TO_REVIEW}")
-        return 0 if row is None else int(row["n"])
 
     def skipped_files(self, count: int) -> list[PhotoRow]:
         """The files that were skipped last, newest first."""

@@ -243,10 +243,6 @@ class Ledger:
         """A number that changes when another process wrote to the ledger."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
-    def integrity(self) -> str:
-        """`"ok"`, or what SQLite found wrong."""
-        return str(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-
     def nameless(self, name_key: str) -> str:
         """What stands for a cutout's name key when its name is gone; no relative name begins with a slash."""
         if name_key.startswith("/"):

@@ -111,16 +111,6 @@ class IllegalTransitionError(CutoutError):
         self.args = (photo, before, after)
 
 
-def is_legal(before: tuple[State, Stage], after: tuple[State, Stage]) -> bool:
-    """Whether a photo may go from one state and stage to another."""
-    (state, stage), (next_state, next_stage) = before, after
-    if next_state not in LEGAL[state]:
-        return False
-    return stage is next_stage or (
-        (state, next_state) in ADVANCES and (stage, next_stage) == (Stage.DRAFT, Stage.FINAL)
-    )
-
-
 def before(state: State, stage: Stage | None = None) -> tuple[State, ...]:
     """The states from which a photo may come to this one; with a stage, those that may set it."""
     return tuple(one for one in State if state in LEGAL[one] and (stage is None or (one, state) in ADVANCES))

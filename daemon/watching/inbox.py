@@ -291,11 +291,11 @@ class InboxWatcher:
 
     async def _set_up_anew_if_ill(self, watcher: Watcher) -> None:
         try:
-            ailment = await run(self._io, watcher.ailment)
+            problem = await run(self._io, watcher.problem)
         except OSError as error:
-            ailment = words(error)
-        if watcher is self._watcher and ailment:
-            self.lost(ailment)
+            problem = words(error)
+        if watcher is self._watcher and problem:
+            self.lost(problem)
 
     def _fault(self, error: Exception) -> None:
         """A mistake of ours with this folder: it is opened afresh after a pause, and the others go on."""

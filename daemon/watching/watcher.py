@@ -202,9 +202,9 @@ class Watcher:
         """Whether events of the folder that is now at `root` would arrive. Looks at the folder: may hang
         on a hung share, so call it where a scan may be called.
         """
-        return self.ailment() == ""
+        return self.problem() == ""
 
-    def ailment(self) -> str:
+    def problem(self) -> str:
         """Why it is not healthy, as a sentence; empty when it is."""
         if self._lost:
             return self._lost

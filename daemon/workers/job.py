@@ -78,7 +78,7 @@ def _run(job: Job) -> Answer:
         with _writer(job, 0) as first:
             cutout = cut_out(
                 read.data,
-                job.orders,
+                job.deliverables,
                 job.matte,
                 fixes=job.fixes,
                 mask=_mask_of(job),

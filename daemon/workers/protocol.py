@@ -21,7 +21,7 @@ from cutoutd.models.networks.doubt import Doubt
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo's order.
+    """What a worker is to do with one photo.
 
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
     never created, sub-folders are. `allowance_mp` is how large the photo may be to fit the budget.
@@ -36,7 +36,7 @@ class Job:
     path: bytes
     name: str
     model: str
-    orders: tuple[Deliverable, ...]
+    deliverables: tuple[Deliverable, ...]
     outboxes: tuple[bytes, ...]
     temporaries: tuple[bytes, ...]
     matte: Matte
@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class FinishedFile:
     """One finished temporary: whole, synced and read back."""
 
     label: str
@@ -84,7 +84,7 @@ class Finished:
     width: int
     height: int
     coverage: float
-    drafts: tuple[Draft, ...]
+    files: tuple[FinishedFile, ...]
     timings: dict[str, float]
     notes: tuple[str, ...] = ()
     confidence: float | None = None
@@ -228,24 +228,24 @@ def read_result(job: Job, answer: Answer) -> Result:
 
 
 def _finished(job: Job, report: Report) -> Finished:
-    if len(report.written) != len(job.orders):
+    if len(report.written) != len(job.deliverables):
         raise SchemaError("answer.written: not one for each deliverable")
     if any(bool(one.sha256) != job.manifest for one in report.written):
         raise SchemaError("answer.written: another digest than was asked for")
     if len(set(report.doubts)) < len(report.doubts) or (report.doubts and report.confidence is None):
         raise SchemaError("answer.doubts: one twice, or without a confidence")
-    drafts = tuple(
-        Draft(
-            label=order.label,
+    files = tuple(
+        FinishedFile(
+            label=deliverable.label,
             temporary=temporary,
             out_digest=one.out_digest,
             out_size=one.out_size,
             width=one.width,
             height=one.height,
-            extension=extension(order),
+            extension=extension(deliverable),
             sha256=one.sha256,
         )
-        for order, temporary, one in zip(job.orders, job.temporaries, report.written, strict=True)
+        for deliverable, temporary, one in zip(job.deliverables, job.temporaries, report.written, strict=True)
     )
     return Finished(
         digest=report.digest,
@@ -255,7 +255,7 @@ def _finished(job: Job, report: Report) -> Finished:
         width=report.width,
         height=report.height,
         coverage=report.coverage,
-        drafts=drafts,
+        files=files,
         timings={str(stage): seconds for stage, seconds in report.timings.items()},
         notes=report.notes,
         confidence=report.confidence,

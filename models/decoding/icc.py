@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 Curve = Callable[[float], float]
-Triple = tuple[float, float, float]
 
 # A CMYK profile of a printing house takes 0.5 to 3 MB; more than this is an attack or an accident.
 MAX_PROFILE_BYTES: Final = 16 << 20

@@ -78,7 +78,7 @@ def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
         raise UsageError("This photo lies in no inbox", path, f"The inboxes are: {known}.")
     owed = chosen(inbox, os.fsencode(path.relative_to(inbox.path)), settings.preset)
     click.echo(f"{printable(path)}: {owed.rule or f'no rule fits, so as {inbox.label} says'}")
-    for order in owed.orders:
+    for order in owed.deliverables:
         preset = f" (preset {order.preset})" if order.preset else ""
         click.echo(f"  {order.label}{preset}: {order.name}{extension(order)}")
 

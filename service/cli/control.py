@@ -72,7 +72,7 @@ def _opened(path: Path) -> Ledger:
         lock.release()
 
 
-def order(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
+def command(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
     """Has a command carried out: by the daemon if one is at work, else right here.
 
     Args:
@@ -100,7 +100,7 @@ def order(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
         with ledger.durably():
             if mask:
                 masks.keep(ledger, mask)
-            number = control.order(verb, arguments)
+            number = control.command(verb, arguments)
         if pid:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
@@ -182,14 +182,14 @@ def _carry_out(
     if photos is None or photos:
         if verb != "forget" and holder(state_dir()) is None:
             done = done.removesuffix(".") + " when cutoutd runs."
-        _say(order(verb, photos=photos, **arguments), done, nothing)
+        _say(command(verb, photos=photos, **arguments), done, nothing)
     if unmeant:
         raise UsageError(
             "\n".join(unmeant).removesuffix("."), fix="`cutoutd status` and `cutoutd failures` show names."
         )
 
 
-# --- orders ------------------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------------------------------------------
 
 
 @click.command()
@@ -281,13 +281,13 @@ def _seconds(text: str) -> float:
 @click.command()
 def pause() -> None:
     """Start no new photo; photos in hand are finished, new ones are remembered."""
-    _say(order("pause"), "Paused. `cutoutd resume` goes on.")
+    _say(command("pause"), "Paused. `cutoutd resume` goes on.")
 
 
 @click.command()
 def resume() -> None:
     """Go on after `pause`."""
-    _say(order("resume"), "Going on.")
+    _say(command("resume"), "Going on.")
 
 
 @click.command()
@@ -296,7 +296,7 @@ def rescan() -> None:
     if holder(state_dir()) is None:
         click.echo("cutoutd is not running; it looks through all inboxes when it starts.", err=True)
         sys.exit(1)
-    _say(order("rescan"), "Looking through the inboxes.")
+    _say(command("rescan"), "Looking through the inboxes.")
 
 
 @click.command()

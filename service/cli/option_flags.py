@@ -115,7 +115,7 @@ def deliverable_labels() -> list[str]:
         inboxes = load_settings().settings.inbox
     except CutoutError:
         return []
-    return list(dict.fromkeys(one.label for inbox in inboxes for one in inbox.any_orders()))
+    return list(dict.fromkeys(one.label for inbox in inboxes for one in inbox.any_deliverables()))
 
 
 def given(values: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
             path=os.fsencode(house.inbox / "cat.jpg"),
             name="cat.jpg",
             model=house.model,
-            orders=(order,),
+            deliverables=(order,),
             outboxes=(os.fsencode(house.outbox),),
             temporaries=(os.fsencode(part),),
             matte=Matte(),

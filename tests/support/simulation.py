@@ -195,19 +195,21 @@ class PretendedWorkers:
                     variant = file.read()
             except OSError as error:
                 return protocol.Refused(Reason.CANNOT_RENDER, f"no mask ({error.strerror})")
-        drafts: list[protocol.Draft] = []
+        files: list[protocol.FinishedFile] = []
         try:
-            for order, outbox, temporary in zip(job.orders, job.outboxes, job.temporaries, strict=True):
+            for order, outbox, temporary in zip(job.deliverables, job.outboxes, job.temporaries, strict=True):
                 made = cutout_of(data, variant, order.label)
                 out = write_temporary(outbox, temporary, made)
                 sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""
-                drafts.append(
-                    protocol.Draft(order.label, temporary, out, len(made), 1, 1, extension(order), sha256)
+                files.append(
+                    protocol.FinishedFile(
+                        order.label, temporary, out, len(made), 1, 1, extension(order), sha256
+                    )
                 )
         except TemporaryError as error:
             return protocol.OutboxRefused(error.outbox, error.code, str(error))
         return protocol.Finished(
-            digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(drafts), {},
+            digest, facts.st_size, facts.st_mtime_ns, facts.st_ino, 1, 1, 0.5, tuple(files), {},
             confidence=0.6 if self.doubts else 0.95, doubts=self.doubts,
         )  # fmt: skip
 

@@ -61,7 +61,7 @@ def main() -> None:
                 path=os.fsencode(path),
                 name=path.name,
                 model=BUNDLED[number % len(BUNDLED)],
-                orders=DELIVERABLES,
+                deliverables=DELIVERABLES,
                 outboxes=(os.fsencode(outbox),) * len(DELIVERABLES),
                 temporaries=tuple(
                     os.fsencode(outbox / "day 1" / f"{number}-{index}.part")

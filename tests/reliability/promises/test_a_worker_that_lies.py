@@ -123,8 +123,8 @@ def take_over(jobs):
             case "plant": answer(n, result=report(job, facts, written=[{**w, "extension": planted}]))
             case "objects":
                 return protocol.Finished(digest="00" * 32, size=1, mtime_ns=1, inode=1, width=1, height=1, coverage=0.5,
-                    drafts=(protocol.Draft(label="cutout", temporary=key.encode(), out_digest="11" * 32, out_size=12,
-                    width=1, height=1, extension=planted),), timings={})
+                    files=(protocol.FinishedFile(label="cutout", temporary=key.encode(), out_digest="11" * 32,
+                    out_size=12, width=1, height=1, extension=planted),), timings={})
             case "five": answer(n, result=5)
             case "nothing": answer(n)
             case "surrogate": answer(n, result={"is": "Refused", "reason": "unreadable", "detail": "\\udc80"})

@@ -105,7 +105,7 @@ def masked(sim: Simulation) -> None:
         ledger.durably(),
     ):
         masks.keep(ledger, name)
-        Control(ledger).order("redo", {"overrides": {"mask": name}})
+        Control(ledger).command("redo", {"overrides": {"mask": name}})
     sim.workers.hang = True
     sim.until_in_a_worker()
     sim.run(24)  # longer than the clean-up takes to come round
@@ -210,7 +210,7 @@ def _live(root: Path, act: Act, table: dict[str, Any], crasher: Crasher) -> Simu
 
 def _check(sim: Simulation, where: str) -> None:
     """One cutout per deliverable of each photo that lies somewhere, of it and of nothing else."""
-    labels = [one.label for one in sim.settings().inbox[0].orders()]
+    labels = [one.label for one in sim.settings().inbox[0].deliverables()]
     trash = sim.root / "home" / "data" / "Trash" / "files"
     originals = [
         path.read_bytes()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.reliability.torture.deliver_once import BAD, BEGIN, END, STORIES, photo_of, simulation
 from tests.reliability.torture.power import CALLS, Model, State, files_below
+from tests.support.ledgers import integrity
 from tests.support.simulation import cutout_of, simulated
 
 # A spread of the states each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
@@ -131,7 +132,7 @@ def test_a_power_cut_at_any_moment_loses_and_doubles_nothing(
             where = f"state {number} of {len(chosen)} ({story}): {sorted(state)}"
             expected = [] if photo == BAD else [cutout_of(photo)]
             assert list(sim.outputs().values()) == expected, f"{where}: {sorted(sim.outputs())}"
-            assert sim.parts.ledger.integrity() == "ok", where
+            assert integrity(sim.parts.ledger) == "ok", where
             sim.stop()
             assert sim.leftovers() == [], where
             found = [

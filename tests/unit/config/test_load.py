@@ -111,7 +111,7 @@ def test_mistakes_after_a_pack_keep_their_own_numbers() -> None:
 
 def test_a_pack_becomes_one_deliverable_per_preset() -> None:
     settings = parse_settings(GOOD + '[[inbox.deliver]]\npreset = "marketplaces"\nquality = 77')
-    orders = settings.inbox[0].orders()
+    orders = settings.inbox[0].deliverables()
     assert {order.quality for order in orders} == {77}
     assert [order.label for order in orders] == [order.preset for order in orders]
     assert len(orders) > 2
@@ -130,7 +130,7 @@ def test_a_background_path_starts_at_the_file_through_presets_too(tmp_path: Path
     config.write_text(GOOD + text)
     inbox = load_settings(config).settings.inbox[0]
     assert inbox.output.background_path == tmp_path / "sets" / "sky.jpg"
-    assert [order.background_path for order in inbox.orders()] == [tmp_path / "sea.png"]
+    assert [order.background_path for order in inbox.deliverables()] == [tmp_path / "sea.png"]
 
 
 # Which file

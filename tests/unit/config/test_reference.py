@@ -50,7 +50,7 @@ def test_the_sample_with_everything_uncommented_is_valid() -> None:
     text = re.sub(r"^#(?=\w+ = |\[)", "", reference.sample(IN, OUT), flags=re.MULTILINE)
     settings = parse_settings(text)
     assert settings.inbox[0].after.failed is not None
-    assert [order.label for order in settings.inbox[0].orders()] == ["master", "shop"]
+    assert [order.label for order in settings.inbox[0].deliverables()] == ["master", "shop"]
 
 
 def test_the_sample_holds_every_option() -> None:

@@ -24,7 +24,7 @@ def test_a_rule_has_the_options_of_its_preset_or_pack() -> None:
     (shop,) = inbox.rule[0].deliver
     assert (shop.label, shop.format, shop.max_size, shop.name) == ("shop", "webp", 99, "{stem}")
     assert {one.name for one in inbox.rule[1].deliver} == {"{stem}-{deliverable}"}
-    assert len({one.label for one in inbox.any_orders()}) == 7
+    assert len({one.label for one in inbox.any_deliverables()}) == 7
 
 
 def test_other_options_in_place_of_a_preset() -> None:

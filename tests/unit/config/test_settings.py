@@ -35,7 +35,9 @@ def test_a_region_that_is_none_is_a_fault_of_the_settings() -> None:
 
 
 def test_an_inbox_without_deliverables_owes_its_output() -> None:
-    (order,) = Settings.model_validate({"inbox": [{**INBOX, "output": {"format": "webp"}}]}).inbox[0].orders()
+    (order,) = (
+        Settings.model_validate({"inbox": [{**INBOX, "output": {"format": "webp"}}]}).inbox[0].deliverables()
+    )
     assert (order.format, order.label) == ("webp", "cutout")
 
 

@@ -63,7 +63,7 @@ class Pretended(PretendedWorkers):
 def cutout_of(job: protocol.Job) -> protocol.Finished:
     data = b"cutout of " + Path(os.fsdecode(job.path)).read_bytes()
     write_temporary(job.outboxes[0], job.temporaries[0], data)
-    draft = protocol.Draft("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
+    draft = protocol.FinishedFile("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
     return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
 
 

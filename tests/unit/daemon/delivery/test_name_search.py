@@ -20,7 +20,7 @@ from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.retry_rules import retry_rules
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.workers.protocol import Draft, Finished
+from cutoutd.daemon.workers.protocol import Finished, FinishedFile
 
 CUTOUT = b"a cutout"
 
@@ -48,11 +48,13 @@ def photo(ledger: Ledger, route: Route, name: bytes) -> PhotoRow:
 
 
 def finished(route: Route, orders: tuple[Deliverable, ...]) -> Finished:
-    drafts = tuple(
-        Draft(one.label, route.outbox + b"/.t.%d.part" % n, digest_of(CUTOUT), len(CUTOUT), 4, 3, ".png")
+    files = tuple(
+        FinishedFile(
+            one.label, route.outbox + b"/.t.%d.part" % n, digest_of(CUTOUT), len(CUTOUT), 4, 3, ".png"
+        )
         for n, one in enumerate(orders)
     )
-    return Finished("d" * 64, 9, 2, 3, 4, 3, 0.5, drafts, {})
+    return Finished("d" * 64, 9, 2, 3, 4, 3, 0.5, files, {})
 
 
 def orders(*names: str) -> tuple[Deliverable, ...]:
@@ -102,5 +104,5 @@ def test_what_is_committed_names_each_cutout_its_place_and_its_bytes(
     wanted = search.wanted(row, made, owed, route, plain=False)
     (one,) = search.to_commit(row, route, made, find(wanted, made, route), earlier=wanted.earlier, failed="")
     assert (one.label, one.outbox, one.name) == ("l0", route.outbox, b"day/a.png")
-    assert (one.out_digest, one.temporary) == (digest_of(CUTOUT), made.drafts[0].temporary)
+    assert (one.out_digest, one.temporary) == (digest_of(CUTOUT), made.files[0].temporary)
     assert one.stage is Stage.FINAL

@@ -19,7 +19,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.taken_names import Taken
-from cutoutd.daemon.workers.protocol import Draft, Finished
+from cutoutd.daemon.workers.protocol import Finished, FinishedFile
 from cutoutd.models.networks.doubt import Doubt
 
 NOON_NS = 1_700_000_000 * 10**9
@@ -47,8 +47,8 @@ def _finished() -> Finished:
     return Finished("d" * 32, 1, NOON_NS, 3, 40, 30, 0.5, (), {})
 
 
-def _draft(sha256: str = "") -> Draft:
-    return Draft("cutout", b"/out/.t.part", digest_of(CUTOUT), len(CUTOUT), 40, 30, ".png", sha256)
+def _draft(sha256: str = "") -> FinishedFile:
+    return FinishedFile("cutout", b"/out/.t.part", digest_of(CUTOUT), len(CUTOUT), 40, 30, ".png", sha256)
 
 
 def _earlier(route: Route, name: bytes | None, key: str) -> Delivery:

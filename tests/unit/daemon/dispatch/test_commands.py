@@ -17,7 +17,7 @@ Make = Callable[..., Simulation]
 def _from_outside(sim: Simulation, verb: str, **arguments: object) -> int:
     """What the command line does: another connection leaves an order."""
     other = Ledger(sim.root / "state" / "ledger.sqlite", check=False)
-    number = Control(other).order(verb, dict(arguments))
+    number = Control(other).command(verb, dict(arguments))
     other.close()
     return number
 

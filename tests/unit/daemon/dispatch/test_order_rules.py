@@ -17,7 +17,7 @@ def settings_of(tmp_path: Path, body: str) -> Settings:
 
 
 def labels(settings: Settings, path: bytes) -> tuple[str, ...]:
-    return tuple(one.label for one in chosen(settings.inbox[0], path, settings.preset).orders)
+    return tuple(one.label for one in chosen(settings.inbox[0], path, settings.preset).deliverables)
 
 
 def test_the_first_rule_that_fits_decides(tmp_path: Path) -> None:
@@ -46,10 +46,12 @@ def test_a_list_gives_presets_and_names_and_is_read_again_when_it_changes(tmp_pa
     listed.write_text("stem;preset;name\nDSC_1;own;red shoe\nDSC_2;;blue\nDSC_3;marketplaces;hat\n")
     inbox = settings.inbox[0]
     first = chosen(inbox, b"sub/dsc_1.jpg", settings.preset)
-    assert [(one.preset, one.format, one.name) for one in first.orders] == [("own", "webp", "red shoe")]
+    assert [(one.preset, one.format, one.name) for one in first.deliverables] == [("own", "webp", "red shoe")]
     assert first.rule == f"{listed}:2"
-    assert [one.name for one in chosen(inbox, b"DSC_2.jpg", settings.preset).orders] == ["blue"]
-    assert {one.name for one in chosen(inbox, b"DSC_3.jpg", settings.preset).orders} == {"hat-{deliverable}"}
+    assert [one.name for one in chosen(inbox, b"DSC_2.jpg", settings.preset).deliverables] == ["blue"]
+    assert {one.name for one in chosen(inbox, b"DSC_3.jpg", settings.preset).deliverables} == {
+        "hat-{deliverable}"
+    }
     assert labels(settings, b"other.tif") == ("mask",)
     listed.write_text("stem,preset\nDSC_1,mask\n")
     assert labels(settings, b"DSC_1.jpg") == ("mask",)

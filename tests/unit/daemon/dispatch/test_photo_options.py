@@ -30,12 +30,12 @@ WHITE_JPEG = '[inbox.output]\nformat = "jpeg"\nbackground = "white"'
 def test_overrides_of_a_redo_change_that_photo_alone(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, TWO)
     inbox, limits = settings.inbox[0], settings.limits
-    assert [one.label for one in options_for(inbox, limits, {}).orders] == ["master", "web"]
+    assert [one.label for one in options_for(inbox, limits, {}).deliverables] == ["master", "web"]
     only = options_for(inbox, limits, {"deliverable": "web", "output": {"background": "#ffffff"}})
-    assert [(one.label, str(one.format)) for one in only.orders] == [("web", "webp")]
-    assert only.orders[0].background == "#ffffff"
+    assert [(one.label, str(one.format)) for one in only.deliverables] == [("web", "webp")]
+    assert only.deliverables[0].background == "#ffffff"
     assert options_for(inbox, limits, {"matte": {"edge": "crisp"}}).matte.edge == "crisp"
-    assert inbox.orders()[1].background != "#ffffff"
+    assert inbox.deliverables()[1].background != "#ffffff"
     points = options_for(inbox, limits, {"fixes": {"keep": ["5%,6%"], "remove": ["7,8"]}}).fixes
     assert points == Fixes(keep=("5%,6%",), remove=("7,8",))
     assert options_for(inbox, limits, {"mask": "0f" * 16}).mask == "0f" * 16
@@ -61,7 +61,7 @@ def test_overrides_that_contradict_the_inbox_are_named(
 
 def test_what_the_inbox_supplies_need_not_be_said_again(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[inbox.output]\nfit = "head"\nsize = "35x45mm"')
-    order = options_for(settings.inbox[0], settings.limits, {"output": {"head_height": 60}}).orders[0]
+    order = options_for(settings.inbox[0], settings.limits, {"output": {"head_height": 60}}).deliverables[0]
     assert (order.fit, order.head_height) == ("head", 60)
 
 
@@ -102,8 +102,11 @@ RULED = TWO + "\n" + '[[inbox.rule]]\nmatch = "shoes/**"\npreset = "web"\n'
 def test_a_rule_decides_what_a_photo_becomes_and_what_redo_means(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, RULED)
     inbox, limits = settings.inbox[0], settings.limits
-    assert [one.label for one in options_for(inbox, limits, {}, b"shoes/a.jpg").orders] == ["web"]
-    assert [one.label for one in options_for(inbox, limits, {}, b"hats/a.jpg").orders] == ["master", "web"]
+    assert [one.label for one in options_for(inbox, limits, {}, b"shoes/a.jpg").deliverables] == ["web"]
+    assert [one.label for one in options_for(inbox, limits, {}, b"hats/a.jpg").deliverables] == [
+        "master",
+        "web",
+    ]
     meant = meant_by(settings, {"deliverable": "master"})
     key = os.fsencode(tmp_path / "in0")
     assert [meant(key, path) for path in (b"hats/a.jpg", b"shoes/a.jpg")] == [True, False]

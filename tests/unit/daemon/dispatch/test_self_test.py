@@ -33,7 +33,7 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     one.run(400)
     assert one.states() == {"a.jpg": "pending"}
     assert one.rows()[0]["attempts"] == 0
-    assert one.parts.dispatcher.self_test.ailing
+    assert one.parts.dispatcher.self_test.trouble
     sick["now"] = False
     one.pass_time(60)
     one.finish()
@@ -107,7 +107,7 @@ def test_a_test_that_is_due_but_has_no_slot_turns_the_loop_no_faster(
 
     monkeypatch.setattr(type(one.workers), "step", failing)
     one.put("a.jpg", ONE)
-    one.until(lambda: one.parts.dispatcher.self_test.ailing)
+    one.until(lambda: one.parts.dispatcher.self_test.trouble)
     one.workers.taken = set(range(one.workers.size))  # no worker can be started
     one.pass_time(600)
     one.turn()

@@ -78,8 +78,8 @@ def test_masks_stay_while_a_photo_or_an_order_waits_for_them(ledger: Ledger, dra
     for state, mask in zip(("done", "failed", "superseded"), over, strict=False):
         photo(ledger, state, mask)
     control = Control(ledger)
-    control.order("redo", {"overrides": {"mask": waiting[3]}})
-    control.answer(control.order("redo", {"overrides": {"mask": over[3]}}), {"count": 0})
+    control.command("redo", {"overrides": {"mask": waiting[3]}})
+    control.answer(control.command("redo", {"overrides": {"mask": over[3]}}), {"count": 0})
     ledger.write("INSERT INTO commands (verb, arguments, created) VALUES ('redo', 'nonsense', 0)")
     assert masks.drop_orphans(ledger) == 4
     assert left(ledger) == set(waiting)

@@ -217,7 +217,7 @@ def test_an_inbox_may_be_a_link(tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
         (tmp_path / "link").unlink()
         (tmp_path / "link").symlink_to("other")
-        assert "replaced" in watched.watcher.ailment()
+        assert "replaced" in watched.watcher.problem()
     finally:
         watched.watcher.stop()
 
@@ -238,9 +238,9 @@ def test_an_inbox_removed_and_made_again_is_lost_and_can_be_taken_up(inbox: Watc
 
 def test_an_inbox_renamed_away_is_not_healthy(inbox: Watched, tmp_path: Path) -> None:
     inbox.root.rename(tmp_path / "away")
-    assert "does not exist" in inbox.watcher.ailment()
+    assert "does not exist" in inbox.watcher.problem()
     inbox.root.mkdir()
-    assert "replaced" in inbox.watcher.ailment()
+    assert "replaced" in inbox.watcher.problem()
 
 
 def test_a_missing_inbox_cannot_be_started_and_says_so(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_dead_thread_is_noticed(inbox: Watched, victim: str) -> None:
     thread.stop()
     wait_until(lambda: not thread.is_alive(), "the thread's end")
     assert observer.is_alive()
-    assert "stopped" in inbox.watcher.ailment()
+    assert "stopped" in inbox.watcher.problem()
 
 
 def test_an_error_in_the_event_machinery_is_told_and_the_thread_lives(

@@ -42,7 +42,7 @@ def order(engines: Engines, tmp_path: Path) -> Job:
         path=os.fsencode(photo),
         name="a.jpg",
         model="tiny",
-        orders=(Deliverable(),),
+        deliverables=(Deliverable(),),
         outboxes=(outbox,),
         temporaries=(outbox + b"/.one.part",),
         matte=Matte(no_subject="pass"),

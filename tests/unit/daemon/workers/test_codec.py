@@ -171,7 +171,7 @@ def test_a_job_travels_whole_with_names_that_are_no_text(tmp_path: Path) -> None
         path=b"/in/\xff\xfe.jpg",
         name="\\xff.jpg",
         model="m",
-        orders=(Deliverable(), Deliverable(label="b", format="webp", margin="10%")),
+        deliverables=(Deliverable(), Deliverable(label="b", format="webp", margin="10%")),
         outboxes=(b"/out\xff",) * 2,
         temporaries=(b"/out\xff/.a.part", b"/out\xff/.b.part"),
         matte=Matte(closed_form=True),
@@ -182,8 +182,8 @@ def test_a_job_travels_whole_with_names_that_are_no_text(tmp_path: Path) -> None
     )
     back = from_json(protocol.Job, loads(dumps(job), trusted=True), trusted=True)
     assert back == job
-    assert [order.model_fields_set for order in back.orders] == [
-        order.model_fields_set for order in job.orders
+    assert [order.model_fields_set for order in back.deliverables] == [
+        order.model_fields_set for order in job.deliverables
     ]
     odd = Path(os.fsdecode(b"/models/\xff"))
     made = engines.Engines((find_model(BUNDLED[0], tmp_path),), "auto", 2, odd)

@@ -43,7 +43,7 @@ def answer_to(job: Job) -> protocol.Result:
 def test_the_temporary_is_the_whole_cutout_and_its_digest_is_true(order: Job) -> None:
     result = answer_to(replace(order, manifest=True))
     assert isinstance(result, Finished)
-    (draft,) = result.drafts
+    (draft,) = result.files
     data = Path(os.fsdecode(draft.temporary)).read_bytes()
     assert (len(data), digest_of(data)) == (draft.out_size, draft.out_digest)
     assert draft.sha256 == hashlib.sha256(data).hexdigest()
@@ -86,14 +86,14 @@ def test_one_decode_for_several_deliverables(order: Job) -> None:
     result = answer_to(
         replace(
             order,
-            orders=(Deliverable(), white),
+            deliverables=(Deliverable(), white),
             outboxes=(outbox, outbox),
             temporaries=(outbox + b"/.one.part", outbox + b"/sub/.two.part"),
         )
     )
     assert isinstance(result, Finished)
-    assert [(one.label, one.extension) for one in result.drafts] == [("cutout", ".png"), ("white", ".jpg")]
-    assert max(result.drafts[1].width, result.drafts[1].height) == 90
+    assert [(one.label, one.extension) for one in result.files] == [("cutout", ".png"), ("white", ".jpg")]
+    assert max(result.files[1].width, result.files[1].height) == 90
     assert os.path.exists(outbox + b"/sub/.two.part")
 
 

@@ -42,7 +42,7 @@ def test_what_was_swapped_in_is_refused_by_name(swap: str, tmp_path: Path) -> No
     SWAPS[swap](inbox, outside)
     job = Job(
         photo=1, path=os.fsencode(inbox / "sub" / "a.jpg"), root=os.fsencode(inbox), name="a.jpg", model="m",
-        orders=(Deliverable(),), outboxes=(b"/out",), temporaries=(b"/out/t",), matte=Matte(), limits=Limits(),
+        deliverables=(Deliverable(),), outboxes=(b"/out",), temporaries=(b"/out/t",), matte=Matte(), limits=Limits(),
         allowance_mp=100.0,
     )  # fmt: skip
     result = run_job(job)

@@ -34,7 +34,7 @@ def report_of(job: Job) -> Report:
 def test_names_and_folders_come_from_the_job(order: Job) -> None:
     result = read_result(order, report_of(order))
     assert isinstance(result, Finished)
-    assert [(one.label, one.temporary, one.extension) for one in result.drafts] == [
+    assert [(one.label, one.temporary, one.extension) for one in result.files] == [
         ("cutout", order.temporaries[0], ".png")
     ]
 

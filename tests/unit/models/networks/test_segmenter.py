@@ -398,7 +398,7 @@ def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
             path=bytes(tmp_path / "cat.jpg"),
             name="cat.jpg",
             model="cutout-s",
-            orders=(Deliverable(),),
+            deliverables=(Deliverable(),),
             outboxes=(bytes(tmp_path),),
             temporaries=(bytes(tmp_path / ".t.part"),),
             matte=Matte(),
