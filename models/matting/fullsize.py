@@ -15,7 +15,7 @@ from cutoutd.models.matting import foreground
 from cutoutd.models.matting.canvas import Canvas, Pixels, Planes
 from cutoutd.models.matting.controls import MatteControls, finish_edges, move_edges
 from cutoutd.models.matting.parallel import side_by_side
-from cutoutd.models.matting.resample import Plane, Span, dilate, spans, tiles, upsample
+from cutoutd.models.matting.resample import Plane, Span, dilate, tiles, upsample
 
 LEVELS: Final = np.float32(255)
 # Full-size tiles: small enough that flat ones are common, large enough that threads seldom wait for one
@@ -66,9 +66,9 @@ class FullSize:
         # An edit looks around itself: its tiles, which are widened for that, are worked out whole.
         self._boxed = reach == 0
         self._columns = tiles(w, grid[1], drawn.step, TILE, reach)
-        self._colour_columns = spans(w, coarse[1], drawn.colour_step, TILE)
+        self._colour_columns = [one for one, _ in tiles(w, coarse[1], drawn.colour_step, TILE)]
         self._rows = tiles(h, grid[0], drawn.step, TILE, reach)
-        self._colour_rows = spans(h, coarse[0], drawn.colour_step, TILE)
+        self._colour_rows = [one for one, _ in tiles(h, coarse[0], drawn.colour_step, TILE)]
         self._bands = [(row.start, row.stop) for row in self._colour_rows]
 
     @property

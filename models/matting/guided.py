@@ -64,7 +64,12 @@ def coefficients(
     centred = guide - np.float32(0.5)  # small numbers keep float32 running sums exact enough for epsilon
     r, g, b = centred
     a = alpha - np.float32(0.5)
-    moments = np.stack([r, g, b, a, r * r, r * g, r * b, g * g, g * b, b * b, r * a, g * a, b * a, a * a])
+    moments = np.empty((14, *alpha.shape), np.float32)
+    moments[:3], moments[3] = centred, a
+    np.multiply(r, centred, out=moments[4:7])
+    np.multiply(g, centred[1:], out=moments[7:9])
+    np.multiply(b, b, out=moments[9])
+    np.multiply(moments[:4], a, out=moments[10:])
     mr, mg, mb, ma, rr, rg, rb, gg, gb, bb, ra, ga, ba, aa = box_mean(moments, radius)
     eps = np.float32(EPSILON if epsilon is None else epsilon)
     rr, gg, bb = rr - mr * mr + eps, gg - mg * mg + eps, bb - mb * mb + eps

@@ -186,12 +186,21 @@ def _carry_box(result: Plane, box: Box, work: Plane, settled: Plane) -> None:
 def run(network: Network, pixels: Plane, told: Plane) -> Plane:
     """The network's alpha for pixels (3, h, w) and hints (9, h, w): float32 (h, w), 0..1."""
     h, w = pixels.shape[1:]
-    pad = ((0, 0), (0, -h % UNSHUFFLE), (0, -w % UNSHUFFLE))
-    feed = {
-        "photo": np.pad(pixels, pad, mode="edge")[None],
-        "hints": np.pad(told, pad, mode="edge")[None],
-    }
+    feed = {"photo": _padded(pixels)[None], "hints": _padded(told)[None]}
     return network.run(["alpha"], feed)[0][0, 0, :h, :w]
+
+
+def _padded(planes: Plane) -> Plane:
+    """Sides that are multiples of `UNSHUFFLE`: the last row and column repeated, which `np.pad` takes long for."""
+    h, w = planes.shape[1:]
+    down, across = -h % UNSHUFFLE, -w % UNSHUFFLE
+    if not down and not across:
+        return planes
+    wide = np.empty((planes.shape[0], h + down, w + across), np.float32)
+    wide[:, :h, :w] = planes
+    wide[:, h:, :w] = planes[:, -1:]
+    wide[:, :, w:] = wide[:, :, w - 1 : w]
+    return wide
 
 
 def hint_planes(guide: Plane, coarse: Plane, scale: float, side: int) -> Plane:

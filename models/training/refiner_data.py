@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from cutoutd.models.matting import foreground, guided, refiner
-from cutoutd.models.matting.resample import onto_grid, reduced, spans, upsample
+from cutoutd.models.matting.resample import onto_grid, reduced, tiles, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
 SUPER = 4  # drawn four times larger, then averaged: 17 levels of coverage on an edge
@@ -302,7 +302,7 @@ def product_hints(photo: np.ndarray, answer: np.ndarray, step: int) -> np.ndarra
     coarse = onto_grid(answer, shape, grid, step)
     scale = max(grid) / max(answer.shape)
     planes = refiner.hint_planes(guide, coarse, scale, guided.block(guided.steepness(answer), scale))
-    (row,), (column,) = (spans(SIDE, planes.shape[i], step, SIDE) for i in (1, 2))
+    ((row, _),), ((column, _),) = (tiles(SIDE, planes.shape[i], step, SIDE) for i in (1, 2))
     full = upsample(planes, row, column)
     guide = np.moveaxis(photo.astype(np.float32) / 255, 2, 0)
     return (refiner.hints(full, guide) * 255 + 0.5).astype(np.uint8)
