@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchmarks import machine, report
 from benchmarks.options import Options
 
-NAMES = ("limits", "latency", "startup", "scale", "throughput")
+NAMES = ("limits", "latency", "startup", "scale", "throughput", "overnight")
 
 
 def main() -> int:
@@ -25,8 +25,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of interleaved contestants")
     parser.add_argument("--sizes", type=_numbers, default=(2, 12, 24), help="megapixels: 2,12,24,45")
     parser.add_argument("--counts", type=_numbers, default=(1, 20, 100), help="photos per run")
+    parser.add_argument("--overnight", type=int, default=500, metavar="N", help="photos of the overnight run")
     arguments = parser.parse_args()
-    options = Options(arguments.quick, arguments.rounds, arguments.sizes, arguments.counts)
+    options = Options(
+        arguments.quick, arguments.rounds, arguments.sizes, arguments.counts, arguments.overnight
+    )
     if options.quick:
         options = Options(quick=True, rounds=1, sizes=(2,), counts=(2,))
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])

@@ -39,8 +39,8 @@ def run(options: Options) -> dict[str, Any]:
     segmenter = Segmenter(spec, threads=cores())
     engines.warm_up(engines.Engines((spec,), "auto", cores(), None))
     folder = options.fresh("limits")
-    photos = options.photos(options.large, 4)
-    rounds = 2 if options.quick else 3 * options.rounds
+    photos = options.photos(options.large, 1 if options.quick else 4)
+    rounds = 1 if options.quick else 3 * options.rounds
     results: dict[str, list[float]] = {}
     stages: dict[str, list[float]] = {}
     for path in photos:

@@ -16,13 +16,14 @@ class Options:
 
     quick: the least that shows the benchmark works; its figures are not for the document.
     rounds: how often interleaved contestants run.
-    sizes: megapixels. counts: photos per run.
+    sizes: megapixels. counts: photos per run. overnight: photos of the long run.
     """
 
     quick: bool = False
     rounds: int = 5
     sizes: tuple[int, ...] = (2, 12, 24)
     counts: tuple[int, ...] = (1, 20, 100)
+    overnight: int = 500
 
     @property
     def large(self) -> int:

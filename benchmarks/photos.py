@@ -60,6 +60,7 @@ def base(folder: Path, picture: str, megapixels: int) -> bytes:
 
 def write_whole(path: Path, data: bytes) -> None:
     """A name that holds all of it or does not exist: a benchmark that was stopped leaves no half photo."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".unfinished")
     part.write_bytes(data)
     part.replace(path)

@@ -30,7 +30,7 @@ _PASSES = 50
 
 def run(options: Options) -> dict[str, Any]:
     """Each number of files in a fresh inbox of a paused daemon, so that all of them stay owed."""
-    return {"runs": [_owed(options, count) for count in ((0, 1_000) if options.quick else (0, *OWED))]}
+    return {"runs": [_owed(options, count) for count in ((0, 20) if options.quick else (0, *OWED))]}
 
 
 def _owed(options: Options, count: int) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
     running.cli("pause")
     running.stop()
     _fill(running.inbox, count)
-    if count:
+    if count and not options.quick:
         time.sleep(_OLD_ENOUGH_S)
     started = time.perf_counter()
     running.start(ready=False)
