@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -29,7 +29,8 @@ from cutoutd.models.machine import cores
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
-from cutoutd.models.networks.confidence import Confidence, confidence
+from cutoutd.models.networks.confidence import Confidence, confidence, with_doubt
+from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.fixups import corrected, read_mask
 from cutoutd.models.networks.haze import clear_haze
 from cutoutd.models.networks.ready import ready
@@ -42,6 +43,8 @@ from cutoutd.models.rendering.rows import Samples
 
 # A lone photo's PNG is deflated on several cores; four keep the memory for strips and threads small.
 _ENCODE_THREADS = 4
+# A deliverable enlarged as much shows that it was.
+_MUCH_ENLARGED = 1.95
 _WHITE = np.array((255, 255, 255), np.uint8)
 
 
@@ -218,8 +221,15 @@ def _made(
         coverage=coverage,
         timings=watch.seconds,
         notes=tuple(notes),
-        confidence=None if found is None else found.confidence,
+        confidence=_judged(None if found is None else found.confidence, rendered.values()),
     )
+
+
+def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confidence | None:
+    """The confidence with what became of the photo; None stays None, since nobody can say how sure the rest is."""
+    if judged is None or all(one.enlarged < _MUCH_ENLARGED for one in rendered):
+        return judged
+    return with_doubt(judged, Doubt.ENLARGED)
 
 
 def _of_orders(notes: Sequence[str], order: Deliverable, count: int) -> list[str]:

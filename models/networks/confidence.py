@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.doubt import Doubt
 
 Alpha = NDArray[np.float32]
@@ -45,6 +46,11 @@ HALF_TONES: Final = (0.1, 0.9)
 TOUCHED: Final = 0.03
 # A photo with a subject below this share of it was seen in few pixels.
 SMALL: Final = 0.02
+# Separate pieces of at least this share of the largest are subjects of their own. They are a reason and not a cause: of
+# photos with two that are sure otherwise, one in twenty is wrong, as of all (504 held-out photos, 20 of them such).
+SECOND: Final = 0.25
+# Pieces are told apart where the answer falls below this.
+APART: Final = 0.35
 # The surest pixels of an ordinary answer lie above this.
 CERTAIN: Final = 0.97
 
@@ -78,6 +84,11 @@ def confidence(alpha: Alpha) -> Confidence:
     return Confidence(iou, review=True, reasons=_reasons(alpha, taken))
 
 
+def with_doubt(judged: Confidence, doubt: Doubt) -> Confidence:
+    """The same for a photo that somebody should look at for another reason too, which comes first."""
+    return judged._replace(review=True, reasons=(doubt, *judged.reasons))
+
+
 def expected_overlap(alpha: Alpha) -> float:
     """The IoU of `alpha > 0.5` with a truth of which every alpha is the chance; 0 where nothing is above."""
     taken = alpha > 0.5
@@ -99,8 +110,16 @@ def _reasons(alpha: Alpha, taken: NDArray[np.bool_]) -> tuple[Doubt, ...]:
         (inside > HAZY and inside >= beside, Doubt.INSIDE),
         (beside > HAZY, Doubt.BESIDE),
         (inside > HAZY and inside < beside, Doubt.INSIDE),
+        (_several(alpha), Doubt.TWO),
         (area < SMALL * alpha.size, Doubt.SMALL),
         (float(frame.mean()) > TOUCHED, Doubt.FRAME),
     ]
     named = tuple(doubt for applies, doubt in found if applies)
     return named or (Doubt.OUTLINE,)
+
+
+def _several(alpha: Alpha) -> bool:
+    """Whether more than one large piece stands for itself."""
+    labels = components(alpha > APART, diagonal=True)
+    sizes = np.sort(np.bincount(labels[alpha > 0.5])[1:])
+    return len(sizes) > 1 and bool(sizes[-2] >= SECOND * sizes[-1])

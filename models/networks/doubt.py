@@ -13,7 +13,9 @@ class Doubt(StrEnum):
 
     INSIDE = "half-transparent inside"
     BESIDE = "something beside the subject is half there"
+    TWO = "two subjects or more"
     FRAME = "touches the frame"
     SMALL = "small in the photo"
     FAINT = "nothing in it stands out clearly"
+    ENLARGED = "enlarged 2× or more"
     OUTLINE = "the outline is uncertain"

@@ -46,7 +46,8 @@ class Subject:
 class Rendered:
     """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot.
 
-    `notes` say in sentences what could not be done as ordered.
+    `notes` say in sentences what could not be done as ordered; `enlarged` is how many times larger than in the photo
+    the subject is shown, below 1 where it is smaller.
     """
 
     pieces: tuple[bytes, ...]
@@ -54,6 +55,7 @@ class Rendered:
     height: int
     extension: str
     notes: tuple[str, ...] = ()
+    enlarged: float = 1.0
 
     @property
     def data(self) -> bytes:
@@ -95,7 +97,8 @@ def render(
     else:
         picture = _coloured(subject, output, placement, background_image)
     notes = _notes(placed, output)
-    return Rendered((encode(picture, output, threads=threads),), width, height, extension(output), notes)
+    file = encode(picture, output, threads=threads)
+    return Rendered((file,), width, height, extension(output), notes, placement.enlargement)
 
 
 def is_plain(output: Output, photo: tuple[int, int]) -> bool:

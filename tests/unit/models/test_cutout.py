@@ -21,6 +21,7 @@ from cutoutd.models.decoding import icc
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import PhotoLimits, read_header
 from cutoutd.models.networks.catalog import STANDARD, catalogue
+from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import OF_OTHERS
 from cutoutd.models.rendering.layout import Box
@@ -292,6 +293,16 @@ def test_a_doubtful_cutout_says_why_and_a_plain_one_nothing() -> None:
     assert plain.confidence is not None
     assert plain.confidence.iou > 0.9
     assert plain.notes == ()
+
+
+def test_what_was_enlarged_twice_is_worth_a_look_and_what_fills_its_order_is_not() -> None:
+    large = cut(jpeg((512, 512)), Deliverable(canvas="1300x1300", trim=True, background="white"), sees=Disc())
+    assert large.confidence is not None
+    assert large.confidence.review
+    assert large.confidence.reasons == (Doubt.ENLARGED,)
+    small = cut(jpeg((512, 512)), Deliverable(canvas="300x300", trim=True, background="white"), sees=Disc())
+    assert small.confidence is not None
+    assert not small.confidence.review
 
 
 def test_chances_of_other_networks_are_not_read_as_ours() -> None:

@@ -12,6 +12,7 @@ from cutoutd.models.networks.confidence import (
     REVIEW_BELOW,
     confidence,
     expected_overlap,
+    with_doubt,
 )
 from cutoutd.models.networks.doubt import Doubt
 
@@ -104,3 +105,18 @@ def test_the_calibration_rises() -> None:
     assert all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(CALIBRATION))
     assert CALIBRATION[0][0] == 0
     assert CALIBRATION[-1][0] == 1
+
+
+def test_two_pieces_are_named_and_a_crumb_is_none() -> None:
+    two = np.maximum(disc(50, (160, 80)), disc(40, (160, 240)))
+    veiled = np.minimum(two, 0.6)
+    assert Doubt.TWO in confidence(veiled).reasons
+    crumb = np.minimum(np.maximum(disc(50, (160, 80)), disc(12, (160, 240))), 0.6)
+    assert Doubt.TWO not in confidence(crumb).reasons
+    assert not confidence(two).review  # sure of both
+
+
+def test_another_reason_comes_first_and_asks_for_a_look() -> None:
+    judged = with_doubt(confidence(disc()), Doubt.ENLARGED)
+    assert (judged.review, judged.reasons) == (True, (Doubt.ENLARGED,))
+    assert judged.iou == confidence(disc()).iou
