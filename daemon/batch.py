@@ -296,6 +296,7 @@ class Batch:
                 file.temporary,
                 file.out_digest,
                 size=file.out_size,
+                fresh=True,
                 replaces=replaces,
                 mode=mode,
                 leases=self._leases,
@@ -316,7 +317,7 @@ class Batch:
         if self._order.exact:
             name = os.fsencode(self._order.exact)
             if self._fs.exists(os.path.join(self._outbox, name)) and not publish.holds(
-                self._outbox, name, file.out_digest, self._fs
+                self._outbox, name, file.out_digest, file.out_size, self._fs
             ):
                 raise PhotoError(
                     Reason.NAME_TAKEN,

@@ -117,6 +117,7 @@ class Components:
             folder_mode=0o777 & ~self._places.umask,
             listener=self._listener,
             on_folder=self.worker_manager.after_folder,
+            on_misread=self._misread,
             clock=self._clock,
         )
         self.publisher = Publisher(self.ledger, self.transitions, instance=instance)
@@ -226,6 +227,7 @@ class Components:
         self.aftercare.configure(
             {one.key: (one.settings, self.inbox_watchers[one.key].io) for one in self.plan.inboxes},
             keep_names=self.plan.settings.history.filenames,
+            largest_copy=self.plan.settings.limits.max_bytes,
         )
 
     def close(self) -> None:
@@ -314,6 +316,9 @@ class Components:
             self.dispatcher.resume_deliveries()
             self.aftercare.resume()
         return self.worker_manager.ready and not was_ready
+
+    def _misread(self, photo: int) -> None:
+        self.dispatcher.misread(photo)
 
     # --- what a file's news means for the others -------------------------------------------------------------
 

@@ -37,6 +37,8 @@ from cutoutd.daemon.workers import pool
 # Commands from other processes, a changed config and dead watches are noticed within this time; a signal is
 # noticed at once.
 HOUSEKEEPING_S = 5.0
+# A stop waits so long for photos that are cut out and only wait until nobody writes their files any more.
+SETTLE_GRACE_S = 5.0
 # Messages handled before due work gets its turn.
 MESSAGES_PER_TURN = 200
 # A loop that is this late was stopped or suspended: deadlines move by as much.
@@ -95,7 +97,7 @@ class Supervisor:
         self._kept: list[_Signal] = []  # between two lives
         self.finished = False
         self._housekeeping_at = clock()
-        self._grace_until = float("inf")
+        self._stop_at = self._grace_until = float("inf")
         self._status_at = float("-inf")
         self._unannounced = False
         self.was_ready = False
@@ -198,7 +200,8 @@ class Supervisor:
         if self._unannounced:
             times.append(self._status_at + STATUS_EVERY_S)
         if self.stopping:
-            times.append(self._grace_until)
+            settled_at = self._stop_at + SETTLE_GRACE_S
+            times.append(settled_at if now < settled_at else self._grace_until)
         return max(now, min(times))
 
     def _message(self, message: Any) -> None:
@@ -398,15 +401,16 @@ class Supervisor:
             return
         self.stopping = True
         self._hold_or_go()
-        self._grace_until = self._clock() + self.components.plan.settings.stop_grace
+        self._stop_at = self._clock()
+        self._grace_until = self._stop_at + self.components.plan.settings.stop_grace
         self.listener.stopping()
         self.components.workers.stop(now=False)
 
     def _wind_down(self, now: float) -> None:
         parts = self.components
-        nothing_left = not (
-            parts.dispatcher.in_hand or parts.publisher.in_transit() or parts.aftercare.busy()
-        )
+        # What only waits for its file to settle is worth some seconds: somebody may hold the file open for minutes.
+        in_hand = parts.hands.at_work() or (parts.hands.photos and now < self._stop_at + SETTLE_GRACE_S)
+        nothing_left = not (in_hand or parts.publisher.in_transit() or parts.aftercare.busy())
         if nothing_left or now >= self._grace_until:
             self.finished = True
 

@@ -38,7 +38,7 @@ class Wanted:
     taken: list[Taken]
     earlier: Mapping[str, Delivery]
     own: frozenset[int]
-    given_up: Mapping[str, frozenset[str]]
+    given_up: Mapping[str, Mapping[str, int]]
 
 
 class NameSearch:

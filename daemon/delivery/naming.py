@@ -147,7 +147,7 @@ def address(
     wish: Wish,
     taken: Taken,
     earlier: Delivery | None,
-    given_up: Mapping[str, frozenset[str]] = publish.NOTHING_GIVEN_UP,
+    given_up: Mapping[str, Mapping[str, int]] = publish.NOTHING_GIVEN_UP,
 ) -> Addressed:
     """The name for one file: that of its own earlier cutout, or the first one that is free or given up.
 

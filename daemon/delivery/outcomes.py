@@ -36,6 +36,11 @@ class MadeAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What a worker said to have just finished is not there, or is something else: the photo is owed again."""
+
+
+@dataclass(frozen=True, slots=True)
 class NameRefused:
     """The outbox cannot hold the cutout's name; `why` as words."""
 
@@ -57,7 +62,7 @@ class OutboxTrouble:
     why: str
 
 
-Outcome = Delivered | MadeAgain | NameRefused | PlaceRefused | OutboxTrouble
+Outcome = Delivered | MadeAgain | Lost | NameRefused | PlaceRefused | OutboxTrouble
 
 
 def is_trouble_of_the_outbox(code: int) -> bool:

@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_opened
+from cutoutd.daemon.files.digest import has_content
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import name_key, parse_temporary
 from cutoutd.daemon.files.writers import Writers, writers
 
-NOTHING_GIVEN_UP: Mapping[str, frozenset[str]] = {}
+NOTHING_GIVEN_UP: Mapping[str, Mapping[str, int]] = {}
+
+# Of so many files that somebody gave our cutout's name and size the content is compared; beyond, names are only free
+# or taken: a folder full of them must not be read for each cutout.
+MOST_COMPARED = 20
 
 
 class How(StrEnum):
@@ -45,6 +49,14 @@ class Place:
     replaces: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file of ours holds: digest and size in bytes, 0 when that is not known."""
+
+    digest: str
+    size: int
+
+
 class Published(StrEnum):
     """What became of a publication."""
 
@@ -61,7 +73,7 @@ def find_place(
     digest: str,
     size: int,
     fs: FileSystem,
-    given_up: Mapping[str, frozenset[str]] = NOTHING_GIVEN_UP,
+    given_up: Mapping[str, Mapping[str, int]] = NOTHING_GIVEN_UP,
 ) -> Place:
     """The first name that is free, holds exactly this cutout and belongs to nobody, or holds one that is to go.
 
@@ -72,12 +84,14 @@ def find_place(
         digest: of the finished cutout.
         size: of the finished cutout, bytes.
         fs: the file system, with the outbox as its root.
-        given_up: by collision key, digests of cutouts of ours whose photo has another name now; unset, none.
+        given_up: by collision key, digests of cutouts of ours whose photo has another name now, each with its
+            size; unset, none.
 
     Raises:
         UnsafePath: the name's folder is a link, or lies behind one.
         OSError: the outbox cannot be looked at.
     """
+    compared = 0
     for name in names:
         key = name_key(name)
         if key in taken:
@@ -85,10 +99,12 @@ def find_place(
         path = os.path.join(outbox, name)
         if not fs.exists(path):
             return Place(name, key, How.NEW)
-        if _holds(path, digest, size, fs):
-            return Place(name, key, How.ADOPT)
-        for gone in given_up.get(key, ()):
-            if _holds(path, gone, 0, fs):
+        if compared < MOST_COMPARED and _has_size(path, size, fs):
+            compared += 1
+            if _holds(path, digest, size, fs):
+                return Place(name, key, How.ADOPT)
+        for gone, its_size in given_up.get(key, {}).items():
+            if _holds(path, gone, its_size, fs):
                 return Place(name, key, How.REPLACE, gone)
     raise AssertionError("candidate names never end")
 
@@ -101,9 +117,18 @@ def may_replace(outbox: bytes, name: bytes, ours: str, size: int, fs: FileSystem
     return How.REPLACE if _holds(path, ours, size, fs) else None
 
 
-def holds(outbox: bytes, name: bytes, digest: str, fs: FileSystem) -> bool:
+def holds(outbox: bytes, name: bytes, digest: str, size: int, fs: FileSystem) -> bool:
     """Whether a cutout lies whole under a name. Raises OSError when the outbox cannot be looked at."""
-    return _holds(os.path.join(outbox, name), digest, 0, fs)
+    return _holds(os.path.join(outbox, name), digest, size, fs)
+
+
+def _has_size(path: bytes, size: int, fs: FileSystem) -> bool:
+    """Whether a plain file of this size lies there; what is gone again has none. Raises OSError."""
+    try:
+        facts = fs.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == size
 
 
 def _holds(path: bytes, digest: str, size: int, fs: FileSystem) -> bool:
@@ -119,7 +144,7 @@ def _holds(path: bytes, digest: str, size: int, fs: FileSystem) -> bool:
             return False
         raise
     try:
-        return digest_opened(fd, fs) == digest
+        return has_content(fd, digest, size, fs)
     finally:
         fs.close(fd)
 
@@ -132,7 +157,9 @@ def publish(
     *,
     fs: FileSystem,
     size: int = 0,
+    fresh: bool = False,
     replaces: str = "",
+    replaces_size: int = 0,
     mode: int = 0o644,
     leases: bool = False,
 ) -> Published:
@@ -144,8 +171,11 @@ def publish(
         temporary: absolute path of the finished file, in the outbox.
         digest: of its content.
         fs: the file system, with the outbox as its root.
-        size: of its content, bytes; 0 when not known, then it is read.
+        size: of its content, bytes; 0 when not known.
+        fresh: it was made in this life by a worker that has read it back: then a file of ours that has this size, which
+            must be known, is not read once more.
         replaces: digest of our own earlier cutout that may lie under the name, or empty.
+        replaces_size: of that one, bytes; 0 when not known.
         mode: permission bits of the published file.
         leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
 
@@ -158,11 +188,12 @@ def publish(
         OSError: the outbox cannot be written now.
     """
     final = os.path.join(outbox, name)
-    fd = _open_ours(temporary, digest, size, fs)
+    made, earlier = Content(digest, size), Content(replaces, replaces_size) if replaces else None
+    fd = _open_ours(temporary, made, fs, fresh=fresh)
     if fd is None:
-        return _published_before(final, temporary, digest, replaces, fs, leases=leases)
+        return _published_before(final, temporary, made, earlier, fs, leases=leases)
     try:
-        outcome = _publish_opened(fd, temporary, final, digest, replaces, mode, fs, leases=leases)
+        outcome = _publish_opened(fd, temporary, final, made, earlier, mode, fs, leases=leases)
     except FileNotFoundError:
         if fs.exists(temporary):
             raise
@@ -176,7 +207,7 @@ def publish(
     return outcome
 
 
-def _open_ours(temporary: bytes, digest: str, size: int, fs: FileSystem) -> int | None:
+def _open_ours(temporary: bytes, made: Content, fs: FileSystem, *, fresh: bool) -> int | None:
     """The finished temporary as a descriptor; None when there is none, or something else lies in its place."""
     try:
         fd = fs.open(temporary, os.O_RDONLY)
@@ -189,23 +220,23 @@ def _open_ours(temporary: bytes, digest: str, size: int, fs: FileSystem) -> int 
     facts = fs.fstat(fd)
     # It was made for us alone to read and write, so that a file of our own with the right size and no other name is
     # the one that its worker read back. Where a share gives it another owner, or it was swapped, its content decides.
-    ours = facts.st_uid == os.geteuid() and facts.st_nlink == 1 and facts.st_size == size
-    if ours or digest_opened(fd, fs) == digest:
+    ours = fresh and facts.st_uid == os.geteuid() and facts.st_nlink == 1 and facts.st_size == made.size
+    if ours or has_content(fd, made.digest, made.size, fs):
         return fd
     fs.close(fd)
     return None
 
 
 def _published_before(
-    final: bytes, temporary: bytes, digest: str, replaces: str, fs: FileSystem, *, leases: bool
+    final: bytes, temporary: bytes, made: Content, earlier: Content | None, fs: FileSystem, *, leases: bool
 ) -> Published:
     """There is no finished temporary: an earlier life may have published it, and have died before the end."""
-    if not _holds(final, digest, 0, fs):
+    if not _holds(final, made.digest, made.size, fs):
         return Published.GONE
-    if not replaces or not fs.exists(temporary):
+    if earlier is None or not fs.exists(temporary):
         return Published.DONE
     # The names had changed places: what lay under the final one still lies under the temporary's.
-    if is_at_rest(temporary, replaces, fs, leases=leases):
+    if is_at_rest(temporary, earlier.digest, fs, size=earlier.size, leases=leases):
         fs.unlink(temporary)
         fs.fsync_dir(os.path.dirname(final))
         return Published.DONE
@@ -217,8 +248,8 @@ def _publish_opened(
     fd: int,
     temporary: bytes,
     final: bytes,
-    digest: str,
-    replaces: str,
+    made: Content,
+    earlier: Content | None,
     mode: int,
     fs: FileSystem,
     *,
@@ -227,12 +258,12 @@ def _publish_opened(
     if not fs.exists(final):
         fs.fchmod(fd, mode)
         return _take_free_name(fd, temporary, final, fs)
-    if _holds(final, digest, 0, fs):
+    if _holds(final, made.digest, made.size, fs):
         fs.unlink(temporary)
         return Published.DONE
-    if replaces and _holds(final, replaces, 0, fs):
+    if earlier is not None and _holds(final, earlier.digest, earlier.size, fs):
         fs.fchmod(fd, mode)
-        return _replace(fd, temporary, final, replaces, fs, leases=leases)
+        return _replace(fd, temporary, final, earlier, fs, leases=leases)
     if _is_our_placeholder(final, temporary, fs):
         fs.fchmod(fd, mode)
         fs.rename(temporary, final)
@@ -272,7 +303,7 @@ def _seen(fd: int, final: bytes, fs: FileSystem) -> Published:
 
 
 def _replace(
-    fd: int, temporary: bytes, final: bytes, replaces: str, fs: FileSystem, *, leases: bool
+    fd: int, temporary: bytes, final: bytes, earlier: Content, fs: FileSystem, *, leases: bool
 ) -> Published:
     """Our earlier cutout makes room, unless somebody just opened it to save a version of their own.
 
@@ -283,26 +314,30 @@ def _replace(
         fs.exchange(temporary, final)
     except RenameUnsupported:
         # Between this look and the rename lies no more than a moment, but it lies there.
-        if not is_at_rest(final, replaces, fs, leases=leases):
+        if not is_at_rest(final, earlier.digest, fs, size=earlier.size, leases=leases):
             return Published.TAKEN
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
-    if _seen(fd, final, fs) is Published.DONE and is_at_rest(temporary, replaces, fs, leases=leases):
+    at_rest = is_at_rest(temporary, earlier.digest, fs, size=earlier.size, leases=leases)
+    if at_rest and _seen(fd, final, fs) is Published.DONE:
         fs.unlink(temporary)
         return Published.DONE
     fs.exchange(temporary, final)
     return Published.TAKEN
 
 
-def is_at_rest(path: bytes, digest: str, fs: FileSystem, *, leases: bool) -> bool:
-    """Whether a file has this content, and no program that the system knows of has it open for writing."""
+def is_at_rest(path: bytes, digest: str, fs: FileSystem, *, size: int = 0, leases: bool) -> bool:
+    """Whether a file has this content, and no program that the system knows of has it open for writing.
+
+    `size` is that of the content; 0 when not known, then the whole file is read.
+    """
     try:
         fd = fs.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError, UnsafePath):
         return False
     try:
         device = fs.fstat(fd).st_dev if leases else None
-        return writers(fd, device) is not Writers.SOMEBODY and digest_opened(fd, fs) == digest
+        return writers(fd, device) is not Writers.SOMEBODY and has_content(fd, digest, size, fs)
     finally:
         fs.close(fd)
 
@@ -350,8 +385,14 @@ def _publish_over_placeholder(temporary: bytes, final: bytes, fs: FileSystem) ->
 def discard(temporaries: Iterable[bytes], fs: FileSystem) -> None:
     """Removes temporaries that are no longer wanted. Raises OSError.
 
-    Missing ones are fine, and those whose folder was swapped for a link: there is none of ours behind it.
+    Missing ones are fine, and those whose folder was swapped for a link: there is none of ours behind it. A folder
+    under such a name, which only a worker that was taken over makes, goes when it is empty.
     """
     for temporary in temporaries:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, UnsafePath):
+        try:
             fs.unlink(temporary)
+        except IsADirectoryError:
+            with contextlib.suppress(OSError):
+                fs.rmdir(temporary)
+        except (FileNotFoundError, NotADirectoryError, UnsafePath):
+            continue

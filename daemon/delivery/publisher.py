@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
 from cutoutd.daemon.delivery.name_search import NameSearch, Wanted, find
 from cutoutd.daemon.delivery.naming import Addressed, Route
-from cutoutd.daemon.delivery.outcomes import Delivered, MadeAgain, Outcome, Troubles
+from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -160,8 +160,9 @@ class Publisher:
             What became of it; None when somebody else's file has one of the names by now: nothing is decided yet.
         """
         started = time.perf_counter()
+        sizes = self._withdrawals.sizes_of(one.replaces for one in deliveries)
         try:
-            published = await run(route.io, self._publish_all, route, deliveries, fresh=fresh)
+            published = await run(route.io, self._publish_all, route, deliveries, sizes, fresh=fresh)
         except OSError as error:
             its_own = self._troubles.is_its_own(row.id, error)
             if its_own:
@@ -173,7 +174,8 @@ class Publisher:
             spent = {**timings, "deliver": time.perf_counter() - started}
             return self._delivered(row, route, deliveries, spent)
         if Published.GONE in published:
-            return self._again(row, deliveries, published)
+            made_again = self._again(row, deliveries, published)
+            return Lost() if fresh else made_again
         return None
 
     def _delivered(
@@ -207,7 +209,9 @@ class Publisher:
         self._must_be_there(route)
         return find(wanted, finished, route)
 
-    def _publish_all(self, route: Route, deliveries: list[Delivery], *, fresh: bool) -> list[Published]:
+    def _publish_all(
+        self, route: Route, deliveries: list[Delivery], sizes: Mapping[str, int], *, fresh: bool
+    ) -> list[Published]:
         """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
         self._must_be_there(route)
         for one in deliveries:
@@ -218,8 +222,10 @@ class Publisher:
                 d.name,
                 d.temporary,
                 d.out_digest,
-                size=d.out_size if fresh else 0,
+                size=d.out_size,
+                fresh=fresh,
                 replaces=d.replaces,
+                replaces_size=sizes.get(d.replaces, 0),
                 mode=route.mode,
                 leases=route.leases,
                 fs=route.fs,
@@ -295,7 +301,7 @@ class Publisher:
     def _again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> MadeAgain:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""
         through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
-        self._discard(row.inbox, [d.temporary for d in deliveries])
+        self.discard_all(row.inbox, [d.temporary for d in deliveries])
         self._transitions.undeliver(row.id, through)
         return MadeAgain()
 
@@ -307,17 +313,18 @@ class Publisher:
 
     def discard(self, inbox: bytes, finished: Finished) -> None:
         """Removes the temporaries of a result that nobody wants."""
-        self._discard(inbox, [file.temporary for file in finished.files])
+        self.discard_all(inbox, [file.temporary for file in finished.files])
 
-    def _discard(self, inbox: bytes, temporaries: list[bytes]) -> None:
+    def discard_all(self, inbox: bytes, temporaries: Iterable[bytes]) -> None:
+        """Removes temporaries, whole or begun, of a photo that is in no worker's hand any more."""
         route = self._routes.get(inbox)
         if route is not None:
-            send(route.io, publish.discard, temporaries, route.fs)
+            send(route.io, publish.discard, tuple(temporaries), route.fs)
 
 
 def _lying(delivery: Delivery) -> Published:
     fs = RealFileSystem(delivery.outbox)
-    whole = publish.holds(delivery.outbox, delivery.name, delivery.out_digest, fs)
+    whole = publish.holds(delivery.outbox, delivery.name, delivery.out_digest, delivery.out_size, fs)
     return Published.DONE if whole else Published.GONE
 
 

@@ -74,7 +74,7 @@ def _act(one: Withdrawal, instance: str, route: Route) -> bool:
         return True  # a file system that ignores case: it is the other's cutout
     # A number that no temporary of a photo has: rows begin with 1.
     hidden = os.path.join(os.path.dirname(path), Temporary(instance, 0, one.id, 0).name())
-    withdraw(path, hidden, one.out_digest, route.fs, leases=route.leases)
+    withdraw(path, hidden, one.out_digest, route.fs, size=one.out_size, leases=route.leases)
     return True
 
 
@@ -85,7 +85,9 @@ def _is_same(path: bytes, other: bytes, fs: FileSystem) -> bool:
     return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
 
 
-def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases: bool = False) -> None:
+def withdraw(
+    final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, size: int = 0, leases: bool = False
+) -> None:
     """Removes a cutout of ours, if that is still exactly what lies there; repeating it after a crash is safe.
 
     It is renamed away first and looked at once more, since it may be opened and saved to until nobody can reach it
@@ -96,6 +98,7 @@ def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases
         hidden: absolute path in the same folder, a name that only we use.
         digest: of the cutout.
         fs: the file system, with the outbox as its root.
+        size: of the cutout, bytes; 0 when not known.
         leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
 
     Raises:
@@ -104,12 +107,12 @@ def withdraw(final: bytes, hidden: bytes, digest: str, fs: FileSystem, *, leases
     """
     if not fs.exists(hidden):
         try:
-            if not fs.exists(final) or not is_at_rest(final, digest, fs, leases=leases):
+            if not fs.exists(final) or not is_at_rest(final, digest, fs, size=size, leases=leases):
                 return
             _rename_away(final, hidden, fs)
         except FileNotFoundError:
             return  # its folder is gone, or somebody took it away in this moment
-    if is_at_rest(hidden, digest, fs, leases=leases):
+    if is_at_rest(hidden, digest, fs, size=size, leases=leases):
         fs.unlink(hidden)
     else:
         _rename_away(hidden, final, fs)

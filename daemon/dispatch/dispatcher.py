@@ -15,7 +15,14 @@ from typing import Any
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.outcomes import Delivered, NameRefused, OutboxTrouble, Outcome, PlaceRefused
+from cutoutd.daemon.delivery.outcomes import (
+    Delivered,
+    Lost,
+    NameRefused,
+    OutboxTrouble,
+    Outcome,
+    PlaceRefused,
+)
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
 from cutoutd.daemon.dispatch.failures import Failures
@@ -26,6 +33,7 @@ from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Scheduler, alone
+from cutoutd.daemon.dispatch.second_look import SecondLook
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
@@ -68,6 +76,7 @@ class Dispatcher:
     failures: Failures = field(init=False)
     outbox_refusals: OutboxRefusals = field(init=False)
     renames: RenameDetector = field(init=False)
+    second_look: SecondLook = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
     _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
@@ -79,6 +88,7 @@ class Dispatcher:
         self.failures = Failures(
             self.hands, self.transitions, self.worker_manager, self.publisher, self.aftercare, self.listener
         )
+        self.second_look = SecondLook(self.hands, self.failures, self.transitions)
         self.outbox_refusals = OutboxRefusals(
             self.hands, self.failures, self.transitions, self.outboxes, self.worker_manager, self.listener
         )
@@ -223,12 +233,17 @@ class Dispatcher:
                 self.listener.notice(f"{self.hands.event(row).name}: {note}")
             self.settle(event.tag)
             return
+        self.publisher.discard_all(row.inbox, hand.temporaries)
+        if isinstance(result, protocol.Unchanged) and not moved_on(hand.row, row):
+            self.hands.budget.take(event.tag, 0.0)
+            faults.begin(self._known(hand, row, result), lambda error: self.failures.fault(row.id, error))
+            return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)
         if moved_on(hand.row, row) and isinstance(result, protocol.Unchanged | protocol.Refused):
             self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
-        elif isinstance(result, protocol.Unchanged):
-            self.renames.unchanged(row, result.same_as, result.digest)
+        elif (said := _said_of_its_file(result)) and row.settled and self.second_look.lies_there(row):
+            self.second_look.unseen(row, said, large=large)
         elif isinstance(result, protocol.OverBudget):
             self.transitions.learned_megapixels(row.id, result.megapixels)
             if self._sizes.unseen(row.id):  # honest ones need one answer to know a photo's size
@@ -237,8 +252,27 @@ class Dispatcher:
             self.failures.changed(row)
         elif isinstance(result, protocol.OutboxRefused):
             self.outbox_refusals.said(row, result.code, result.detail, hand.temporaries, large=large)
-        else:
+        elif isinstance(result, protocol.Refused):
             self.failures.refused(row, result.reason, result.detail)
+
+    async def _known(self, hand: InHand, before: PhotoRow, result: protocol.Unchanged) -> None:
+        """A worker says that this content was dealt with before: nothing is made of it, so we read it too."""
+        hand.comparing = True
+        digest = await self.aftercare.content_of(before)
+        hand.comparing = False
+        row = self.hands.row(before.id)
+        if self.hands.photos.get(before.id) is not hand:
+            return
+        large = self.hands.large(before.id)
+        self.hands.let_go(before.id)
+        if row is None or row.state != State.RUNNING:
+            return
+        if moved_on(hand.row, row) or not digest:
+            self.transitions.again(row.id)
+        elif digest == result.digest:
+            self.renames.unchanged(row, result.same_as, result.digest)
+        else:
+            self.second_look.unseen(row, "its content was known", large=large)
 
     def _in_a_workers_hand(self, photo: int) -> tuple[InHand, PhotoRow] | tuple[None, None]:
         """The photo that an answer is about; nothing where none is awaited: it was let go, or answered before."""
@@ -256,6 +290,7 @@ class Dispatcher:
             return None
         large = self.hands.large(photo)
         self.hands.let_go(photo)
+        self.publisher.discard_all(row.inbox, hand.temporaries)
         return row, large
 
     def failed(self, event: pool.Failed) -> None:
@@ -304,13 +339,14 @@ class Dispatcher:
         read = hand.finished
         known = Facts(read.size, read.mtime_ns, read.inode)
         if only_touched(hand.row, row, known):
-            if row.settled and not hand.comparing:
-                story = self._compare(hand, row, read.digest)
-                faults.begin(story, lambda error: self.failures.fault(photo, error))
+            if row.settled:
+                self._begin_comparing(hand, row, read.digest)
         elif moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
             self.publisher.discard(row.inbox, read)
             self.hands.let_go(photo)
             self.failures.changed(row)
+        elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
+            self._begin_comparing(hand, row, read.digest)
         elif row.settled and self.renames.renamed(row, read.digest):
             self.publisher.discard(row.inbox, read)
             self.hands.let_go(photo)
@@ -335,9 +371,12 @@ class Dispatcher:
         outcome = await publication
         if isinstance(outcome, Delivered):
             self._done(row.id, outcome)
+        large = self.hands.large(row.id)
         if outcome is not None:
             self.hands.let_go(row.id)
         match outcome:
+            case Lost():
+                self.second_look.cutout_lost(row.id, large=large)
             case Delivered(owed=True):
                 self.aftercare.after(row.id)
             case NameRefused():
@@ -356,22 +395,35 @@ class Dispatcher:
         inbox = self.plan.inbox(row.inbox)
         if inbox is not None:
             self.outboxes.went_well(inbox.settings.outbox)
+        self.second_look.forget(photo)
         self.listener.photo_done(self.hands.done_event(row, delivered.paths, delivered.timings))
 
+    def _begin_comparing(self, hand: InHand, row: PhotoRow, digest: str) -> None:
+        if not hand.comparing:
+            story = self._compare(hand, row, digest)
+            faults.begin(story, lambda error: self.failures.fault(row.id, error))
+
     async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
-        """Something changed that is neither size nor time of writing, perhaps only the mode: the content decides."""
+        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; or a
+        row with the content that its worker claims to have read may turn out to be the photo's.
+        """
         hand.comparing = True
         now = await self.aftercare.content_of(row)
         hand.comparing = False
         if self.hands.photos.get(row.id) is not hand or hand.finished is None:
             return
         if now == digest:
-            hand.row = row
+            hand.row, hand.compared = row, True
             self.settle(row.id)
             return
+        large = self.hands.large(row.id)
         self.publisher.discard(row.inbox, hand.finished)
         self.hands.let_go(row.id)
-        self.failures.changed(self.hands.row(row.id) or row)
+        row = self.hands.row(row.id) or row
+        if now and not differ(hand.row.facts, row.facts) and self.second_look.lies_there(row):
+            self.second_look.unseen(row, "the content of it that it has not", large=large)
+        else:
+            self.failures.changed(row)
 
     def gone(self, photo: int) -> None:
         """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
@@ -398,8 +450,23 @@ class Dispatcher:
         """Monotonic time at which the examiner has something to do, or infinity."""
         return self.self_test.next_due()
 
+    def misread(self, photo: int) -> None:
+        """After-care found other content in an original than its worker had said, though nobody changed it."""
+        self.second_look.misread(photo)
+
     def take_from_workers(self, hangs: Callable[[Inbox], bool]) -> None:
         """Ends the workers that read or write a folder which hangs; their photos are owed as before."""
         for photo, hand in self.hands.photos.items():
-            if hand.finished is None and hangs(hand.plan.settings):
+            if hand.finished is None and not hand.comparing and hangs(hand.plan.settings):
                 self.workers.kill(photo)
+
+
+def _said_of_its_file(result: protocol.Result) -> str:
+    """What an answer says of the photo's file that a look at it shows too, as the rest of a sentence; else empty."""
+    if isinstance(result, protocol.Changed):
+        return "it changed while it was read"
+    if isinstance(result, protocol.Refused) and result.reason == Reason.VANISHED:
+        return "it is gone"
+    if isinstance(result, protocol.Refused) and result.reason == Reason.NOT_A_REGULAR_FILE:
+        return "it is no file"
+    return ""

@@ -96,6 +96,15 @@ class Failures:
             self.aftercare.failed(ended)
             self.listener.photo_failed(self.hands.event(row, reason=reason, detail=detail))
 
+    def ended(self, row: PhotoRow, reason: Reason, detail: str) -> None:
+        """A waiting photo fails for good, whatever its attempts were, and its worker with it."""
+        self.worker_manager.recycle()
+        self.transitions.ended(row.id, reason, detail)
+        failed = self.hands.row(row.id)
+        if failed is not None:
+            self.aftercare.failed(failed)
+        self.listener.photo_failed(self.hands.event(row, reason=reason, detail=detail))
+
     def changed(self, row: PhotoRow) -> None:
         """The file is not what was read: it is read again, or its successor is."""
         if not row.settled:

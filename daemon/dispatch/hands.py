@@ -34,7 +34,8 @@ class InHand:
     started: float
     finished: protocol.Finished | None = None
     delivering: bool = False
-    comparing: bool = False
+    comparing: bool = False  # its content is being read once more, by us
+    compared: bool = False  # it is what its worker said
 
 
 @dataclass(slots=True)
@@ -76,6 +77,12 @@ class Hands:
         """Nobody has it in hand any more."""
         self.photos.pop(photo, None)
         self.budget.release(photo)
+
+    def at_work(self) -> bool:
+        """Whether any of them is with a worker, being compared or published, and does not only wait to settle."""
+        return any(
+            hand.finished is None or hand.comparing or hand.delivering for hand in self.photos.values()
+        )
 
     def inboxes_in_use(self, now: float, longer_than_s: float) -> list[Inbox]:
         """Inboxes of photos that have been in hand for longer than so many seconds."""

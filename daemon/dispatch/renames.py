@@ -77,6 +77,10 @@ class RenameDetector:
             # A copy, or a photo whose cutout is to have another name: it owes its own.
             self.transitions.forced(row.id)
 
+    def may_be_renamed(self, row: PhotoRow, digest: str) -> bool:
+        """Whether there is a row that `renamed` would ask about; nothing is done yet."""
+        return not (row.forced or row.digest) and bool(self._intake.twins(row, digest))
+
     def renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, and nothing is to be made of it under this one now.
 

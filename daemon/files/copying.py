@@ -138,6 +138,10 @@ def _fill(reading: int, copy: int, target: bytes, fs: FileSystem, device: int | 
     total = hashlib.blake2b(digest_size=32)
     try:
         before = fs.fstat(reading)
+        if before.st_size > fs.free_bytes(
+            os.path.dirname(target)
+        ):  # a file with holes may seem to hold terabytes
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(target))
         while block := fs.read(reading, _BLOCK):
             total.update(block)
             write_all(fs, copy, block)

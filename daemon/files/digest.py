@@ -35,3 +35,30 @@ def digest_opened(fd: int, fs: FileSystem) -> str:
     while block := fs.read(fd, _BLOCK):
         total.update(block)
     return total.hexdigest()
+
+
+def has_content(fd: int, digest: str, size: int, fs: FileSystem) -> bool:
+    """Whether a file that was opened and not read yet holds exactly this.
+
+    Another size says no before a byte is read: a file with holes may seem to hold terabytes, and to read them takes
+    hours.
+
+    Args:
+        fd: of the file.
+        digest: of the content.
+        size: of the content, bytes; 0 when not known, then all of the file is read.
+        fs: the file system.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if size and fs.fstat(fd).st_size != size:
+        return False
+    total, rest = hashlib.blake2b(digest_size=32), size or None
+    while block := fs.read(fd, _BLOCK):
+        total.update(block)
+        if rest is not None:
+            rest -= len(block)
+            if rest < 0:  # it has grown meanwhile
+                return False
+    return total.hexdigest() == digest

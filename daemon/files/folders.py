@@ -69,6 +69,12 @@ def device_of(path: bytes) -> int:
     return os.stat(path).st_dev
 
 
+def lies_elsewhere(folder: Path, device: int) -> bool:
+    """Whether a folder, or where it is going to be made, lies on another file system. Raises OSError."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    return there.stat().st_dev != device
+
+
 def top_of_mount(folder: bytes) -> bytes:
     """The topmost folder of the file system that a folder lies on, on the way up from it. Raises OSError."""
     device, top = device_of(folder), folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cutoutd.daemon.ledger.database import Ledger
@@ -21,6 +21,7 @@ class Withdrawal:
     outbox: bytes
     name: bytes
     out_digest: str
+    out_size: int
     holder: bytes
 
 
@@ -46,20 +47,33 @@ class Withdrawals:
         move(self.ledger, old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
         self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
 
-    def given_up(self, outbox: bytes) -> Mapping[str, frozenset[str]]:
-        """Per name key the digests of our cutouts that lie there and may be replaced by the name's new owner."""
+    def given_up(self, outbox: bytes) -> Mapping[str, Mapping[str, int]]:
+        """Our cutouts that may be replaced by their name's new owner: per name key digests, each with its size."""
         rows = self.ledger.read(
-            "SELECT name_key, out_digest FROM deliverables WHERE outbox = ? AND state = 'leaving'", (outbox,)
+            "SELECT name_key, out_digest, out_size FROM deliverables WHERE outbox = ? AND state = 'leaving'",
+            (outbox,),
         )
-        found: dict[str, frozenset[str]] = {}
+        found: dict[str, dict[str, int]] = {}
         for row in rows:
-            found[row["name_key"]] = found.get(row["name_key"], frozenset()) | {row["out_digest"]}
+            found.setdefault(row["name_key"], {})[row["out_digest"]] = int(row["out_size"] or 0)
         return found
+
+    def sizes_of(self, digests: Iterable[str]) -> dict[str, int]:
+        """How many bytes our cutouts with these digests have; those that are not known, or empty, are left out."""
+        wanted = tuple({digest for digest in digests if digest})
+        if not wanted:
+            return {}
+        rows = self.ledger.read(
+            "SELECT out_digest, max(out_size) AS size FROM deliverables"
+            f" WHERE out_digest IN ({', '.join('?' * len(wanted))}) GROUP BY out_digest",
+            wanted,
+        )
+        return {row["out_digest"]: int(row["size"]) for row in rows if row["size"]}
 
     def due(self, inbox: bytes) -> list[Withdrawal]:
         """Those whose photo, or the one that followed it, has its cutout under another name or elsewhere by now."""
         rows = self.ledger.read(
-            "SELECT d.id, d.outbox, d.name, d.out_digest,"
+            "SELECT d.id, d.outbox, d.name, d.out_digest, d.out_size,"
             " (SELECT h.name FROM deliverables h WHERE h.outbox = d.outbox AND h.name_key = d.name_key"
             "   AND h.state IN ('delivering', 'done')) AS holder"
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
@@ -73,7 +87,14 @@ class Withdrawals:
             (inbox,),
         )
         return [
-            Withdrawal(row["id"], row["outbox"], row["name"] or b"", row["out_digest"], row["holder"] or b"")
+            Withdrawal(
+                row["id"],
+                row["outbox"],
+                row["name"] or b"",
+                row["out_digest"],
+                int(row["out_size"] or 0),
+                row["holder"] or b"",
+            )
             for row in rows
         ]
 

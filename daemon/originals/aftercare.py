@@ -8,7 +8,9 @@ loop.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -22,7 +24,7 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import StillWritten, digest_at_rest
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.folders import make_folder
+from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling
@@ -58,6 +60,10 @@ class _Way:
     mounts: Mapping[Path, MountIdentity]
 
 
+class TooLargeToCopy(OSError):  # noqa: N818 - a fact about a file that callers ask for, not a failure
+    """The original is larger than any photo may be, and a copy of it would take minutes or hours; it stays."""
+
+
 class AfterCare:
     """Archives, trashes, or moves failed originals.
 
@@ -68,6 +74,7 @@ class AfterCare:
         folder_mode: permission bits of folders that are made.
         listener: hears when an original could not be moved.
         on_folder: called with each archive or folder for failed photos that is used, and its device and inode.
+        on_misread: called with a photo whose original holds something else than its worker said, and is untouched.
         clock: monotonic seconds.
     """
 
@@ -80,6 +87,7 @@ class AfterCare:
         folder_mode: int = 0o755,
         listener: Listener,
         on_folder: Callable[[Path, tuple[int, int]], None] = lambda _folder, _inode: None,
+        on_misread: Callable[[int], None] = lambda _photo: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -91,17 +99,29 @@ class AfterCare:
         self._folder_mode = folder_mode
         self._listener = listener
         self._on_folder = on_folder
+        self._on_misread = on_misread
         self._inodes: dict[Path, tuple[int, int]] = {}
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
+        self._largest_copy = sys.maxsize
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
         self._noteless = ""
 
-    def configure(self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool) -> None:
-        """Sets the inboxes, each with the I/O thread of its folder, and whether finished rows keep names."""
+    def configure(
+        self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool, largest_copy: int
+    ) -> None:
+        """Other settings are in force.
+
+        Args:
+            inboxes: each with the I/O thread of its folder.
+            keep_names: whether finished rows keep names.
+            largest_copy: bytes of an original that is still copied to another file system; nothing else is done in
+                its inbox meanwhile.
+        """
         self._inboxes = dict(inboxes)
         self._keep_names = keep_names
+        self._largest_copy = largest_copy
 
     def busy(self) -> int:
         """How many originals are being moved at this moment."""
@@ -210,6 +230,9 @@ class AfterCare:
                     self._folders.record(way.folder, seen)
                 if ready.step is Step.MOVED:
                     break
+                if ready.step is Step.MISREAD:
+                    self._misread(row, ready.ctime_ns, retries)
+                    return
                 if ready.step is not Step.READY:
                     self._not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
                     return
@@ -265,8 +288,17 @@ class AfterCare:
         must_be_usable(inbox, mount)
         believed = mount is not None and not needs_polling(mount.fstype)
         fs = RealFileSystem(os.fsencode(inbox))
-        one = replace(original, device=fs.stat(os.fsencode(inbox)).st_dev if believed else None)
-        return move.look(one, fs) if owed else Step.READY, one
+        device = fs.stat(os.fsencode(inbox)).st_dev
+        one = replace(original, device=device if believed else None)
+        if not owed:
+            return Step.READY, one
+        if (
+            way.folder is not None
+            and one.facts.size > self._largest_copy
+            and lies_elsewhere(way.folder, device)
+        ):
+            raise TooLargeToCopy(errno.EFBIG, "it is too large to be copied to another file system")
+        return move.look(one, fs), one
 
     def _hide(
         self, original: Original, inbox: Path, way: _Way, planned: bytes
@@ -318,6 +350,12 @@ class AfterCare:
         self._transitions.aftercare(row.id, Aftercare.NONE)
         retries.resting.pop(row.id, None)
 
+    def _misread(self, row: PhotoRow, ctime_ns: int, retries: RetryQueue) -> None:
+        """Its content is not what its worker said, or was changed without a trace: it has to be read again."""
+        self._transitions.given_back(row.id, ctime_ns)  # the new change time is our own doing
+        self._not_now(row, Step.REPLACED, NEVER, retries, hidden=True)
+        self._on_misread(row.id)
+
     async def _put_off(
         self,
         row: PhotoRow,
@@ -353,9 +391,10 @@ class AfterCare:
         systems = isinstance(error, OSError)
         why = (error.strerror or str(error)) if systems else _mistake(error)
         self._transitions.aftercare_failed(row.id, why)
-        retries.went_wrong(row.id, self._clock(), alone=isinstance(error, UnsafePath) or not systems)
-        if why != retries.warned:
-            retries.warned = why
+        alone = isinstance(error, UnsafePath | TooLargeToCopy) or not systems
+        retries.went_wrong(row.id, self._clock(), alone=alone)
+        if why not in retries.warned:
+            retries.warned.add(why)
             self._listener.warning(
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cutoutd.daemon.files.beneath import UnsafePath
@@ -32,8 +32,12 @@ from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 from cutoutd.daemon.files.writers import Writers, writers
-from cutoutd.daemon.ledger.records import Facts, differ
+from cutoutd.daemon.ledger.records import Facts, differ, folded
 from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
+
+# Of so many files of the original's name and size in the archive the content is compared; beyond, it takes the next
+# free name, though it may lie there already: a folder full of them must not be read for each original.
+MOST_COMPARED = 20
 
 
 class Step(StrEnum):
@@ -44,15 +48,19 @@ class Step(StrEnum):
     REPLACED = "replaced"
     GONE = "gone"
     WRITTEN = "written"
+    MISREAD = "misread"
     BEHIND_LINK = "behind a link"
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The outcome of `hide`: with READY, `target` is where the original is to go."""
+    """The outcome of `hide`: with READY, `target` is where the original is to go; with MISREAD, `ctime_ns` is the
+    change time that it has by being back under its name.
+    """
 
     step: Step
     target: bytes = b""
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,9 @@ def hide(
 
     Returns:
         READY with a target; MOVED when it lies at the planned place already; REPLACED when the file is another
-        photo, WRITTEN when somebody has it open for writing (both are back under their name); BEHIND_LINK when a
-        link lies where one of its folders was; GONE when there is nothing to move.
+        photo, MISREAD when it is the same file and holds something else than was read of it, WRITTEN when somebody has
+        it open for writing (all three are back under their name); BEHIND_LINK when a link lies where one of its
+        folders was; GONE when there is nothing to move.
 
     Raises:
         OSError: the folder cannot be used now; the original is untouched or hidden, never lost.
@@ -178,9 +187,9 @@ def hide(
     ended = None if is_hidden else _take_away(original, planned, fs)
     if ended is not None:
         return ended
-    step = _make_sure(original, fs)
-    if step is not Step.READY:
-        return Ready(step)
+    sure = _make_sure(original, fs)
+    if sure.step is not Step.READY:
+        return sure
     if planned and fs.exists(planned) and same_content(hidden, planned, fs):
         fs.fsync_dir(os.path.dirname(planned))
         fs.unlink(hidden)  # a crash came between its arrival there and its going here
@@ -209,21 +218,31 @@ def _take_away(original: Original, planned: bytes, fs: FileSystem) -> Ready | No
     return None
 
 
-def _make_sure(original: Original, fs: FileSystem) -> Step:
+def _make_sure(original: Original, fs: FileSystem) -> Ready:
     """READY when what is hidden is the photo that was read; what is not, or is still written, gets its name back."""
     try:
         same = _is_it(original, fs)
     except StillWritten:
         _give_back(original.hidden, original.path, fs)
-        return Step.WRITTEN
+        return Ready(Step.WRITTEN)
     except UnsafePath:  # swapped by somebody who saw our name
         if not _is_reached(original.hidden, fs):
-            return Step.BEHIND_LINK
+            return Ready(Step.BEHIND_LINK)
         same = False
     if not same:
         _give_back(original.hidden, original.path, fs)
-        return Step.REPLACED
-    return Step.READY
+        return _as_it_lies(original, fs)
+    return Ready(Step.READY)
+
+
+def _as_it_lies(original: Original, fs: FileSystem) -> Ready:
+    """Whether what was given back, and holds something else than was read, is the file that was read all the same."""
+    try:
+        now = _facts(fs.lstat(original.path))
+    except OSError:
+        return Ready(Step.REPLACED)
+    untouched = original.digest is not None and not differ(original.facts, replace(now, ctime_ns=0))
+    return Ready(Step.MISREAD, ctime_ns=now.ctime_ns) if untouched else Ready(Step.REPLACED)
 
 
 def _arrived(original: Original, planned: bytes, fs: FileSystem) -> bool:
@@ -231,7 +250,10 @@ def _arrived(original: Original, planned: bytes, fs: FileSystem) -> bool:
     if not fs.exists(planned):
         return False
     try:
-        return original.digest is None or digest_at_rest(planned, fs, None) == original.digest
+        if original.digest is None:
+            return True
+        same = folded(fs.lstat(planned).st_size) == original.facts.size
+        return same and digest_at_rest(planned, fs, None) == original.digest
     except UnsafePath:
         return False  # the name was free, and is somebody's pipe or link now
 
@@ -242,13 +264,20 @@ def _is_it(original: Original, fs: FileSystem) -> bool:
     Raises:
         StillWritten: somebody has it open for writing.
     """
-    if original.digest is not None:
-        return digest_at_rest(original.hidden, fs, original.device) == original.digest
     now = fs.lstat(original.hidden)  # whose change time is that of our own rename
+    if original.digest is not None:
+        # Another size is other content: a file with holes may seem to hold terabytes, which take hours to read.
+        same = folded(now.st_size) == original.facts.size
+        return same and digest_at_rest(original.hidden, fs, original.device) == original.digest
     if differ(original.facts, Facts(now.st_size, now.st_mtime_ns, now.st_ino)):
         return False
-    with contextlib.suppress(PermissionError):
-        digest_at_rest(original.hidden, fs, original.device)
+    with contextlib.suppress(PermissionError):  # a photo that failed because of that
+        fd = fs.open(original.hidden, os.O_RDONLY)
+        try:
+            if writers(fd, original.device) is Writers.SOMEBODY:
+                raise StillWritten(errno.EBUSY, "another program is writing it", os.fsdecode(original.hidden))
+        finally:
+            fs.close(fd)
     return True
 
 
@@ -256,10 +285,14 @@ def _find_place(original: Original, folder: bytes, mode: int, fs: FileSystem) ->
     target_folder = os.path.join(folder, os.path.dirname(original.relative))
     make_below(fs, folder, target_folder.rstrip(b"/"), mode)
     stem, extension = os.path.splitext(os.path.basename(original.relative))
+    size, compared = fs.lstat(original.hidden).st_size, 0
     for name in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
         if not fs.exists(name):
             return Ready(Step.READY, name)
-        if original.digest is not None and same_content(original.hidden, name, fs):
+        if original.digest is None or compared >= MOST_COMPARED or fs.lstat(name).st_size != size:
+            continue
+        compared += 1
+        if same_content(original.hidden, name, fs):
             fs.fsync_dir(target_folder)
             fs.unlink(original.hidden)  # the very same photo was archived before
             return Ready(Step.MOVED, name)

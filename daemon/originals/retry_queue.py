@@ -26,7 +26,7 @@ class RetryQueue:
         under_way: being moved, looked at or given back.
         stuck: the archive is at fault, and one original at a time finds out whether it still is.
         again: when those that failed are tried again.
-        warned: what the user has been told of.
+        warned: what the user has been told of, each cause once.
         resting: may still be written, each with its next look.
     """
 
@@ -35,7 +35,7 @@ class RetryQueue:
     under_way: set[int] = field(default_factory=set[int])
     stuck: bool = False
     again: Retry = field(default_factory=lambda: Retry(RETRY_FIRST_S, RETRY_LONGEST_S))
-    warned: str = ""
+    warned: set[str] = field(default_factory=set[str])
     resting: dict[int, Retry] = field(default_factory=dict[int, Retry])
 
     def next_due(self) -> float:
@@ -110,4 +110,5 @@ class RetryQueue:
     def calm(self) -> None:
         """Nothing is owed any more: the next trouble is a new one, of which the user is told."""
         self.again.well()
-        self.stuck, self.warned = False, ""
+        self.stuck = False
+        self.warned.clear()

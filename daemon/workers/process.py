@@ -233,6 +233,7 @@ def first_acts(orders: Orders) -> guard.SandboxState:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     _limit_memory(orders.memory_limit_bytes)
+    _limit_files(orders.memory_limit_bytes)
     if orders.nice:
         os.nice(orders.nice)
     guard.private_umask(orders.umask)
@@ -324,6 +325,16 @@ def _limit_memory(limit_bytes: int) -> None:
     # macOS accepts the call and enforces nothing; some containers refuse it.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _limit_files(limit_bytes: int) -> None:
+    """No file larger than its own memory, in which every cutout is made: one with holes could claim terabytes, and
+    whoever reads it would be at it for hours. The call that would make one gets EFBIG.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 def _quiet_libraries(threads: int) -> None:

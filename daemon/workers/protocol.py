@@ -110,9 +110,10 @@ class OutboxRefused:
 
 # --- what a worker may answer
 
-# Ledger and file systems count bytes and nanoseconds in 64 bits; inodes use all of them.
+# File systems count bytes and seconds in 64 bits with a sign, and nanoseconds take 30 bits more; inodes use all of 64.
+# The ledger folds what is longer than its columns (`ledger/records.py`).
 _Size = Annotated[int, Range(0, 2**63 - 1)]
-_Time = Annotated[int, Range(-(2**63), 2**63 - 1)]
+_Time = Annotated[int, Range(-(2**93), 2**93)]
 _Inode = Annotated[int, Range(0, 2**64 - 1)]
 _Digest = Annotated[str, Hex(64)]
 # No format that is read or written knows a longer side.

@@ -33,6 +33,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import acts_for_workers as acts
 
 PATIENCE_S = 60.0
+# In nanoseconds more than 63 bits; where the file system knows no such time it sets its latest.
+AFTER_2262_S = 11_160_000_000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what the kernel enforces is Linux's")
 needs_landlock = pytest.mark.skipif(
     sys.platform != "linux" or landlock.abi() == 0, reason="this kernel has no Landlock"
@@ -84,6 +86,7 @@ def test_a_photo_becomes_a_cutout_inside(house: House) -> None:
     from skimage import data
 
     Image.fromarray(cast("Any", data).chelsea()).save(house.inbox / "cat.jpg")
+    os.utime(house.inbox / "cat.jpg", (AFTER_2262_S, AFTER_2262_S))  # a camera whose clock is far off
     part = house.outbox / "day 1" / ".cat.part"
     order = Deliverable()
     event = house.do(
@@ -132,7 +135,10 @@ def test_the_kernel_knows_it_too(house: House) -> None:
     assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == 3
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
-    assert [line.split()[3] for line in limits.splitlines() if line.startswith("Max data")] == ["3000000000"]
+    for limit in ("Max data", "Max file"):
+        assert [line.split()[3] for line in limits.splitlines() if line.startswith(f"{limit} size")] == [
+            "3000000000"
+        ]
 
 
 @linux

@@ -212,7 +212,9 @@ def test_a_temporary_swapped_at_the_last_moment_is_not_called_published(
 
     outcome: Published | None = None
     with contextlib.suppress(OSError):
-        outcome = _publish(tmp_path, temporary, fs=Swapping(inner=way), size=len(DATA), mode=0o666)
+        outcome = _publish(
+            tmp_path, temporary, fs=Swapping(inner=way), size=len(DATA), fresh=True, mode=0o666
+        )
     assert outcome is not Published.DONE
     assert (victim.read_bytes(), victim.stat().st_mode & 0o777) == (b"precious", 0o600)
 
@@ -292,3 +294,70 @@ def test_an_empty_file_is_never_taken_for_a_placeholder(fs: RealFileSystem, tmp_
             assert _publish(tmp_path, _written(tmp_path), fs=fs, replaces=replaces) is Published.TAKEN
         saving.write(b"a stranger's")
     assert (tmp_path / "a.png").read_bytes() == b"a stranger's"
+
+
+# As large as a file on ext4 may be: hours of reading.
+SPARSE_BYTES = (1 << 43) + 1
+
+
+def _sparse(path: Path | bytes) -> None:
+    with open(path, "wb") as file:
+        os.truncate(file.fileno(), SPARSE_BYTES)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("where", ["temporary", "name", "both"])
+def test_a_file_with_huge_holes_in_place_of_ours_is_not_read(
+    tmp_path: Path, where: str, *, fresh: bool
+) -> None:
+    """A worker that was taken over, or a neighbour, puts it there."""
+    temporary, fs = _written(tmp_path), FaultyFileSystem()
+    if where in ("temporary", "both"):
+        _sparse(temporary)
+    if where in ("name", "both"):
+        _sparse(tmp_path / "a.png")
+    outcome = _publish(
+        tmp_path,
+        temporary,
+        fs=fs,
+        size=len(DATA),
+        fresh=fresh,
+        replaces=digest_of(b"earlier"),
+        replaces_size=7,
+    )
+    assert outcome is (Published.TAKEN if where == "name" else Published.GONE)
+    assert fs.counts()["read"] <= 2  # of our own temporary
+
+
+def test_a_folder_full_of_files_of_our_name_and_size_is_not_read_for_each_cutout(tmp_path: Path) -> None:
+    names = [b"a-%d.png" % number for number in range(3 * publish.MOST_COMPARED)]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"X" * len(DATA))
+    fs = FaultyFileSystem()
+    place = publish.find_place(
+        os.fsencode(tmp_path),
+        [*names, b"free.png"],
+        taken=frozenset[str](),
+        digest=digest_of(DATA),
+        size=len(DATA),
+        fs=fs,
+    )
+    assert (place.name, place.how) == (b"free.png", How.NEW)
+    assert fs.counts()["open"] == publish.MOST_COMPARED
+
+
+def test_what_was_given_up_is_known_by_its_size_first(tmp_path: Path) -> None:
+    _sparse(tmp_path / "a.png")
+    root, fs = os.fsencode(tmp_path), FaultyFileSystem()
+    gone = {"a.png": {digest_of(b"gone"): 4}}
+    names = [b"a.png", b"b.png"]
+    place = publish.find_place(
+        root, names, taken=frozenset[str](), digest=digest_of(DATA), size=len(DATA), fs=fs, given_up=gone
+    )
+    assert place.name == b"b.png"
+    assert "read" not in fs.counts()
+    (tmp_path / "a.png").write_bytes(b"gone")
+    place = publish.find_place(
+        root, names, taken=frozenset[str](), digest=digest_of(DATA), size=len(DATA), fs=fs, given_up=gone
+    )
+    assert (place.name, place.how, place.replaces) == (b"a.png", How.REPLACE, digest_of(b"gone"))

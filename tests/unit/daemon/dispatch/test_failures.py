@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.support.simulation import ILLEGAL_STEPS, Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.dispatch.second_look import SecondLook
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.protocol import Refused
 
@@ -34,11 +37,20 @@ def test_workers_that_may_not_read_what_the_daemon_may_are_renewed(sim: Make) ->
     assert one.heard.failures == []
 
 
-def test_a_photo_that_is_said_to_change_for_ever_ends_and_is_heard_of(sim: Make) -> None:
+def test_a_photo_that_changes_for_ever_ends_and_is_heard_of(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = sim()
     one.put("evil.jpg", ONE)
     one.put("good.jpg", TWO)
     one.boot()
+
+    def otherwise(
+        _self: SecondLook, _row: PhotoRow
+    ) -> bool:  # a file system that shows each caller something else
+        return False
+
+    monkeypatch.setattr(SecondLook, "lies_there", otherwise)
     always(one, "evil.jpg", protocol.Changed)
     wait_for_a_failure(one)
     one.finish()

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.faulty_filesystem import FaultyFileSystem
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_file, digest_of
+from cutoutd.daemon.files.digest import digest_file, digest_of, has_content
 from cutoutd.daemon.files.filesystem import RealFileSystem
 
 FS = RealFileSystem(b"/")
@@ -35,3 +36,34 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
         digest_file(os.fsencode(tmp_path / "link.jpg"), FS)
     with pytest.raises(FileNotFoundError):
         digest_file(os.fsencode(tmp_path / "gone.jpg"), FS)
+
+
+@pytest.mark.parametrize(("size", "same"), [(5, True), (0, True), (4, False), (6, False)])
+def test_another_size_is_other_content_and_is_not_read(tmp_path: Path, size: int, *, same: bool) -> None:
+    (tmp_path / "a.png").write_bytes(b"photo")
+    fs = FaultyFileSystem()
+    fd = fs.open(os.fsencode(tmp_path / "a.png"), os.O_RDONLY)
+    try:
+        assert has_content(fd, digest_of(b"photo"), size, fs) is same
+    finally:
+        fs.close(fd)
+    assert ("read" in fs.counts()) is same
+
+
+def test_what_grows_while_it_is_read_is_not_read_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"photo")
+
+    class Growing(FaultyFileSystem):
+        def read(self, fd: int, count: int) -> bytes:
+            with path.open("ab") as writer:
+                writer.write(b"more")
+            return super().read(fd, count)
+
+    fs = Growing()
+    fd = fs.open(os.fsencode(path), os.O_RDONLY)
+    try:
+        assert not has_content(fd, digest_of(b"photo"), 5, fs)
+    finally:
+        fs.close(fd)
+    assert fs.counts()["read"] == 1

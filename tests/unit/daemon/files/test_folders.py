@@ -38,6 +38,13 @@ def test_nothing_is_made_behind_a_link(tmp_path: Path) -> None:
     assert list((tmp_path / "theirs").iterdir()) == []
 
 
+def test_a_folder_that_is_not_made_yet_lies_where_it_will_be_made(tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    for folder in (tmp_path, tmp_path / "not" / "yet"):
+        assert not folders.lies_elsewhere(folder, device)
+        assert folders.lies_elsewhere(folder, device + 1)
+
+
 def test_the_top_of_a_mount_is_where_the_device_changes(tmp_path: Path) -> None:
     top = Path(os.fsdecode(folders.top_of_mount(os.fsencode(tmp_path))))
     assert tmp_path.is_relative_to(top)

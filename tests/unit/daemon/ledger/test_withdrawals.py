@@ -42,7 +42,7 @@ def test_the_old_cutout_goes_once_the_new_one_lies_there(ledger: Ledger, transit
     delivered(transitions, old, b"a.png")
     withdrawals.leave(old, new)
     assert withdrawals.due(b"/in") == []
-    assert withdrawals.given_up(b"/out") == {"a.png": frozenset({"cutout of photo"})}
+    assert withdrawals.given_up(b"/out") == {"a.png": {"cutout of photo": 1}}
     assert "a.png" not in names_taken(transitions.ledger, b"/out", "", besides=new.id)
     delivered(transitions, new, b"b.png")
     (one,) = withdrawals.due(b"/in")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.simulation import Simulation, cutout_of
+from tests.support.simulation import BROKEN, Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals import aftercare, move
 from cutoutd.daemon.originals.retry_queue import AT_ONCE
 from cutoutd.daemon.workers.protocol import Refused
 
@@ -374,3 +374,32 @@ def test_a_mistake_with_one_original_puts_off_that_one(
     one.pass_time(700)
     one.finish()
     assert (one.archive / "bad.jpg").read_bytes() == b"bad"
+
+
+def test_a_file_too_large_to_be_a_photo_is_not_copied_and_holds_up_no_other(
+    sim: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inbox would wait for hours; beside it a failed photo of ordinary size goes where it is to go."""
+    one = sim(after={"failed": tmp_path / "failed"})
+    one.tables = {"limits": {"max_bytes": "1MB"}}
+    one.put("b.jpg", BROKEN)
+    one.put("a.jpg", BROKEN)
+    os.truncate(one.inbox / "a.jpg", 1 << 40)
+
+    def yes(_folder: Path, _device: int) -> bool:
+        return True
+
+    monkeypatch.setattr(aftercare, "lies_elsewhere", yes)
+    one.boot()
+
+    def work(job: Any) -> Refused:
+        return Refused(Reason.TOO_LARGE, "too large")
+
+    vars(one.workers)["work"] = work
+    one.until((tmp_path / "failed" / "b.jpg").exists)
+    one.run(20)
+    one.pass_time(700)
+    one.run(20)
+    assert os.stat(one.inbox / "a.jpg").st_size == 1 << 40
+    assert os.listdir(one.inbox) == ["a.jpg"]
+    assert len([text for text in one.heard.warnings if "too large to be copied" in text]) == 1

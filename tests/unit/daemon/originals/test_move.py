@@ -432,3 +432,58 @@ def test_folders_on_the_way_are_synced_though_an_earlier_life_made_them(inbox: I
     fs = FaultyFileSystem()
     inbox.hide(fs=fs)
     assert ("fsync_dir", (os.fsencode(inbox.archive),)) in fs.calls
+
+
+# Hours of reading.
+SPARSE_BYTES = (1 << 43) + 1
+
+
+def test_a_failed_original_with_huge_holes_is_moved_without_reading_it(inbox: Inbox) -> None:
+    os.truncate(inbox.original, SPARSE_BYTES)
+    inbox.facts = inbox.seen()
+    fs = FaultyFileSystem()
+    one = inbox.one(digest=None)
+    ready = inbox.hide(one=one, fs=fs)
+    assert ready.step is Step.READY
+    assert inbox.move(ready.target, one=one, fs=fs)
+    assert os.stat(ready.target).st_size == SPARSE_BYTES
+    assert "read" not in fs.counts()
+
+
+def test_one_that_was_made_huge_after_it_was_read_is_another_photo(inbox: Inbox) -> None:
+    os.truncate(inbox.original, SPARSE_BYTES)
+    fs = FaultyFileSystem()
+    assert inbox.hide(fs=fs).step is Step.REPLACED
+    assert os.stat(inbox.original).st_size == SPARSE_BYTES
+    assert "read" not in fs.counts()
+
+
+def test_what_does_not_fit_is_not_begun_to_be_copied(inbox: Inbox) -> None:
+    class Full(FaultyFileSystem):
+        def rename_noreplace(self, source: bytes, target: bytes) -> None:
+            raise OSError(errno.EXDEV, "elsewhere")
+
+        def link(self, source: bytes, target: bytes) -> None:
+            raise OSError(errno.EXDEV, "elsewhere")
+
+        def free_bytes(self, path: bytes) -> int:
+            return len(PHOTO) - 1
+
+    fs = Full()
+    os.rename(inbox.original, inbox.hidden)
+    with pytest.raises(OSError, match="space"):
+        inbox.move(os.fsencode(inbox.archive / "a.jpg"), fs=fs)
+    assert "write" not in fs.counts()
+    assert os.listdir(inbox.archive) == []
+    assert inbox.copies() == ["in/day/" + os.path.basename(os.fsdecode(inbox.hidden))]
+
+
+def test_of_many_namesakes_of_equal_size_few_are_compared(inbox: Inbox) -> None:
+    (inbox.archive / "day").mkdir()
+    for number in range(3 * move.MOST_COMPARED):
+        name = "a.jpg" if number == 0 else f"a ({number + 1}).jpg"
+        (inbox.archive / "day" / name).write_bytes(b"X" * len(PHOTO))
+    fs = FaultyFileSystem()
+    ready = inbox.hide(fs=fs)
+    assert ready.target.endswith(b"/a (%d).jpg" % (3 * move.MOST_COMPARED + 1))
+    assert fs.counts()["open"] <= 2 * move.MOST_COMPARED + 4

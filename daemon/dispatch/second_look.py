@@ -1,0 +1,84 @@
+"""What a worker says of a photo's file, held against a look of the supervisor's own; it reads no photo's content.
+
+"It changed", "it is gone", "it is known already", "it lies in the outbox": where that is true it costs no attempt. A
+worker that was taken over could say so for ever, or of the photos that it gets after the one that did it, and each of
+them would end without a cutout and without a name. All methods run in the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from cutoutd.config.errors import Reason
+from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, Claims
+from cutoutd.daemon.dispatch.failures import Failures
+from cutoutd.daemon.dispatch.hands import Hands
+from cutoutd.daemon.dispatch.renames import LOOK_S
+from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import Transitions
+
+
+@dataclass(slots=True)
+class SecondLook:
+    """Counts what workers say and nobody else sees."""
+
+    hands: Hands
+    failures: Failures
+    transitions: Transitions
+    _claims: Claims = field(default_factory=Claims)
+    _digests: Claims = field(default_factory=Claims)
+
+    def lies_there(self, row: PhotoRow) -> bool:
+        """Whether the photo lies under its name in its inbox exactly as it was found."""
+        if row.path is None or row.archived_to is not None:
+            return False
+        fs, path = RealFileSystem(row.inbox), os.path.join(row.inbox, row.path)
+        try:
+            facts = run_with_timeout(LOOK_S, lambda: fs.lstat(path), None)
+        except OSError:
+            return False
+        if facts is None or not FileFacts.of(facts).is_regular:
+            return False
+        return not differ(
+            row.facts, Facts(facts.st_size, facts.st_mtime_ns, facts.st_ino, 0, facts.st_ctime_ns)
+        )
+
+    def unseen(self, row: PhotoRow, what: str, *, large: bool) -> None:
+        """A worker said something that is not so: the photo is tried again, and in the end both are blamed.
+
+        Args:
+            row: of the photo, which is in no hand.
+            what: what was said, as the rest of a sentence.
+            large: a large network worked on it.
+        """
+        if self._claims.unseen(row.id):
+            self.failures.like_a_death(row, what, large=large)
+        else:
+            self.transitions.again(row.id)
+
+    def cutout_lost(self, photo: int, *, large: bool) -> None:
+        """What a worker said to have written was not there when it was to get its name, or somebody took it away."""
+        row = self.hands.row(photo)
+        if row is not None and row.state == State.PENDING:
+            self.unseen(row, "its finished cutout lay in the outbox", large=large)
+
+    def misread(self, photo: int) -> None:
+        """A finished photo's content is not what its worker said, and nobody has changed it since: it is done again.
+
+        Its cutout may be anybody's. Done again it may end like this once more, so that attempts do not count here.
+        """
+        row = self.hands.row(photo)
+        if row is None or row.state != State.DONE or not row.live:
+            return
+        self.transitions.again(row.id)
+        if self._digests.unseen(row.id):
+            what = "the content of it that it has not"
+            self.failures.ended(row, Reason.CRASHED, f"Its workers said {MOST_CLAIMS} times {what}.")
+
+    def forget(self, photo: int) -> None:
+        """Its cutout is delivered."""
+        self._claims.forget(photo)
