@@ -1,8 +1,9 @@
 """A worker that a photo has taken over, after its sandbox stands: what it can make the real daemon do. Nothing.
 
 The daemon and its workers are real. A `sitecustomize` on the import path waits, in the worker alone, for the module
-that works on photos (it is loaded inside the sandbox) and replaces its function: from then on our code runs where a
-decoder's would that a hostile file had taken over. It writes to the pipe what it likes, or does what it likes.
+that loads networks (it is loaded inside the sandbox) and replaces the function that works on photos: from then on our
+code runs where a decoder's would that a hostile file had taken over. It writes to the pipe what it likes, or does what
+it likes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if any("cutoutd.daemon.workers.process" in part for part in sys.orig_argv):
     import importlib.abc, importlib.util
     class Finder(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path, target=None):
-            if name != "cutoutd.daemon.workers.job":
+            if name != "cutoutd.daemon.workers.engines":
                 return None
             sys.meta_path.remove(self)
             spec = importlib.util.find_spec(name)
@@ -35,7 +36,8 @@ if any("cutoutd.daemon.workers.process" in part for part in sys.orig_argv):
             def exec_module(module):
                 honest(module)
                 import evil
-                evil.take_over(module)
+                import cutoutd.daemon.workers.job as jobs
+                evil.take_over(jobs)
             spec.loader.exec_module = exec_module
             return spec
     sys.meta_path.insert(0, Finder())
@@ -69,9 +71,9 @@ def answer(number, **changes):
 
 def report(job, facts, **changes):
     written = {"is": "Written", "out_digest": "11" * 32, "out_size": 12, "width": 1, "height": 1, "sha256": ""}
-    return {"is": "Report", "digest": "00" * 32, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns,
-            "inode": facts.st_ino, "width": 1, "height": 1, "coverage": 0.5, "written": [written],
-            "timings": {}, "notes": [], **changes}
+    return {"is": "Report", "confidence": 0.9, "doubts": [],
+            "digest": "00" * 32, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "inode": facts.st_ino,
+            "width": 1, "height": 1, "coverage": 0.5, "written": [written], "timings": {}, "notes": [], **changes}
 
 def reached(job):
     """What native code in a worker would try next, from here: what is possible, and what is held open."""
@@ -138,6 +140,10 @@ def take_over(jobs):
             case "huge": answer(n, result=report(job, facts, width=10**4000))
             case "many": answer(n, result=report(job, facts, written=[w] * 3))
             case "timings": answer(n, result=report(job, facts, timings={"x" * 1000: 1.0}))
+            case "doubt": answer(n, result=report(job, facts, confidence=0.5, doubts=["<b>"]))
+            case "doubts": answer(n, result=report(job, facts, confidence=0.5, doubts=["touches the frame"] * 2))
+            case "unsure": answer(n, result=report(job, facts, confidence=None, doubts=["touches the frame"]))
+            case "sure": answer(n, result=report(job, facts, confidence=1.5, doubts=[]))
             case "rss": answer(n, rss_bytes=-(10**30), result={"is": "Changed"})
             case "number": answer(n + 1, result={"is": "Changed"})
             case "fault": answer(n, fault={"is": "SystemExit", "kind": "other"})
@@ -159,7 +165,8 @@ def take_over(jobs):
 # Each forgery is the end of its worker; "slow" and "closed" are told by the time limit, or by the pipe's end.
 FORGERIES = (
     "delete", "steal", "plant", "objects", "five", "nothing", "surrogate", "escape", "reason", "known", "small",
-    "mtime", "inode", "nan", "huge", "many", "timings", "rss", "number", "fault", "pickle", "nested", "oversized",
+    "mtime", "inode", "nan", "huge", "many", "timings",
+    "doubt", "doubts", "unsure", "sure", "rss", "number", "fault", "pickle", "nested", "oversized",
     "endless", "half", "slow",
 )  # fmt: skip
 
@@ -209,7 +216,12 @@ def test_every_forged_answer_costs_its_photo_and_nothing_else(taken: Callable[..
     for kind in FORGERIES:
         expected = {"too-slow"} if kind == "slow" else {"crashed"}
         assert failed[kind]["reason"] in expected, (kind, failed[kind]["reason"], failed[kind]["detail"])
-    assert "answer was refused" in failed["delete"]["detail"]
+    # What was refused is the forgery itself, and no answer that came under a wrong number.
+    refused = {
+        kind: failed[kind]["detail"] for kind in FORGERIES if "answer was refused" in failed[kind]["detail"]
+    }
+    assert set(FORGERIES) - refused.keys() == {"half", "slow"}
+    assert [kind for kind, detail in refused.items() if "to another call" in detail] == ["number"]
     # Nothing of anybody's was touched.
     key = one.root / "home" / ".ssh" / "id_rsa"
     assert key.read_text() == "PRIVATE KEY\n"
