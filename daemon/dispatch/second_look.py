@@ -8,6 +8,7 @@ them would end without a cutout and without a name. All methods run in the super
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason
@@ -16,7 +17,7 @@ from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands
 from cutoutd.daemon.dispatch.renames import LOOK_S
-from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
@@ -41,7 +42,7 @@ class SecondLook:
             facts = run_with_timeout(LOOK_S, lambda: fs.lstat(path), None)
         except OSError:
             return False
-        if facts is None or not FileFacts.of(facts).is_regular:
+        if facts is None or not stat.S_ISREG(facts.st_mode):
             return False
         return not differ(
             row.facts, Facts(facts.st_size, facts.st_mtime_ns, facts.st_ino, 0, facts.st_ctime_ns)
