@@ -291,7 +291,7 @@ def find_subject(
     alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
     height, width = photo.rgb.shape[:2]
     part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
-    alpha = corrected(alpha, fixes, (height, width), part)
+    alpha = corrected(alpha, fixes, (height, width), part, seen)
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return Found(np.ones_like(alpha))

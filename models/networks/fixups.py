@@ -1,6 +1,7 @@
 """Corrects the network's answer by what the photo's owner says: points, or a mask of their own; it finds no subject.
 
-Pure functions of one plane. A point stands for the connected region of the answer in which it lies.
+Pure functions. A point stands for the region of the answer in which it lies: what is connected at some level of
+certainty; else what a neck parts from the rest; else what is nearer to it than to the points that stay (parting.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.lengths import parse_point
 from cutoutd.models.matting.controls import components
+from cutoutd.models.networks.parting import at_a_neck, nearer
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -24,6 +26,10 @@ Mask = NDArray[np.bool_]
 LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 # What is at most this share of everything that was seen is a part of it, and not the whole.
 PART: Final = 0.6
+# On each side of a neck at least this many samples are left when it parts; fewer are a spike.
+LEAST_PIECE: Final = 24
+# A point this near to something that is at least so clearly there means it, in samples of the answer.
+REACH, SEEN = 4, 0.2
 # Half-tones this many pixels around a removed region, at the answer's scale, go with it.
 RIM: Final = 3
 # A mask is brought down to this many pixels on its longer side: finer than any network's answer, and coarse enough
@@ -35,7 +41,13 @@ _MASK_FORMATS: Final = ("PNG", "TIFF", "WEBP", "JPEG", "BMP", "GIF")
 _MOST_MASK_PIXELS: Final = 400_000_000
 
 
-def corrected(alpha: Plane, fixes: Fixes, shape: tuple[int, int], part: tuple[int, int, int, int]) -> Plane:
+def corrected(
+    alpha: Plane,
+    fixes: Fixes,
+    shape: tuple[int, int],
+    part: tuple[int, int, int, int],
+    rgb: NDArray[np.uint8] | None = None,
+) -> Plane:
     """The answer with what `fixes` say; the same array where they say nothing.
 
     Args:
@@ -43,14 +55,38 @@ def corrected(alpha: Plane, fixes: Fixes, shape: tuple[int, int], part: tuple[in
         fixes: the corrections.
         shape: height and width of the whole photo, pixels.
         part: left, top, width and height of the part, pixels.
+        rgb: uint8 (H, W, 3), that part of the photo; without it nothing is parted that hangs together.
 
     Raises:
         PhotoError: a point lies outside, or in nothing that could be told from the rest.
     """
-    for points, change in ((fixes.remove, _without), (fixes.keep, _with)):
-        for text in points:
-            alpha = change(alpha, _cell(text, alpha.shape, shape, part), text)
+    if not fixes:
+        return alpha
+    colours = None if rgb is None else _shrunk(rgb, alpha.shape)
+    kept = [_cell(text, alpha.shape, shape, part) for text in fixes.keep]
+    for text in fixes.remove:
+        cell = _on_something(alpha, _cell(text, alpha.shape, shape, part))
+        alpha = _without(alpha, cell, text, kept, colours)
+    for text, cell in zip(fixes.keep, kept, strict=True):
+        alpha = _with(alpha, cell, text)
     return alpha
+
+
+def _shrunk(rgb: NDArray[np.uint8], shape: tuple[int, ...]) -> Plane:
+    """The photo at the answer's scale, float32 in 0..1."""
+    small = Image.fromarray(rgb).resize((shape[1], shape[0]), Image.Resampling.BOX, reducing_gap=3.0)
+    return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _on_something(alpha: Plane, cell: tuple[int, int]) -> tuple[int, int]:
+    """The nearest cell within REACH where something is seen: thin things are easily missed by a sample or two."""
+    top, left = max(0, cell[0] - REACH), max(0, cell[1] - REACH)
+    near = alpha[top : cell[0] + REACH + 1, left : cell[1] + REACH + 1] >= SEEN
+    if alpha[cell] >= LEVELS[0] or not near.any():
+        return cell
+    places = np.add(np.argwhere(near), (top, left))
+    row, column = places[((places - cell) ** 2).sum(axis=1).argmin()]
+    return int(row), int(column)
 
 
 def _cell(
@@ -89,24 +125,42 @@ def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
     return np.where(region, np.float32(1.0), alpha)
 
 
-def _without(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
+def _without(
+    alpha: Plane, cell: tuple[int, int], text: str, kept: list[tuple[int, int]], colours: Plane | None
+) -> Plane:
     """What lies at the cell becomes background, told from the rest at the lowest level at which it is a part."""
     seen = float(alpha.sum(dtype=np.float64))
     for level in (one for one in LEVELS if one <= float(alpha[cell])):
         region = _region(alpha >= level, cell)
+        if any(region[one] for one in kept):
+            continue
         if float(alpha[region].sum(dtype=np.float64)) <= PART * seen:
             rim = _grown(region, RIM) & (alpha < level)
             return np.where(region | rim, np.float32(0.0), alpha)
     if float(alpha[cell]) < LEVELS[0]:
         return alpha  # it is no subject as it is
+    joined = _parted(alpha, cell, kept, colours)
+    if joined is not None:
+        return np.where(joined, np.float32(0.0), alpha)
     raise _nothing_there(text, "The network sees one piece with the subject", "does not belong to it")
+
+
+def _parted(
+    alpha: Plane, cell: tuple[int, int], kept: list[tuple[int, int]], colours: Plane | None
+) -> Mask | None:
+    """What belongs to the cell of a piece that hangs together at every level; None where nothing says what does."""
+    if colours is None:
+        return None
+    if kept:
+        return nearer(alpha, colours, [cell], kept)
+    return at_a_neck(alpha, colours, cell, PART, LEAST_PIECE)
 
 
 def _nothing_there(text: str, what: str, wish: str) -> PhotoError:
     return PhotoError(
         Reason.CANNOT_RENDER,
         f"{what} at {text}, which {wish}",
-        fix="Choose a point further inside, look at a part with --roi, or give a mask with --mask.",
+        fix="Choose a point further inside, say what stays with --keep x,y beside it, or give a mask with --mask.",
     )
 
 

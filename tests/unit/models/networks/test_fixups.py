@@ -71,6 +71,37 @@ def test_points_count_in_the_whole_photo_also_where_a_part_is_looked_at() -> Non
         fixed(keep=("801,20",))
 
 
+def joined() -> tuple[Plane, NDArray[np.uint8]]:
+    """A grey subject that holds a red box against itself, equally sure of both; the photo that belongs to it."""
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[10:50, 5:70] = 1.0
+    photo = np.full((*WHOLE, 3), 120, np.uint8)
+    photo[100:500, 450:700] = (200, 30, 30)
+    return alpha, photo
+
+
+def test_what_is_held_close_goes_alone_once_it_is_said_what_stays() -> None:
+    alpha, photo = joined()
+    part = (0, 0, 800, 600)
+    with pytest.raises(PhotoError, match="one piece"):
+        corrected(alpha, Fixes(remove=("600,300",)), WHOLE, part, photo)
+    left = corrected(alpha, Fixes(keep=("200,300",), remove=("600,300",)), WHOLE, part, photo)
+    assert (left[10:50, 5:44] == 1.0).all()
+    assert not left[:, 46:].any()
+
+
+def test_two_things_that_touch_part_at_their_neck_without_a_word() -> None:
+    alpha, photo = joined()
+    alpha[10:27, 45:55] = alpha[33:50, 45:55] = 0.0
+    left = corrected(alpha, Fixes(remove=("650,300",)), WHOLE, (0, 0, 800, 600), photo)
+    assert (left[10:50, 5:40] == 1.0).all()
+    assert not left[10:50, 56:].any()
+
+
+def test_a_thing_that_was_narrowly_missed_is_meant() -> None:
+    assert np.array_equal(fixed(remove=("670,180",)), fixed(remove=("670,300",)))
+
+
 def picture(mode: str, size: tuple[int, int] = (400, 300), kind: str = "PNG") -> bytes:
     grey = Image.new("L", size)
     grey.paste(255, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
