@@ -49,7 +49,7 @@ class NoEvents:
 
         Args:
             every_s: seconds between two looks at the folder.
-            others: how many more folders are in the same plight.
+            others: how many more folders are in the same state.
         """
         more = "" if others <= 0 else f" and {others} other folder{'' if others == 1 else 's'}"
         looked = f"it{more} {'are' if others > 0 else 'is'} looked through every {every_s:g} s"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.daemon.sandbox import guard, macos, seccomp
+from cutoutd.daemon.sandbox import guard, seccomp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and /proc are Linux")
 
@@ -268,17 +268,3 @@ def test_runtime_paths_hold_the_program_and_no_home_folder(monkeypatch: pytest.M
     assert Path(guard.__file__).resolve().parents[2] in paths
     assert not {Path("/"), Path(), Path.home(), Path("/etc"), Path("/home")} & set(paths)
     assert all(path.is_absolute() and path.exists() for path in paths)
-
-
-def test_the_macos_profile_says_what_it_should() -> None:
-    text = macos.profile(keep_unix=False, write=[Path('/Users/a "b"/Outbox')])
-    assert text.splitlines() == [
-        "(version 1)",
-        "(allow default)",
-        "(deny network*)",
-        "(deny file-write*)",
-        '(allow file-write-create file-write-data (subpath "/Users/a \\"b\\"/Outbox"))',
-        '(allow file-write-data (literal "/dev/null"))',
-    ]
-    assert "unix-socket" in macos.profile(keep_unix=True, write=None)
-    assert "file-write" not in macos.profile(keep_unix=True, write=None)

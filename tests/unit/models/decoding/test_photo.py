@@ -202,22 +202,6 @@ def test_a_truncated_photo_is_unreadable(kind: str, part: float) -> None:
     assert "again" in error.fix
 
 
-def test_a_truncated_jpeg_says_incomplete() -> None:
-    data = encoded("JPEG", (400, 300))
-    assert "incomplete" in failure(data[: len(data) // 2]).what
-
-
-def test_a_jpeg_whose_end_was_reserved_but_not_written_is_unreadable() -> None:
-    data = encoded("JPEG", (400, 300))
-    half = len(data) // 2
-    assert failure(data[:half] + bytes(half)).reason is Reason.UNREADABLE
-
-
-def test_a_jpeg_padded_after_its_end_is_a_photo() -> None:
-    data = encoded("JPEG") + bytes(4096)
-    assert decode(data, read_header(data, "x.jpg", LIMITS)).rgb.shape == (48, 64, 3)
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])
 def test_the_content_decides_not_the_name(kind: str) -> None:
     data = encoded(kind)

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.service.cli.control import forget, redo, retry
-from cutoutd.service.cli.status import failures, show_status, status
+from cutoutd.service.cli.status import failures, status
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
     return tmp_path / "state"
-
-
-def shown(**facts: Any) -> str:
-    console = Console(file=io.StringIO(), width=80, soft_wrap=True, highlight=False)
-    whole: dict[str, Any] = {"state": "idle", "counts": {}, "recent": [], **facts}
-    show_status(whole, console)
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return file.getvalue()
-
-
-def test_before_the_first_start_it_says_how_to_start() -> None:
-    result = CliRunner().invoke(status)
-    assert result.exit_code == 0
-    assert "not started yet" in result.output
-    assert "Start it with `cutoutd run`" in result.output
-    assert json.loads(CliRunner().invoke(status, ["--json"]).output)["running"] is False
 
 
 def test_before_the_first_start_there_is_nothing_to_retry_and_nothing_has_failed() -> None:
@@ -249,25 +229,3 @@ def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
     assert "size sets the exact size" in str(error)
     done = CliRunner().invoke(redo, ["--all", "--head-height", "60"])  # the inbox supplies fit = "head"
     assert done.output == "1 photo will be done again when cutoutd runs.\n", done.exception
-
-
-def test_a_long_path_is_not_broken() -> None:
-    path = "/srv/" + "photographs/" * 12
-    inbox = {"path": path, "outbox": path, "watching": True, "polled": False, "no_events": "", "trouble": ""}
-    assert f"● {path} → {path}\n" in shown(inboxes=[inbox])
-
-
-def test_a_provider_that_should_run_and_does_not_is_said_and_others_are_not() -> None:
-    model = {
-        "provider": "cpu",
-        "why_not": [
-            "cuda: The provider 'cuda' does not start: its driver or libraries did not load",
-            "rocm: this ONNX Runtime (1.31.1) was built without it",
-            "coreml: only used when named, because it can be slower than the processor",
-        ],
-    }
-    text = shown(models={"cutout-s": model})
-    assert "model cutout-s on cpu\n" in text
-    assert "  not on cuda: The provider 'cuda' does not start" in text
-    assert "rocm" not in text
-    assert "coreml" not in text

@@ -1,0 +1,69 @@
+"""`cutoutd status` as people see it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from cutoutd.service.cli.status import show_status, status
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def shown(**facts: Any) -> str:
+    console = Console(file=io.StringIO(), width=80, soft_wrap=True, highlight=False)
+    whole: dict[str, Any] = {"state": "idle", "counts": {}, "recent": [], **facts}
+    show_status(whole, console)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_before_the_first_start_it_says_how_to_start() -> None:
+    result = CliRunner().invoke(status)
+    assert result.exit_code == 0
+    assert "not started yet" in result.output
+    assert "Start it with `cutoutd run`" in result.output
+    assert json.loads(CliRunner().invoke(status, ["--json"]).output)["running"] is False
+
+
+def test_a_long_path_is_not_broken() -> None:
+    path = "/srv/" + "photographs/" * 12
+    inbox = {"path": path, "outbox": path, "watching": True, "polled": False, "no_events": "", "trouble": ""}
+    assert f"● {path} → {path}\n" in shown(inboxes=[inbox])
+
+
+def test_a_provider_that_should_run_and_does_not_is_said_and_others_are_not() -> None:
+    model = {
+        "provider": "cpu",
+        "why_not": [
+            "cuda: The provider 'cuda' does not start: its driver or libraries did not load",
+            "rocm: this ONNX Runtime (1.31.1) was built without it",
+            "coreml: only used when named, because it can be slower than the processor",
+        ],
+    }
+    text = shown(models={"cutout-s": model})
+    assert "model cutout-s on cpu\n" in text
+    assert "  not on cuda: The provider 'cuda' does not start" in text
+    assert "rocm" not in text
+    assert "coreml" not in text
+
+
+def test_what_waits_and_why_is_said() -> None:
+    inbox = {
+        "path": "/in", "outbox": "/out", "watching": False, "polled": False, "no_events": "",
+        "trouble": "/in is not mounted.",
+    }  # fmt: skip
+    text = shown(state="paused", why="paused by command; `cutoutd resume` goes on", inboxes=[inbox])
+    assert "paused by command" in text
+    assert "/in is not mounted." in text
