@@ -1,5 +1,7 @@
 """How an inbox is opened: whether it is there, and whether its events come or it is polled."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import sys

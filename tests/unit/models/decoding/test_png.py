@@ -1,5 +1,7 @@
 """PNG chunks: what the picture needs stays, what is broken beside it goes with a note."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import io
