@@ -66,7 +66,7 @@ def nearer(
         ones: rows and columns of the first cells.
         others: of the second.
     """
-    height, width = alpha.shape
+    height, width = int(alpha.shape[0]), int(alpha.shape[1])
     cost = np.full(alpha.size, np.inf)
     first = np.zeros(alpha.size, np.bool_)
     heap: list[tuple[float, int, bool]] = []
