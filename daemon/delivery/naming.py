@@ -151,7 +151,8 @@ def address(
 ) -> Addressed:
     """The name for one file: that of its own earlier cutout, or the first one that is free or given up.
 
-    An earlier one on the other side of `review` gives no name: it is to go from there.
+    An earlier one on the other side of `review`, or in a format that the configuration no longer asks for, gives no
+    name: it is to go from there.
     """
     earlier = None if earlier is None else _named(earlier, wish, file, taken)
     leaves = earlier if earlier is not None and _is_aside(route, earlier, wish) else None
@@ -161,6 +162,7 @@ def address(
         if how is not None and extension == file.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
             return Addressed(place, earlier.out_digest if how is How.REPLACE else "")
+        leaves = earlier if how is How.REPLACE else None  # else it shows what the photo no longer is
     names = candidates(wish.folder, wish.stem, file.extension)
     place = publish.find_place(
         route.outbox,

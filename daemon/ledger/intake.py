@@ -171,6 +171,8 @@ class Intake:
         """Records a file that is looked at but never opened; False when that was known already."""
         row = self.live(inbox, path)
         state = State.SKIPPED if reason in SKIPPED else State.FAILED
+        if row is None and state is State.SKIPPED and self.is_buried(inbox, path, facts):
+            return False
         if row is not None:
             if row.state in (*OWED, State.DONE) or (row.reason == reason and row.facts == facts):
                 return False

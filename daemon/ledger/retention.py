@@ -54,11 +54,13 @@ class History:
 
     def _bury(self, condition: str, values: tuple[float, ...]) -> None:
         # An original that was moved away and is put back by its owner is wanted again: a stone would silence it.
-        # A failed photo has a digest only when it was read; without one its size and time stand for it.
+        # A failed photo has a digest only when it was read; without one its size and time stand for it. So they do for
+        # a file that was skipped: the next scan would write its name down anew, and a RAW's JPEG may have been moved.
         self.ledger.write(
             "INSERT OR REPLACE INTO tombstones (inbox, key, size, mtime_ns, inode, ctime_ns, digest, last_seen)"
             " SELECT inbox, key, size, mtime_ns, inode, ctime_ns, coalesce(digest, ''), ? FROM photos"
-            f" WHERE {condition} AND state IN ('done', 'failed') AND live = 1",
+            f" WHERE {condition} AND live = 1"
+            " AND (state IN ('done', 'failed') OR (state = 'skipped' AND reason <> 'vanished'))",
             (self.ledger.clock(), *values),
         )
 

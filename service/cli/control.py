@@ -161,17 +161,21 @@ def _meant(verb: str, typed: tuple[str, ...], *, all_of_them: bool) -> tuple[lis
         meant = [row.id for row in found if row.id in able]
         photos += meant
         if not meant:
-            unmeant.append(f"{printable(text)}: {_why_not(verb, found)}")
+            unmeant.append(f"{printable(text)}: {_why_not(verb, text, found)}")
     return list(dict.fromkeys(photos)), unmeant
 
 
-def _why_not(verb: str, found: list[PhotoRow]) -> str:
+def _why_not(verb: str, typed: str, found: list[PhotoRow]) -> str:
     if not found:
         return "no photo is known by this name, or its name is no longer kept."
-    if len(found) > 1 and len({row.path for row in found}) > 1:
+    name = Path(typed).name
+    # Several folders may have a photo of that name; it is said how the newest one stands.
+    called = [row for row in found if Path(printable(row.path or b"")).name == name]
+    if not called and len({row.path for row in found}) > 1:
         wanted = {"retry": "has failed", "redo": "is done", "forget": "is finished"}[verb]
         return f"no photo in it {wanted}."
-    return f"it {_STATES[State(found[-1].state)].format(reason=found[-1].reason)}."
+    last = (called or found)[-1]
+    return f"it {_STATES[State(last.state)].format(reason=last.reason)}."
 
 
 def _carry_out(

@@ -288,6 +288,32 @@ def test_a_mistake_while_publishing_is_not_the_outboxs(sim: Make, monkeypatch: p
     assert one.leftovers() == []
 
 
+def test_new_content_in_a_format_that_was_configured_since_takes_the_earlier_cutout_away(sim: Make) -> None:
+    """It would show what the photo no longer is, beside the one that shows what it is."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.put("same.jpg", b"stays as it is")
+    one.boot().finish()
+    one.inbox_table = {"output": {"format": "webp"}}
+    one.reload()
+    one.put("a.jpg", TWO)
+    one.finish()
+    assert one.outputs() == {"a.webp": cutout_of(TWO), "same.png": cutout_of(b"stays as it is")}
+    assert one.leftovers() == []
+
+
+def test_one_that_its_owner_retouched_stays_beside_the_one_in_a_new_format(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    (one.outbox / "a.png").write_bytes(b"retouched")
+    one.inbox_table = {"output": {"format": "webp"}}
+    one.reload()
+    one.put("a.jpg", TWO)
+    one.finish()
+    assert one.outputs() == {"a.webp": cutout_of(TWO), "a.png": b"retouched"}
+
+
 # --- the folder for doubtful ones
 
 

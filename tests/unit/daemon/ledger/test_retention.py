@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.daemon.conftest import Clock
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, Settled
@@ -148,3 +149,22 @@ def test_forgetting_reaches_copies_of_the_ledger_too(ledger: Ledger, tmp_path: P
     assert not list(tmp_path.glob("*version*"))
     assert set(open_copy.read()) == {0}  # what is unlinked was overwritten first
     open_copy.close()
+
+
+def test_a_skipped_file_that_was_forgotten_is_not_written_down_anew_by_the_next_scan(
+    ledger: Ledger, history: History
+) -> None:
+    intake = Intake(ledger)
+    facts, other = Facts(100, 5, 7), Facts(101, 6, 7)
+    for name, reason in (
+        (b"a.txt", Reason.NOT_A_PHOTO),
+        (b"a.nef", Reason.RAW_PAIR),
+        (b"b.jpg", Reason.VANISHED),
+    ):
+        intake.skip(b"/in", name, facts, reason)
+    history.forget(everything=True)
+    assert not intake.skip(b"/in", b"a.txt", facts, Reason.NOT_A_PHOTO)
+    assert not intake.skip(b"/in", b"a.nef", facts, Reason.RAW_PAIR)
+    assert ledger.read("SELECT id FROM photos") == []
+    assert intake.skip(b"/in", b"a.txt", other, Reason.NOT_A_PHOTO)  # another file
+    assert not intake.is_buried(b"/in", b"b.jpg", facts)  # it is wanted when it comes back

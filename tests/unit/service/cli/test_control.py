@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.service.cli.control import forget, redo, retry
 from cutoutd.service.cli.status import failures, status
 
@@ -229,3 +231,26 @@ def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
     assert "size sets the exact size" in str(error)
     done = CliRunner().invoke(redo, ["--all", "--head-height", "60"])  # the inbox supplies fit = "head"
     assert done.output == "1 photo will be done again when cutoutd runs.\n", done.exception
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("twin.jpg", "it is waiting to be cut out"),
+        ("a/twin.jpg", "it is waiting to be cut out"),
+        ("{0}/in", "no photo in it is done"),
+        ("{0}/in/a", "it is waiting to be cut out"),  # there is but one in it
+    ],
+)
+def test_a_name_that_several_folders_have_is_not_spoken_of_as_a_folder(
+    state: Path, tmp_path: Path, typed: str, says: str
+) -> None:
+    state.mkdir(exist_ok=True)
+    ledger = Ledger(state / "ledger.sqlite")
+    for path in (b"a/twin.jpg", b"b/twin.jpg"):
+        Intake(ledger).observe(bytes(tmp_path / "in"), path, Facts(1, 2, 3), settled=Settled.KNOWN)
+    ledger.commit()
+    ledger.close()
+    error = CliRunner().invoke(redo, [typed.format(tmp_path)]).exception
+    assert isinstance(error, UsageError)
+    assert says in str(error)
