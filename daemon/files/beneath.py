@@ -72,9 +72,26 @@ def parts_of(relative: bytes) -> list[bytes]:
     return parts
 
 
-def open_root(root: bytes) -> int:
-    """A descriptor of a configured folder, which may itself be reached through links. Raises OSError."""
-    return os.open(root, _PASS)
+@contextmanager
+def opened_root(root: bytes, inode: tuple[int, int] | None = None) -> Generator[int]:
+    """A descriptor of a configured folder, which may itself be reached through links.
+
+    Args:
+        root: its absolute path.
+        inode: device and inode that it must have; None for any.
+
+    Raises:
+        OSError: it cannot be opened; ESTALE: another folder lies in its place.
+    """
+    fd = os.open(root, _PASS)
+    try:
+        if inode is not None:
+            facts = os.fstat(fd)
+            if (facts.st_dev, facts.st_ino) != inode:
+                raise OSError(errno.ESTALE, "another folder lies in its place", os.fsdecode(root))
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def open_folder(root: int, parts: list[bytes], *, to_read: bool = False) -> int:
@@ -127,8 +144,13 @@ def _is_link(folder: int, name: bytes) -> bool:
 
 
 @contextmanager
-def folder_of(root: int, relative: bytes) -> Generator[tuple[int, bytes]]:
+def name_below(root: bytes, inode: tuple[int, int] | None, relative: bytes) -> Generator[tuple[int, bytes]]:
     """The folder of a name below a root as a descriptor, and the name in it.
+
+    Args:
+        root: absolute path of a configured folder.
+        inode: as of `opened_root`.
+        relative: the path below it.
 
     Raises:
         UnsafePath: a component of the folder is a link, or the path names the root itself.
@@ -137,12 +159,29 @@ def folder_of(root: int, relative: bytes) -> Generator[tuple[int, bytes]]:
     *folders, name = parts_of(relative) or [b""]
     if not name:
         raise UnsafePath("the folder itself", relative)
-    if not folders:
-        yield root, name
-        return
-    folder = open_folder(root, folders)
+    with opened_root(root, inode) as top:
+        if not folders:
+            yield top, name
+            return
+        folder = open_folder(top, folders)
+        try:
+            yield folder, name
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def folder_below(root: bytes, inode: tuple[int, int] | None, relative: bytes) -> Generator[int]:
+    """A descriptor of a folder below a root, or of the root itself, to list or sync it; arguments as `name_below`.
+
+    Raises:
+        UnsafePath: a component is a link.
+        OSError: it does not exist, is no folder, or may not be read.
+    """
+    with opened_root(root, inode) as top:
+        folder = open_folder(top, parts_of(relative), to_read=True)
     try:
-        yield folder, name
+        yield folder
     finally:
         os.close(folder)
 

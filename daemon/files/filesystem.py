@@ -10,7 +10,7 @@ import os
 import stat as stat_module
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,42 +91,23 @@ class RealFileSystem:
                 return root, path[len(root.path.rstrip(b"/")) + 1 :]
         raise UnsafePath("a path outside the folders that belong to this work", path)
 
-    @contextmanager
-    def _root_of(self, path: bytes) -> Generator[tuple[int, bytes]]:
-        """The root of a path as a descriptor, and the path below it."""
-        root, relative = self._find(path)
-        fd = beneath.open_root(root.path)
-        try:
-            if root.inode is not None:
-                facts = os.fstat(fd)
-                if (facts.st_dev, facts.st_ino) != root.inode:
-                    raise OSError(errno.ESTALE, "another folder lies in its place", os.fsdecode(root.path))
-            yield fd, relative
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def _at(self, path: bytes) -> Generator[tuple[int, bytes]]:
+    def _at(self, path: bytes) -> AbstractContextManager[tuple[int, bytes]]:
         """The folder of a name as a descriptor, and the name."""
-        with self._root_of(path) as (root, relative), beneath.folder_of(root, relative) as at:
-            yield at
+        root, relative = self._find(path)
+        return beneath.name_below(root.path, root.inode, relative)
 
-    @contextmanager
-    def _folder(self, path: bytes) -> Generator[int]:
+    def _folder(self, path: bytes) -> AbstractContextManager[int]:
         """A folder's descriptor, to list or sync it."""
-        with self._root_of(path) as (root, relative):
-            fd = beneath.open_folder(root, beneath.parts_of(relative), to_read=True)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        root, relative = self._find(path)
+        return beneath.folder_below(root.path, root.inode, relative)
 
     def stat(self, path: bytes) -> os.stat_result:
         """See FileSystem."""
-        if self._find(path)[1]:
+        root, relative = self._find(path)
+        if relative:
             return self.lstat(path)
-        with self._root_of(path) as (root, _relative):
-            return os.fstat(root)
+        with beneath.opened_root(root.path, root.inode) as fd:
+            return os.fstat(fd)
 
     def lstat(self, path: bytes) -> os.stat_result:
         """See FileSystem."""
