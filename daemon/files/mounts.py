@@ -159,6 +159,29 @@ def mounts_without_events(folder: Path) -> list[tuple[bytes, MountIdentity]]:
     ]
 
 
+def mounts_below(folder: Path) -> frozenset[tuple[int, str]]:
+    """What is mounted below a folder, as numbers and places.
+
+    When that changes, other files lie there, and no event tells. What an automounter mounts is left out: it comes and
+    goes by itself.
+
+    Raises:
+        OSError: the folder does not exist or may not be looked at.
+    """
+    real = os.path.realpath(folder, strict=True)
+    try:
+        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    except OSError:
+        return frozenset()
+    inside = [mount for mount in mounts if below(mount.mount_point, real)]
+    automatic = [mount.mount_point for mount in inside if mount.fstype == "autofs"]
+    return frozenset(
+        (mount.number, mount.mount_point)
+        for mount in inside
+        if not any(mount.mount_point == point or below(mount.mount_point, point) for point in automatic)
+    )
+
+
 def same_place(now: MountIdentity, recorded: MountIdentity) -> bool:
     """The same place of the same file system, wherever it may be mounted."""
     return (now.fstype, now.source, now.place) == (recorded.fstype, recorded.source, recorded.place)

@@ -16,6 +16,7 @@ from watchdog import events
 from watchdog.observers import Observer
 
 from cutoutd.config.errors import printable, words
+from cutoutd.daemon.files.mounts import mounts_below
 from cutoutd.daemon.watching.limits import Code, NoEvents, explain
 from cutoutd.daemon.watching.settle import HintKind
 
@@ -106,6 +107,7 @@ class Watcher:
         self._post = post
         self._real = b""
         self._identity: tuple[int, int] | None = None
+        self._mounts: frozenset[tuple[int, str]] = frozenset()
         self._observer: BaseObserver | None = None
         self._lock = threading.Lock()
         self._blind: dict[bytes, NoEvents] = {}
@@ -176,6 +178,7 @@ class Watcher:
         try:
             self._real = os.path.realpath(os.fsencode(self._root), strict=True)
             self._identity = self._look()
+            self._mounts = self._mounts_below()
             self._observer = self._make_observer()
             handler = _Handler(self)
             self._observer.schedule(handler, os.fsdecode(self._real), recursive=self._recursive)
@@ -220,6 +223,8 @@ class Watcher:
         try:
             if self._look() != self._identity:
                 return f"{printable(self._root)} was replaced by another folder."
+            if self._mounts_below() != self._mounts:
+                return f"Something was mounted below {printable(self._root)}, or is no longer."
         except OSError as error:
             return explain(self._root, error)[0]
         return ""
@@ -227,6 +232,9 @@ class Watcher:
     def _look(self) -> tuple[int, int]:
         stat = self._root.stat()
         return stat.st_dev, stat.st_ino
+
+    def _mounts_below(self) -> frozenset[tuple[int, str]]:
+        return mounts_below(self._root) if self._recursive else frozenset()
 
     def _make_observer(self) -> BaseObserver:
         if sys.platform == "linux":

@@ -232,3 +232,18 @@ def test_shares_below_a_folder_are_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert mounts_without_events(Path("/proc")) == []  # the folder itself is another question
     with pytest.raises(FileNotFoundError):
         mounts_without_events(Path("/gone"))
+
+
+def test_what_is_mounted_below_a_folder_and_not_by_an_automounter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "{} 22 0:5 / {} rw - {} source rw\n"
+    points = {31: (tmp_path, "ext4"), 32: (tmp_path / "card", "vfat"), 33: (tmp_path / "auto", "autofs")}
+    points |= {34: (tmp_path / "auto" / "share", "nfs4"), 35: (tmp_path.parent / "beside", "ext4")}
+    table = "".join(line.format(number, path, kind) for number, (path, kind) in points.items()).encode()
+
+    def read(_self: Path) -> bytes:
+        return table
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert mounts.mounts_below(tmp_path) == {(32, str(tmp_path / "card"))}

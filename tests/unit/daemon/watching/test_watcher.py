@@ -19,6 +19,7 @@ from tests.support.conditions import wait_until
 from watchdog import events
 from watchdog.observers.inotify_c import InotifyFD
 
+from cutoutd.daemon.watching import watcher as watcher_module
 from cutoutd.daemon.watching.inotify import Complaint, InotifyObserver
 from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.watcher import (
@@ -233,6 +234,24 @@ def test_an_inbox_removed_and_made_again_is_lost_and_can_be_taken_up(inbox: Watc
     assert again.watcher.start()
     again.flush()
     assert again.watcher.healthy()
+    again.watcher.stop()
+
+
+def test_a_card_that_is_mounted_below_the_inbox_asks_for_watches_on_it(
+    inbox: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event tells of a mount: what lies on it would be found by the next regular walk, minutes later."""
+    assert inbox.watcher.problem() == ""
+
+    def card(folder: Path) -> frozenset[tuple[int, str]]:
+        return frozenset({(77, f"{folder}/card")})
+
+    monkeypatch.setattr(watcher_module, "mounts_below", card)
+    assert "mounted below" in inbox.watcher.problem()
+    again = Watched(inbox.root)
+    assert again.watcher.start()
+    again.flush()
+    assert again.watcher.problem() == ""
     again.watcher.stop()
 
 
