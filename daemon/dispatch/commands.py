@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from cutoutd.config.errors import UsageError, mistake
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by
 from cutoutd.daemon.ledger import masks
-from cutoutd.daemon.ledger.control import Command, Control
+from cutoutd.daemon.ledger.control import Command, CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.retention import History
@@ -24,7 +25,7 @@ TRIM_EVERY_S = 3600.0
 
 def carry_out(
     ledger: Ledger, verb: str, arguments: dict[str, Any], settings: Callable[[], Settings | None]
-) -> dict[str, Any]:
+) -> CommandAnswer:
     """Carries out one command on the ledger alone; works with the daemon up or down.
 
     Args:
@@ -35,8 +36,7 @@ def carry_out(
         settings: those in force; None where nobody knows them.
 
     Returns:
-        What happened, for the command line: `count` where something is counted, `refused` and `fix` where
-        nothing was done because the command makes no sense.
+        What happened, for the command line.
     """
     control = Control(ledger)
     paths = arguments.get("paths")
@@ -44,17 +44,17 @@ def carry_out(
     match verb:
         case "pause" | "resume":
             ledger.set_meta("paused", int(verb == "pause"))
-            answer: dict[str, Any] = {"paused": verb == "pause"}
+            answer = CommandAnswer()
         case "retry":
-            answer = {"count": control.retry(raw, _photos(arguments))}
+            answer = CommandAnswer(control.retry(raw, _photos(arguments)))
         case "redo":
             answer = _redo(control, raw, arguments, settings())
         case "forget":
             ledger.commit()
             everything = bool(arguments.get("everything"))
-            answer = {"count": History(ledger).forget(everything=everything, photos=_photos(arguments))}
+            answer = CommandAnswer(History(ledger).forget(everything=everything, photos=_photos(arguments)))
         case _:
-            answer = {}
+            answer = CommandAnswer()
     ledger.commit()
     return answer
 
@@ -66,7 +66,7 @@ def _photos(arguments: Mapping[str, Any]) -> frozenset[int] | None:
 
 def _redo(
     control: Control, paths: list[bytes] | None, arguments: dict[str, Any], settings: Settings | None
-) -> dict[str, Any]:
+) -> CommandAnswer:
     overrides: dict[str, Any] = arguments.get("overrides") or {}
     try:
         meant = None if settings is None else meant_by(settings, overrides)
@@ -78,8 +78,8 @@ def _redo(
             photos=_photos(arguments),
         )
     except UsageError as error:
-        return {"refused": str(type(error)(error.what, error.path)), "fix": error.fix}
-    return {"count": count}
+        return CommandAnswer(refused=str(type(error)(error.what, error.path)), fix=error.fix)
+    return CommandAnswer(count)
 
 
 class Commands:
@@ -123,25 +123,24 @@ class Commands:
             return
         self._seen_version = version
         for command in self._control.waiting():
-            answer: dict[str, Any] = {}
             self._ledger.commit()
-            with alone(lambda error, answer=answer: answer.update(self._cannot(error))):
-                answer |= self._carried_out(command)
-            self._control.answer(command.id, answer)
+            with alone(partial(self._cannot, command)):
+                self._control.answer(command.id, self._carried_out(command))
             self._ledger.commit()
         self.paused = bool(self._ledger.get_meta("paused"))
 
-    def _carried_out(self, command: Command) -> dict[str, Any]:
+    def _carried_out(self, command: Command) -> CommandAnswer:
         answer = carry_out(self._ledger, command.verb, command.arguments, lambda: self._settings)
         if command.verb == "rescan":
             for inbox_watcher in self._inbox_watchers.values():
                 inbox_watcher.rescan("command")
         return answer
 
-    def _cannot(self, error: Exception) -> dict[str, Any]:
-        """The answer to a command that brought out a mistake: nothing of it is done, and it is tried no second time."""
+    def _cannot(self, command: Command, error: Exception) -> None:
+        """It brought out a mistake: nothing of it is done, and it is tried no second time."""
         self._ledger.rollback()
-        return {"refused": f"The daemon cannot carry it out ({mistake(error)})", "fix": ""}
+        why = f"The daemon cannot carry it out ({mistake(error)})"
+        self._control.answer(command.id, CommandAnswer(refused=why))
 
     def drop_names(self) -> None:
         """Where names are not to be kept: drops those of finished photos, when anything was written since."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cutoutd.config.errors import printable
@@ -45,6 +45,23 @@ class Command:
         return dict(json.loads(self.text or "{}"))
 
 
+@dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """What came of a command.
+
+    Attributes:
+        count: how many photos it was about; None where none are counted.
+        refused: why nothing was done, as a sentence: the command makes no sense; else empty.
+        fix: what to do then.
+        waiting: the daemon has not answered yet, and will carry it out.
+    """
+
+    count: int | None = None
+    refused: str = ""
+    fix: str = ""
+    waiting: bool = False
+
+
 class Control:
     """Commands and status, as rows."""
 
@@ -69,21 +86,24 @@ class Control:
         """The photos that a command can be about: `retry`, `redo` or `forget`."""
         return {row["id"] for row in self.ledger.read(f"SELECT id FROM photos WHERE {_MEANT[verb]}")}
 
-    def answer(self, command: int, answer: dict[str, Any]) -> None:
+    def answer(self, command: int, answer: CommandAnswer) -> None:
         """Marks a command as carried out."""
         self.ledger.write(
             "UPDATE commands SET taken = ?, answer = ? WHERE id = ?",
-            (self.ledger.clock(), json.dumps(answer), command),
+            (self.ledger.clock(), json.dumps(asdict(answer)), command),
         )
         # Old answers are of no use to anyone.
         self.ledger.write(
             "DELETE FROM commands WHERE taken IS NOT NULL AND taken < ?", (self.ledger.clock() - 3600,)
         )
 
-    def answered(self, command: int) -> dict[str, Any] | None:
+    def answered(self, command: int) -> CommandAnswer | None:
         """The daemon's answer, or None while it is not there."""
         row = self.ledger.one("SELECT answer FROM commands WHERE id = ? AND taken IS NOT NULL", (command,))
-        return None if row is None else dict(json.loads(row["answer"] or "{}"))
+        if row is None:
+            return None
+        told = dict[str, Any](json.loads(row["answer"] or "{}"))
+        return CommandAnswer(told.get("count"), told.get("refused", ""), told.get("fix", ""))
 
     def publish(self, status: LiveStatus) -> None:
         """Stores the daemon's live status for `cutoutd status`."""

@@ -21,7 +21,7 @@ from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
@@ -72,7 +72,7 @@ def _opened(path: Path) -> Ledger:
         lock.release()
 
 
-def command(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
+def command(verb: str, *, mask: str = "", **arguments: Any) -> CommandAnswer:
     """Has a command carried out: by the daemon if one is at work, else right here.
 
     Args:
@@ -81,7 +81,7 @@ def command(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
         **arguments: as `carry_out` takes them.
 
     Returns:
-        The answer; `{"waiting": True}` when the daemon has not answered yet (it will carry it out).
+        What came of it, or that it waits.
     """
     with open_ledger_file() as ledger:
         pid = holder(state_dir())
@@ -110,7 +110,7 @@ def command(verb: str, *, mask: str = "", **arguments: Any) -> dict[str, Any]:
             if answer is not None:
                 return answer
             time.sleep(0.05)
-        return {"waiting": True}
+        return CommandAnswer(waiting=True)
 
 
 def _settings() -> Settings | None:
@@ -121,15 +121,15 @@ def _settings() -> Settings | None:
         return None
 
 
-def _say(answer: dict[str, Any], done: str, nothing: str = "") -> None:
-    if "refused" in answer:
-        raise UsageError(answer["refused"], fix=answer["fix"])
-    if nothing and answer.get("count") == 0:
+def _say(answer: CommandAnswer, done: str, nothing: str = "") -> None:
+    if answer.refused:
+        raise UsageError(answer.refused, fix=answer.fix)
+    if nothing and answer.count == 0:
         click.echo(nothing)
-    elif answer.get("waiting"):
+    elif answer.waiting:
         click.echo("The daemon is busy; it carries this out as soon as it can.")
     else:
-        click.echo(done.format(photos=counted(int(answer.get("count", 0)), "photo")))
+        click.echo(done.format(photos=counted(answer.count or 0, "photo")))
 
 
 # --- which photos ------------------------------------------------------------------------------------------------

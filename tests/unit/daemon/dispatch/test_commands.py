@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.daemon.dispatch.commands import carry_out
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger
 
 Make = Callable[..., Simulation]
@@ -50,7 +50,7 @@ def test_each_order_is_answered_once(sim: Make) -> None:
     one = sim().boot()
     number = _from_outside(one, "rescan")
     one.parts.commands.carry_out()
-    assert one.parts.control.answered(number) == {}
+    assert one.parts.control.answered(number) == CommandAnswer()
     assert one.parts.control.waiting() == []
 
 
@@ -60,7 +60,7 @@ def test_redo_by_path_works_without_a_daemon_too(sim: Make) -> None:
     one.put("b.jpg", b"two")
     one.boot().finish()
     path = os.fspath(one.inbox / "a.jpg")
-    assert carry_out(one.parts.ledger, "redo", {"paths": [path]}, lambda: None) == {"count": 1}
+    assert carry_out(one.parts.ledger, "redo", {"paths": [path]}, lambda: None) == CommandAnswer(1)
     one.workers.variant = b"better"
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"one", b"better"), "b.png": cutout_of(b"two")}
@@ -88,8 +88,8 @@ def test_a_redo_that_the_inbox_contradicts_is_refused_whole(sim: Make) -> None:
     one.parts.commands.carry_out()
     answer = one.parts.control.answered(number)
     assert answer is not None
-    assert "JPEG has no transparency" in answer["refused"]
-    assert answer["fix"]
+    assert "JPEG has no transparency" in answer.refused
+    assert answer.fix
     assert one.states() == {"a.jpg": "done"}
 
 
@@ -98,8 +98,8 @@ def test_an_order_that_brings_out_a_mistake_is_answered_and_not_tried_again(sim:
     number = _from_outside(one, "retry", photos=["odd"])
     after = _from_outside(one, "pause")
     one.parts.commands.carry_out()
-    assert "cannot carry it out" in (one.parts.control.answered(number) or {})["refused"]
-    assert one.parts.control.answered(after) == {"paused": True}
+    assert "cannot carry it out" in (one.parts.control.answered(number) or CommandAnswer()).refused
+    assert one.parts.control.answered(after) == CommandAnswer()
     assert one.parts.control.waiting() == []
 
 
@@ -116,6 +116,6 @@ def test_a_redo_of_a_photo_whose_line_in_the_list_is_wrong_is_refused_with_that_
     ):
         listed.write_text(content)
         answer = carry_out(one.parts.ledger, "redo", {}, one.settings)
-        assert words in answer["refused"]
-        assert answer["fix"].startswith("Fix it")
+        assert words in answer.refused
+        assert answer.fix.startswith("Fix it")
     assert one.states() == {"a.jpg": "done"}

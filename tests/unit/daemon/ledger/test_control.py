@@ -6,7 +6,7 @@ import pytest
 from tests.unit.daemon.conftest import Clock
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
@@ -42,11 +42,11 @@ def test_an_order_waits_for_a_daemon_and_is_answered_once(control: Control, cloc
         (second, "retry", {"paths": ["a"]}),
     ]
     assert control.answered(first) is None
-    control.answer(first, {"paused": True})
+    control.answer(first, CommandAnswer(3, "why", "do this"))
     assert [one.id for one in control.waiting()] == [second]
-    assert control.answered(first) == {"paused": True}
+    assert control.answered(first) == CommandAnswer(3, "why", "do this")
     clock.now += 4000
-    control.answer(second, {"count": 0})
+    control.answer(second, CommandAnswer(0))
     assert control.answered(first) is None, "old answers are cleared"
 
 
