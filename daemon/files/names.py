@@ -104,15 +104,16 @@ def name_prefix(folder: bytes, stem: str) -> str:
     return name_key(os.path.join(folder, os.fsencode(head)))
 
 
-def candidates(folder: bytes, stem: str, extension: str) -> Iterator[bytes]:
+def candidates(folder: bytes, stem: str, extension: str, *, longest: int = LONGEST_NAME) -> Iterator[bytes]:
     """Relative names to try, in order: `a.png`, `a (2).png`, `a (3).png` … each within the length limit.
 
     Args:
         folder: relative folder inside the outbox.
         stem: the wanted name without extension.
         extension: with its dot.
+        longest: bytes of a name without its folder; less than a file system's where another name is made of it.
     """
-    raw = _cut(os.fsencode(stem), LONGEST_NAME - len(extension) - _NUMBER_ROOM)
+    raw = _cut(os.fsencode(stem), longest - len(extension) - _NUMBER_ROOM)
     for number in itertools.count(1):
         suffix = b"" if number == 1 else f" ({number})".encode()
         yield os.path.join(folder, raw + suffix + extension.encode())

@@ -18,9 +18,10 @@ from pathlib import Path
 from cutoutd.daemon.files.filesystem import write_all
 from cutoutd.daemon.files.folders import device_of, make_below, make_folder, top_of_mount
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.daemon.files.names import candidates
+from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 
 _PRIVATE = 0o700
+_NOTE = b".trashinfo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def trash_target(original: bytes, trash: Trash, fs: FileSystem) -> bytes:
     for one in {files, *(() if files == folder else (os.path.join(folder, b"info"),))}:
         make_below(fs, trash.root, one, _PRIVATE)
     stem, extension = os.path.splitext(os.path.basename(original))
-    for name in candidates(b"", os.fsdecode(stem), os.fsdecode(extension)):
+    room = LONGEST_NAME - len(_NOTE)  # the note has the whole name, which is given back from there
+    for name in candidates(b"", os.fsdecode(stem), os.fsdecode(extension), longest=room):
         target = os.path.join(files, name)
         if not fs.exists(target) and not fs.exists(_info_path(target)):
             return target
@@ -126,4 +128,4 @@ def write_trash_info(original: bytes, target: bytes, fs: FileSystem) -> None:
 
 def _info_path(target: bytes) -> bytes:
     trash = os.path.dirname(os.path.dirname(target))
-    return os.path.join(trash, b"info", os.path.basename(target) + b".trashinfo")
+    return os.path.join(trash, b"info", os.path.basename(target) + _NOTE)

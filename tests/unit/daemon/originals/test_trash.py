@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_the_home_trash_notes_where_the_photo_was(tmp_path: Path, monkeypatch: p
     assert info.startswith("[Trash Info]\nPath=/")
     assert "K%C3%A4se%20%C3%BC.jpg\n" in info
     assert "DeletionDate=2" in info
+
+
+@pytest.mark.parametrize("stem", ["n" * 251, "ü" * 125])
+def test_a_name_as_long_as_names_may_be_leaves_room_for_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stem: str
+) -> None:
+    """Such originals were tried for ever, and held up the after-care of others."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    original = os.fsencode(tmp_path / f"{stem}.jpg")
+    target = target_of(original)
+    trash.write_trash_info(original, target, RealFileSystem(b"/"))
+    (note,) = (tmp_path / "data" / "Trash" / "info").iterdir()
+    assert note.name == os.path.basename(os.fsdecode(target)) + ".trashinfo"
+    assert os.path.basename(target).endswith(b".jpg")
+    assert urllib.parse.quote(original) in note.read_text()
 
 
 def test_a_namesake_in_the_trash_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
