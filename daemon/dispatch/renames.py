@@ -78,8 +78,14 @@ class RenameDetector:
             self.transitions.forced(row.id)
 
     def may_be_renamed(self, row: PhotoRow, digest: str) -> bool:
-        """Whether there is a row that `renamed` would ask about; nothing is done yet."""
-        return not (row.forced or row.digest) and bool(self._intake.twins(row, digest))
+        """Whether there is a row whose file is not where it was, so that `renamed` may take this one for it.
+
+        Nothing is done yet. Most photos of a burst of equal sizes lie where they were found.
+        """
+        if row.forced or row.digest:
+            return False
+        twins = self._intake.twins(row, digest)
+        return any(one.path is not None and self._original(one) is not _Original.THERE for one in twins)
 
     def renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, and nothing is to be made of it under this one now.

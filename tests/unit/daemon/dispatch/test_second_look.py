@@ -12,6 +12,8 @@ from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_fail
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.digest import digest_of
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.workers import pool, protocol
 
 Make = Callable[..., Simulation]
@@ -159,3 +161,22 @@ def test_what_a_worker_had_begun_goes_when_it_is_not_finished(sim: Make, end: st
     one.workers.post(answers[end])
     one.run(8)
     assert not os.path.exists(job.temporaries[0])
+
+
+def test_photos_that_lie_where_they_were_found_are_read_once(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst of frames of equal size, each of which might be another one under a new name."""
+    read: list[bytes | None] = []
+
+    async def content_of(_self: AfterCare, row: PhotoRow) -> str:
+        read.append(row.path)
+        return ""
+
+    one = sim()
+    monkeypatch.setattr(AfterCare, "content_of", content_of)
+    for number in range(6):
+        one.put(f"{number}.jpg", b"frame %d" % number)
+    one.boot().finish()
+    assert len(one.outputs()) == 6
+    assert read == []
