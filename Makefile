@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The versions that uv.lock names, for pip; an empty word takes the newest (see `make newest`).
 CONSTRAINTS ?= packaging/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
-EXTRAS := matting,raw
+EXTRAS := matting,raw,fleet
 PYTEST_ARGS ?=
 # What fails once on a busy machine is tried again, and said (R); what fails three times has failed.
 RERUNS := --reruns 2
@@ -116,9 +116,9 @@ newest:
 UV ?= uv
 lock:
 	$(UV) lock
-	$(UV) export --quiet --frozen --extra raw --extra matting --group dev --no-hashes --no-emit-project \
+	$(UV) export --quiet --frozen --extra raw --extra matting --extra fleet --group dev --no-hashes --no-emit-project \
 		--no-annotate --no-header --output-file packaging/constraints.txt
-	$(UV) pip compile --quiet pyproject.toml --extra raw --extra matting --resolution lowest-direct --universal \
+	$(UV) pip compile --quiet pyproject.toml --extra raw --extra matting --extra fleet --resolution lowest-direct --universal \
 		--no-annotate --no-header --output-file packaging/lowest.txt
 
 # Everything that a release carries, in dist/: wheel, sdist, Debian package, recipes of other systems, image, bill of

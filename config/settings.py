@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool, field_validator, model_v
 
 from cutoutd.config import names
 from cutoutd.config.expansion import expand_presets
+from cutoutd.config.fleet import Fleet
 from cutoutd.config.hooks import Hook
 from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
@@ -377,6 +378,7 @@ class Settings(Section):
     notify: Notify = Field(default_factory=Notify, description="Desktop notifications.")
     metrics: Metrics = Field(default_factory=Metrics, description="Monitoring.")
     service: Service = Field(default_factory=Service, description="Resources of the installed service.")
+    fleet: Fleet = Field(default_factory=Fleet, description="Other machines that work too: docs/FLEET.md.")
     hook: tuple[Hook, ...] = Field(
         default=(),
         description="Commands to run after a photo is done or has failed; `cutoutd hooks` runs them.",

@@ -23,7 +23,9 @@ from cutoutd.daemon.dispatch.scheduler import Budget, Scheduler
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.folders import make_folder
+from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.question import ASK_EVERY_S
+from cutoutd.daemon.fleet.link import RelayLink
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
@@ -56,6 +58,7 @@ class Components:
         listener: hears what happens.
         post: the supervisor's queue.
         clock: monotonic seconds.
+        link: to the relay of a fleet, which outlives these parts; None where there is none.
 
     Raises:
         LedgerError: the ledger cannot be opened.
@@ -68,7 +71,10 @@ class Components:
         listener: Listener,
         post: Callable[[Any], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        link: RelayLink | None = None,
     ) -> None:
+        self._link = link
         self.plan = plan
         self._places = places
         self._listener = listener
@@ -109,6 +115,8 @@ class Components:
             self._post,
             transitions=self.transitions,
             clock=self._clock,
+            link=self._link,
+            into_loop=lambda then, value: self._post(Done(lambda one, _error: then(one), value, None)),
         )
         self.aftercare = AfterCare(
             self.ledger,

@@ -68,6 +68,7 @@ class Daemon:
                 self._wait_for_ledger()
                 self._live(first=False)
         finally:
+            self._supervisor.end()
             lock.release()
 
     def _live(self, *, first: bool) -> None:

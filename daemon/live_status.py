@@ -50,12 +50,13 @@ class Counts(_Record):
 
 
 class HandStatus(_Record):
-    """One photo in hand."""
+    """One photo in hand; `node` is the machine that works on it, empty for the daemon's own."""
 
     photo: int
     name: str = ""
     inbox: str = ""
     stage: Literal["working", "waiting to settle"] = "working"
+    node: str = ""
 
 
 class InboxStatus(_Record):
@@ -89,6 +90,54 @@ class ModelStatus(_Record):
 
     provider: str
     why_not: tuple[str, ...] = ()
+
+
+class NodeStatus(_Record):
+    """Another machine of the fleet.
+
+    Attributes:
+        name: as in its certificate.
+        address: its connection.
+        state: joining, ready, leaving, refused or unfit.
+        why: it gets no photo; empty when it does.
+        slots: photos at once.
+        busy: photos that it has in hand.
+        photos_per_minute: how many it finished in the last minute.
+        providers: by network, what it runs on there.
+        proofs: by network, a digest of its answer to a test pattern; where two differ, so may single bits of cutouts.
+        unconfined: what of the workers' sandbox does not hold there; empty when all does.
+        certificate_expires: wall-clock seconds; 0 when not known.
+    """
+
+    name: str
+    address: str = ""
+    state: str = ""
+    why: str = ""
+    slots: int = 0
+    busy: int = 0
+    photos_per_minute: int = 0
+    providers: dict[str, str] = Field(default_factory=dict[str, str])
+    proofs: dict[str, str] = Field(default_factory=dict[str, str])
+    unconfined: str = ""
+    certificate_expires: float = 0.0
+
+
+class FleetStatus(_Record):
+    """The fleet, where one is configured.
+
+    Attributes:
+        scheduler: its address.
+        trouble: why it is not reached; empty when it is.
+        local: whether the daemon's own machine works too.
+        proofs: as of the nodes, for this machine.
+        nodes: each that is connected.
+    """
+
+    scheduler: str
+    trouble: str = ""
+    local: bool = True
+    proofs: dict[str, str] = Field(default_factory=dict[str, str])
+    nodes: tuple[NodeStatus, ...] = ()
 
 
 class SandboxFacts(_Record):
@@ -128,6 +177,7 @@ class LiveStatus(_Record):
         models: networks that are loaded, by name.
         workers: how many there may be.
         sandbox: what is in force.
+        fleet: other machines; None where none are configured.
     """
 
     state: DaemonState
@@ -141,6 +191,7 @@ class LiveStatus(_Record):
     models: dict[str, ModelStatus] = Field(default_factory=dict[str, ModelStatus])
     workers: int = 0
     sandbox: SandboxStatus = SandboxStatus()
+    fleet: FleetStatus | None = None
 
     def to_json(self) -> str:
         """One line for the ledger."""

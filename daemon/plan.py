@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,7 +115,8 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         closed_form=any(one.settings.matte.closed_form for one in inboxes),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
-    pool_size = pool_size_for(engines.specs, settings.engine.workers)
+    here = settings.fleet.local
+    pool_size = pool_size_for(engines.specs, settings.engine.workers) if here else PoolSize(0, 0)
     return Plan(settings, tuple(inboxes), engines, pool_size, files)
 
 
@@ -195,12 +196,17 @@ def _memory_limit(settings: Settings, models: Iterable[Path]) -> int:
 
 def accelerator(engine: Engine) -> Opened:
     """What workers with these settings get for their engine, beside photos and models."""
-    machine = opened(expected(engine.providers))
+    machine = accelerator_for(engine.providers)
     if engine.sandbox == "network":
         return replace(
             machine, unconfined='engine.sandbox is "network"', driver=machine.driver or "any engine"
         )
     return machine
+
+
+def accelerator_for(providers: Sequence[str] | str) -> Opened:
+    """The same for these providers alone."""
+    return opened(expected("auto" if isinstance(providers, str) else providers))
 
 
 def usable_cache(folder: Path | None) -> Path | None:

@@ -9,6 +9,7 @@ from cutoutd.daemon.components import Components
 from cutoutd.daemon.live_status import (
     Counts,
     DaemonState,
+    FleetStatus,
     HandStatus,
     InboxStatus,
     LiveStatus,
@@ -48,6 +49,7 @@ def live_status(
                 name=daemon.dispatcher.event(hand.row).name if named else f"photo {hand.row.id}",
                 inbox=hand.plan.settings.label,
                 stage="waiting to settle" if hand.finished is not None else "working",
+                node=hand.node,
             )
             for hand in daemon.dispatcher.in_hand.values()
         ),
@@ -62,6 +64,20 @@ def live_status(
         },
         workers=daemon.plan.pool_size.size,
         sandbox=SandboxStatus(daemon=_facts(sandbox), worker=_facts(worker)),
+        fleet=_fleet(daemon),
+    )
+
+
+def _fleet(daemon: Components) -> FleetStatus | None:
+    fleet, asked = daemon.worker_manager.fleet, daemon.plan.settings.fleet
+    if fleet is None:
+        return None
+    return FleetStatus(
+        scheduler=asked.scheduler,
+        trouble=fleet.linked(),
+        local=bool(asked.local),
+        proofs={name: one.proof for name, one in daemon.worker_manager.models.items()},
+        nodes=fleet.nodes(),
     )
 
 

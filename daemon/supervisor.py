@@ -18,12 +18,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, mistake
+from cutoutd.config.errors import CutoutError, EngineError, mistake
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.fleet.link import RelayLink
 from cutoutd.daemon.ledger.database import (
     is_ledgers_own,
 )
@@ -103,14 +104,33 @@ class Supervisor:
         self.was_ready = False
         self._last_status: LiveStatus | None = None
         self._foreign_load = host_load.ForeignLoad()
+        self._link: RelayLink | None = None
 
     # --- life --------------------------------------------------------------------------------------------------
 
     def take_process(self) -> None:
-        """Gives up what a daemon does not need, and hears this process's signals from now on."""
+        """Gives up what a daemon does not need, and hears this process's signals from now on.
+
+        Where a fleet is configured its relay is started before: afterwards nothing that is started from here has a
+        network.
+
+        Raises:
+            EngineError: the relay cannot be started.
+        """
+        fleet = self._plan.settings.fleet
+        if fleet.scheduler and fleet.certificates is not None:
+            try:
+                self._link = RelayLink(fleet.scheduler, fleet.certificates)
+            except OSError as error:
+                raise EngineError(f"The fleet's relay cannot be started ({error.strerror})") from error
         self.sandbox = guard_supervisor()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda number, _frame: self._queue.put(_Signal(number)))
+
+    def end(self) -> None:
+        """After the last life: the relay goes too."""
+        if self._link is not None:
+            self._link.close()
 
     def make_components(self) -> Components:
         """The parts of one life, made but not started.
@@ -118,7 +138,9 @@ class Supervisor:
         Raises:
             LedgerError: the ledger cannot be opened.
         """
-        self.components = Components(self._plan, self._places, self.listener, self._queue.put, self._clock)
+        self.components = Components(
+            self._plan, self._places, self.listener, self._queue.put, self._clock, link=self._link
+        )
         return self.components
 
     def renew_queue(self) -> None:
@@ -376,6 +398,8 @@ class Supervisor:
         else:
             self._plan = plan  # also for a next life, after a full ledger disk
             self.listener.configured(plan.settings)
+            if plan.settings.fleet != self.components.plan.settings.fleet:
+                self.listener.warning("The [fleet] of the config has changed; that needs a restart.")
             self.components.apply(plan)
             self.listener.notice("The new config is in force.")
         self.listener.reloaded()

@@ -15,7 +15,13 @@ FOREIGN_TEMPORARY_AGE_S = 86400.0
 
 
 def sweep(
-    outbox: bytes, instance: str, keep: frozenset[bytes], *, fs: FileSystem, now: float | None = None
+    outbox: bytes,
+    instance: str,
+    keep: frozenset[bytes],
+    *,
+    fs: FileSystem,
+    now: float | None = None,
+    before: int | None = None,
 ) -> int:
     """Removes our leftover temporaries, and foreign ones that are a day old.
 
@@ -25,6 +31,7 @@ def sweep(
         keep: absolute paths of temporaries that still wait to be published.
         fs: the file system, with the outbox as its root.
         now: wall-clock seconds.
+        before: only our own of attempts with smaller numbers, which no worker of this life writes; unset, all.
 
     Returns:
         How many were removed.
@@ -35,7 +42,7 @@ def sweep(
     now = time.time() if now is None else now
     removed = 0
     for entry in files_below(outbox, fs):
-        if entry.path in keep or not _is_leftover(entry, instance, now, fs):
+        if entry.path in keep or not _is_leftover(entry, instance, now, fs, before):
             continue
         try:
             discard([entry.path], fs)
@@ -47,10 +54,12 @@ def sweep(
     return removed
 
 
-def _is_leftover(entry: Entry, instance: str, now: float, fs: FileSystem) -> bool:
+def _is_leftover(entry: Entry, instance: str, now: float, fs: FileSystem, before: int | None) -> bool:
     parts = parse_temporary(entry.name)
     if parts is None:
         return False
+    if before is not None:  # row 0: a probe of the outbox, whose number is a process's
+        return parts.instance == instance and parts.photo > 0 and parts.attempt < before
     if parts.instance == instance:
         return True
     try:

@@ -18,6 +18,7 @@ from cutoutd.daemon.delivery import leftovers, publish
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.folders import make_folder
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling
 from cutoutd.daemon.files.names import Temporary
@@ -223,6 +224,17 @@ class Outboxes:
         fs = RealFileSystem(Root(os.fsencode(path), folder.inode))
         send(folder.io, publish.discard, temporaries, fs)
 
+    def opened(self) -> frozenset[Path]:
+        """Folders that are in use."""
+        return frozenset(path for path, one in self._folders.items() if one.use.open)
+
+    def sweep_earlier(self, path: Path, before: int, keep: frozenset[bytes]) -> None:
+        """Removes our temporaries of attempts with smaller numbers, save those to keep."""
+        folder = self._folders.get(path)
+        if folder is not None and folder.use.open:
+            fs = RealFileSystem(Root(os.fsencode(path), folder.inode))
+            send(folder.io, _sweep_earlier, os.fsencode(path), self._instance, keep, fs, before)
+
     def close(self, timeout_s: float) -> None:
         """Ends the I/O threads, without waiting for one that hangs."""
         threads = [thread for folder in self._folders.values() for thread in _threads(folder)]
@@ -270,6 +282,11 @@ def _look_due(folder: _Folder) -> float:
 
 def _threads(folder: _Folder) -> list[IoThread]:
     return [folder.io, *folder.question.threads()]
+
+
+def _sweep_earlier(path: bytes, instance: str, keep: frozenset[bytes], fs: FileSystem, before: int) -> None:
+    with suppress(OSError):  # the outbox is away: it is swept as a whole when it is back
+        leftovers.sweep(path, instance, keep, fs=fs, before=before)
 
 
 def _refusal(root: Root, inside: list[bytes], instance: str, mode: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
+from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.outcomes import (
     Delivered,
@@ -28,15 +30,19 @@ from cutoutd.daemon.dispatch.claims import Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on, only_touched
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
+from cutoutd.daemon.dispatch.lost_attempts import LostAttempts
 from cutoutd.daemon.dispatch.order_rules import LineError, ListError
 from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.photo_options import options_for
-from cutoutd.daemon.dispatch.renames import RenameDetector
+from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Scheduler, alone
 from cutoutd.daemon.dispatch.second_look import SecondLook
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.fleet.records import OF_THE_FOLDER
+from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger import faults, masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -49,6 +55,7 @@ from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool, protocol
 
+UNSEEN = "does not see a photo that is there, or sees it otherwise"
 # A list of photos that cannot be read is looked at again over five minutes before its photos fail.
 NO_LIST = RetryRule(8, 2.0, 120.0)
 
@@ -72,18 +79,22 @@ class Dispatcher:
     _sizes: Claims = field(
         default_factory=Claims
     )  # what workers claim of photos' sizes, and nobody else has seen
-    workers: pool.Workers = field(init=False)
+    workers: pool.Workers | FleetSlots = field(init=False)
     failures: Failures = field(init=False)
     outbox_refusals: OutboxRefusals = field(init=False)
     renames: RenameDetector = field(init=False)
     second_look: SecondLook = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
-    _tries: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time())))
+    _first_try: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    _tries: Iterator[int] = field(init=False)
+    _lost: LostAttempts = field(init=False)
 
     def __post_init__(self) -> None:
         """Connects the parts of its own."""
         self.workers = self.worker_manager.slots
+        self._tries = itertools.count(self._first_try)
+        self._lost = LostAttempts(self.outboxes, self._first_try, self.hands.clock)
         self.renames = RenameDetector(self.ledger, self.transitions, self.aftercare, self.hands.settings_of)
         self.failures = Failures(
             self.hands, self.transitions, self.worker_manager, self.publisher, self.aftercare, self.listener
@@ -125,44 +136,54 @@ class Dispatcher:
 
     def dispatch(self) -> bool:
         """Fills free slots. Returns whether any photo is waiting or in hand."""
+        self._lost.look(
+            self.worker_manager.joins(),
+            [one.settings.outbox for one in self.plan.inboxes],
+            self.transitions.promised_temporaries,
+        )
         if self.self_test.at_work():
             self.self_test.examine()
             return True
         if self.stopped:
             return bool(self.hands.photos)
+        self.hands.share_among(self.worker_manager.machines())
         while self.workers.free():
             pick = self.scheduler.next(
                 self.hands.budget, now=self.ledger.clock(), paused=frozenset(self.paused), held=self._held()
             )
             if pick is None:
                 break
+            started = True
             with self.failures.alone(pick[0].id):
-                self._start(*pick)
+                started = self._start(*pick)
+            if not started:
+                break
         return bool(self.hands.photos)
 
     def _held(self) -> Mapping[bytes, Collection[Stage]]:
         """What no free worker can take: work for a large network, while those that have it are busy."""
-        free = self.workers.free(self.plan.pool_size.slots(large=True))
+        free = self.workers.free(self.worker_manager.slots_for(large=True))
         return NOTHING_HELD if free else self.plan.large_stages()
 
-    def _start(self, row: PhotoRow, allowance_mp: float) -> None:
+    def _start(self, row: PhotoRow, allowance_mp: float) -> bool:
+        """Gives a photo to a worker, or ends it. False where no worker could take it after all: it waits."""
         inbox = self.plan.inbox(row.inbox)
         if inbox is None or row.path is None:
             self.transitions.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
-            return
+            return True
         overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
         try:
             settings = self.plan.settings
             options = options_for(inbox.settings, settings.limits, overrides, row.path, settings.preset)
         except ListError as error:  # it is being written, or its disk is away
             self._waits_for_list(row, str(error))
-            return
+            return True
         except LineError as error:
             self._cannot_be_ordered(row, str(error))
-            return
+            return True
         except UsageError as error:  # the configuration has changed since the `redo`
             self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
-            return
+            return True
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)
         now = Circumstances(
@@ -183,14 +204,16 @@ class Dispatcher:
             row, inbox, options.deliverables, known, job.temporaries, self.hands.clock()
         )
         limit_s = self.plan.settings.limits.time_per_photo
-        slots = self.plan.pool_size.slots(large=inbox.large(row.stage))
+        slots = self.worker_manager.slots_for(large=inbox.large(row.stage))
         try:
             self.workers.submit(row.id, jobs.RUN_JOB, job, limit_s=limit_s, slots=slots)
         except pool.NoFreeSlotError:  # the worker died this very moment
             self.hands.let_go(row.id)
             self.transitions.again(row.id)
-            return
+            return False
+        self.hands.photos[row.id].node = self.worker_manager.node_of(row.id)
         self.listener.photo_started(self.hands.event(row))
+        return True
 
     def _waits_for_list(self, row: PhotoRow, detail: str) -> None:
         """What the photo becomes is not known yet; its original stays where it is even when it fails for that."""
@@ -243,7 +266,11 @@ class Dispatcher:
         if moved_on(hand.row, row) and isinstance(result, protocol.Unchanged | protocol.Refused):
             self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
         elif (said := _said_of_its_file(result)) and row.settled and self.second_look.lies_there(row):
-            self.second_look.unseen(row, said, large=large)
+            if hand.node:  # that machine may see another folder, or an old state of this one
+                self.worker_manager.doubt(hand.node, UNSEEN)
+                self.transitions.again(row.id)
+            else:
+                self.second_look.unseen(row, said, large=large)
         elif isinstance(result, protocol.OverBudget):
             self.transitions.learned_megapixels(row.id, result.megapixels)
             if self._sizes.unseen(row.id):  # honest ones need one answer to know a photo's size
@@ -253,7 +280,19 @@ class Dispatcher:
         elif isinstance(result, protocol.OutboxRefused):
             self.outbox_refusals.said(row, result.code, result.detail, hand.temporaries, large=large)
         elif isinstance(result, protocol.Refused):
-            self.failures.refused(row, result.reason, result.detail)
+            if hand.node and self._is_seen_here(row, result.reason):
+                self.worker_manager.doubt(hand.node, UNSEEN)
+                self.transitions.again(row.id)
+            else:
+                self.failures.refused(row, result.reason, result.detail)
+
+    def _is_seen_here(self, row: PhotoRow, reason: Reason) -> bool:
+        """Whether a photo that a node calls gone, or may not read, can be read on this machine."""
+        if reason not in OF_THE_FOLDER or row.path is None:
+            return False
+        path = row.archived_to or os.path.join(row.inbox, row.path)
+        fs = RealFileSystem(os.path.dirname(path))
+        return run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False)
 
     async def _known(self, hand: InHand, before: PhotoRow, result: protocol.Unchanged) -> None:
         """A worker says that this content was dealt with before: nothing is made of it, so we read it too."""
@@ -291,6 +330,8 @@ class Dispatcher:
         large = self.hands.large(photo)
         self.hands.let_go(photo)
         self.publisher.discard_all(row.inbox, hand.temporaries)
+        if hand.node:  # it may be writing still
+            self._lost.lost(hand.plan.settings.outbox, hand.temporaries)
         return row, large
 
     def failed(self, event: pool.Failed) -> None:
@@ -306,6 +347,12 @@ class Dispatcher:
         if isinstance(error, PhotoError):
             self.failures.refused(row, error.reason, str(error))
             return
+        if event.sound:
+            self.transitions.again(row.id)
+            self.self_test.guilty(
+                row, Reason.CRASHED, f"Processing it failed ({mistake(error)}).", large=large
+            )
+            return
         # A fault of ours or a library's would hit every photo: the test photo tells whether this one is at fault.
         self.transitions.again(row.id)
         detail = f"Processing it failed unexpectedly ({mistake(error)})."
@@ -320,7 +367,7 @@ class Dispatcher:
         if taken is None:
             return
         row, large = taken
-        if event.cause == "killed":  # we ended it: the photo is simply owed
+        if event.cause == "killed":  # we ended it, or its node is gone: the photo is simply owed
             self.transitions.again(row.id)
             return
         self.transitions.again(row.id)
@@ -371,10 +418,12 @@ class Dispatcher:
         outcome = await publication
         if isinstance(outcome, Delivered):
             self._done(row.id, outcome)
-        large = self.hands.large(row.id)
+        hand, large = self.hands.photos.get(row.id), self.hands.large(row.id)
         if outcome is not None:
             self.hands.let_go(row.id)
         match outcome:
+            case Lost() if hand is not None and hand.node:
+                self.worker_manager.doubt(hand.node, "wrote a cutout that does not arrive here")
             case Lost():
                 self.second_look.cutout_lost(row.id, large=large)
             case Delivered(owed=True):

@@ -36,6 +36,7 @@ class InHand:
     delivering: bool = False
     comparing: bool = False  # its content is being read once more, by us
     compared: bool = False  # it is what its worker said
+    node: str = ""  # the machine that works on it; empty for this one
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Hands:
     budget: Budget
     clock: Callable[[], float] = time.monotonic
     photos: dict[int, InHand] = field(default_factory=dict[int, InHand])
+    _machines: int = 1
     _intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,8 +58,17 @@ class Hands:
     def follow(self, plan: Plan) -> None:
         """Another plan is in force."""
         self.plan = plan
-        limits = plan.settings.limits
-        self.budget.resize(limits.photos_in_flight, limits.megapixels_in_flight)
+        self._resize()
+
+    def share_among(self, machines: int) -> None:
+        """So many machines work: each may have as much in hand as the limits say."""
+        if machines != self._machines:
+            self._machines = machines
+            self._resize()
+
+    def _resize(self) -> None:
+        limits, machines = self.plan.settings.limits, self._machines
+        self.budget.resize(limits.photos_in_flight * machines, limits.megapixels_in_flight * machines)
 
     def settings_of(self, inbox: bytes) -> Inbox | None:
         """The settings of an inbox; None when it is no longer in the config."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.events import Listener
+from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.workers import pool
@@ -62,7 +63,7 @@ class SelfTest:
 
     def __init__(
         self,
-        workers: pool.Workers,
+        workers: pool.Workers | FleetSlots,
         *,
         plan: Callable[[], Plan],
         listener: Listener,
@@ -84,14 +85,28 @@ class SelfTest:
         self._failures = 0  # in a row
 
     def suspect(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
-        """A photo that may be at fault; the test photo runs before any other photo does."""
+        """A photo that may be at fault; the test photo runs before any other photo does.
+
+        Where this machine does not work, nobody here can run it: the photo is taken to be at fault.
+        """
+        if not self._plan().pool_size.size:
+            self.guilty(row, reason, detail, large=large)
+            return
         self._suspects.append(Suspect(row, reason, detail, large))
         self._large = self._large or large
 
     def suspect_of_death(self, row: PhotoRow, death: pool.Died, *, large: bool) -> None:
         """The same for a worker's death, in words."""
         reason, sentence = _CAUSES[death.cause]
-        self.suspect(row, reason, f"{sentence} ({death.detail})", large=large)
+        detail = f"{sentence} ({death.detail})"
+        if death.sound:
+            self.guilty(row, reason, detail, large=large)
+        else:
+            self.suspect(row, reason, detail, large=large)
+
+    def guilty(self, row: PhotoRow, reason: Reason, detail: str, *, large: bool) -> None:
+        """A photo whose machine has proved to be sound already."""
+        self._on_guilty(Suspect(row, reason, detail, large))
 
     def at_work(self) -> bool:
         """Whether photos wait for the outcome of a test."""

@@ -9,15 +9,21 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
+from cutoutd.daemon.fleet.joining import terms_of
+from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.engines import Loaded
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.fleet.link import RelayLink
 
 # Start-up does not wait longer than this for folders on slow shares before it warms the workers.
 FOLDERS_WAIT_S = 3.0
@@ -35,6 +41,8 @@ class WorkerManager:
         post: the supervisor's queue.
         transitions: knows of originals that are owed and lie in no inbox.
         clock: monotonic seconds.
+        link: to the relay of a fleet; None where there is none.
+        into_loop: has a function called with a value in the supervisor's loop; goes with `link`.
     """
 
     def __init__(
@@ -46,6 +54,8 @@ class WorkerManager:
         *,
         transitions: Transitions,
         clock: Callable[[], float] = time.monotonic,
+        link: RelayLink | None = None,
+        into_loop: Callable[[Callable[[Any], None], Any], None] | None = None,
     ) -> None:
         self.models: Mapping[str, Loaded] = {}
         self.sandbox: SandboxState | None = None
@@ -63,7 +73,20 @@ class WorkerManager:
         self._present: dict[Path, tuple[int, int]] = {}
         self._bound: dict[Path, tuple[int, int]] = {}
         self._after: dict[Path, tuple[int, int] | None] = {}
-        self.slots = pool.Workers(self._setups(), post=post, clock=clock)
+        local = pool.Workers(self._setups(), post=post, clock=clock)
+        self.fleet: FleetSlots | None = None
+        if link is not None and into_loop is not None:
+            self.fleet = FleetSlots(
+                local,
+                link,
+                post=post,
+                into_loop=into_loop,
+                notice=listener.notice,
+                warning=listener.warning,
+                clock=clock,
+                has_local=plan.pool_size.size > 0,
+            )
+        self.slots: pool.Workers | FleetSlots = self.fleet or local
 
     def _setups(self) -> tuple[pool.WorkerSetup, ...]:
         self._after = {
@@ -85,6 +108,30 @@ class WorkerManager:
         """New workers for all slots, bound to the folders that are there now."""
         self._bound = dict(self._present)
         self.slots.recycle(self._setups())
+        if self.fleet is not None:
+            self.fleet.offer(terms_of(self._plan, self.fleet.life, self._present.items()))
+
+    def slots_for(self, *, large: bool) -> tuple[int, ...]:
+        """The slots that can take a photo for such a network, best first: this machine's, then those of nodes."""
+        here = self._plan.pool_size.slots(large=large)
+        return here if self.fleet is None else (*here, *self.fleet.slots_for(large=large))
+
+    def machines(self) -> int:
+        """How many machines work; limits of what is in hand are for each."""
+        return 1 if self.fleet is None else self.fleet.machines()
+
+    def joins(self) -> int:
+        """How often nodes have joined so far."""
+        return 0 if self.fleet is None else self.fleet.joins
+
+    def node_of(self, photo: int) -> str:
+        """The node that works on a photo; empty for this machine."""
+        return "" if self.fleet is None else self.fleet.node_of(photo)
+
+    def doubt(self, node: str, why: str) -> None:
+        """What a node said turned out not to be so: it gets no photo for a while."""
+        if self.fleet is not None:
+            self.fleet.doubt(node, why)
 
     def start(self, now: float, *, folders_known: bool) -> None:
         """Starts them once the folders they are confined to are known, or have kept us waiting too long."""
@@ -111,7 +158,8 @@ class WorkerManager:
         self.models = {name: fact for name, fact in facts.items() if name in names}
         self.sandbox = event.sandbox
         self.warm = True
-        self.ready = self.ready or event.slot in self._plan.pool_size.slots(large=True)
+        size = self._plan.pool_size
+        self.ready = self.ready or not size.size or event.slot in size.slots(large=True)
 
     def can_start(self) -> bool:
         """Whether a worker that has every network is up or on its way, and not failing to start."""

@@ -177,6 +177,31 @@ def give_up_network(policy: seccomp.Policy, *, trap: bool = False) -> tuple[str,
     return f"{kept} refused by the kernel (seccomp)", True
 
 
+def confine_networked(
+    read: Iterable[Path], write: Iterable[Path], own: Iterable[Path], *, starts: bool
+) -> tuple[str, bool]:
+    """As `confine_files`, for a process whose work is the network, which it keeps.
+
+    Args:
+        read: what stays readable, beside the program.
+        write: where files may be created and written, not removed.
+        own: folders of its own.
+        starts: it may start this interpreter, for workers of its own.
+
+    Returns:
+        A sentence, and whether the kernel enforces it.
+    """
+    if sys.platform != "linux":
+        return f"not enforced here ({sys.platform} has no Landlock)", False
+    execute = runtime_paths() if starts else ()
+    nulls = [Path(name) for name in _DEVICES]
+    try:
+        landlock.confine((*read, *runtime_paths()), write, nulls, own=own, execute=execute, network=True)
+    except OSError as error:
+        return f"not enforced here (Landlock: {_reason(error)})", False
+    return "confined by the kernel to what it shares and to the program (Landlock)", True
+
+
 def confine_files(
     read: Iterable[Path], write: Iterable[Path], devices: Iterable[Path] = ()
 ) -> tuple[str, bool]:

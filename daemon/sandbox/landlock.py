@@ -46,6 +46,8 @@ READ: Final = Access.READ_FILE | Access.READ_DIR
 # "write only what you made", so an existing file's content is not out of reach; emptying one's own leftover
 # (TRUNCATE) adds nothing to that, and a full disk is eased by it.
 CREATE: Final = READ | Access.WRITE_FILE | Access.TRUNCATE | Access.MAKE_REG | Access.MAKE_DIR
+# In a folder of one's own also remove and rename; still no devices, links or sockets.
+OWN: Final = CREATE | Access.REMOVE_FILE | Access.REMOVE_DIR | Access.REFER
 # What the kernel lets a rule on a single file (not a folder) carry.
 _FILE_ONLY: Final = Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV
 
@@ -96,6 +98,10 @@ def confine(
     create: Iterable[Path],
     write_devices: Iterable[Path] = (),
     control_devices: Iterable[Path] = (),
+    *,
+    own: Iterable[Path] = (),
+    execute: Iterable[Path] = (),
+    network: bool = False,
 ) -> Confined:
     """Restricts the calling thread and every thread and process it starts later; there is no way back.
 
@@ -104,6 +110,9 @@ def confine(
         create: folders in which files and folders may also be created and written, not removed or renamed.
         write_devices: existing files that may be read and written, such as /dev/null.
         control_devices: device files that may also be controlled (ioctl), such as a graphics card's.
+        own: folders in which everything may be done with files and folders.
+        execute: what may be read and run.
+        network: True leaves TCP alone; for a process whose work it is.
 
     Raises:
         OSError: the kernel has no Landlock (ENOSYS), or a rule was refused.
@@ -112,7 +121,7 @@ def confine(
     if version == 0:
         raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     libc = ctypes.CDLL(None, use_errno=True)
-    ruleset = _create_ruleset(libc, version)
+    ruleset = _create_ruleset(libc, version, network=network)
     absent: list[Path] = []
     try:
         for paths, rights in (
@@ -120,6 +129,8 @@ def confine(
             (create, CREATE),
             (write_devices, Access.READ_FILE | Access.WRITE_FILE),
             (control_devices, Access.READ_FILE | Access.WRITE_FILE | Access.IOCTL_DEV),
+            (own, OWN),
+            (execute, READ | Access.EXECUTE),
         ):
             absent += [path for path in paths if not _allow(libc, ruleset, path, rights & handled(version))]
         no_new_privileges(libc)
@@ -129,11 +140,11 @@ def confine(
     return Confined(version, tuple(absent))
 
 
-def _create_ruleset(libc: ctypes.CDLL, version: int) -> int:
-    """A new ruleset that denies everything this kernel can deny; `struct landlock_ruleset_attr`."""
+def _create_ruleset(libc: ctypes.CDLL, version: int, *, network: bool) -> int:
+    """A new ruleset that denies everything this kernel can deny, or all but TCP; `struct landlock_ruleset_attr`."""
     attributes = struct.pack("=Q", handled(version))
     if version >= _NETWORK_ABI:
-        attributes += struct.pack("=Q", _TCP_BIND_AND_CONNECT)
+        attributes += struct.pack("=Q", 0 if network else _TCP_BIND_AND_CONNECT)
     if version >= _SCOPE_ABI:
         attributes += struct.pack("=Q", _SCOPE_SOCKETS_AND_SIGNALS)
     return _checked(

@@ -137,19 +137,24 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The function raised; the worker lives on. Errors that are not ours come as `WorkerFaultError`."""
+    """The function raised; the worker lives on. Errors that are not ours come as `WorkerFaultError`.
+
+    `sound`: the built-in test photo went well there since, so that the photo is at fault.
+    """
 
     tag: int
     error: BaseException
+    sound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The worker died, was killed, or ran out of memory with this photo in hand."""
+    """The worker died, was killed, or ran out of memory with this photo in hand; `sound` as for `Failed`."""
 
     tag: int
     cause: Cause
     detail: str
+    sound: bool = False
 
 
 Event = SlotReady | SlotFailed | Finished | Failed | Died

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "forget": ("cutoutd.service.cli.control", "forget", "Remove names of finished photos from the ledger."),
     "events": ("cutoutd.service.cli.events", "events", "What happened to photos, line by line, for scripts."),
     "hooks": ("cutoutd.service.cli.events", "hooks", "Run your own commands after cutouts."),
+    "fleet": ("cutoutd.service.cli.fleet", "fleet", "Let other machines work too."),
     "models": ("cutoutd.service.cli.models", "models_group", "List, pull, add and compare networks."),
     "presets": ("cutoutd.service.cli.presets", "presets", "Ready sets of output options."),
     "service": ("cutoutd.service.cli.service", "service", "Install and steer the background service."),

@@ -34,6 +34,23 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("For an editor that completes TOML", "config schema > cutoutd.schema.json"),
     ),
     "status": (("At a glance, renewed", "status --watch"), ("For scripts", "status --json")),
+    "fleet": (
+        ("Certificates for this machine and two others", "fleet init studio-1 studio-2"),
+        ("Who works, and who is missing", "fleet status"),
+    ),
+    "fleet init": (
+        ("For this machine and two others", "fleet init studio-1 studio-2"),
+        ("One more later", "fleet init studio-3 --scheduler tls://192.168.1.10:8786"),
+    ),
+    "fleet scheduler": (
+        ("On all of this machine's addresses", "fleet scheduler"),
+        ("In the studio's network only", "fleet scheduler --listen 192.168.1.10"),
+    ),
+    "fleet node": (
+        ("With the folder that `fleet init` made", "fleet node --from ~/cutoutd-node"),
+        ("Two photos at once at most", "fleet node --from ~/cutoutd-node --slots 2"),
+    ),
+    "fleet status": (("At a glance", "fleet status"), ("For scripts", "fleet status --json")),
     "failures": (("For people", "failures"), ("For scripts", "failures --json")),
     "review": (
         ("Which cutouts need a look, and why", "review"),

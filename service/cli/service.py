@@ -11,6 +11,7 @@ import click
 
 from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, UsageError, printable
+from cutoutd.config.fleet import NODE_FILE, load_node
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.managers.choice import any_settings, manager_for
@@ -21,7 +22,8 @@ _role_option = click.option(
     type=click.Choice([role.value for role in Role]),
     default=Role.DAEMON.value,
     show_default=True,
-    help="Which program: the daemon, or `cutoutd hooks`, which runs your commands after cutouts.",
+    help="Which program: the daemon; `cutoutd hooks`, which runs your commands after cutouts; or a fleet's scheduler "
+    "or node.",
 )
 _system_option = click.option(
     "--system", is_flag=True, help="The hardened service of the machine instead of this user's."
@@ -44,15 +46,36 @@ def service() -> None:
     "--print", "only_print", is_flag=True, help="Show the files that would be written; write nothing."
 )
 @click.option("--start/--no-start", default=True, help="Start it at once (the default).")
+@click.option(
+    "--from",
+    "node",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --role node: the node's folder, as `cutoutd fleet init` made it.",
+)
 def install(
-    config_file: Path | None, system: bool, role: str, user: str | None, only_print: bool, start: bool
+    config_file: Path | None,
+    system: bool,
+    role: str,
+    user: str | None,
+    only_print: bool,
+    start: bool,
+    node: Path | None,
 ) -> None:
     """Install, enable and start the service; running it again renews it."""
+    if (role == Role.NODE) != (node is not None):
+        raise UsageError("--role node and --from DIR go together")
+    if node is not None:
+        node = node.expanduser().absolute()
+        load_node(node / NODE_FILE)
     if user is not None and not system:
         raise UsageError("--as goes with --system: your own service runs as you")
     loaded = _loaded(config_file, system=system)
     if role == Role.HOOKS and not loaded.settings.hook:
         raise UsageError("the configuration has no hook", loaded.path, "Add a [[hook]] first.")
+    if role == Role.SCHEDULER and not loaded.settings.fleet.scheduler:
+        raise UsageError(
+            "the configuration has no [fleet]", loaded.path, "`cutoutd fleet init` says what to add."
+        )
     manager = manager_for(
         loaded,
         system=system,
@@ -60,6 +83,7 @@ def install(
         program=entry_point(),
         needed=not only_print,
         role=Role(role),
+        node=node,
     )
     if only_print:
         for planned in manager.files():

@@ -235,14 +235,30 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
         console.print(said(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
+    _show_fleet(facts.get("fleet"), console)
     for hand in facts.get("in_hand", ()):
-        console.print(said(f"▸ {hand['name']}  {hand['stage']}"))
+        where = f" on {hand['node']}" if hand.get("node") else ""
+        console.print(said(f"▸ {hand['name']}  {hand['stage']}{where}"))
     for row in facts["recent"]:
         _show_result(row, [inbox["outbox"] for inbox in facts.get("inboxes", ())], console)
     _show_hooks(facts, console)
     _show_skipped(facts, console)
     for trouble in facts.get("aftercare", ()):
         console.print(said(f"! {trouble}", style="yellow"))
+
+
+def _show_fleet(fleet: dict[str, Any] | None, console: Console) -> None:
+    """The other machines in a line or two; `fleet status` says more."""
+    if not fleet:
+        return
+    if fleet["trouble"]:
+        console.print(said(f"! fleet: {fleet['trouble']}", style="yellow"))
+    ready = [one for one in fleet["nodes"] if one["state"] == "ready"]
+    names = ", ".join(f"{one['name']} ({one['busy']} of {one['slots']} busy)" for one in ready)
+    console.print(said(f"nodes: {names or 'none at work'}", style="dim"))
+    for one in fleet["nodes"]:
+        if one["why"]:
+            console.print(said(f"! node {one['name']}: {one['why']}", style="yellow"))
 
 
 def _show_hooks(facts: dict[str, Any], console: Console) -> None:

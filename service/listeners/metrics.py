@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.daemon.live_status import Counts, LiveStatus
+from cutoutd.daemon.live_status import Counts, LiveStatus, NodeStatus
 
 _LOG = logging.getLogger(__name__)
 # The collector runs as another user; there are figures in the file, no photos' names.
@@ -47,6 +47,7 @@ class MetricsListener(Listener):
         self._retries: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
         self._stages: Counter[str] = Counter()
+        self._nodes: dict[str, NodeStatus] = {}
         self._last_done = 0.0
         self._changed = False
         self._written_at = float("-inf")
@@ -80,8 +81,9 @@ class MetricsListener(Listener):
     def status(self, status: LiveStatus) -> None:
         """The queue as it is now."""
         states = status.counts
-        if states != self._states:
-            self._states = states
+        nodes = {} if status.fleet is None else {one.name: one for one in status.fleet.nodes}
+        if (states, nodes) != (self._states, self._nodes):
+            self._states, self._nodes = states, nodes
             self._touch()
 
     def healthy(self) -> None:
@@ -125,6 +127,21 @@ class MetricsListener(Listener):
                 [({"state": state}, count) for state, count in sorted(self._states.model_dump().items())],
             ),
             ("photos_done_total", "counter", "Cutouts delivered since start.", _by_inbox(self._done)),
+            (
+                "node_slots",
+                "gauge",
+                "Photos that a node of the fleet takes at once; 0 while it gets none.",
+                [
+                    ({"node": n}, one.slots if one.state == "ready" else 0)
+                    for n, one in sorted(self._nodes.items())
+                ],
+            ),
+            (
+                "node_photos_per_minute",
+                "gauge",
+                "Photos that a node finished in the last minute.",
+                [({"node": n}, one.photos_per_minute) for n, one in sorted(self._nodes.items())],
+            ),
             (
                 "photos_failed_total",
                 "counter",

@@ -20,6 +20,7 @@ def manager_for(
     program: tuple[str, ...] = (),
     needed: bool = True,
     role: Role = Role.DAEMON,
+    node: Path | None = None,
 ) -> ServiceManager:
     """The service manager of this platform.
 
@@ -29,12 +30,15 @@ def manager_for(
         user: who a system service runs as.
         program: what the service would run; only `files` and `install` need it.
         role: which program it is to look after.
+        node: the folder of a node's certificates, for that role.
         needed: False when the manager is only asked what it would write.
 
     Raises:
         ServiceError: there is none, or it has no system services for us.
     """
     if sys.platform == "darwin":
+        if role in (Role.SCHEDULER, Role.NODE):
+            raise ServiceError("a fleet's parts are services on Linux only", fix="Run them in a terminal.")
         from cutoutd.service.managers.launchd import LaunchAgent
 
         if system:
@@ -51,8 +55,8 @@ def manager_for(
     from cutoutd.service.managers.systemd import SystemService, UserService
 
     if system:
-        return SystemService(loaded, program, Runner(), user=user, role=role)
-    return UserService(loaded, program, Runner(), role=role)
+        return SystemService(loaded, program, Runner(), user=user, role=role, node=node)
+    return UserService(loaded, program, Runner(), role=role, node=node)
 
 
 def systemd_runs() -> bool:

@@ -24,6 +24,8 @@ class Role(StrEnum):
 
     DAEMON = "daemon"
     HOOKS = "hooks"
+    SCHEDULER = "scheduler"
+    NODE = "node"
 
     @property
     def service_name(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cutoutd.config.errors import ConfigError, ServiceError, printable
+from cutoutd.config.fleet import NODE_FILE, load_node
 from cutoutd.config.load import Loaded
 from cutoutd.config.settings import Settings
 from cutoutd.service.folders import make_folders
@@ -23,6 +24,7 @@ from cutoutd.service.managers.manager import (
     told,
     write_file,
 )
+from cutoutd.service.managers.systemd_fleet_units import node_unit_text, scheduler_unit_text
 from cutoutd.service.managers.systemd_hooks_unit import hooks_unit_text
 from cutoutd.service.managers.systemd_unit import (
     Installation,
@@ -50,6 +52,7 @@ class UserService:
     runner: Runner = field(default_factory=Runner)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     role: Role = Role.DAEMON
+    node: Path | None = None  # the folder of a node's certificates, for that role
 
     name = "systemd user service"
     _scope: tuple[str, ...] = ("--user",)
@@ -77,11 +80,20 @@ class UserService:
         return (PlannedFile(self.installed_path, self._text(installation)),)
 
     def _text(self, installation: Installation) -> str:
-        return hooks_unit_text(installation) if self.role is Role.HOOKS else unit_text(installation)
+        match self.role:
+            case Role.HOOKS:
+                return hooks_unit_text(installation)
+            case Role.SCHEDULER:
+                return scheduler_unit_text(installation)
+            case Role.NODE if self.node is not None:
+                return node_unit_text(installation, self.node)
+            case _:
+                return unit_text(installation)
 
     def install(self, *, start: bool) -> list[str]:
         """Write, enable and (re)start; see `ServiceManager`."""
-        told_ = [told("made", folder) for folder in make_folders(self.loaded.settings)]
+        own = self.role in (Role.DAEMON, Role.HOOKS)  # the others' folders are other machines'
+        told_ = [told("made", folder) for folder in make_folders(self.loaded.settings)] if own else []
         changed = [file.path for file in self.files() if write_file(file)]
         told_ += [told("wrote", path) for path in changed] or ["the unit was up to date"]
         self._systemctl("daemon-reload")
@@ -191,7 +203,12 @@ class SystemService(UserService):
         """The unit and, for a user of its own, its declaration."""
         self._check()
         settings = self.loaded.settings
-        writable = writable_paths(settings, trash_folders(settings, self.run_as))
+        if self.role is Role.NODE and self.node is not None:
+            writable = tuple(one.here for one in load_node(self.node / NODE_FILE).folder if one.write)
+        elif self.role is Role.SCHEDULER:
+            writable = ()
+        else:
+            writable = writable_paths(settings, trash_folders(settings, self.run_as))
         unit = self._text(Installation(self.program, self.loaded.path, settings, writable, user=self.run_as))
         planned = (PlannedFile(self.installed_path, unit),)
         return planned if self.user else (PlannedFile(SYSUSERS, _SYSUSERS_TEXT), *planned)
@@ -207,11 +224,12 @@ class SystemService(UserService):
         if not self.user and write_file(PlannedFile(SYSUSERS, _SYSUSERS_TEXT)):
             self.runner.run("systemd-sysusers", str(SYSUSERS))
         self._check_program()
-        self._own_new_folders()
+        if self.role is not Role.NODE:
+            self._own_new_folders()
         return super().install(start=start)
 
     def _check(self) -> None:
-        if self.loaded.path is None:
+        if self.loaded.path is None and self.role is not Role.NODE:
             raise ConfigError(
                 "a system service needs a configuration, for it has no Pictures folder",
                 fix="Write /etc/cutoutd/config.toml (`cutoutd init --config /etc/cutoutd/config.toml "
@@ -235,7 +253,8 @@ class SystemService(UserService):
 
     def _check_program(self) -> None:
         account = _user(self.run_as)
-        for path in (Path(self.program[0]), Path(os.path.realpath(sys.executable)), self.loaded.path):
+        key = None if self.node is None else self.node / "node.key"
+        for path in (Path(self.program[0]), Path(os.path.realpath(sys.executable)), self.loaded.path, key):
             barrier = unreachable_for(path, account) if path is not None else None
             if barrier is not None:
                 raise ServiceError(

@@ -174,11 +174,40 @@ def _no_network(installation: Installation) -> Iterator[Directive]:
     yield Directive(
         "NoNewPrivileges", "yes", "Nothing started from here gains rights, by setuid or otherwise."
     )
+    yield _families(networked=bool(installation.settings.fleet.scheduler))
+    yield from hardening()
+    if not installation.accelerated:
+        yield Directive(
+            "MemoryDenyWriteExecute",
+            "yes",
+            "Decoded photos never become code. (Left out with accelerators, which compile at run time.)",
+        )
+    yield Directive("LimitCORE", "0", "A crash leaves no photo behind in a core dump.")
     yield Directive(
-        "RestrictAddressFamilies",
-        "AF_UNIX",
-        "No network: only local sockets, which speak to systemd itself.",
+        "Environment",
+        _word(f"{WRITABLE_VARIABLE}={os.pathsep.join(map(str, installation.writable))}")
+        if installation.system
+        else "PYTHONUNBUFFERED=1",
+        "So that a reload can say which new folder this unit does not let it write to."
+        if installation.system
+        else "Log lines appear at once.",
     )
+
+
+def _families(*, networked: bool) -> Directive:
+    if networked:
+        return Directive(
+            "RestrictAddressFamilies",
+            "AF_UNIX AF_INET AF_INET6",
+            "The fleet's relay connects to its scheduler; the daemon and its workers give the network up themselves.",
+        )
+    return Directive(
+        "RestrictAddressFamilies", "AF_UNIX", "No network: only local sockets, which speak to systemd itself."
+    )
+
+
+def hardening() -> Iterator[Directive]:
+    """What no program of ours needs."""
     yield Directive(
         "SystemCallArchitectures", "native", "Other call numberings would slip past the two filters."
     )
@@ -196,22 +225,6 @@ def _no_network(installation: Installation) -> Iterator[Directive]:
     yield Directive("RestrictRealtime", "yes", "Never ahead of the whole machine.")
     yield Directive("RestrictSUIDSGID", "yes", "No files that lend rights to others.")
     yield Directive("RestrictNamespaces", "yes", "No containers inside, where filters could be undone.")
-    if not installation.accelerated:
-        yield Directive(
-            "MemoryDenyWriteExecute",
-            "yes",
-            "Decoded photos never become code. (Left out with accelerators, which compile at run time.)",
-        )
-    yield Directive("LimitCORE", "0", "A crash leaves no photo behind in a core dump.")
-    yield Directive(
-        "Environment",
-        _word(f"{WRITABLE_VARIABLE}={os.pathsep.join(map(str, installation.writable))}")
-        if installation.system
-        else "PYTHONUNBUFFERED=1",
-        "So that a reload can say which new folder this unit does not let it write to."
-        if installation.system
-        else "Log lines appear at once.",
-    )
 
 
 def _confinement(installation: Installation) -> Iterator[Directive]:
@@ -234,6 +247,13 @@ def _confinement(installation: Installation) -> Iterator[Directive]:
         )
     yield from _homes_and_tmp(installation)
     yield from _devices(installation)
+    if not installation.settings.fleet.scheduler:
+        yield from (Directive(*row) for row in _NO_NETWORK_TABLE)
+    yield from system_hardening()
+
+
+def system_hardening() -> Iterator[Directive]:
+    """What no system service of ours needs."""
     yield from (Directive(*row) for row in _SYSTEM_TABLE)
 
 
@@ -260,9 +280,11 @@ def _devices(installation: Installation) -> Iterator[Directive]:
     yield Directive("DevicePolicy", "closed", "The same once more, by the control group.")
 
 
-_SYSTEM_TABLE = (
+_NO_NETWORK_TABLE = (
     ("PrivateNetwork", "yes", "No network interface at all but an empty loopback."),
     ("IPAddressDeny", "any", "And no packet either way."),
+)
+_SYSTEM_TABLE = (
     ("CapabilityBoundingSet", "", "No privilege of root, ever."),
     ("AmbientCapabilities", "", "None handed down."),
     ("PrivateUsers", "yes", "Other users of this machine do not exist for it."),
@@ -347,6 +369,11 @@ def check_unit_allows(settings: Settings, environ: Mapping[str, str] = os.enviro
 
 def _below(path: Path, *folders: str) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
+
+
+def path_list(paths: Iterable[Path]) -> str:
+    """Folders as one directive takes them; the minus: one that is missing does not stop the others."""
+    return " ".join(_word(f"-{path}") for path in paths)
 
 
 def _word(text: str) -> str:

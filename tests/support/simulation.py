@@ -146,6 +146,9 @@ class PretendedWorkers:
         numbers = range(self.size) if among is None else among
         return [number for number in numbers if number < self.size and number not in busy]
 
+    def busy(self) -> int:
+        return len(self.jobs)
+
     def status(self) -> list[Any]:
         return []
 
@@ -276,12 +279,16 @@ class Simulation(Below):
         self.heard = Heard()
         plan = make_plan(self.settings(), self.root / "models", None)
         listener = Listeners(self.heard, *self.also)
-        self.supervisor = Supervisor(plan, Places(self.root / "state"), listener, clock=lambda: self.now)
+        self.supervisor = self.make(plan, Places(self.root / "state"), listener, clock=lambda: self.now)
         parts = self.supervisor.make_components()
         parts.ledger.clock = lambda: self.wall
         parts.recover()
         parts.apply(plan)
         return self
+
+    def make(self, *arguments: Any, **more: Any) -> Supervisor:
+        """The daemon; others may have more parts."""
+        return Supervisor(*arguments, **more)
 
     def die(self) -> None:
         """Without a goodbye: uncommitted writes are gone, files stay as they are."""

@@ -15,6 +15,22 @@ ROOMS = ("config", "models", "daemon", "service")
 # Modules without a test file of their own, where their behaviour is tested, and why not beside them.
 ELSEWHERE = {
     "config/version.py": ("tests/packaging/test_versions.py", "a number; what depends on it is the packages"),
+    "daemon/dispatch/lost_attempts.py": ("tests/unit/daemon/fleet/test_slots.py", "needs a head with nodes"),
+    "daemon/fleet/confining.py": (
+        "tests/endtoend/test_fleet.py",
+        "a process that has done it can do nothing else",
+    ),
+    "daemon/fleet/dask.py": ("tests/endtoend/test_fleet.py", "needs a scheduler in a process of its own"),
+    "daemon/fleet/link.py": ("tests/unit/daemon/fleet/test_keeper.py", "the other end of the same pipes"),
+    "daemon/fleet/node.py": ("tests/endtoend/test_fleet.py", "it is a node"),
+    "daemon/fleet/node_process.py": ("tests/endtoend/test_fleet.py", "it is a node"),
+    "daemon/fleet/relay.py": ("tests/endtoend/test_fleet.py", "needs a scheduler in a process of its own"),
+    "daemon/fleet/scheduler.py": ("tests/endtoend/test_fleet.py", "it is the scheduler"),
+    "daemon/fleet/spawning.py": (
+        "tests/unit/daemon/fleet/test_keeper.py",
+        "starts the processes tested there",
+    ),
+    "daemon/fleet/tasks.py": ("tests/endtoend/test_fleet.py", "names for what runs on a node"),
     "daemon/files/interface.py": ("tests/unit/daemon/files/test_filesystem.py", "a protocol without code"),
     "models/networks/pull.py": ("tests/integration/test_pull.py", "needs a server in a process of its own"),
     "service/cli/gallery.py": ("tests/endtoend/test_gallery_page.py", "its page is looked at by a browser"),
@@ -104,7 +120,8 @@ def test_a_package_is_one_sentence_and_imports_nothing(path: Path) -> None:
     ],
 )
 def test_the_supervisor_loads_no_pixels_and_no_network(module: str) -> None:
-    code = f"import sys, {module}; print(sorted({{'numpy', 'PIL', 'onnxruntime', 'tifffile'}} & set(sys.modules)))"
+    heavy = {"numpy", "PIL", "onnxruntime", "tifffile", "dask", "distributed", "cryptography"}
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

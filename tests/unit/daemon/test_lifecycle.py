@@ -53,7 +53,7 @@ class Lives:
     seen: list[str] = field(default_factory=list[str])
     close_error: Exception | None = None
 
-    def __call__(self, plan: Plan, *_rest: object) -> Lives:
+    def __call__(self, plan: Plan, *_rest: object, **_more: object) -> Lives:
         self.plans.append(plan)
         birth, self.act = self.lives.pop(0)
         if birth is not None:

@@ -1,0 +1,171 @@
+"""Dask as the fleet uses it: mutual TLS with roles, no dashboard, nothing retried or moved behind our back.
+
+The one place that imports it, and only once somebody asks: it is an extra (`cutoutd[fleet]`). It ships types for
+little of what is used here, so that its parts are of any type.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any, Final, cast
+
+from cutoutd.config.errors import EngineError
+from cutoutd.config.installing import pip_install
+from cutoutd.daemon.fleet.roles import Role, role_of
+
+PHOTO: Final = "photo"  # the resource of which a node has one for each slot
+# A node that is not heard of for so long is lost; one that was only slow joins again and loses what it had in hand.
+NODE_SILENT_S: Final = 30
+# What a node may ask of the scheduler: to join, to be alive, to leave. Nothing that runs code anywhere.
+NODE_MAY: Final = frozenset({"register-worker", "heartbeat_worker", "unregister", "versions"})
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "distributed.comm.require-encryption": True,
+    "distributed.comm.tls.min-version": 1.3,
+    "distributed.comm.compression": None,
+    # A photo is tried again by the ledger, with a new number, and by nobody else.
+    "distributed.scheduler.allowed-failures": 0,
+    # Each photo goes to the node that the head chose, and stays there.
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": f"{NODE_SILENT_S}s",
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.admin.tick.limit": "30s",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.admin.system-monitor.host-cpu": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.comm.timeouts.connect": "5s",
+    "distributed.comm.retry.count": 0,
+    "distributed.client.heartbeat": "5s",
+}
+
+
+def load() -> Any:
+    """The package, with its settings made ours.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    try:
+        dask: Any = importlib.import_module("dask")
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as error:
+        fix = f"Run `{pip_install('distributed', 'cryptography')}`."
+        raise EngineError(f"a fleet needs the package distributed ({error})", fix=fix) from error
+    # Whatever a file or variable of the user's says to Dask in general is not meant for this.
+    dask.config.refresh(paths=[], env={})
+    dask.config.set(_SETTINGS)
+    # All that matters is told in our own words.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return distributed
+
+
+def security(folder: Path, role: Role) -> Any:
+    """What a machine shows and whom it believes, from `ca.pem` and its own pair in this folder."""
+    distributed = load()
+    certificate, key = str(folder / f"{role}.pem"), str(folder / f"{role}.key")
+    shown: dict[str, Any] = {}
+    for part in ("client", "scheduler", "worker"):
+        shown |= {f"tls_{part}_cert": certificate, f"tls_{part}_key": key}
+
+    base: Any = distributed.Security
+
+    class Security(base):
+        """Dask believes any certificate of the authority; here the other side's must also have the right role."""
+
+        def get_connection_args(self, role: str) -> dict[str, Any]:
+            arguments: dict[str, Any] = base.get_connection_args(self, role)
+            # Clients and nodes connect to the scheduler, the scheduler to nodes; nodes never to one another.
+            peer = Role.NODE if role == "scheduler" else Role.HEAD
+            arguments["ssl_context"].check_hostname = True
+            return arguments | {"server_hostname": peer.host}
+
+    return Security(tls_ca_file=str(folder / "ca.pem"), require_encryption=True, **shown)
+
+
+def scheduler_class() -> Any:
+    """Dask's scheduler without its web server, which takes orders from the head's certificate only."""
+    base: Any = load().Scheduler
+
+    class FleetScheduler(base):
+        """See `scheduler_class`."""
+
+        def start_http_server(self, *_arguments: Any, **_options: Any) -> None:
+            """There is none."""
+
+        def handle_comm(self, comm: Any) -> Any:
+            """Each connection gets the operations of its role."""
+            return base.handle_comm(self, _Gate(comm, NODE_MAY))
+
+    return FleetScheduler
+
+
+def worker_class() -> Any:
+    """Dask's worker without its web server, which takes orders from the scheduler only."""
+    base: Any = load().Worker
+
+    class FleetWorker(base):
+        """See `worker_class`."""
+
+        def start_http_server(self, *_arguments: Any, **_options: Any) -> None:
+            """There is none."""
+
+        def handle_comm(self, comm: Any) -> Any:
+            """Whoever connects must be the scheduler."""
+            return base.handle_comm(self, _Gate(comm, frozenset()))
+
+        async def close(self, *arguments: Any, **options: Any) -> Any:
+            """What its threads wait for is the pool's business."""
+            options["executor_wait"] = False
+            return await base.close(self, *arguments, **options)
+
+    return FleetWorker
+
+
+class _Gate:
+    """A connection whose first word of each request is looked at; everything else is the connection's own.
+
+    Args:
+        comm: the connection, its certificate checked by TLS.
+        node: what a node may ask; the head may ask anything.
+    """
+
+    def __init__(self, comm: Any, node: frozenset[str]) -> None:
+        role = role_of(comm.extra_info.get("peercert"))
+        self.__dict__.update(_comm=comm, _node=node, _role=role, _open=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._comm, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._comm, name, value)
+
+    async def read(self, *arguments: Any, **options: Any) -> Any:
+        """The next message; one that the sender may not send ends the connection.
+
+        Raises:
+            OSError: it was ended.
+        """
+        message: Any = await self._comm.read(*arguments, **options)
+        if self._role is Role.HEAD or self._open:
+            return message
+        asked = _operation(message)
+        if self._role is not Role.NODE or asked not in self._node:
+            self._comm.abort()
+            raise OSError("an order from somebody who may not give it")
+        # After joining, the connection carries the node's own reports, which name no operation of this kind.
+        self.__dict__["_open"] = asked == "register-worker"
+        return message
+
+
+def _operation(message: Any) -> Any:
+    """What a message asks for."""
+    return cast("dict[str, Any]", message).get("op") if isinstance(message, dict) else None

@@ -1,0 +1,317 @@
+"""A node: the process that a head's orders reach by Dask, with its sandboxed workers beneath it; it opens no photo.
+
+The connection may break and be made anew as often as it likes: workers stay warm meanwhile, and what was in hand is
+owed again on the head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from cutoutd.config.errors import CutoutError, mistake
+from cutoutd.config.fleet import Node
+from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.daemon.backoff import Retry
+from cutoutd.daemon.files.mounts import inode_of
+from cutoutd.daemon.fleet import dask, tasks
+from cutoutd.daemon.fleet.joining import SHARE_S, Bound, Here, JoinError, agree, same_version
+from cutoutd.daemon.fleet.node_pool import NodePool
+from cutoutd.daemon.fleet.paths import NotSharedError, PathMap
+from cutoutd.daemon.fleet.records import (
+    Declined,
+    JoinAnswer,
+    Joined,
+    Order,
+    PhotoAnswer,
+    Terms,
+    Unfit,
+)
+from cutoutd.daemon.fleet.roles import Role
+from cutoutd.daemon.workers.codec import dumps, from_json, loads, printed
+from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE
+from cutoutd.daemon.workers.sizing import pool_size_for
+from cutoutd.daemon.workers.slot import SlotReady
+
+# A scheduler that does not answer is tried again after this long, which doubles up to half a minute.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+CONNECT_S: Final = 10.0
+HEARTBEAT_S: Final = 2.0
+# A node that leaves waits so long for what it has in hand, and then for the head to fetch it.
+FETCH_S: Final = 5.0
+
+_LOG = logging.getLogger("cutoutd")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a node keeps its things, and how long it waits for photos in hand when it is told to stop, in seconds."""
+
+    certificates: Path
+    state: Path
+    models: Path
+    cache: Path | None
+    grace_s: float = 30.0
+
+
+class FleetNode:
+    """One node, from its first connection to its last photo.
+
+    Args:
+        settings: its own file.
+        places: its folders.
+    """
+
+    def __init__(self, settings: Node, places: Places) -> None:
+        self.restart = False  # the process is to be started anew, bound to the shares that are there now
+        self._shares = _inodes(settings)
+        self._settings = settings
+        self._places = places
+        slots = settings.slots or pool_size_for((), 0).size
+        self._here = Here(PathMap.of(settings.folder), slots, places.state, places.models, places.cache)
+        self._pool = NodePool(self._changed)
+        self._joining = threading.Lock()
+        self._bound: Bound | None = None
+        self._worker: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leaving = False
+        self._stop = asyncio.Event()
+        self._signals = 0
+
+    # --- what the head asks, in Dask's threads --------------------------------------------------------------
+
+    def join(self, terms: str) -> str:
+        """See `tasks.NodeServer`."""
+        with self._joining:
+            answer = self._joined(terms)
+        if isinstance(answer, Declined):
+            _LOG.warning("refused by the head: %s", answer.why)
+        return dumps(answer).decode("ascii")
+
+    def _joined(self, text: str) -> JoinAnswer:
+        now = _inodes(self._settings)
+        if any(now[path] is not None and now[path] != inode for path, inode in self._shares.items()):
+            self._start_anew()
+            return Declined("A share was mounted anew; the node starts again.", again=True)
+        try:
+            said = loads(text.encode("ascii"), trusted=True)
+            same_version(said["version"])  # first: its other fields may have changed too
+            terms: Terms = from_json(Terms, said, at="terms", trusted=True)
+            bound = agree(terms, self._here)
+            self._pool.keep_only(terms.life)
+            ready: SlotReady = self._pool.adopt(bound.setups, bound.size).result(
+                bound.setups[0].start_limit_s
+            )
+        except JoinError as error:
+            return Declined(printed(error.what, LONGEST_SENTENCE), error.again)
+        except CutoutError as error:
+            return Declined(printed(f"Its workers do not start: {error}", LONGEST_SENTENCE), again=True)
+        self._bound = bound
+        sandbox = ready.sandbox
+        loose = "" if sandbox is None or sandbox.files_confined else f"files: {sandbox.files}"
+        loose = loose if sandbox is None or sandbox.network_refused else f"network: {sandbox.network}"
+        expires = certificate_expires(self._places.certificates / "node.pem")
+        _LOG.info("joined: %d slots, %s", bound.size.size, ", ".join(ready.warm_up or {}))
+        return Joined(
+            bound.size.size, bound.size.large, ready.warm_up or {}, printed(loose, LONGEST_SENTENCE), expires
+        )
+
+    def photo(self, order: str) -> str:
+        """See `tasks.NodeServer`."""
+        try:
+            answer = self._photo(order)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not have the head try the same for ever
+            _LOG.exception("a mistake of cutoutd's own")
+            answer = Unfit(printed(f"cutoutd made a mistake there ({mistake(error)})", LONGEST_SENTENCE))
+        return dumps(answer).decode("ascii")
+
+    def _photo(self, text: str) -> PhotoAnswer:
+        order: Order = from_json(Order, loads(text.encode("ascii"), trusted=True), at="order", trusted=True)
+        bound = self._bound
+        if self._leaving or bound is None or bound.terms.life != order.life:
+            return Unfit("")
+        job = order.job
+        outbox = job.outboxes[0] if job.outboxes else b""
+        try:
+            mine = self._here.paths.job(job, bound.inodes.get(outbox))
+        except NotSharedError as error:
+            return Unfit(printed(error, LONGEST_SENTENCE))
+        alive = partial(self._trouble, bound)
+        future = self._pool.run(
+            order.life, order.call, mine, order.limit_s, large=job.model in bound.large, alive=alive
+        )
+        return future.result()
+
+    def drop(self, life: str, call: int) -> None:
+        """See `tasks.NodeServer`."""
+        self._pool.drop(life, call)
+
+    def _trouble(self, bound: Bound) -> str:
+        """What is wrong with the shared folders now; empty when nothing is."""
+        for path, inode in bound.inodes.items():
+            here = Path(os.fsdecode(self._here.paths.here(path)))
+            found = run_with_timeout(SHARE_S, lambda here=here: inode_of(here), otherwise=None)
+            if found is None:
+                return f"{here} is not there, or does not answer"
+            if found != inode:
+                return f"{here} is another folder than when it joined: is the share mounted?"
+        return ""
+
+    def _changed(self, why: str) -> None:
+        """The machine cannot work, or can again: the head is told, and asks it to join again in its time."""
+        _LOG.warning("%s", why or "the engine works again")
+        self._tell({"state": "unfit" if why else "well", "why": why})
+
+    def _tell(self, news: dict[str, str]) -> None:
+        worker, loop = self._worker, self._loop
+        if worker is not None and loop is not None:
+            said = news | {"address": str(worker.address)}
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(worker.log_event, tasks.TOPIC, said)
+
+    # --- its life -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connects, works, and connects again, until it is told to stop.
+
+        Raises:
+            EngineError: the package distributed is missing.
+        """
+        tasks.serve(self)
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._asked_to_stop)
+        security = dask.security(self._places.certificates, Role.NODE)
+        retry = Retry(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        told = ""
+        while not self._stop.is_set():
+            why = await self._connected(security)
+            if self._stop.is_set():
+                break
+            self._pool.drop_all()
+            if why:
+                if why != told:
+                    _LOG.warning("%s; tried again until it answers", why)
+                told = why
+                retry.failed(0.0)
+            else:
+                told = ""
+                retry.well()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), min(retry.at, LONGEST_PAUSE_S))
+        await asyncio.to_thread(self._pool.end)
+
+    async def _connected(self, security: Any) -> str:
+        """One connection, from its beginning to its end. Returns why there was none; empty after one."""
+        why = await refusal(self._settings.scheduler, security)
+        if why:
+            return why
+        worker: Any = dask.worker_class()(
+            self._settings.scheduler,
+            nthreads=self._here.slots,
+            resources={dask.PHOTO: self._here.slots},
+            name=f"{self._settings.name}/{secrets.token_hex(4)}",
+            security=security,
+            memory_limit=None,
+            dashboard=False,
+            local_directory=str(self._places.state / "dask"),
+            death_timeout=CONNECT_S,
+            heartbeat_interval=f"{HEARTBEAT_S}s",
+        )
+        try:
+            await worker
+        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            with suppress(Exception):
+                await worker.close()
+            return f"The scheduler at {self._settings.scheduler} does not take this node ({error})"
+        # Dask looks for code in its scratch folder first; nothing is sent there, and workers inherit the import path.
+        sys.path[:] = [entry for entry in sys.path if entry != worker.local_directory]
+        self._worker = worker
+        _LOG.info("connected to %s as %s", self._settings.scheduler, self._settings.name)
+        ended = asyncio.ensure_future(worker.finished())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ended.done():
+            await self._leave(worker)
+            await worker.close()
+        self._worker = None
+        if not self._stop.is_set():
+            _LOG.warning("the connection to the scheduler ended")
+        return ""
+
+    def _start_anew(self) -> None:
+        """The kernel binds this process to the folders that were there at its start."""
+        self.restart = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._asked_to_stop)
+
+    def _asked_to_stop(self) -> None:
+        self._signals += 1
+        self._leaving = True
+        self._stop.set()
+        if self._signals > 1:
+            self._pool.drop_all()
+
+    async def _leave(self, worker: Any) -> None:
+        """Takes nothing more, finishes what is in hand, and waits until the head has fetched it."""
+        self._tell({"state": "leaving", "why": ""})
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._places.grace_s
+        while self._pool.busy() and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - a thread's state
+            await asyncio.sleep(0.05)
+        self._pool.drop_all()
+        until = loop.time() + FETCH_S
+        while worker.state.tasks and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - Dask's own state
+            await asyncio.sleep(0.05)
+
+
+def _inodes(settings: Node) -> dict[Path, tuple[int, int] | None]:
+    """Device and inode of each shared folder; None where it is not there, or does not answer."""
+    return {
+        one.here: run_with_timeout(SHARE_S, lambda one=one: inode_of(one.here), otherwise=None)
+        for one in settings.folder
+    }
+
+
+async def refusal(scheduler: str, security: Any) -> str:
+    """Why a scheduler does not take us, found by asking it for something harmless; empty when it does."""
+    distributed = dask.load()
+    comm: Any = None
+    try:
+        comm = await distributed.comm.connect(
+            scheduler, timeout=CONNECT_S, **security.get_connection_args("worker")
+        )
+        await comm.write({"op": "versions", "reply": True})
+        await asyncio.wait_for(comm.read(), CONNECT_S)
+    except (OSError, TimeoutError) as error:
+        told = error.__cause__ or error
+        hint = ""
+        if "certificate" in str(told).lower() or "alert" in str(told).lower():
+            hint = " (the certificates of both sides must come from the same `cutoutd fleet init` and be in date)"
+        return f"The scheduler at {scheduler} cannot be reached: {told}{hint}"
+    finally:
+        if comm is not None:
+            comm.abort()
+    return ""
+
+
+def certificate_expires(path: Path) -> float:
+    """Wall-clock seconds at which a certificate does; 0 where it cannot be read."""
+    import importlib
+
+    x509: Any = importlib.import_module("cryptography.x509")
+    try:
+        return float(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp())
+    except (OSError, ValueError):
+        return 0.0

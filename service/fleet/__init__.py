@@ -1,0 +1,1 @@
+"""A fleet's certificates and folders, made on the head."""
