@@ -470,7 +470,7 @@ class Dispatcher:
         self.hands.let_go(row.id)
         row = self.hands.row(row.id) or row
         if now and not differ(hand.row.facts, row.facts) and self.second_look.lies_there(row):
-            self.second_look.unseen(row, "the content of it that it has not", large=large)
+            self.second_look.unseen(row, "it holds something else than it does", large=large)
         else:
             self.failures.changed(row)
 

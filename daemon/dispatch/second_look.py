@@ -77,8 +77,8 @@ class SecondLook:
             return
         self.transitions.again(row.id)
         if self._digests.unseen(row.id):
-            what = "the content of it that it has not"
-            self.failures.ended(row, Reason.CRASHED, f"Its workers said {MOST_CLAIMS} times {what}.")
+            detail = f"Its workers said {MOST_CLAIMS} times that it holds something else than it does."
+            self.failures.ended(row, Reason.CRASHED, detail)
 
     def forget(self, photo: int) -> None:
         """Its cutout is delivered."""

@@ -100,6 +100,7 @@ class AfterCare:
         self._listener = listener
         self._on_folder = on_folder
         self._on_misread = on_misread
+        self._misread_now: set[int] = set()
         self._inodes: dict[Path, tuple[int, int]] = {}
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
@@ -190,6 +191,9 @@ class AfterCare:
         with alone(lambda error: self._later(row, error, retries)):
             await self._care_for(row, relative, inbox, io, retries)
         retries.under_way.discard(row.id)
+        if row.id in self._misread_now:  # told only now: what becomes of it may be after-care again
+            self._misread_now.discard(row.id)
+            self._on_misread(row.id)
         if not (retries.stuck and row.id in retries.failed):
             self._go_on(retries)
 
@@ -354,7 +358,7 @@ class AfterCare:
         """Its content is not what its worker said, or was changed without a trace: it has to be read again."""
         self._transitions.given_back(row.id, ctime_ns)  # the new change time is our own doing
         self._not_now(row, Step.REPLACED, NEVER, retries, hidden=True)
-        self._on_misread(row.id)
+        self._misread_now.add(row.id)
 
     async def _put_off(
         self,

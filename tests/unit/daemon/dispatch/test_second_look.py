@@ -97,6 +97,18 @@ def test_content_that_its_worker_lied_about_is_not_moved_nor_done_again_for_ever
     assert [path.name for path in one.archive.iterdir()] == ["good.jpg"]
 
 
+def test_such_a_photo_goes_to_the_folder_for_failed_ones(sim: Make) -> None:
+    one = sim()
+    one.inbox_table = {"after": {"action": "archive", "archive": one.archive, "failed": one.failed}}
+    one.put("evil.jpg", ONE)
+    one.boot()
+    _lying_about_the_content(one, "evil.jpg", "00" * 32)
+    wait_for_a_failure(one)
+    one.finish()
+    assert (one.failed / "evil.jpg").read_bytes() == ONE
+    assert one.leftovers() == []
+
+
 def _ends_by_failing_in_the_inbox(one: Simulation) -> None:
     wait_for_a_failure(one)
     one.finish()
