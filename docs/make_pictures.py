@@ -1,7 +1,7 @@
 """Makes docs/OPTIONS.md and its pictures with `cutoutd once` itself, from public-domain photos of scikit-image.
 
 Run it as `python docs/make_pictures.py` from the project's folder, after a change to options or to the bundled
-network. It is a script for maintainers and no part of the product.
+network; with names of pictures, only those are made anew. It is a script for maintainers and no part of the product.
 """
 # ruff: noqa: INP001 - a script beside the pages it writes, not a package
 
@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 
 PAGE = Path(__file__).parent / "OPTIONS.md"
 FOLDER = Path(__file__).parent / "pictures"
+BEFORE_AFTER = "before-after"
 MAX_BYTES_EACH, MAX_BYTES_TOTAL = 40_000, 1_000_000
 
 # Every picture is made small enough for a page; these are left out of the command that the page shows.
 SMALL = ["--format", "webp", "--quality", "80", "--max-size", "320"]
+SMALLER = ("--format", "webp", "--quality", "72", "--max-size", "250")
 SMALL_JPEG = ["--quality", "75", "--max-size", "320"]
 
 
@@ -210,6 +212,20 @@ SECTIONS = (
         ),
     ),
     Section(
+        "keep x,y, remove x,y, mask",
+        "For one photo that came out wrong; `cutoutd redo PHOTO` takes the same, also while the daemon runs. "
+        "A point of what does not belong to the subject: what stands apart there goes. Where things hang "
+        "together, a point says what stays, and they part where the colours change. Or a mask: have one "
+        "written (`--preset mask`), paint in it with any picture editor (white is subject; a coarse edge will "
+        "do), and give it back: outline and edge colours are made anew. `redo` copies it, and the next `redo` "
+        "without `--mask` asks the network again.",
+        (
+            Shot("fix-remove", "rocket", "--remove 31%,45% --remove 70%,55% --background '#dddddd'"),
+            Shot("fix-part", "astronaut", "--remove 80%,85% --keep 40%,65% --keep 40%,20%", SMALLER),
+            Shot("fix-mask", "astronaut", "--mask edited.png", SMALLER),
+        ),
+    ),
+    Section(
         "preset",
         "Ready sets of options; `cutoutd presets` lists them with the rule that each follows.",
         (
@@ -244,20 +260,23 @@ TAIL = """
 def main() -> int:
     """Make every picture and the page; fails where a picture is too large for a page."""
     FOLDER.mkdir(exist_ok=True)
-    own = {"before-after", *(shot.name for section in SECTIONS for shot in section.shots)}
+    every = {shot.name: shot for section in SECTIONS for shot in section.shots}
+    wanted = set(sys.argv[1:]) or {BEFORE_AFTER, *every}
     for old in FOLDER.iterdir():
-        if old.stem in own:  # other pages keep theirs here
+        if old.stem in wanted:  # other pages keep theirs here
             old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder))
-        made = {shot.name: _make(shot, photos) for section in SECTIONS for shot in section.shots}
-        _before_after(photos)
+        for name in sorted(wanted & set(every)):
+            _make(every[name], photos)
+        if BEFORE_AFTER in wanted:
+            _before_after(photos)
+    made = {path.stem: f"pictures/{path.name}" for path in FOLDER.iterdir()}
     PAGE.write_text(_page(made), encoding="utf-8")
     sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
+    own = {name: size for name, size in sizes.items() if name.rpartition(".")[0] in {BEFORE_AFTER, *every}}
     # The README's picture is four photos wide.
-    too_large = [
-        name for name, size in sizes.items() if size > MAX_BYTES_EACH * (4 if "before" in name else 1)
-    ]
+    too_large = [name for name, size in own.items() if size > MAX_BYTES_EACH * (4 if "before" in name else 1)]
     sys.stdout.write(f"{len(sizes)} pictures, {sum(sizes.values()) / 1000:.0f} kB\n")
     if too_large or sum(sizes.values()) > MAX_BYTES_TOTAL:
         sys.stderr.write(f"too large: {', '.join(too_large) or 'all together'}\n")
@@ -270,11 +289,24 @@ def _photos(folder: Path) -> Path:
     for name in ("astronaut", "chelsea", "coffee", "rocket"):
         Image.fromarray(getattr(pictures, name)()).save(folder / f"{name}.png")
     Image.open(folder / "rocket.png").resize((160, 107)).save(folder / "rocket-small.png")
+    _edited_mask(folder)
     return folder
 
 
-def _make(shot: Shot, photos: Path) -> str:
-    """Cut out one photo; the file's name below docs/."""
+def _edited_mask(photos: Path) -> None:
+    """The astronaut's mask without the helmet, as if somebody had painted over it."""
+    command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / "astronaut.png")]
+    mask = photos / "edited.png"
+    subprocess.run([*command, "-o", str(mask), "--channels", "alpha"], check=True, capture_output=True)
+    with Image.open(mask) as image:
+        painted = image.convert("L")
+    ImageDraw.Draw(painted).ellipse((272, 334, 530, 580), fill=0)
+    ImageDraw.Draw(painted).rectangle((0, 0, 14, 512), fill=0)
+    painted.save(mask)
+
+
+def _make(shot: Shot, photos: Path) -> None:
+    """Cut out one photo."""
     out = photos / "out"
     options = [*shlex.split(shot.options), *shot.hidden]
     options = [str(photos / word) if word.endswith(".png") else word for word in options]
@@ -288,12 +320,11 @@ def _make(shot: Shot, photos: Path) -> str:
             part = whole.convert("RGB").crop(shot.detail)
         double = part.resize((part.width * 2, part.height * 2), Image.Resampling.BICUBIC)
         double.save(FOLDER / made.name, quality=80, method=6)
-    return f"pictures/{made.name}"
 
 
 def _before_after(photos: Path) -> None:
     """The README's picture: two photos, each beside its cutout on a chequerboard."""
-    names, height = ("coffee", "astronaut"), 300
+    names, height = ("coffee", "chelsea"), 300
     strip: list[Image.Image] = []
     for name in names:
         command = [sys.executable, "-m", "cutoutd.service", "once", str(photos / f"{name}.png")]
@@ -313,7 +344,7 @@ def _before_after(photos: Path) -> None:
     for image in strip:
         whole.paste(image, (left, 0))
         left += image.width + 6
-    whole.save(FOLDER / "before-after.webp", quality=82, method=6)
+    whole.save(FOLDER / f"{BEFORE_AFTER}.webp", quality=76, method=6)
 
 
 def _page(made: dict[str, str]) -> str:
