@@ -194,7 +194,7 @@ PHOTOS: tuple[Photo, ...] = (
         "fix",
         (
             "All but one tile is right; the purple one is half-transparent. One point (`--keep "
-            "87%,43%`) brings back most of it. Both rivals have it."
+            "87%,43%`) brings it back whole. Both rivals have it."
         ),
     ),
     Photo(

@@ -28,6 +28,8 @@ LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 PART: Final = 0.6
 # On each side of a neck at least this many samples are left when it parts; fewer are a spike.
 LEAST_PIECE: Final = 24
+# Fainter places within what is kept belong to it, also where they open to the outside by twice as much.
+GAP: Final = 3
 # A point this near to something that is at least so clearly there means it, in samples of the answer.
 REACH, SEEN = 4, 0.2
 # Half-tones this many pixels around a removed region, at the answer's scale, go with it.
@@ -118,6 +120,7 @@ def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
     level = max((one for one in LEVELS if one <= there), default=None)
     if level is not None:
         region = _region(alpha >= min(level, 0.5), cell)
+        region |= _closed(region, GAP) & (alpha >= LEVELS[1])
     else:
         region = _region(alpha < 0.5, cell)
         if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
@@ -154,6 +157,14 @@ def _parted(
     if kept:
         return nearer(alpha, colours, [cell], kept)
     return at_a_neck(alpha, colours, cell, PART, LEAST_PIECE)
+
+
+def _closed(region: Mask, gap: int) -> Mask:
+    """A region with its holes, also those that open to the outside by a gap of at most twice so many pixels."""
+    wide = _grown(np.pad(region, gap), gap)
+    outside = components(~np.pad(wide, 1), diagonal=False)
+    filled = outside[1:-1, 1:-1] != outside[0, 0]
+    return ~_grown(~filled, gap)[gap:-gap, gap:-gap]
 
 
 def _nothing_there(text: str, what: str, wish: str) -> PhotoError:

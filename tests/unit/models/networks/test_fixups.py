@@ -49,6 +49,20 @@ def test_the_faint_thing_is_kept_whole_and_the_background_is_not() -> None:
     assert not left[:8].any()
 
 
+def test_fainter_places_within_what_is_kept_come_with_it_and_a_real_hole_does_not() -> None:
+    alpha = answer()
+    alpha[22:38, 62:73] = 0.1
+    alpha[28:32, 73:75] = 0.1  # open to the outside
+    alpha[33:36, 64:67] = 0.0
+    left = corrected(alpha, Fixes(keep=("615,210",)), WHOLE, (0, 0, 800, 600))
+    within = np.ones((20, 13), np.bool_)
+    within[13:16, 4:7] = False
+    assert (left[20:40, 60:73][within] == 1.0).all()
+    assert not left[33:36, 64:67].any()
+    assert np.array_equal(left[:, :58], alpha[:, :58])
+    assert not left[:18].any() or (left[:18] == alpha[:18]).all()
+
+
 def test_a_hole_is_filled_and_the_open_background_is_never_taken_for_one() -> None:
     assert (fixed(keep=("200,300",))[10:50, 5:40] == 1.0).all()
     with pytest.raises(PhotoError, match="sees nothing") as caught:
