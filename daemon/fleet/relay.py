@@ -47,6 +47,8 @@ LOOK_EVERY_S: Final = 0.5
 # A scheduler that does not answer is tried again after this long, which doubles up to ten seconds.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 CONNECT_S: Final = 5.0
+# One that answers slower than this while it is connected counts as gone: photos wait for nobody.
+ANSWER_S: Final = 3.0
 # A node that was refused, or met trouble, is asked again after this long, which doubles up to five minutes.
 FIRST_ASK_S, LONGEST_ASK_S = 5.0, 300.0
 # Of a node that works, the first answer may take as long as a large network takes to load.
@@ -183,7 +185,7 @@ class Relay:
         """Until the connection breaks, which it raises."""
         while True:
             client = self._client
-            found: Any = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CONNECT_S)
+            found: Any = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S)
             self._there({str(k): str(v.get("name") or k) for k, v in found["workers"].items()})
             self._ask_who_is_due()
             self._tell()

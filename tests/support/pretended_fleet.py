@@ -165,6 +165,13 @@ class FleetSimulation(Simulation):
     """A simulation with a fleet."""
 
     link: PretendedLink = field(default_factory=PretendedLink)
+    peace: bool = False  # nodes answer at once from now on
+
+    def turn(self) -> None:
+        """As of any simulation."""
+        while self.peace and self.link.given:
+            self.link.answer()
+        super().turn()
 
     @property
     def workers(self) -> PretendedWorkers:
