@@ -321,7 +321,7 @@ class Components:
         was_warm, was_ready = self.worker_manager.warm, self.worker_manager.ready
         self.worker_manager.slot_ready(event)
         if not was_warm:
-            self.dispatcher.resume_deliveries()
+            self.dispatcher.completion.resume_deliveries()
             self.aftercare.resume()
         return self.worker_manager.ready and not was_ready
 
@@ -332,11 +332,11 @@ class Components:
 
     def file_complete(self, photo: int) -> None:
         """What was made of it may be published."""
-        self.dispatcher.settle(photo)
+        self.dispatcher.completion.settle(photo)
 
     def file_gone(self, photo: int) -> None:
         """Nothing is owed for it any more."""
-        self.dispatcher.gone(photo)
+        self.dispatcher.completion.gone(photo)
 
     def photo_stirs(self) -> None:
         """Workers that were unloaded start while it settles."""
@@ -378,7 +378,7 @@ class Components:
         if waited:
             self._listener.notice(f"The outbox {path} can be used again.")
         if self.worker_manager.warm:
-            self.dispatcher.resume_deliveries(keys)
+            self.dispatcher.completion.resume_deliveries(keys)
 
     def outbox_down(self, path: Path, why: str) -> None:
         """Photos that go there wait, and none of them is at fault."""

@@ -1,4 +1,4 @@
-"""Gives waiting photos to free workers and turns what comes back into ledger rows; it publishes nothing itself.
+"""Gives waiting photos to free workers and takes back what they answer; what is finished is `completion`'s.
 
 All methods run in the supervisor's loop.
 """
@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +17,11 @@ from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.outcomes import (
-    Delivered,
-    Lost,
-    NameRefused,
-    OutboxTrouble,
-    Outcome,
-    PlaceRefused,
-)
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
+from cutoutd.daemon.dispatch.completion import Completion
 from cutoutd.daemon.dispatch.failures import Failures
-from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on, only_touched
+from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.lost_attempts import LostAttempts
 from cutoutd.daemon.dispatch.order_rules import LineError, ListError
@@ -46,7 +39,7 @@ from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger import faults, masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
+from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
@@ -84,6 +77,7 @@ class Dispatcher:
     outbox_refusals: OutboxRefusals = field(init=False)
     renames: RenameDetector = field(init=False)
     second_look: SecondLook = field(init=False)
+    completion: Completion = field(init=False)
     # A new number for each try, in this life and (by the clock) after the last one's: what clears up after an
     # earlier try may still wait on a slow outbox's thread.
     _first_try: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
@@ -102,6 +96,19 @@ class Dispatcher:
         self.second_look = SecondLook(self.hands, self.failures, self.transitions)
         self.outbox_refusals = OutboxRefusals(
             self.hands, self.failures, self.transitions, self.outboxes, self.worker_manager, self.listener
+        )
+        self.completion = Completion(
+            hands=self.hands,
+            transitions=self.transitions,
+            worker_manager=self.worker_manager,
+            publisher=self.publisher,
+            aftercare=self.aftercare,
+            outboxes=self.outboxes,
+            failures=self.failures,
+            outbox_refusals=self.outbox_refusals,
+            renames=self.renames,
+            second_look=self.second_look,
+            listener=self.listener,
         )
 
     @property
@@ -254,7 +261,7 @@ class Dispatcher:
             hand.finished = result
             for note in result.notes:
                 self.listener.notice(f"{self.hands.event(row).name}: {note}")
-            self.settle(event.tag)
+            self.completion.settle(event.tag)
             return
         self.publisher.discard_all(row.inbox, hand.temporaries)
         if isinstance(result, protocol.Unchanged) and not moved_on(hand.row, row):
@@ -372,119 +379,6 @@ class Dispatcher:
             return
         self.transitions.again(row.id)
         self.self_test.suspect_of_death(row, event, large=large)
-
-    def settle(self, photo: int) -> None:
-        """Publishes a finished photo once its file is known to be complete and to be what was read."""
-        hand = self.hands.photos.get(photo)
-        if hand is None or hand.finished is None or hand.delivering:
-            return
-        row = self.hands.row(photo)
-        if row is None:
-            self.publisher.discard(hand.row.inbox, hand.finished)
-            self.hands.let_go(photo)
-            return
-        read = hand.finished
-        known = Facts(read.size, read.mtime_ns, read.inode)
-        if only_touched(hand.row, row, known):
-            if row.settled:
-                self._begin_comparing(hand, row, read.digest)
-        elif moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
-            self.publisher.discard(row.inbox, read)
-            self.hands.let_go(photo)
-            self.failures.changed(row)
-        elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
-            self._begin_comparing(hand, row, read.digest)
-        elif row.settled and self.renames.renamed(row, read.digest):
-            self.publisher.discard(row.inbox, read)
-            self.hands.let_go(photo)
-        elif row.settled:
-            hand.delivering = True
-            self._see_through(row, self.publisher.deliver(row, read, hand.deliverables))
-
-    # --- the story of one publication --------------------------------------------------------------------------
-
-    def resume_deliveries(self, inboxes: Collection[bytes] | None = None) -> None:
-        """Goes on with what was being published when the daemon ended or an outbox went away; unset, in all inboxes."""
-        for row in self.transitions.in_state(State.DELIVERING):
-            if inboxes is None or row.inbox in inboxes:
-                self._see_through(row, self.publisher.resume(row))
-        self.publisher.withdraw()
-
-    def _see_through(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
-        faults.begin(self._published(row, publication), lambda error: self.failures.fault(row.id, error))
-
-    async def _published(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
-        """A photo is published, and what becomes of that is its own, its outbox's or its original's business."""
-        outcome = await publication
-        if isinstance(outcome, Delivered):
-            self._done(row.id, outcome)
-        hand, large = self.hands.photos.get(row.id), self.hands.large(row.id)
-        if outcome is not None:
-            self.hands.let_go(row.id)
-        match outcome:
-            case Lost() if hand is not None and hand.node:
-                self.worker_manager.doubt(hand.node, "wrote a cutout that does not arrive here")
-            case Lost():
-                self.second_look.cutout_lost(row.id, large=large)
-            case Delivered(owed=True):
-                self.aftercare.after(row.id)
-            case NameRefused():
-                self.outbox_refusals.name_refused(row, outcome.why)
-            case PlaceRefused():
-                self.outbox_refusals.place_refused(row, outcome.code, outcome.why, seen=True)
-            case OutboxTrouble():
-                self.outbox_refusals.outbox_trouble(row.inbox, outcome.why)
-            case _:
-                pass  # nothing more is owed, or it is made again
-
-    def _done(self, photo: int, delivered: Delivered) -> None:
-        row = self.hands.row(photo)
-        if row is None:
-            return
-        inbox = self.plan.inbox(row.inbox)
-        if inbox is not None:
-            self.outboxes.went_well(inbox.settings.outbox)
-        self.second_look.forget(photo)
-        self.listener.photo_done(self.hands.done_event(row, delivered.paths, delivered.timings))
-
-    def _begin_comparing(self, hand: InHand, row: PhotoRow, digest: str) -> None:
-        if not hand.comparing:
-            story = self._compare(hand, row, digest)
-            faults.begin(story, lambda error: self.failures.fault(row.id, error))
-
-    async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
-        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; or a
-        row with the content that its worker claims to have read may turn out to be the photo's.
-        """
-        hand.comparing = True
-        now = await self.aftercare.content_of(row)
-        hand.comparing = False
-        if self.hands.photos.get(row.id) is not hand or hand.finished is None:
-            return
-        if now == digest:
-            hand.row, hand.compared = row, True
-            self.settle(row.id)
-            return
-        large = self.hands.large(row.id)
-        self.publisher.discard(row.inbox, hand.finished)
-        self.hands.let_go(row.id)
-        row = self.hands.row(row.id) or row
-        if now and not differ(hand.row.facts, row.facts) and self.second_look.lies_there(row):
-            self.second_look.unseen(row, "it holds something else than it does", large=large)
-        else:
-            self.failures.changed(row)
-
-    def gone(self, photo: int) -> None:
-        """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
-        hand = self.hands.photos.get(photo)
-        row = self.hands.row(photo)
-        if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
-            return  # a reader will find it missing by itself
-        if hand is not None and hand.finished is not None:
-            self.publisher.discard(row.inbox, hand.finished)
-            self.hands.let_go(photo)
-        if row.state in (State.PENDING, State.RUNNING):
-            self.transitions.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
 
     def follow(self, plan: Plan) -> None:
         """Another plan is in force."""

@@ -1,0 +1,164 @@
+"""From a worker's result to a published photo: its file settled, what was read compared, its cutouts delivered, told.
+
+All methods run in the supervisor's loop; how cutouts are published is `delivery/`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from cutoutd.config.errors import Reason
+from cutoutd.daemon.delivery.outboxes import Outboxes
+from cutoutd.daemon.delivery.outcomes import (
+    Delivered,
+    Lost,
+    NameRefused,
+    OutboxTrouble,
+    Outcome,
+    PlaceRefused,
+)
+from cutoutd.daemon.delivery.publisher import Publisher
+from cutoutd.daemon.dispatch.failures import Failures
+from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on, only_touched
+from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
+from cutoutd.daemon.dispatch.renames import RenameDetector
+from cutoutd.daemon.dispatch.second_look import SecondLook
+from cutoutd.daemon.dispatch.worker_manager import WorkerManager
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.originals.aftercare import AfterCare
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What becomes of finished photos."""
+
+    hands: Hands
+    transitions: Transitions
+    worker_manager: WorkerManager
+    publisher: Publisher
+    aftercare: AfterCare
+    outboxes: Outboxes
+    failures: Failures
+    outbox_refusals: OutboxRefusals
+    renames: RenameDetector
+    second_look: SecondLook
+    listener: Listener
+
+    def settle(self, photo: int) -> None:
+        """Publishes a finished photo once its file is known to be complete and to be what was read."""
+        hand = self.hands.photos.get(photo)
+        if hand is None or hand.finished is None or hand.delivering:
+            return
+        row = self.hands.row(photo)
+        if row is None:
+            self.publisher.discard(hand.row.inbox, hand.finished)
+            self.hands.let_go(photo)
+            return
+        read = hand.finished
+        known = Facts(read.size, read.mtime_ns, read.inode)
+        if only_touched(hand.row, row, known):
+            if row.settled:
+                self._begin_comparing(hand, row, read.digest)
+        elif moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
+            self.publisher.discard(row.inbox, read)
+            self.hands.let_go(photo)
+            self.failures.changed(row)
+        elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
+            self._begin_comparing(hand, row, read.digest)
+        elif row.settled and self.renames.renamed(row, read.digest):
+            self.publisher.discard(row.inbox, read)
+            self.hands.let_go(photo)
+        elif row.settled:
+            hand.delivering = True
+            self._see_through(row, self.publisher.deliver(row, read, hand.deliverables))
+
+    def gone(self, photo: int) -> None:
+        """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
+        hand = self.hands.photos.get(photo)
+        row = self.hands.row(photo)
+        if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
+            return  # a reader will find it missing by itself
+        if hand is not None and hand.finished is not None:
+            self.publisher.discard(row.inbox, hand.finished)
+            self.hands.let_go(photo)
+        if row.state in (State.PENDING, State.RUNNING):
+            self.transitions.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
+
+    # --- the story of one publication --------------------------------------------------------------------------
+
+    def resume_deliveries(self, inboxes: Collection[bytes] | None = None) -> None:
+        """Goes on with what was being published when the daemon ended or an outbox went away; unset, in all inboxes."""
+        for row in self.transitions.in_state(State.DELIVERING):
+            if inboxes is None or row.inbox in inboxes:
+                self._see_through(row, self.publisher.resume(row))
+        self.publisher.withdraw()
+
+    def _see_through(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
+        faults.begin(self._published(row, publication), lambda error: self.failures.fault(row.id, error))
+
+    async def _published(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
+        """A photo is published, and what becomes of that is its own, its outbox's or its original's business."""
+        outcome = await publication
+        if isinstance(outcome, Delivered):
+            self._done(row.id, outcome)
+        hand, large = self.hands.photos.get(row.id), self.hands.large(row.id)
+        if outcome is not None:
+            self.hands.let_go(row.id)
+        match outcome:
+            case Lost() if hand is not None and hand.node:
+                self.worker_manager.doubt(hand.node, "wrote a cutout that does not arrive here")
+            case Lost():
+                self.second_look.cutout_lost(row.id, large=large)
+            case Delivered(owed=True):
+                self.aftercare.after(row.id)
+            case NameRefused():
+                self.outbox_refusals.name_refused(row, outcome.why)
+            case PlaceRefused():
+                self.outbox_refusals.place_refused(row, outcome.code, outcome.why, seen=True)
+            case OutboxTrouble():
+                self.outbox_refusals.outbox_trouble(row.inbox, outcome.why)
+            case _:
+                pass  # nothing more is owed, or it is made again
+
+    def _done(self, photo: int, delivered: Delivered) -> None:
+        row = self.hands.row(photo)
+        if row is None:
+            return
+        inbox = self.hands.plan.inbox(row.inbox)
+        if inbox is not None:
+            self.outboxes.went_well(inbox.settings.outbox)
+        self.second_look.forget(photo)
+        self.listener.photo_done(self.hands.done_event(row, delivered.paths, delivered.timings))
+
+    def _begin_comparing(self, hand: InHand, row: PhotoRow, digest: str) -> None:
+        if not hand.comparing:
+            story = self._compare(hand, row, digest)
+            faults.begin(story, lambda error: self.failures.fault(row.id, error))
+
+    async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
+        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; or a
+        row with the content that its worker claims to have read may turn out to be the photo's.
+        """
+        hand.comparing = True
+        now = await self.aftercare.content_of(row)
+        hand.comparing = False
+        if self.hands.photos.get(row.id) is not hand or hand.finished is None:
+            return
+        if now == digest:
+            hand.row, hand.compared = row, True
+            self.settle(row.id)
+            return
+        large = self.hands.large(row.id)
+        self.publisher.discard(row.inbox, hand.finished)
+        self.hands.let_go(row.id)
+        row = self.hands.row(row.id) or row
+        if now and not differ(hand.row.facts, row.facts) and self.second_look.lies_there(row):
+            self.second_look.unseen(row, "it holds something else than it does", large=large)
+        else:
+            self.failures.changed(row)

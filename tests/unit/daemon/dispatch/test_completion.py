@@ -1,0 +1,108 @@
+"""From a worker's result to a published photo: what changes or vanishes on the way ends or is done again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
+
+from cutoutd.daemon.workers import pool
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., Simulation]
+ONE, TWO = b"frame one", b"frame two!"
+
+
+def _work_counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    worked: list[object] = []
+    work = PretendedWorkers.work
+
+    def counted(self: PretendedWorkers, job: Any) -> Any:
+        worked.append(work(self, job))
+        return worked[-1]
+
+    monkeypatch.setattr(PretendedWorkers, "work", counted)
+    return worked
+
+
+def _touched_while_in_hand(one: Simulation, touch: Callable[[Path], object]) -> tuple[int, object]:
+    """A worker has read the photo; before its answer is in, something happens to the file and a walk sees it."""
+    one.boot()
+    one.until_in_a_worker()
+    ((tag, job),) = one.workers.jobs
+    one.workers.jobs.clear()
+    answer = one.workers.work(job)
+    one.workers.size = 0  # nothing else starts meanwhile
+    touch(one.inbox / "a.jpg")
+    one.run(40)
+    one.workers.size = 2
+    return tag, answer
+
+
+def test_a_file_that_vanished_before_it_settled_ends(sim: Make) -> None:
+    """An unsettled row of an earlier life, whose file is gone by now, was tried once a second for ever."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.ledger.write(
+        "INSERT INTO photos (inbox, path, key, state, settled, arrived) VALUES (?, ?, x'01', 'pending', 0, 0)",
+        (str(one.inbox).encode(), b"gone.jpg"),
+    )
+    one.finish()
+    assert one.states()["gone.jpg"] == "skipped"
+
+
+def test_a_mode_that_is_set_after_the_last_byte_costs_no_second_run(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `install`, rsync and many cameras' programs do."""
+    one = sim()
+    worked = _work_counted(monkeypatch)
+    one.put("a.jpg", ONE)
+    tag, answer = _touched_while_in_hand(one, lambda path: path.chmod(0o600))
+    one.daemon.post(pool.Finished(tag, answer))
+    one.finish()
+    assert [row["state"] for row in one.rows()] == ["done"]
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert len(worked) == 1
+    assert one.leftovers() == []
+
+
+def _rewritten(path: Path) -> None:
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(TWO[: len(ONE)])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    same = (after.st_size, after.st_mtime_ns, after.st_ino)
+    assert same == (before.st_size, before.st_mtime_ns, before.st_ino)
+
+
+def test_other_content_of_equal_size_and_time_is_not_taken_for_a_changed_mode(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim()
+    worked = _work_counted(monkeypatch)
+    one.put("a.jpg", ONE)
+    tag, answer = _touched_while_in_hand(one, _rewritten)
+    one.daemon.post(pool.Finished(tag, answer))
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO[: len(ONE)])}
+    assert len(worked) == 2
+    assert one.leftovers() == []
+
+
+def test_a_photo_that_is_removed_while_its_content_is_compared_leaves_nothing_behind(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    tag, answer = _touched_while_in_hand(one, lambda path: path.chmod(0o600))
+    (one.inbox / "a.jpg").unlink()
+    one.daemon.post(pool.Finished(tag, answer))
+    one.finish()
+    assert one.states() == {"a.jpg": "skipped"}
+    assert (one.outputs(), one.leftovers()) == ({}, [])
