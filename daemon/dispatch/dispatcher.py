@@ -29,7 +29,7 @@ from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Scheduler, alone
-from cutoutd.daemon.dispatch.second_look import SecondLook
+from cutoutd.daemon.dispatch.second_look import SecondLook, said_of_its_file
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
@@ -272,7 +272,7 @@ class Dispatcher:
         self.hands.let_go(event.tag)
         if moved_on(hand.row, row) and isinstance(result, protocol.Unchanged | protocol.Refused):
             self.transitions.again(row.id)  # the answer may be about bytes that are no longer there
-        elif (said := _said_of_its_file(result)) and row.settled and self.second_look.lies_there(row):
+        elif (said := said_of_its_file(result)) and row.settled and self.second_look.lies_there(row):
             if hand.node:  # that machine may see another folder, or an old state of this one
                 self.worker_manager.doubt(hand.node, UNSEEN)
                 self.transitions.again(row.id)
@@ -402,14 +402,3 @@ class Dispatcher:
         for photo, hand in self.hands.photos.items():
             if hand.finished is None and not hand.comparing and hangs(hand.plan.settings):
                 self.workers.kill(photo)
-
-
-def _said_of_its_file(result: protocol.Result) -> str:
-    """What an answer says of the photo's file that a look at it shows too, as the rest of a sentence; else empty."""
-    if isinstance(result, protocol.Changed):
-        return "it changed while it was read"
-    if isinstance(result, protocol.Refused) and result.reason == Reason.VANISHED:
-        return "it is gone"
-    if isinstance(result, protocol.Refused) and result.reason == Reason.NOT_A_REGULAR_FILE:
-        return "it is no file"
-    return ""

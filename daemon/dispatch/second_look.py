@@ -21,6 +21,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.workers import protocol
 
 
 @dataclass(slots=True)
@@ -83,3 +84,14 @@ class SecondLook:
     def forget(self, photo: int) -> None:
         """Its cutout is delivered."""
         self._claims.forget(photo)
+
+
+def said_of_its_file(result: protocol.Result) -> str:
+    """What an answer says of the photo's file that a look at it shows too, as the rest of a sentence; else empty."""
+    if isinstance(result, protocol.Changed):
+        return "it changed while it was read"
+    if isinstance(result, protocol.Refused) and result.reason == Reason.VANISHED:
+        return "it is gone"
+    if isinstance(result, protocol.Refused) and result.reason == Reason.NOT_A_REGULAR_FILE:
+        return "it is no file"
+    return ""
