@@ -7,7 +7,6 @@ module owns signals, reload and stop; `lifecycle.py` begins and ends it.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cutoutd.config.errors import CutoutError, EngineError, mistake
+from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
@@ -30,6 +29,7 @@ from cutoutd.daemon.ledger.database import (
 )
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.daemon.mistakes import Mistakes
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
 from cutoutd.daemon.watching.watcher import Hint, Rescan, Unwatched, WatchLost
@@ -46,7 +46,6 @@ MESSAGES_PER_TURN = 200
 LATE_S = 1.0
 # The live status is written at most this often.
 STATUS_EVERY_S = 1.0
-_LOG = logging.getLogger("cutoutd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ class Supervisor:
         self.stopping = False
         self.yielding = ""
         self.sandbox: SandboxState | None = None
-        self.mistakes = 0
-        self.last_mistake = ""
+        self.mistakes = Mistakes(self.listener)
         self._plan = plan
         self._places = places
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -233,7 +231,7 @@ class Supervisor:
         except Exception as error:
             if is_ledgers_own(error):
                 raise
-            with alone(self._mistake):
+            with alone(self.mistakes.note):
                 self._fault_of(message, error)
 
     def _fault_of(self, message: Any, error: Exception) -> None:
@@ -246,15 +244,6 @@ class Supervisor:
                 inbox_watcher.arrivals.fault(message.path, error)
             case _:
                 raise error
-
-    def _mistake(self, error: Exception) -> None:
-        """The last guard: a mistake of ours that is about no photo and no folder is logged, counted and told."""
-        _LOG.error("a mistake of cutoutd's own", exc_info=error)
-        what = mistake(error)
-        self.mistakes += 1
-        if what != self.last_mistake:
-            self.listener.warning(f"cutoutd made a mistake ({what}) and goes on; please report it.")
-        self.last_mistake = what
 
     def _handle(self, message: Any) -> None:
         parts = self.components
@@ -362,15 +351,8 @@ class Supervisor:
             since=self.since,
             stopping=self.stopping,
             yielding=self.yielding,
-            mistake=self._mistakes_so_far(),
+            mistake=self.mistakes.so_far(),
         )
-
-    def _mistakes_so_far(self) -> str:
-        """What the last guard has met, as a sentence; empty when it has met nothing."""
-        if not self.mistakes:
-            return ""
-        many = "a mistake" if self.mistakes == 1 else f"{self.mistakes} mistakes, most recently"
-        return f"Since it started, cutoutd made {many} ({self.last_mistake}); please report it."
 
     def _announce(self, now: float) -> None:
         """Publishes the status when it changed; looks for changes, which costs a count of all rows, once a second."""
@@ -396,9 +378,9 @@ class Supervisor:
             why = "; ".join(str(error).splitlines())
             self.listener.warning(f"The new config is not used; the old one stays in force. {why}")
         else:
-            self._plan = plan  # also for a next life, after a full ledger disk
+            before, self._plan = self._plan, plan  # also for a next life, after a full ledger disk
             self.listener.configured(plan.settings)
-            if plan.settings.fleet != self.components.plan.settings.fleet:
+            if plan.settings.fleet != before.settings.fleet:
                 self.listener.warning("The [fleet] of the config has changed; that needs a restart.")
             self.components.apply(plan)
             self.listener.notice("The new config is in force.")

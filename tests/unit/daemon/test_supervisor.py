@@ -28,6 +28,6 @@ def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
         "ZeroDivisionError",
         "TypeError: unknow",
     ]
-    assert one.daemon.mistakes == 3
+    assert one.daemon.mistakes.count == 3
     assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status().mistake
     assert caplog.records[0].exc_info is not None
