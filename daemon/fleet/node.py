@@ -131,7 +131,7 @@ class FleetNode:
         try:
             answer = self._photo(order)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not have the head try the same for ever
-            _LOG.exception("a mistake of cutoutd's own")
+            _LOG.error("a mistake of cutoutd's own: %s", mistake(error))
             answer = Unfit(printed(f"cutoutd made a mistake there ({mistake(error)})", LONGEST_SENTENCE))
         return dumps(answer).decode("ascii")
 
@@ -144,8 +144,8 @@ class FleetNode:
         outbox = job.outboxes[0] if job.outboxes else b""
         try:
             mine = self._here.paths.job(job, bound.inodes.get(outbox))
-        except NotSharedError as error:
-            return Unfit(printed(error, LONGEST_SENTENCE))
+        except NotSharedError:  # without the path: photos' names are the head's to tell
+            return Unfit("Something of a photo lies in no [[folder]] of this node's file")
         alive = partial(self._trouble, bound)
         future = self._pool.run(
             order.life, order.call, mine, order.limit_s, large=job.model in bound.large, alive=alive

@@ -51,8 +51,6 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 3.0
 # A node that was refused, or met trouble, is asked again after this long, which doubles up to five minutes.
 FIRST_ASK_S, LONGEST_ASK_S = 5.0, 300.0
-# Of a node that works, the first answer may take as long as a large network takes to load.
-JOIN_S: Final = 330.0
 
 _LOG = logging.getLogger("cutoutd")
 

@@ -264,6 +264,8 @@ class FleetSlots:
         self._local.tick(now, late_s)
         now = self._clock() if now is None else now
         for node in self._nodes.values():
+            while node.done and node.done[0] <= now - MINUTE_S:
+                node.done.popleft()
             for call in list(node.calls.values()):
                 call.deadline += late_s
                 if now >= call.deadline:
@@ -313,8 +315,6 @@ class FleetSlots:
 
     def _status(self, node: _Node) -> NodeStatus:
         facts, joined, now = node.facts, node.facts.joined, self._clock()
-        while node.done and node.done[0] <= now - MINUTE_S:
-            node.done.popleft()
         resting = now < node.rest_until and facts.state is NodeState.READY
         return NodeStatus(
             name=facts.name,

@@ -327,6 +327,24 @@ def test_states_of_nodes_are_told(one: FleetSimulation) -> None:
     assert any("bert" in text for text in one.heard.warnings)
 
 
+def test_the_pace_of_a_node_is_of_the_last_minute_and_turns_the_loop_no_more_than_needed(
+    one: FleetSimulation,
+) -> None:
+    one.link.join("anna")
+    one.put("a.jpg", b"photo")
+    until_given(one)
+    one.link.answer()
+    one.finish()
+    assert [n.photos_per_minute for n in _nodes(one)] == [1]
+    for _ in range(80):
+        one.pass_time(0.9)
+        one.turn()
+        due = one.parts.workers.next_deadline()
+        assert due is None or due > one.now - 0.25
+    assert [n.photos_per_minute for n in _nodes(one)] == [0]
+    assert one.parts.workers.next_deadline() is None
+
+
 def test_the_status_names_the_node_of_a_photo_in_hand(one: FleetSimulation) -> None:
     one.link.join("anna")
     one.put("a.jpg", b"photo")
