@@ -63,8 +63,9 @@ def load() -> Any:
     # Whatever a file or variable of the user's says to Dask in general is not meant for this.
     dask.config.refresh(paths=[], env={})
     dask.config.set(_SETTINGS)
-    # All that matters is told in our own words.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # All that matters is told in our own words; each connection that breaks would be a page of tracebacks.
+    for name in ("distributed", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
 
 
