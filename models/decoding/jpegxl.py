@@ -16,7 +16,6 @@ from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
 _KIND: Final = "JPEG XL"
 BARE: Final = b"\xff\x0a"
-CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
 # Pixels of a tile that may be larger than the picture it belongs to.
 _LEAST_TILE: Final = 1 << 20
 _BITS_OF_SIZE: Final = (9, 13, 18, 30)

@@ -11,23 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from cutoutd.config.errors import ExitCode
-from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Settings
 from cutoutd.service.cli.doctor import doctor as command
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    return tmp_path
-
-
-def settings(folder: Path, extra: str = "") -> Settings:
-    return parse_settings(f'[[inbox]]\npath = "{folder}/in"\noutbox = "{folder}/out"\n{extra}')
 
 
 def test_one_screen(folders: Path) -> None:

@@ -8,32 +8,15 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.service.doctor.conftest import levels, settings
 
 from cutoutd.config.errors import ExitCode
-from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Settings
 from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.service.doctor import doctor
 from cutoutd.service.doctor.doctor import exit_code
 from cutoutd.service.doctor.findings import Finding
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    return tmp_path
-
-
-def settings(folder: Path, extra: str = "") -> Settings:
-    return parse_settings(f'[[inbox]]\npath = "{folder}/in"\noutbox = "{folder}/out"\n{extra}')
-
-
-def levels(findings: list[Finding]) -> list[str]:
-    return [finding.level for finding in findings]
 
 
 def test_missing_and_closed_folders(folders: Path) -> None:

@@ -9,37 +9,19 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.unit.service.doctor.conftest import levels, settings
 
 from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, ModelError
-from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.workers import refusals
 from cutoutd.daemon.workers.refusals import Start
 from cutoutd.models.networks.accelerators import NEEDS, Needs
 from cutoutd.service.doctor import parts
-from cutoutd.service.doctor.findings import Finding
 from cutoutd.service.managers import choice
 from cutoutd.service.managers.manager import ServiceState
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
-    (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
-    return tmp_path
-
-
-def settings(folder: Path, extra: str = "") -> Settings:
-    return parse_settings(f'[[inbox]]\npath = "{folder}/in"\noutbox = "{folder}/out"\n{extra}')
-
-
-def levels(findings: list[Finding]) -> list[str]:
-    return [finding.level for finding in findings]
 
 
 def test_the_ledgers_folder(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
