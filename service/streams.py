@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO, cast
+
+# `typing` itself is not imported: with all that it loads it would be half of what `cutoutd --version` takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TextIO
 
 # What a process inherits as standard input, output and error.
 _STANDARD = (0, 1, 2)
@@ -30,10 +34,11 @@ def repair() -> None:
             os.set_inheritable(number, True)
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         # Python itself sets None for a descriptor that was closed at its start.
-        if cast("TextIO | None", getattr(sys, name)) is None:
+        stream: object = getattr(sys, name)
+        if stream is None:
             mode = "r" if number == 0 else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-    out = cast("Any", sys.stdout)
+    out: object = sys.stdout
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
 

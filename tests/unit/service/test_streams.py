@@ -107,3 +107,12 @@ def test_a_terminal_that_hangs_up_is_noticed(tmp_path: Path) -> None:
 
 def test_without_a_terminal_none_has_gone(tmp_path: Path) -> None:
     assert not Terminal(str(tmp_path / "no such terminal")).gone()
+
+
+def test_the_answer_to_version_loads_no_module_of_types() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import cutoutd.service.main;"
+        "print({'typing', 're', 'enum'} & (set(sys.modules) - before))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
