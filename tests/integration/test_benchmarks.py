@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import photos, report
+from benchmarks import photos, report, stages
 from benchmarks.options import Options
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +24,15 @@ def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     width, height = size[0] // 4, size[1] // 4
     pixels = np.asarray(getattr(data, picture)(), np.uint8)[:, :, :3]
     return np.asarray(Image.fromarray(pixels).resize((width, height)))
+
+
+def test_stages_of_every_order_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUTOUTD_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(photos, "enlarged", small)
+    for orders in stages.ORDERS.values():
+        found = stages.stages(2, orders, 1)
+        assert set(found) == {"decode", "infer", "matte", "encode", "all"}
+        assert sum(found.values()) <= 2 * found["all"] + 1
 
 
 @pytest.mark.parametrize("name", TINY)
