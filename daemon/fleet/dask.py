@@ -1,7 +1,7 @@
 """Dask as the fleet uses it: mutual TLS with roles, no dashboard, nothing retried or moved behind our back.
 
-The one place that imports it, and only once somebody asks: it is an extra (`cutoutd[fleet]`). It ships types for
-little of what is used here, so that its parts are of any type.
+The one place that imports it, and only once somebody asks: it is an extra, called fleet. It ships types for little of
+what is used here, so that its parts are of any type.
 """
 
 from __future__ import annotations

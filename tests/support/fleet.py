@@ -155,8 +155,9 @@ class Fleet:
 
     def inner(self, name: str) -> int:
         """The process of a node that holds its connection."""
-        pid = self.nodes[name].pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        children = Path("/proc/{0}/task/{0}/children".format(self.nodes[name].pid))
+        wait_until(children.read_text, "the node to start", 30)
+        return int(children.read_text().split()[0])
 
     def kill_node(self, name: str) -> None:
         """Without a goodbye, keeper and all."""

@@ -37,6 +37,10 @@ NAMED = "what the user named on the command line; links are resolved on purpose"
 ALLOWED: dict[str, tuple[set[str], str]] = {
     "batch_order.py": ({"os.lstat", "os.path.isfile", "os.stat"}, NAMED),
     "dispatch/order_rules.py": ({".read_bytes", ".stat"}, "a list that the config names; it opens no photo"),
+    "fleet/confining.py": ({".exists"}, SYSTEM),
+    "fleet/joining.py": ({".read_bytes", ".stat"}, "the networks"),
+    "fleet/node.py": ({".read_bytes"}, "our own certificate"),
+    "fleet/node_process.py": ({".mkdir"}, OWN),
     "host_load.py": ({".exists", ".glob", ".read_text"}, SYSTEM),
     "log_names.py": ({"os.path.realpath"}, ROOT + ": what it is called, in order to hide what lies below"),
     "lifecycle.py": ({".unlink", ".write_bytes"}, OWN),
