@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.backoff import Retry
+from cutoutd.daemon.fleet.answers import event_of, is_shared
 from cutoutd.daemon.fleet.records import (
     Answered,
-    Broke,
     Drop,
     FromRelay,
     Give,
@@ -28,9 +28,7 @@ from cutoutd.daemon.fleet.records import (
     Offer,
     Order,
     PhotoAnswer,
-    Raised,
     RelayGone,
-    Returned,
     Terms,
     ToRelay,
 )
@@ -38,8 +36,7 @@ from cutoutd.daemon.live_status import NodeStatus
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool, protocol
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
-from cutoutd.daemon.workers.ipc import Task, hints
-from cutoutd.daemon.workers.process import WorkerFaultError, error_of
+from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.sizing import PoolSize
 
 # Numbers of a node's slots begin at a multiple of this; those of this machine lie below.
@@ -228,7 +225,7 @@ class FleetSlots:
             return
         if task is not jobs.RUN_JOB:
             raise pool.NoFreeSlotError("No worker is free")
-        if not self._is_shared(job):
+        if self._terms is None or not is_shared(job, self._terms):
             if self._has_local:
                 raise pool.NoFreeSlotError("No worker of this machine is free")
             sentence = (
@@ -398,7 +395,7 @@ class FleetSlots:
     def _answered(self, node: _Node, call: _Call, text: str) -> None:
         try:
             answer: PhotoAnswer = from_json(PhotoAnswer, loads(text.encode("ascii"), trusted=False))
-            event, why = self._event(call, answer)
+            event, why = event_of(call.tag, call.job, answer)
         except (SchemaError, UnicodeEncodeError) as error:
             event, why = (
                 pool.Died(call.tag, "killed", str(error)),
@@ -410,31 +407,6 @@ class FleetSlots:
             node.retry.well()
             node.done.append(self._clock())
         self._owe(node, call, event)
-
-    def _event(self, call: _Call, answer: PhotoAnswer) -> tuple[pool.Event, str]:
-        """What an answer means here, and what is wrong with the node, if anything.
-
-        Raises:
-            SchemaError: it does not fit the job.
-        """
-        tag = call.tag
-        match answer:
-            case Returned():
-                said: protocol.Answer = from_json(hints(jobs.run_job)["return"], answer.result)
-                return pool.Finished(tag, protocol.read_result(call.job, said)), ""
-            case Raised():
-                error = error_of(answer.fault)
-                if isinstance(error, MemoryError):
-                    return pool.Died(tag, "out-of-memory", str(error), sound=True), ""
-                if isinstance(error, PhotoError | WorkerFaultError):
-                    return pool.Failed(tag, error, sound=True), ""
-                return pool.Failed(tag, error), ""
-            case Broke():
-                return pool.Died(tag, answer.cause, answer.detail, sound=True), ""
-            case _:
-                return pool.Died(
-                    tag, "killed", answer.why
-                ), f"cannot work ({answer.why})" if answer.why else ""
 
     def _owe(self, node: _Node, call: _Call, event: pool.Event) -> None:
         """The call is over, one way or another."""
@@ -448,17 +420,3 @@ class FleetSlots:
     def _numbered(self, number: int) -> tuple[_Node, _Call] | None:
         found = ((node, call) for node in self._nodes.values() for call in node.calls.values())
         return next(((node, call) for node, call in found if call.number == number), None)
-
-    def _is_shared(self, job: protocol.Job) -> bool:
-        """Whether the photo, its mask and its outboxes lie in folders that nodes agreed to share."""
-        terms = self._terms
-        if terms is None:
-            return False
-        read = [one.path for one in terms.folders]
-        write = [one.path for one in terms.folders if one.write]
-        shared = _below(job.path, read) and (not job.mask or _below(job.mask, read))
-        return shared and all(_below(outbox, write) for outbox in job.outboxes)
-
-
-def _below(path: bytes, folders: Sequence[bytes]) -> bool:
-    return any(path == one or path.startswith(one + b"/") for one in folders)

@@ -292,19 +292,6 @@ def test_deadlines_move_with_a_head_that_was_suspended(one: FleetSimulation) -> 
     one.finish()
 
 
-def test_a_photo_outside_the_shared_folders_stays_on_the_head(one: FleetSimulation) -> None:
-    one.put("a.jpg", b"photo")
-    one.link.join("anna")
-    until_given(one)
-    job = one.link.given[0][1].job
-    fleet = one.parts.worker_manager.fleet
-    assert fleet is not None
-    assert vars(type(fleet))["_is_shared"](fleet, job)
-    from dataclasses import replace
-
-    assert not vars(type(fleet))["_is_shared"](fleet, replace(job, path=b"/trash/a.jpg"))
-
-
 def test_limits_of_what_is_in_hand_are_for_each_machine(one: FleetSimulation) -> None:
     for name in ("anna", "bert", "carl"):
         one.link.join(name, slots=20, large=20)
