@@ -10,7 +10,8 @@ CONSTRAINTS ?= packaging/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
 EXTRAS := matting,raw,fleet
 PYTEST_ARGS ?=
-# What fails once on a busy machine is tried again, and said (R); what fails three times has failed.
+# What fails once on a busy machine is tried again, and said (R); what fails three times has failed. Unit tests have it
+# from tests/unit/conftest.py.
 RERUNS := --reruns 2
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
@@ -64,7 +65,7 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not alone" $(RERUNS) tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "not alone" tests/unit $(PYTEST_ARGS)
 
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)

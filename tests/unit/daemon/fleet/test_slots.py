@@ -24,6 +24,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[FleetSimul
         made.boot()
         made.until(lambda: made.link.offers)
         yield made
+        made.die()
 
 
 def until_given(one: FleetSimulation, count: int = 1) -> None:
