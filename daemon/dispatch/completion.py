@@ -60,6 +60,9 @@ class Completion:
             self.publisher.discard(hand.row.inbox, hand.finished)
             self.hands.let_go(photo)
             return
+        if hand.gone and not row.settled:
+            self.gone(photo)
+            return
         read = hand.finished
         known = Facts(read.size, read.mtime_ns, read.inode)
         if only_touched(hand.row, row, known):
@@ -82,8 +85,10 @@ class Completion:
         """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
         hand = self.hands.photos.get(photo)
         row = self.hands.row(photo)
+        if hand is not None and hand.finished is None:
+            hand.gone = True  # its reader may find it missing, or have read it before: then its result waits for nothing
         if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
-            return  # a reader will find it missing by itself
+            return
         if hand is not None and hand.finished is not None:
             self.publisher.discard(row.inbox, hand.finished)
             self.hands.let_go(photo)

@@ -321,11 +321,11 @@ class Dispatcher:
             self.second_look.unseen(row, "its content was known", large=large)
 
     def _in_a_workers_hand(self, photo: int) -> tuple[InHand, PhotoRow] | tuple[None, None]:
-        """The photo that an answer is about; nothing where none is awaited: it was let go, or answered before."""
+        """The photo that an answer is about; nothing where none is awaited: let go, or answered before."""
         hand, row = self.hands.photos.get(photo), self.hands.row(photo)
         if row is None:
             self.hands.let_go(photo)
-        if hand is None or row is None or hand.finished is not None:
+        if hand is None or row is None or hand.finished is not None or hand.comparing:
             return None, None
         return hand, row
 

@@ -35,6 +35,7 @@ class InHand:
     finished: protocol.Finished | None = None
     delivering: bool = False
     comparing: bool = False  # its content is being read once more, by us
+    gone: bool = False  # its file was seen to be gone while the worker had it
     compared: bool = False  # it is what its worker said
     node: str = ""  # the machine that works on it; empty for this one
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
 
-from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers import pool, protocol
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +106,30 @@ def test_a_photo_that_is_removed_while_its_content_is_compared_leaves_nothing_be
     one.finish()
     assert one.states() == {"a.jpg": "skipped"}
     assert (one.outputs(), one.leftovers()) == ({}, [])
+
+
+def test_a_photo_read_before_a_link_took_its_place_ends_when_its_result_comes(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+
+    def replace(path: Path) -> None:
+        one.parts.ledger.write("UPDATE photos SET settled = 0")  # as after an early start
+        path.unlink()
+        path.symlink_to("/nonexistent")
+
+    tag, answer = _touched_while_in_hand(one, replace)
+    one.workers.post(pool.Finished(tag, answer))
+    one.run(3)
+    assert one.states() == {"a.jpg": "skipped"}
+    assert one.outputs() == {}
+    assert one.leftovers() == []
+
+
+def test_a_second_answer_about_a_photo_that_is_being_read_again_is_ignored(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    tag, answer = _touched_while_in_hand(one, lambda _path: None)
+    one.workers.post(pool.Finished(tag, protocol.Unchanged("not its digest", 7)))
+    one.workers.post(pool.Finished(tag, answer))
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
