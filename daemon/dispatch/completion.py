@@ -86,7 +86,7 @@ class Completion:
         hand = self.hands.photos.get(photo)
         row = self.hands.row(photo)
         if hand is not None and hand.finished is None:
-            hand.gone = True  # its reader may find it missing, or have read it before: then its result waits for nothing
+            hand.gone = True  # its reader may have read it before: then its result waits for nothing
         if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
             return
         if hand is not None and hand.finished is not None:
