@@ -126,15 +126,10 @@ class Listeners(Listener):
 
 def _cleaned(argument: Any, names: LogNames) -> Any:
     if isinstance(argument, PhotoEvent):
-        return replace(
-            argument,
-            inbox=names.line(argument.inbox),
-            name=names.line(argument.name),
-            reason=names.line(argument.reason),
-            detail=names.line(argument.detail),
-            outputs=() if names.hidden else tuple(names.line(path) for path in argument.outputs),
-            outbox=names.line(argument.outbox),
-        )
+        told = {name: getattr(argument, name) for name in ("inbox", "name", "reason", "detail", "outbox")}
+        told["outputs"] = [] if names.hidden else list(argument.outputs)
+        clean = names.value(told)
+        return replace(argument, **{**clean, "outputs": tuple(clean["outputs"])})
     if isinstance(argument, LiveStatus):
         return LiveStatus.model_validate(names.value(argument.model_dump(mode="json")))
     return names.value(argument)

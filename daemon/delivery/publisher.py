@@ -17,8 +17,7 @@ from typing import Any
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
-from cutoutd.daemon.delivery.name_search import NameSearch, Wanted, find
-from cutoutd.daemon.delivery.naming import Addressed, Route
+from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route, Wanted, find
 from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
@@ -31,11 +30,11 @@ from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.outbox_names import Withdrawals
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.workers.protocol import Finished
 
 

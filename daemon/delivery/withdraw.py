@@ -14,7 +14,7 @@ from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.files.usable import Answer
-from cutoutd.daemon.ledger.withdrawals import Withdrawal, Withdrawals
+from cutoutd.daemon.ledger.outbox_names import Withdrawal, Withdrawals
 
 
 @dataclass(slots=True)

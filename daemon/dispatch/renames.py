@@ -19,10 +19,10 @@ from cutoutd.daemon.dispatch.order_rules import chosen
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.outbox_names import Withdrawals
 from cutoutd.daemon.ledger.records import Facts, PhotoRow
 from cutoutd.daemon.ledger.states import OWED, Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.ledger.withdrawals import Withdrawals
 from cutoutd.daemon.originals.aftercare import AfterCare
 
 # While it is open what became of the photo's old name, or its row is in a worker's hand, it is asked again after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import pytest
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.delivery.naming import Route, Wish, address, manifest_line, wishes
+from cutoutd.daemon.delivery.naming import NameSearch, Route, Wish, address, find, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.outbox_names import Taken
 from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
-from cutoutd.daemon.ledger.taken_names import Taken
+from cutoutd.daemon.ledger.retry_rules import retry_rules
+from cutoutd.daemon.ledger.states import Stage
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.protocol import Finished, FinishedFile
 from cutoutd.models.networks.doubt import Doubt
 
@@ -56,11 +60,11 @@ def _earlier(route: Route, name: bytes | None, key: str) -> Delivery:
 
 
 def test_wishes_follow_the_deliverables_and_plain_ones_hold_no_odd_characters(row: PhotoRow) -> None:
-    orders = (Deliverable(), Deliverable(label="web", folder="{deliverable}", name="{stem}-{counter}"))
-    own, web = wishes(row, _finished(), orders, counter=7, plain=False)
+    deliverables = (Deliverable(), Deliverable(label="web", folder="{deliverable}", name="{stem}-{counter}"))
+    own, web = wishes(row, _finished(), deliverables, counter=7, plain=False)
     assert (own.folder, own.stem) == (b"day", "a:1")
     assert (b"web" in web.folder, web.stem.startswith("a:1-"), web.stem.endswith("7")) == (True, True, True)
-    plain = wishes(row, _finished(), orders, counter=7, plain=True)
+    plain = wishes(row, _finished(), deliverables, counter=7, plain=True)
     assert not any(":" in one.stem for one in plain)
 
 
@@ -119,3 +123,81 @@ def test_a_line_of_the_manifest_only_where_one_was_asked_for(row: PhotoRow) -> N
     doubtful = replace(_finished(), confidence=0.61234, doubts=(Doubt.FRAME,))
     told = json.loads(manifest_line(row, doubtful, _draft("ab" * 32), b"a.png", at=0.0))
     assert (told["confidence"], told["needs_review"]) == (0.612, ["touches the frame"])
+
+
+# --- what the ledger says of names
+
+
+@pytest.fixture
+def search(ledger: Ledger) -> NameSearch:
+    rules = retry_rules(attempts_after_death=2, attempts_when_busy=2, settle_s=1.0)
+    return NameSearch(ledger, Transitions(ledger, rules))
+
+
+def photo(ledger: Ledger, route: Route, name: bytes) -> PhotoRow:
+    intake = Intake(ledger)
+    inbox = os.fsencode(route.settings.path)
+    row = intake.get(intake.observe(inbox, name, Facts(1, 2, 3), settled=Settled.KNOWN)[1] or 0)
+    assert row is not None
+    return row
+
+
+def all_finished(route: Route, deliverables: tuple[Deliverable, ...]) -> Finished:
+    files = tuple(
+        FinishedFile(
+            one.label, route.outbox + b"/.t.%d.part" % n, digest_of(CUTOUT), len(CUTOUT), 4, 3, ".png"
+        )
+        for n, one in enumerate(deliverables)
+    )
+    return Finished("d" * 64, 9, 2, 3, 4, 3, 0.5, files, {})
+
+
+def deliverables(*names: str) -> tuple[Deliverable, ...]:
+    return tuple(Deliverable.model_validate({"label": f"l{n}", "name": name}) for n, name in enumerate(names))
+
+
+def stems(search: NameSearch, row: PhotoRow, route: Route, *names: str) -> list[str]:
+    owed = deliverables(*names)
+    wanted = search.wanted(row, all_finished(route, owed), owed, route, plain=False)
+    return [one.stem for one in wanted.wished]
+
+
+def test_a_photo_keeps_its_number_and_the_next_one_gets_the_next(
+    ledger: Ledger, route: Route, search: NameSearch
+) -> None:
+    one, two = photo(ledger, route, b"a.jpg"), photo(ledger, route, b"b.jpg")
+    first, second = stems(search, one, route, "{counter}"), stems(search, two, route, "{counter}")
+    assert first != second
+    assert stems(search, one, route, "{counter}") == first
+    assert stems(search, two, route, "{counter}", "{counter}-again")[0] == second[0]
+
+
+def test_no_number_is_used_up_where_no_name_has_one(ledger: Ledger, route: Route, search: NameSearch) -> None:
+    one, two = photo(ledger, route, b"a.jpg"), photo(ledger, route, b"b.jpg")
+    assert stems(search, one, route, "{stem}") == ["a"]
+    assert stems(search, two, route, "{counter}") == stems(search, two, route, "{counter}")
+    assert int(stems(search, two, route, "{counter}")[0]) == 1
+
+
+def test_two_deliverables_that_wish_for_one_name_get_two_places(
+    ledger: Ledger, route: Route, search: NameSearch
+) -> None:
+    row = photo(ledger, route, b"a.jpg")
+    owed = deliverables("{stem}", "{stem}")
+    made = all_finished(route, owed)
+    wanted = search.wanted(row, made, owed, route, plain=False)
+    places = [one.place.key for one in find(wanted, made, route)]
+    assert len(set(places)) == 2
+
+
+def test_what_is_committed_names_each_cutout_its_place_and_its_bytes(
+    ledger: Ledger, route: Route, search: NameSearch
+) -> None:
+    row = photo(ledger, route, b"day/a.jpg")
+    owed = deliverables("{stem}")
+    made = all_finished(route, owed)
+    wanted = search.wanted(row, made, owed, route, plain=False)
+    (one,) = search.to_commit(row, route, made, find(wanted, made, route), earlier=wanted.earlier, failed="")
+    assert (one.label, one.outbox, one.name) == ("l0", route.outbox, b"day/a.png")
+    assert (one.out_digest, one.temporary) == (digest_of(CUTOUT), made.files[0].temporary)
+    assert one.stage is Stage.FINAL
