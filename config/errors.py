@@ -182,7 +182,6 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     NEEDS_DECODER = "needs-decoder"
     NO_SUBJECT = "no-subject"
-    NO_HEAD = "no-head"
     NO_PERMISSION = "no-permission"
     TOO_SLOW = "too-slow"
     OUT_OF_MEMORY = "out-of-memory"

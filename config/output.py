@@ -177,8 +177,8 @@ class Output(BaseModel):
     )
     fit: Literal["subject", "head"] = Field(
         default="subject",
-        description='"head" places a portrait by its head, found from the alpha\'s outline, and crops below; a photo '
-        "without a head on shoulders is a named failure.",
+        description='"head" places a portrait by its head, found from the alpha\'s outline, and crops below; where '
+        'no head on shoulders is seen, the whole subject is placed and the photo is worth a look ("no head found").',
     )
     head_height: Percent = Field(
         default=0,

@@ -226,10 +226,16 @@ def _made(
 
 
 def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confidence | None:
-    """The confidence with what became of the photo; None stays None, since nobody can say how sure the rest is."""
-    if judged is None or all(one.enlarged < _MUCH_ENLARGED for one in rendered):
-        return judged
-    return with_doubt(judged, Doubt.ENLARGED)
+    """The confidence with what became of the photo.
+
+    Where there was none, nobody can say how sure the rest is; a head that is missing is worth a look all the same.
+    """
+    rendered = list(rendered)
+    if judged is not None and any(one.enlarged >= _MUCH_ENLARGED for one in rendered):
+        judged = with_doubt(judged, Doubt.ENLARGED)
+    if any(one.headless for one in rendered):
+        judged = with_doubt(judged or Confidence(None, review=True), Doubt.NO_HEAD)
+    return judged
 
 
 def _of_orders(notes: Sequence[str], order: Deliverable, count: int) -> list[str]:
@@ -247,7 +253,8 @@ def _worth_a_look(judged: Confidence | None) -> list[str]:
     """The sentence for a photo that its owner should look at, or none."""
     if judged is None or not judged.review:
         return []
-    return [f"Worth a look: {', '.join(judged.reasons)} ({judged.iou:.0%} sure)."]
+    sure = "" if judged.iou is None else f" ({judged.iou:.0%} sure)"
+    return [f"Worth a look: {', '.join(judged.reasons)}{sure}."]
 
 
 def _decodings(orders: Sequence[Deliverable]) -> list[tuple[Colour, int, list[int]]]:

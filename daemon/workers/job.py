@@ -112,7 +112,7 @@ def _run(job: Job) -> Answer:
         written=tuple(written),
         timings=dict(watch.seconds),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - named by `stage`
         notes=tuple(printed(note, LONGEST_SENTENCE) for note in cutout.notes[:MOST_NOTES]),
-        confidence=None if judged is None else min(max(float(judged.iou), 0.0), 1.0),
+        confidence=None if judged is None or judged.iou is None else min(max(float(judged.iou), 0.0), 1.0),
         doubts=() if judged is None else judged.reasons,
     )
 

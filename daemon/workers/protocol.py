@@ -127,7 +127,7 @@ _MOST_WRITTEN: Final = 200
 _Stage = Literal["read", "decode", "infer", "matte", "encode", "write"]
 # Reasons that lie in the photo or its file, so that a worker can know them.
 WorkerReason = Literal[
-    Reason.UNREADABLE, Reason.TOO_LARGE, Reason.NEEDS_DECODER, Reason.NO_SUBJECT, Reason.NO_HEAD, Reason.NO_PERMISSION,
+    Reason.UNREADABLE, Reason.TOO_LARGE, Reason.NEEDS_DECODER, Reason.NO_SUBJECT, Reason.NO_PERMISSION,
     Reason.OUT_OF_MEMORY, Reason.BUSY, Reason.CANNOT_RENDER, Reason.NOT_A_PHOTO, Reason.NOT_A_REGULAR_FILE,
     Reason.VANISHED,
 ]  # fmt: skip
@@ -233,8 +233,8 @@ def _finished(job: Job, report: Report) -> Finished:
         raise SchemaError("answer.written: not one for each deliverable")
     if any(bool(one.sha256) != job.manifest for one in report.written):
         raise SchemaError("answer.written: another digest than was asked for")
-    if len(set(report.doubts)) < len(report.doubts) or (report.doubts and report.confidence is None):
-        raise SchemaError("answer.doubts: one twice, or without a confidence")
+    if len(set(report.doubts)) < len(report.doubts):
+        raise SchemaError("answer.doubts: one twice")
     files = tuple(
         FinishedFile(
             label=deliverable.label,

@@ -58,12 +58,13 @@ CERTAIN: Final = 0.97
 class Confidence(NamedTuple):
     """What to expect of one cutout.
 
-    iou: the expected overlap with the truth, 0..1, calibrated on held-out photos.
+    iou: the expected overlap with the truth, 0..1, calibrated on held-out photos; None where nobody can say, since a
+        network that is not ours answered, or nothing was looked for.
     review: whether a person should look at it.
     reasons: why, the weightiest first; empty where `review` is False.
     """
 
-    iou: float
+    iou: float | None
     review: bool
     reasons: tuple[Doubt, ...] = ()
 

@@ -17,5 +17,6 @@ class Doubt(StrEnum):
     FRAME = "touches the frame"
     SMALL = "small in the photo"
     FAINT = "nothing in it stands out clearly"
+    NO_HEAD = "no head found"
     ENLARGED = "enlarged 2× or more"
     OUTLINE = "the outline is uncertain"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output, extension
 from cutoutd.models.rendering import compose, head, layout, png, rows, shadow, window
 from cutoutd.models.rendering.background import backdrop
 from cutoutd.models.rendering.encode import Picture, encode
-from cutoutd.models.rendering.layout import Placement
+from cutoutd.models.rendering.layout import Head, Placement
 from cutoutd.models.rendering.rows import Samples
 from cutoutd.models.rendering.window import Window
 
@@ -21,6 +21,8 @@ from cutoutd.models.rendering.window import Window
 _WORTH_SAYING = 1.1
 # A face enlarged by more is a blur, and what was taken for a head is more likely something else.
 _MOST_ENLARGED_HEAD = 4.0
+# Where there is no head to place it by, the whole subject fills this much of the picture, in per cent.
+_WHOLE_SUBJECT: Final = 85.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Rendered:
     """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot.
 
     `notes` say in sentences what could not be done as ordered; `enlarged` is how many times larger than in the photo
-    the subject is shown, below 1 where it is smaller.
+    the subject is shown, below 1 where it is smaller; `headless` where its head was to place it and none
+    is seen.
     """
 
     pieces: tuple[bytes, ...]
@@ -56,6 +59,7 @@ class Rendered:
     extension: str
     notes: tuple[str, ...] = ()
     enlarged: float = 1.0
+    headless: bool = False
 
     @property
     def data(self) -> bytes:
@@ -84,10 +88,9 @@ def render(
         threads: how many the encoder may use; the bytes do not depend on it.
 
     Raises:
-        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read; no-head, if
-            it is to be placed by the head and none of a plausible size is seen.
+        PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
     """
-    placed = _placed(subject.alpha, output)
+    placed, no_head = _placed(subject.alpha, output)
     placement = placed.placement
     width, height = placement.canvas
     if output.channels == "alpha":
@@ -96,9 +99,11 @@ def render(
         picture = _with_its_background(subject, placed)
     else:
         picture = _coloured(subject, output, placement, background_image)
-    notes = _notes(placed, output)
+    notes = (*no_head, *_notes(placed, output))
     file = encode(picture, output, threads=threads)
-    return Rendered((file,), width, height, extension(output), notes, placement.enlargement)
+    return Rendered(
+        (file,), width, height, extension(output), notes, placement.enlargement, headless=bool(no_head)
+    )
 
 
 def is_plain(output: Output, photo: tuple[int, int]) -> bool:
@@ -146,31 +151,36 @@ def render_plain(
     return Rendered(tuple(pieces), *photo, extension(output))
 
 
-def _placed(alpha: NDArray[np.uint8], output: Output) -> Window:
-    photo = (alpha.shape[1], alpha.shape[0])
-    by_head = output.fit == "head"
-    needed = by_head or output.keeps_background or layout.needs_subject(output)
-    box = compose.subject_box(alpha) if needed else None
-    found = head.find_head(alpha) if by_head else None
-    if by_head and found is None:
-        raise _no_head("No head on shoulders can be made out in this photo")
-    if output.keeps_background:
-        placed = window.place_in_photo(output, photo, box, found)
-    else:
-        placed = Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
-    if found is not None and placed.placement.enlargement > _MOST_ENLARGED_HEAD:
-        height, times = round(found.chin - found.crown), placed.placement.enlargement
-        raise _no_head(f"The head is only {height} pixels high, and the order would enlarge it {times:.0f}×")
-    return placed
-
-
-def _no_head(what: str) -> PhotoError:
-    return PhotoError(
-        Reason.NO_HEAD,
-        what,
-        fix="Nothing was written. Take a portrait from the front, with its shoulders; or leave the head out of it: "
-        'fit = "subject", scale = 85.',
+def _placed(alpha: NDArray[np.uint8], output: Output) -> tuple[Window, tuple[str, ...]]:
+    """Where the photo lands, and a sentence where that is not by its head although the order says so."""
+    if output.fit != "head":
+        return _window(alpha, output), ()
+    found = head.find_head(alpha)
+    if found is None:
+        return _by_subject(alpha, output, "No head on shoulders can be made out in this photo")
+    placed = _window(alpha, output, found)
+    times = placed.placement.enlargement
+    if times <= _MOST_ENLARGED_HEAD:
+        return placed, ()
+    height = round(found.chin - found.crown)
+    return _by_subject(
+        alpha, output, f"The head is only {height} pixels high, and the order would enlarge it {times:.0f}×"
     )
+
+
+def _by_subject(alpha: NDArray[np.uint8], output: Output, why: str) -> tuple[Window, tuple[str, ...]]:
+    """The same picture with the whole subject in its middle: to be looked at, and better than none."""
+    whole = output.model_copy(update={"fit": "subject", "head_height": 0.0, "scale": _WHOLE_SUBJECT})
+    return _window(alpha, whole), (f"{why}: the whole subject is placed instead.",)
+
+
+def _window(alpha: NDArray[np.uint8], output: Output, found: Head | None = None) -> Window:
+    photo = (alpha.shape[1], alpha.shape[0])
+    needed = found is not None or output.keeps_background or layout.needs_subject(output)
+    box = compose.subject_box(alpha) if needed else None
+    if output.keeps_background:
+        return window.place_in_photo(output, photo, box, found)
+    return Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
 
 
 def _notes(placed: Window, output: Output) -> tuple[str, ...]:

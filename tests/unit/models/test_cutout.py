@@ -15,6 +15,7 @@ from tests.support.profiles import one_way_icc
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.presets import expand
 from cutoutd.config.settings import Matte
 from cutoutd.models.cutout import Cutout, Sees, controls_of, cut_out, region
 from cutoutd.models.decoding import icc
@@ -23,7 +24,7 @@ from cutoutd.models.decoding.photo import PhotoLimits, read_header
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.segmenter import Segmenter
-from cutoutd.models.networks.subject import OF_OTHERS
+from cutoutd.models.networks.subject import OF_BUNDLED, OF_OTHERS, Reading
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import is_plain
 
@@ -291,7 +292,7 @@ def test_a_doubtful_cutout_says_why_and_a_plain_one_nothing() -> None:
     assert any("half-transparent inside" in note for note in doubtful.notes)
     plain = cut(jpeg((512, 512)), Deliverable(), sees=Disc())
     assert plain.confidence is not None
-    assert plain.confidence.iou > 0.9
+    assert (plain.confidence.iou or 0) > 0.9
     assert plain.notes == ()
 
 
@@ -303,6 +304,24 @@ def test_what_was_enlarged_twice_is_worth_a_look_and_what_fills_its_order_is_not
     small = cut(jpeg((512, 512)), Deliverable(canvas="300x300", trim=True, background="white"), sees=Disc())
     assert small.confidence is not None
     assert not small.confidence.review
+
+
+@pytest.mark.parametrize("reading", [OF_BUNDLED, OF_OTHERS])
+def test_an_id_photo_without_a_head_is_made_and_worth_a_look_beside_what_else_was_ordered(
+    reading: Reading,
+) -> None:
+    photo = jpeg((512, 512))
+    header = read_header(photo, "photo.jpg", PhotoLimits(max_bytes=10**9, max_megapixels=100))
+    orders = (Deliverable(label="master"), Deliverable(label="id", **expand({"preset": "id-photo"})))
+    made = cut_out(photo, orders, header=header, segmenter=Disc(), reading=reading)
+    assert [(one.width, one.height) for one in made.rendered] == [(512, 512), (413, 531)]
+    assert made.confidence is not None
+    assert made.confidence.review
+    assert made.confidence.reasons == (Doubt.NO_HEAD,)
+    assert (made.confidence.iou is None) == (reading == OF_OTHERS), (
+        "of other networks nobody can say how sure"
+    )
+    assert any(note.startswith("id: No head on shoulders") for note in made.notes)
 
 
 def test_chances_of_other_networks_are_not_read_as_ours() -> None:

@@ -43,10 +43,9 @@ def test_names_and_folders_come_from_the_job(order: Job) -> None:
     "lie",
     [
         {"written": ()},
-        {"doubts": (protocol.Doubt.FRAME,)},
         {"doubts": (protocol.Doubt.FRAME,) * 2, "confidence": 0.5},
     ],
-    ids=["a deliverable is missing", "a doubt without a confidence", "a doubt twice"],
+    ids=["a deliverable is missing", "a doubt twice"],
 )
 def test_a_report_that_does_not_fit_its_job_is_not_believed(order: Job, lie: dict[str, Any]) -> None:
     with pytest.raises(SchemaError):
@@ -84,7 +83,6 @@ def test_which_outbox_refused_is_told_by_number(order: Job) -> None:
         {"confidence": -0.1},
         {"confidence": "0.5"},
         {"confidence": True},
-        {"confidence": None, "doubts": ["touches the frame"]},
         {"doubts": ["touches the frame", "touches the frame"]},
         {"doubts": ["touches the frame"] * 50},
         {"doubts": ["\x1b[2Jgone"]},

@@ -37,7 +37,7 @@ def disc(radius: float = 80, centre: tuple[int, int] = (160, 160)) -> Plane:
 
 def test_a_plain_answer_needs_no_review() -> None:
     judged = confidence(disc())
-    assert judged.iou > 0.95
+    assert (judged.iou or 0) > 0.95
     assert not judged.review
     assert judged.reasons == ()
 
@@ -96,7 +96,7 @@ def test_review_always_has_a_reason_and_trust_never() -> None:
         for gain in (4, 16, 150):
             alpha = (1 / (1 + np.exp(-gain * noise))).astype(np.float32)
             judged = confidence(alpha)
-            assert judged.review == (judged.iou < REVIEW_BELOW) == bool(judged.reasons)
+            assert judged.review == ((judged.iou or 0) < REVIEW_BELOW) == bool(judged.reasons)
             seen.add(judged.review)
     assert seen == {True, False}
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -373,23 +375,23 @@ def test_an_empty_alpha_still_gives_the_ordered_canvas() -> None:
         assert not pixels(render(empty, order(**options))).any()
 
 
-def test_a_photo_without_a_head_is_refused_where_the_head_counts() -> None:
-    for options in (expand({"preset": "id-photo"}), {"fit": "head", "aspect": "4:5", "background": "photo"}):
-        with pytest.raises(PhotoError, match="No head on shoulders") as refused:
-            render(subject(), order(**options))
-        assert refused.value.reason is Reason.NO_HEAD
-        assert 'fit = "subject"' in refused.value.fix
+@pytest.mark.parametrize(
+    "options", [expand({"preset": "id-photo"}), {"fit": "head", "aspect": "4:5", "background": "photo"}]
+)
+def test_without_a_head_the_whole_subject_is_placed_and_said(options: dict[str, Any]) -> None:
+    cut = replace(subject(), photo=subject().colour)
+    made = render(cut, order(**options))
+    assert made.headless
+    assert "No head on shoulders" in made.notes[0]
+    assert "the whole subject is placed" in made.notes[0]
+    same = {key: value for key, value in options.items() if key != "fit"} | {"scale": 85}
+    assert made.data == render(cut, order(**same)).data
 
 
-@pytest.mark.parametrize(("height", "refused"), [(300, False), (60, True)])
-def test_a_head_that_is_too_small_for_the_order_is_refused(height: int, refused: bool) -> None:
-    cut = portrait(height)
-    id_photo = order(**expand({"preset": "id-photo"}))
-    if not refused:
-        assert (render(cut, id_photo).width, render(cut, id_photo).height) == (413, 531)
-        return
-    with pytest.raises(
-        PhotoError, match=r"only \d\d pixels high, and the order would enlarge it \d×"
-    ) as small:
-        render(cut, id_photo)
-    assert small.value.reason is Reason.NO_HEAD
+@pytest.mark.parametrize(("height", "headless"), [(300, False), (60, True)])
+def test_a_head_that_is_too_small_for_the_order_counts_as_none(height: int, headless: bool) -> None:
+    made = render(portrait(height), order(**expand({"preset": "id-photo"})))
+    assert (made.width, made.height) == (413, 531)
+    assert made.headless == headless
+    said = any(re.match(r"The head is only \d\d pixels high, .* enlarge it \d×", note) for note in made.notes)
+    assert said == headless
