@@ -16,6 +16,7 @@ from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Command, CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.inbox import InboxWatcher
 
@@ -32,7 +33,7 @@ def carry_out(
         ledger: open for writing.
         verb: one of `control.VERBS`.
         arguments: `paths` (texts from `os.fsdecode`) and `photos` (ids), each None or left out for all, `since`
-            (wall-clock seconds), `overrides` (options), `everything`.
+            (wall-clock seconds), `overrides` (`Overrides.told`), `everything`.
         settings: those in force; None where nobody knows them.
 
     Returns:
@@ -67,8 +68,8 @@ def _photos(arguments: Mapping[str, Any]) -> frozenset[int] | None:
 def _redo(
     control: Control, paths: list[bytes] | None, arguments: dict[str, Any], settings: Settings | None
 ) -> CommandAnswer:
-    overrides: dict[str, Any] = arguments.get("overrides") or {}
     try:
+        overrides = Overrides.of(arguments.get("overrides") or {})
         meant = None if settings is None else meant_by(settings, overrides)
         count = control.redo(
             paths,

@@ -6,12 +6,10 @@ All methods run in the supervisor's loop.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
@@ -39,6 +37,7 @@ from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger import faults, masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Stage, State
@@ -178,9 +177,9 @@ class Dispatcher:
         if inbox is None or row.path is None:
             self.transitions.ended(row.id, Reason.VANISHED, "Its inbox is no longer in the config.")
             return True
-        overrides: dict[str, Any] = json.loads(row.overrides) if row.overrides else {}
         try:
             settings = self.plan.settings
+            overrides = Overrides.from_json(row.overrides)
             options = options_for(inbox.settings, settings.limits, overrides, row.path, settings.preset)
         except ListError as error:  # it is being written, or its disk is away
             self._waits_for_list(row, str(error))

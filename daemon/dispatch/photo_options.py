@@ -17,7 +17,7 @@ from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Limits, Matte, Settings
 from cutoutd.daemon.dispatch.order_rules import Presets, chosen
-from cutoutd.daemon.ledger.masks import is_name
+from cutoutd.daemon.ledger.overrides import Overrides
 
 NO_PRESETS: Presets = MappingProxyType({})
 
@@ -36,7 +36,7 @@ class PhotoOptions:
 def options_for(
     inbox: Inbox,
     limits: Limits,
-    overrides: dict[str, Any],
+    overrides: Overrides,
     path: bytes = b"",
     presets: Presets = NO_PRESETS,
 ) -> PhotoOptions:
@@ -45,8 +45,7 @@ def options_for(
     Args:
         inbox: its inbox's settings.
         limits: the daemon's limits.
-        overrides: from `redo`: `deliverable` (a label), `output` and `matte` (options that differ), `fixes` (points),
-            `mask` (the name of one in the state folder).
+        overrides: what a `redo` asks for.
         path: the photo, relative to its inbox: rules of the inbox may name it.
         presets: the user's own, which lists may name.
 
@@ -54,7 +53,7 @@ def options_for(
         ListError: a list that may name it cannot be read now.
         UsageError: the overrides contradict what the inbox says, or name a deliverable that it does not have.
     """
-    wanted = str(overrides.get("deliverable", ""))
+    wanted = overrides.deliverable
     owed = chosen(inbox, path, presets).deliverables
     deliverables = tuple(deliverable for deliverable in owed if not wanted or deliverable.label == wanted)
     if not deliverables:
@@ -62,11 +61,11 @@ def options_for(
         raise UsageError(f'There is no deliverable "{wanted}" in {inbox.label}', fix=f"These are: {known}.")
     try:
         return PhotoOptions(
-            tuple(_changed(deliverable, overrides.get("output") or {}) for deliverable in deliverables),
-            _with(inbox.matte, overrides.get("matte") or {}),
+            tuple(_changed(deliverable, overrides.output) for deliverable in deliverables),
+            _with(inbox.matte, overrides.matte),
             limits,
-            _fixes(overrides.get("fixes") or {}),
-            _mask(str(overrides.get("mask") or "")),
+            overrides.fixes,
+            overrides.mask,
         )
     except ValidationError as error:
         words = "; ".join(problem.message for problem in problems_of(error, Deliverable))
@@ -76,20 +75,7 @@ def options_for(
         ) from error
 
 
-def _fixes(points: Mapping[str, Any]) -> Fixes:
-    try:
-        return Fixes.of(*(tuple(map(str, points.get(one) or ())) for one in ("keep", "remove")))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _mask(name: str) -> str:
-    if name and not is_name(name):
-        raise UsageError("The mask has no name of ours", fix="Give it anew with `cutoutd redo --mask`.")
-    return name
-
-
-def _changed(deliverable: Deliverable, options: dict[str, Any]) -> Deliverable:
+def _changed(deliverable: Deliverable, options: Mapping[str, Any]) -> Deliverable:
     if not options:
         return deliverable
     return Deliverable.model_validate(
@@ -97,11 +83,11 @@ def _changed(deliverable: Deliverable, options: dict[str, Any]) -> Deliverable:
     )
 
 
-def _with(matte: Matte, options: dict[str, Any]) -> Matte:
+def _with(matte: Matte, options: Mapping[str, Any]) -> Matte:
     return Matte.model_validate({**matte.model_dump(exclude_unset=True), **options}) if options else matte
 
 
-def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes, bytes], bool]:
+def meant_by(settings: Settings, overrides: Overrides) -> Callable[[bytes, bytes], bool]:
     """A judge of photos, by inbox and path: whether they can be done again with these overrides.
 
     Photos without the deliverable that is to be made again are not meant. Those of an inbox that has left the
@@ -111,7 +97,7 @@ def meant_by(settings: Settings, overrides: dict[str, Any]) -> Callable[[bytes, 
         UsageError: the overrides make no sense there, or name a picture that no worker may read.
     """
     inboxes = {os.fsencode(one.path): one for one in settings.inbox}
-    wanted = overrides.get("deliverable")
+    wanted = overrides.deliverable
     lists = any(rule.csv for one in settings.inbox for rule in one.rule)
     known = dict.fromkeys(
         deliverable.label for one in settings.inbox for deliverable in one.any_deliverables()

@@ -10,6 +10,7 @@ from typing import Any
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import State, move
@@ -194,14 +195,14 @@ class Control:
 
     def retry(self, paths: list[bytes] | None, photos: Collection[int] | None = None) -> int:
         """Failed photos (all, those at these absolute paths, or with these ids) become pending. Returns how many."""
-        return self._revive(_MEANT["retry"], paths, {}, photos=photos)
+        return self._revive(_MEANT["retry"], paths, NO_OVERRIDES, photos=photos)
 
     def redo(
         self,
         paths: list[bytes] | None,
         *,
         since: float | None,
-        overrides: dict[str, Any],
+        overrides: Overrides = NO_OVERRIDES,
         meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
@@ -210,7 +211,7 @@ class Control:
         Args:
             paths: absolute paths of originals, or None for all.
             since: only photos finished after this wall-clock time.
-            overrides: options that differ from the config, kept with the row.
+            overrides: what differs from the configuration, kept with the row; unset, nothing.
             photos: ids of rows, or None for all.
             meant: whether the photo with this inbox and path is to be done again; all, if not given.
 
@@ -229,7 +230,7 @@ class Control:
         self,
         condition: str,
         paths: list[bytes] | None,
-        overrides: dict[str, Any],
+        overrides: Overrides,
         meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
@@ -251,7 +252,7 @@ class Control:
             "not_before": 0.0,
             "forced": 1,
             "settled": 1,
-            "overrides": json.dumps(overrides) if overrides else "",
+            "overrides": overrides.to_json(),
         }
         for photo in chosen:
             self.ledger.write(

@@ -23,6 +23,7 @@ from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.lock import StateLock, holder
@@ -237,20 +238,16 @@ def redo(
     names. The new cutout replaces its own earlier one; a cutout you have edited stays, and the new one takes the
     next free name.
     """
-    overrides: dict[str, Any] = {}
-    if deliverable:
-        overrides["deliverable"] = deliverable
-    if given(options, "output"):
-        overrides["output"] = output_options(options)
-    if given(options, "matte"):
-        overrides["matte"] = matte_options(options).model_dump(exclude_unset=True)
     fixes = fixes_of(options)
     corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())
-    if fixes:
-        overrides["fixes"] = {"keep": list(fixes.keep), "remove": list(fixes.remove)}
-    name = ""
-    if mask is not None and _meant("redo", paths, all_of_them=False)[0]:
-        name = overrides["mask"] = _copied(mask)
+    kept = mask is not None and bool(_meant("redo", paths, all_of_them=False)[0])
+    overrides = Overrides(
+        deliverable,
+        output_options(options) if given(options, "output") else {},
+        matte_options(options).model_dump(exclude_unset=True) if given(options, "matte") else {},
+        fixes,
+        _copied(mask) if mask is not None and kept else "",
+    )
     after = None if since is None else time.time() - _seconds(since)
     _carry_out(
         "redo",
@@ -260,8 +257,8 @@ def redo(
         "longer kept.",
         all_of_them=everything or (since is not None and not paths),
         since=after,
-        overrides=overrides,
-        mask=name,
+        overrides=overrides.told(),
+        mask=overrides.mask,
     )
 
 

@@ -143,7 +143,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def redo_all(self) -> None:
-        self.sim.parts.control.redo(None, since=None, overrides={})
+        self.sim.parts.control.redo(None, since=None)
 
     # --- what must hold ---------------------------------------------------------------------------------------
 

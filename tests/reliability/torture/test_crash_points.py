@@ -17,6 +17,7 @@ from tests.support.simulation import BROKEN, Crash, Crasher, Simulation, cutout_
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.models.networks.doubt import Doubt
 
 ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
@@ -62,7 +63,7 @@ def done_again(sim: Simulation) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
     sim.workers.variant = b"better"
-    sim.parts.control.redo(None, since=None, overrides={})
+    sim.parts.control.redo(None, since=None)
     sim.finish()
 
 
@@ -78,7 +79,7 @@ def under_another_name(sim: Simulation) -> None:
 def there_and_back(sim: Simulation) -> None:
     """The first cutout's name is taken again, perhaps before that was withdrawn."""
     _done_otherwise(sim, format="webp")
-    sim.parts.control.redo(None, since=None, overrides={})
+    sim.parts.control.redo(None, since=None)
     sim.finish()
 
 
@@ -88,7 +89,7 @@ def doubted(sim: Simulation) -> None:
     sim.put("sub/a.jpg", ONE)
     sim.finish()
     sim.workers.variant, sim.workers.doubts = b"better", ()
-    sim.parts.control.redo(None, since=None, overrides={})
+    sim.parts.control.redo(None, since=None)
     sim.finish()
 
 
@@ -118,7 +119,7 @@ def _done_otherwise(sim: Simulation, **options: str) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
     sim.workers.variant = b"better"
-    sim.parts.control.redo(None, since=None, overrides={"output": options})
+    sim.parts.control.redo(None, since=None, overrides=Overrides.of({"output": options}))
     sim.finish()
 
 

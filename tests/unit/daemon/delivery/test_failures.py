@@ -12,6 +12,7 @@ from tests.support.simulation import Simulation
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery import failures, manifest
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
 
 Make = Callable[..., Simulation]
@@ -43,7 +44,7 @@ def test_a_failure_has_its_line_and_the_cutout_that_follows_supersedes_it(sim: M
     done = lines(one)[1]
     assert (done["state"], done["output"], done["supersedes"]) == ("done", "a.png", failed["id"])
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None, overrides={"output": {"format": "webp"}})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     again = lines(one)[2]
     assert (again["output"], again["supersedes"]) == ("a.webp", done["id"])
@@ -57,7 +58,7 @@ def test_every_line_supersedes_one_that_stands_there(sim: Make) -> None:
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     for options in ({}, {"output": {"format": "webp"}}):
-        one.parts.control.redo(None, since=None, overrides=options)
+        one.parts.control.redo(None, since=None, overrides=Overrides.of(options))
         one.finish()
     first, second = lines(one)
     assert (first["output"], second["output"]) == ("a.png", "a.webp")

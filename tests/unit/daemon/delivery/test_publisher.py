@@ -98,7 +98,7 @@ def test_a_lost_temporary_is_made_again_over_the_old_cutout(sim: Make, broken: C
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None, overrides={})
+    one.parts.control.redo(None, since=None)
     real = RealFileSystem.exists
     try:
         # The replacing rename never happens and the temporary is gone, as after a power cut that ate it.
@@ -319,7 +319,7 @@ def test_one_that_its_owner_retouched_stays_beside_the_one_in_a_new_format(sim: 
 
 def _again(one: Simulation, variant: bytes, *doubts: Doubt) -> None:
     one.workers.variant, one.workers.doubts = variant, doubts
-    one.parts.control.redo(None, since=None, overrides={})
+    one.parts.control.redo(None, since=None)
     one.finish()
 
 

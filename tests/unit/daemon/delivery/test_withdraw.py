@@ -14,6 +14,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery.withdraw import withdraw
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
 
 OURS, THEIRS = b"a cutout", b"retouched by its owner"
@@ -99,7 +100,7 @@ def test_a_redo_in_another_format_or_under_another_name_leaves_no_earlier_file(
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None, overrides={"output": options})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": options}))
     one.finish()
     assert one.outputs() == {name: cutout_of(b"frame one", b"better")}
 
@@ -109,7 +110,7 @@ def test_what_its_owner_changed_stays_beside_what_a_redo_makes(sim: Callable[...
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     (one.outbox / "a.png").write_bytes(THEIRS)
-    one.parts.control.redo(None, since=None, overrides={"output": {"format": "webp"}})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     assert one.outputs() == {"a.png": THEIRS, "a.webp": cutout_of(b"frame one")}
 
@@ -120,7 +121,7 @@ def test_only_the_deliverable_that_is_done_again_is_withdrawn(sim: Callable[...,
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     overrides = {"deliverable": "web", "output": {"format": "webp"}}
-    one.parts.control.redo(None, since=None, overrides=overrides)
+    one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides))
     one.finish()
     assert sorted(one.outputs()) == ["a.png", "web/a.webp"]
 
@@ -130,6 +131,6 @@ def test_a_redo_that_fails_leaves_the_earlier_file(sim: Callable[..., Simulation
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     one.workers.refuse = Refused(Reason.NO_SUBJECT, "nothing there")
-    one.parts.control.redo(None, since=None, overrides={"output": {"format": "webp"}})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"frame one")}

@@ -11,6 +11,7 @@ from tests.support.simulation import Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.protocol import OverBudget, Refused
 from cutoutd.models.networks.catalog import FAST
@@ -186,7 +187,7 @@ def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_n
     one.put("a.jpg", ONE)
     one.boot().finish()
     overrides = {"output": {"background": "transparent"}}
-    assert one.parts.control.redo(None, since=None, overrides=overrides) == 1
+    assert one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides)) == 1
     one.inbox_table = {
         **one.inbox_table,
         "output": {"preset": "product-white", "format": "jpeg", "background": "#fff"},

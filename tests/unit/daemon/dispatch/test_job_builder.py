@@ -9,6 +9,7 @@ from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled
 from cutoutd.daemon.plan import InboxPlan, make_plan
 
@@ -47,7 +48,7 @@ def test_each_deliverable_has_a_temporary_of_its_own_in_its_own_folder(
         tmp_path, deliver=[{"label": "master"}, {"label": "web", "folder": "web/{date}"}]
     )
     row = _row(ledger, tmp_path / "in", b"day/a.jpg")
-    job = make_job(row, inbox, options_for(inbox.settings, settings.limits, {}), NOW)
+    job = make_job(row, inbox, options_for(inbox.settings, settings.limits, NO_OVERRIDES), NOW)
     assert job.path == os.fsencode(tmp_path / "in/day/a.jpg")
     assert len(set(job.temporaries)) == 2
     for temporary in job.temporaries:
@@ -61,16 +62,16 @@ def test_each_deliverable_has_a_temporary_of_its_own_in_its_own_folder(
 def test_a_mask_is_read_from_the_folder_of_masks(ledger: Ledger, tmp_path: Path) -> None:
     inbox, settings = _inbox(tmp_path)
     row = _row(ledger, tmp_path / "in", b"a.jpg")
-    options = options_for(inbox.settings, settings.limits, {"mask": "0f" * 16})
+    options = options_for(inbox.settings, settings.limits, Overrides(mask="0f" * 16))
     assert make_job(row, inbox, options, replace(NOW, masks=tmp_path)).mask == os.fsencode(
         tmp_path / ("0f" * 16)
     )
-    assert make_job(row, inbox, options_for(inbox.settings, settings.limits, {}), NOW).mask == b""
+    assert make_job(row, inbox, options_for(inbox.settings, settings.limits, NO_OVERRIDES), NOW).mask == b""
 
 
 def test_an_original_that_was_archived_is_read_where_it_lies(ledger: Ledger, tmp_path: Path) -> None:
     inbox, settings = _inbox(tmp_path)
     row = replace(_row(ledger, tmp_path / "in", b"a.jpg"), archived_to=b"/archive/a (2).jpg")
-    job = make_job(row, inbox, options_for(inbox.settings, settings.limits, {}), NOW)
+    job = make_job(row, inbox, options_for(inbox.settings, settings.limits, NO_OVERRIDES), NOW)
     assert job.path == b"/archive/a (2).jpg"
     assert job.name == "a.jpg"

@@ -9,6 +9,7 @@ import pytest
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_a_photo_renamed_after_it_was_ordered_anew_follows_too(sim: Make) -> Non
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides={})
+    one.parts.control.redo(None, since=None)
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.finish()
     assert list(one.outputs().values()) == [cutout_of(ONE)]
@@ -229,7 +230,7 @@ def test_what_was_ordered_anew_under_the_old_name_is_made_under_the_new_one(sim:
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides={"format": "png"})
+    one.parts.control.redo(None, since=None, overrides=Overrides(output={"format": "png"}))
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.run(1)
     one.until(lambda: any(row["path"] == b"b.jpg" and row["overrides"] for row in one.rows()))

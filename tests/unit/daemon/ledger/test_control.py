@@ -9,6 +9,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.control import CommandAnswer, Control
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
@@ -82,23 +83,23 @@ def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, l
     live = _photo(ledger, b"a.jpg", State.DONE)
     stepped_back = _photo(ledger, b"b.jpg", State.DONE, live=0)
     archived = _photo(ledger, b"c.jpg", State.DONE, live=0, archived_to=b"/archive/c.jpg")
-    assert control.redo(None, since=None, overrides={"output": {"format": "webp"}}) == 2
+    assert control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}})) == 2
     assert [_state(ledger, one) for one in (live, stepped_back, archived)] == ["pending", "done", "pending"]
 
 
 def test_paths_name_photos_and_whole_folders(control: Control, ledger: Ledger) -> None:
     for name in (b"day/a.jpg", b"day/b.jpg", b"daylight.jpg", b"\xff.jpg"):
         _photo(ledger, name, State.DONE)
-    assert control.redo([b"/inbox/day"], since=None, overrides={}) == 2
-    assert control.redo([b"/inbox/\xff.jpg"], since=None, overrides={}) == 1
-    assert control.redo([b"/inbox/none.jpg"], since=None, overrides={}) == 0
+    assert control.redo([b"/inbox/day"], since=None) == 2
+    assert control.redo([b"/inbox/\xff.jpg"], since=None) == 1
+    assert control.redo([b"/inbox/none.jpg"], since=None) == 0
 
 
 def test_since_is_by_the_time_it_was_finished(control: Control, ledger: Ledger, clock: Clock) -> None:
     _photo(ledger, b"old.jpg", State.DONE)
     clock.now += 100
     _photo(ledger, b"new.jpg", State.DONE)
-    assert control.redo(None, since=clock.now - 50, overrides={}) == 1
+    assert control.redo(None, since=clock.now - 50) == 1
 
 
 def test_counts_recent_and_skipped(control: Control, ledger: Ledger) -> None:
