@@ -185,10 +185,11 @@ class Dispatcher:
             self._waits_for_list(row, str(error))
             return True
         except LineError as error:
-            self._cannot_be_ordered(row, str(error))
+            self.failures.ordered_in_vain(row, str(error))
             return True
         except UsageError as error:  # the configuration has changed since the `redo`
-            self._cannot_be_ordered(row, f"{error.what}. `cutoutd retry` makes it as its inbox says.")
+            as_usual = "`cutoutd retry`, or `redo` where it has a cutout, makes it as its inbox says."
+            self.failures.ordered_in_vain(row, f"{error.what}. {as_usual}")
             return True
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)
@@ -223,16 +224,10 @@ class Dispatcher:
 
     def _waits_for_list(self, row: PhotoRow, detail: str) -> None:
         """What the photo becomes is not known yet; its original stays where it is even when it fails for that."""
-        event = self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail)
         if self.transitions.tried(row, Reason.CANNOT_RENDER, detail, NO_LIST):
-            self.listener.photo_retry(event)
+            self.listener.photo_retry(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
         else:
-            self.listener.photo_failed(event)
-
-    def _cannot_be_ordered(self, row: PhotoRow, detail: str) -> None:
-        """Fails what no worker could be told to do; the photo is not at fault, so its original stays where it is."""
-        self.transitions.ended(row.id, Reason.CANNOT_RENDER, detail)
-        self.listener.photo_failed(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
+            self.failures.over(row, Reason.CANNOT_RENDER, detail, at_fault=False)
 
     def _is_lone(self, row: PhotoRow) -> bool:
         """Whether no other photo waits or is in hand."""

@@ -90,20 +90,33 @@ class Failures:
         if self.transitions.tried(row, reason, detail, so_far=so_far, rule=rule):
             self.listener.photo_retry(self.hands.event(row, reason=reason, detail=so_far))
             return
-        ended = self.hands.row(row.id)
         self.refusals.pop(row.id, None)
-        if ended is not None and ended.state == State.FAILED:
-            self.aftercare.failed(ended)
-            self.listener.photo_failed(self.hands.event(row, reason=reason, detail=detail))
+        self.over(row, reason, detail)
 
     def ended(self, row: PhotoRow, reason: Reason, detail: str) -> None:
         """A waiting photo fails for good, whatever its attempts were, and its worker with it."""
         self.worker_manager.recycle()
         self.transitions.ended(row.id, reason, detail)
-        failed = self.hands.row(row.id)
-        if failed is not None:
-            self.aftercare.failed(failed)
-        self.listener.photo_failed(self.hands.event(row, reason=reason, detail=detail))
+        self.over(row, reason, detail)
+
+    def ordered_in_vain(self, row: PhotoRow, detail: str) -> None:
+        """Nobody could be told to do it; the photo is not at fault, so its original stays where it is."""
+        self.transitions.ended(row.id, Reason.CANNOT_RENDER, detail)
+        self.over(row, Reason.CANNOT_RENDER, detail, at_fault=False)
+
+    def over(self, row: PhotoRow, reason: Reason, detail: str, *, at_fault: bool = True) -> None:
+        """Tells how a photo has ended, and sees to its original: put aside only where the photo is `at_fault`."""
+        ended = self.hands.row(row.id)
+        if ended is None:
+            return
+        if ended.state == State.FAILED:
+            if at_fault:
+                self.aftercare.failed(ended)
+            self.listener.photo_failed(self.hands.event(row, reason=reason, detail=detail))
+        elif ended.state == State.DONE:
+            told = self.hands.event(row, detail=ended.detail)
+            self.listener.warning(f"{told.name} was not done again. {told.detail}".rstrip())
+            self.aftercare.after(row.id)
 
     def changed(self, row: PhotoRow) -> None:
         """The file is not what was read: it is read again, or its successor is."""

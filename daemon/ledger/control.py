@@ -255,8 +255,10 @@ class Control:
             "overrides": overrides.to_json(),
         }
         for photo in chosen:
+            # That of a photo that is done goes on if nothing comes of this.
             self.ledger.write(
-                "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed'", (photo,)
+                "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed' AND state = 'failed'",
+                (photo,),
             )
             move(self.ledger, photo, State.PENDING, afresh)
         return len(chosen)

@@ -61,6 +61,7 @@ LEGAL: Mapping[State, Mapping[State, str]] = MappingProxyType(
         State.PENDING: {
             State.PENDING: "it waits longer: its worker's death or its outbox is looked into",
             State.RUNNING: "a worker has it in hand",
+            State.DONE: "what its `redo` asks for cannot be; the cutout that it has stays",
             State.FAILED: "the self-test or a probe of the outbox found it to be at fault, or it cannot be ordered",
             State.SKIPPED: "its file or its inbox is gone, or a look at it sufficed",
             State.SUPERSEDED: "it was renamed while its next cutout was owed, and is made anew under that name",
@@ -68,7 +69,7 @@ LEGAL: Mapping[State, Mapping[State, str]] = MappingProxyType(
         State.RUNNING: {
             State.PENDING: "it is tried again",
             State.DELIVERING: "its cutout's names are committed",
-            State.DONE: "its file changed while it was read; the cutout that it has stays until the next",
+            State.DONE: "its file changed while it was read, or what its `redo` asks for cannot be; its cutout stays",
             State.FAILED: "its attempts are used up",
             State.SKIPPED: "its file is gone, or is no photo",
             State.SUPERSEDED: "its file changed while it was read",

@@ -18,6 +18,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State, move
+from cutoutd.daemon.ledger.wishes import given_up, only_a_wish
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
 INTERRUPTIONS_ALONE = 3
@@ -111,7 +112,16 @@ class Transitions:
         return False
 
     def ended(self, photo: int, reason: Reason, detail: str, *, attempts: int = 1) -> None:
-        """The photo has failed or is skipped; its earlier cutout, if any, stays."""
+        """The photo has failed or is skipped; its earlier cutout, if any, stays; for a wish in vain, all does."""
+        self._agains.pop(photo, None)
+        row = self._intake.get(photo)
+        if row is not None and only_a_wish(row, reason, has_cutout=self._intake.has_cutout(photo)):
+            self._move(photo, State.DONE, **given_up(row, detail))
+            return
+        # Of an original that was to be moved when it was ordered anew.
+        self.ledger.write(
+            "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed'", (photo,)
+        )
         self._move(
             photo,
             State.SKIPPED if reason in SKIPPED else State.FAILED,
@@ -121,7 +131,6 @@ class Transitions:
             finished=self.ledger.clock(),
             forced=0,
         )
-        self._agains.pop(photo, None)
 
     def changed_while_read(self, row: PhotoRow) -> int:
         """The file is not what was read: the row is superseded and a fresh one owed. Returns its id.

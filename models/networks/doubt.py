@@ -17,6 +17,7 @@ class Doubt(StrEnum):
     FRAME = "touches the frame"
     SMALL = "small in the photo"
     FAINT = "nothing in it stands out clearly"
+    NOT_REDONE = "could not be done again as asked"
     NO_HEAD = "no head found"
     ENLARGED = "enlarged 2× or more"
     OUTLINE = "the outline is uncertain"

@@ -19,6 +19,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.remarks import VERDICTS
 from cutoutd.daemon.ledger.shots import decided
+from cutoutd.models.networks.doubt import Doubt
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.status import row_dict
 from cutoutd.service.gallery.choices import LARGEST_FILE, Taken, keep, read_choices
@@ -111,3 +112,5 @@ def _show(row: dict[str, Any], console: Console) -> None:
     sure = "" if row["confidence"] is None else f" ({row['confidence']:.0%} sure)"
     why = f"{', '.join(row['needs_review'])}{sure}; " if row["needs_review"] else ""
     console.print(said(f"  {why}of {row['original'] or row['name']}"))
+    if Doubt.NOT_REDONE in row["needs_review"]:
+        console.print(said(f"  {row['detail']}"))

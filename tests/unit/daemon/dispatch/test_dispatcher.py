@@ -15,6 +15,7 @@ from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.protocol import OverBudget, Refused
 from cutoutd.models.networks.catalog import FAST
+from cutoutd.models.networks.doubt import Doubt
 
 pytestmark = pytest.mark.slow
 
@@ -182,7 +183,7 @@ def test_a_worker_that_dies_as_a_photo_is_given_out_costs_nothing(sim: Make) -> 
     assert one.rows()[0]["attempts"] == 0
 
 
-def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_nothing_up(sim: Make) -> None:
+def test_a_redo_that_a_newer_configuration_contradicts_says_so_and_holds_nothing_up(sim: Make) -> None:
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
@@ -195,16 +196,13 @@ def test_a_redo_that_a_newer_configuration_contradicts_fails_by_name_and_holds_n
     one.reload()
     one.put("b.jpg", TWO)
     one.finish()
-    assert one.states() == {"a.jpg": "failed", "b.jpg": "done"}
-    row = next(row for row in one.rows() if row["path"] == b"a.jpg")
-    assert row["reason"] == "cannot-render"
-    assert "JPEG has no transparency" in row["detail"]
-    assert "cutoutd retry" in row["detail"]
-    assert "Give `redo`" not in row["detail"]  # it means finished photos only
-    assert (one.inbox / "a.jpg").read_bytes() == ONE
-    assert one.parts.control.retry(None) == 1  # without the options of the redo
-    one.finish()
     assert one.states() == {"a.jpg": "done", "b.jpg": "done"}
+    (row,) = one.parts.control.to_review()
+    assert row.needs_review == (Doubt.NOT_REDONE,)
+    assert "JPEG has no transparency" in row.detail
+    assert "Give `redo`" not in row.detail  # it means finished photos only
+    assert (one.inbox / "a.jpg").read_bytes() == ONE
+    assert one.outputs()["a.png"] == cutout_of(ONE)
 
 
 def test_a_list_that_comes_later_and_is_mended_decides_what_its_photos_become(sim: Make) -> None:

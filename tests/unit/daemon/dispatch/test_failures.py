@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.simulation import ILLEGAL_STEPS, Simulation, cutout_of
@@ -12,9 +13,11 @@ from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_fail
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.dispatch.second_look import SecondLook
+from cutoutd.daemon.ledger import wishes
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.protocol import Refused
+from cutoutd.models.networks.doubt import Doubt
 
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
@@ -88,3 +91,76 @@ def test_a_step_that_the_table_of_states_forbids_costs_that_photo_alone(sim: Mak
     assert one.parts.dispatcher.in_hand == {}
     assert ILLEGAL_STEPS.pop() == "Photo 1 cannot go from done to delivering."
     assert one.leftovers() == []
+
+
+WRONG = Refused(Reason.CANNOT_RENDER, "The mask has 9 × 9 px and the photo 4 × 3: another shape.")
+
+
+@pytest.mark.parametrize(
+    "wish", [{"mask": "0" * 32}, {"fixes": {"keep": ["1,1"]}}, {"matte": {"roi": "0,0,9,9"}}]
+)
+def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
+    sim: Make, wish: dict[str, Any]
+) -> None:
+    one = sim()
+    one.inbox_table = {"after": {"failed": one.root / "failed"}}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.workers.refuse = WRONG
+    one.parts.control.redo(None, since=None, overrides=wish)
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert (one.inbox / "a.jpg").read_bytes() == ONE, "its original lies where it was"
+    assert one.heard.failures == []
+    assert one.heard.warnings == [f"a.jpg was not done again. {WRONG.detail} {wishes.STAYS}"]
+    (row,) = one.parts.control.to_review()
+    assert row.needs_review == (Doubt.NOT_REDONE,)
+    assert row.detail == f"{WRONG.detail} {wishes.STAYS}"
+    one.workers.refuse, one.workers.variant = None, b"better"
+    one.parts.control.redo(None, since=None, overrides={"fixes": {"keep": ["2,2"]}})
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+    assert one.parts.control.to_review() == [], "what it said then is over"
+
+
+def test_a_photo_that_fails_without_a_wish_is_put_aside_as_ever(sim: Make) -> None:
+    one = sim()
+    one.inbox_table = {"after": {"failed": one.root / "failed"}}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.workers.refuse = WRONG
+    one.parts.control.redo(None, since=None, overrides={})
+    one.finish()
+    assert one.heard.failures == [Reason.CANNOT_RENDER]
+    assert not (one.inbox / "a.jpg").exists()
+    assert (one.root / "failed" / "a.jpg").read_bytes() == ONE
+
+
+def test_a_worker_that_dies_of_a_mask_costs_the_photo_nothing(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None, overrides={"mask": "0" * 32})
+    for _ in range(60):
+        one.workers.kill_next = True
+        one.turn()
+    one.workers.kill_next = False
+    one.finish()
+    assert one.states() == {"a.jpg": "done"}
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.heard.failures == []
+
+
+def test_an_original_that_was_still_to_be_moved_is_moved_after_a_wish_in_vain(sim: Make) -> None:
+    one = sim()
+    one.inbox_table = {"after": {"action": "archive", "archive": one.archive}}
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.ledger.write("UPDATE photos SET aftercare = 'owed', archived_to = NULL, live = 1")
+    (one.archive / "a.jpg").rename(one.inbox / "a.jpg")
+    one.workers.refuse = WRONG
+    one.parts.control.redo(None, since=None, overrides={"fixes": {"keep": ["1,1"]}})
+    one.finish()
+    assert one.rows()[0]["state"] == "done"
+    assert (one.archive / "a.jpg").read_bytes() == ONE

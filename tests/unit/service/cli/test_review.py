@@ -16,6 +16,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import doubts_text
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import versions
+from cutoutd.models.networks.doubt import Doubt
 from cutoutd.service.cli.events import events
 from cutoutd.service.cli.review import review
 from cutoutd.service.cli.status import status
@@ -72,6 +73,19 @@ def test_it_names_the_doubtful_one_why_and_how_sure(tmp_path: Path) -> None:
         0.61,
         ["half-transparent inside", "touches the frame"],
     )
+
+
+@pytest.mark.usefixtures("doubtful")
+def test_it_says_what_could_not_be_done_again(state: Path) -> None:
+    ledger = Ledger(state / "ledger.sqlite")
+    ledger.write(
+        "UPDATE photos SET doubts = ?, detail = 'The mask is of another shape.' WHERE doubts <> ''",
+        (doubts_text([Doubt.NOT_REDONE]),),
+    )
+    ledger.close()
+    said = CliRunner().invoke(review).output
+    assert "could not be done again as asked (61% sure)" in said
+    assert "The mask is of another shape." in said
 
 
 @pytest.mark.usefixtures("doubtful")
