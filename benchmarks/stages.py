@@ -24,7 +24,7 @@ from cutoutd.models.networks.catalog import resolve
 from cutoutd.models.networks.segmenter import Segmenter
 
 # What is ordered: the default, and a night's work (benchmarks/overnight.py).
-ORDERS = {
+DELIVERABLES = {
     "a PNG of its size": (Deliverable(),),
     "a 2,000-pixel JPEG on white and a 400-pixel WebP": (
         Deliverable(format="jpeg", background="white", max_size=2000, label="white"),
@@ -33,7 +33,7 @@ ORDERS = {
 }
 
 
-def stages(megapixels: int, orders: tuple[Deliverable, ...], rounds: int) -> dict[str, float]:
+def stages(megapixels: int, deliverables: tuple[Deliverable, ...], rounds: int) -> dict[str, float]:
     """Processor milliseconds per stage of `cut_out`, and `all`."""
     with tempfile.TemporaryDirectory() as folder:
         segmenter = Segmenter(resolve("standard", Path(folder), "normal"), threads=1)
@@ -43,7 +43,7 @@ def stages(megapixels: int, orders: tuple[Deliverable, ...], rounds: int) -> dic
         least: dict[str, float] = {}
         for _ in range(rounds):
             watch, started = Stopwatch(time.process_time), time.process_time()
-            cut_out(data, orders, segmenter=segmenter, lone=False, watch=watch)
+            cut_out(data, deliverables, segmenter=segmenter, lone=False, watch=watch)
             watch.seconds["all"] = time.process_time() - started
             for name, seconds in watch.seconds.items():
                 least[name] = min(least.get(name, seconds), seconds)
@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     keep_freed_memory()
-    for name, orders in ORDERS.items():
-        found = stages(arguments.megapixels, orders, arguments.rounds)
+    for name, deliverables in DELIVERABLES.items():
+        found = stages(arguments.megapixels, deliverables, arguments.rounds)
         print(f"{name}: " + ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in found.items()), flush=True)
 
 

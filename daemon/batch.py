@@ -15,7 +15,7 @@ from typing import Any
 
 from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
 from cutoutd.config.output import Deliverable
-from cutoutd.daemon.batch_order import BatchOrder, finished_before, identity_of
+from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
 from cutoutd.daemon.files.digest import digest_file
@@ -61,7 +61,7 @@ class Batch:
     """Runs a list of sources through worker slots.
 
     Args:
-        order: how.
+        settings: how.
         setup: how workers are made.
         size: how many.
         instance: id in temporaries' names.
@@ -70,15 +70,15 @@ class Batch:
 
     def __init__(
         self,
-        order: BatchOrder,
+        settings: BatchSettings,
         setup: pool.WorkerSetup,
         size: int,
         *,
         instance: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._order = order
-        self._outbox = os.fsencode(order.folder)
+        self._settings = settings
+        self._outbox = os.fsencode(settings.folder)
         self._fs = RealFileSystem(self._outbox)
         self._instance = instance
         self._clock = clock
@@ -125,7 +125,7 @@ class Batch:
 
     def _without_work(self) -> Iterator[Outcome]:
         """What needs no worker: files with a problem, and what was done before."""
-        before = finished_before(self._order, self._all) if self._order.skip_existing else {}
+        before = finished_before(self._settings, self._all) if self._settings.skip_existing else {}
         self._waiting = deque(
             number
             for number, source in enumerate(self._all)
@@ -144,35 +144,35 @@ class Batch:
             source = self._all[number]
             job = self._job(number, source)
             self._in_hand[number] = (source, self._clock(), job.temporaries)
-            self._workers.submit(number, jobs.RUN_JOB, job, limit_s=self._order.limits.time_per_photo)
+            self._workers.submit(number, jobs.RUN_JOB, job, limit_s=self._settings.limits.time_per_photo)
             on_start(source)
 
     def _job(self, number: int, source: Source) -> protocol.Job:
-        order = self._order
+        settings = self._settings
         date = time.strftime("%Y-%m-%d")
         return protocol.Job(
             photo=number,
             path=source.full,
             root=b"" if source.real else source.root,
             name=printable(os.path.basename(source.path)),
-            model=order.model,
-            deliverables=order.deliverables,
-            outboxes=(self._outbox,) * len(order.deliverables),
+            model=settings.model,
+            deliverables=settings.deliverables,
+            outboxes=(self._outbox,) * len(settings.deliverables),
             temporaries=tuple(
                 os.path.join(
                     self._outbox,
                     mirrored_folder(source.path, one.folder, date=date, label=one.label),
                     Temporary(self._instance, number, self._attempts.get(number, 0), index).name(),
                 )
-                for index, one in enumerate(order.deliverables)
+                for index, one in enumerate(settings.deliverables)
             ),
-            matte=order.matte,
-            fixes=order.fixes,
-            mask=order.mask,
-            limits=order.limits,
+            matte=settings.matte,
+            fixes=settings.fixes,
+            mask=settings.mask,
+            limits=settings.limits,
             allowance_mp=float("inf"),
             lone=len(self._in_hand) == 0 and not self._waiting,
-            folder_mode=0o777 & ~order.umask,
+            folder_mode=0o777 & ~settings.umask,
         )
 
     def _turn(self) -> list[Outcome]:
@@ -240,7 +240,7 @@ class Batch:
 
     def _again(self, number: int, reason: Reason, detail: str) -> list[Outcome]:
         attempts = self._attempts[number] = self._attempts.get(number, 0) + 1
-        if attempts >= self._order.limits.attempts_after_death:
+        if attempts >= self._settings.limits.attempts_after_death:
             return self._failed(number, reason, detail)
         *_, names = self._in_hand.pop(number)
         publish.discard(names, self._fs)
@@ -258,8 +258,8 @@ class Batch:
         """Gives each file its name. Raises OutboxError."""
         try:
             return [
-                self._place(source, number, result, file, order)
-                for file, order in zip(result.files, self._order.deliverables, strict=True)
+                self._place(source, number, result, file, one)
+                for file, one in zip(result.files, self._settings.deliverables, strict=True)
             ]
         except OSError as error:
             raise OutboxError(
@@ -274,17 +274,17 @@ class Batch:
         number: int,
         result: protocol.Finished,
         file: protocol.FinishedFile,
-        order: Deliverable,
+        deliverable: Deliverable,
     ) -> bytes:
-        names = self._order.names_for(
+        names = self._settings.names_for(
             source,
             number,
-            order,
+            deliverable,
             mtime_ns=result.mtime_ns,
             digest=result.digest,
             extension=file.extension,
         )
-        mode = 0o666 & ~self._order.umask
+        mode = 0o666 & ~self._settings.umask
         while True:
             place = self._place_for(names, file)
             replaces = ""
@@ -312,10 +312,10 @@ class Batch:
 
     def _place_for(self, names: Iterator[bytes], file: protocol.FinishedFile) -> publish.Place:
         """Raises PhotoError when the one name that is wanted is taken."""
-        if self._order.overwrite:
+        if self._settings.overwrite:
             return self._overwritten(names)
-        if self._order.exact:
-            name = os.fsencode(self._order.exact)
+        if self._settings.exact:
+            name = os.fsencode(self._settings.exact)
             if self._fs.exists(os.path.join(self._outbox, name)) and not publish.holds(
                 self._outbox, name, file.out_digest, file.out_size, self._fs
             ):

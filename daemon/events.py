@@ -20,7 +20,7 @@ class PhotoEvent:
     `name` is what people may see: the file's name, or its number where names are not to be logged.
     `outputs` are absolute paths below `outbox`; `seconds` is the time in hand; `timings` are seconds per stage.
     `stage` is "draft" or "final" in an inbox that has both, else empty. `latency_s` is the time since the photo
-    arrived, waiting included; 0 where it was ordered anew, so that its arrival means nothing.
+    arrived, waiting included; 0 where it is done again, so that its arrival means nothing.
     """
 
     photo: int

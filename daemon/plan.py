@@ -147,8 +147,8 @@ def worker_setups(
             for folder in after
             if folder is not None and run_with_timeout(LOOK_S, folder.exists, otherwise=False)
         ]
-        for order in inbox.any_deliverables():
-            background = order.background_path
+        for deliverable in inbox.any_deliverables():
+            background = deliverable.background_path
             if background is not None and background.exists():
                 read.append(background)
     cache = usable_cache(plan.engines.cache_dir)

@@ -223,12 +223,12 @@ def folder_that_eats(
         own_folders: `folder` and `label` of each deliverable.
         date: what `{date}` in a folder stands for.
     """
-    orders = list(own_folders)
+    deliverables = list(own_folders)
     targets = {
         outbox / os.fsdecode(mirrored_folder(photo.path, folder, date=date, label=label))
         for photo in gathered.photos
         if photo.problem is None
-        for folder, label in orders
+        for folder, label in deliverables
     }
     for folder in gathered.folders:
         for target in sorted(targets):

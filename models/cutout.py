@@ -92,7 +92,7 @@ class Stopwatch:
 class Cutout:
     """What one photo became.
 
-    `rendered` follows the order of the deliverables asked for; `coverage` is the subject's share of the photo,
+    `rendered` has them in the order in which they were asked for; `coverage` is the subject's share of the photo,
     0..1; `timings` are seconds per stage; `notes` say what was ignored, could not be done as asked, or is worth a
     look; `confidence` as in `Found`.
     """
@@ -120,7 +120,7 @@ class Cutout:
 
 def cut_out(
     source: PhotoLike,
-    orders: Sequence[Deliverable] = (Deliverable(),),
+    deliverables: Sequence[Deliverable] = (Deliverable(),),
     matte: Matte = Matte(),  # noqa: B008 - frozen
     *,
     model: str = "",
@@ -135,11 +135,11 @@ def cut_out(
     watch: Stopwatch | None = None,
     take: Callable[[bytes], object] | None = None,
 ) -> Cutout:
-    """Turns one photo into everything that is ordered from it: one inference, one matte for all.
+    """Turns one photo into everything that is asked of it: one inference, one matte for all.
 
     Args:
         source: the photo: a file's bytes, a path, or a Pillow image.
-        orders: the deliverables, at least one; by default a PNG of the photo's size in straight alpha.
+        deliverables: what is to be made, at least one; by default a PNG of the photo's size in straight alpha.
         matte: how the outline is found and cleaned.
         model: the network, as in the config: "", "fast", "best" or a name; loaded once per process.
         limits: `max_bytes` and `max_megapixels` hold; the others are the daemon's business.
@@ -150,12 +150,12 @@ def cut_out(
         header: from `read_header` of these bytes, where it is known already; then `limits` were asked.
         lone: whether no other photo waits, so that inference and encoding may use several cores.
         threads: how many cores that is; unset, all that this process may use.
-        watch: collects seconds per stage; of the usual order, the plain PNG, full-size pixels count as encode.
-        take: called with each piece of the file, in order, as soon as it is made; only of the usual order, and
+        watch: collects seconds per stage; of the usual deliverable, the plain PNG, full-size pixels count as encode.
+        take: called with each piece of the file, in order, as soon as it is made; only of the usual deliverable, and
             when it is the only one.
 
     Raises:
-        PhotoError: the photo cannot be read or decoded, shows no subject, or an order cannot be fulfilled for it.
+        PhotoError: the photo cannot be read or decoded, shows no subject, or a deliverable cannot be made for it.
         ModelError, EngineError, MemoryError: the network of that name cannot be loaded, or fails.
     """
     data, name = as_bytes(source, limits.max_bytes)
@@ -170,13 +170,13 @@ def cut_out(
             return Found(read_mask(mask, photo.rgb.shape[:2]))
         return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
 
-    return _made(data, header, orders, matte, look=look, threads=threads, watch=watch, take=take)
+    return _made(data, header, deliverables, matte, look=look, threads=threads, watch=watch, take=take)
 
 
 def _made(
     data: bytes,
     header: Header,
-    orders: Sequence[Deliverable],
+    deliverables: Sequence[Deliverable],
     matte: Matte,
     *,
     look: Callable[[Photo], Found],
@@ -184,12 +184,12 @@ def _made(
     watch: Stopwatch,
     take: Callable[[bytes], object] | None,
 ) -> Cutout:
-    """Decoded as often as the orders need, looked at once (`look`), matted and rendered."""
+    """Decoded as often as the deliverables need, looked at once (`look`), matted and rendered."""
     found: Found | None = None
     rendered: dict[int, Rendered] = {}
     notes: list[str] = []
     coverage, shape = 0.0, (header.height, header.width)
-    for colour, bits, indices in _decodings(orders):
+    for colour, bits, indices in _decodings(deliverables):
         with watch.stage("decode"):
             photo = decode(data, header, colour=colour, want_16bit=bits == 16)
         shape = photo.rgb.shape[:2]
@@ -200,22 +200,22 @@ def _made(
             notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes)
-        if len(orders) == 1 and _is_streamed(photo, found, orders[0]):
+        if len(deliverables) == 1 and _is_streamed(photo, found, deliverables[0]):
             with watch.stage("encode"):
-                rendered[0], coverage = _streamed(full, orders[0], photo.icc, threads, take)
+                rendered[0], coverage = _streamed(full, deliverables[0], photo.icc, threads, take)
             continue
         with watch.stage("matte"):
             subject = _subject(photo, found, full, threads)
-            if any(orders[index].keeps_background for index in indices):
+            if any(deliverables[index].keeps_background for index in indices):
                 subject = replace(subject, photo=_opaque(photo))
             del photo, full  # a third of the memory; the subject holds what is still needed
             coverage = float(subject.alpha.mean(dtype=np.float64)) / 255.0
         for index in indices:
             with watch.stage("encode"):
-                rendered[index] = render(subject, orders[index], threads=threads)
-            notes += _of_orders(rendered[index].notes, orders[index], len(orders))
+                rendered[index] = render(subject, deliverables[index], threads=threads)
+            notes += _of_deliverables(rendered[index].notes, deliverables[index], len(deliverables))
     return Cutout(
-        rendered=tuple(rendered[index] for index in range(len(orders))),
+        rendered=tuple(rendered[index] for index in range(len(deliverables))),
         width=shape[1],
         height=shape[0],
         coverage=coverage,
@@ -238,9 +238,9 @@ def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confiden
     return judged
 
 
-def _of_orders(notes: Sequence[str], order: Deliverable, count: int) -> list[str]:
+def _of_deliverables(notes: Sequence[str], deliverable: Deliverable, count: int) -> list[str]:
     """What is said of one deliverable, with its label where there are several."""
-    return [f"{order.label}: {note}" if count > 1 else note for note in notes]
+    return [f"{deliverable.label}: {note}" if count > 1 else note for note in notes]
 
 
 def _opaque(photo: Photo) -> Samples:
@@ -257,26 +257,26 @@ def _worth_a_look(judged: Confidence | None) -> list[str]:
     return [f"Worth a look: {', '.join(judged.reasons)}{sure}."]
 
 
-def _decodings(orders: Sequence[Deliverable]) -> list[tuple[Colour, int, list[int]]]:
-    """The distinct (colour space, bits) that the orders need, each with the orders it serves; sRGB first.
+def _decodings(deliverables: Sequence[Deliverable]) -> list[tuple[Colour, int, list[int]]]:
+    """The distinct (colour space, bits) that the deliverables need, each with the deliverables it serves; sRGB first.
 
-    The network is shown the first: in sRGB where any order wants it, and the same whatever order they come in.
+    The network is shown the first: in sRGB where any deliverable wants it, and the same whichever way round they come.
     """
     needs: dict[tuple[Colour, int], list[int]] = {}
-    for index, order in enumerate(orders):
-        needs.setdefault(_needs(order), []).append(index)
+    for index, deliverable in enumerate(deliverables):
+        needs.setdefault(_needs(deliverable), []).append(index)
     ranked = sorted(needs.items(), key=lambda need: (need[0][0] != "srgb", *need[0]))
     return [(colour, bits, indices) for (colour, bits), indices in ranked]
 
 
-def _needs(order: Output) -> tuple[Colour, int]:
-    return order.colour, order.bits
+def _needs(deliverable: Output) -> tuple[Colour, int]:
+    return deliverable.colour, deliverable.bits
 
 
-def _is_streamed(photo: Photo, found: Found, order: Output) -> bool:
+def _is_streamed(photo: Photo, found: Found, deliverable: Output) -> bool:
     """Whether the file can be made from the matte band by band, without the whole cutout in memory."""
     height, width = photo.rgb.shape[:2]
-    return photo.alpha is None and found.box is None and is_plain(order, (width, height))
+    return photo.alpha is None and found.box is None and is_plain(deliverable, (width, height))
 
 
 def find_subject(
@@ -386,15 +386,15 @@ class _Counted:
 
 def _streamed(
     full: FullSize,
-    order: Deliverable,
+    deliverable: Deliverable,
     icc: bytes | None,
     threads: int,
     take: Callable[[bytes], object] | None,
 ) -> tuple[Rendered, float]:
-    """The usual order: full-size pixels are worked out and deflated band by band, side by side."""
+    """The usual deliverable: full-size pixels are worked out and deflated band by band, side by side."""
     counted = _Counted(full)
     height, width = full.shape
-    rendered = render_plain(counted, order, (width, height), icc=icc, threads=threads, take=take)
+    rendered = render_plain(counted, deliverable, (width, height), icc=icc, threads=threads, take=take)
     return rendered, counted.coverage
 
 

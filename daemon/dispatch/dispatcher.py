@@ -18,11 +18,11 @@ from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
 from cutoutd.daemon.dispatch.completion import Completion
+from cutoutd.daemon.dispatch.deliverable_rules import LineError, ListError
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.lost_attempts import LostAttempts
-from cutoutd.daemon.dispatch.order_rules import LineError, ListError
 from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.photo_options import options_for
 from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector

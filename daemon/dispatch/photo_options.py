@@ -16,7 +16,7 @@ from cutoutd.config.explain import problems_of
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox, Limits, Matte, Settings
-from cutoutd.daemon.dispatch.order_rules import Presets, chosen
+from cutoutd.daemon.dispatch.deliverable_rules import Presets, chosen
 from cutoutd.daemon.ledger.overrides import Overrides
 
 NO_PRESETS: Presets = MappingProxyType({})

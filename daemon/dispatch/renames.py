@@ -15,7 +15,7 @@ from enum import Enum, auto
 from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.delivery.naming import is_named_alike
-from cutoutd.daemon.dispatch.order_rules import chosen
+from cutoutd.daemon.dispatch.deliverable_rules import chosen
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake

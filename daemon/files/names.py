@@ -48,7 +48,7 @@ def name_key(path: bytes) -> str:
 
 
 def mirrored_folder(path: bytes, folder: str, *, date: str, label: str) -> bytes:
-    """Where a photo's cutout goes inside the outbox: the order's own sub-folder, then the inbox's tree."""
+    """Where a photo's cutout goes inside the outbox: the deliverable's own sub-folder, then the inbox's tree."""
     own = folder.format(date=date, deliverable=label) if folder else ""
     return os.path.join(os.fsencode(own), os.path.dirname(path))
 

@@ -81,7 +81,7 @@ def terms_of(plan: Plan, life: str, present: Iterable[tuple[Path, tuple[int, int
     folders = {path: Shared(os.fsencode(path), inode, path in outboxes) for path, (_, inode) in present}
     for one in plan.inboxes:
         after = (one.settings.after.archive, one.settings.after.failed)
-        pictures = (order.background_path for order in one.settings.any_deliverables())
+        pictures = (deliverable.background_path for deliverable in one.settings.any_deliverables())
         for path in (*after, *pictures):
             if path is not None and path not in folders:
                 there = run_with_timeout(LOOK_S, lambda path=path: inode_of(path), otherwise=None)

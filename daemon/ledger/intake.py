@@ -200,7 +200,7 @@ class Intake:
         These are the path's earlier content, its tombstones, and finished photos of equal size and time
         whose file may have been renamed to this path.
         """
-        if row.forced or row.digest:  # ordered anew, or on its second stage
+        if row.forced or row.digest:  # to be done again, or on its second stage
             return {}
         known: dict[str, int] = {}
         for stone in self.ledger.read(

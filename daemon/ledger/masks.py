@@ -24,7 +24,7 @@ ABANDONED_S = 3600.0
 _NAME = re.compile(r"[0-9a-f]{32}")
 _BLOCK = 1 << 20
 
-# Of rows whose cutout is still to be made, and of orders that nobody has taken up.
+# Of rows whose cutout is still to be made, and of commands that nobody has taken up.
 _WANTED = """
     SELECT json_extract(overrides, '$.mask') AS name FROM photos
         WHERE state IN ('pending', 'running', 'delivering') AND overrides <> ''
@@ -107,7 +107,7 @@ def keep(ledger: Ledger, name: str) -> None:
 
 
 def drop_orphans(ledger: Ledger) -> int:
-    """Removes the masks that no photo and no order waits for any more.
+    """Removes the masks that no photo and no command waits for any more.
 
     Returns:
         How many there were.

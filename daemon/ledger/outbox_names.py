@@ -72,7 +72,7 @@ class Withdrawals:
 
         Args:
             old: the row that spoke for the photo so far; it ends.
-            new: the row of the name that it has now, which takes over what was ordered for it.
+            new: the row of the name that it has now, which takes over what a `redo` asked of it.
         """
         self.ledger.write(
             "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND state = 'done'", (old.id,)

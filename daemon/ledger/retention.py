@@ -12,12 +12,12 @@ from cutoutd.daemon.ledger.migrations import discard_copies
 # The daemon's loop must not stand still for a reader; the next sweep tries again.
 SWEEP_PATIENCE_S = 0.1
 
-# Photos nobody has anything to do for any more; a failed one keeps its name until it is forgotten by order,
+# Photos nobody has anything to do for any more; a failed one keeps its name until it is forgotten by command,
 # since the user is to find it and try it again.
 _ENDED_WELL = "state IN ('done', 'skipped', 'superseded') AND aftercare IN ('none', 'done')"
 ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN ('none', 'done')"
 
-# What is still to be withdrawn keeps its name until it is; by order it goes at once.
+# What is still to be withdrawn keeps its name until it is; by command it goes at once.
 _EVERY = "'done', 'replaced', 'leaving'"
 
 SEEN_PRECISION_S = 86400.0
@@ -132,7 +132,7 @@ class History:
         return cursor.rowcount
 
     def _unname_rest(self) -> None:
-        """Orders that were carried out name photos too, and so does a status from when they were in hand."""
+        """Commands that were carried out name photos too, and so does a status from when they were in hand."""
         self.ledger.write("UPDATE commands SET arguments = '' WHERE taken IS NOT NULL AND arguments <> ''")
         self.ledger.write(
             "UPDATE meta SET value = json_set(value, '$.in_hand', json('[]'))"

@@ -210,7 +210,7 @@ class Transitions:
         return True
 
     def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
-        # What the row has under another name by an earlier order (a format, a name) is withdrawn once this one is
+        # What the row has under another name by an earlier setting (a format, a name) is withdrawn once this one is
         # there; see outbox_names.py. So is what this one does not replace in its place.
         if delivery.leaves is not None:  # with its name, which may not have been kept, until it is withdrawn
             gone = delivery.leaves

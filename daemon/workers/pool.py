@@ -280,7 +280,7 @@ class Workers:
         call = Call(None, now + setup.start_limit_s, exit_status.oom_kills(), retry_in_s)
         try:
             worker = Worker(slot.number, setup, WorkerExecutor(), call)
-            future = worker.executor.submit(begin_task(setup.warm_up), setup.orders())
+            future = worker.executor.submit(begin_task(setup.warm_up), setup.plain())
         except (OSError, RuntimeError) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
             slot.wait(now, retry_in_s, str(error))

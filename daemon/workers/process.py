@@ -50,7 +50,7 @@ _memory = IdleRelease()
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class PlainSetup:
     """What a new worker is told; plain values only, so that reading them loads no heavy library.
 
     Attributes:
@@ -133,12 +133,12 @@ def error_of(fault: Fault) -> Exception:
     return WorkerFaultError(fault.what, fault.remote, fault.fix)
 
 
-def begin_task(warm_up: Task[Any, Any]) -> Task[Orders, Facts]:
+def begin_task(warm_up: Task[Any, Any]) -> Task[PlainSetup, Facts]:
     """The first call to a new worker; its answer is read by what the warm-up says of its own."""
 
-    def read(orders: Orders, begun: Begun) -> Facts:
+    def read(setup: PlainSetup, begun: Begun) -> Facts:
         answer = from_json(hints(warm_up.function).get("return", Any), begun.warm_up, at="warm_up")
-        warm = answer if warm_up.read is None else warm_up.read(orders.context, answer)
+        warm = answer if warm_up.read is None else warm_up.read(setup.context, answer)
         try:
             state = guard.SandboxState.from_dict(begun.sandbox)
         except (TypeError, ValueError) as error:
@@ -205,13 +205,13 @@ def fault_of(error: Exception) -> Fault:
     )
 
 
-def begin(orders: Orders) -> Begun:
+def begin(setup: PlainSetup) -> Begun:
     """The first call in a new worker: first acts, then the warm-up."""
     started = time.monotonic()
-    state = first_acts(orders)
-    function = named(orders.warm_up)
+    state = first_acts(setup)
+    function = named(setup.warm_up)
     (wanted,) = [kind for name, kind in hints(function).items() if name != "return"][:1] or [Any]
-    warm = function(from_json(wanted, orders.context, at="context", trusted=True))
+    warm = function(from_json(wanted, setup.context, at="context", trusted=True))
     give_back()  # loading takes more than the loaded model keeps
     said = {
         name: printed(value, _LONGEST_STATEMENT) if isinstance(value, str) else value
@@ -220,35 +220,35 @@ def begin(orders: Orders) -> Begun:
     return Begun(time.monotonic() - started, said, warm)
 
 
-def first_acts(orders: Orders) -> guard.SandboxState:
+def first_acts(setup: PlainSetup) -> guard.SandboxState:
     """Everything a worker owes before it loads a decoder, in an order that matters.
 
     Raises:
         EngineError: the supervisor is gone, or the worker lock cannot be had.
     """
-    die_with(orders.parent_pid)
-    _hold_lock(orders.lock_path)
+    die_with(setup.parent_pid)
+    _hold_lock(setup.lock_path)
     # Before "not dumpable", after which /proc/self belongs to root. The kernel's choice when memory runs
     # out: a worker, never the supervisor.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    _limit_memory(orders.memory_limit_bytes)
-    _limit_files(orders.memory_limit_bytes)
-    if orders.nice:
-        os.nice(orders.nice)
-    guard.private_umask(orders.umask)
-    _quiet_libraries(orders.threads)
+    _limit_memory(setup.memory_limit_bytes)
+    _limit_files(setup.memory_limit_bytes)
+    if setup.nice:
+        os.nice(setup.nice)
+    guard.private_umask(setup.umask)
+    _quiet_libraries(setup.threads)
     keep_freed_memory()
-    if orders.callbacks:
+    if setup.callbacks:
         _make_room_for_callbacks()
-    if not orders.sandbox:
+    if not setup.sandbox:
         return guard.unguarded()
     return guard.guard_worker(
-        [Path(name) for name in orders.read_paths],
-        [Path(name) for name in orders.write_paths],
-        devices=[Path(name) for name in orders.devices],
-        unconfined=orders.unconfined,
-        driver=orders.driver,
+        [Path(name) for name in setup.read_paths],
+        [Path(name) for name in setup.write_paths],
+        devices=[Path(name) for name in setup.devices],
+        unconfined=setup.unconfined,
+        driver=setup.driver,
     )
 
 

@@ -21,7 +21,7 @@ from cutoutd.daemon.workers.codec import to_json
 from cutoutd.daemon.workers.executor import WorkerExecutor, WorkerGoneError
 from cutoutd.daemon.workers.exit_status import Cause
 from cutoutd.daemon.workers.ipc import Answer, Task
-from cutoutd.daemon.workers.process import Facts, Orders, WorkerFaultError, error_of
+from cutoutd.daemon.workers.process import Facts, PlainSetup, WorkerFaultError, error_of
 
 # A slot that cannot start is tried again after 1 s, 2 s, 4 s … and at most a minute.
 FIRST_RETRY_S: Final = 1.0
@@ -43,7 +43,7 @@ class NoFreeSlotError(CutoutError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """How workers are made; see `worker_process.Orders` for what each part does there.
+    """How workers are made; see `process.PlainSetup` for what each part does there.
 
     Attributes:
         warm_up: called once in each worker with the context.
@@ -52,7 +52,7 @@ class WorkerSetup:
         devices: an accelerator's device files, to read, write and control.
         unconfined: why files are left alone, or "" to confine them; the network is given up all the same.
         driver: names of accelerators whose drivers make system calls that are on no list; "" for none.
-        callbacks: what runs in the worker hands Python functions to C code (`process.Orders`).
+        callbacks: what runs in the worker hands Python functions to C code (`process.PlainSetup`).
         start_limit_s: how long a start may take, warm-up included: a 1 GB model from a slow disk.
         recycle_after: photos after which a worker is replaced.
         grow_limit_bytes: resident memory above that of the warmed-up worker at which it is replaced.
@@ -76,9 +76,9 @@ class WorkerSetup:
     recycle_after: int = 500
     grow_limit_bytes: int = 1_000_000_000
 
-    def orders(self) -> Orders:
+    def plain(self) -> PlainSetup:
         """The same in plain values, for a worker of this process."""
-        return Orders(
+        return PlainSetup(
             parent_pid=os.getpid(),
             lock_path=str(self.lock_path),
             read_paths=tuple(map(str, self.read_paths)),

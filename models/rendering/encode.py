@@ -43,7 +43,7 @@ class Picture:
 
 
 def encode(picture: Picture, output: Output, *, threads: int = 1) -> bytes:
-    """The bytes of the file that `output` orders.
+    """The bytes of the file that `output` asks for.
 
     Args:
         picture: the pixels.

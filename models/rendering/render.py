@@ -34,7 +34,7 @@ class Subject:
     rgb16: uint16 (H, W, 3), the whole photo in 16 bits, same space, or None; its upper bytes are `colour`
         wherever that is the photo's.
     icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
-    photo: uint8 or uint16 (H, W, 3), the whole photo, opaque, same space; needed by orders that keep its background.
+    photo: uint8 or uint16 (H, W, 3), the whole photo, opaque, same space; needed where its background is kept.
     """
 
     colour: NDArray[np.uint8]

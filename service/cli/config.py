@@ -13,7 +13,7 @@ from cutoutd.config.errors import ConfigError, ModelError, UsageError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
-from cutoutd.daemon.dispatch.order_rules import chosen, problems_of_list
+from cutoutd.daemon.dispatch.deliverable_rules import chosen, problems_of_list
 from cutoutd.service.folders import make_folders
 from cutoutd.service.listeners.desktop import notifier_warnings
 
@@ -78,9 +78,9 @@ def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
         raise UsageError("This photo lies in no inbox", path, f"The inboxes are: {known}.")
     owed = chosen(inbox, os.fsencode(path.relative_to(inbox.path)), settings.preset)
     click.echo(f"{printable(path)}: {owed.rule or f'no rule fits, so as {inbox.label} says'}")
-    for order in owed.deliverables:
-        preset = f" (preset {order.preset})" if order.preset else ""
-        click.echo(f"  {order.label}{preset}: {order.name}{extension(order)}")
+    for one in owed.deliverables:
+        preset = f" (preset {one.preset})" if one.preset else ""
+        click.echo(f"  {one.label}{preset}: {one.name}{extension(one)}")
 
 
 @config.command("show")

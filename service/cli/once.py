@@ -23,7 +23,7 @@ from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine, Limits
 from cutoutd.daemon.batch import Batch
-from cutoutd.daemon.batch_order import BatchOrder
+from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
@@ -135,18 +135,18 @@ def once(
         must_not_be_a_photo(target, gathered)
         if target.format:
             options["output__format"] = target.format
-        orders = deliverables(options, presets, custom)
+        wanted = deliverables(options, presets, custom)
         report = Report(gathered, as_json, quiet, timings, stream=target.folder is None)
-        folder = _outbox(target, gathered, orders, Path(scratch), 0o777 & ~umask, report)
+        folder = _outbox(target, gathered, wanted, Path(scratch), 0o777 & ~umask, report)
         spec = resolve(model, models_dir(), effort)
-        order = BatchOrder(
-            folder, spec.name, orders, matte, limits, umask, overwrite, target.name, skip_existing,
+        settings = BatchSettings(
+            folder, spec.name, wanted, matte, limits, umask, overwrite, target.name, skip_existing,
             fixes, b"" if mask is None else os.fsencode(mask.resolve()),
         )  # fmt: skip
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
         guard_supervisor()
-        setup = _setup(spec, order, _reads(gathered, order), Path(scratch))
-        report.follow(Batch(order, setup, size, instance=secrets.token_hex(4)))
+        setup = _setup(spec, settings, _reads(gathered, settings), Path(scratch))
+        report.follow(Batch(settings, setup, size, instance=secrets.token_hex(4)))
         if report.stream:
             _to_standard_output(report)
     return int(report.exit_code())
@@ -194,7 +194,7 @@ def _to_standard_output(report: Report) -> None:
 def _outbox(
     target: Target,
     gathered: Gathered,
-    orders: tuple[Deliverable, ...],
+    wanted: tuple[Deliverable, ...],
     scratch: Path,
     mode: int,
     report: Report,
@@ -215,7 +215,7 @@ def _outbox(
         out = scratch / "out"
         out.mkdir()
         return out
-    own = [(one.folder, one.label) for one in orders]
+    own = [(one.folder, one.label) for one in wanted]
     eats = folder_that_eats(target.folder, gathered, own, date=time.strftime("%Y-%m-%d"))
     if eats is not None:
         beside = eats.parent / f"{eats.name}-cutouts"
@@ -250,15 +250,15 @@ def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[
     return Limits(), {}
 
 
-def _reads(gathered: Gathered, order: BatchOrder) -> set[Path]:
+def _reads(gathered: Gathered, settings: BatchSettings) -> set[Path]:
     """Folders and files of the user's that a worker must be able to read."""
     folders = {Path(os.fsdecode(os.path.dirname(one.full))) for one in gathered.photos}  # noqa: PTH120
-    backgrounds = {path for one in order.deliverables if (path := one.background_path) is not None}
-    masks = {Path(os.fsdecode(order.mask))} if order.mask else set[Path]()
+    backgrounds = {path for one in settings.deliverables if (path := one.background_path) is not None}
+    masks = {Path(os.fsdecode(settings.mask))} if settings.mask else set[Path]()
     return {*folders, *backgrounds, *masks}
 
 
-def _setup(spec: ModelSpec, order: BatchOrder, reads: set[Path], scratch: Path) -> WorkerSetup:
+def _setup(spec: ModelSpec, settings: BatchSettings, reads: set[Path], scratch: Path) -> WorkerSetup:
     assert spec.path is not None  # noqa: S101 - resolve only finds installed models
     cache = usable_cache(cache_dir())
     engine = Engine()
@@ -272,16 +272,16 @@ def _setup(spec: ModelSpec, order: BatchOrder, reads: set[Path], scratch: Path) 
             *machine.reads,
             *([] if cache is None else [cache]),
         ),
-        write_paths=(order.folder,),
-        memory_limit_bytes=order.limits.worker_memory + 3 * spec.path.stat().st_size,
+        write_paths=(settings.folder,),
+        memory_limit_bytes=settings.limits.worker_memory + 3 * spec.path.stat().st_size,
         warm_up=WARM_UP,
-        context=Engines((spec,), "auto", cores(), cache, order.matte.closed_form),
+        context=Engines((spec,), "auto", cores(), cache, settings.matte.closed_form),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
         sandbox=bool(engine.sandbox),
         devices=machine.devices,
         unconfined=machine.unconfined,
         driver=machine.driver,
-        callbacks=order.matte.closed_form,
+        callbacks=settings.matte.closed_form,
         recycle_after=engine.recycle_after,
     )

@@ -148,7 +148,7 @@ def deliverables(
     presets: tuple[str, ...],
     custom: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[Deliverable, ...]:
-    """The orders that flags and presets describe.
+    """The deliverables that flags and presets describe.
 
     Args:
         values: the command's parameters.
@@ -164,13 +164,13 @@ def deliverables(
         if not names:
             return (Deliverable.model_validate(options),)
         several = {"label": ""} if len(names) == 1 else {}
-        orders: list[Deliverable] = []
+        found: list[Deliverable] = []
         for name in names:
             raw: dict[str, Any] = {"preset": name, **options, **several, "label": name}
             if len(names) > 1 and "name" not in options and "folder" not in options:
                 raw["name"] = "{stem}-{deliverable}"
-            orders.append(Deliverable.model_validate(expand(raw, custom)))
-        return tuple(orders)
+            found.append(Deliverable.model_validate(expand(raw, custom)))
+        return tuple(found)
     except (ValidationError, ValueError) as error:
         raise UsageError(
             sentence(error, Deliverable), fix="`cutoutd once --help` lists every option."

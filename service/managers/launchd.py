@@ -1,4 +1,4 @@
-"""cutoutd as a launchd agent on macOS: writes the property list and passes orders to launchctl.
+"""cutoutd as a launchd agent on macOS: writes the property list and passes commands to launchctl.
 
 Not tried on a Mac by its authors' tests, which check the property list against Apple's documented keys.
 """

@@ -1,4 +1,4 @@
-"""cutoutd as a systemd service: installs the unit and passes orders to systemctl; the unit's text is not made here."""
+"""cutoutd as a systemd service: installs the unit and calls systemctl; the unit's text is not made here."""
 
 from __future__ import annotations
 

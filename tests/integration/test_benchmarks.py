@@ -29,8 +29,8 @@ def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
 def test_stages_of_every_order_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUTOUTD_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(photos, "enlarged", small)
-    for orders in stages.ORDERS.values():
-        found = stages.stages(2, orders, 1)
+    for deliverables in stages.DELIVERABLES.values():
+        found = stages.stages(2, deliverables, 1)
         assert set(found) == {"decode", "infer", "matte", "encode", "all"}
         assert sum(found.values()) <= 2 * found["all"] + 1
 

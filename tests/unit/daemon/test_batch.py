@@ -15,7 +15,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
-from cutoutd.daemon.batch_order import BatchOrder
+from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.temporary import write_temporary
 from cutoutd.daemon.sources import gather
@@ -79,7 +79,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[b
             path.write_bytes(data)
         Pretended.script = list(script or [])
         monkeypatch.setattr(pool, "Workers", Pretended)
-        order = BatchOrder(
+        settings = BatchSettings(
             folder=tmp_path / "out",
             model="tiny",
             deliverables=(Deliverable(),),
@@ -88,7 +88,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[b
             umask=0o027,
             **changed,
         )
-        batch = Batch(order, None, 1, instance="abc")  # type: ignore[arg-type]
+        batch = Batch(settings, None, 1, instance="abc")  # type: ignore[arg-type]
         return list(batch.run(list(gather([tmp_path / "in"]).photos)))
 
     return go

@@ -23,9 +23,9 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 PROGRAM = """
 import json, os, resource, signal, sys
 from cutoutd.daemon.workers import process
-orders = process.Orders(**{fields})
+setup = process.PlainSetup(**{fields})
 process._ignore_terminal()
-state = process.first_acts(orders)
+state = process.first_acts(setup)
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 print(json.dumps({{
     "ignored": int(status["SigIgn"], 16), "blocked": int(status["SigBlk"], 16),
@@ -36,7 +36,7 @@ sys.stdin.read()
 """
 
 
-def orders(tmp_path: Path, **changed: Any) -> dict[str, Any]:
+def setup(tmp_path: Path, **changed: Any) -> dict[str, Any]:
     return {
         "parent_pid": os.getpid(), "lock_path": str(tmp_path / "lock"), "read_paths": (), "write_paths": (),
         "memory_limit_bytes": 2 * 10**9, "nice": 3, "threads": 2, "warm_up": "", "context": None, "sandbox": False,
@@ -45,7 +45,7 @@ def orders(tmp_path: Path, **changed: Any) -> dict[str, Any]:
 
 
 def start(tmp_path: Path, **changed: Any) -> subprocess.Popen[bytes]:
-    code = PROGRAM.format(fields=repr(orders(tmp_path, **changed)))
+    code = PROGRAM.format(fields=repr(setup(tmp_path, **changed)))
     return subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -91,7 +91,7 @@ def test_one_whose_daemon_is_gone_does_not_begin(tmp_path: Path) -> None:
 
 @LINUX
 def test_it_dies_with_its_daemon(tmp_path: Path) -> None:
-    code = PROGRAM.format(fields=repr(orders(tmp_path)).replace(str(os.getpid()), "PARENT"))
+    code = PROGRAM.format(fields=repr(setup(tmp_path)).replace(str(os.getpid()), "PARENT"))
     starter = (
         "import os, subprocess, sys, time\n"
         f"code = {code!r}.replace('PARENT', str(os.getpid()))\n"

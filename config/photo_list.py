@@ -25,7 +25,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderList:
+class PhotoList:
     """What stands in a list.
 
     Attributes:
@@ -44,13 +44,13 @@ def folded(stem: str) -> str:
     return unicodedata.normalize("NFC", stem.strip()).casefold()
 
 
-def parse(data: bytes) -> OrderList:
+def parse(data: bytes) -> PhotoList:
     """The list in these bytes; mistakes are part of the answer."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return OrderList({}, {1: f"line {line} is not UTF-8: save the list as CSV in UTF-8"})
+        return PhotoList({}, {1: f"line {line} is not UTF-8: save the list as CSV in UTF-8"})
     first = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -58,13 +58,13 @@ def parse(data: bytes) -> OrderList:
     try:
         header = [cell.strip().casefold() for cell in next((cells for _, cells in rows), list[str]())]
         if header.count(STEM) != 1 or not {PRESET, NAME} & set(header):
-            return OrderList({}, {1: "the header needs a column stem, and preset or name beside it"})
+            return PhotoList({}, {1: "the header needs a column stem, and preset or name beside it"})
         return _entries(rows, header)
     except csv.Error as error:
-        return OrderList({}, {1: f"line {reader.line_num} is no CSV ({error})"})
+        return PhotoList({}, {1: f"line {reader.line_num} is no CSV ({error})"})
 
 
-def _entries(rows: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> OrderList:
+def _entries(rows: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> PhotoList:
     entries: dict[str, Entry] = {}
     wrong: dict[int, str] = {}
     mistaken: dict[str, int] = {}
@@ -82,7 +82,7 @@ def _entries(rows: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> Or
             entries[stem] = entry
     for stem in mistaken:  # also the first of two lines: which of them is meant?
         entries.pop(stem, None)
-    return OrderList(entries, wrong, mistaken)
+    return PhotoList(entries, wrong, mistaken)
 
 
 def _problem(stem: str, entry: Entry, entries: Mapping[str, Entry]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.batch_order import BatchOrder, finished_before
+from cutoutd.daemon.batch_settings import BatchSettings, finished_before
 from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.sources import gather
 
@@ -25,9 +25,9 @@ def album(tmp_path: Path) -> Path:
 
 def before(album: Path, **options: str) -> list[str]:
     out = album.parent / "out"
-    order = BatchOrder(out, "m", (Deliverable(**options),), Matte(), Limits(), 0o022)  # pyright: ignore[reportArgumentType]
+    settings = BatchSettings(out, "m", (Deliverable(**options),), Matte(), Limits(), 0o022)  # pyright: ignore[reportArgumentType]
     photos = gather([album]).photos
-    return [photos[number].path.decode() for number in sorted(finished_before(order, photos))]
+    return [photos[number].path.decode() for number in sorted(finished_before(settings, photos))]
 
 
 def test_by_name(album: Path) -> None:
@@ -49,8 +49,8 @@ def test_photos_that_share_a_name_count_only_together(album: Path) -> None:
 def test_a_photo_is_not_its_own_cutout(album: Path) -> None:
     photo = album.parent / "out/c.png"
     photo.touch()
-    order = BatchOrder(album.parent / "out", "m", (Deliverable(),), Matte(), Limits(), 0o022)
-    assert finished_before(order, gather([photo]).photos) == {}
+    settings = BatchSettings(album.parent / "out", "m", (Deliverable(),), Matte(), Limits(), 0o022)
+    assert finished_before(settings, gather([photo]).photos) == {}
 
 
 def test_a_name_made_of_the_content(album: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cutoutd.config import order_list
+from cutoutd.config import photo_list
 from cutoutd.config.errors import UsageError, printable
 from cutoutd.config.explain import problems_of
-from cutoutd.config.order_list import OrderList
 from cutoutd.config.output import Deliverable
+from cutoutd.config.photo_list import PhotoList
 from cutoutd.config.presets import expand
 from cutoutd.config.rules import Rule, named_apart, unpack_deliverable
 from cutoutd.config.settings import Inbox
@@ -86,7 +86,7 @@ def problems_of_list(rule: Rule, inbox: Inbox, presets: Presets) -> Iterator[str
             yield error.what
 
 
-def read_list(path: Path) -> OrderList:
+def read_list(path: Path) -> PhotoList:
     """The list as it is now; read again only when it has changed.
 
     Raises:
@@ -102,7 +102,7 @@ def read_list(path: Path) -> OrderList:
     return listed
 
 
-def _looked_at(path: Path) -> OrderList | str:
+def _looked_at(path: Path) -> PhotoList | str:
     try:
         facts = path.stat()
         if facts.st_size > _MOST_BYTES:
@@ -113,15 +113,15 @@ def _looked_at(path: Path) -> OrderList | str:
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: Path, mtime_ns: int, size: int, inode: int) -> OrderList:
+def _parsed(path: Path, mtime_ns: int, size: int, inode: int) -> PhotoList:
     del mtime_ns, size, inode  # part of the key only
-    return order_list.parse(path.read_bytes())
+    return photo_list.parse(path.read_bytes())
 
 
 def _listed(path: Path, inbox: Inbox, photo: bytes, presets: Presets) -> Chosen | None:
     """What a list says of a photo; None where it does not name it."""
     listed = read_list(path)
-    stem = order_list.folded(os.path.splitext(os.path.basename(os.fsdecode(photo)))[0])
+    stem = photo_list.folded(os.path.splitext(os.path.basename(os.fsdecode(photo)))[0])
     if stem in listed.mistaken:
         line = listed.mistaken[stem]
         raise _line_error(path, line, listed.wrong[line])
@@ -136,7 +136,7 @@ def _line_error(path: Path, line: int, problem: str) -> LineError:
 
 
 def _deliverables_of(
-    path: Path, entry: order_list.Entry, inbox: Inbox, presets: Presets
+    path: Path, entry: photo_list.Entry, inbox: Inbox, presets: Presets
 ) -> tuple[Deliverable, ...]:
     """What one line of a list asks for."""
     if entry.preset:

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from cutoutd.config.order_list import Entry, folded, parse
+from cutoutd.config.photo_list import Entry, folded, parse
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -1,4 +1,4 @@
-"""What a batch is asked for: which names its cutouts may get, and which lie there already; it writes nothing."""
+"""What a batch is told: which names its cutouts may get, and which lie there already; it writes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cutoutd.daemon.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
-class BatchOrder:
+class BatchSettings:
     """How the photos are to be cut out.
 
     Attributes:
@@ -72,7 +72,7 @@ class BatchOrder:
         return candidates(folder, stem, extension)
 
 
-def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:
+def finished_before(settings: BatchSettings, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:
     """Which photos have all their cutouts in the output folder already, by name, with those cutouts.
 
     Photos that would share a name (a.jpg and a.png) count only when all of them have one: which of them the
@@ -81,7 +81,7 @@ def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tu
     Returns:
         Numbers in `photos`, and absolute paths.
     """
-    outbox = os.fsencode(order.folder)
+    outbox = os.fsencode(settings.folder)
     originals = frozenset(photo.identity for photo in photos)
     wanted: dict[int, list[tuple[str, bytes]]] = {}
     nth_of: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def finished_before(order: BatchOrder, photos: Sequence[Source]) -> dict[int, tu
         if photo.problem is not None:
             continue
         try:
-            series = [order.names(photo, number, one) for one in order.deliverables]
+            series = [settings.names(photo, number, one) for one in settings.deliverables]
         except OSError:
             continue  # its worker will say what is wrong with it
         wanted[number] = []

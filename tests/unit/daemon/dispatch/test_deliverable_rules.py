@@ -7,7 +7,7 @@ import pytest
 
 from cutoutd.config.load import parse_settings
 from cutoutd.config.settings import Settings
-from cutoutd.daemon.dispatch.order_rules import LineError, ListError, chosen, problems_of_list
+from cutoutd.daemon.dispatch.deliverable_rules import LineError, ListError, chosen, problems_of_list
 
 
 def settings_of(tmp_path: Path, body: str) -> Settings:
