@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
-.PHONY: run test fast lint types imports unit integration endtoend alone docs pictures docs-check wheel coverage \
+.PHONY: run test fast lint types imports unit integration endtoend alone docs pictures docs-check wheel coverage thorough \
 	lowest newest lock packages image dist release-check bench bench-compare fuzz soak torture train clean
 
 run: $(VENV)/.product
@@ -71,10 +71,15 @@ integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
 # Real daemons. They wait for one another more than they compute, so one more than there are cores runs; those of
-# one machine or image (`xdist_group`) one after the other, because it is made once for all of them.
+# one machine or image (`xdist_group` in their file) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
 	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
 		tests/packaging $(PYTEST_ARGS)
+
+# The same with every crash point, power-loss state, forged answer and full-sized attack: an hour or more; weekly.
+thorough: $(VENV)/.dev
+	CUTOUTD_EVERY_POINT=1 CUTOUTD_FULL_ATTACKS=1 CUTOUTD_FLEET_SEEDS=60 $(MAKE) endtoend
+	$(TOOK)
 
 # What measures time or needs the whole machine.
 alone: $(VENV)/.dev

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -19,6 +20,15 @@ if os.environ.get("CI"):
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(1, str(Path(__file__).parent.parent / "packaging"))  # recipes: scripts, no package
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of one machine or image stay together (`--dist loadgroup`)."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from tests.support.groups import FileGroups
+
+    return FileGroups(config, log)
 
 
 @pytest.fixture(scope="session")

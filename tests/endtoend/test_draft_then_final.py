@@ -15,7 +15,7 @@ from tests.support.photos import encoded
 
 Make = Callable[..., Daemon]
 
-FRAMES = 5
+FRAMES = 3
 LARGE = "isnet-imgly"
 
 

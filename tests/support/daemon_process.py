@@ -22,7 +22,8 @@ class Daemon(Below):
     """One daemon with its inbox, outbox and state below `root`.
 
     `config` is extra TOML inside the `[[inbox]]` table; `tables` is TOML after it. `wrapper` goes in front of
-    the command (faketime, setpriv …).
+    the command (faketime, setpriv …). One worker, unless `tables` has an `[engine]` of its own: each costs a second
+    and a half of a core to start, which hundreds of tests would pay for nothing.
     """
 
     config: str = ""
@@ -50,10 +51,10 @@ class Daemon(Below):
 
     def write_config(self) -> Path:
         path = self.root / "cutoutd.toml"
+        engine = "" if "[engine]" in self.tables else "[engine]\nworkers = 1\n"
         path.write_text(
-            f"{self.tables if self.tables.startswith('#top') else ''}\n"
             f'[[inbox]]\npath = "{self.inbox}"\noutbox = "{self.outbox}"\n{self.config}\n'
-            f"{'' if self.tables.startswith('#top') else self.tables}\n"
+            f"{self.tables}\n{engine}"
         )
         return path
 
