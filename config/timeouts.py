@@ -21,6 +21,7 @@ def run_with_timeout(seconds: float, call: Callable[[], T], otherwise: T) -> T:
     errors: list[Exception] = []
 
     def work() -> None:
+        """In the thread: the answer, or what was raised."""
         try:
             answers.append(call())
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked

@@ -110,6 +110,7 @@ class Listeners(Listener):
         names: LogNames = super().__getattribute__("_names")
 
         def call(*arguments: Any) -> None:
+            """Tells all listeners; one that raises is logged, and the others hear it."""
             if name == "configured":
                 names.follow(*arguments)
             arguments = tuple(_cleaned(one, names) for one in arguments)

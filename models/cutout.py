@@ -166,6 +166,7 @@ def cut_out(
     threads = min(_ENCODE_THREADS, threads or cores()) if lone else 1
 
     def look(photo: Photo) -> Found:
+        """Where the subject is: by the mask, if one was given, else by the network."""
         if mask is not None:
             return Found(read_mask(mask, photo.rgb.shape[:2]))
         return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)

@@ -265,6 +265,7 @@ def is_named_alike(deliverables: Iterable[Deliverable], path: bytes, other: byte
     """Whether a photo's cutouts would ask for the same names under both of these paths."""
 
     def names(of: bytes) -> list[tuple[bytes, str]]:
+        """Folder and stem of each cutout, for a photo at this path."""
         return [
             (
                 mirrored_folder(of, one.folder, date="", label=one.label),

@@ -87,7 +87,8 @@ class Completion:
         row = self.hands.row(photo)
         if hand is not None and hand.finished is None:
             hand.gone = True  # its reader may have read it before: then its result waits for nothing
-        if row is None or (hand is not None and (hand.finished is None or hand.delivering)):
+            return
+        if row is None or (hand is not None and hand.delivering):
             return
         if hand is not None and hand.finished is not None:
             self.publisher.discard(row.inbox, hand.finished)

@@ -250,6 +250,7 @@ def _openat2() -> Callable[[int, bytes, int], int] | None:
     syscall.restype = ctypes.c_long
 
     def call(root: int, path: bytes, flags: int) -> int:
+        """The descriptor, or the negative errno; a signal in between starts it anew."""
         how = _OpenHow(flags, 0, _RESOLVE)
         while True:
             fd = int(syscall(_SYS_OPENAT2, root, path, ctypes.byref(how), ctypes.sizeof(how)))

@@ -83,6 +83,7 @@ def security(folder: Path, role: Role) -> Any:
         """Dask believes any certificate of the authority; here the other side's must also have the right role."""
 
         def get_connection_args(self, role: str) -> dict[str, Any]:
+            """Dask's own, and whose certificate the other end must have."""
             arguments: dict[str, Any] = base.get_connection_args(self, role)
             # Clients and nodes connect to the scheduler, the scheduler to nodes; nodes never to one another.
             peer = Role.NODE if role == "scheduler" else Role.HEAD

@@ -66,6 +66,7 @@ def keep(folder: Path, slots: int, state: Path, models: Path, cache: Path) -> in
     child: list[subprocess.Popen[bytes]] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        """A signal: noted, and passed on to the child."""
         stopped.append(number)
         for one in child:
             with contextlib.suppress(ProcessLookupError):

@@ -29,6 +29,7 @@ def begin(story: Coroutine[Any, Any, None], fault: Callable[[Exception], None]) 
     """Begins a story whose mistakes go to `fault`, whichever of its steps brings them out."""
 
     async def to_its_end() -> None:
+        """The story, with its fault told."""
         with alone(fault):
             await story
 

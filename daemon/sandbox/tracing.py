@@ -55,6 +55,7 @@ def count_refusals() -> Counter[str]:
     found: Counter[str] = Counter()
 
     def note(_signal: int, info: int, context: int) -> None:
+        """The handler of SIGSYS: notes the refused call and has it return its error."""
         error = ctypes.c_int.from_address(info + _AT_ERROR).value
         call = ctypes.c_int.from_address(info + _AT_CALL).value
         ctypes.c_long.from_address(context + at_answer).value = -error

@@ -137,6 +137,7 @@ def begin_task(warm_up: Task[Any, Any]) -> Task[PlainSetup, Facts]:
     """The first call to a new worker; its answer is read by what the warm-up says of its own."""
 
     def read(setup: PlainSetup, begun: Begun) -> Facts:
+        """What the worker said, as records; raises what it could not do."""
         answer = from_json(hints(warm_up.function).get("return", Any), begun.warm_up, at="warm_up")
         warm = answer if warm_up.read is None else warm_up.read(setup.context, answer)
         try:

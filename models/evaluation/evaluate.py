@@ -195,6 +195,7 @@ def report(judged: Sequence[Judged]) -> dict[str, Any]:
     """One model's figures as plain data for `--json`; figures that do not exist are null."""
 
     def plain(some: list[Judged]) -> dict[str, Any]:
+        """Means of some of them, as JSON takes them."""
         values = asdict(summarise([one.score for one in some]))
         solid = [one.solid for one in some if one.solid is not None]
         values |= asdict(mean_solidity(solid)) if solid else {}

@@ -123,6 +123,7 @@ def summarise(scores: list[PhotoScore]) -> Summary:
     judged = [s.boundary_iou for s in scores if not np.isnan(s.boundary_iou)]
 
     def mean(values: list[float]) -> float:
+        """Of one score over all."""
         return float(np.mean(values))
 
     return Summary(

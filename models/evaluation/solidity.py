@@ -78,6 +78,7 @@ def mean_solidity(each: list[Solidity]) -> Solidity:
     """Means over photos, each over those where it exists."""
 
     def mean(name: str) -> float:
+        """Of one measure over those that have it; NaN where none has."""
         values = [value for one in each if not np.isnan(value := float(getattr(one, name)))]
         return float(np.mean(values)) if values else float("nan")
 

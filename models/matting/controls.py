@@ -203,6 +203,7 @@ def components(mask: NDArray[np.bool_], *, diagonal: bool) -> NDArray[np.int32]:
     parent = list(range(len(row)))
 
     def root(i: int) -> int:
+        """The number that stands for all that hangs together with this one."""
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]

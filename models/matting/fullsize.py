@@ -87,6 +87,7 @@ class FullSize:
         """As `whole`, into alpha uint8 (H, W) and colour uint8 (H, W, 3), zero so far; parts of larger ones do."""
 
         def fill(number: int) -> None:
+            """Works out one band."""
             rows = slice(*self._bands[number])
             self._fill(number, Planes(self._photo[rows], alpha[rows], colour[rows]))
 

@@ -189,6 +189,7 @@ def reduced(photo: NDArray[np.uint8], step: int, threads: int = 1) -> Plane:
         skip = 2 if step >= 4 and step % 2 == 0 and photo.shape[0] % step == 0 else 1
 
         def average(y: int) -> NDArray[np.uint8]:
+            """One strip, made smaller by whole steps."""
             return np.asarray(Image.fromarray(photo[y : y + strip : skip]).reduce((step, step // skip)))
 
         small = np.concatenate(side_by_side(average, range(0, photo.shape[0], strip), threads))
@@ -205,6 +206,7 @@ def window_sums(x: Plane, radius: int, axis: int) -> Plane:
     width, length = 2 * radius + 1, x.shape[axis]
 
     def part(start: int, stop: int) -> tuple[slice, ...]:
+        """A range along the axis, all of the others."""
         return tuple(slice(start, stop) if one == axis else slice(None) for one in range(x.ndim))
 
     doubled = np.zeros([side + 2 * radius * (one == axis) for one, side in enumerate(x.shape)], x.dtype)

@@ -191,6 +191,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        """The request to the new address; raises NetworkError where that is unprotected."""
         to = urlsplit(newurl)
         if req.type == "https" and to.scheme != "https":
             raise NetworkError(f"{req.host} redirects to an unprotected address ({to.scheme}://{to.netloc})")

@@ -198,6 +198,7 @@ def check_signature(session: Any, spec: ModelSpec) -> tuple[str, str, type[np.fl
     hint = "Add it with `cutoutd models add FILE --like NAME`, where NAME is a network of the same shape."
 
     def refuse(what: str) -> ModelError:
+        """The error that says so of this model."""
         return ModelError(f"The model {spec.name!r} {what}", spec.path, hint)
 
     if len(inputs) != 1:

@@ -69,6 +69,7 @@ def encode(
     ]
 
     def strip(number: int) -> list[_Piece]:
+        """One strip, filtered and deflated."""
         top, bottom = ranges[number]
         rows = _filtered(colour, alpha, top, bottom, best=level >= _FIRST_ZLIB_LEVEL)
         return [_piece(rows, level, last=bottom == height)]
@@ -119,6 +120,7 @@ def encode_bands(
     ranges = source.bands()
 
     def band(number: int) -> list[_Piece]:
+        """One band as it comes from the matte, filtered and deflated."""
         rgba = source.band(number)
         height, width = rgba.shape[:2]
         last = number == len(ranges) - 1

@@ -33,6 +33,7 @@ from cutoutd.models.training.dataset import (
     read_backgrounds,
     read_pair,
 )
+from cutoutd.models.training.terminal import say
 
 MADE: Final = 60  # pictures of each kind that is made, not photographed
 # Limits shown beside the one in force, to choose by.
@@ -95,7 +96,7 @@ def main() -> None:
     spec = resolve(options.model, models_dir())
     names = options.names.read_text().split()[:: options.every]
     segmenter = Segmenter(spec, providers=("cpu",), threads=options.threads)
-    print("\n".join(lines(judge(segmenter, data_folder(options.data), names))))
+    say("\n".join(lines(judge(segmenter, data_folder(options.data), names))))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 
 from cutoutd.models.training.augment import close_up_matrix, warp
 from cutoutd.models.training.dataset import TRIMAP_SOURCES, data_folder, listing, read_pair
+from cutoutd.models.training.terminal import say
 
 # Masks of this source are too coarse to be enlarged.
 COARSE: Final = frozenset({"coco"})
@@ -70,7 +71,7 @@ def main() -> None:
     p.add_argument("--out", type=Path, required=True, help="folder for the crops")
     options = p.parse_args()
     names = options.names.read_text().split()
-    print(f"{cut(data_folder(options.data), names, options.out)} crops in {options.out}")
+    say(f"{cut(data_folder(options.data), names, options.out)} crops in {options.out}")
 
 
 if __name__ == "__main__":

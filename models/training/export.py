@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from cutoutd.models.training.network import MEAN, STD, CutoutNet
+from cutoutd.models.training.terminal import say
 from cutoutd.models.training.train import load_weights
 
 INPUT: Final = "photo"
@@ -161,7 +162,7 @@ def main() -> None:
     options = p.parse_args()
     worst, mean = export(options.weights, options.out, options.kind, options.side)
     size = options.out.stat().st_size
-    print(
+    say(
         f"{options.out}: {size} bytes; ONNX Runtime differs by {worst:.6f}, halving moves {mean:.6f} on average"
     )
 

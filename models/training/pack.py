@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from cutoutd.models.training.terminal import say
+
 FOLDERS: Final = ("segmentation", "cutouts_rgba", "backgrounds")
 BLOCK: Final = 512  # tar rounds each file up to this and puts one more before it
 PART_MIB: Final = 36
@@ -82,9 +84,9 @@ def main() -> None:
     options = p.parse_args()
     if options.action == "pack":
         for path in pack(options.source, options.out, options.part_mib << 20):
-            print(path, path.stat().st_size)
+            say(f"{path} {path.stat().st_size}")
     else:
-        print(unpack(options.source, options.out), "files")
+        say(f"{unpack(options.source, options.out)} files")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from cutoutd.models.training.dataset import data_folder, held_out, listing, read_pair
 from cutoutd.models.training.export import INPUT, plain_scene, run_onnx, update_toml
 from cutoutd.models.training.network import MEAN, STD
+from cutoutd.models.training.terminal import say
 
 # Photos that the ranges of activations, and the means of channels, are taken from. Half as many give the same scores.
 PHOTOS: Final = 200
@@ -239,7 +240,7 @@ def main() -> None:
     p.add_argument("--side", type=int, default=320)
     options = p.parse_args()
     moved = quantise(options.network, options.out, data_folder(options.data), side=options.side)
-    print(f"{options.out}: {options.out.stat().st_size} bytes; the answer moves by {moved:.6f} on average")
+    say(f"{options.out}: {options.out.stat().st_size} bytes; the answer moves by {moved:.6f} on average")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from cutoutd.models.training.refiner_network import Refiner
+from cutoutd.models.training.terminal import LOG, show_log
 
 CROP = 128  # pixels: the network sees 40 around each one
 TESTED = 1  # shard kept for testing: 32 scenes
@@ -115,7 +116,7 @@ def export(network: Refiner, path: Path) -> None:
         dynamo=False,
     )
     data = path.read_bytes()
-    print(f"{path.name}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+    LOG.info("%s: %d bytes, sha256 %s", path.name, len(data), hashlib.sha256(data).hexdigest())
 
 
 def train(args: argparse.Namespace) -> None:
@@ -132,7 +133,7 @@ def train(args: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=1e-4)
     pool = Pool(args.shards)
     kept = sorted(args.shards.glob("*[0-9].npz"))[:TESTED]
-    print("parameters", sum(p.numel() for p in network.parameters()), flush=True)
+    LOG.info("parameters %d", sum(p.numel() for p in network.parameters()))
     begun, step, report = time.monotonic(), 0, 0.0
     while (elapsed := time.monotonic() - begun) < args.minutes * 60:
         if step % 200 == 0:
@@ -150,19 +151,23 @@ def train(args: argparse.Namespace) -> None:
         step += 1
         if elapsed - report > args.report:
             report = elapsed
-            print(
-                f"{elapsed:6.0f} s step {step} scenes {len(pool.scenes)} loss {loss.item():.4f}",
+            LOG.info(
+                "%6.0f s step %d scenes %d loss %.4f %s",
+                elapsed,
+                step,
+                len(pool.scenes),
+                loss.item(),
                 test(averaged.module, kept),
-                flush=True,
             )
             torch.save(averaged.module.state_dict(), args.out / "refiner.pt")
-    print("final", step, test(averaged.module, kept))
+    LOG.info("final %d %s", step, test(averaged.module, kept))
     torch.save(averaged.module.state_dict(), args.out / "refiner.pt")
     export(averaged.module, args.out / "refiner.onnx")
 
 
 def main() -> None:
     """Command line of the trainer."""
+    show_log()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=Path, required=True, help="folder written by refiner_data.py")
     parser.add_argument("--out", type=Path, required=True)

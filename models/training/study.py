@@ -24,6 +24,7 @@ from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_ph
 from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import to_planes
+from cutoutd.models.training.terminal import say
 
 Photo = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
@@ -187,8 +188,8 @@ def main() -> None:
     p.add_argument("--threads", type=int, default=2)
     options = p.parse_args()
     cases = find_cases(options.images, options.masks, options.names, options.every)
-    print(f"{len(cases)} photos")
-    print("\n".join(compare(Asker(options.model, options.threads), cases)))
+    say(f"{len(cases)} photos")
+    say("\n".join(compare(Asker(options.model, options.threads), cases)))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from cutoutd.models.training.loss import total_loss
 from cutoutd.models.training.network import CutoutNet, normalise
 from cutoutd.models.training.partners import MEETING_STEPS, Partners
 from cutoutd.models.training.sampling import Batch, Mixture, Shares
+from cutoutd.models.training.terminal import LOG, show_log
 
 # Rates relative to the decoder's. The encoder already sees; its first stages (edges, colours) hardly need to
 # move.
@@ -234,7 +235,7 @@ def validate(net: nn.Module, pairs: list[Pair], side: int, batch: int = 16) -> d
 def note(out: Path, **facts: Any) -> None:
     """One line of the run's curve, on the terminal and in RUN/curve.jsonl."""
     line = json.dumps(facts)
-    print(line, flush=True)
+    LOG.info("%s", line)
     with (out / "curve.jsonl").open("a") as curve:
         curve.write(line + "\n")
 
@@ -348,4 +349,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    show_log()
     train(parser().parse_args())

@@ -86,6 +86,7 @@ def completer(values: Callable[[], Iterable[str]]) -> Callable[..., list[str]]:
     """Completes an option's value with those of these words that begin like what is typed."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        """The values that begin with what was typed."""
         return [value for value in values() if value.startswith(incomplete) and not value.isupper()]
 
     return complete

@@ -43,6 +43,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     loaded = load_settings(config_file, inbox=inbox, outbox=outbox, model=model)
 
     def plan() -> Plan:
+        """From the configuration as it is now; raises CutoutError."""
         from cutoutd.service.managers.systemd_unit import check_unit_allows
 
         settings = load_settings(config_file, inbox=inbox, outbox=outbox, model=model).settings

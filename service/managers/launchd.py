@@ -88,6 +88,7 @@ def plist_text(contents: dict[str, Any]) -> str:
     text = plistlib.dumps(contents, sort_keys=False).decode()
 
     def explained(match: re.Match[str]) -> str:
+        """The key with its reason above it."""
         return f"\t<!-- {_REASONS[match[1]]} -->\n{match[0]}"
 
     # One tab: a key of the outermost table.

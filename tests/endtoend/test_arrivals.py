@@ -54,7 +54,7 @@ def _gphoto(target: Path, content: bytes) -> None:
 
 def _closed_and_reopened(target: Path, content: bytes) -> None:
     target.write_bytes(content[: len(content) // 2])
-    time.sleep(0.2)
+    time.sleep(0.2)  # shorter than the settle time: the writer's own pause, not ours
     with target.open("ab") as file:
         file.write(content[len(content) // 2 :])
 

@@ -168,7 +168,7 @@ def test_temporaries_that_are_swapped_all_the_time_are_made_again(make: Make, tm
     try:
         for number in range(4):
             (one.inbox / f"{number}.jpg").write_bytes(PHOTO + b"%d" % number)
-        time.sleep(5)
+        time.sleep(5)  # the attack lasts so long: while it does no condition need ever hold
     finally:
         ended.set()
         neighbour.join()

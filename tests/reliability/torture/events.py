@@ -142,7 +142,7 @@ def stall(world: World) -> None:
         if world.rng.random() < 0.5:
             file.truncate(len(content.data))
         file.write(content.data[:half])
-        time.sleep(world.rng.uniform(2.5, 6))
+        time.sleep(world.rng.uniform(2.5, 6))  # the standstill itself
         if world.rng.random() < 0.3:
             world.daemon.murder()
             world.daemon.ensure()
@@ -348,7 +348,7 @@ def suspend(world: World) -> None:
     nap(world, 0.7)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGSTOP)
-        time.sleep(limit_s + 3)
+        time.sleep(limit_s + 3)  # the lid is closed for so long
         os.killpg(process.pid, signal.SIGCONT)
 
 

@@ -50,7 +50,7 @@ def test_a_mere_look_at_the_lock_turns_no_daemon_away(tmp_path: Path) -> None:
     fcntl.flock(looker, fcntl.LOCK_SH)
 
     def done() -> None:
-        time.sleep(0.2)
+        time.sleep(0.2)  # long enough that the lock is asked for in vain before; if it is not, nothing fails
         os.close(looker)
 
     threading.Thread(target=done).start()
