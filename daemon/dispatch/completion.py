@@ -74,7 +74,7 @@ class Completion:
             self.failures.changed(row)
         elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
             self._begin_comparing(hand, row, read.digest)
-        elif row.settled and self.renames.renamed(row, read.digest):
+        elif row.settled and hand.compared and self.renames.renamed(row, read.digest):
             self.publisher.discard(row.inbox, read)
             self.hands.let_go(photo)
         elif row.settled:

@@ -8,7 +8,7 @@ times are only guesses. All methods run in the supervisor's loop.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -85,7 +85,7 @@ class RenameDetector:
         if row.forced or row.digest:
             return False
         twins = self._intake.twins(row, digest)
-        return any(one.path is not None and self._original(one) is not _Original.THERE for one in twins)
+        return any(where is not _Original.THERE for _, where in self._originals(row.inbox, twins))
 
     def renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, and nothing is to be made of it under this one now.
@@ -95,12 +95,11 @@ class RenameDetector:
         self._read.pop(row.id, None)
         if row.forced or row.digest:
             return False
-        for twin in self._intake.twins(row, digest):
-            where = self._original(twin)
+        for twin, where in self._originals(row.inbox, self._intake.twins(row, digest)):
             in_hand = twin.state in (State.RUNNING, State.DELIVERING)
             if where is _Original.OPEN and abs(self.ledger.clock() - row.arrived) > PATIENCE_S:
-                where = _Original.THERE
-            if twin.path is None or where is _Original.THERE:
+                continue
+            if where is _Original.THERE:
                 continue
             if in_hand or where is _Original.OPEN:
                 self._read[row.id] = (digest, row.facts)
@@ -123,12 +122,17 @@ class RenameDetector:
         deliverables, others = (chosen(inbox, one.path or b"", {}).deliverables for one in (row, twin))
         return deliverables == others and is_named_alike(deliverables, row.path or b"", twin.path or b"")
 
-    def _original(self, twin: PhotoRow) -> _Original:
-        path = os.path.join(twin.inbox, twin.path or b"")
-        try:
-            fs = RealFileSystem(twin.inbox)
-            facts = run_with_timeout(LOOK_S, lambda: fs.lstat(path), None)
-        except OSError:
+    def _originals(self, inbox: bytes, twins: Sequence[PhotoRow]) -> list[tuple[PhotoRow, _Original]]:
+        """Those that have a path, with what lies there: one look at the folder for all of them, which may hang."""
+        named = [one for one in twins if one.path is not None]
+        if not named:
+            return []
+        nothing: list[os.stat_result | OSError | None] = [None] * len(named)
+        found = run_with_timeout(LOOK_S, lambda: _lying(inbox, named), nothing)
+        return [(one, self._original(one, facts)) for one, facts in zip(named, found, strict=True)]
+
+    def _original(self, twin: PhotoRow, facts: os.stat_result | OSError | None) -> _Original:
+        if isinstance(facts, OSError):
             return _Original.GONE
         if facts is None:
             return _Original.OPEN
@@ -157,3 +161,18 @@ class RenameDetector:
         if done.state == State.DONE and done.aftercare is Aftercare.NONE and done.archived_to is None:
             self.transitions.aftercare(done.id, Aftercare.OWED)
             self.aftercare.after(done.id)
+
+
+def _lying(inbox: bytes, rows: Sequence[PhotoRow]) -> list[os.stat_result | OSError | None]:
+    """What lies at the path of each row, or why nothing can be seen there."""
+    found: list[os.stat_result | OSError | None] = []
+    try:
+        fs = RealFileSystem(inbox)
+    except OSError as error:
+        return [error] * len(rows)
+    for one in rows:
+        try:
+            found.append(fs.lstat(os.path.join(inbox, one.path or b"")))
+        except OSError as error:
+            found.append(error)
+    return found

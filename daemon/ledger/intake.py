@@ -228,16 +228,26 @@ class Intake:
         """
         has_cutout = "EXISTS (SELECT 1 FROM deliverables d WHERE d.photo = photos.id AND d.state = 'done')"
         may_have_one = f"live = 1 AND (state IN ('done', 'running', 'delivering') OR {has_cutout})"
+        stepped_back = f"live = 0 AND archived_to IS NULL AND state = 'done' AND {has_cutout}"
+        # The unary plus keeps indexes of inbox and size out of it: some cameras make all files equally large.
+        alike = "+inbox = ? AND +size = ? AND aftercare = 'none' AND key <> ?"
+        values: tuple[Any, ...] = (row.inbox, row.size, row.key)
         if digest is None:
-            which, value = f"mtime_ns = ? AND {may_have_one}", row.mtime_ns
+            query = (
+                f"SELECT {COLUMNS} FROM photos"
+                f" WHERE inbox = ? AND size = ? AND mtime_ns = ? AND {may_have_one} AND {alike}"
+            )
+            values = (row.inbox, row.size, row.mtime_ns, *values)
         else:
-            stepped_back = f"live = 0 AND archived_to IS NULL AND state = 'done' AND {has_cutout}"
-            which = f"(digest = ? OR digest IS NULL) AND (({may_have_one}) OR ({stepped_back}))"
-            value = digest
+            # Whoever was ever delivered has a digest: without one are those in hand alone.
+            query = (
+                f"SELECT {COLUMNS} FROM photos WHERE digest = ? AND (({may_have_one}) OR ({stepped_back})) AND {alike}"
+                f" UNION ALL SELECT {COLUMNS} FROM photos"
+                f" WHERE state IN ('running', 'delivering') AND +digest IS NULL AND +live = 1 AND {alike}"
+            )
+            values = (digest, *values, *values)
         rows = self.ledger.read(
-            f"SELECT {COLUMNS} FROM photos WHERE inbox = ? AND size = ? AND {which}"
-            " AND aftercare = 'none' AND key <> ? ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20",
-            (row.inbox, row.size, value, row.key),
+            f"SELECT * FROM ({query}) ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20", values
         )
         return [photo_row(one) for one in rows]
 

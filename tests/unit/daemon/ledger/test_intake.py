@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.ledgers import steps
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger
@@ -183,6 +184,30 @@ def test_a_renamed_photo_is_recognised_by_content(intake: Intake) -> None:
     assert row is not None
     assert (row.id, row.path) == (photo, b"b.jpg")
     assert intake.live(BOX, PATH) is None
+
+
+def test_a_twin_is_found_without_a_look_at_all_that_wait_or_were_done(intake: Intake) -> None:
+    """Some cameras make all files equally large."""
+    _, first = _see(intake)
+    assert first is not None
+    _set(intake, first, state="done", digest="aa")
+    _, photo = _see(intake, replace(FACTS, inode=2), b"copy")
+    row = intake.get(photo or 0)
+    assert row is not None
+
+    def look() -> int:
+        found: list[int] = []
+        taken = steps(intake.ledger, lambda: found.extend(one.id for one in intake.twins(row, "aa")))
+        assert found == [first]
+        return taken
+
+    few = look()
+    for number in range(300):
+        _, other = _see(intake, replace(FACTS, inode=100 + number), b"%d" % number)
+        assert other is not None
+        if number % 2:
+            _set(intake, other, state="done", digest=f"b{number}", live=number % 3 > 0)
+    assert look() < few + 300
 
 
 def test_a_photo_on_its_way_to_the_archive_was_not_renamed(intake: Intake) -> None:

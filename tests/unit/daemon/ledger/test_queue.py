@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from tests.support.ledgers import steps
 from tests.unit.daemon.conftest import Clock
 
 from cutoutd.daemon.ledger.database import Ledger
@@ -52,3 +54,20 @@ def test_each_return_in_a_row_waits_longer_than_the_one_before(ledger: Ledger, c
         transitions.again(photo)
         due.append((queue.next_due(clock.now) or clock.now) - clock.now)
     assert due == [0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_the_next_is_found_without_a_look_at_all_that_wait(
+    ledger: Ledger, clock: Clock, newest: bool
+) -> None:
+    intake, queue = Intake(ledger), Queue(ledger)
+
+    def look() -> int:
+        return steps(ledger, lambda: _first(queue, clock, newest=newest))
+
+    intake.observe(INBOX, b"one", Facts(1, 1, 1), settled=Settled.KNOWN)
+    few = look()
+    for number in range(300):
+        clock.now += 1
+        intake.observe(INBOX, b"%d" % number, Facts(1, number, number), settled=Settled.KNOWN)
+    assert look() < few + 300
