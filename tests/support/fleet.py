@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import sqlite3
@@ -16,6 +17,8 @@ from typing import Any
 from tests.support.conditions import wait_until
 from tests.support.daemon_process import Daemon
 
+import cutoutd.config
+
 
 def free_port() -> int:
     """A port that nobody listens on at present."""
@@ -24,14 +27,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def of_another_version(folder: Path) -> Path:
+    """The program once more, as it will be called one day; returns what PYTHONPATH is to name."""
+    here = Path(cutoutd.config.__file__).parents[1]
+    for room in ("config", "models", "daemon", "service"):
+        shutil.copytree(here / room, folder / "cutoutd" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    version = folder / "cutoutd" / "config" / "version.py"
+    version.write_text('"""Another one."""\n\nVERSION = "99.0.0"\n')
+    return folder
+
+
 @dataclass
 class Fleet:
     """Everything below `root`; nodes by name."""
 
     root: Path
     local: bool = True
+    config: str = ""  # more of the inbox's table
     tables: str = ""
     slots: int = 1
+    listen: str = "127.0.0.1"  # empty: on all addresses
+    wrappers: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])  # of nodes
     port: int = field(default_factory=free_port)
     scheduler: subprocess.Popen[bytes] | None = None
     nodes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, "subprocess.Popen[bytes]"])
@@ -43,7 +59,7 @@ class Fleet:
             f'[fleet]\nscheduler = "{self.address}"\ncertificates = "{self.certificates}"\n'
             f"local = {str(self.local).lower()}\n[engine]\nworkers = 1\n{self.tables}"
         )
-        self.head = Daemon(self.root, config='quality = "fast"', tables=fleet)
+        self.head = Daemon(self.root, config=f'quality = "fast"\n{self.config}', tables=fleet)
 
     @property
     def address(self) -> str:
@@ -77,7 +93,7 @@ class Fleet:
     ) -> subprocess.Popen[bytes]:
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "cutoutd.service", *arguments],
+                [*self.wrappers.get(name, ()), sys.executable, "-m", "cutoutd.service", *arguments],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -93,8 +109,7 @@ class Fleet:
             "scheduler",
             "--config",
             str(self.head.write_config()),
-            "--listen",
-            "127.0.0.1",
+            *(("--listen", self.listen) if self.listen else ()),
         )
         wait_until(self._listens, "the scheduler to listen", 30)
 
@@ -102,19 +117,31 @@ class Fleet:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def start_node(self, name: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
-        """The node's keeper; it may join much later."""
+    def start_node(
+        self, name: str, folder: Path | None = None, *, program: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """The node's keeper; it may join much later.
+
+        Args:
+            name: of the node.
+            folder: its own; unset, as `init` made it.
+            program: where its cutoutd is imported from; unset, the same as the head's.
+        """
         state = self.root / f"node-{name}"
+        other = {} if program is None else {"PYTHONPATH": str(program)}
         process = self._start(
             name, "fleet", "node", "--from", str(folder or self.certificates / "nodes" / name),
-            "--slots", str(self.slots), more={"CUTOUTD_STATE_DIR": str(state)},
+            "--slots", str(self.slots), more={"CUTOUTD_STATE_DIR": str(state), **other},
         )  # fmt: skip
         self.nodes[name] = process
         return process
 
     def start(self, *nodes: str) -> Fleet:
         """Scheduler, nodes and head, all at work."""
-        self.init(*nodes)
+        return self.init(*nodes).start_all(*nodes)
+
+    def start_all(self, *nodes: str) -> Fleet:
+        """The same, with certificates that are there."""
         self.start_scheduler()
         for name in nodes:
             self.start_node(name)

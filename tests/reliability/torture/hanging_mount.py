@@ -81,6 +81,10 @@ class HangingMount:
         """From now on no request is answered."""
         self.hanging.set()
 
+    def go_on(self) -> None:
+        """What was asked meanwhile is answered, late."""
+        self.hanging.clear()
+
     def end(self) -> None:
         """The connection is cut: every waiting call fails, and the mount goes."""
         subprocess.run(["umount", "-f", "-l", str(self.at)], check=False, capture_output=True)
@@ -191,7 +195,7 @@ class HangingMount:
         facts = self._path(node).stat()
         return struct.pack(
             "<QQQQQQIIIIIIIIII",
-            node, facts.st_size, facts.st_blocks, int(facts.st_atime), int(facts.st_mtime), int(facts.st_ctime),
+            facts.st_ino, facts.st_size, facts.st_blocks, int(facts.st_atime), int(facts.st_mtime), int(facts.st_ctime),
             0, facts.st_mtime_ns % 10**9, facts.st_ctime_ns % 10**9, facts.st_mode, 1, 0, 0, 0, 4096, 0,
         )  # fmt: skip
 
