@@ -15,6 +15,8 @@ from cutoutd.config.units import BASE_FOLDER, Folder
 
 # A node's own file, beside its certificate.
 NODE_FILE = "node.toml"
+# In the head's folder of certificates: one folder for each node, to be copied there.
+NODES_FOLDER = "nodes"
 # Names of nodes stand in certificates, in `status` and in file names.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 

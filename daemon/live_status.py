@@ -98,7 +98,7 @@ class NodeStatus(_Record):
     Attributes:
         name: as in its certificate.
         address: its connection.
-        state: joining, ready, leaving, refused or unfit.
+        state: joining, ready, leaving, refused or unfit; missing when it is not connected.
         why: it gets no photo; empty when it does.
         slots: photos at once.
         busy: photos that it has in hand.
@@ -107,6 +107,7 @@ class NodeStatus(_Record):
         proofs: by network, a digest of its answer to a test pattern; where two differ, so may single bits of cutouts.
         unconfined: what of the workers' sandbox does not hold there; empty when all does.
         certificate_expires: wall-clock seconds; 0 when not known.
+        missing_since: wall-clock seconds at which it went; 0 when it never came since the daemon's start.
     """
 
     name: str
@@ -120,6 +121,7 @@ class NodeStatus(_Record):
     proofs: dict[str, str] = Field(default_factory=dict[str, str])
     unconfined: str = ""
     certificate_expires: float = 0.0
+    missing_since: float = 0.0
 
 
 class FleetStatus(_Record):
@@ -130,13 +132,17 @@ class FleetStatus(_Record):
         trouble: why it is not reached; empty when it is.
         local: whether the daemon's own machine works too.
         proofs: as of the nodes, for this machine.
-        nodes: each that is connected.
+        version: what ready nodes run.
+        models: networks that they have, by name, with the SHA-256 of the file.
+        nodes: each that is connected, or expected and missing.
     """
 
     scheduler: str
     trouble: str = ""
     local: bool = True
     proofs: dict[str, str] = Field(default_factory=dict[str, str])
+    version: str = ""
+    models: dict[str, str] = Field(default_factory=dict[str, str])
     nodes: tuple[NodeStatus, ...] = ()
 
 

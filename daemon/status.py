@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from cutoutd.config.errors import printable
+from cutoutd.config.version import VERSION
 from cutoutd.daemon.components import Components
 from cutoutd.daemon.live_status import (
     Counts,
@@ -77,6 +78,8 @@ def _fleet(daemon: Components) -> FleetStatus | None:
         trouble=fleet.linked(),
         local=bool(asked.local),
         proofs={name: one.proof for name, one in daemon.worker_manager.models.items()},
+        version=VERSION,
+        models={spec.name: spec.sha256 for spec in daemon.plan.engines.specs},
         nodes=fleet.nodes(),
     )
 

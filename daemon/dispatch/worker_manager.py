@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cutoutd.config.fleet import NODES_FOLDER
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
@@ -85,6 +86,7 @@ class WorkerManager:
                 warning=listener.warning,
                 clock=clock,
                 has_local=plan.pool_size.size > 0,
+                expected=_expected(plan),
             )
         self.slots: pool.Workers | FleetSlots = self.fleet or local
 
@@ -219,3 +221,12 @@ class WorkerManager:
         if self._started and self._after.get(path) != inode:
             self.recycle()
             self._after[path] = inode  # even if it hangs by now: once is enough
+
+
+def _expected(plan: Plan) -> list[str]:
+    """Nodes for which `fleet init` has made a folder on this machine."""
+    folder = plan.settings.fleet.certificates
+    try:
+        return [] if folder is None else sorted(one.name for one in (folder / NODES_FOLDER).iterdir())
+    except OSError:
+        return []

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.answers import event_of, is_shared
+from cutoutd.daemon.fleet.node_slots import MISSING, Call, NodeSlots
 from cutoutd.daemon.fleet.records import (
+    MOST_NODES,
     Answered,
     Drop,
     FromRelay,
@@ -37,14 +36,11 @@ from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool, protocol
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import Task
-from cutoutd.daemon.workers.sizing import PoolSize
 
 # Numbers of a node's slots begin at a multiple of this; those of this machine lie below.
 NODE_STEP: Final = 1000
 # A node ends its own workers at their time limit; one that has not answered so long after it is not believed to live.
 ANSWER_S: Final = 30.0
-# A node that met trouble gets no photo for so long, doubled each time, up to the second.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 MINUTE_S: Final = 60.0
 # Fewer days until a node's certificate expires are told.
 EXPIRES_SOON_S: Final = 30 * 86400.0
@@ -66,46 +62,6 @@ class Link(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Call:
-    """One photo on a node."""
-
-    number: int
-    tag: int
-    job: protocol.Job
-    slot: int
-    deadline: float
-
-
-@dataclass(slots=True)
-class _Node:
-    """One node, as long as its connection lasts.
-
-    Attributes:
-        base: the number of its first slot.
-        calls: what it has in hand, by slot.
-        rest_until: it gets no photo before, in the clock's seconds.
-        trouble: why.
-        done: when it finished photos, in the last minute.
-    """
-
-    facts: NodeFacts
-    base: int
-    calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
-    rest_until: float = 0.0
-    trouble: str = ""
-    retry: Retry = field(default_factory=lambda: Retry(FIRST_PAUSE_S, LONGEST_PAUSE_S))
-    done: deque[float] = field(default_factory=deque[float])
-
-    def free(self, now: float, *, large: bool) -> list[int]:
-        """Its slots without a photo that can take one, best first."""
-        joined = self.facts.joined
-        if self.facts.state is not NodeState.READY or joined is None or now < self.rest_until:
-            return []
-        slots = PoolSize(joined.slots, joined.large).slots(large=large)
-        return [self.base + slot for slot in slots if self.base + slot not in self.calls]
-
-
 class FleetSlots:
     """The slots of all machines.
 
@@ -117,6 +73,7 @@ class FleetSlots:
         notice, warning: tell the user a sentence.
         clock: monotonic seconds.
         has_local: whether this machine has any.
+        expected: names of nodes that have certificates: who of them never came is missing.
     """
 
     def __init__(
@@ -130,6 +87,7 @@ class FleetSlots:
         warning: Callable[[str], None] = lambda _text: None,
         clock: Callable[[], float] = time.monotonic,
         has_local: bool = True,
+        expected: Sequence[str] = (),
     ) -> None:
         self._local = local
         self._link = link
@@ -138,7 +96,10 @@ class FleetSlots:
         self._warning = warning
         self._clock = clock
         self._life = secrets.token_hex(8)
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, NodeSlots] = {}
+        self._calls: dict[int, tuple[NodeSlots, Call]] = {}  # by number
+        self._tags: dict[int, int] = {}  # numbers by tag
+        self._away: dict[str, float] = dict.fromkeys(expected, 0.0)  # since when, in wall-clock seconds
         self._bases = 0
         self._terms: Terms | None = None
         self._why = "The relay is starting."
@@ -239,8 +200,9 @@ class FleetSlots:
                 (one for one in self._nodes.values() if one.base <= number < one.base + NODE_STEP), None
             )
             if node is not None and number in node.free(now, large=False):
-                call = _Call(self._link.next_call(), tag, job, number, now + limit_s + ANSWER_S)
+                call = Call(self._link.next_call(), tag, job, number, now + limit_s + ANSWER_S)
                 node.calls[number] = call
+                self._calls[call.number], self._tags[tag] = (node, call), call.number
                 order = dumps(Order(self._life, call.number, job, limit_s)).decode("ascii")
                 self._link.say(Give(call.number, node.facts.address, order))
                 return
@@ -288,6 +250,8 @@ class FleetSlots:
                 for call in node.calls.values():
                     self._link.say(Drop(call.number))
                 node.calls.clear()
+            self._calls.clear()
+            self._tags.clear()
 
     def status(self) -> list[pool.SlotStatus]:
         """This machine's slots."""
@@ -305,29 +269,18 @@ class FleetSlots:
         return "" if self._linked else self._why
 
     def nodes(self) -> tuple[NodeStatus, ...]:
-        """Every node, for `status`."""
-        return tuple(
-            self._status(node) for node in sorted(self._nodes.values(), key=lambda one: one.facts.name)
-        )
+        """Every node, for `status`, those that are missing too."""
+        now = self._clock()
+        here = [node.status(now) for node in self._nodes.values()]
+        known = {one.name for one in here}
+        away = [
+            NodeStatus(name=name, state=MISSING, missing_since=since)
+            for name, since in self._away.items()
+            if name not in known
+        ]
+        return tuple(sorted([*here, *away], key=lambda one: one.name))
 
-    def _status(self, node: _Node) -> NodeStatus:
-        facts, joined, now = node.facts, node.facts.joined, self._clock()
-        resting = now < node.rest_until and facts.state is NodeState.READY
-        return NodeStatus(
-            name=facts.name,
-            address=facts.address,
-            state=NodeState.UNFIT.value if resting else facts.state.value,
-            why=node.trouble if resting else facts.why,
-            slots=0 if joined is None else joined.slots,
-            busy=len(node.calls),
-            photos_per_minute=len(node.done),
-            providers={} if joined is None else {name: one.provider for name, one in joined.models.items()},
-            proofs={} if joined is None else {name: one.proof for name, one in joined.models.items()},
-            unconfined="" if joined is None else joined.unconfined,
-            certificate_expires=0.0 if joined is None else joined.expires,
-        )
-
-    def doubt(self, name: str, why: str, *, node: _Node | None = None) -> None:
+    def doubt(self, name: str, why: str, *, node: NodeSlots | None = None) -> None:
         """A node said what is not so, or says nothing: it gets no photo for a while."""
         now = self._clock()
         for one in self._nodes.values() if node is None else (node,):
@@ -348,11 +301,11 @@ class FleetSlots:
                 self._linked, self._why = message.linked, message.why
                 self._stand(message.nodes)
             case Answered():
-                found = self._numbered(message.call)
+                found = self._calls.get(message.call)
                 if found is not None:  # nobody waits for one that is late
                     self._answered(*found, message.answer)
             case Lost():
-                found = self._numbered(message.call)
+                found = self._calls.get(message.call)
                 if found is not None:
                     node, call = found
                     self._owe(node, call, pool.Died(call.tag, "killed", message.why))
@@ -371,6 +324,8 @@ class FleetSlots:
                 self._owe(node, call, pool.Died(call.tag, "killed", "The node is gone."))
             hand = f"; {owed} photos that it had in hand are owed again" if owed else ""
             if node.facts.joined is not None:
+                if len(self._away) < MOST_NODES or node.facts.name in self._away:
+                    self._away[node.facts.name] = time.time()
                 left = "has left" if node.facts.state is NodeState.LEAVING else "is gone"
                 self._notice(f"The node {node.facts.name} {left}{hand}.")
         for address, facts in there.items():
@@ -378,7 +333,7 @@ class FleetSlots:
             before = None if node is None else node.facts
             if node is None:
                 self._bases += 1
-                self._nodes[address] = _Node(facts, self._bases * NODE_STEP)
+                self._nodes[address] = NodeSlots(facts, self._bases * NODE_STEP)
             else:
                 node.facts = facts
             if before is None or (before.state, before.why) != (facts.state, facts.why):
@@ -392,7 +347,7 @@ class FleetSlots:
         elif facts.state in (NodeState.REFUSED, NodeState.UNFIT):
             self._warning(f"The node {facts.name} gets no photo: {facts.why}")
 
-    def _answered(self, node: _Node, call: _Call, text: str) -> None:
+    def _answered(self, node: NodeSlots, call: Call, text: str) -> None:
         try:
             answer: PhotoAnswer = from_json(PhotoAnswer, loads(text.encode("ascii"), trusted=False))
             event, why = event_of(call.tag, call.job, answer)
@@ -408,15 +363,14 @@ class FleetSlots:
             node.done.append(self._clock())
         self._owe(node, call, event)
 
-    def _owe(self, node: _Node, call: _Call, event: pool.Event) -> None:
+    def _owe(self, node: NodeSlots, call: Call, event: pool.Event) -> None:
         """The call is over, one way or another."""
         node.calls.pop(call.slot, None)
+        self._calls.pop(call.number, None)
+        if self._tags.get(call.tag) == call.number:
+            del self._tags[call.tag]
         self._post(event)
 
-    def _call_of(self, tag: int) -> tuple[_Node, _Call] | None:
-        found = ((node, call) for node in self._nodes.values() for call in node.calls.values())
-        return next(((node, call) for node, call in found if call.tag == tag), None)
-
-    def _numbered(self, number: int) -> tuple[_Node, _Call] | None:
-        found = ((node, call) for node in self._nodes.values() for call in node.calls.values())
-        return next(((node, call) for node, call in found if call.number == number), None)
+    def _call_of(self, tag: int) -> tuple[NodeSlots, Call] | None:
+        number = self._tags.get(tag)
+        return None if number is None else self._calls.get(number)

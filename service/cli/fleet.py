@@ -139,34 +139,47 @@ def status(as_json: bool) -> None:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Draws how the fleet stands."""
+    from cutoutd.daemon.fleet.node_slots import MISSING
     from cutoutd.daemon.fleet.slots import EXPIRES_SOON_S
 
     if found["trouble"]:
         console.print(said(f"! {found['scheduler']}: {found['trouble']}", style="yellow"))
     else:
         console.print(said(f"● {found['scheduler']}", style="green"))
+    models = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found["models"].items())
+    console.print(said(f"  all that are ready run cutoutd {found['version']} with {models}", style="dim"))
     for one in found["nodes"]:
         ready = one["state"] == "ready"
         line = f"{'●' if ready else '!'} {one['name']}  {one['state']}"
         if ready:
             line += f"  {one['busy']} of {counted(one['slots'], 'slot')} busy, {one['photos_per_minute']} photos/min"
+        if one["state"] == MISSING:
+            line += (
+                f" since {_day(one['missing_since'])}"
+                if one["missing_since"]
+                else ": not seen since the start"
+            )
         console.print(said(line, style="green" if ready else "yellow"))
         expires = one["certificate_expires"]
         notes = [
             one["why"],
             f"not confined there: {one['unconfined']}" if one["unconfined"] else "",
             _rounding(found["proofs"], one["proofs"]),
-            f"its certificate expires on {time.strftime('%Y-%m-%d', time.localtime(expires))}: "
-            "`cutoutd fleet init --renew`"
+            f"its certificate expires on {_day(expires).partition(' ')[0]}: `cutoutd fleet init --renew`"
             if expires and expires < time.time() + EXPIRES_SOON_S
             else "",
         ]
         for note in filter(None, notes):
             console.print(said(f"  {printable(note)}", style="yellow"))
-    if not found["nodes"]:
+    if all(one["state"] == MISSING for one in found["nodes"]):
         console.print(
             said("No node is connected: `cutoutd fleet node` on another machine joins.", style="dim")
         )
+
+
+def _day(at: float) -> str:
+    """A moment in wall-clock seconds, as local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _rounding(head: dict[str, str], node: dict[str, str]) -> str:

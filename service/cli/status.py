@@ -255,7 +255,9 @@ def _show_fleet(fleet: dict[str, Any] | None, console: Console) -> None:
         console.print(said(f"! fleet: {fleet['trouble']}", style="yellow"))
     ready = [one for one in fleet["nodes"] if one["state"] == "ready"]
     names = ", ".join(f"{one['name']} ({one['busy']} of {one['slots']} busy)" for one in ready)
-    console.print(said(f"nodes: {names or 'none at work'}", style="dim"))
+    missing = ", ".join(one["name"] for one in fleet["nodes"] if one["state"] == "missing")
+    names = (names or "none at work") + (f"; missing: {missing}" if missing else "")
+    console.print(said(f"nodes: {names}", style="dim"))
     for one in fleet["nodes"]:
         if one["why"]:
             console.print(said(f"! node {one['name']}: {one['why']}", style="yellow"))

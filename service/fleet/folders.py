@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cutoutd.config.describe import toml_text
 from cutoutd.config.errors import UsageError, printable
-from cutoutd.config.fleet import NAME_PATTERN, NODE_FILE, scheduler_address
+from cutoutd.config.fleet import NAME_PATTERN, NODE_FILE, NODES_FOLDER, scheduler_address
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.fleet.roles import Role
 from cutoutd.service.fleet.certificates import authority, issue
@@ -50,7 +50,7 @@ def make(
         issue(folder, by, Role.HEAD, "head", hosts=(host,) if host else ())
     written: list[Path] = []
     for name in dict.fromkeys(nodes):
-        own = folder / "nodes" / name
+        own = folder / NODES_FOLDER / name
         if renew or not (own / "node.pem").exists():
             issue(own, by, Role.NODE, name)
         file = own / NODE_FILE

@@ -360,3 +360,20 @@ def test_the_head_works_beside_its_nodes(tmp_path: Path, monkeypatch: pytest.Mon
         one.link.answer()
         one.finish()
         assert set(one.states().values()) == {"done"}
+
+
+def test_a_node_that_went_is_missing_until_it_comes_back(one: FleetSimulation) -> None:
+    def stands() -> dict[str, tuple[str, bool]]:
+        fleet = one.parts.worker_manager.fleet
+        assert fleet is not None
+        return {node.name: (node.state, node.missing_since > 0) for node in fleet.nodes()}
+
+    one.link.join("anna")
+    one.run(4)
+    assert stands() == {"anna": ("ready", False)}
+    one.link.leave("anna")
+    one.run(4)
+    assert stands() == {"anna": ("missing", True)}
+    one.link.join("anna")
+    one.run(4)
+    assert stands() == {"anna": ("ready", False)}

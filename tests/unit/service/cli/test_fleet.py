@@ -55,6 +55,24 @@ def test_a_scheduler_that_is_away_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert "No node is connected" in shown
 
 
+def test_who_is_missing_is_told_and_what_all_have_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = NodeStatus(name="dora", state="missing", missing_since=1.0)
+    never = NodeStatus(name="emil", state="missing")
+    fleet = FleetStatus(
+        scheduler="tls://h:1",
+        version="0.2.0",
+        models={"cutout-m": "12345678901234567890"},
+        nodes=(READY, gone, never),
+    )
+    shown = said(tmp_path, monkeypatch, fleet).output
+    assert "run cutoutd 0.2.0 with cutout-m 123456789012" in shown
+    assert "dora  missing since 1970-01-01" in shown
+    assert "emil  missing: not seen since the start" in shown
+    assert "No node is connected" not in shown
+
+
 def test_scripts_get_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = FleetStatus(scheduler="tls://h:1", nodes=(READY,))
     found = json.loads(said(tmp_path, monkeypatch, fleet, "--json").output)
