@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plots import Bar, bars
+from benchmarks.targets import Results, largest_run, ranged, targets
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 GAINS = ROOT / "benchmarks" / "gains.json"
 DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
 PICTURES = ROOT / "docs" / "performance"
-
-Results = Mapping[str, Any]
 
 
 def save(name: str, results: Results, machine: Mapping[str, Any], command: str) -> Path:
@@ -130,70 +129,6 @@ def _reach(found: Mapping[str, dict[str, Any]]) -> str:
     return "" if not rows else "## Targets\n\n" + _table(["measure", "target", "measured", ""], rows)
 
 
-def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
-    """(measure, target, measured, met) for every target that has been measured."""
-    rows: list[tuple[str, str, str, bool]] = []
-
-    def least(measure: str, value: float, bound: float, text: str, unit: str) -> None:
-        rows.append((measure, f"≥ {bound:g} {unit}".strip(), text, value >= bound))
-
-    def most(measure: str, value: float, bound: float, text: str, unit: str) -> None:
-        rows.append((measure, f"≤ {bound:g} {unit}".strip(), text, value <= bound))
-
-    run = _largest(found["throughput"]) if "throughput" in found else None
-    if run is not None:
-        for name, what, bound in (
-            ("daemon", "24 MP → RGBA PNG, same network, photos per second against rembg: the daemon", 6),
-            ("once", "the same: `once`, its start included", 6),
-            ("daemon, bundled", "with the bundled network, rembg with u2netp: the daemon", 10),
-            ("once, bundled", "the same: `once`, its start included", 10),
-        ):
-            ratio = run["speed_ratio"][name]
-            least(what, ratio["median"], bound, _ranged(ratio, "×", 1), "×")
-        for name, what, bound in (
-            ("once, 1 worker", "peak memory (summed PSS), one worker, against rembg", 0.5),
-            ("once", "the same, two workers", 1.0),
-        ):
-            ratio = run["memory_ratio"][name]
-            most(what, ratio["median"], bound, _ranged(ratio, "×", 2), "×")
-    if "latency" in found:
-        paced, added = found["latency"]["paced"], found["latency"]["overhead"]["added_ms"]
-        most("24 MP, close(2) to finished cutout, p95", paced["p95"], 0.8, f"{paced['p95']:.2f} s", "s")
-        if "limits" in found:
-            bare = found["limits"]["seconds"]["pipeline"]["median"]
-            ratio = paced["p50"] / bare
-            most("the same, median, against the pipeline called bare", ratio, 1.25, f"{ratio:.2f} ×", "×")
-        most("the daemon's own time per photo", added["median"], 20, _ranged(added, "ms", 1), "ms")
-    if "scale" in found:
-        owed = {one["owed"]: one["supervisor_resident_mb"] for one in found["scale"]["runs"]}
-        if 100_000 in owed:
-            more = owed[100_000] - owed[0]
-            most("100,000 photos owed: memory above idle", more, 50, f"{more:.0f} MB", "MB")
-    if "startup" in found:
-        start = found["startup"]
-        idle, unloaded = start["idle_loaded"], start["idle_unloaded"]
-        share, memory = idle["cpu_percent_of_a_core"], unloaded["tree_pss_mb"]
-        most("idle processor time, of one core", share, 0.2, f"{share:.2f} %", "%")
-        most(
-            "idle memory after unload, whole tree (PSS)",
-            memory,
-            50,
-            f"{memory:.0f} MB (supervisor resident {unloaded['supervisor_resident_mb']:.0f} MB)",
-            "MB",
-        )
-        version, size = start["version_s"], start["installed_mb"]["all"]
-        most("`cutoutd --version`", version["median"], 0.1, _ranged(version, "s", 3), "s")
-        most("installed size, product and its dependencies", size, 220, f"{size:.0f} MB", "MB")
-    return rows
-
-
-def _largest(results: Results) -> dict[str, Any] | None:
-    """The run with 24 megapixels and the most photos that was run more than once, else the most photos."""
-    runs = [run for run in results["runs"] if run["megapixels"] == 24]
-    runs.sort(key=lambda run: (run["photos"] > 1, run["rounds"] > 1, run["photos"]))
-    return runs[-1] if runs else None
-
-
 # --- the sections
 
 
@@ -219,17 +154,17 @@ def _throughput(results: Results) -> str:
                 [
                     f"{run['megapixels']} MP × {run['photos']}",
                     name,
-                    _ranged(wall, "s", 2),
+                    ranged(wall, "s", 2),
                     f"{run['photos'] / wall['median']:.2f}",
-                    "1" if speed is None else _ranged(speed, "×", 1),
+                    "1" if speed is None else ranged(speed, "×", 1),
                     f"{run['cpu_s'][name]['median'] / run['photos']:.2f}",
                     f"{run['peak_pss_mb'][name]['median']:.0f}",
-                    "1" if memory is None else _ranged(memory, "×", 2),
+                    "1" if memory is None else ranged(memory, "×", 2),
                 ]
             )
     heads = ["photos", "program", "wall", "photos/s", "speed", "CPU s/photo", "peak MB", "memory"]
     lines.append(_table(heads, rows))
-    largest = _largest(results)
+    largest = largest_run(results)
     if largest is not None:
         _chart_rivals(largest)
         lines += [
@@ -303,8 +238,8 @@ def _latency(results: Results) -> str:
         "",
         (
             f"What the daemon adds to the worker's own stages (events, queue, ledger with its syncs, publication), "
-            f"measured with 2-megapixel photos and no settling: {_ranged(overhead['added_ms'], 'ms', 1)}, of which "
-            f"publication with its syncs {_ranged(overhead['of_it_publication_ms'], 'ms', 1)}."
+            f"measured with 2-megapixel photos and no settling: {ranged(overhead['added_ms'], 'ms', 1)}, of which "
+            f"publication with its syncs {ranged(overhead['of_it_publication_ms'], 'ms', 1)}."
         ),
         "",
         "![Where the time goes](performance/latency.png)",
@@ -345,7 +280,7 @@ def _limits(results: Results) -> str:
         "pipeline": "`cut_out`: also the edge work, erasing, checks",
         "worker": "also reading, digests, the synced temporary and reading it back",
     }
-    rows = [[name, text, _ranged(results["seconds"][name], "s", 3)] for name, text in what.items()]
+    rows = [[name, text, ranged(results["seconds"][name], "s", 3)] for name, text in what.items()]
     return "\n".join(
         [
             "## The floor",
@@ -355,8 +290,8 @@ def _limits(results: Results) -> str:
             _table(["", "what it includes", "seconds"], rows),
             "",
             (
-                f"Pipeline to bare: {_ranged(results['pipeline_to_bare'], '×', 2)}; worker to pipeline: "
-                f"{_ranged(results['worker_to_pipeline'], '×', 2)}. Stages in ms:"
+                f"Pipeline to bare: {ranged(results['pipeline_to_bare'], '×', 2)}; worker to pipeline: "
+                f"{ranged(results['worker_to_pipeline'], '×', 2)}. Stages in ms:"
             ),
             "",
             _stage_table(results["stages_s"]),
@@ -395,8 +330,8 @@ def _scale(results: Results) -> str:
                 f"{one['supervisor_cpu_s']:.1f} s",
                 f"{one['supervisor_resident_mb']:.0f} MB",
                 f"{above:+.0f} MB",
-                "–" if choosing is None else _ranged(choosing, "ms", 2),
-                "–" if recording is None else _ranged(recording, "ms", 2),
+                "–" if choosing is None else ranged(choosing, "ms", 2),
+                "–" if recording is None else ranged(recording, "ms", 2),
             ]
         )
     heads = [
@@ -435,9 +370,9 @@ def _scale(results: Results) -> str:
 
 def _startup(results: Results) -> str:
     rows = [
-        ["`cutoutd --version`", _ranged(results["version_s"], "s", 3)],
-        ["start to `ready` (folders watched, model warm)", _ranged(results["ready_s"], "s", 2)],
-        ["start to the first 24 MP cutout", _ranged(results["first_cutout_s"], "s", 2)],
+        ["`cutoutd --version`", ranged(results["version_s"], "s", 3)],
+        ["start to `ready` (folders watched, model warm)", ranged(results["ready_s"], "s", 2)],
+        ["start to the first 24 MP cutout", ranged(results["first_cutout_s"], "s", 2)],
     ]
     states = {
         "idle, model loaded": results["idle_loaded"],
@@ -475,12 +410,6 @@ def _startup(results: Results) -> str:
 
 
 # --- forms
-
-
-def _ranged(values: Mapping[str, float], unit: str, digits: int) -> str:
-    middle = f"{values['median']:.{digits}f} {unit}"
-    low, high = f"{values['least']:.{digits}f}", f"{values['greatest']:.{digits}f}"
-    return middle if low == high else f"{middle} [{low} … {high}]"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from cutoutd.config.settings import Engine
 from cutoutd.daemon.workers import sizing
 
 _POWER_SUPPLIES: Final = Path("/sys/class/power_supply")
@@ -111,6 +112,23 @@ class ForeignLoad:
         self._cores = cores or sizing.cores()
         self._own = 0.0
         self._before: tuple[float, float] | None = None
+
+    def reason_to_yield(self, engine: Engine, now: float, pids: Iterable[int], busy: int) -> str:
+        """Why no new photo may start now, as a sentence; empty when one may.
+
+        Args:
+            engine: what the user asked for.
+            now: monotonic seconds.
+            pids: of our workers.
+            busy: workers with a photo in hand.
+        """
+        if engine.pause_on_battery and on_battery():
+            return "on battery power; goes on when plugged in"
+        if engine.max_load:
+            load = self.per_core(now, cpu_seconds(pids), busy)
+            if load > engine.max_load:
+                return f"other programs keep the machine busy (load {load:.1f} per core)"
+        return ""
 
     def per_core(self, now: float, own_cpu_s: float | None, busy: int, load: float | None = None) -> float:
         """Load per core without our own share, never below 0.

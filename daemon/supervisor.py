@@ -24,9 +24,7 @@ from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.fleet.link import RelayLink
-from cutoutd.daemon.ledger.database import (
-    is_ledgers_own,
-)
+from cutoutd.daemon.ledger.database import is_ledgers_own
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.mistakes import Mistakes
@@ -313,7 +311,10 @@ class Supervisor:
         parts.commands.carry_out()
         if parts.plan.settings.reload_on_change and _mtime(self._config_path) != self._config_mtime:
             self.reload()
-        self.yielding = self._reason_to_yield()
+        pids = [slot.pid for slot in parts.workers.status() if slot.pid is not None]
+        self.yielding = self._foreign_load.reason_to_yield(
+            parts.plan.settings.engine, self._clock(), pids, len(parts.dispatcher.in_hand)
+        )
         self._hold_or_go()
         parts.unload_when_idle()
         parts.commands.trim_history()
@@ -327,21 +328,6 @@ class Supervisor:
         """Whether new photos may start."""
         parts = self.components
         parts.dispatcher.hold(stopped=self.stopping or bool(self.yielding) or parts.commands.paused)
-
-    def _reason_to_yield(self) -> str:
-        """Why no new photo may start now, or an empty text."""
-        parts = self.components
-        engine = parts.plan.settings.engine
-        if engine.pause_on_battery and host_load.on_battery():
-            return "on battery power; goes on when plugged in"
-        if engine.max_load:
-            pids = [slot.pid for slot in parts.workers.status() if slot.pid is not None]
-            load = self._foreign_load.per_core(
-                self._clock(), host_load.cpu_seconds(pids), len(parts.dispatcher.in_hand)
-            )
-            if load > engine.max_load:
-                return f"other programs keep the machine busy (load {load:.1f} per core)"
-        return ""
 
     def status(self) -> LiveStatus:
         """What `cutoutd status` shows of a running daemon."""

@@ -144,11 +144,7 @@ def mounts_without_events(folder: Path) -> list[tuple[bytes, MountIdentity]]:
         OSError: the folder does not exist or may not be looked at.
     """
     real = os.path.realpath(folder, strict=True)
-    try:
-        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
-    except OSError:
-        return []
-    inside = ((below(mount.mount_point, real), mount) for mount in mounts if needs_polling(mount.fstype))
+    inside = ((below(mount.mount_point, real), mount) for mount in _mounts() if needs_polling(mount.fstype))
     return [
         (
             os.fsencode(path),
@@ -169,17 +165,21 @@ def mounts_below(folder: Path) -> frozenset[tuple[int, str]]:
         OSError: the folder does not exist or may not be looked at.
     """
     real = os.path.realpath(folder, strict=True)
-    try:
-        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
-    except OSError:
-        return frozenset()
-    inside = [mount for mount in mounts if below(mount.mount_point, real)]
+    inside = [mount for mount in _mounts() if below(mount.mount_point, real)]
     automatic = [mount.mount_point for mount in inside if mount.fstype == "autofs"]
     return frozenset(
         (mount.number, mount.mount_point)
         for mount in inside
         if not any(mount.mount_point == point or below(mount.mount_point, point) for point in automatic)
     )
+
+
+def _mounts() -> list[_Mount]:
+    """All that this process sees; empty where no table of them is read."""
+    try:
+        return parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    except OSError:
+        return []
 
 
 def same_place(now: MountIdentity, recorded: MountIdentity) -> bool:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cutoutd.config.errors import mistake, printable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.backoff import NEVER
 from cutoutd.daemon.events import Listener
@@ -40,7 +39,8 @@ from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Original, Ready, Step
-from cutoutd.daemon.originals.orphans import restore_orphans
+from cutoutd.daemon.originals.notes import Notes
+from cutoutd.daemon.originals.orphans import OrphanSearch, ours
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.trash import Trash, find_trash
 
@@ -107,7 +107,8 @@ class AfterCare:
         self._keep_names = True
         self._largest_copy = sys.maxsize
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
-        self._noteless = ""
+        self._notes = Notes(listener)
+        self._orphans = OrphanSearch(transitions, listener, instance)
 
     def configure(
         self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool, largest_copy: int
@@ -251,8 +252,7 @@ class AfterCare:
 
         self._transitions.aftercare(row.id, Aftercare.DONE, to=ready.target)
         if row.state == State.FAILED:
-            text = f"{row.reason}: {row.detail}"
-            self._tell_noteless(ready.target, await run(io, move.leave_note, ready.target, text, fs))
+            await self._notes.leave(io, ready.target, f"{row.reason}: {row.detail}", fs)
         elif not self._keep_names:
             self._history.drop_names(row.id)
         retries.went_well(row.id)
@@ -393,7 +393,7 @@ class AfterCare:
 
     def _later(self, row: PhotoRow, error: Exception, retries: RetryQueue) -> None:
         systems = isinstance(error, OSError)
-        why = (error.strerror or str(error)) if systems else _mistake(error)
+        why = (error.strerror or str(error)) if systems else ours(error)
         self._transitions.aftercare_failed(row.id, why)
         alone = isinstance(error, UnsafePath | TooLargeToCopy) or not systems
         retries.went_wrong(row.id, self._clock(), alone=alone)
@@ -403,46 +403,14 @@ class AfterCare:
                 f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
             )
 
-    def _tell_noteless(self, target: bytes, why: str) -> None:
-        """Once per cause: on a full disk no failed original has a note."""
-        if why and why != self._noteless:
-            self._listener.warning(
-                f"A failed original was moved, but the note that says why it failed could not be written beside it"
-                f" ({why}); `cutoutd failures` says it. It is {printable(target)}"
-            )
-        self._noteless = why
-
     # --- originals that a lost or restored ledger left hidden ----------------------------------------------------
 
     def look_for_orphans(self, inbox: bytes) -> None:
         """At every opening of an inbox: originals that the ledger does not know to be hidden get their names back."""
         there = self._inboxes.get(inbox)
         if there is not None:
-            Story(self._look_for_orphans(inbox, *there))
-
-    async def _look_for_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
-        with alone(
-            lambda error: self._listener.warning(f"Originals left hidden were not found: {_mistake(error)}.")
-        ):
-            await self._find_orphans(key, inbox, io)
-
-    async def _find_orphans(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
-        known = self._transitions.hidden_names()
-        root = os.fsencode(inbox.path)
-        # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
-        try:
-            found = await run(io, restore_orphans, root, self._instance, known, RealFileSystem(root))
-        except OSError:
-            return  # sought again when the inbox is opened again
-        if found:
-            self._listener.warning(
-                f"{found} originals in {printable(key)} that were on their way to another folder are back."
-            )
+            self._orphans.look(inbox, *there)
 
 
 def _may_be_moved(row: PhotoRow) -> bool:
     return row.state in (State.DONE, State.FAILED) and row.aftercare in (Aftercare.OWED, Aftercare.HIDDEN)
-
-
-def _mistake(error: Exception) -> str:
-    return f"cutoutd made a mistake ({mistake(error)}); please report it"

@@ -26,7 +26,6 @@ from cutoutd.daemon.files.copying import (
 from cutoutd.daemon.files.filesystem import (
     NO_LINKS,
     RenameUnsupported,
-    write_all,
 )
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
@@ -406,28 +405,3 @@ def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
         except FileExistsError:
             continue
         return
-
-
-def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
-    """Says beside a failed original why it failed: a whole text file or none, and never over another file.
-
-    Returns:
-        Why there is none, or an empty text: that unsays nothing of what was done before.
-    """
-    path = target + b".txt"
-    try:
-        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        return ""  # an earlier life's, or somebody's own
-    except OSError as error:
-        return error.strerror or str(error)
-    try:
-        try:
-            write_all(fs, fd, text.encode("utf-8", "backslashreplace") + b"\n")
-        finally:
-            fs.close(fd)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fs.unlink(path)
-        return error.strerror or str(error)
-    return ""

@@ -5,15 +5,64 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import dataclass
 
+from cutoutd.config.errors import mistake, printable
+from cutoutd.config.settings import Inbox
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
+from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.listing import files_below
+from cutoutd.daemon.files.story import run
+from cutoutd.daemon.ledger.faults import begin
+from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.move import give_back
 
 # A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
 # since when it is hidden.
 FOREIGN_HIDDEN_AGE_S = 86400.0
 _HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanSearch:
+    """Looks for them at every opening of an inbox, in the supervisor's loop.
+
+    Args:
+        transitions: knows what is hidden.
+        listener: hears what was found.
+        instance: this state folder's id.
+    """
+
+    transitions: Transitions
+    listener: Listener
+    instance: str
+
+    def look(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
+        """Begins to look in one inbox, on its I/O thread."""
+        begin(
+            self._find(key, inbox, io),
+            lambda error: self.listener.warning(f"Originals left hidden were not found: {ours(error)}."),
+        )
+
+    async def _find(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
+        known = self.transitions.hidden_names()
+        root = os.fsencode(inbox.path)
+        # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
+        try:
+            found = await run(io, restore_orphans, root, self.instance, known, RealFileSystem(root))
+        except OSError:
+            return  # sought again when the inbox is opened again
+        if found:
+            self.listener.warning(
+                f"{found} originals in {printable(key)} that were on their way to another folder are back."
+            )
+
+
+def ours(error: Exception) -> str:
+    """A mistake of ours in words."""
+    return f"cutoutd made a mistake ({mistake(error)}); please report it"
 
 
 def restore_orphans(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cutoutd.config.errors import Reason, mistake
@@ -62,6 +63,22 @@ class FileNews(Protocol):
 
     def photo_stirs(self) -> None:
         """A photo is on its way."""
+        ...
+
+
+class InboxNews(FileNews, Protocol):
+    """Who is told of an inbox's files, and of the inbox itself; `inode` is its device and inode."""
+
+    def inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
+        """It is watched (again)."""
+        ...
+
+    def inbox_silent(self, path: Path, why: str) -> None:
+        """No call to it returns any more; `why` is a sentence."""
+        ...
+
+    def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
+        """Calls return again after that."""
         ...
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
@@ -26,34 +25,18 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Stage
-from cutoutd.daemon.watching.arrivals import Arrivals, FileNews
+from cutoutd.daemon.watching.arrivals import Arrivals, InboxNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.opening import events_arrive, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.stall import Stall
 from cutoutd.daemon.watching.unheard import Unheard
-from cutoutd.daemon.watching.walker import BATCH, MOST_IN_PART, Walker
+from cutoutd.daemon.watching.walker import MOST_IN_PART, Walker
 from cutoutd.daemon.watching.watcher import Watcher
 
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
-
-
-class InboxNews(FileNews, Protocol):
-    """Who is told of an inbox's files, and of the inbox itself; `inode` is its device and inode."""
-
-    def inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        """It is watched (again)."""
-        ...
-
-    def inbox_silent(self, path: Path, why: str) -> None:
-        """No call to it returns any more; `why` is a sentence."""
-        ...
-
-    def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
-        """Calls return again after that."""
-        ...
 
 
 class InboxWatcher:
@@ -88,7 +71,7 @@ class InboxWatcher:
         self.polled = False
         self._ledger = ledger
         self._mounts = Folders(ledger)
-        self._io = IoThread(f"inbox {settings.label}", post)
+        self.io = IoThread(f"inbox {settings.label}", post)
         self._question = Question(
             settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock
         )
@@ -98,13 +81,13 @@ class InboxWatcher:
             settings,
             rules,
             Intake(ledger),
-            self._io,
+            self.io,
             news,
             doubt=self._later,
             clock=clock,
             stage=stage,
         )
-        self._recheck = Recheck(self.key, ledger, self._io, news)
+        self._recheck = Recheck(self.key, ledger, self.io, news)
         self._history = History(ledger)
         self._walker = Walker(
             settings,
@@ -159,12 +142,12 @@ class InboxWatcher:
         """Opens it on its I/O thread, commits what it is mounted from, and has it scanned."""
         recorded = self._mounts.recorded(self.settings.path)
         try:
-            opened = await run(self._io, open_inbox, self.settings, recorded, self._post)
+            opened = await run(self.io, open_inbox, self.settings, recorded, self._post)
         except OSError as error:
-            self._use.opening = False
             self._missing(words(error), self._clock())
             return
-        self._use.opening = False
+        finally:
+            self._use.opening = False
         now = self._clock()
         if self._closed:
             if opened.watcher is not None:
@@ -190,7 +173,7 @@ class InboxWatcher:
         self._take_stock(opened.no_events, now)
         self._mounts.record(self.settings.path, opened.identity)
         # Its own thread makes one call after the other: photos are looked for before what was to be done is resumed.
-        self.request_scan("start")
+        self.rescan("start")
         self._news.inbox_open(self.settings.path, opened.inode)
 
     # --- what gives no events ------------------------------------------------------------------------------
@@ -221,9 +204,9 @@ class InboxWatcher:
     async def _open_if_events_come(self, watcher: Watcher | None) -> None:
         try:
             if watcher is not None:
-                more = await run(self._io, watcher.sees_more_anew)
+                more = await run(self.io, watcher.sees_more_anew)
             else:
-                more = await run(self._io, events_arrive, self.settings)
+                more = await run(self.io, events_arrive, self.settings)
         except OSError:
             return
         if watcher is not self._watcher or not self.watching or self._closed:
@@ -240,19 +223,15 @@ class InboxWatcher:
         watcher, self._watcher = self._watcher, None
         self._walker.unwatched()
         if watcher is not None:
-            send(self._io, watcher.stop)
+            send(self.io, watcher.stop)
 
-    def _walk_blind(self) -> None:
+    async def _walk_blind(self) -> None:
         watcher = self._watcher
         if watcher is None or not watcher.blind:
             return
-        self._walking_blind = True
-        begin(self._walk_what_is_blind(watcher), self._fault)
-
-    async def _walk_what_is_blind(self, watcher: Watcher) -> None:
-        started = self._clock()
+        self._walking_blind, started = True, self._clock()
         try:
-            await run(self._io, self._walker.walk_blind, watcher)
+            await run(self.io, self._walker.walk_blind, watcher)
         except OSError:
             self._later("folders without events that could not be walked")
         self._walking_blind = False
@@ -286,12 +265,12 @@ class InboxWatcher:
     def check_health(self) -> None:
         """Looks, on the I/O thread, whether events still arrive; a dead watch is set up again."""
         watcher = self._watcher
-        if watcher is not None and not self._io.waiting:
+        if watcher is not None and not self.io.waiting:
             begin(self._set_up_anew_if_ill(watcher), self._fault)
 
     async def _set_up_anew_if_ill(self, watcher: Watcher) -> None:
         try:
-            problem = await run(self._io, watcher.problem)
+            problem = await run(self.io, watcher.problem)
         except OSError as error:
             problem = words(error)
         if watcher is self._watcher and problem:
@@ -311,17 +290,12 @@ class InboxWatcher:
         self._closed = True
         self._walker.close()
         self._drop_watcher()
-        for thread in (self._io, *self._question.threads()):
+        for thread in (self.io, *self._question.threads()):
             thread.stop()
 
     def join(self, timeout_s: float) -> None:
         """Waits for the I/O thread, but not for a mount that hangs."""
-        self._io.join(timeout_s)
-
-    @property
-    def io(self) -> IoThread:
-        """The inbox's I/O thread, for after-care."""
-        return self._io
+        self.io.join(timeout_s)
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -333,7 +307,7 @@ class InboxWatcher:
             if not self._walking_blind:
                 times.append(self._poll_at)
         times.append(self._use.due())
-        if self._io.waiting:
+        if self.io.waiting:
             times.append(self._stall.next_due())
         return min([*times, self.arrivals.next_due()])
 
@@ -352,13 +326,13 @@ class InboxWatcher:
         if not self._may_scan():
             return
         if now >= self._scan_at:
-            self.request_scan("interval")
+            self.rescan("interval")
         if now >= self._poll_at and not self._walking_blind:
             self._poll_at = float("inf")
             if self.polled:
-                self.request_scan("poll")
+                self.rescan("poll")
             else:
-                self._walk_blind()
+                begin(self._walk_blind(), self._fault)
         if now >= self._unheard.try_at:
             self._try_events(now)
 
@@ -367,7 +341,7 @@ class InboxWatcher:
     def _look_after_io(self, now: float) -> None:
         """Whether the I/O thread gets on; one that hangs on a dead share, or on one file, is told of."""
         stall = self._stall
-        if stall.look(now, (self._io.done, self._walker.found), waiting=bool(self._io.waiting)):
+        if stall.look(now, (self.io.done, self._walker.found), waiting=bool(self.io.waiting)):
             self.ask(now)
         if stall.falls_silent(now):
             self._news.inbox_silent(self.settings.path, stall.silent)
@@ -384,7 +358,7 @@ class InboxWatcher:
         self._stall.answered()
         self._listener.notice(f"The inbox {printable(self.key)} answers again.")
         self._news.inbox_answers(self.settings.path, self._inode)
-        self.request_scan("it answers again")
+        self.rescan("it answers again")
 
     def _may_scan(self) -> bool:
         """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
@@ -392,16 +366,12 @@ class InboxWatcher:
 
     # --- scanning ----------------------------------------------------------------------------------
 
-    def rescan(self, why: str, under: bytes = b"") -> None:
-        """Events were lost or a folder arrived: look at everything, or at what lies below `under`."""
-        self.request_scan(why, under)
-
     def _later(self, why: str) -> None:
         self._scan_again = why
         self._scan_at = min(self._scan_at, self._clock() + 2.0)
 
-    def request_scan(self, why: str, under: bytes = b"") -> None:
-        """Walks the inbox, or one sub-folder, on its I/O thread; a scan asked for during a scan follows it."""
+    def rescan(self, why: str, under: bytes = b"") -> None:
+        """Walks all of it, or what lies below `under`, on its I/O thread; one asked for during another follows it."""
         if not self.watching or self._closed:
             return
         if self._scanning:
@@ -417,12 +387,11 @@ class InboxWatcher:
     async def _scan_part(self, under: bytes) -> None:
         """Takes up what lies in a new sub-folder."""
         try:
-            found = await run(self._io, self._walker.walk_part, under)
+            found = await run(self.io, self._walker.walk_part, under)
         except OSError:
             self._later("a folder that could not be read")
             return
-        for start in range(0, len(found), BATCH):
-            self.arrivals.take([(one, None) for one in found[start : start + BATCH]])
+        self.arrivals.take([(one, None) for one in found])
         if len(found) == MOST_IN_PART:
             self._later("a large new folder")
         self._recheck.look(walked_cleanly=False)
@@ -432,7 +401,7 @@ class InboxWatcher:
         started, wall = self._clock(), self._ledger.clock()
         stones = self._history.has_tombstones(self.key)
         try:
-            clean = await run(self._io, self._walker.walk_all, stones=stones)
+            clean = await run(self.io, self._walker.walk_all, stones=stones)
         except OSError as error:
             self._scanning = False
             self.lost(words(error))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cutoutd.config.settings import Engine
 from cutoutd.daemon import host_load
 from cutoutd.daemon.host_load import ForeignLoad, linux_on_battery
 
@@ -116,3 +118,23 @@ def test_a_replaced_worker_and_a_clock_that_stands_still_do_no_harm() -> None:
 
 def test_the_real_load_is_read() -> None:
     assert ForeignLoad().per_core(0.0, 0.0, busy=0) >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "battery", "load", "why"),
+    [
+        ({"pause_on_battery": True}, True, 0.0, "on battery"),
+        ({"pause_on_battery": False}, True, 0.0, ""),
+        ({"max_load": 0.5}, False, 3.0, "busy"),
+        ({"max_load": 5}, False, 3.0, ""),
+        ({}, True, 99.0, ""),
+    ],
+)
+def test_a_daemon_yields_only_to_what_its_user_named(
+    asked: dict[str, Any], battery: bool, load: float, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.model_validate({"pause_on_battery": False, "max_load": 0, **asked})
+    monkeypatch.setattr(host_load, "on_battery", lambda: battery)
+    monkeypatch.setattr(host_load.os, "getloadavg", lambda: (load, load, load))
+    reason = ForeignLoad(cores=2).reason_to_yield(engine, 0.0, [], 0)
+    assert (why in reason) if why else reason == ""

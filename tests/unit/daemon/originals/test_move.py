@@ -16,6 +16,7 @@ from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.originals import move
 from cutoutd.daemon.originals.move import Step
+from cutoutd.daemon.originals.notes import leave_note
 
 PHOTO = b"a photo " * 500
 DIGEST = digest_of(PHOTO)
@@ -206,7 +207,7 @@ def test_a_failed_original_is_known_by_its_facts_and_moves_with_its_reason(
     assert move.look(one, fs) is Step.READY
     target = inbox.hide(fs=fs, one=one).target
     assert inbox.move(target, fs, one)
-    assert move.leave_note(target, "too-large: no", REAL) == ""
+    assert leave_note(target, "too-large: no", REAL) == ""
     assert inbox.copies() == ["archive/day/a.jpg"]
     assert (inbox.archive / "day" / "a.jpg.txt").read_text() == "too-large: no\n"
     assert move.look(one, fs) is Step.GONE
@@ -339,27 +340,6 @@ def test_to_another_disk_it_keeps_owner_group_mode_and_attributes(inbox: Inbox) 
     after = moved.stat()
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
     assert os.getxattr(moved, "user.rating") == b"5"
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("open", errno.ENOSPC, path=b".txt"),
-        Fault("write", errno.ENOSPC, keep=3, path=b".txt"),
-        Fault("close", errno.ENOSPC, path=b".txt"),
-    ],
-)
-def test_a_note_is_whole_or_not_there(inbox: Inbox, fault: Fault) -> None:
-    fs = FaultyFileSystem(fault)
-    assert move.leave_note(inbox.original, "too-large: no", fs) == os.strerror(errno.ENOSPC)
-    assert not (inbox.inbox / "day" / "a.jpg.txt").exists()
-    assert fs.open_descriptors == 0
-
-
-def test_a_note_replaces_nobodys_text(inbox: Inbox) -> None:
-    (inbox.inbox / "day" / "a.jpg.txt").write_text("my own words")
-    assert move.leave_note(inbox.original, "too-large: no", REAL) == ""
-    assert (inbox.inbox / "day" / "a.jpg.txt").read_text() == "my own words"
 
 
 # --- neighbours ------------------------------------------------------------------------------------------------

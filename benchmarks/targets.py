@@ -1,0 +1,79 @@
+"""What the benchmarks are to reach, and whether they do; it measures and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Results = Mapping[str, Any]
+
+
+def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
+    """(measure, target, measured, met) for every target that has been measured."""
+    rows: list[tuple[str, str, str, bool]] = []
+
+    def least(measure: str, value: float, bound: float, text: str, unit: str) -> None:
+        rows.append((measure, f"≥ {bound:g} {unit}".strip(), text, value >= bound))
+
+    def most(measure: str, value: float, bound: float, text: str, unit: str) -> None:
+        rows.append((measure, f"≤ {bound:g} {unit}".strip(), text, value <= bound))
+
+    run = largest_run(found["throughput"]) if "throughput" in found else None
+    if run is not None:
+        for name, what, bound in (
+            ("daemon", "24 MP → RGBA PNG, same network, photos per second against rembg: the daemon", 6),
+            ("once", "the same: `once`, its start included", 6),
+            ("daemon, bundled", "with the bundled network, rembg with u2netp: the daemon", 10),
+            ("once, bundled", "the same: `once`, its start included", 10),
+        ):
+            ratio = run["speed_ratio"][name]
+            least(what, ratio["median"], bound, ranged(ratio, "×", 1), "×")
+        for name, what, bound in (
+            ("once, 1 worker", "peak memory (summed PSS), one worker, against rembg", 0.5),
+            ("once", "the same, two workers", 1.0),
+        ):
+            ratio = run["memory_ratio"][name]
+            most(what, ratio["median"], bound, ranged(ratio, "×", 2), "×")
+    if "latency" in found:
+        paced, added = found["latency"]["paced"], found["latency"]["overhead"]["added_ms"]
+        most("24 MP, close(2) to finished cutout, p95", paced["p95"], 0.8, f"{paced['p95']:.2f} s", "s")
+        if "limits" in found:
+            bare = found["limits"]["seconds"]["pipeline"]["median"]
+            ratio = paced["p50"] / bare
+            most("the same, median, against the pipeline called bare", ratio, 1.25, f"{ratio:.2f} ×", "×")
+        most("the daemon's own time per photo", added["median"], 20, ranged(added, "ms", 1), "ms")
+    if "scale" in found:
+        owed = {one["owed"]: one["supervisor_resident_mb"] for one in found["scale"]["runs"]}
+        if 100_000 in owed:
+            more = owed[100_000] - owed[0]
+            most("100,000 photos owed: memory above idle", more, 50, f"{more:.0f} MB", "MB")
+    if "startup" in found:
+        start = found["startup"]
+        idle, unloaded = start["idle_loaded"], start["idle_unloaded"]
+        share, memory = idle["cpu_percent_of_a_core"], unloaded["tree_pss_mb"]
+        most("idle processor time, of one core", share, 0.2, f"{share:.2f} %", "%")
+        most(
+            "idle memory after unload, whole tree (PSS)",
+            memory,
+            50,
+            f"{memory:.0f} MB (supervisor resident {unloaded['supervisor_resident_mb']:.0f} MB)",
+            "MB",
+        )
+        version, size = start["version_s"], start["installed_mb"]["all"]
+        most("`cutoutd --version`", version["median"], 0.1, ranged(version, "s", 3), "s")
+        most("installed size, product and its dependencies", size, 220, f"{size:.0f} MB", "MB")
+    return rows
+
+
+def largest_run(results: Results) -> dict[str, Any] | None:
+    """The run with 24 megapixels and the most photos that was run more than once, else the most photos."""
+    runs = [run for run in results["runs"] if run["megapixels"] == 24]
+    runs.sort(key=lambda run: (run["photos"] > 1, run["rounds"] > 1, run["photos"]))
+    return runs[-1] if runs else None
+
+
+def ranged(values: Mapping[str, float], unit: str, digits: int) -> str:
+    """The median with its unit, and the range where there is one."""
+    middle = f"{values['median']:.{digits}f} {unit}"
+    low, high = f"{values['least']:.{digits}f}", f"{values['greatest']:.{digits}f}"
+    return middle if low == high else f"{middle} [{low} … {high}]"

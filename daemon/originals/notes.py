@@ -1,0 +1,61 @@
+"""The note beside a failed original that says why it failed; it moves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from cutoutd.config.errors import printable
+from cutoutd.daemon.events import Listener
+from cutoutd.daemon.files.filesystem import write_all
+from cutoutd.daemon.files.interface import FileSystem
+from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.story import run
+
+
+@dataclass(slots=True)
+class Notes:
+    """Leaves them, in the supervisor's loop.
+
+    Args:
+        listener: hears when there is none, once for each cause: on a full disk no failed original has one.
+    """
+
+    listener: Listener
+    _why: str = ""
+
+    async def leave(self, io: IoThread, target: bytes, text: str, fs: FileSystem) -> None:
+        """Leaves one beside an original that lies at `target` now; `text` is its one line."""
+        why = await run(io, leave_note, target, text, fs)
+        if why and why != self._why:
+            self.listener.warning(
+                f"A failed original was moved, but the note that says why it failed could not be written beside it"
+                f" ({why}); `cutoutd failures` says it. It is {printable(target)}"
+            )
+        self._why = why
+
+
+def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
+    """Says beside a failed original why it failed: a whole text file or none, and never over another file.
+
+    Returns:
+        Why there is none, or an empty text: that unsays nothing of what was done before.
+    """
+    path = target + b".txt"
+    try:
+        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return ""  # an earlier life's, or somebody's own
+    except OSError as error:
+        return error.strerror or str(error)
+    try:
+        try:
+            write_all(fs, fd, text.encode("utf-8", "backslashreplace") + b"\n")
+        finally:
+            fs.close(fd)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fs.unlink(path)
+        return error.strerror or str(error)
+    return ""
