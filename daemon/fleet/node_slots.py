@@ -1,4 +1,4 @@
-"""One node's slots as the head sees them: what it has in hand, which are free, how it is shown; it gives nothing out."""
+"""One node's slots as the head sees them: what it has in hand, what is free, how it is shown; it gives out nothing."""
 
 from __future__ import annotations
 
