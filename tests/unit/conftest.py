@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
+@functools.cache
 def _waits(path: Path) -> bool:
     return any(map(path.is_relative_to, WAITING)) and not any(map(path.is_relative_to, TABLES))
 

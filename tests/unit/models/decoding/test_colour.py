@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from skimage.color import deltaE_ciede2000, rgb2lab, xyz2lab
 
 from cutoutd.models.decoding import icc
 from cutoutd.models.decoding.colour import to_srgb
@@ -55,6 +54,13 @@ def adobe_curve(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(linear, 0) ** (256 / 563)
 
 
+def measures() -> Any:
+    """What scikit-image measures colours with; it loads SciPy, for which a mere look at the tests need not wait."""
+    import skimage.color
+
+    return skimage.color
+
+
 def patches() -> NDArray[np.float64]:
     """Linear sRGB of 125 colours, all of them inside sRGB, so that nothing may be clipped."""
     steps = np.array([0.02, 0.1, 0.3, 0.6, 0.95])
@@ -62,7 +68,7 @@ def patches() -> NDArray[np.float64]:
 
 
 def true_lab() -> NDArray[np.float64]:
-    return xyz2lab(patches() @ TO_XYZ["srgb"].T)
+    return measures().xyz2lab(patches() @ TO_XYZ["srgb"].T)
 
 
 def in_space(space: str) -> NDArray[np.uint8]:
@@ -86,7 +92,9 @@ def opened(data: bytes, colour: str = "srgb") -> Photo:
 def worst(photo: Photo) -> float:
     """The largest Delta E (CIEDE2000) of the decoded patches, seen as sRGB."""
     assert photo.icc is None
-    return float(deltaE_ciede2000(rgb2lab(photo.rgb[:, ::8].reshape(-1, 3)), true_lab()).max())
+    return float(
+        measures().deltaE_ciede2000(measures().rgb2lab(photo.rgb[:, ::8].reshape(-1, 3)), true_lab()).max()
+    )
 
 
 PROFILES = {"adobe": icc.adobe_rgb_icc(), "p3": icc.display_p3_icc()}
@@ -115,7 +123,7 @@ def test_a_kept_profile_keeps_numbers_and_colours(space: str) -> None:
     photo = opened(png(pixels, icc_profile=PROFILES[space]), "keep-profile")
     assert (photo.rgb == pixels).all()
     assert photo.icc is not None
-    assert float(deltaE_ciede2000(through(photo.icc, pixels), true_lab()).max()) < 1
+    assert float(measures().deltaE_ciede2000(through(photo.icc, pixels), true_lab()).max()) < 1
 
 
 def through(profile: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -126,7 +134,7 @@ def through(profile: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         ImageCms.createProfile("sRGB"),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )
-    return rgb2lab(np.asarray(seen)[:, ::8].reshape(-1, 3))
+    return measures().rgb2lab(np.asarray(seen)[:, ::8].reshape(-1, 3))
 
 
 @pytest.mark.parametrize("space", ["srgb", "adobe", "p3"])
@@ -136,7 +144,7 @@ def test_display_p3_is_made_from_any_space(space: str) -> None:
     assert photo.icc is not None
     assert photo.icc == icc.display_p3_icc()
     assert np.abs(photo.rgb.astype(int) - in_space("p3")).max() <= 2
-    assert float(deltaE_ciede2000(through(photo.icc, photo.rgb), true_lab()).max()) < 1
+    assert float(measures().deltaE_ciede2000(through(photo.icc, photo.rgb), true_lab()).max()) < 1
 
 
 def test_an_srgb_profile_costs_nothing_and_is_not_handed_on() -> None:
@@ -155,8 +163,8 @@ def test_a_camera_set_to_adobe_rgb_without_a_profile_is_understood() -> None:
         out, "JPEG", quality=100, subsampling=0, exif=exif
     )
     photo = opened(out.getvalue())
-    got = rgb2lab(photo.rgb[4::8, 4::8].reshape(-1, 3))
-    assert float(np.median(deltaE_ciede2000(got, true_lab()))) < 1
+    got = measures().rgb2lab(photo.rgb[4::8, 4::8].reshape(-1, 3))
+    assert float(np.median(measures().deltaE_ciede2000(got, true_lab()))) < 1
 
 
 def test_code_points_of_a_png_are_understood() -> None:
@@ -203,7 +211,7 @@ def cmyk_icc() -> bytes:
             [0.0139322, 0.0971045, 0.7141733],
         ]
     )
-    lab = xyz2lab(light @ to_d50.T, illuminant="D50")
+    lab = measures().xyz2lab(light @ to_d50.T, illuminant="D50")
     # Lab of mft2: L 0..100 to 0..0xFF00, a and b -128..127 to 0..0xFF00 and 0x8000 as zero.
     table = np.stack([lab[..., 0] / 100 * 0xFF00, lab[..., 1] * 256 + 0x8000, lab[..., 2] * 256 + 0x8000], -1)
     ends = struct.pack(">2H", 0, 65535)
@@ -232,9 +240,9 @@ def test_cmyk_goes_through_its_profile(kind: str) -> None:
     picture.save(out, kind, icc_profile=cmyk_icc(), **options)
     photo = opened(out.getvalue())
     ink = inks / 255
-    want = rgb2lab((1 - ink[..., :3]) * (1 - ink[..., 3:])).reshape(-1, 3)
-    got = rgb2lab(photo.rgb[4::8, 4::8].reshape(-1, 3))
-    assert float(deltaE_ciede2000(got, want).max()) < 1
+    want = measures().rgb2lab((1 - ink[..., :3]) * (1 - ink[..., 3:])).reshape(-1, 3)
+    got = measures().rgb2lab(photo.rgb[4::8, 4::8].reshape(-1, 3))
+    assert float(measures().deltaE_ciede2000(got, want).max()) < 1
     assert photo.icc is None
 
 

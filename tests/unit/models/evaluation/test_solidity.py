@@ -6,19 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from skimage import draw, morphology
 
 from cutoutd.models.evaluation.solidity import away, mean_solidity, solidity, thinned
 
-drawn_as: Any = draw
-morph: Any = morphology
 Mask = NDArray[np.uint8]
 
 
 def body() -> Mask:
     """A disc of 240 pixels on 300 x 400: 2 % of the diagonal are 10 pixels."""
     mask = np.zeros((300, 400), np.uint8)
-    mask[drawn_as.disk((150, 200), 120)] = 255
+    down, right = np.ogrid[:300, :400]
+    mask[(down - 150) ** 2 + (right - 200) ** 2 < 120**2] = 255
     return mask
 
 
@@ -102,6 +100,10 @@ def test_shapes_must_agree() -> None:
 
 
 def test_thinning_keeps_lines_whole_and_thin() -> None:
+    from skimage import draw, morphology  # which load SciPy
+
+    drawn_as: Any = draw
+    morph: Any = morphology
     drawn = np.zeros((120, 120), np.bool_)
     for down in range(5):
         drawn[drawn_as.line(10 + down, 10, 100 + down, 110)] = True
