@@ -16,6 +16,16 @@ GAINS = ROOT / "benchmarks" / "gains.json"
 DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
 PICTURES = ROOT / "docs" / "performance"
 
+# What the sections are called, by benchmark.
+_TITLES = {
+    "throughput": "“Beside rembg”",
+    "latency": "“Latency”",
+    "limits": "“The floor”",
+    "overnight": "“A night's work”",
+    "scale": "“Many photos owed”",
+    "startup": "“Starting and resting”",
+}
+
 
 def save(name: str, results: Results, machine: Mapping[str, Any], command: str) -> Path:
     """Keeps one benchmark's results beside what they were measured on."""
@@ -81,18 +91,39 @@ def _intro(found: Mapping[str, dict[str, Any]]) -> str:
             "ratios are taken within a round, so that a busy moment of the machine falls on both."
         ),
     ]
-    machines = {json.dumps(_machine_key(one["machine"])): one["machine"] for one in found.values()}
-    for machine in list(machines.values())[:1]:
-        versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    machines = _by_machine(found)
+    for number, names in enumerate(machines):
+        lines += ["", _measured_on(found, names, latest=number == 0)]
+    if len(machines) > 1:
         lines += [
             "",
-            (
-                f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-                f"{machine['system']}, {machine['file_system']} (one fsync {machine['fsync_ms']} ms), "
-                f"Python {machine['python']}, cutoutd {machine['cutoutd']}, {versions}."
-            ),
+            "Seconds of one machine say nothing beside those of another: compare them within a table only.",
         ]
     return "\n".join(lines)
+
+
+def _by_machine(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
+    """The benchmarks that ran on one machine, in one list; the machine that measured last comes first."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(found, key=lambda name: str(found[name]["machine"]["measured"]), reverse=True):
+        groups.setdefault(json.dumps(_machine_key(found[name]["machine"])), []).append(name)
+    return [sorted(names) for names in groups.values()]
+
+
+def _measured_on(found: Mapping[str, dict[str, Any]], names: Sequence[str], *, latest: bool) -> str:
+    """The machine, and what ran on it; of an earlier one also when, and which version it was."""
+    machine = found[names[0]]["machine"]
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
+        f"{machine['file_system']} (one fsync {machine['fsync_ms']} ms), Python {machine['python']}"
+    )
+    sections = ", ".join(_TITLES[name] for name in names)
+    if not latest:
+        days = sorted({str(found[name]["machine"]["measured"]) for name in names})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        return f"Measured on another machine, {when}, with cutoutd {machine['cutoutd']}: {sections}. {where}."
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return f"Measured on {where}, cutoutd {machine['cutoutd']}, {versions}: {sections}."
 
 
 def _machine_key(machine: Mapping[str, Any]) -> list[Any]:

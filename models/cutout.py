@@ -38,6 +38,7 @@ from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject, reading_of
 from cutoutd.models.rendering.compose import flattened
 from cutoutd.models.rendering.layout import Box
+from cutoutd.models.rendering.reduction import reduction
 from cutoutd.models.rendering.render import Rendered, Subject, is_plain, render, render_plain
 from cutoutd.models.rendering.rows import Samples
 
@@ -171,7 +172,12 @@ def cut_out(
             return Found(read_mask(mask, photo.rgb.shape[:2]))
         return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
 
-    return _made(data, header, deliverables, matte, look=look, threads=threads, watch=watch, take=take)
+    # Points and masks of the user's own are told in the photo's pixels.
+    whole = mask is not None or fixes != NOTHING_FIXED
+    factor = 1 if whole else reduction(deliverables, matte, (header.width, header.height))
+    return _made(
+        data, header, deliverables, matte, factor=factor, look=look, threads=threads, watch=watch, take=take
+    )
 
 
 def _made(
@@ -180,20 +186,21 @@ def _made(
     deliverables: Sequence[Deliverable],
     matte: Matte,
     *,
+    factor: int,
     look: Callable[[Photo], Found],
     threads: int,
     watch: Stopwatch,
     take: Callable[[bytes], object] | None,
 ) -> Cutout:
-    """Decoded as often as the deliverables need, looked at once (`look`), matted and rendered."""
+    """Decoded as often as the deliverables need, smaller by `factor`, looked at once (`look`), matted and rendered."""
     found: Found | None = None
     rendered: dict[int, Rendered] = {}
     notes: list[str] = []
     coverage, shape = 0.0, (header.height, header.width)
     for colour, bits, indices in _decodings(deliverables):
         with watch.stage("decode"):
-            photo = decode(data, header, colour=colour, want_16bit=bits == 16)
-        shape = photo.rgb.shape[:2]
+            photo = decode(data, header, colour=colour, want_16bit=bits == 16, reduction=factor)
+        shape = (photo.header.height, photo.header.width)
         notes += [note for note in photo.notes if note not in notes]
         if found is None:
             with watch.stage("infer"):
@@ -276,8 +283,9 @@ def _needs(deliverable: Output) -> tuple[Colour, int]:
 
 def _is_streamed(photo: Photo, found: Found, deliverable: Output) -> bool:
     """Whether the file can be made from the matte band by band, without the whole cutout in memory."""
-    height, width = photo.rgb.shape[:2]
-    return photo.alpha is None and found.box is None and is_plain(deliverable, (width, height))
+    size = (photo.header.width, photo.header.height)
+    whole = photo.rgb.shape[:2] == size[::-1]
+    return whole and photo.alpha is None and found.box is None and is_plain(deliverable, size)
 
 
 def find_subject(
@@ -404,7 +412,8 @@ def _subject(photo: Photo, found: Found, full: FullSize, threads: int) -> Subjec
     alpha, colour = np.zeros(photo.rgb.shape[:2], np.uint8), np.zeros_like(photo.rgb)
     part = ... if found.box is None else _inside(found.box)
     full.write(alpha[part], colour[part], threads)
-    subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc)
+    size = (photo.header.width, photo.header.height)
+    subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc, size=size)
     return subject if photo.alpha is None else _keep_existing_alpha(subject, photo.alpha)
 
 

@@ -209,8 +209,8 @@ def _refuse_variants(found: Markers) -> None:
 # --- the pixels
 
 
-def load(data: bytes) -> Opened:
-    """Decode everything that the markers promise.
+def load(data: bytes, reduction: int = 1) -> Opened:
+    """Decode everything that the markers promise, with sides divided by `reduction` (1, 2, 4 or 8), rounded up.
 
     Raises:
         PhotoError: incomplete, damaged, or stored in a way that is not read.
@@ -218,7 +218,7 @@ def load(data: bytes) -> Opened:
     found = markers(data)
     _refuse_variants(found)
     _refuse_gaps(found)
-    pixels = _decoded(data, found)
+    pixels = _decoded(data, found, reduction)
     picture: Any = pixels
     if len(found.components) == 4:
         picture = Image.fromarray(
@@ -282,10 +282,13 @@ def _has_zero_steps(tables: bytes) -> bool:
     return False
 
 
-def _decoded(data: bytes, found: Markers) -> NDArray[np.uint8]:
-    """uint8 (H, W, 1 | 3 | 4), after the decoder had nothing to complain of that matters."""
+def _decoded(data: bytes, found: Markers, reduction: int = 1) -> NDArray[np.uint8]:
+    """uint8 (H, W, 1 | 3 | 4), after the decoder had nothing to complain of that matters.
+
+    A smaller picture is made of the same coefficients, all of which are read: the same damage is seen.
+    """
     channels = len(found.components)
-    out = np.empty((found.height, found.width, channels), np.uint8)
+    out = np.empty((-(-found.height // reduction), -(-found.width // reduction), channels), np.uint8)
     colours = {1: "GRAY", 3: "RGB", 4: "CMYK"}[channels]
     last = found.scans[-1]
     if not found.has_end and _padding(data, last) > _STRAY_BYTES:
@@ -355,10 +358,11 @@ def _lean(data: bytes, found: Markers) -> bytes:
 
 
 def _decode(picture: bytes, colours: str, out: NDArray[np.uint8]) -> str:
-    """Fill `out`; the decoder's first complaint, or an empty string."""
+    """Fill `out`, of the picture's size or a smaller one; the decoder's first complaint, or an empty string."""
     module: Any = simplejpeg
+    height, width = out.shape[:2]
     try:
-        module.decode_jpeg(picture, colours, buffer=out, strict=True)
+        module.decode_jpeg(picture, colours, buffer=out, strict=True, min_height=height, min_width=width)
     except ValueError as exc:
         return " ".join(str(exc).split()) or "no reason given"
     return ""

@@ -86,7 +86,8 @@ class Header:
 class Photo:
     """One decoded photo, upright.
 
-    rgb: uint8 (H, W, 3), C-contiguous; sRGB, or the space of `icc` where that is set.
+    rgb: uint8 (H, W, 3), C-contiguous; sRGB, or the space of `icc` where that is set. Of the size that `header` says,
+        or of the smaller one that was asked for.
     alpha: uint8 (H, W) or None; transparency the file itself brought (None if it is opaque everywhere).
     icc: profile to embed, rebuilt from its colour tags alone; None means sRGB.
     rgb16: uint16 (H, W, 3) or None; only on request, from 16-bit files, never converted: the space of `icc`.
@@ -255,7 +256,12 @@ def _stranger(content: formats.Content, name: str) -> PhotoError:
 
 
 def decode(
-    data: bytes, header: Header, *, colour: colours.Colour = "srgb", want_16bit: bool = False
+    data: bytes,
+    header: Header,
+    *,
+    colour: colours.Colour = "srgb",
+    want_16bit: bool = False,
+    reduction: int = 1,
 ) -> Photo:
     """Decode a photo whose header was read and found within limits.
 
@@ -265,14 +271,17 @@ def decode(
         colour: "srgb" converts to sRGB; "keep-profile" leaves RGB numbers alone and hands out the profile;
             "display-p3" converts to Display P3.
         want_16bit: also fill `rgb16` where the file has 16 bits per channel.
+        reduction: 1, 2, 4 or 8: what the sides may be divided by, rounded up; only JPEG is made smaller.
 
     Raises:
         PhotoError: unreadable or out-of-memory.
     """
+    smaller = header.format == formats.JPEG and reduction > 1
     with _decoder(header.format, header.name, header):
-        opened = _open(data, header.format, want_16bit=want_16bit)
+        opened = jpeg.load(data, reduction) if smaller else _open(data, header.format, want_16bit=want_16bit)
         gaps.refuse(data, header.format, opened.image)
-        return _finish(opened, header, colour, want_16bit=want_16bit)
+        photo = _finish(opened, header, colour, want_16bit=want_16bit)
+    return replace(photo, header=header) if smaller else photo
 
 
 def _finish(opened: pixels.Opened, header: Header, colour: colours.Colour, *, want_16bit: bool) -> Photo:

@@ -31,51 +31,67 @@ def spread_colours(guide: Plane, alpha: Plane, certainty: int = CERTAINTY_POWER)
     Returns:
         float32 (6, h, w): subject RGB, then background RGB.
     """
-    subject = _pull_push(guide, alpha**certainty)
-    background = _pull_push(guide, (1.0 - alpha) ** certainty)
-    return np.concatenate([subject, background])
+    spread = np.empty((6, *alpha.shape), np.float32)
+    _pull_push(guide, alpha**certainty, spread[:3])
+    _pull_push(guide, (1.0 - alpha) ** certainty, spread[3:])
+    return spread
 
 
-def _pull_push(colour: Plane, weight: Plane) -> Plane:
+def _pull_push(colour: Plane, weight: Plane, out: Plane) -> None:
     """Weighted colours averaged down a pyramid, then filled in from coarse to fine."""
-    levels = [np.concatenate([colour * weight, weight[None]])]
+    first = np.empty((4, *weight.shape), np.float32)
+    np.multiply(colour, weight, out=first[:3])
+    first[3] = weight
+    levels = [first]
     while min(levels[-1].shape[1:]) > 2:
         levels.append(_halve(levels[-1]))
-    top = levels[-1]
-    total = top.sum(axis=(1, 2), keepdims=True)
-    filled = np.broadcast_to(total[:3] / (total[3:] + np.float32(1e-6)), (3, *top.shape[1:]))
+    total = levels[-1].sum(axis=(1, 2), keepdims=True)
+    filled: Plane = total[:3] / (total[3:] + np.float32(1e-6))
+    coarser = np.float32(COARSER_WEIGHT)
     for level in reversed(levels):
-        if filled.shape[1:] != level.shape[1:]:
-            filled = _double(filled, level.shape[1:])
-        filled = (level[:3] + np.float32(COARSER_WEIGHT) * filled) / (level[3] + np.float32(COARSER_WEIGHT))
-    return filled
+        target = out if level is first else np.empty((3, *level.shape[1:]), np.float32)
+        if filled.shape[1:] == (1, 1):
+            target[:] = filled
+        else:
+            _double(filled, target)
+        target *= coarser
+        target += level[:3]
+        target *= 1 / (level[3] + coarser)
+        filled = target
 
 
 def _halve(planes: Plane) -> Plane:
     """Means of 2x2 blocks; an odd last row or column is repeated."""
-    _, h, w = planes.shape
-    if h % 2 or w % 2:
-        planes = np.pad(planes, ((0, 0), (0, h % 2), (0, w % 2)), mode="edge")
-    rows = planes[:, 0::2] + planes[:, 1::2]
-    return np.asarray((rows[:, :, 0::2] + rows[:, :, 1::2]) * 0.25, np.float32)
-
-
-def _double(planes: Plane, shape: tuple[int, ...]) -> Plane:
-    """Twice the size by linear interpolation between block centres, cut to `shape`."""
-    for axis, length in ((1, shape[0]), (2, shape[1])):
+    for axis in (1, 2):
         near = np.moveaxis(planes, axis, 0)
-        size = list(planes.shape)
-        size[axis] *= 2
-        wide = np.empty(size, np.float32)
-        even, odd = np.moveaxis(wide, axis, 0)[0::2], np.moveaxis(wide, axis, 0)[1::2]
-        near_part = near * np.float32(0.75)
-        far_part = near * np.float32(0.25)
+        pairs = len(near) // 2
+        half = [-(-side // 2) if one == axis else side for one, side in enumerate(planes.shape)]
+        halved = np.empty(half, np.float32)
+        out = np.moveaxis(halved, axis, 0)
+        np.add(near[0 : 2 * pairs : 2], near[1::2], out=out[:pairs])
+        if len(near) % 2:
+            np.multiply(near[-1], np.float32(2), out=out[-1])
+        planes = halved
+    planes *= np.float32(0.25)
+    return planes
+
+
+def _double(planes: Plane, out: Plane) -> None:
+    """Twice the size by linear interpolation between block centres, as far as `out` has rows and columns.
+
+    Across first: what lies apart in memory is slow to write, and there are half as many rows then.
+    """
+    wide = np.empty((*planes.shape[:2], out.shape[2]), np.float32)
+    for axis, target in ((2, wide), (1, out)):
+        near, fine = np.moveaxis(planes, axis, 0), np.moveaxis(target, axis, 0)
+        near_part, far_part = near * np.float32(0.75), near * np.float32(0.25)
+        even, odd = fine[0::2], fine[1::2]
         np.add(near_part[1:], far_part[:-1], out=even[1:])
         np.add(near_part[:1], far_part[:1], out=even[:1])
-        np.add(near_part[:-1], far_part[1:], out=odd[:-1])
-        np.add(near_part[-1:], far_part[-1:], out=odd[-1:])
-        planes = wide.take(range(length), axis) if length < size[axis] else wide
-    return planes
+        np.add(near_part[: len(odd)][:-1], far_part[1 : len(odd)], out=odd[:-1])
+        beyond = min(len(odd), len(near) - 1)
+        np.add(near_part[len(odd) - 1], far_part[beyond], out=odd[-1])
+        planes = wide
 
 
 def unmix(shades: Plane, alpha: NDArray[np.uint8], near: Plane) -> NDArray[np.uint8]:

@@ -10,11 +10,10 @@ from PIL import Image
 
 from cutoutd.models.rendering import rows
 from cutoutd.models.rendering.layout import Box, Placement
+from cutoutd.models.rendering.rescale import rescaled
 from cutoutd.models.rendering.rows import Samples
 
-# Bicubic, not Lanczos: it has no second ripple, so a hard edge leaves no faint ring of alpha outside the
-# subject and a white background stays 255.
-_FILTER = Image.Resampling.BICUBIC
+_FILTER = Image.Resampling.BICUBIC  # as in `rescale`
 
 
 def subject_box(alpha: NDArray[np.uint8]) -> Box | None:
@@ -28,12 +27,12 @@ def subject_box(alpha: NDArray[np.uint8]) -> Box | None:
 
 
 def placed(
-    colour: Samples, alpha: NDArray[np.uint8], placement: Placement
+    colour: Samples, alpha: NDArray[np.uint8], placement: Placement, threads: int = 1
 ) -> tuple[Samples, NDArray[np.uint8]]:
     """The subject on its canvas: colour (H, W, 3) of the given dtype, alpha uint8 (H, W), 0 in free room.
 
     Unscaled pixels are copied bit for bit; scaled ones are resampled with their colour weighted by alpha, so
-    that what is invisible never bleeds into what is seen.
+    that what is invisible never bleeds into what is seen. The result is the same for any number of threads.
     """
     if placement.is_identity and placement.source == Box(0, 0, alpha.shape[1], alpha.shape[0]):
         return colour, alpha
@@ -50,7 +49,8 @@ def placed(
         out_alpha[here], out_colour[here] = alpha[there], colour[there]
         return out_colour, out_alpha
     size = (visible.width, visible.height)
-    out_colour[here], out_alpha[here] = _resampled(colour, alpha, size, _seen(placement, visible))
+    seen = _seen(placement, visible)
+    out_colour[here], out_alpha[here] = rescaled(colour, alpha, size, seen, threads)
     return out_colour, out_alpha
 
 
@@ -71,42 +71,6 @@ def _seen(placement: Placement, visible: Box) -> tuple[float, float, float, floa
         source.left + (visible.right - target.left) * scale_x,
         source.top + (visible.bottom - target.top) * scale_y,
     )
-
-
-def _resampled(
-    colour: Samples, alpha: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float]
-) -> tuple[Samples, NDArray[np.uint8]]:
-    """The part `box` of the photo at another size, premultiplied while it is filtered."""
-    # Only the part that is used is brought into another form, with room for the filter's support.
-    pad = 4 * max(1.0, (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
-    left, top = max(0, int(box[0] - pad)), max(0, int(box[1] - pad))
-    part = np.s_[top : int(box[3] + pad) + 1, left : int(box[2] + pad) + 1]
-    height, width = alpha[part].shape
-    shifted = (box[0] - left, box[1] - top, min(box[2] - left, width), min(box[3] - top, height))
-    return _weighted(colour[part], alpha[part], size, shifted)
-
-
-def _weighted(
-    colour: Samples, alpha: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float]
-) -> tuple[Samples, NDArray[np.uint8]]:
-    """Resample colour times alpha, and divide by resampled alpha, in floating point.
-
-    In 8 bits the filter's overshoot at an edge would be cut off in alpha but not in colour, and low alphas would
-    lose their colour to rounding. It costs no more: Pillow filters single float planes faster than RGBA.
-    """
-    weight = alpha.astype(np.float32)
-
-    def resize(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        # Reduced by whole numbers first where the photo is more than four times too large.
-        return np.asarray(Image.fromarray(plane).resize(size, _FILTER, box=box, reducing_gap=2.0))
-
-    seen = resize(weight)
-    share = 1 / np.maximum(seen, 0.25)  # below that alpha rounds to 0, and the pixel is erased
-    out: Any = np.empty((size[1], size[0], 3), colour.dtype)
-    for k in range(3):
-        plane = resize(colour[..., k] * weight) * share
-        out[..., k] = np.clip(plane + np.float32(0.5), 0, np.iinfo(colour.dtype).max)
-    return out, (np.clip(seen, 0, 255) + np.float32(0.5)).astype(np.uint8)
 
 
 def placed_mask(alpha: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,8 @@ class Subject:
         wherever that is the photo's.
     icc: profile of the colours, rebuilt from its colour tags; None means sRGB.
     photo: uint8 or uint16 (H, W, 3), the whole photo, opaque, same space; needed where its background is kept.
+    size: width and height that the photo itself has, where this is a smaller copy of all of it; None: those of `alpha`.
+        Then no deliverable that depends on where the subject is can be made.
     """
 
     colour: NDArray[np.uint8]
@@ -42,6 +44,7 @@ class Subject:
     rgb16: NDArray[np.uint16] | None = None
     icc: bytes | None = None
     photo: Samples | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +88,27 @@ def render(
         subject: the cutout; it is only read.
         output: the order.
         background_image: uint8 (h, w, 3) sRGB, in place of reading output.background_path.
-        threads: how many the encoder may use; the bytes do not depend on it.
+        threads: how many may resample and encode; the bytes do not depend on it.
 
     Raises:
         PhotoError: cannot-render, if the format cannot hold the size or the background cannot be read.
     """
-    placed, no_head = _placed(subject.alpha, output)
+    placed, no_head = _placed(subject, output)
     placement = placed.placement
+    height, width = subject.alpha.shape
+    if subject.size not in (None, (width, height)):
+        placement = replace(placement, source=layout.Box(0, 0, width, height))
     width, height = placement.canvas
     if output.channels == "alpha":
         picture = Picture(compose.placed_mask(subject.alpha, placement), None, None)
     elif output.keeps_background:
-        picture = _with_its_background(subject, placed)
+        picture = _with_its_background(subject, placed, threads)
     else:
-        picture = _coloured(subject, output, placement, background_image)
+        picture = _coloured(subject, output, placement, background_image, threads)
     notes = (*no_head, *_notes(placed, output))
     file = encode(picture, output, threads=threads)
     return Rendered(
-        (file,), width, height, extension(output), notes, placement.enlargement, headless=bool(no_head)
+        (file,), width, height, extension(output), notes, placed.placement.enlargement, headless=bool(no_head)
     )
 
 
@@ -151,33 +157,34 @@ def render_plain(
     return Rendered(tuple(pieces), *photo, extension(output))
 
 
-def _placed(alpha: NDArray[np.uint8], output: Output) -> tuple[Window, tuple[str, ...]]:
+def _placed(subject: Subject, output: Output) -> tuple[Window, tuple[str, ...]]:
     """Where the photo lands, and a sentence where that is not by its head although the order says so."""
     if output.fit != "head":
-        return _window(alpha, output), ()
-    found = head.find_head(alpha)
+        return _window(subject, output), ()
+    found = head.find_head(subject.alpha)
     if found is None:
-        return _by_subject(alpha, output, "No head on shoulders can be made out in this photo")
-    placed = _window(alpha, output, found)
+        return _by_subject(subject, output, "No head on shoulders can be made out in this photo")
+    placed = _window(subject, output, found)
     times = placed.placement.enlargement
     if times <= _MOST_ENLARGED_HEAD:
         return placed, ()
     height = round(found.chin - found.crown)
     return _by_subject(
-        alpha, output, f"The head is only {height} pixels high, and the order would enlarge it {times:.0f}×"
+        subject, output, f"The head is only {height} pixels high, and the order would enlarge it {times:.0f}×"
     )
 
 
-def _by_subject(alpha: NDArray[np.uint8], output: Output, why: str) -> tuple[Window, tuple[str, ...]]:
+def _by_subject(subject: Subject, output: Output, why: str) -> tuple[Window, tuple[str, ...]]:
     """The same picture with the whole subject in its middle: to be looked at, and better than none."""
     whole = output.model_copy(update={"fit": "subject", "head_height": 0.0, "scale": _WHOLE_SUBJECT})
-    return _window(alpha, whole), (f"{why}: the whole subject is placed instead.",)
+    return _window(subject, whole), (f"{why}: the whole subject is placed instead.",)
 
 
-def _window(alpha: NDArray[np.uint8], output: Output, found: Head | None = None) -> Window:
-    photo = (alpha.shape[1], alpha.shape[0])
+def _window(subject: Subject, output: Output, found: Head | None = None) -> Window:
+    """Where the photo lands, counted in its own pixels."""
+    photo = subject.size or (subject.alpha.shape[1], subject.alpha.shape[0])
     needed = found is not None or output.keeps_background or layout.needs_subject(output)
-    box = compose.subject_box(alpha) if needed else None
+    box = compose.subject_box(subject.alpha) if needed else None
     if output.keeps_background:
         return window.place_in_photo(output, photo, box, found)
     return Window(layout.place(output, photo, box, found, shadow.reach(output.shadow)))
@@ -202,25 +209,29 @@ def _notes(placed: Window, output: Output) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _with_its_background(subject: Subject, placed: Window) -> Picture:
+def _with_its_background(subject: Subject, placed: Window, threads: int) -> Picture:
     """A cut through the photo itself; what lies beyond it has the colour of its edge."""
     photo = subject.photo
     if photo is None:
         raise ValueError("an order that keeps the photo's background needs Subject.photo")
     opaque = np.broadcast_to(np.uint8(255), photo.shape[:2])
-    colour, there = compose.placed(photo, opaque, placed.placement)
+    colour, there = compose.placed(photo, opaque, placed.placement, threads)
     if any(placed.sides):
         colour = compose.flattened(colour, there, window.edge_colour(photo, placed.sides))
     return Picture(colour, None, subject.icc)
 
 
 def _coloured(
-    subject: Subject, output: Output, placement: Placement, background_image: NDArray[np.uint8] | None
+    subject: Subject,
+    output: Output,
+    placement: Placement,
+    background_image: NDArray[np.uint8] | None,
+    threads: int,
 ) -> Picture:
     source: Samples = subject.colour
     if output.bits == 16 and subject.rgb16 is not None:
         source = _deep(subject.colour, subject.alpha, subject.rgb16)
-    colour, alpha = compose.placed(source, subject.alpha, placement)
+    colour, alpha = compose.placed(source, subject.alpha, placement, threads)
     if output.shadow != "none":
         cast = shadow.cast(output.shadow, alpha, output.shadow_strength)
         colour, alpha = compose.over_shadow(colour, alpha, cast)

@@ -272,6 +272,38 @@ def test_orders_that_are_the_cutout_itself(options: dict[str, Any]) -> None:
     assert is_plain(Output(**options), (1200, 800))
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_is_decoded_smaller_where_all_orders_are(orientation: int) -> None:
+    turned = Image.fromarray(pictures.astronaut()).resize((2101, 2600))
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(out, "JPEG", quality=92, exif=exif)
+    witness = Witness()
+    orders = (Deliverable(max_size=1200), Deliverable(format="webp", max_size=300, label="small"))
+    made = cut(out.getvalue(), *orders, sees=witness)
+    size = (2101, 2600) if orientation == 1 else (2600, 2101)
+    assert (made.width, made.height) == size
+    assert witness.seen[0].shape == (-(-size[1] // 2), -(-size[0] // 2), 3)
+    whole = cut(out.getvalue(), *orders, Deliverable(label="whole"))
+    assert made.coverage == pytest.approx(whole.coverage, abs=1e-3)
+    for number in (0, 1):
+        assert made.rendered[number].enlarged == whole.rendered[number].enlarged
+        one, other = pixels(made, number).astype(int), pixels(whole, number).astype(int)
+        assert one.shape == other.shape
+        assert np.abs(one - other)[..., 3].mean() < 1
+        opaque = (one[..., 3] == 255) & (other[..., 3] == 255)
+        assert np.abs(one - other)[opaque].mean() < 3
+
+
+def test_a_point_is_told_in_the_photos_pixels_whatever_is_ordered() -> None:
+    photo, witness = jpeg((2400, 2400)), Witness()
+    header = read_header(photo, "photo", PhotoLimits(10**8, 50))
+    orders = (Deliverable(max_size=400),)
+    cut_out(photo, orders, header=header, segmenter=witness, fixes=Fixes(keep=("1100,1300",)))
+    assert witness.seen[0].shape == (2400, 2400, 3)
+
+
 def test_a_subject_that_is_transparent_is_a_named_failure_and_no_empty_file() -> None:
     y, x = np.ogrid[:120, :160]
     hidden = np.where(np.hypot(y - 64, (x - 75) * 0.75) < 50, 0, 255).astype(np.uint8)  # where the disc is

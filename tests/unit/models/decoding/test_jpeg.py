@@ -65,6 +65,21 @@ def test_a_truncated_file_says_incomplete(part: float, progressive: bool) -> Non
     assert caught.value.reason is Reason.UNREADABLE
 
 
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_smaller_picture_shows_the_same_and_sees_the_same_damage(reduction: int, progressive: bool) -> None:
+    data = encoded((403, 301), progressive=progressive)
+    small = np.asarray(load(data, reduction).image, np.float64)
+    assert small.shape == (-(-301 // reduction), -(-403 // reduction), 3)
+    whole = np.asarray(load(data).image, np.float64)
+    high, wide = 301 // reduction, 403 // reduction
+    blocks = whole[: high * reduction, : wide * reduction].reshape(high, reduction, wide, reduction, 3)
+    assert np.abs(small[:high, :wide] - blocks.mean((1, 3))).mean() < 4
+    for part in (0.3, 0.97):
+        with pytest.raises(PhotoError, match="incomplete"):
+            load(data[: int(len(data) * part)], reduction)
+
+
 def test_an_end_that_was_reserved_and_not_written_is_unreadable() -> None:
     data = encoded((400, 300))
     half = len(data) // 2

@@ -369,3 +369,11 @@ def test_warnings_of_the_decoders_stay_inside_and_pillows_settings_stay_as_they_
 def test_no_other_decoder_of_pillow_is_ever_tried() -> None:
     for kind, name in (("PPM", "x.ppm"), ("TGA", "x.tga"), ("PCX", "x.pcx"), ("ICO", "x.ico")):
         assert failure(encoded(kind), name).reason in (Reason.UNREADABLE, Reason.NOT_A_PHOTO)
+
+
+def test_only_a_jpeg_is_made_smaller_and_says_what_size_the_photo_has() -> None:
+    for kind, shape in (("JPEG", (24, 32, 3)), ("PNG", (48, 64, 3))):
+        data = encoded(kind)
+        got = decode(data, read_header(data, "photo", LIMITS), reduction=2)
+        assert got.rgb.shape == shape
+        assert (got.header.width, got.header.height) == (64, 48)
