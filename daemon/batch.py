@@ -178,7 +178,7 @@ class Batch:
     def _turn(self) -> list[Outcome]:
         now = self._clock()
         due = self._workers.next_deadline()
-        transitions: list[Outcome] = []
+        ended: list[Outcome] = []
         try:
             message = self._queue.get(timeout=1.0 if due is None else max(0.0, min(1.0, due - now)))
         except Empty:
@@ -186,20 +186,20 @@ class Batch:
         self._workers.tick()
         match message:
             case Outcome():
-                transitions.append(message)
+                ended.append(message)
             case pool.Finished():
-                transitions += self._finished(message.tag, message.result)
+                ended += self._finished(message.tag, message.result)
             case pool.Failed():
-                transitions += self._failed(message.tag, Reason.CRASHED, f"{message.error}")
+                ended += self._failed(message.tag, Reason.CRASHED, f"{message.error}")
             case pool.Died():
-                transitions += self._died(message)
+                ended += self._died(message)
             case pool.SlotReady():
                 self.models = message.warm_up or self.models
             case pool.SlotFailed():
                 raise EngineError(f"No worker can start ({message.error})", fix="Run `cutoutd doctor`.")
             case _:
                 pass
-        return transitions
+        return ended
 
     def _finished(self, number: int, result: protocol.Result) -> list[Outcome]:
         source, started, _ = self._in_hand[number]

@@ -23,19 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import OutboxError, json_line, printable
+from cutoutd.daemon.delivery.outcomes import OF_THE_WHOLE
 from cutoutd.daemon.files.interface import FileSystem
 
 NAMES = {"jsonl": "manifest.jsonl", "csv": "manifest.csv"}
 _LOG = logging.getLogger("cutoutd")
 # How far back a repeated line is looked for: some thousand lines, more than one crash can leave undone.
 _TAIL_BYTES = 1 << 20
-# What is no fault of the manifest's own.
-_OF_THE_DISK = frozenset(
-    {
-        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOENT, errno.ENODEV, errno.ENOTCONN,
-        errno.EHOSTDOWN, errno.ETIMEDOUT,
-    }
-)  # fmt: skip
+# What is no fault of the manifest's own; without its folder the outbox is away.
+_OF_THE_DISK = OF_THE_WHOLE | {errno.ENOENT}
 # Another writer holds the lock for the time of one append; a sync may take a few seconds on a busy disk.
 _LOCK_S, _LOCK_PAUSE_S = 10.0, 0.005
 

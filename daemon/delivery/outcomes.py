@@ -15,6 +15,13 @@ from cutoutd.config.errors import mistake
 # What a file system answers to a name or path that it cannot hold: no trouble of the outbox as a whole.
 # ELOOP: a link, or something else that is no folder of ours, lies where the cutout's folder should be.
 OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+# What no single path is at fault for, even when a small probe succeeds.
+OF_THE_WHOLE = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV,
+        errno.ETIMEDOUT,
+    }
+)  # fmt: skip
 # After so many troubles with one photo, between which the outbox took files, the outbox is not at fault for them.
 MOST_TROUBLES = 3
 # What it answers where a folder on the way is a file, protected, or a mount of its own.

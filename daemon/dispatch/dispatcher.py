@@ -185,11 +185,11 @@ class Dispatcher:
             self._waits_for_list(row, str(error))
             return True
         except LineError as error:
-            self.failures.ordered_in_vain(row, str(error))
+            self.failures.asked_in_vain(row, str(error))
             return True
         except UsageError as error:  # the configuration has changed since the `redo`
             as_usual = "`cutoutd retry`, or `redo` where it has a cutout, makes it as its inbox says."
-            self.failures.ordered_in_vain(row, f"{error.what}. {as_usual}")
+            self.failures.asked_in_vain(row, f"{error.what}. {as_usual}")
             return True
         model = inbox.model(row.stage)
         known = Intake(self.ledger).known_digests(row)

@@ -99,7 +99,7 @@ class Failures:
         self.transitions.ended(row.id, reason, detail)
         self.over(row, reason, detail)
 
-    def ordered_in_vain(self, row: PhotoRow, detail: str) -> None:
+    def asked_in_vain(self, row: PhotoRow, detail: str) -> None:
         """Nobody could be told to do it; the photo is not at fault, so its original stays where it is."""
         self.transitions.ended(row.id, Reason.CANNOT_RENDER, detail)
         self.over(row, Reason.CANNOT_RENDER, detail, at_fault=False)

@@ -15,7 +15,7 @@ from cutoutd.config.errors import Reason, printable
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.outcomes import OF_THE_NAME
+from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_WHOLE
 from cutoutd.daemon.dispatch.claims import ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands
@@ -36,19 +36,6 @@ NAME_FIX = (
 # A photo whose place in the outbox was refused waits so long, doubled each time, up to the second.
 REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
 NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
-# What no single path is at fault for, even when a small probe succeeds.
-OF_THE_WHOLE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.EHOSTDOWN,
-        errno.ENODEV,
-        errno.ETIMEDOUT,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

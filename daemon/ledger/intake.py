@@ -77,7 +77,7 @@ class Intake:
             return Seen.WAITING, row.id
         if row.state == State.DELIVERING:
             # Names are committed and a delivery may take hours (an outbox that is away): what lies here now is
-            # the next photo, which waits until this one is through (`backlog.py`) and then replaces its cutout.
+            # the next photo, which waits until this one is through (`queue.py`) and then replaces its cutout.
             return Seen.CHANGED, self._succeed(row, path, facts, settled=settled, stage=stage)
         if same and not closed and not _deserves_another_look(row, facts):
             was = Settled.KNOWN if row.proven else Settled.RESTED

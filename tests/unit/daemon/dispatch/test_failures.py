@@ -14,6 +14,7 @@ from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_fail
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.dispatch.second_look import SecondLook
 from cutoutd.daemon.ledger import wishes
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.protocol import Refused
@@ -107,7 +108,7 @@ def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None, overrides=wish)
+    one.parts.control.redo(None, since=None, overrides=Overrides.of(wish))
     one.finish()
     assert one.states() == {"a.jpg": "done"}
     assert one.outputs() == {"a.png": cutout_of(ONE)}
@@ -118,7 +119,7 @@ def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
     assert row.needs_review == (Doubt.NOT_REDONE,)
     assert row.detail == f"{WRONG.detail} {wishes.STAYS}"
     one.workers.refuse, one.workers.variant = None, b"better"
-    one.parts.control.redo(None, since=None, overrides={"fixes": {"keep": ["2,2"]}})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"fixes": {"keep": ["2,2"]}}))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
     assert one.parts.control.to_review() == [], "what it said then is over"
@@ -130,7 +131,7 @@ def test_a_photo_that_fails_without_a_wish_is_put_aside_as_ever(sim: Make) -> No
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None, overrides={})
+    one.parts.control.redo(None, since=None)
     one.finish()
     assert one.heard.failures == [Reason.CANNOT_RENDER]
     assert not (one.inbox / "a.jpg").exists()
@@ -141,7 +142,7 @@ def test_a_worker_that_dies_of_a_mask_costs_the_photo_nothing(sim: Make) -> None
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides={"mask": "0" * 32})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"mask": "0" * 32}))
     for _ in range(60):
         one.workers.kill_next = True
         one.turn()
@@ -160,7 +161,7 @@ def test_an_original_that_was_still_to_be_moved_is_moved_after_a_wish_in_vain(si
     one.parts.ledger.write("UPDATE photos SET aftercare = 'owed', archived_to = NULL, live = 1")
     (one.archive / "a.jpg").rename(one.inbox / "a.jpg")
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None, overrides={"fixes": {"keep": ["1,1"]}})
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"fixes": {"keep": ["1,1"]}}))
     one.finish()
     assert one.rows()[0]["state"] == "done"
     assert (one.archive / "a.jpg").read_bytes() == ONE
