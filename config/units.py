@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,20 +48,19 @@ def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration_s` reads back as the same number."""
     if 0 < seconds < 1:
         return f"{_plain(seconds * 1000)}ms"
-    for unit in ("d", "h", "m"):
-        size = _DURATION_UNITS_S[unit]
-        if seconds >= size and seconds % size == 0:
-            return f"{_plain(seconds / size)}{unit}"
-    return f"{_plain(seconds)}s"
+    unit = _largest_whole(seconds, _DURATION_UNITS_S, ("d", "h", "m"))
+    return f"{_plain(seconds / _DURATION_UNITS_S[unit])}{unit}" if unit else f"{_plain(seconds)}s"
 
 
 def format_bytes(count: float) -> str:
     """The shortest text that `parse_bytes` reads back as the same number."""
-    for unit in ("gb", "mb", "kb"):
-        size = _SIZE_UNITS[unit]
-        if count >= size and count % size == 0:
-            return f"{_plain(count / size)}{unit.upper()}"
-    return f"{_plain(count)}B"
+    unit = _largest_whole(count, _SIZE_UNITS, ("gb", "mb", "kb"))
+    return f"{_plain(count / _SIZE_UNITS[unit])}{unit.upper()}" if unit else f"{_plain(count)}B"
+
+
+def _largest_whole(number: float, sizes: Mapping[str, float], units: Iterable[str]) -> str:
+    """The first of these units of which the number is a whole multiple; empty when it is of none."""
+    return next((unit for unit in units if number >= sizes[unit] and number % sizes[unit] == 0), "")
 
 
 def _plain(number: float) -> str:
