@@ -16,7 +16,7 @@ from cutoutd.config.errors import OutboxError, mistake, words
 from cutoutd.daemon.backoff import NEVER, Retry
 from cutoutd.daemon.delivery import leftovers, publish
 from cutoutd.daemon.files import folders
-from cutoutd.daemon.files.filesystem import RealFileSystem, Root
+from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
@@ -324,7 +324,7 @@ def _open_on_thread(
         publish.discard([probe], fs)
         fd = fs.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            fs.write(fd, bytes(PROBE_BYTES))
+            write_all(fs, fd, bytes(PROBE_BYTES))
         finally:
             fs.close(fd)
             fs.unlink(probe)

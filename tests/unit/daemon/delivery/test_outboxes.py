@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from collections.abc import Callable
 
 import pytest
 from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
-from cutoutd.daemon.delivery.outboxes import RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.delivery.outboxes import PROBE_BYTES, RETRY_FIRST_S, RETRY_LONGEST_S
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import ANSWER_S, ASK_EVERY_S
 
@@ -138,3 +141,21 @@ def test_a_folder_that_owes_an_answer_is_not_looked_at_before_it_gives_it(sim: M
     asking.hangs = False
     one.run(400)
     assert not one.parts.outboxes.troubles()
+
+
+def test_a_disk_that_takes_only_a_part_of_the_probe_is_full(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RealFileSystem.write
+
+    def nearly_full(fs: RealFileSystem, fd: int, data: bytes | memoryview) -> int:
+        if len(data) < PROBE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fs, fd, data[:1000])
+
+    monkeypatch.setattr(RealFileSystem, "write", nearly_full)
+    one = sim().boot().run(10)
+    assert [os.strerror(errno.ENOSPC) in why for why in one.parts.outboxes.troubles().values()] == [True]
+    monkeypatch.setattr(RealFileSystem, "write", real)
+    one.run(60)
+    assert one.parts.outboxes.troubles() == {}
