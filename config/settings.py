@@ -124,7 +124,7 @@ class Matte(Section):
     closed_form: StrictBool = Field(
         default=False,
         description="Closed-form matting in the edge band: seconds per photo, and each worker first compiles it for "
-        "half a minute or more; needs the package pymatting.",
+        "some seconds; needs the package pymatting.",
     )
     solidify: Percent = Field(
         default=0, description="Makes the body opaque: alpha this close to full, in percent, becomes full."
