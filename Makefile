@@ -27,9 +27,11 @@ TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 run: $(VENV)/.product
 	@exec $(BIN)/cutoutd run $(ARGS)
 
-# Before each commit.
+# Before each commit. Of types only what this branch has changed, and what imports that: `make types` and CI check all.
 fast: lint imports
-	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
+	@files=$$($(BIN)/python -m tests.support.changed_files) || exit 1; \
+	case "$$files" in "") true;; all) $(BIN)/pyright --pythonpath $(BIN)/python;; \
+		*) $(BIN)/pyright --pythonpath $(BIN)/python $$files;; esac > $(VENV)/pyright.log & types=$$!; \
 	$(BIN)/pytest -n $(JOBS) -q -m "not alone and not slow" tests/unit $(PYTEST_ARGS); unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
 	$(TOOK)
