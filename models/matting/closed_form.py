@@ -44,7 +44,7 @@ def solver() -> Solver | None:
         dispatcher.Dispatcher.enable_caching = _no_cache
         laplacian = _part("laplacian.cf_laplacian").cf_laplacian
         conjugate_gradient = _part("solver.cg").cg
-        # Its usual choice, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: more than a worker may.
+        # Its usual choice, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: a worker may not.
         jacobi = _part("preconditioner.jacobi").jacobi
     except (ImportError, RuntimeError, OSError):
         return None
