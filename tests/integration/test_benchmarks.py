@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import photos, report, stages
+from benchmarks import hops, photos, report, stages
 from benchmarks.options import Options
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,7 +26,16 @@ def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((width, height)))
 
 
-def test_stages_of_every_order_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photos_way_grows_no_longer_unseen() -> None:
+    """What docs/ARCHITECTURE.md says of it, and little more: a way that has grown is to be told there, or shortened."""
+    all_steps, acts = hops.journeys()
+    assert len(hops.modules(acts)) <= 20, hops.modules(acts)
+    assert sum(acts.values()) <= 70, acts
+    assert len(hops.modules(all_steps)) <= 62, hops.modules(all_steps)
+    assert {"originals.move", "delivery.publish", "ledger.intake"} <= set(hops.modules(acts))
+
+
+def test_stages_of_every_deliverable_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUTOUTD_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(photos, "enlarged", small)
     for deliverables in stages.DELIVERABLES.values():
