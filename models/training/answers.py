@@ -1,7 +1,8 @@
 """Keeps what a finished network answers to training pictures: the real mistakes that a second stage learns from.
 
 Not for scores (`cutoutd.models.evaluation.evaluate`). The pictures are the first network's own training mixture, seen
-through the shipped eight-bit file, plain and mirrored; held-out photos are never among them::
+through the shipped eight-bit file: plain, mirrored, and both joined with the look from nearby; held-out photos are
+never among them::
 
     python -m cutoutd.models.training.answers --out FOLDER --model cutout-m --count 12000
 
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from cutoutd.config.places import models_dir
 from cutoutd.models.networks.catalog import find_model
-from cutoutd.models.networks.segmenter import Segmenter, to_planes
+from cutoutd.models.networks.closer import Alpha, joined, worth_a_look
+from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, mean_of, to_planes
 from cutoutd.models.training.dataset import data_folder, read_all
 from cutoutd.models.training.sampling import Mixture, Shares
 
@@ -30,6 +32,8 @@ Pixels = NDArray[np.uint8]
 SIDE: Final = 320
 # Of a kept truth: "do not judge"; the darkest half-tones of real masks lie far above.
 IGNORED: Final = 1
+# Plain, mirrored, and all of them joined.
+LOOKS: Final = 3
 # Few pasted subjects: their outlines are too easy. Some empty scenes: the second stage must not invent either.
 SHARES: Final = Shares(composites=0.12, close_ups=0.15, empty=0.02)
 
@@ -37,8 +41,8 @@ SHARES: Final = Shares(composites=0.12, close_ups=0.15, empty=0.02)
 class Kept(NamedTuple):
     """Open folder of answers; the first `done()` of each array are there.
 
-    photos uint8 (N, s, s, 3) RGB; looks uint8 (N, 2, s, s), the plain and the mirrored answer, both upright; truths
-    uint8 (N, s, s), IGNORED where not to be judged.
+    photos uint8 (N, s, s, 3) RGB; looks uint8 (N, 3, s, s), the plain and the mirrored answer, both upright, and what
+    the product makes of them and the look from nearby; truths uint8 (N, s, s), IGNORED where not to be judged.
     """
 
     photos: Pixels
@@ -64,18 +68,25 @@ def open_kept(folder: Path, count: int | None = None) -> Kept:
     many = count or 0
     return Kept(
         plane("photos", (many, SIDE, SIDE, 3)),
-        plane("looks", (many, 2, SIDE, SIDE)),
+        plane("looks", (many, LOOKS, SIDE, SIDE)),
         plane("truths", (many, SIDE, SIDE)),
         folder,
     )
 
 
-def two_looks(segmenter: Segmenter, photo: Pixels) -> Pixels:
-    """The plain and the mirrored answer to a photo of the network's size, uint8 (2, s, s), both upright."""
-    planes = to_planes(photo, segmenter.spec)
-    plain = segmenter.raw(planes, lone=False)
-    mirrored = segmenter.raw(np.ascontiguousarray(planes[..., ::-1]), lone=False)[:, ::-1]
-    return np.rint(np.stack([plain, mirrored]) * 255).astype(np.uint8)
+def all_looks(segmenter: Segmenter, photo: Pixels) -> Pixels:
+    """What a network says of a photo of its own size, uint8 (LOOKS, s, s), as `Kept.looks` has it."""
+
+    def once(shown: Pixels) -> Alpha:
+        return segmenter.raw(to_planes(shown, segmenter.spec), lone=False)
+
+    mirrored = once(np.ascontiguousarray(photo[:, ::-1]))[:, ::-1]
+    first = [once(photo), mirrored]
+    part = worth_a_look(mean_of(first))
+    near = None
+    if part is not None:
+        near = once(fit_to_input(photo[part.pixels(*photo.shape[:2])], segmenter.spec)[0])
+    return np.rint(np.stack([*first, joined(first, near, part)]) * 255).astype(np.uint8)
 
 
 def main() -> None:
@@ -99,7 +110,7 @@ def main() -> None:
     for place in range(kept.done(), options.count):
         sample = mixture.sample(np.random.default_rng((options.seed, place)))
         photo = np.ascontiguousarray(sample.photo[..., ::-1])
-        kept.photos[place], kept.looks[place] = photo, two_looks(segmenter, photo)
+        kept.photos[place], kept.looks[place] = photo, all_looks(segmenter, photo)
         kept.truths[place] = np.where(sample.valid > 0, np.maximum(sample.alpha, IGNORED + 1), IGNORED)
         if place % 50 == 49 or place + 1 == options.count:
             (options.out / "done").write_text(str(place + 1))

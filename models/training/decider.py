@@ -1,0 +1,238 @@
+"""Trains the deciding network on what the first one answered to training photos (`answers`). Resumable.
+
+Not for scores (`cutoutd.models.evaluation.evaluate`). One command, that goes on where OUT stopped::
+
+    python -m cutoutd.models.training.decider --answers FOLDER --out RUN --start models/training/cutout-s16.pt
+
+Half-tones are punished where the truth has none: away from its edges the plain error counts a second time, in shares
+of the subject's area.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cutoutd.models.training.answers import IGNORED, SIDE, Kept, open_kept
+from cutoutd.models.training.decider_network import ENTRIES, Decider, hints_of
+from cutoutd.models.training.loss import (
+    ERROR_WEIGHT,
+    GRADIENT_WEIGHT,
+    SCALE_WEIGHTS,
+    box_mean,
+    edge_weight,
+    gradient_error,
+    region_loss,
+)
+from cutoutd.models.training.network import normalise
+from cutoutd.models.training.train import (
+    LARGEST_GRADIENT,
+    half_weights,
+    learning_rate,
+    note,
+    update_average,
+    write_atomic,
+)
+
+Random = np.random.Generator
+Pixels = NDArray[np.uint8]
+
+# What may be subject belongs to the part that is shown, with room around it in shares of its side.
+POSSIBLE: Final = 0.1
+MARGINS: Final = (0.02, 0.3)
+WHOLE_SHARE: Final = 0.2
+# Of 320: nothing is judged as flat nearer to a true edge than half of this; at least so much of a photo is subject.
+FLAT_WINDOW: Final = 13
+FLAT_WEIGHT: Final = 1.0
+LEAST_AREA: Final = 0.04
+ENCODER_RATE: Final = 0.2
+NEW_RATE: Final = 2.0
+# How often a single look stands for the joined answer: their mistakes are those that new photos would bring.
+SINGLE_SHARE: Final = 0.4
+
+
+class Shown(NamedTuple):
+    """One batch: photos uint8 (N, s, s, 3), looks and truth uint8 (N, 3, s, s) and (N, s, s), IGNORED kept."""
+
+    photos: Pixels
+    looks: Pixels
+    truths: Pixels
+
+
+def part_of(rng: Random, joined: Pixels) -> tuple[slice, slice]:
+    """Rows and columns around what may be subject, with room that differs from time to time."""
+    rows, columns = (np.flatnonzero((joined > POSSIBLE * 255).any(axis)) for axis in (1, 0))
+    if len(rows) < 16 or len(columns) < 16 or rng.random() < WHOLE_SHARE:
+        return slice(0, SIDE), slice(0, SIDE)
+    found: list[slice] = []
+    for places in (rows, columns):
+        first, last = int(places[0]), int(places[-1]) + 1
+        room = [round(float(rng.uniform(*MARGINS)) * (last - first)) for _ in range(2)]
+        found.append(slice(max(0, first - room[0]), min(SIDE, last + room[1])))
+    return found[0], found[1]
+
+
+def one(rng: Random, kept: Kept, place: int) -> tuple[Pixels, Pixels, Pixels]:
+    """One kept sample as the network will see it."""
+    looks = np.array(kept.looks[place])
+    if rng.random() < SINGLE_SHARE:
+        looks[2] = looks[int(rng.integers(2))]
+    window = part_of(rng, looks[2])
+    planes = [kept.photos[place], *looks, kept.truths[place]]
+    planes = [np.ascontiguousarray(plane[window]) for plane in planes]
+    if planes[0].shape[:2] != (SIDE, SIDE):
+        ignored = cv2.resize((planes[-1] == IGNORED).astype(np.uint8), (SIDE, SIDE)) > 0
+        planes = [cv2.resize(plane, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for plane in planes]
+        planes[-1] = np.where(ignored, IGNORED, np.maximum(planes[-1], IGNORED + 1)).astype(np.uint8)
+    if rng.random() < 0.5:
+        planes = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
+    return planes[0], np.stack(planes[1:-1]), planes[-1]
+
+
+def batches(kept: Kept, seed: int, count: int) -> Iterator[Shown]:
+    """Endless batches of whatever is kept by then."""
+    rng = np.random.default_rng(seed)
+    while True:
+        places = rng.integers(kept.done(), size=count)
+        photos, looks, truths = zip(*(one(rng, kept, int(place)) for place in places), strict=True)
+        yield Shown(np.stack(photos), np.stack(looks), np.stack(truths))
+
+
+def flat_error(off: Tensor, truth: Tensor) -> Tensor:
+    """The error away from the truth's edges, in shares of the subject's area, at most 2 a photo."""
+    flat = ((box_mean(truth, FLAT_WINDOW) - truth).abs() < 1e-3).float()
+    area = truth.sum((1, 2, 3)).clamp_min(LEAST_AREA * truth[0].numel())
+    return ((off * flat).sum((1, 2, 3)) / area).clamp_max(2.0).mean()
+
+
+def decider_loss(logits: list[Tensor], truth: Tensor, valid: Tensor) -> Tensor:
+    """The loss of one batch: as the first network's, with flat places judged once more."""
+    weight = edge_weight(truth, valid)
+    alpha = torch.sigmoid(logits[0])
+    off = (alpha - truth).abs() * valid
+    loss = SCALE_WEIGHTS[0] * region_loss(logits[0], truth, valid, weight)
+    loss = loss + ERROR_WEIGHT * off.sum() / valid.sum().clamp_min(1)
+    loss = loss + GRADIENT_WEIGHT * gradient_error(alpha, truth, valid, weight)
+    loss = loss + FLAT_WEIGHT * flat_error(off, truth)
+    for level, gain in enumerate(SCALE_WEIGHTS[1:], start=1):
+        factor = 2 ** (level + 1)
+        small = nn.functional.avg_pool2d(truth, factor)
+        small_valid = (nn.functional.avg_pool2d(valid, factor) > 0.99).float()
+        loss = loss + gain * region_loss(
+            logits[level].float(), small, small_valid, edge_weight(small, small_valid, ((15, 4.0),))
+        )
+    return loss
+
+
+def make_optimiser(net: Decider) -> torch.optim.Optimizer:
+    """AdamW; what sees the photo before the answer enters stays as it is."""
+    groups: dict[float, list[nn.Parameter]] = {1.0: [], ENCODER_RATE: [], NEW_RATE: []}
+    for name, parameter in net.named_parameters():
+        early = name.startswith("net.enc.stem.") or (
+            name.startswith("net.enc.stages.") and int(name.split(".")[3]) < ENTRIES[0]
+        )
+        parameter.requires_grad_(not early)
+        if not early:
+            own = ENCODER_RATE if name.startswith("net.enc.") else 1.0
+            groups[own if name.startswith("net.") else NEW_RATE].append(parameter)
+    return torch.optim.AdamW(
+        [{"params": p, "rate": rate, "weight_decay": 0.01} for rate, p in groups.items()], lr=1e-3
+    )
+
+
+def train(options: argparse.Namespace) -> None:
+    """The loop: until `--total` samples."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    net, saved = Decider(), options.out / "run.pt"
+    net.load_first(options.start)
+    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    average, optimiser = copy.deepcopy(net).eval(), make_optimiser(net)
+    seen = step = 0
+    if saved.exists():
+        whole = torch.load(saved, weights_only=True)
+        net.load_state_dict(whole["net"])
+        average.load_state_dict(whole["average"])
+        optimiser.load_state_dict(whole["optimiser"])
+        seen, step = whole["seen"], whole["step"]
+    kept = open_kept(options.answers)
+    stream = batches(kept, options.seed + step, options.batch)
+    started, first, running, written = time.monotonic(), seen, math.nan, time.monotonic()
+    while seen < options.total:
+        shown = next(stream)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(seen, step, options.total, options.peak) * group["rate"]
+        net.train()
+        net.net.enc.eval()
+        truths = torch.from_numpy(shown.truths).unsqueeze(1)
+        valid = (truths != IGNORED).float()
+        truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
+        hints = hints_of(torch.from_numpy(shown.looks).float() / 255)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(normalise(torch.from_numpy(shown.photos)), hints)
+        loss = decider_loss([each.float() for each in logits], truth, valid)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
+        optimiser.step()
+        step, seen = step + 1, seen + len(truth)
+        update_average(average, net, min(options.decay, (1 + step) / (10 + step)))
+        value = float(loss.detach())
+        running = value if math.isnan(running) else running * 0.98 + value * 0.02
+        if step % 20 == 0:
+            speed = (seen - first) / (time.monotonic() - started)
+            say = [round(float(each), 3) for each in net.say.detach()]
+            note(
+                options.out,
+                seen=seen,
+                kept=kept.done(),
+                loss=round(running, 4),
+                say=say,
+                per_s=round(speed, 2),
+            )
+        if time.monotonic() - written > 240 or seen >= options.total:
+            whole = {
+                "net": net.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "seen": seen,
+                "step": step,
+            }
+            write_atomic(whole, options.out / "run.pt")
+            write_atomic(half_weights(average), options.out / "average16.pt")
+            written = time.monotonic()
+
+
+def main() -> None:
+    """The command."""
+    p = argparse.ArgumentParser(
+        prog="python -m cutoutd.models.training.decider", description=__doc__.split("\n")[0]
+    )
+    p.add_argument("--answers", type=Path, required=True, help="folder that `answers` filled, or is filling")
+    p.add_argument(
+        "--out", type=Path, required=True, help="folder of this run; continued when it holds run.pt"
+    )
+    p.add_argument("--start", type=Path, required=True, help="cutout-s's weights")
+    p.add_argument("--total", type=int, default=20_000, help="samples after which the rate has reached 0")
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--peak", type=float, default=5e-4, help="largest learning rate of the decoder")
+    p.add_argument("--decay", type=float, default=0.995, help="of the running average, per step")
+    p.add_argument("--seed", type=int, default=0)
+    train(p.parse_args())
+
+
+if __name__ == "__main__":
+    main()

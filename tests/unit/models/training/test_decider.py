@@ -1,0 +1,98 @@
+"""The deciding network begins as a mean of two answers, is shown what `answers` kept, and learns from it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
+torch = pytest.importorskip("torch", reason="needs the training dependency group")
+
+from cutoutd.models.training import decider  # noqa: E402
+from cutoutd.models.training.answers import IGNORED, SIDE, Kept, open_kept  # noqa: E402
+from cutoutd.models.training.decider_network import (  # noqa: E402
+    FIRST_SAY,
+    OWN_SAY,
+    Decider,
+    as_logit,
+    hints_of,
+)
+from cutoutd.models.training.network import CutoutNet, normalise  # noqa: E402
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """Four red boxes on grey; the first answer is half sure of all of each, and of as much beside it."""
+    folder = open_kept(tmp_path, 4)
+    for place in range(4):
+        folder.photos[place] = 128
+        folder.photos[place, 60:200, 60 + 20 * place : 160 + 20 * place] = (200, 20, 20)
+        folder.truths[place] = IGNORED + 1
+        folder.truths[place, 60:200, 60 + 20 * place : 160 + 20 * place] = 255
+        folder.looks[place, :, 60:200, 60 + 20 * place : 260 + 10 * place] = 140
+    (tmp_path / "done").write_text("4")
+    return open_kept(tmp_path)
+
+
+def test_an_untrained_one_is_the_mean_of_both_answers() -> None:
+    torch.manual_seed(0)
+    net, first = Decider().eval(), CutoutNet("lite0").eval()
+    net.net.load_state_dict(first.state_dict())
+    photo = normalise(torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8))
+    looks = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = FIRST_SAY * as_logit(looks[:, 2:]) + OWN_SAY * torch.logit(first(photo))
+        assert torch.allclose(torch.logit(net(photo, hints_of(looks))), expected, atol=1e-3)
+
+
+def test_what_is_shown_is_the_part_around_what_may_be_subject(kept: Kept) -> None:
+    rng = np.random.default_rng(0)
+    windows = [decider.part_of(rng, kept.looks[0, 2]) for _ in range(40)]
+    assert any(rows == slice(0, SIDE) for rows, _ in windows), "sometimes it is the whole photo"
+    for rows, columns in windows:
+        assert rows.start <= 60
+        assert rows.stop >= 200
+        assert columns.start <= 60
+        assert columns.stop >= 260
+
+
+def test_samples_keep_what_is_not_to_be_judged(kept: Kept, tmp_path: Path) -> None:
+    writable = open_kept(tmp_path, 4)
+    writable.truths[0, :40] = IGNORED
+    photo, looks, truth = decider.one(np.random.default_rng(3), kept, 0)
+    assert photo.shape == (SIDE, SIDE, 3)
+    assert looks.shape == (3, SIDE, SIDE)
+    assert set(np.unique(truth)) >= {IGNORED + 1, 255}
+
+
+def test_half_tones_count_away_from_the_edge_and_not_at_it() -> None:
+    truth = torch.zeros(1, 1, 64, 64)
+    truth[..., 16:48, 16:48] = 1
+    inside, rim = torch.zeros_like(truth), torch.zeros_like(truth)
+    inside[..., 28:36, 28:36] = 0.5
+    rim[..., 16:20, 16:48] = 0.5
+    assert decider.flat_error(inside, truth).item() == pytest.approx(32 / 1024)
+    assert decider.flat_error(rim, truth).item() == 0
+
+
+def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -> None:
+    start, out = tmp_path / "s.pt", tmp_path / "run"
+    torch.manual_seed(0)
+    torch.save(CutoutNet("lite0").state_dict(), start)
+    options = argparse.Namespace(
+        answers=kept.folder, out=out, start=start, total=2, batch=2, peak=1e-3, decay=0.9, seed=0
+    )
+    decider.train(options)
+    first = torch.load(out / "run.pt", weights_only=True)
+    options.total = 4
+    decider.train(options)
+    whole = torch.load(out / "run.pt", weights_only=True)
+    assert (first["step"], whole["step"]) == (1, 2)
+    name = "net.dec.3.a.0.weight"
+    assert not torch.equal(first["net"][name], whole["net"][name])
+    early = "net.enc.stages.0.0.dw.conv.weight"
+    assert torch.equal(first["net"][early], whole["net"][early]), "what sees the photo alone stays as it is"
+    assert (out / "average16.pt").exists()
