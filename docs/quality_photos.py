@@ -102,8 +102,8 @@ PHOTOS: tuple[Photo, ...] = (
         PEOPLE,
         "reject",
         (
-            "The board is right; the hands are gone and the shirt is half there. Said: half- "
-            "transparent inside. The rivals lose the board or the man."
+            "The board is right; the hands are gone and the shirt has holes. Said: half-transparent "
+            "inside. The rivals lose the board or the man."
         ),
     ),
     Photo(
@@ -160,11 +160,11 @@ PHOTOS: tuple[Photo, ...] = (
         PALAPELI,
         "european-honey-bee.jpg",
         ANIMALS,
-        "reject",
+        "fix",
         (
-            "The bee itself is sharp, wing and all; of the flower there are shreds. Said: half- "
-            "transparent inside (68 % sure). IS-Net has the heart of the flower, and petals in a "
-            "haze."
+            "The bee itself is sharp, wing and all; some tips of petals float beside it, which "
+            "`--keep largest` leaves out. Said: half-transparent inside (68 % sure). IS-Net has the "
+            "heart of the flower too, and petals in a haze; u2netp makes the bee a shade."
         ),
     ),
     Photo(
@@ -193,8 +193,8 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "All but one tile is right; the purple one is half-transparent. One point (`--keep "
-            "87%,43%`) brings it back whole. Both rivals have it."
+            "All but one tile is right; the purple one has holes. Two points (`--keep 87%,43% --keep "
+            "86%,39%`) bring it back whole. Both rivals have it."
         ),
     ),
     Photo(
@@ -203,7 +203,7 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "The large piece and three blocks are right; a wedge is half gone and the light tile at "
+            "The large piece and three blocks are right; a wedge is nearly gone and the light tile at "
             "the left is missing. The rivals lose more blocks."
         ),
     ),
@@ -218,10 +218,10 @@ PHOTOS: tuple[Photo, ...] = (
         SK,
         "coins.png",
         PRODUCTS,
-        "reject",
+        "fix",
         (
-            "All 24 coins, with clouds of the table in the first rows. Said: something beside the "
-            "subject is half there. IS-Net is better here."
+            "All 24 coins, each whole, with a faint rim of the table around those of the first rows. "
+            "Said: something beside the subject is half there. IS-Net has them without the rim."
         ),
     ),
     Photo(
@@ -267,7 +267,7 @@ PHOTOS: tuple[Photo, ...] = (
         "alphamat/input_images/plant.jpg",
         PLANTS,
         "reject",
-        "The leaves are gone, and half of the pot. Said: 37 % sure. No network here does it.",
+        ("The leaves are gone, and the pot but for its rim. Said: 37 % sure. No network here does it."),
     ),
     Photo(
         CV,
@@ -319,8 +319,9 @@ PHOTOS: tuple[Photo, ...] = (
         PLANTS,
         "fix",
         (
-            "Slices on white, most of them solid; three pale ones are half-transparent: one `--keep "
-            "x,y` each. Said. u2netp loses more, IS-Net makes others half-transparent."
+            "Slices on white, most of them solid; of three pale ones little more than the rims is "
+            "there: one `--keep x,y` each. Said. u2netp loses more, IS-Net makes others "
+            "half-transparent."
         ),
     ),
     Photo(

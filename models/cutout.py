@@ -32,7 +32,7 @@ from cutoutd.models.matting.matte import prepare
 from cutoutd.models.networks.confidence import Confidence, confidence, with_doubt
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.fixups import corrected, read_mask
-from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.ready import ready
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject, reading_of
@@ -318,7 +318,7 @@ def find_subject(
             "model, see `cutoutd models list`.",
         )
     judged = confidence(alpha) if reading == OF_BUNDLED else None
-    return Found(clear_haze(alpha, reading.haze_gain), box, judged)
+    return Found(settled(alpha) if reading.decides else alpha, box, judged)
 
 
 def region(roi: str, width: int, height: int) -> Box | None:

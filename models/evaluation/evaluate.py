@@ -32,7 +32,7 @@ from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
 from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
 from cutoutd.models.matting.matte import Engine, refine
 from cutoutd.models.networks.catalog import HIGH_LOOKS, STANDARD, ModelSpec, find_model, known_model
-from cutoutd.models.networks.haze import clear_haze
+from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import reading_of
 
@@ -150,7 +150,8 @@ def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
     """The network's answer, read as the product reads it; a candidate to be bundled is read as the bundled one."""
     spec = segmenter.spec
     reading = reading_of(spec.like or spec.name)
-    return clear_haze(segmenter.alpha(rgb), reading.haze_gain)
+    alpha = segmenter.alpha(rgb)
+    return settled(alpha) if reading.decides else alpha
 
 
 def finished(alpha: Alpha, rgb: NDArray[np.uint8], engine: Engine | None) -> Alpha:

@@ -16,11 +16,12 @@ from cutoutd.models.networks.catalog import BUNDLED
 # 320) decide: a subject has that many, and a lone hot pixel does not make one.
 CERTAIN_SHARE: Final = 0.001
 
-# Measured with cutout-m as the product asks it, `python -m cutoutd.models.training.certainty`: of 298 photos with a
-# subject the least certain reaches 0.964, of 149 crops that it fills or overflows 0.97, of 389 training views 0.943.
+# Measured with cutout-m as the product asks it, `python -m cutoutd.models.training.certainty`: of 596 photos with a
+# subject the least certain reaches 0.964, of 149 crops that it fills or overflows 0.989, of 389 training views 0.943.
 # All 120 made studio sweeps and textures stay below 0.1, and of 54 rooms and house fronts, which may well be subjects,
-# 44 are refused (46 at 0.93). A photo refused is a photo lost to its owner; an empty one is seen and thrown away.
-CERTAIN: Final = 0.8
+# 46 are refused (45 at 0.8, 46 at 0.97). A photo refused is a photo lost to its owner; an empty one is seen and
+# thrown away.
+CERTAIN: Final = 0.9
 
 # Other networks are less sure of themselves: of 60 photos with a subject the least certain answer of u2netp was
 # .934, on a close-up that of IS-Net .946.
@@ -37,16 +38,16 @@ class Reading(NamedTuple):
     """How a network's answer is to be read.
 
     certain: how sure its surest pixels must be for a subject, 0..1.
-    haze_gain: from 1 up, how firmly areas it left undecided are decided; see `haze.clear_haze`.
+    decides: whether areas it left undecided are decided; see `haze.settled`.
     """
 
     certain: float
-    haze_gain: float
+    decides: bool
 
 
-# The gain: see models/training/NOTES.md. Other networks may mean glass by a flat half, so theirs is left alone.
-OF_BUNDLED: Final = Reading(CERTAIN, 2.5)
-OF_OTHERS: Final = Reading(CERTAIN_OF_OTHERS, 1.0)
+# Other networks may mean glass by a flat half, so theirs is left alone.
+OF_BUNDLED: Final = Reading(CERTAIN, decides=True)
+OF_OTHERS: Final = Reading(CERTAIN_OF_OTHERS, decides=False)
 
 
 def reading_of(model: str) -> Reading:
