@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import hops, photos, report, stages
+from benchmarks import delivered, hops, photos, report, stages
 from benchmarks.options import Options
 from numpy.typing import NDArray
 from PIL import Image
+
+from cutoutd.models.evaluation.cases import find_cases
 
 # `throughput` needs the rival, and `startup` an environment of its own.
 TINY = ("limits", "latency", "scale", "overnight")
@@ -66,3 +68,26 @@ def test_a_benchmark_runs_and_its_results_are_told(
     report.save(name, results, machine, f"python -m benchmarks {name}")
     report.write()
     assert f"python -m benchmarks {name}" in (tmp_path / "PERFORMANCE.md").read_text(encoding="utf-8")
+
+
+def test_what_is_delivered_is_judged_and_a_refused_photo_counts_as_an_empty_one(
+    tmp_path: Path,
+) -> None:
+    from skimage import data
+
+    for folder, name, pixels in (
+        ("cats", "chelsea", np.asarray(data.chelsea(), np.uint8)[::2, ::2]),
+        ("walls", "grey", np.full((150, 225, 3), 190, np.uint8)),
+    ):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / f"{name}.jpg", quality=95)
+        mask = np.zeros(pixels.shape[:2], np.uint8)
+        mask[20:, 40:190] = 255
+        Image.fromarray(mask).save(tmp_path / folder / f"{name}.png")
+    found = delivered.run(find_cases(tmp_path, tmp_path))
+    assert list(found) == ["cats", "walls", delivered.ALL]
+    assert (found["cats"]["refused"], found["walls"]["refused"]) == (0, 1)
+    assert found["cats"]["iou"] > 0.5
+    assert (found["walls"]["iou"], found["walls"]["not_solid"], found["walls"]["half_tones"]) == (0, 100, 0)
+    assert found[delivered.ALL]["photos"] == 2
+    assert "| walls | 1 | 1 |" in delivered.table(found)
