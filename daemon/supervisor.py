@@ -24,7 +24,7 @@ from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.fleet.link import RelayLink
-from cutoutd.daemon.ledger.database import is_ledgers_own
+from cutoutd.daemon.ledger.database import is_ledgers_own, refuse_share
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.mistakes import Mistakes
@@ -112,9 +112,11 @@ class Supervisor:
 
         Raises:
             EngineError: the relay cannot be started.
+            LedgerError: with a fleet, the ledger lies on a network share.
         """
         fleet = self._plan.settings.fleet
         if fleet.scheduler and fleet.certificates is not None:
+            refuse_share(self._places.state)
             try:
                 self._link = RelayLink(fleet.scheduler, fleet.certificates)
             except OSError as error:

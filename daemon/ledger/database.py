@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import LedgerError
+from cutoutd.daemon.files.mounts import filesystem_kind
 from cutoutd.daemon.ledger import migrations
 from cutoutd.daemon.ledger.migrations import VERSION
 
@@ -378,3 +379,15 @@ def move_aside(path: Path, wall: float) -> Path:
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     return aside
+
+
+def refuse_share(folder: Path) -> None:
+    """Where several machines have a share between them, nobody may come to think that the ledger could lie there too.
+
+    Raises:
+        LedgerError: the folder lies on a network share.
+    """
+    kind = filesystem_kind(folder)
+    if kind in SHARED_NOTHING:
+        fix = "Set CUTOUTD_STATE_DIR to a folder on this machine's own disk."
+        raise LedgerError(f"a fleet's ledger cannot lie on a network share ({kind})", folder, fix)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cutoutd.config import places
 from cutoutd.config.describe import toml_text
 from cutoutd.config.errors import UsageError, printable
 from cutoutd.config.fleet import NAME_PATTERN, NODE_FILE, NODES_FOLDER, scheduler_address
@@ -98,15 +99,22 @@ def instructions(
     """What to do next, line by line."""
     lines = [f"The fleet's certificates lie in {printable(folder)}. Keep ca.key there: who has it can join."]
     if settings.fleet.scheduler != scheduler or settings.fleet.certificates != folder:
+        line = _line_of_table(config)
+        where = (
+            f"Add to {printable(config)}"
+            if line is None
+            else f"Put into {printable(config)} below its line {line}"
+        )
+        other = "" if config == places.config_path() else f" --config {printable(config)}"
         lines += [
             "",
-            f"Add to {printable(config)}, and restart the daemon:",
+            f"{where}, and restart the daemon:",
             "",
-            "[fleet]",
+            "[fleet]" if line is None else f"[fleet]  # is there already, in line {line}",
             f"scheduler = {toml_text(scheduler)}",
             f"certificates = {toml_text(str(folder))}",
             "",
-            "Run the scheduler on this machine: cutoutd fleet scheduler",
+            f"Run the scheduler on this machine: cutoutd fleet scheduler{other}",
         ]
     for own in written:
         lines += [
@@ -118,3 +126,14 @@ def instructions(
     if not written:
         lines += ["", "No node was named: `cutoutd fleet init NAME...` makes a folder for each."]
     return lines
+
+
+def _line_of_table(config: Path) -> int | None:
+    """Where a configuration has [fleet] already, as the one that `cutoutd init` writes; a second would be refused."""
+    try:
+        lines = config.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next(
+        (number for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == "[fleet]"), None
+    )

@@ -126,8 +126,9 @@ def test_a_node_that_differs_is_refused_with_a_sentence(fleet: Fleet) -> None:
     fleet.start_node("bert")
     fleet.head.start()
     fleet.wait_for("anna", state="refused")
-    (anna,) = fleet.status()["nodes"]
+    anna, bert = fleet.status()["nodes"]
     assert "inode" in anna["why"]
+    assert (bert["name"], bert["state"]) == ("bert", "missing")
     assert fleet.head.said("The node anna gets no photo")
     wait_until(lambda: "certificate" in fleet.log("bert").read_text(), "the expired one to be told", 30)
     photo(fleet.head.inbox / "a.jpg", 1)

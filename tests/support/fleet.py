@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -192,6 +193,10 @@ class Fleet:
         process = self.nodes.pop(name)
         process.kill()
         process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(
+                inner, signal.SIGCONT
+            )  # one that was stopped before it had bound its life to the keeper's
         wait_until(lambda: not Path(f"/proc/{inner}").exists(), "the node to die with its keeper", 20)
 
     def stop_node(self, name: str) -> int:

@@ -12,6 +12,7 @@ import pytest
 from tests.support.ledgers import integrity
 
 from cutoutd.config.errors import LedgerError
+from cutoutd.daemon.ledger import database
 from cutoutd.daemon.ledger.database import (
     VERSION,
     Ledger,
@@ -21,6 +22,7 @@ from cutoutd.daemon.ledger.database import (
     is_passing_trouble,
     move_aside,
     open_ledger,
+    refuse_share,
 )
 from cutoutd.daemon.ledger.migrations import discard_copies
 
@@ -229,3 +231,12 @@ def test_a_ledger_that_is_refused_is_closed(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="newer"):
         Ledger(path)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_fleets_ledger_on_a_network_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_share(tmp_path)
+    monkeypatch.setattr(database, "filesystem_kind", lambda _path: "nfs4")
+    with pytest.raises(LedgerError, match="network share"):
+        refuse_share(tmp_path)

@@ -84,3 +84,15 @@ def test_instructions_say_what_to_copy_and_to_add(tmp_path: Path) -> None:
     )
     assert "[fleet]" not in "\n".join(instructions(tmp_path / "fleet", [], ADDRESS, there, config))
     assert shared_folders(settings(tmp_path))[tmp_path / "out"]
+
+
+def test_a_table_that_is_there_is_named_and_not_told_to_be_added_again(tmp_path: Path) -> None:
+    """`cutoutd init` writes one, and TOML refuses a second."""
+    config = tmp_path / "config.toml"
+    config.write_text('[log]\nlevel = "info"\n\n[fleet]  # none yet\n#scheduler = ""\n')
+    text = "\n".join(instructions(tmp_path / "fleet", [], ADDRESS, settings(tmp_path), config))
+    assert f"Put into {config} below its line 4" in text
+    assert f"cutoutd fleet scheduler --config {config}" in text
+    config.write_text("")
+    text = "\n".join(instructions(tmp_path / "fleet", [], ADDRESS, settings(tmp_path), config))
+    assert f"Add to {config}" in text
