@@ -88,6 +88,12 @@ def test_faint_small_and_nothing_at_all() -> None:
     assert (nothing.iou, nothing.review) == (0.0, True)
 
 
+def test_what_is_nowhere_certain_is_worth_a_look_however_even_it_is() -> None:
+    judged = confidence((disc() * 0.96).astype(np.float32))
+    assert (judged.iou or 0) > REVIEW_BELOW
+    assert judged.reasons == (Doubt.FAINT,)
+
+
 def test_review_always_has_a_reason_and_trust_never() -> None:
     rng = np.random.default_rng(0)
     seen: set[bool] = set()
@@ -96,7 +102,8 @@ def test_review_always_has_a_reason_and_trust_never() -> None:
         for gain in (4, 16, 150):
             alpha = (1 / (1 + np.exp(-gain * noise))).astype(np.float32)
             judged = confidence(alpha)
-            assert judged.review == ((judged.iou or 0) < REVIEW_BELOW) == bool(judged.reasons)
+            assert judged.review == bool(judged.reasons)
+            assert judged.review or (judged.iou or 0) >= REVIEW_BELOW
             seen.add(judged.review)
     assert seen == {True, False}
 
