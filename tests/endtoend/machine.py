@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from tests.support.wheels import built_wheel, wheelhouse
 
 PACKAGES = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,python3-venv"
@@ -80,6 +82,30 @@ class Machine:
             "python3 -m venv /opt/cutoutd && /opt/cutoutd/bin/pip install --quiet --no-index "
             "--find-links /wheels cutoutd && rm -r /wheels && ln -s /opt/cutoutd/bin/cutoutd /usr/local/bin/"
         )
+
+    def add(self, *packages: str) -> None:
+        """Copies packages of this environment, with all that they need, beside cutoutd; the Pythons must be alike."""
+        version = self.chroot(
+            "/opt/cutoutd/bin/python -c 'import sys; print(*sys.version_info[:2])'"
+        ).stdout.split()
+        if version != [str(part) for part in sys.version_info[:2]]:
+            pytest.skip("the machine's Python is another than this one")
+        target = self.root / f"opt/cutoutd/lib/python{'.'.join(version)}/site-packages"
+        waiting, seen = list(packages), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            found = metadata.distribution(name)
+            for file in found.files or ():
+                if ".." not in file.parts and not (target / file).exists():
+                    (target / file).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(str(file.locate()), target / file)
+            wanted = [Requirement(one) for one in found.requires or ()]
+            waiting += [
+                one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
 
     def lay(self, base: Path) -> None:
         """The overlay over the root file system that all machines share."""

@@ -214,6 +214,51 @@ def test_a_hardened_system_service(machine: Machine) -> None:
     assert "photo.png" in listing(machine, "/srv/studio/out", "root")
 
 
+def test_a_fleets_hardened_services(machine: Machine) -> None:
+    """Scheduler, node and head on one machine: the units let through what each needs, and start it anew."""
+    pytest.importorskip("distributed", reason="the extra fleet is not installed")
+    machine.add("distributed", "cryptography")
+    config, folder = "/etc/cutoutd/config.toml", "/etc/cutoutd/fleet"
+    machine.run("rm", "-rf", "/etc/cutoutd", "/var/lib/cutoutd")
+    machine.run("mkdir", "-p", "/srv/fleet")
+    machine.run("cutoutd", "init", "-c", config, "--inbox", "/srv/fleet/in", "--outbox", "/srv/fleet/out")
+    machine.run("rmdir", "/srv/fleet/in", "/srv/fleet/out")  # so that the installation makes them
+    machine.run("cutoutd", "fleet", "init", "anna", "-c", config, "--scheduler", "tls://127.0.0.1:8786")
+    text = machine.run("cat", config).stdout
+    fleet = f'[fleet]\nscheduler = "tls://127.0.0.1:8786"\ncertificates = "{folder}"\nlocal = false\n'
+    machine.write(config, text.replace("[fleet]\n", fleet, 1))
+    roles: tuple[list[str], ...] = (
+        [],
+        ["--role", "scheduler"],
+        ["--role", "node", "--from", f"{folder}/nodes/anna"],
+    )
+    try:
+        machine.run("sh", "-c", "id cutoutd || useradd --system cutoutd")
+        machine.run("chown", "-R", "cutoutd", folder)
+        for role in roles:
+            machine.run("cutoutd", "service", "install", "--system", *role)
+        for number, killed in enumerate(("cutoutd-node", "cutoutd-scheduler", "")):
+            machine.run("cp", PHOTO, f"/srv/fleet/in/{number}.jpg")
+            assert appears(machine, f"{number}.png", folder="/srv/fleet/out", user="root"), _said(machine)
+            if killed:
+                machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", f"{killed}.service")
+        for name, most in (("cutoutd-scheduler", 2.5), ("cutoutd-node", 2.5)):
+            shown = machine.run("systemd-analyze", "security", "--no-pager", f"{name}.service").stdout
+            exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", shown)
+            assert exposure is not None
+            assert float(exposure[1]) <= most, shown
+        machine.run("systemctl", "stop", "cutoutd-node.service")
+        result = machine.run("systemctl", "show", "-p", "Result", "--value", "cutoutd-node.service").stdout
+        assert result.strip() == "success"
+    finally:
+        for role in reversed(roles):
+            machine.run("cutoutd", "service", "uninstall", "--system", *role[:2], check=False)
+
+
+def _said(machine: Machine) -> str:
+    return machine.run("journalctl", "--no-pager", "-n", "200").stdout
+
+
 def _is_confined(machine: Machine, pid: int) -> None:
     status = machine.run("cat", f"/proc/{pid}/status").stdout
     assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)

@@ -236,7 +236,10 @@ def test_a_ledger_that_is_refused_is_closed(tmp_path: Path) -> None:
 def test_a_fleets_ledger_on_a_network_share_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def shared(path: Path) -> str:
+        return "nfs4" if path == tmp_path else ""
+
     refuse_share(tmp_path)
-    monkeypatch.setattr(database, "filesystem_kind", lambda _path: "nfs4")
+    monkeypatch.setattr(database, "filesystem_kind", shared)
     with pytest.raises(LedgerError, match="network share"):
         refuse_share(tmp_path)
