@@ -32,11 +32,11 @@ def fleet(tmp_path: Path) -> Generator[Fleet]:
     made.stop()
 
 
-def photo(path: Path, number: int) -> None:
-    """A small disc on a plain ground, another one for each number."""
-    picture = Image.new("RGB", (200, 150), (230, 232, 235))
+def photo(path: Path, number: int, *, times: int = 1) -> None:
+    """A small block on a plain ground, another one for each number; many times as large, it takes a while."""
+    picture = Image.new("RGB", (200 * times, 150 * times), (230, 232, 235))
     colour = (200, 6 * number % 255, 40)
-    picture.paste(colour, (60 + number % 7, 35, 140, 115))
+    picture.paste(colour, (60 * times + number % 7, 35 * times, 140 * times, 115 * times))
     part = path.with_name(f".{path.name}.new")
     picture.save(part, "JPEG", quality=90)
     part.rename(path)
@@ -67,6 +67,22 @@ def test_each_photo_comes_once_while_a_node_and_the_scheduler_are_killed(fleet: 
     assert fleet.stop_node(left) == 0
     assert fleet.head.stop() == 0
     assert fleet.head.leftovers() == []
+
+
+def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, local=False, slots=2)
+    try:
+        fleet.start("anna")
+        for number in range(8):
+            photo(fleet.head.inbox / f"{number}.jpg", number, times=10)
+        fleet.head.wait(lambda: any(one["busy"] for one in fleet.status()["nodes"]), "the node to be at work")
+        assert fleet.stop_node("anna") == 0
+        fleet.head.wait(lambda: fleet.head.said("The node anna has left."), "the head to hear of it")
+        fleet.head.wait(lambda: not fleet.head.rows("state IN ('running', 'delivering')"), "its photos")
+        assert 1 <= done(fleet) < 8
+        assert not fleet.head.said("owed again")
+    finally:
+        fleet.stop()
 
 
 def test_strangers_and_nodes_give_no_orders(fleet: Fleet) -> None:
