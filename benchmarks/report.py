@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import charts
 from benchmarks.plots import Bar, bars
 from benchmarks.targets import Results, largest_run, ranged, targets
 
@@ -197,7 +198,7 @@ def _throughput(results: Results) -> str:
     lines.append(_table(heads, rows))
     largest = largest_run(results)
     if largest is not None:
-        _chart_rivals(largest)
+        charts.rivals(PICTURES, largest)
         lines += [
             "",
             "![Photos per second](performance/speed.png)",
@@ -205,31 +206,6 @@ def _throughput(results: Results) -> str:
             "![Peak memory](performance/memory.png)",
         ]
     return "\n".join(lines)
-
-
-def _chart_rivals(run: dict[str, Any]) -> None:
-    title = f"{run['photos']} photos of {run['megapixels']} megapixels"
-    speed: list[Bar] = []
-    memory: list[Bar] = []
-    for name, wall in run["wall_s"].items():
-        colour = (1,) if name == "rembg" else (0,)
-        rate = run["photos"] / wall["median"]
-        speed.append(
-            Bar(
-                name,
-                (rate,),
-                f"{rate:.2f}",
-                colour,
-                run["photos"] / wall["greatest"],
-                run["photos"] / wall["least"],
-            )
-        )
-        peak = run["peak_pss_mb"][name]["median"]
-        memory.append(Bar(name, (peak,), f"{peak:.0f}", colour))
-    bars(
-        PICTURES / "speed.png", f"Photos per second: {title}", speed, unit="photos per second, more is better"
-    )
-    bars(PICTURES / "memory.png", f"Peak memory: {title}", memory, unit="MB, less is better")
 
 
 def _latency(results: Results) -> str:
@@ -275,30 +251,8 @@ def _latency(results: Results) -> str:
         "",
         "![Where the time goes](performance/latency.png)",
     ]
-    _chart_stages(results)
+    charts.stages(PICTURES, results)
     return "\n".join(lines)
-
-
-def _chart_stages(results: Results) -> None:
-    rows = [("one at a time", results["paced"])]
-    rows += [("in a burst", burst) for burst in results["bursts"][:1]]
-    names = [name for name in results["paced"]["stages_s"] if name != "queue"]
-    colours = tuple(range(len(names)))
-    bars(
-        PICTURES / "latency.png",
-        f"One {results['megapixels']}-megapixel photo, stage by stage",
-        [
-            Bar(
-                label,
-                tuple(one["stages_s"].get(name, 0.0) * 1000 for name in names),
-                f"{sum(one['stages_s'].get(name, 0.0) for name in names) * 1000:.0f}",
-                colours,
-            )
-            for label, one in rows
-        ],
-        unit="milliseconds",
-        legend=names,
-    )
 
 
 def _stage_table(stages: Mapping[str, float]) -> str:
