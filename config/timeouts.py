@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# One look at a folder or a file that may hang holds up the daemon's loop for no longer than this.
+LOOK_S = 1.0
+
 
 def run_with_timeout(seconds: float, call: Callable[[], T], otherwise: T) -> T:
     """The answer of `call`, or `otherwise` when it has none after so many seconds.

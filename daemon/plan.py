@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutoutd.config.settings import Engine, Inbox, Settings
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.ledger.masks import folder_of
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.workers.engines import WARM_UP, Engines
@@ -18,8 +18,6 @@ from cutoutd.models.machine import cores
 from cutoutd.models.networks.accelerators import Opened, expected, opened
 from cutoutd.models.networks.catalog import ModelSpec, resolve
 
-# An archive that hangs is left out of what workers may read, and holds up nobody for longer than this.
-LOOK_S = 1.0
 # A photo's stages, in their order: every waiting draft goes before every waiting final.
 STAGES = (Stage.DRAFT, Stage.FINAL)
 # A change of any of these needs a new watch; all other settings of an inbox are read when they are used.

@@ -19,11 +19,9 @@ from cutoutd.config.photo_list import PhotoList
 from cutoutd.config.presets import expand
 from cutoutd.config.rules import Rule, named_apart, unpack_deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.watching.filters import matches
 
-# A list on a share that hangs holds up nobody for longer than this.
-LOOK_S = 1.0
 # A list of 100,000 photos has a few megabytes.
 _MOST_BYTES = 64_000_000
 

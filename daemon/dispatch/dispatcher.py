@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
@@ -25,7 +25,7 @@ from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job
 from cutoutd.daemon.dispatch.lost_attempts import LostAttempts
 from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.photo_options import options_for
-from cutoutd.daemon.dispatch.renames import LOOK_S, RenameDetector
+from cutoutd.daemon.dispatch.renames import RenameDetector
 from cutoutd.daemon.dispatch.scheduler import NOTHING_HELD, Scheduler, alone
 from cutoutd.daemon.dispatch.second_look import SecondLook, said_of_its_file
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest

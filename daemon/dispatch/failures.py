@@ -11,12 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason, mistake
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
 from cutoutd.daemon.dispatch.hands import Hands, moved_on
 from cutoutd.daemon.dispatch.job_builder import root_of
-from cutoutd.daemon.dispatch.renames import LOOK_S
 from cutoutd.daemon.dispatch.self_test import SelfTest, Suspect
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener

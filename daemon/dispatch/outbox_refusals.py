@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cutoutd.config.errors import Reason, printable
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_WHOLE
 from cutoutd.daemon.dispatch.claims import ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands
-from cutoutd.daemon.dispatch.renames import LOOK_S
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem

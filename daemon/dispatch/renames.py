@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.naming import is_named_alike
 from cutoutd.daemon.dispatch.deliverable_rules import chosen
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -30,8 +30,6 @@ from cutoutd.daemon.originals.aftercare import AfterCare
 PAUSE_S = 1.0
 # … but not for longer than this: two photos that swapped their names would wait for each other.
 PATIENCE_S = 30.0
-# An inbox that hangs must not hold up the loop for longer than this.
-LOOK_S = 1.0
 
 
 class _Original(Enum):

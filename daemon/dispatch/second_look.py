@@ -12,11 +12,10 @@ import stat
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands
-from cutoutd.daemon.dispatch.renames import LOOK_S
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import State

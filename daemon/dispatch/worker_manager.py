@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.config.fleet import NODES_FOLDER
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
 from cutoutd.daemon.fleet.joining import terms_of
 from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.plan import LOOK_S, Plan, worker_setups
+from cutoutd.daemon.plan import Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.engines import Loaded

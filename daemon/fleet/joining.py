@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from cutoutd.config.errors import CutoutError, printable
-from cutoutd.config.timeouts import run_with_timeout
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.config.version import VERSION
 from cutoutd.daemon.files.mounts import inode_of
 from cutoutd.daemon.fleet.paths import NotSharedError, PathMap
 from cutoutd.daemon.fleet.records import Shared, Terms
-from cutoutd.daemon.plan import LOOK_S, Plan, accelerator_for, bundled_folder, usable_cache
+from cutoutd.daemon.plan import Plan, accelerator_for, bundled_folder, usable_cache
 from cutoutd.daemon.workers.engines import WARM_UP
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.sizing import PoolSize, pool_size_for
