@@ -107,49 +107,61 @@ class FullSize:
         """Paints one band tile by tile."""
         row, top = self._rows[number]
         colour_row = self._colour_rows[number]
-        height = colour_row.stop - colour_row.start
         for (column, left), colour_column in zip(self._columns, self._colour_columns, strict=True):
-            window = np.s_[0:height, colour_column.start : colour_column.stop]
-            down, across = _blocks(row, self._step), _blocks(column, self._step)
-            box = self._box_of_band(row, column, down, across)
-            if box is None:
-                if self._level[down[0], across[0]]:
-                    canvas.opaque(window)
-                continue
-            part_row, part_column = row.part(box[0]), column.part(box[1])
-            pixels = self._photo[part_row.start : part_row.stop, part_column.start : part_column.stop]
-            shades = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
-            mixed = _tile_alpha(shades, self._planes, part_row, part_column)
-            moved = move_edges(mixed, self._controls)
-            edited = finish_edges(moved, self._controls.edge, self._longest)
-            lifted = _lifted(moved, edited) if self._controls.edge == "crisp" else None
-            if self._boxed:
-                level = self._level[down[0] : down[-1] + 1, across]
-                alpha = np.take(level, down - down[0], axis=0)
-                alpha[box] = edited
-            else:
-                width = colour_column.stop - colour_column.start
-                inner = np.s_[top : top + height, left : left + width]
-                alpha, mixed, shades, box = (
-                    edited[inner],
-                    mixed[inner],
-                    shades[:, *inner],
-                    np.s_[0:height, 0:width],
+            if not self._boxed:
+                self._fill_widened(
+                    canvas, row, column, (top, left), _Near(self._colours, colour_row, colour_column)
                 )
-                lifted = None if lifted is None else lifted[inner]
-            near = _Near(self._colours, colour_row, colour_column)
-            _paint(canvas, window, alpha, _Mixed(mixed, shades, box, lifted), near)
+                continue
+            self._fill_tile(canvas, row, column, _Near(self._colours, colour_row, colour_column))
 
-    def _box_of_band(
-        self, row: Span, column: Span, down: NDArray[np.intp], across: NDArray[np.intp]
-    ) -> tuple[slice, slice] | None:
-        """The tile's rows and columns between which its alpha is not flat, or None where all of it is."""
+    def _fill_tile(self, canvas: Canvas, row: Span, column: Span, near: _Near) -> None:
+        """Paints a tile; only the box around its edge is worked out, and what lies beside that is flat."""
+        down, across = _blocks(row, self._step), _blocks(column, self._step)
+        height, width = len(down), len(across)
+
+        def flat(rows: slice, columns: slice) -> None:
+            filled = rows.stop > rows.start and columns.stop > columns.start
+            if filled and self._level[down[rows.start], across[columns.start]]:
+                canvas.opaque((rows, _shifted(columns, column.start)))
+
         grid = _box(self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1])
         if grid is None:
-            return None
-        if not self._boxed:
-            return slice(0, row.stop - row.start), slice(0, column.stop - column.start)
-        return _within(grid[0], down), _within(grid[1], across)
+            flat(slice(0, height), slice(0, width))
+            return
+        rows, columns = _within(grid[0], down), _within(grid[1], across)
+        flat(slice(0, rows.start), slice(0, width))
+        flat(slice(rows.stop, height), slice(0, width))
+        flat(rows, slice(0, columns.start))
+        flat(rows, slice(columns.stop, width))
+        alpha, mixed = self._edited(row.part(rows), column.part(columns))
+        near = _Near(near.colours, near.row.part(rows), near.column.part(columns))
+        _paint(canvas, (rows, _shifted(columns, column.start)), alpha, mixed, near)
+
+    def _fill_widened(
+        self, canvas: Canvas, row: Span, column: Span, corner: tuple[int, int], near: _Near
+    ) -> None:
+        """Paints a tile whose edit looks around itself: it lies `corner` from the first of wider rows and columns."""
+        height, width = near.row.stop - near.row.start, near.column.stop - near.column.start
+        window = np.s_[0:height, near.column.start : near.column.stop]
+        down, across = _blocks(row, self._step), _blocks(column, self._step)
+        if not self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1].any():
+            if self._level[down[0], across[0]]:
+                canvas.opaque(window)
+            return
+        alpha, mixed = self._edited(row, column)
+        inner = np.s_[corner[0] : corner[0] + height, corner[1] : corner[1] + width]
+        _paint(canvas, window, alpha[inner], mixed.part(inner), near)
+
+    def _edited(self, row: Span, column: Span) -> tuple[NDArray[np.uint8], _Mixed]:
+        """Alpha uint8 of some rows and columns as the user wants it, and as the photo has it."""
+        pixels = self._photo[row.start : row.stop, column.start : column.stop]
+        shades = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
+        mixed = _tile_alpha(shades, self._planes, row, column)
+        moved = move_edges(mixed, self._controls)
+        edited = finish_edges(moved, self._controls.edge, self._longest)
+        lifted = _lifted(moved, edited) if self._controls.edge == "crisp" else None
+        return edited, _Mixed(mixed, shades, lifted)
 
 
 def _blocks(span: Span, step: int) -> NDArray[np.intp]:
@@ -164,14 +176,14 @@ def _within(inner: slice, blocks: NDArray[np.intp]) -> slice:
 
 
 class _Near(NamedTuple):
-    """The spread colours around one tile: float32 (6, gh, gw) in 0..255, and the tile's rows and columns."""
+    """The spread colours: float32 (6, gh, gw) in 0..255, and the rows and columns of what is painted."""
 
     colours: Plane
     row: Span
     column: Span
 
     def part(self, box: tuple[slice, slice]) -> Plane:
-        """Brought to the pixels of a part of the tile."""
+        """Brought to the pixels of a part of it."""
         return upsample(self.colours, self.row.part(box[0]), self.column.part(box[1]))
 
 
@@ -187,16 +199,20 @@ def _tile_alpha(shades: Plane, planes: Plane, row: Span, column: Span) -> NDArra
 
 
 class _Mixed(NamedTuple):
-    """The part of a tile that is not flat: its alpha before any edit, which is how the photo mixed its colours.
+    """A part of the photo that is not flat: its alpha before any edit, which is how the photo mixed its colours.
 
-    alpha: uint8 (h, w); shades: the photo in planes, float32 (3, h, w), 0..255; box: where it lies in the tile.
+    alpha: uint8 (h, w); shades: the photo in planes, float32 (3, h, w), 0..255.
     lifted: bool (h, w), what only the edit made opaque; None: nothing.
     """
 
     alpha: NDArray[np.uint8]
     shades: Plane
-    box: tuple[slice, slice]
     lifted: NDArray[np.bool_] | None
+
+    def part(self, inner: tuple[slice, slice]) -> _Mixed:
+        """Some rows and columns of it."""
+        lifted = None if self.lifted is None else self.lifted[inner]
+        return _Mixed(self.alpha[inner], self.shades[:, *inner], lifted)
 
 
 def _lifted(moved: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -213,17 +229,16 @@ def _paint(
     """
     opaque = alpha == 255
     if mixed.lifted is not None:
-        opaque[mixed.box] &= ~mixed.lifted
+        opaque &= ~mixed.lifted
     canvas.mixed(window, alpha, opaque)
-    between = (alpha[mixed.box] > 0) & ~opaque[mixed.box]
+    between = (alpha > 0) & ~opaque
     box = _box(between)
     if box is None:
         return
-    outer = (_shifted(box[0], mixed.box[0].start), _shifted(box[1], mixed.box[1].start))
     # For all pixels of the box: picking out the half-transparent ones costs more than it saves.
-    own = foreground.unmix(mixed.shades[:, *box], mixed.alpha[box], near.part(outer))
+    own = foreground.unmix(mixed.shades[:, *box], mixed.alpha[box], near.part(box))
     own &= np.negative(between[box].view(np.uint8))
-    canvas.colour((outer[0], _shifted(outer[1], window[1].start)), own)
+    canvas.colour((_shifted(box[0], window[0].start), _shifted(box[1], window[1].start)), own)
 
 
 def _shifted(inner: slice, by: int) -> slice:
