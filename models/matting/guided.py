@@ -6,6 +6,7 @@ Sources: He, Sun, Tang, "Guided Image Filtering" (2013); He, Sun, "Fast Guided F
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -137,21 +138,41 @@ def keep_means(planes: Plane, guide: Plane, alpha: Plane, covered: tuple[float, 
         covered: rows and columns of the grid that the photo fills.
     """
     result = planes.copy()
-    result[3] += missing_means(apply(planes, guide), alpha, covered)
+    result[3] += missing_means(apply(planes, guide), alpha, (0.0, 0.0, covered[1], covered[0]))
     return result
 
 
-def missing_means(fine: Plane, alpha: Plane, covered: tuple[float, float]) -> Plane:
-    """What must be added to a finer alpha (gh, gw), then clipped, so that its means are `alpha` (h, w) again."""
-    size, box = (alpha.shape[1], alpha.shape[0]), (0.0, 0.0, covered[1], covered[0])
-    rows, columns = fine.shape
+def missing_means(fine: Plane, alpha: Plane, box: tuple[float, float, float, float]) -> Plane:
+    """What must be added to a finer alpha (gh, gw), then clipped, so that its means are `alpha` (h, w) again.
+
+    Args:
+        fine: float32 (gh, gw).
+        alpha: float32 (h, w), the samples to keep.
+        box: left, top, right and bottom of what they cover in `fine`; nothing is added beyond.
+    """
+    size = (alpha.shape[1], alpha.shape[0])
+    (left, right), columns = _inside(box[0], box[2], fine.shape[1], size[0])
+    (top, bottom), rows = _inside(box[1], box[3], fine.shape[0], size[1])
+    inner = (rows.stop - rows.start, columns.stop - columns.start)
     shift = np.zeros_like(fine)
     for _ in range(PROJECTIONS):
         now = Image.fromarray(np.clip(fine + shift, 0.0, 1.0))
-        missing = alpha - np.asarray(now.resize(size, Image.Resampling.BOX, box=box), np.float32)
-        back = Image.fromarray(missing).resize((columns, rows), Image.Resampling.BILINEAR)
-        shift += np.asarray(back, np.float32)
+        missing = Image.fromarray(
+            alpha - np.asarray(now.resize(size, Image.Resampling.BOX, box=box), np.float32)
+        )
+        back = missing.resize(inner[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+        shift[rows, columns] += np.asarray(back, np.float32)
     return shift
+
+
+def _inside(start: float, stop: float, length: int, samples: int) -> tuple[tuple[float, float], slice]:
+    """The whole grid samples that coarse samples over start..stop cover, and where they lie among those.
+
+    The last of a grid may be covered in part, at the photo's end; then it counts.
+    """
+    first, last = math.ceil(start), length if stop > length - 1 else math.floor(stop)
+    each = (stop - start) / samples
+    return ((first - start) / each, samples if last == length else (last - start) / each), slice(first, last)
 
 
 def carry(pixels: Plane, alpha: Plane) -> Plane:

@@ -6,6 +6,7 @@ one order makes of it (render.py).
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,8 @@ BAND_REACH = 1.5
 # Up to here (photos of 2,048 pixels) the learned engine spreads colours at the work scale, where wires and
 # strands have pixels of their own; beyond, the four times coarser grid saves more time than it costs fringe.
 FINE_COLOURS = 2
+# Samples around the precise ones that their means are worked out with.
+MEANS_MARGIN = 3
 # A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
 # suffers rounding: half of an 8-bit step.
 UNSURE, PRECISE = 0.02, 0.002
@@ -147,16 +150,59 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | N
     settled = refiner.redraw(work, hints, band, ratio, threads=threads)
     trust = guided.trust(edges, max(shape) / max(alpha.shape))
     if trust.min() < 1.0:
-        wide = np.repeat(np.repeat(band, ratio, 0), ratio, 1)[: settled.shape[0], : settled.shape[1]]
-        covered = (shape[0] / work_step, shape[1] / work_step)
-        # A precise alpha gets its means back: the network would soften or sharpen what is true already.
-        doubt = 1.0 - onto_grid(trust, shape, work_shape, work_step)
-        settled = clip01(settled + doubt * wide * guided.missing_means(settled, alpha, covered))
+        _keep_means(settled, alpha, trust, band, (ratio, work_step), shape)
     planes, band = refiner.carried(work, settled, work_step, threads=threads)
     if work_step <= FINE_COLOURS:
         return Drawn(planes, band, work_step, foreground.spread_colours(work, settled), work_step)
     colours = foreground.spread_colours(guide, blocks(settled[None], ratio)[0])
     return Drawn(planes, band, work_step, colours, step)
+
+
+def _keep_means(
+    settled: Plane,
+    alpha: Plane,
+    trust: Plane,
+    band: NDArray[np.bool_],
+    scales: tuple[int, int],
+    shape: tuple[int, int],
+) -> None:
+    """Gives a precise alpha its means back: the network would soften or sharpen what is true already.
+
+    Only around the samples that are precise, which mostly lie in a small part of the photo.
+
+    Args:
+        settled: the alpha at the work scale, float32 (wh, ww), changed in place.
+        alpha: the alpha at its own scale, float32 (h, w).
+        trust: how far to follow the photo, float32 (h, w), somewhere below 1.
+        band: where the alpha may change, bool, on the grid.
+        scales: work pixels per grid sample, and photo pixels per work pixel.
+        shape: the photo's rows and columns.
+    """
+    ratio, step = scales
+    precise = trust < 1.0
+    rows, columns = (_around(np.logical_or.reduce(precise, axis)) for axis in (1, 0))
+    down, across = (shape[axis] / step / alpha.shape[axis] for axis in (0, 1))
+    part = (
+        slice(int(rows.start * down), min(math.ceil(rows.stop * down) + 1, settled.shape[0])),
+        slice(int(columns.start * across), min(math.ceil(columns.stop * across) + 1, settled.shape[1])),
+    )
+    fine = settled[part]
+    box = (
+        columns.start * across - part[1].start,
+        rows.start * down - part[0].start,
+        min(columns.stop * across - part[1].start, fine.shape[1]),
+        min(rows.stop * down - part[0].start, fine.shape[0]),
+    )
+    doubt = 1.0 - onto_grid(trust, shape, (settled.shape[0], settled.shape[1]), step, part)
+    near = band[np.ix_(*(np.arange(one.start, one.stop) // ratio for one in part))]
+    missing = guided.missing_means(fine, alpha[rows, columns], box)
+    fine[:] = clip01(fine + doubt * near * missing)
+
+
+def _around(found: NDArray[np.bool_]) -> slice:
+    """From the first true sample of an axis to the last, and as many more as an interpolation reads."""
+    places = np.flatnonzero(found)
+    return slice(max(0, int(places[0]) - MEANS_MARGIN), min(int(places[-1]) + 1 + MEANS_MARGIN, len(found)))
 
 
 def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:

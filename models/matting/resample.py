@@ -144,7 +144,13 @@ def upsample(planes: Plane, row: Span, column: Span) -> Plane:
     return out
 
 
-def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step: int) -> Plane:
+def onto_grid(
+    alpha: Plane,
+    shape: tuple[int, int],
+    grid: tuple[int, int],
+    step: int,
+    part: tuple[slice, slice] = np.s_[:, :],
+) -> Plane:
     """An alpha that covers a whole photo, sampled at the centres of the photo's `step`-sized blocks.
 
     Args:
@@ -152,17 +158,18 @@ def onto_grid(alpha: Plane, shape: tuple[int, int], grid: tuple[int, int], step:
         shape: the photo's (height, width) in pixels.
         grid: rows and columns of blocks, ceil(shape / step).
         step: block size in pixels.
+        part: the rows and columns of the grid that are wanted; unset: all.
 
     Returns:
-        float32 `grid`, clipped to 0..1.
+        float32, `grid` or its part, clipped to 0..1.
     """
     h, w = alpha.shape
     if h > shape[0] or w > shape[1]:  # more samples than the photo has: average, or fine detail aliases
         fitted = Image.fromarray(alpha).resize((min(w, shape[1]), min(h, shape[0])), Image.Resampling.BOX)
         alpha = np.asarray(fitted, np.float32)
         h, w = alpha.shape
-    ys = np.minimum((np.arange(grid[0]) + 0.5) * step, shape[0]) * h / shape[0] - 0.5
-    xs = np.minimum((np.arange(grid[1]) + 0.5) * step, shape[1]) * w / shape[1] - 0.5
+    ys = np.minimum((np.arange(grid[0])[part[0]] + 0.5) * step, shape[0]) * h / shape[0] - 0.5
+    xs = np.minimum((np.arange(grid[1])[part[1]] + 0.5) * step, shape[1]) * w / shape[1] - 0.5
     y0, y1, down = tap_matrix(*cubic_weights(ys, h))
     x0, x1, across = tap_matrix(*cubic_weights(xs, w))
     sampled = down @ alpha[y0:y1, x0:x1] @ across.T

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 from cutoutd.models.evaluation.solidity import share_of, thinned
-from cutoutd.models.matting import refiner
+from cutoutd.models.matting import matte, refiner
 from cutoutd.models.matting.controls import Edge, MatteControls
 from cutoutd.models.matting.matte import Engine, refine
 
@@ -223,6 +223,26 @@ def test_auto_is_learned_until_too_much_of_the_photo_is_edge(monkeypatch: pytest
     many, learned, guided = (refine(alpha, photo, engine=engine)[0] for engine in asked)
     assert (many == guided).all()
     assert (many != learned).any()
+
+
+def test_what_is_precise_in_a_part_keeps_its_means_as_if_all_of_the_photo_were_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = np.asarray(Image.fromarray(sample("astronaut")).resize((1400, 1000)))
+    alpha = np.clip(disc(240, 320), 0.001, 0.999)
+    alpha[200:230, 20:50] = 0.999  # edges within one sample, while the disc's are four wide
+    near, _ = refine(alpha, photo)
+    monkeypatch.setattr(matte, "MEANS_MARGIN", 1000)
+    everywhere, _ = refine(alpha, photo)
+    off = np.abs(near.astype(int) - everywhere)
+    assert off.max() <= 8
+
+    def nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(matte, "_keep_means", nothing)
+    without, _ = refine(alpha, photo)
+    assert np.abs(without.astype(int) - everywhere).mean() > 20 * off.mean()
 
 
 @pytest.mark.parametrize(("subject", "background"), [(0.06, 0.03), (0.92, 0.97)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cutoutd.models.matting.resample import box_mean, dilate, window_sums
+from cutoutd.models.matting.resample import box_mean, dilate, onto_grid, window_sums
 
 SHAPES = [(1, 1), (3, 50), (40, 7), (61, 83)]
 RADII = [0, 1, 2, 5, 16, 60]
@@ -37,3 +37,10 @@ def test_the_greatest_value_around(radius: int) -> None:
         around = levels[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
         assert greatest[y, x] == around.max()
     assert np.array_equal(dilate(levels > 200, radius), dilate((levels > 200).astype(np.uint8), radius) > 0)
+
+
+def test_a_part_of_the_grid_is_cut_from_the_whole() -> None:
+    alpha = np.random.default_rng(4).random((30, 40), np.float32)
+    whole = onto_grid(alpha, (301, 399), (76, 100), 4)
+    part = onto_grid(alpha, (301, 399), (76, 100), 4, np.s_[20:50, 60:100])
+    assert part == pytest.approx(whole[20:50, 60:100], abs=1e-6)
