@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import sys
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_opened
+from cutoutd.daemon.files.digest import digest_opened, new_digest
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.writers import Writers, writers
@@ -135,7 +134,7 @@ def copy_file(source: bytes, target: bytes, fs: FileSystem, *, device: int | Non
 
 def _fill(reading: int, copy: int, target: bytes, fs: FileSystem, device: int | None) -> None:
     """Closes the copy. Raises OSError when it is not the whole file, or not on the disk."""
-    total = hashlib.blake2b(digest_size=32)
+    total = new_digest()
     try:
         before = fs.fstat(reading)
         if before.st_size > fs.free_bytes(

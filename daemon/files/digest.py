@@ -10,9 +10,14 @@ from cutoutd.daemon.files.interface import FileSystem
 _BLOCK = 1 << 20
 
 
+def new_digest(data: bytes | memoryview = b"") -> hashlib.blake2b:
+    """BLAKE2b-256, to be fed with more: as hex it is what the ledger keeps for contents and outputs."""
+    return hashlib.blake2b(data, digest_size=32)
+
+
 def digest_of(data: bytes | memoryview) -> str:
-    """BLAKE2b-256 as hex: what the ledger keeps for contents and outputs."""
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
+    """The same of bytes at hand, as hex."""
+    return new_digest(data).hexdigest()
 
 
 def digest_file(path: bytes, fs: FileSystem) -> str:
@@ -31,7 +36,7 @@ def digest_file(path: bytes, fs: FileSystem) -> str:
 
 def digest_opened(fd: int, fs: FileSystem) -> str:
     """The same, of a file that was opened and not read yet. Raises OSError."""
-    total = hashlib.blake2b(digest_size=32)
+    total = new_digest()
     while block := fs.read(fd, _BLOCK):
         total.update(block)
     return total.hexdigest()
@@ -54,7 +59,7 @@ def has_content(fd: int, digest: str, size: int, fs: FileSystem) -> bool:
     """
     if size and fs.fstat(fd).st_size != size:
         return False
-    total, rest = hashlib.blake2b(digest_size=32), size or None
+    total, rest = new_digest(), size or None
     while block := fs.read(fd, _BLOCK):
         total.update(block)
         if rest is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
+from cutoutd.daemon.files.digest import new_digest
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
@@ -61,7 +61,7 @@ class TemporaryWriter:
         self._fd: int | None = None
         self._parts: list[bytes | memoryview] = []
         self._size = self._sent = 0
-        self._digest = hashlib.blake2b(digest_size=32)
+        self._digest = new_digest()
         self._finished = False
 
     def __enter__(self) -> Self:
