@@ -6,6 +6,7 @@ All methods run in the supervisor's loop; the folders are touched on their I/O t
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -289,13 +290,19 @@ def _sweep_earlier(path: bytes, instance: str, keep: frozenset[bytes], fs: FileS
         leftovers.sweep(path, instance, keep, fs=fs, before=before)
 
 
+def _probe() -> bytes:
+    """What is written to see that there is room; no more than this process may put in one file (`ulimit -f`)."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return bytes(PROBE_BYTES if most == resource.RLIM_INFINITY else min(PROBE_BYTES, most))
+
+
 def _refusal(root: Root, inside: list[bytes], instance: str, mode: int) -> str:
     """Writes to folders below the root as a worker does. Returns why one of them refuses; empty when none does."""
     fs = RealFileSystem(root)
     for folder in inside:
         probe = os.path.join(folder, Temporary(instance, 0, os.getpid(), 1).name())
         try:
-            write_temporary(root.path, probe, bytes(PROBE_BYTES), inode=root.inode, folder_mode=mode, fs=fs)
+            write_temporary(root.path, probe, _probe(), inode=root.inode, folder_mode=mode, fs=fs)
         except TemporaryError as error:
             return os.strerror(error.code)
         finally:
@@ -324,7 +331,7 @@ def _open_on_thread(
         publish.discard([probe], fs)
         fd = fs.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            write_all(fs, fd, bytes(PROBE_BYTES))
+            write_all(fs, fd, _probe())
         finally:
             fs.close(fd)
             fs.unlink(probe)

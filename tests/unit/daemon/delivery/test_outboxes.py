@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import resource
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -159,3 +161,14 @@ def test_a_disk_that_takes_only_a_part_of_the_probe_is_full(
     monkeypatch.setattr(RealFileSystem, "write", real)
     one.run(60)
     assert one.parts.outboxes.troubles() == {}
+
+
+def test_a_limit_on_the_size_of_files_is_no_full_disk(sim: Make) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PROBE_BYTES - 1, hard))
+    try:
+        assert sim().boot().run(10).parts.outboxes.troubles() == {}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
