@@ -233,22 +233,19 @@ class Intake:
         alike = "+inbox = ? AND +size = ? AND aftercare = 'none' AND key <> ?"
         values: tuple[Any, ...] = (row.inbox, row.size, row.key)
         if digest is None:
-            query = (
-                f"SELECT {COLUMNS} FROM photos"
-                f" WHERE inbox = ? AND size = ? AND mtime_ns = ? AND {may_have_one} AND {alike}"
-            )
+            same_time = "inbox = ? AND size = ? AND mtime_ns = ?"
+            query = f"SELECT id FROM photos WHERE {same_time} AND {may_have_one} AND {alike}"
             values = (row.inbox, row.size, row.mtime_ns, *values)
         else:
             # Whoever was ever delivered has a digest: without one are those in hand alone.
             query = (
-                f"SELECT {COLUMNS} FROM photos WHERE digest = ? AND (({may_have_one}) OR ({stepped_back})) AND {alike}"
-                f" UNION ALL SELECT {COLUMNS} FROM photos"
+                f"SELECT id FROM photos WHERE digest = ? AND (({may_have_one}) OR ({stepped_back})) AND {alike}"
+                " UNION ALL SELECT id FROM photos"
                 f" WHERE state IN ('running', 'delivering') AND +digest IS NULL AND +live = 1 AND {alike}"
             )
             values = (digest, *values, *values)
-        rows = self.ledger.read(
-            f"SELECT * FROM ({query}) ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20", values
-        )
+        order = "ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20"
+        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE id IN ({query}) {order}", values)
         return [photo_row(one) for one in rows]
 
     def unchanged(self, row: PhotoRow, same_as: int, digest: str) -> None:
