@@ -99,6 +99,7 @@ class FleetSlots:
         self._nodes: dict[str, NodeSlots] = {}
         self._calls: dict[int, tuple[NodeSlots, Call]] = {}  # by number
         self._tags: dict[int, int] = {}  # numbers by tag
+        self._look_at = float("inf")  # no call's deadline is earlier
         self._away: dict[str, float] = dict.fromkeys(expected, 0.0)  # since when, in wall-clock seconds
         self._bases = 0
         self._terms: Terms | None = None
@@ -203,6 +204,7 @@ class FleetSlots:
                 call = Call(self._link.next_call(), tag, job, number, now + limit_s + ANSWER_S)
                 node.calls[number] = call
                 self._calls[call.number], self._tags[tag] = (node, call), call.number
+                self._look_at = min(self._look_at, call.deadline)
                 order = dumps(Order(self._life, call.number, job, limit_s)).decode("ascii")
                 self._link.say(Give(call.number, node.facts.address, order))
                 return
@@ -225,17 +227,21 @@ class FleetSlots:
         for node in self._nodes.values():
             while node.done and node.done[0] <= now - MINUTE_S:
                 node.done.popleft()
-            for call in list(node.calls.values()):
+        if late_s:
+            self._look_at += late_s
+            for _, call in self._calls.values():
                 call.deadline += late_s
-                if now >= call.deadline:
-                    self._link.say(Drop(call.number))
-                    self.doubt(node.facts.name, "does not answer", node=node)
-                    self._owe(node, call, pool.Died(call.tag, "killed", "The node did not answer."))
+        if now >= self._look_at:
+            for node, call in [one for one in self._calls.values() if now >= one[1].deadline]:
+                self._link.say(Drop(call.number))
+                self.doubt(node.facts.name, "does not answer", node=node)
+                self._owe(node, call, pool.Died(call.tag, "killed", "The node did not answer."))
+            self._look_at = min((call.deadline for _, call in self._calls.values()), default=float("inf"))
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do; None while nothing is planned."""
-        times = [call.deadline for node in self._nodes.values() for call in node.calls.values()]
         now = self._clock()
+        times = [self._look_at] if self._calls else []
         times += [node.rest_until for node in self._nodes.values() if node.rest_until > now]
         times += [node.done[0] + MINUTE_S for node in self._nodes.values() if node.done]
         local = self._local.next_deadline()
