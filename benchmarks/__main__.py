@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchmarks import machine, report
 from benchmarks.options import Options
 
-NAMES = ("limits", "latency", "startup", "scale", "throughput", "overnight")
+NAMES = ("limits", "latency", "startup", "scale", "throughput", "overnight", "fleet")
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import charts
+from benchmarks.fleet_report import fleet_section
 from benchmarks.plots import Bar, bars
 from benchmarks.targets import Results, largest_run, ranged, targets
 
@@ -24,6 +25,7 @@ _TITLES = {
     "limits": "“The floor”",
     "overnight": "“A night's work”",
     "scale": "“Many photos owed”",
+    "fleet": "“A fleet”",
     "startup": "“Starting and resting”",
 }
 
@@ -54,6 +56,7 @@ def write() -> None:
         ("limits", _limits),
         ("overnight", _overnight),
         ("scale", _scale),
+        ("fleet", fleet_section),
         ("startup", _startup),
     ):
         if name in found:

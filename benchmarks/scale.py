@@ -38,7 +38,7 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
     running.start()
     running.cli("pause")
     running.stop()
-    _fill(running.inbox, count)
+    fill(running.inbox, count)
     if count and not options.quick:
         time.sleep(_OLD_ENOUGH_S)
     started = time.perf_counter()
@@ -68,7 +68,7 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
     return result
 
 
-def _fill(inbox: Path, count: int) -> None:
+def fill(inbox: Path, count: int) -> None:
     """Small real JPEGs in folders of a thousand; contents differ by their EXIF number, as frames do."""
     from benchmarks.photos import base, cache_folder, with_exif
 

@@ -47,6 +47,15 @@ def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
         if 100_000 in owed:
             more = owed[100_000] - owed[0]
             most("100,000 photos owed: memory above idle", more, 50, f"{more:.0f} MB", "MB")
+    if "fleet" in found:
+        fleet = found["fleet"]
+        more = fleet["slot"]["more_ms"]
+        most("a node's slot against a local one, per photo", more["median"], 15, ranged(more, "ms", 1), "ms")
+        borne = borne_per_s(fleet)
+        least("what one head bears, by processor time", borne, 150, f"{borne:.0f} photos/s", "photos/s")
+        grown = [one for one in fleet["runs"] if one["slots"] == fleet["runs"][0]["slots"]]
+        ratio = efficiency(grown[-1], grown[0])
+        least(f"{grown[-1]['nodes']} nodes against one, per slot", ratio, 0.9, f"{ratio:.2f} ×", "×")
     if "startup" in found:
         start = found["startup"]
         idle, unloaded = start["idle_loaded"], start["idle_unloaded"]
@@ -63,6 +72,18 @@ def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
         most("`cutoutd --version`", version["median"], 0.1, ranged(version, "s", 3), "s")
         most("installed size, product and its dependencies", size, 220, f"{size:.0f} MB", "MB")
     return rows
+
+
+def borne_per_s(fleet: Results) -> float:
+    """Photos per second that the process of the head's side that needs most would bear on a core of its own."""
+    cpu = fleet["runs"][-1]["cpu_ms_per_photo"]
+    return 1000 / max(cpu[name] for name in ("head", "relay", "scheduler"))
+
+
+def efficiency(one: Mapping[str, Any], first: Mapping[str, Any]) -> float:
+    """Photos per second and slot, as a share of another run's."""
+    a, b = (run["photos_per_s"] / (run["nodes"] * run["slots"]) for run in (one, first))
+    return a / b if b else 0.0
 
 
 def largest_run(results: Results) -> dict[str, Any] | None:

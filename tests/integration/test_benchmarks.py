@@ -16,7 +16,7 @@ from PIL import Image
 from cutoutd.models.evaluation.cases import find_cases
 
 # `throughput` needs the rival, and `startup` an environment of its own.
-TINY = ("limits", "latency", "scale", "overnight")
+TINY = ("limits", "latency", "scale", "overnight", "fleet")
 
 
 def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,0 +1,87 @@
+"""Many nodes in one process, for `benchmarks/fleet.py`: real Dask workers over real TLS, whose job is to wait.
+
+`python -m benchmarks.standins NODE_FOLDER NODES SLOTS JOB_S` joins the fleet of a node's folder that many times. Each
+photo is read and digested, its outbox gets a small synced temporary, and the answer is a worker's; no worker process,
+no sandbox and no pixels are behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.pretended_fleet import answer_to
+
+from cutoutd.config.fleet import NODE_FILE, load_node
+from cutoutd.daemon.fleet import dask, tasks
+from cutoutd.daemon.fleet.records import Joined, Order, Returned
+from cutoutd.daemon.fleet.roles import Role
+from cutoutd.daemon.workers.codec import dumps, from_json, loads, to_json
+
+
+class StandIn:
+    """What all of them do.
+
+    Args:
+        slots: photos at once, for each of them.
+        job_s: how long each photo takes besides.
+    """
+
+    def __init__(self, slots: int, job_s: float) -> None:
+        self._slots = slots
+        self._job_s = job_s
+
+    def join(self, terms: str) -> str:
+        """Agrees to anything."""
+        del terms
+        return dumps(Joined(self._slots, self._slots, {}, "", 0.0)).decode("ascii")
+
+    def photo(self, order: str) -> str:
+        """See the module."""
+        given: Order = from_json(Order, loads(order.encode("ascii"), trusted=True), at="order", trusted=True)
+        if self._job_s:
+            time.sleep(self._job_s)
+        return dumps(Returned(to_json(answer_to(given.job)))).decode("ascii")
+
+    def drop(self, life: str, call: int) -> None:
+        """Nothing runs that could be ended."""
+        del life, call
+
+
+async def work(folder: Path, nodes: int, slots: int, job_s: float) -> None:
+    """Until SIGTERM."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    settings = load_node(folder / NODE_FILE)
+    tasks.serve(StandIn(slots, job_s))
+    security = dask.security(folder, Role.NODE)
+    workers: list[Any] = [
+        dask.worker_class()(
+            settings.scheduler,
+            nthreads=slots,
+            resources={dask.PHOTO: slots},
+            name=f"s{number:02}/{number}",
+            security=security,
+            memory_limit=None,
+            dashboard=False,
+            heartbeat_interval="2s",
+        )
+        for number in range(nodes)
+    ]
+    for worker in workers:
+        await worker
+    print("joined", flush=True)
+    await stopped.wait()
+
+
+def main(folder: str, nodes: str, slots: str, job_s: str) -> None:
+    """Without a goodbye at the end: what is in hand then is owed."""
+    asyncio.run(work(Path(folder), int(nodes), int(slots), float(job_s)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
