@@ -22,6 +22,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 
 OWED = (1_000, 10_000, 100_000)
 _PER_FOLDER = 1000
+_SIZES = 10_007
 # Files younger than this are watched until they settle; older ones are known to be complete
 # (daemon/watching/arrivals.py).
 _OLD_ENOUGH_S = 11.0
@@ -69,7 +70,7 @@ def _owed(options: Options, count: int) -> dict[str, Any]:
 
 
 def fill(inbox: Path, count: int) -> None:
-    """Small real JPEGs in folders of a thousand; contents differ by their EXIF number, as frames do."""
+    """Small real JPEGs in folders of a thousand; contents and sizes differ, as those of frames do."""
     from benchmarks.photos import base, cache_folder, with_exif
 
     jpeg = base(cache_folder() / "photos", "coffee", 2)[:4096]  # never opened: the daemon is paused
@@ -77,7 +78,9 @@ def fill(inbox: Path, count: int) -> None:
         folder = inbox / f"{number // _PER_FOLDER:04}"
         if number % _PER_FOLDER == 0:
             folder.mkdir()
-        (folder / f"DSC_{number:06}.jpg").write_bytes(with_exif(jpeg, number))
+        # Of those that are in hand at once, any of one size would be looked at as the same photo, renamed.
+        more = bytes(number * 7919 % _SIZES)
+        (folder / f"DSC_{number:06}.jpg").write_bytes(with_exif(jpeg, number) + more)
 
 
 def _rows(running: Daemon) -> int:

@@ -42,8 +42,11 @@ SETTLE_GRACE_S = 5.0
 MESSAGES_PER_TURN = 200
 # A loop that is this late was stopped or suspended: deadlines move by as much.
 LATE_S = 1.0
-# The live status is written at most this often.
+# The live status is written at most this often, and takes at most this share of the loop's time: it counts all rows …
 STATUS_EVERY_S = 1.0
+STATUS_SHARE = 0.05
+# … but no single long look, as on a disk that rests, keeps it from being written for longer than this.
+STATUS_AT_LEAST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Supervisor:
         self.finished = False
         self._housekeeping_at = clock()
         self._stop_at = self._grace_until = float("inf")
-        self._status_at = float("-inf")
+        self._status_due = float("-inf")
         self._unannounced = False
         self.was_ready = False
         self._last_status: LiveStatus | None = None
@@ -218,7 +221,7 @@ class Supervisor:
         if pending is not None:
             times.append(now + max(0.0, pending - wall))
         if self._unannounced:
-            times.append(self._status_at + STATUS_EVERY_S)
+            times.append(self._status_due)
         if self.stopping:
             settled_at = self._stop_at + SETTLE_GRACE_S
             times.append(settled_at if now < settled_at else self._grace_until)
@@ -343,12 +346,15 @@ class Supervisor:
         )
 
     def _announce(self, now: float) -> None:
-        """Publishes the status when it changed; looks for changes, which costs a count of all rows, once a second."""
-        self._unannounced = now - self._status_at < STATUS_EVERY_S
+        """Publishes the status when it changed; looks for changes, which costs a count of all rows, now and then."""
+        self._unannounced = now < self._status_due
         if self._unannounced:
             return
-        self._status_at = now
+        begun = self._clock()
         status = self.status()
+        ended = self._clock()
+        pause_s = min((ended - begun) / STATUS_SHARE, STATUS_AT_LEAST_S)
+        self._status_due = ended + max(STATUS_EVERY_S, pause_s)
         if status != self._last_status:
             self._last_status = status
             self.components.control.publish(status)

@@ -168,8 +168,10 @@ class Dispatcher:
 
     def _held(self) -> Mapping[bytes, Collection[Stage]]:
         """What no free worker can take: work for a large network, while those that have it are busy."""
-        free = self.workers.free(self.worker_manager.slots_for(large=True))
-        return NOTHING_HELD if free else self.plan.large_stages()
+        stages = self.plan.large_stages()
+        if not any(stages.values()) or self.workers.free(self.worker_manager.slots_for(large=True)):
+            return NOTHING_HELD
+        return stages
 
     def _start(self, row: PhotoRow, allowance_mp: float) -> bool:
         """Gives a photo to a worker, or ends it. False where no worker could take it after all: it waits."""

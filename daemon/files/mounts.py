@@ -106,11 +106,12 @@ def identify(folder: Path) -> MountIdentity:
         return _identify_by_device(real)
     try:
         number = _mount_number(real)
-        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+        table = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
         real.stat()  # the folder itself may have gone meanwhile; else there is no /proc here, or not for us
         return _identify_by_device(real)
-    mount = next((mount for mount in mounts if mount.number == number), None)
+    mounts = parse_mountinfo(b"\n".join(line for line in table if line.startswith(b"%d " % number)))
+    mount = next(iter(mounts), None)
     if mount is None:  # a mount outside this process's view, e.g. behind a chroot
         return _identify_by_device(real)
     inside = below(str(real), mount.mount_point)

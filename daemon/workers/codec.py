@@ -109,9 +109,14 @@ def to_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {"fields": to_json(value.model_dump()), "set": sorted(value.model_fields_set)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {_KIND: type(value).__name__, **fields}
+        kind = cast("type[Any]", type(value))
+        return {_KIND: kind.__name__, **{name: to_json(getattr(value, name)) for name in _names(kind)}}
     raise TypeError(f"{type(value).__name__} cannot travel to another process")
+
+
+@cache
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(record))
 
 
 def _key(key: object) -> str:
@@ -270,7 +275,7 @@ def _record(wanted: type[Any], value: Any, at: str, trusted: bool) -> Any:
         return _wrong(at, "not a record")
     record = cast("dict[str, Any]", value)
     hints = _hints(wanted)
-    names = [field.name for field in dataclasses.fields(wanted)]
+    names = _names(wanted)
     if record.get(_KIND) != wanted.__name__ or record.keys() != {_KIND, *names}:
         return _wrong(at, f"not a {wanted.__name__} with exactly its fields")
     return wanted(**{name: _read(hints[name], record[name], f"{at}.{name}", (), trusted) for name in names})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from tests.support.simulation import Simulation
 
 from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.daemon.supervisor import STATUS_AT_LEAST_S
 
 
 def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
@@ -31,3 +34,27 @@ def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
     assert one.daemon.mistakes.count == 3
     assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status().mistake
     assert caplog.records[0].exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "every_s"), [(0.0, 1.0), (0.01, 1.0), (0.2, 4.0), (60.0, STATUS_AT_LEAST_S)]
+)
+def test_looking_at_all_rows_for_the_status_takes_a_small_share_of_the_time(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, takes_s: float, every_s: float
+) -> None:
+    one = sim().boot().run(8)  # it has told that it is ready
+    asked = one.daemon.status
+    looks: list[float] = []
+
+    def slow() -> LiveStatus:
+        looks.append(one.now)
+        one.now += takes_s
+        return asked()
+
+    monkeypatch.setattr(one.daemon, "status", slow)
+    while len(looks) < 5:
+        one.put(f"{one.now}.jpg", b"frame")  # something to tell, each time
+        one.turn()
+    waits = [later - earlier - takes_s for earlier, later in pairwise(looks)]
+    assert min(waits) >= every_s - 0.001
+    assert max(waits) <= every_s + 0.251  # a turn later
