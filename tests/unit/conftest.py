@@ -12,8 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 # Threads, processes and inotify, which a busy machine may keep waiting too long.
 WAITING = (HERE / "daemon", HERE / "service")
-# Tables there, which wait for nothing. Each test that may be tried again is told to the process that counts, which
-# takes 40 ms (small packets on a socket): more than most of these take themselves.
+# Tables there, which wait for nothing: what fails there has failed.
 TABLES = (HERE / "daemon/files", HERE / "daemon/ledger", HERE / "daemon/sandbox", HERE / "service/managers")
 
 
