@@ -18,6 +18,8 @@ from cutoutd.daemon.fleet.roles import Role, role_of
 PHOTO: Final = "photo"  # the resource of which a node has one for each slot
 # A node that is not heard of for so long is lost; one that was only slow joins again and loses what it had in hand.
 NODE_SILENT_S: Final = 30
+# What the head says is gathered for so long before it goes: hardly, for each message is about a photo of its own.
+GATHER_S: Final = 0.001
 # What a node may ask of the scheduler: to join, to be alive, to leave. Nothing that runs code anywhere.
 NODE_MAY: Final = frozenset({"register-worker", "heartbeat_worker", "unregister", "versions"})
 

@@ -176,6 +176,8 @@ class Relay:
             name="cutoutd-head",
         )
         client.subscribe_topic(tasks.TOPIC, self._news)
+        # Dask gathers what a client says for 10 ms: what it says of a photo that is done would hold the next one up.
+        client.scheduler_comm.interval = dask.GATHER_S
         with self._lock:
             self._client, self._why = client, ""
 

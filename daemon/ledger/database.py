@@ -165,7 +165,7 @@ class Ledger:
             for statement in _SCHEMA.strip().split(";\n"):
                 if statement.strip():
                     self.db.execute(statement)
-            for statement in (*migrations.EVENTS_3, migrations.DOUBTFUL_5, *migrations.INDEXES_6):
+            for statement in migrations.MADE_BY_STEPS:
                 self.db.execute(statement)
             insert = "INSERT INTO meta (name, value) VALUES (?, ?)"
             self.db.execute(insert, ("secret", secrets.token_bytes(32)))

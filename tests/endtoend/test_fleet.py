@@ -81,6 +81,12 @@ def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Pat
         fleet.head.wait(lambda: not fleet.head.rows("state IN ('running', 'delivering')"), "its photos")
         assert 1 <= done(fleet) < 8
         assert not fleet.head.said("owed again")
+        made_there = fleet.head.outputs()[0]
+        here = fleet.root / "here"
+        original = fleet.head.inbox / Path(made_there).with_suffix(".jpg")
+        made = fleet.head.cli("once", str(original), "-o", str(here), "--model", "fast")
+        assert made.returncode == 0, made.stderr
+        assert (here / made_there).read_bytes() == (fleet.head.outbox / made_there).read_bytes()
     finally:
         fleet.stop()
 

@@ -20,7 +20,6 @@ ELSEWHERE = {
         "tests/endtoend/test_fleet.py",
         "a process that has done it can do nothing else",
     ),
-    "daemon/fleet/dask.py": ("tests/endtoend/test_fleet.py", "needs a scheduler in a process of its own"),
     "daemon/fleet/link.py": ("tests/unit/daemon/fleet/test_keeper.py", "the other end of the same pipes"),
     "daemon/fleet/node.py": ("tests/endtoend/test_fleet.py", "it is a node"),
     "daemon/fleet/node_process.py": ("tests/endtoend/test_fleet.py", "it is a node"),

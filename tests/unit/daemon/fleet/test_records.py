@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+import typing
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from cutoutd.daemon.fleet.records import (
     Answered,
@@ -14,12 +17,16 @@ from cutoutd.daemon.fleet.records import (
     NodeFacts,
     Nodes,
     NodeState,
+    Order,
     PhotoAnswer,
     Raised,
     RelayGone,
     Returned,
+    Terms,
+    ToRelay,
     Unfit,
 )
+from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
 from cutoutd.daemon.workers.engines import Loaded
 from cutoutd.daemon.workers.ipc import Fault
@@ -65,3 +72,33 @@ def test_what_comes_from_a_node_is_read_by_rules_of_its_own(kind: Any, record: A
 def test_anything_else_is_refused(kind: Any, said: Any) -> None:
     with pytest.raises(SchemaError):
         from_json(kind, said)
+
+
+# Paths are bytes, for a name may be no text; what holds them is named here, so that nothing else does.
+PATHS = {"Shared.path", "Job.path", "Job.outboxes", "Job.temporaries", "Job.root", "Job.mask"}
+# The worker's answer, which the head reads as `protocol.Answer`.
+READ_LATER = {"Returned.result"}
+
+
+def holders(wanted: Any, at: str, seen: set[Any]) -> set[str]:
+    """Every field, however deep, that can hold bytes, or anything at all."""
+    if wanted is Any or (isinstance(wanted, type) and issubclass(wanted, bytes | bytearray | memoryview)):
+        return {at}
+    if wanted in seen:
+        return set()
+    kinds: dict[str, Any] = {str(n): kind for n, kind in enumerate(typing.get_args(wanted))}
+    if isinstance(wanted, type) and (dataclasses.is_dataclass(wanted) or issubclass(wanted, BaseModel)):
+        seen.add(wanted)
+        hints = typing.get_type_hints(wanted, include_extras=False)
+        names = (
+            {f.name for f in dataclasses.fields(wanted)} if dataclasses.is_dataclass(wanted) else set(hints)
+        )
+        names = set(wanted.model_fields) if issubclass(wanted, BaseModel) else names
+        return set[str]().union(*(holders(hints[name], f"{wanted.__name__}.{name}", seen) for name in names))
+    return set[str]().union(*(holders(kind, at, seen) for kind in kinds.values()))
+
+
+def test_no_record_between_head_and_nodes_can_hold_a_photo() -> None:
+    everything = (ToRelay, FromRelay, Terms, Order, JoinAnswer, PhotoAnswer)
+    assert holders(typing.Union[everything], "", set()) == PATHS | READ_LATER  # noqa: UP007 - made of a list
+    assert holders(protocol.Answer, "", set()) == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.ledgers import steps
 
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
@@ -110,3 +111,17 @@ def test_a_name_that_is_forgotten_is_known_by_its_key_alone(ledger: Ledger, name
     assert taken.names == frozenset()
     assert (name in taken) is (name == "a.png")
     assert name in taken | {name}
+
+
+def test_what_is_to_go_is_found_without_a_look_at_all_that_was_published(
+    ledger: Ledger, transitions: Transitions
+) -> None:
+    withdrawals = Withdrawals(ledger)
+
+    def look() -> int:
+        return steps(ledger, lambda: (withdrawals.given_up(b"/out"), withdrawals.due(b"/in")))
+
+    few = look()
+    for number in range(300):
+        delivered(transitions, seen(ledger, b"%d.jpg" % number), b"%d.png" % number, f"photo {number}")
+    assert look() < few + 300
