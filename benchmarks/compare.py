@@ -114,7 +114,11 @@ def _latency(
 ) -> dict[str, list[float]]:
     """Two idle daemons; each gets a frame in turn, and the other rests meanwhile. The first frame only warms up."""
     daemons = {
-        name: Daemon(folder / f"daemon-{name}", environment={"PYTHONPATH": environment["PYTHONPATH"]})
+        name: Daemon(
+            folder / f"daemon-{name}",
+            environment={"PYTHONPATH": environment["PYTHONPATH"]},
+            one_worker=False,
+        )
         for name, environment in trees.items()
     }
     for running in daemons.values():

@@ -22,14 +22,15 @@ class Daemon(Below):
     """One daemon with its inbox, outbox and state below `root`.
 
     `config` is extra TOML inside the `[[inbox]]` table; `tables` is TOML after it. `wrapper` goes in front of
-    the command (faketime, setpriv …). One worker, unless `tables` has an `[engine]` of its own: each costs a second
-    and a half of a core to start, which hundreds of tests would pay for nothing.
+    the command (faketime, setpriv …). `one_worker`, unless `tables` has an `[engine]` of its own: each costs a second
+    and a half of a core to start, which hundreds of tests would pay for nothing; what measures says False.
     """
 
     config: str = ""
     tables: str = ""
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    one_worker: bool = True
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -51,7 +52,7 @@ class Daemon(Below):
 
     def write_config(self) -> Path:
         path = self.root / "cutoutd.toml"
-        engine = "" if "[engine]" in self.tables else "[engine]\nworkers = 1\n"
+        engine = "" if "[engine]" in self.tables or not self.one_worker else "[engine]\nworkers = 1\n"
         path.write_text(
             f'[[inbox]]\npath = "{self.inbox}"\noutbox = "{self.outbox}"\n{self.config}\n'
             f"{self.tables}\n{engine}"
