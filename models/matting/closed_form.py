@@ -7,10 +7,12 @@ Weiss, "A Closed-Form Solution to Natural Image Matting" (2008), through pymatti
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from typing import Any
@@ -36,16 +38,15 @@ def _no_cache(_dispatcher: object) -> None:
     """In place of numba's `enable_caching`."""
 
 
+@functools.cache
 def solver() -> Solver | None:
     """A solver made of pymatting's parts, or None where the extra is not installed or does not run here."""
     try:
-        # A worker may write no files where numba would keep its compiled code: it compiles once per worker.
-        dispatcher: Any = importlib.import_module("numba.core.dispatcher")
-        dispatcher.Dispatcher.enable_caching = _no_cache
-        laplacian = _part("laplacian.cf_laplacian").cf_laplacian
-        conjugate_gradient = _part("solver.cg").cg
-        # Its usual choice, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: a worker may not.
-        jacobi = _part("preconditioner.jacobi").jacobi
+        with _only_parts():
+            laplacian = _part("laplacian.cf_laplacian").cf_laplacian
+            conjugate_gradient = _part("solver.cg").cg
+            # Its usual choice, an incomplete Cholesky factorisation, reserves 4 GB whatever the size: a worker may not.
+            jacobi = _part("preconditioner.jacobi").jacobi
     except (ImportError, RuntimeError, OSError):
         return None
 
@@ -59,6 +60,24 @@ def solver() -> Solver | None:
         return np.clip(alpha, 0.0, 1.0).reshape(trimap.shape)
 
     return solve
+
+
+@contextlib.contextmanager
+def _only_parts() -> Generator[None]:
+    """Whatever is imported meanwhile compiles without keeping its code: a worker may write no files where numba would.
+
+    Afterwards numba is as before, and who imports pymatting in the same program gets it whole.
+    """
+    dispatcher: Any = importlib.import_module("numba.core.dispatcher").Dispatcher
+    keeps, loaded = dispatcher.enable_caching, set(sys.modules)
+    dispatcher.enable_caching = _no_cache
+    try:
+        yield
+    finally:
+        dispatcher.enable_caching = keeps
+        for name in set(sys.modules) - loaded:
+            if name.split(".")[0] == "pymatting":
+                del sys.modules[name]
 
 
 def _part(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""How much smaller a photo may be decoded, because all that is ordered from it is smaller; it decodes nothing.
+"""How much smaller a photo may be decoded, because all that is made from it is smaller; it decodes nothing.
 
 A JPEG's decoder makes a half, a quarter or an eighth of the size for less time than the whole, and everything after it
 has as many fewer pixels to work on.
@@ -18,19 +18,19 @@ from cutoutd.models.rendering import layout
 _FACTORS: Final = (8, 4, 2)
 
 
-def reduction(orders: Iterable[Output], matte: Matte, photo: tuple[int, int]) -> int:
+def reduction(outputs: Iterable[Output], matte: Matte, photo: tuple[int, int]) -> int:
     """The photo's sides may be divided by so much, rounded up: 1, 2, 4 or 8.
 
-    No order has more pixels than are left, and the network that draws edges still sees all that it can use.
+    No file that is made has more pixels than are left, and the network that draws edges still sees all that it can use.
 
     Args:
-        orders: all that is made of the photo.
+        outputs: all that is made of the photo.
         matte: how the outline is found; what counts in the photo's own pixels takes the whole photo.
         photo: its width and height in pixels.
     """
     if matte.roi or matte.grow or matte.edge != "natural" or matte.closed_form:
         return 1
-    targets = [_target(order, photo) for order in orders]
+    targets = [_target(one, photo) for one in outputs]
     for factor in _FACTORS:
         sides = reduced(photo, factor)
         if max(sides) >= refiner.WORK_MOST and all(
@@ -45,9 +45,9 @@ def reduced(photo: tuple[int, int], factor: int) -> tuple[int, int]:
     return -(-photo[0] // factor), -(-photo[1] // factor)
 
 
-def _target(order: Output, photo: tuple[int, int]) -> tuple[int, int] | None:
+def _target(output: Output, photo: tuple[int, int]) -> tuple[int, int] | None:
     """Width and height that the whole photo has in the result; None where that depends on what it shows."""
-    if order.fit == "head" or order.keeps_background or layout.needs_subject(order):
+    if output.fit == "head" or output.keeps_background or layout.needs_subject(output):
         return None
-    target = layout.place(order, photo).target
+    target = layout.place(output, photo).target
     return target.width, target.height

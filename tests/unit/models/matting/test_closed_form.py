@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -67,3 +70,16 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
     assert max(max(shape) for shape in seen) <= 256
     assert 50 < np.median(alpha[(alpha > 0) & (alpha < 255)]) < 80  # the solver's quarter of opacity
     assert (colour[alpha == 255] == photo[alpha == 255]).all()
+
+
+def test_who_uses_pymatting_beside_it_gets_it_whole() -> None:
+    dispatcher = pytest.importorskip("numba.core.dispatcher").Dispatcher
+    if importlib.util.find_spec("pymatting") is None:
+        pytest.skip("pymatting is not installed")
+    before = dispatcher.enable_caching
+    closed_form.solver.cache_clear()
+    solve = closed_form.solver()
+    assert solve is not None
+    assert closed_form.solver() is solve
+    assert [name for name in sys.modules if name.split(".")[0] == "pymatting"] == []
+    assert dispatcher.enable_caching is before
