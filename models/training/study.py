@@ -103,6 +103,7 @@ class Asker:
         """A second run on a crop around a small subject; inside the crop both answers are mixed."""
 
         def ask(photo: Photo) -> Alpha:
+            """The alpha of one photo, asked twice where its subject is small."""
             height, width = photo.shape[:2]
             alpha = resized(np.ascontiguousarray(first(photo)), height, width)
             box = crop_box(alpha)

@@ -89,6 +89,7 @@ def _photo(shot: Shot, small: FindSmall, whole: FindWhole, *, client: bool) -> d
     """One photo; None where there is nothing to show of it yet, or nothing any more."""
 
     def told(picture: Picture) -> dict[str, Any] | None:
+        """What the page needs to show one picture; None where there is no small copy of it."""
         kept = small(shot.photo, picture)
         if kept is None:
             return None
