@@ -66,7 +66,7 @@ class Attacked(Daemon):
             self.kills += 1
         self.kill()
 
-    def one_worker(self, pick: int) -> int | None:
+    def a_worker(self, pick: int) -> int | None:
         """The process number of a worker; None when none lives."""
         with contextlib.suppress(OSError, AssertionError):
             found = [
@@ -78,7 +78,7 @@ class Attacked(Daemon):
 
     def kill_worker(self, pick: int, number: int = signal.SIGKILL) -> bool:
         """A deadly signal to one worker. False when none lives."""
-        worker = self.one_worker(pick)
+        worker = self.a_worker(pick)
         if worker is None:
             return False
         with contextlib.suppress(ProcessLookupError):

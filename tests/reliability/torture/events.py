@@ -279,7 +279,7 @@ def hang_worker(world: World) -> None:
     world.daemon.ensure(ready=True)
     burst(world)
     nap(world, 1.0)
-    worker = world.daemon.one_worker(world.rng.randrange(8))
+    worker = world.daemon.a_worker(world.rng.randrange(8))
     if worker is None:
         return
     with contextlib.suppress(ProcessLookupError):
@@ -295,7 +295,7 @@ def hang_worker(world: World) -> None:
 def starve_worker(world: World) -> None:
     """A worker that may have no more memory than it has: photos in its hands fail in whatever call comes next."""
     world.daemon.ensure(ready=True)
-    worker = world.daemon.one_worker(world.rng.randrange(8))
+    worker = world.daemon.a_worker(world.rng.randrange(8))
     if worker is None:
         return
     with contextlib.suppress(OSError):
