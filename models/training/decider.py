@@ -46,6 +46,8 @@ from cutoutd.models.training.train import (
 )
 
 Random = np.random.Generator
+# A processor that has to imitate them takes eight times as long as with single precision.
+HAS_BFLOAT16: Final = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 Pixels = NDArray[np.uint8]
 
 # What may be subject belongs to the part that is shown, with room around it in shares of its side.
@@ -83,7 +85,7 @@ def part_of(rng: Random, joined: Pixels) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
-def one(rng: Random, kept: Kept, place: int) -> tuple[Pixels, Pixels, Pixels]:
+def one(rng: Random, kept: Kept, place: int, size: int) -> tuple[Pixels, Pixels, Pixels]:
     """One kept sample as the network will see it."""
     looks = np.array(kept.looks[place])
     if rng.random() < SINGLE_SHARE:
@@ -91,21 +93,21 @@ def one(rng: Random, kept: Kept, place: int) -> tuple[Pixels, Pixels, Pixels]:
     window = part_of(rng, looks[2])
     planes = [kept.photos[place], *looks, kept.truths[place]]
     planes = [np.ascontiguousarray(plane[window]) for plane in planes]
-    if planes[0].shape[:2] != (SIDE, SIDE):
-        ignored = cv2.resize((planes[-1] == IGNORED).astype(np.uint8), (SIDE, SIDE)) > 0
-        planes = [cv2.resize(plane, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for plane in planes]
+    if planes[0].shape[:2] != (size, size):
+        ignored = cv2.resize((planes[-1] == IGNORED).astype(np.uint8), (size, size)) > 0
+        planes = [cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR) for plane in planes]
         planes[-1] = np.where(ignored, IGNORED, np.maximum(planes[-1], IGNORED + 1)).astype(np.uint8)
     if rng.random() < 0.5:
         planes = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
     return planes[0], np.stack(planes[1:-1]), planes[-1]
 
 
-def batches(kept: Kept, seed: int, count: int) -> Iterator[Shown]:
+def batches(kept: Kept, seed: int, count: int, size: int) -> Iterator[Shown]:
     """Endless batches of whatever is kept by then."""
     rng = np.random.default_rng(seed)
     while True:
         places = rng.integers(kept.done(), size=count)
-        photos, looks, truths = zip(*(one(rng, kept, int(place)) for place in places), strict=True)
+        photos, looks, truths = zip(*(one(rng, kept, int(place), size) for place in places), strict=True)
         yield Shown(np.stack(photos), np.stack(looks), np.stack(truths))
 
 
@@ -169,7 +171,7 @@ def train(options: argparse.Namespace) -> None:
         optimiser.load_state_dict(whole["optimiser"])
         seen, step = whole["seen"], whole["step"]
     kept = open_kept(options.answers)
-    stream = batches(kept, options.seed + step, options.batch)
+    stream = batches(kept, options.seed + step, options.batch, options.size)
     started, first, running, written = time.monotonic(), seen, math.nan, time.monotonic()
     while seen < options.total:
         shown = next(stream)
@@ -181,7 +183,7 @@ def train(options: argparse.Namespace) -> None:
         valid = (truths != IGNORED).float()
         truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
         hints = hints_of(torch.from_numpy(shown.looks).float() / 255)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
             logits = net(normalise(torch.from_numpy(shown.photos)), hints)
         loss = decider_loss([each.float() for each in logits], truth, valid)
         optimiser.zero_grad(set_to_none=True)
@@ -228,6 +230,7 @@ def main() -> None:
     p.add_argument("--start", type=Path, required=True, help="cutout-s's weights")
     p.add_argument("--total", type=int, default=20_000, help="samples after which the rate has reached 0")
     p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--size", type=int, default=SIDE, help="side of what the network sees; a multiple of 32")
     p.add_argument("--peak", type=float, default=5e-4, help="largest learning rate of the decoder")
     p.add_argument("--decay", type=float, default=0.995, help="of the running average, per step")
     p.add_argument("--seed", type=int, default=0)

@@ -5,7 +5,8 @@ Not for choosing weights: see `train` and `soup`. One command::
 
     python -m cutoutd.models.training.export RUN/average16.pt models/bundled/cutout-s.onnx
 
-A `.toml` of the same name beside the output gets the new digest and size.
+With `--kind decider` the deciding network (`decider_network`), which is shown a first answer too. A `.toml` of the
+same name beside the output gets the new digest and size.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +23,20 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from cutoutd.models.training.decider_network import Decider, hints_of
 from cutoutd.models.training.network import MEAN, STD, CutoutNet
 from cutoutd.models.training.terminal import say
 from cutoutd.models.training.train import load_weights
 
+Plane = NDArray[np.float32]
+Feed = Mapping[str, Plane]  # what a network is shown, by the names of its inputs
+
 INPUT: Final = "photo"
+HINTS: Final = "hints"  # the deciding network's second input
 OUTPUT: Final = "alpha"
+DECIDER: Final = "decider"  # the kind
 OPSET: Final = 17
 # Tensors below this many numbers (biases, shapes) stay in single precision: halving them saves nothing.
 LEAST_HALVED: Final = 256
@@ -39,20 +48,19 @@ HALVING_TOLERANCE: Final = 1e-3
 LARGEST_BYTES: Final = 12_000_000
 
 
-def write_onnx(net: CutoutNet, out: Path, side: int) -> None:
+def write_onnx(net: nn.Module, out: Path, example: Feed) -> None:
     """Trace the network with free height and width; batch normalisation is folded into the convolutions."""
-    example = torch.rand(1, 3, side, side)
     free = {2: "height", 3: "width"}
     torch.onnx.export(
         net,
-        (example,),
+        tuple(torch.from_numpy(plane) for plane in example.values()),
         str(out),
-        input_names=[INPUT],
+        input_names=list(example),
         output_names=[OUTPUT],
         opset_version=OPSET,
         dynamo=False,
         do_constant_folding=True,
-        dynamic_axes={INPUT: free, OUTPUT: free},
+        dynamic_axes=dict.fromkeys((*example, OUTPUT), free),
     )
 
 
@@ -74,13 +82,22 @@ def halve_weights(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def run_onnx(path: Path, photo: NDArray[np.float32]) -> NDArray[np.float32]:
+def run_onnx(path: Path, feed: Feed) -> Plane:
     """ONNX Runtime's answer on the processor."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([OUTPUT], {INPUT: photo})[0], np.float32)
+    return np.asarray(session.run([OUTPUT], dict(feed))[0], np.float32)
 
 
-def strange_pictures(side: int) -> list[NDArray[np.float32]]:
+def feed_of(photo: Plane, kind: str) -> Feed:
+    """A photo as a network of that kind is shown it; the deciding one also gets an answer: bright is subject."""
+    if kind != DECIDER:
+        return {INPUT: photo}
+    bright = torch.from_numpy(photo).mean(1, keepdim=True)
+    looks = [torch.sigmoid(bright), torch.sigmoid(2 * bright), torch.sigmoid(3 * bright)]
+    return {INPUT: photo, HINTS: hints_of(torch.cat(looks, 1)).numpy()}
+
+
+def strange_pictures(side: int) -> list[Plane]:
     """Noise, a ramp, and a shape that is not square: whatever they show, both programs must agree."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((1, 3, side, side)).astype(np.float32)
@@ -89,7 +106,7 @@ def strange_pictures(side: int) -> list[NDArray[np.float32]]:
     return [noise, smooth, np.ascontiguousarray(noise[..., : side - 64])]
 
 
-def plain_scene(side: int) -> NDArray[np.float32]:
+def plain_scene(side: int) -> Plane:
     """A shaded ball before a bright wall, normalised: something the network has an opinion on."""
     yy, xx = np.mgrid[0:side, 0:side].astype(np.float32) / side
     wall = 0.8 + 0.1 * yy
@@ -100,13 +117,13 @@ def plain_scene(side: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(scene[None], np.float32)
 
 
-def differences(net: CutoutNet, path: Path, photos: list[NDArray[np.float32]]) -> tuple[float, float]:
+def differences(net: nn.Module, path: Path, feeds: list[Feed]) -> tuple[float, float]:
     """(largest, largest mean) difference between PyTorch's answers and the file's."""
     worst = mean = 0.0
-    for photo in photos:
+    for feed in feeds:
         with torch.no_grad():
-            ours = net(torch.from_numpy(photo))
-        difference = np.abs(ours.numpy() - run_onnx(path, photo))
+            ours = net(*(torch.from_numpy(plane) for plane in feed.values()))
+        difference = np.abs(ours.numpy() - run_onnx(path, feed))
         worst, mean = max(worst, float(difference.max())), max(mean, float(difference.mean()))
     return worst, mean
 
@@ -133,14 +150,14 @@ def export(weights: Path, out: Path, kind: str, side: int) -> tuple[float, float
     Raises:
         SystemExit: a check fails; nothing is written.
     """
-    net = CutoutNet(kind)
+    net = Decider() if kind == DECIDER else CutoutNet(kind)
     load_weights(net, weights)
     net.eval()
-    temporary = out.with_suffix(".tmp")
-    write_onnx(net, temporary, side)
-    worst, _ = differences(net, temporary, strange_pictures(side))
+    temporary, scene = out.with_suffix(".tmp"), feed_of(plain_scene(side), kind)
+    write_onnx(net, temporary, scene)
+    worst, _ = differences(net, temporary, [feed_of(photo, kind) for photo in strange_pictures(side)])
     halve_weights(temporary)
-    _, mean = differences(net, temporary, [plain_scene(side)])
+    _, mean = differences(net, temporary, [scene])
     size = temporary.stat().st_size
     if worst > TOLERANCE or mean > HALVING_TOLERANCE or size > LARGEST_BYTES:
         temporary.unlink()
@@ -157,7 +174,7 @@ def main() -> None:
     )
     p.add_argument("weights", type=Path)
     p.add_argument("out", type=Path)
-    p.add_argument("--kind", default="lite0", help="encoder: lite0, lite1 or lite2")
+    p.add_argument("--kind", default="lite0", help=f"encoder: lite0, lite1 or lite2; or {DECIDER}")
     p.add_argument("--side", type=int, default=320, help="side of the picture it is traced and checked with")
     options = p.parse_args()
     worst, mean = export(options.weights, options.out, options.kind, options.side)

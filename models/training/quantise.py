@@ -4,6 +4,8 @@ Not for half-precision files (`export` writes those) and not for other people's 
 
     python -m cutoutd.models.training.quantise NETWORK.onnx models/bundled/cutout-s.onnx [--data DATA]
 
+The deciding network's ranges come from what `answers` kept (`--answers FOLDER`).
+
 Static quantisation (Jacob and others, "Quantization and training of neural networks for efficient
 integer-arithmetic-only inference", 2018): activations unsigned with one range a tensor, taken from photos of the
 training split; weights signed, one scale a channel.
@@ -19,8 +21,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,14 +31,27 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from cutoutd.models.training.answers import Kept, open_kept
 from cutoutd.models.training.dataset import data_folder, held_out, listing, read_pair
-from cutoutd.models.training.export import INPUT, plain_scene, run_onnx, update_toml
-from cutoutd.models.training.network import MEAN, STD
+from cutoutd.models.training.decider import one
+from cutoutd.models.training.decider_network import hints_of
+from cutoutd.models.training.export import (
+    DECIDER,
+    HINTS,
+    INPUT,
+    Feed,
+    feed_of,
+    plain_scene,
+    run_onnx,
+    update_toml,
+)
+from cutoutd.models.training.network import MEAN, STD, normalise
 from cutoutd.models.training.terminal import say
 
 # Photos that the ranges of activations, and the means of channels, are taken from. Half as many give the same scores.
@@ -67,6 +83,31 @@ class Photos(CalibrationDataReader):
     def get_next(self) -> Any:
         """The next photo, None after the last."""
         return next(self._photos, None)
+
+
+class Answered(CalibrationDataReader):
+    """Training photos with what a first network answered, as the deciding network's inputs, one a call."""
+
+    def __init__(self, kept: Kept, count: int, side: int) -> None:
+        chosen = np.random.default_rng(0).permutation(kept.done())[:count]
+        self._samples = self._read(kept, [int(place) for place in chosen], side)
+
+    @staticmethod
+    def _read(kept: Kept, places: list[int], side: int) -> Iterator[Feed]:
+        rng = np.random.default_rng(0)
+        for place in places:
+            photo, looks, _ = one(rng, kept, place, side)
+            planes = normalise(torch.from_numpy(photo[None]))
+            hints = hints_of(torch.from_numpy(looks[None]).float() / 255)
+            yield {INPUT: planes.contiguous().numpy(), HINTS: hints.numpy()}
+
+    def get_next(self) -> Any:
+        """The next sample, None after the last."""
+        return next(self._samples, None)
+
+
+# So many samples of some side.
+Samples = Callable[[int, int], CalibrationDataReader]
 
 
 def widened_ranges(weights: Weights) -> Weights:
@@ -114,7 +155,7 @@ class Convolution:
 
 
 def convolutions(graph: GraphProto) -> list[Convolution]:
-    """Every convolution; each has a bias, since the exporter folds batch normalisation into it."""
+    """Every convolution; each has a bias by now (`own_biases`)."""
     tensors = values(graph)
     found: list[Convolution] = []
     for node in graph.node:
@@ -131,24 +172,30 @@ def values(graph: GraphProto) -> dict[str, Weights]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
-def channel_means(model: ModelProto, names: list[str], photos: Photos) -> dict[str, Weights]:
+def channel_means(model: ModelProto, names: list[str], photos: CalibrationDataReader) -> dict[str, Weights]:
     """The mean of each channel of the named inner results over all photos: float32 (channels,) each."""
     probe = ModelProto()
     probe.CopyFrom(model)
-    inner = [name for name in names if name != INPUT]
+    shown = {each.name for each in model.graph.input}
+    inner = [name for name in names if name not in shown]
     probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
     session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
     sums: dict[str, list[Weights]] = {}
     while (fed := photos.get_next()) is not None:
-        for name, plane in (*zip(inner, session.run(inner, fed), strict=True), (INPUT, fed[INPUT])):
+        for name, plane in (*zip(inner, session.run(inner, fed), strict=True), *fed.items()):
             sums.setdefault(name, []).append(np.asarray(plane).mean((0, 2, 3)))
     return {name: np.mean(each, 0, dtype=np.float64).astype(np.float32) for name, each in sums.items()}
 
 
 def own_biases(graph: GraphProto) -> None:
-    """Give each convolution a bias of its own: exporters store equal tensors once."""
+    """Give each convolution a bias of its own: exporters store equal tensors once, and none where it is zero."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for number, node in enumerate(node for node in graph.node if node.op_type == "Conv"):
+        if len(node.input) == 2:
+            zeros = np.zeros(tensors[node.input[1]].dims[0], np.float32)
+            graph.initializer.append(numpy_helper.from_array(zeros, f"{node.input[1]}_bias_{number}"))
+            node.input.append(f"{node.input[1]}_bias_{number}")
+            continue
         mine = TensorProto()
         mine.CopyFrom(tensors[node.input[2]])
         mine.name = f"{node.input[2]}_{number}"
@@ -160,7 +207,7 @@ def own_biases(graph: GraphProto) -> None:
             graph.initializer.remove(tensor)
 
 
-def correct_biases(model: ModelProto, photos: Photos) -> None:
+def correct_biases(model: ModelProto, photos: CalibrationDataReader) -> None:
     """Take from each bias what the rounded weights will add to the mean of their channel.
 
     Method: Nagel and others, "Data-free quantization through weight equalization and bias correction" (2019), with
@@ -195,8 +242,10 @@ def in_single_precision(network: Path, out: Path) -> None:
     onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
 
-def quantise(network: Path, out: Path, data: Path, *, side: int = 320, photos: int = PHOTOS) -> float:
-    """Exported ONNX file to checked eight-bit ONNX file.
+def quantise(
+    network: Path, out: Path, samples: Samples, *, kind: str = "", side: int = 320, photos: int = PHOTOS
+) -> float:
+    """Exported ONNX file to checked eight-bit ONNX file; `samples` are what the network is asked about.
 
     Returns:
         The mean difference of both answers to a plain scene, 0..1.
@@ -209,18 +258,18 @@ def quantise(network: Path, out: Path, data: Path, *, side: int = 320, photos: i
         in_single_precision(network, single)
         quant_pre_process(str(single), str(ready), skip_symbolic_shape=True)
         model = onnx.load(str(ready))
-        correct_biases(model, Photos(data, min(photos, PHOTOS_FOR_MEANS), side))
+        correct_biases(model, samples(min(photos, PHOTOS_FOR_MEANS), side))
         quantize_static(
             model,
             str(done),
-            Photos(data, photos, side),
+            samples(photos, side),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={"TensorQuantOverrides": overrides(model.graph)},
         )
-        scene = plain_scene(side)
+        scene = feed_of(plain_scene(side), kind)
         moved = float(np.abs(run_onnx(network, scene) - run_onnx(done, scene)).mean())
         if moved > TOLERANCE:
             raise SystemExit(f"Not written: the answer moves by {moved:.6f} on average.")
@@ -237,9 +286,14 @@ def main() -> None:
     p.add_argument("network", type=Path)
     p.add_argument("out", type=Path)
     p.add_argument("--data", help="data folder; unset: $CUTOUTD_TRAINING_DATA")
+    p.add_argument("--answers", type=Path, help="for the deciding network: a folder that `answers` filled")
     p.add_argument("--side", type=int, default=320)
     options = p.parse_args()
-    moved = quantise(options.network, options.out, data_folder(options.data), side=options.side)
+    if options.answers is None:
+        kind, samples = "", partial(Photos, data_folder(options.data))
+    else:
+        kind, samples = DECIDER, partial(Answered, open_kept(options.answers))
+    moved = quantise(options.network, options.out, samples, kind=kind, side=options.side)
     say(f"{options.out}: {options.out.stat().st_size} bytes; the answer moves by {moved:.6f} on average")
 
 

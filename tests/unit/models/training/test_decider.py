@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
 torch = pytest.importorskip("torch", reason="needs the training dependency group")
 
-from cutoutd.models.training import decider  # noqa: E402
+from cutoutd.models.training import decider, export, quantise  # noqa: E402
 from cutoutd.models.training.answers import IGNORED, SIDE, Kept, open_kept  # noqa: E402
 from cutoutd.models.training.decider_network import (  # noqa: E402
     FIRST_SAY,
@@ -62,7 +63,7 @@ def test_what_is_shown_is_the_part_around_what_may_be_subject(kept: Kept) -> Non
 def test_samples_keep_what_is_not_to_be_judged(kept: Kept, tmp_path: Path) -> None:
     writable = open_kept(tmp_path, 4)
     writable.truths[0, :40] = IGNORED
-    photo, looks, truth = decider.one(np.random.default_rng(3), kept, 0)
+    photo, looks, truth = decider.one(np.random.default_rng(3), kept, 0, SIDE)
     assert photo.shape == (SIDE, SIDE, 3)
     assert looks.shape == (3, SIDE, SIDE)
     assert set(np.unique(truth)) >= {IGNORED + 1, 255}
@@ -83,7 +84,7 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
     torch.manual_seed(0)
     torch.save(CutoutNet("lite0").state_dict(), start)
     options = argparse.Namespace(
-        answers=kept.folder, out=out, start=start, total=2, batch=2, peak=1e-3, decay=0.9, seed=0
+        answers=kept.folder, out=out, start=start, total=2, batch=2, size=64, peak=1e-3, decay=0.9, seed=0
     )
     decider.train(options)
     first = torch.load(out / "run.pt", weights_only=True)
@@ -96,3 +97,20 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
     early = "net.enc.stages.0.0.dw.conv.weight"
     assert torch.equal(first["net"][early], whole["net"][early]), "what sees the photo alone stays as it is"
     assert (out / "average16.pt").exists()
+
+
+def test_it_is_written_with_both_its_inputs_and_in_eight_bits(kept: Kept, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Decider().eval()
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    export.export(tmp_path / "net.pt", tmp_path / "single.onnx", export.DECIDER, 64)
+    samples = partial(quantise.Answered, kept)
+    quantise.quantise(
+        tmp_path / "single.onnx", tmp_path / "eight.onnx", samples, kind=export.DECIDER, side=64, photos=4
+    )
+    feed = samples(1, 64).get_next()
+    with torch.no_grad():
+        own = net(*(torch.from_numpy(feed[name]) for name in (export.INPUT, export.HINTS))).numpy()
+    assert np.abs(export.run_onnx(tmp_path / "eight.onnx", feed) - own).mean() < 0.02
+    without = {**feed, export.HINTS: np.zeros_like(feed[export.HINTS])}
+    assert np.abs(export.run_onnx(tmp_path / "eight.onnx", without) - own).mean() > 0.05, "the hints count"

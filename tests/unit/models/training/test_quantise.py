@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def data(tmp_path: Path) -> Path:
 def network(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     net = CutoutNet().eval()
-    export.write_onnx(net, tmp_path / "single.onnx", 64)
+    export.write_onnx(net, tmp_path / "single.onnx", {export.INPUT: export.plain_scene(64)})
     export.halve_weights(tmp_path / "single.onnx")
     return tmp_path / "single.onnx"
 
@@ -97,12 +98,12 @@ def test_a_network_in_eight_bits_answers_nearly_the_same(tmp_path: Path, data: P
     out = tmp_path / "small.onnx"
     card = out.with_suffix(".toml")
     card.write_text('bytes = 1\nsha256 = "00"\n')
-    moved = quantise.quantise(network, out, data, side=64, photos=20)
+    moved = quantise.quantise(network, out, partial(quantise.Photos, data), side=64, photos=20)
     assert 0 < moved <= quantise.TOLERANCE
     assert out.stat().st_size < 0.7 * network.stat().st_size
     assert f"bytes = {out.stat().st_size}\n" in card.read_text()
     # Any size still runs: height and width stay free.
-    assert export.run_onnx(out, np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 1, 96, 64)
+    assert export.run_onnx(out, {export.INPUT: np.zeros((1, 3, 96, 64), np.float32)}).shape == (1, 1, 96, 64)
 
 
 def test_nothing_is_written_when_the_answer_moves_too_far(
@@ -110,7 +111,7 @@ def test_nothing_is_written_when_the_answer_moves_too_far(
 ) -> None:
     monkeypatch.setattr(quantise, "TOLERANCE", 0.0)
     with pytest.raises(SystemExit, match="Not written"):
-        quantise.quantise(network, tmp_path / "small.onnx", data, side=64, photos=3)
+        quantise.quantise(network, tmp_path / "small.onnx", partial(quantise.Photos, data), side=64, photos=3)
     assert not (tmp_path / "small.onnx").exists()
 
 
@@ -130,10 +131,11 @@ def test_biases_take_over_what_rounding_adds_to_the_mean(tmp_path: Path, data: P
 
 def test_joined_networks_answer_with_the_weighted_mean_of_their_logits(tmp_path: Path, network: Path) -> None:
     torch.manual_seed(1)
-    export.write_onnx(CutoutNet("lite2").eval(), tmp_path / "other.onnx", 64)
+    other = CutoutNet("lite2").eval()
+    export.write_onnx(other, tmp_path / "other.onnx", {export.INPUT: export.plain_scene(64)})
     both = join.join([onnx.load(str(network)), onnx.load(str(tmp_path / "other.onnx"))], [1.0, 3.0])
     onnx.save(both, str(tmp_path / "both.onnx"))
-    scene = export.plain_scene(64)
+    scene = {export.INPUT: export.plain_scene(64)}
     answers = [export.run_onnx(tmp_path / f"{name}.onnx", scene) for name in ("single", "other", "both")]
     assert np.abs(answers[0] - answers[1]).max() > 0.01
     logits = [np.log(answer / (1 - answer)) for answer in answers]
