@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +18,22 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
-from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.models.decoding.as_bytes import PhotoLike, as_bytes
-from cutoutd.models.decoding.colour import Colour, Convert, to_srgb
+from cutoutd.models.decoding.colour import Colour
 from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, PhotoLimits, decode, read_header
+from cutoutd.models.find_subject import Found, Sees, find_subject, inside
 from cutoutd.models.machine import cores
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare
-from cutoutd.models.networks.confidence import Confidence, confidence, with_doubt
+from cutoutd.models.networks.confidence import Confidence, with_doubt
 from cutoutd.models.networks.doubt import Doubt
-from cutoutd.models.networks.fixups import corrected, read_mask
-from cutoutd.models.networks.haze import settled
+from cutoutd.models.networks.fixups import read_mask
 from cutoutd.models.networks.ready import ready
 from cutoutd.models.networks.segmenter import Segmenter
-from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject, reading_of
+from cutoutd.models.networks.subject import OF_BUNDLED, Reading, reading_of
 from cutoutd.models.rendering.compose import flattened
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.reduction import reduction
@@ -47,29 +45,6 @@ _ENCODE_THREADS = 4
 # A deliverable enlarged as much shows that it was.
 _MUCH_ENLARGED = 1.95
 _WHITE = np.array((255, 255, 255), np.uint8)
-
-
-class Sees(Protocol):
-    """Anything that finds the subject: in production `cutoutd.models.networks.segmenter.Segmenter`."""
-
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
-        """RGB uint8 (H, W, 3), which `to_srgb` brings to sRGB → alpha float32 (h, w) in 0..1 at the model's scale."""
-        ...
-
-
-class Found(NamedTuple):
-    """Where the subject is, as the network sees it.
-
-    alpha: float32 (h, w) in 0..1, at the network's own scale.
-    box: the part of the photo that it covers, beyond which nothing belongs to the subject; None: all of it.
-    confidence: how likely it is right; None where the network is not one of ours, or nothing was looked for.
-    """
-
-    alpha: NDArray[np.float32]
-    box: Box | None = None
-    confidence: Confidence | None = None
 
 
 class Stopwatch:
@@ -288,58 +263,6 @@ def _is_streamed(photo: Photo, found: Found, deliverable: Output) -> bool:
     return whole and photo.alpha is None and found.box is None and is_plain(deliverable, size)
 
 
-def find_subject(
-    photo: Photo,
-    segmenter: Sees,
-    matte: Matte,
-    *,
-    lone: bool = True,
-    reading: Reading = OF_BUNDLED,
-    fixes: Fixes = NOTHING_FIXED,
-) -> Found:
-    """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
-
-    Raises:
-        PhotoError: no subject was found and the settings do not pass such photos on, or `fixes` cannot be followed.
-    """
-    box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
-    seen = photo.rgb if box is None else photo.rgb[_inside(box)]
-    alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
-    height, width = photo.rgb.shape[:2]
-    part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
-    alpha = corrected(alpha, fixes, (height, width), part, seen)
-    if not has_subject(alpha, reading.certain):
-        if matte.no_subject == "pass":
-            return Found(np.ones_like(alpha))
-        raise PhotoError(
-            Reason.NO_SUBJECT,
-            "No subject stands out in this photo",
-            fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
-            "model, see `cutoutd models list`.",
-        )
-    judged = confidence(alpha) if reading == OF_BUNDLED else None
-    return Found(settled(alpha) if reading.decides else alpha, box, judged)
-
-
-def region(roi: str, width: int, height: int) -> Box | None:
-    """The region of interest in whole pixels, at least 8 px wide and high, or None for all."""
-    lengths = parse_roi(roi)
-    if not lengths:
-        return None
-    sides = (width, height, width, height)
-    edges = [
-        round(number * side / 100) if unit == "%" else round(number)
-        for (number, unit), side in zip(lengths, sides, strict=True)
-    ]
-    left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
-    right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))
-    return Box(left, top, right, bottom)
-
-
-def _inside(box: Box) -> tuple[slice, slice]:
-    return slice(box.top, box.bottom), slice(box.left, box.right)
-
-
 def controls_of(matte: Matte, photo: tuple[int, int], box: Box | None = None) -> MatteControls:
     """The settings in the terms of `models/matting/controls.py`: solidity 0..1 instead of percent.
 
@@ -365,7 +288,7 @@ def _prepared(photo: Photo, found: Found, matte: Matte, threads: int, notes: lis
     height, width = photo.rgb.shape[:2]
     return prepare(
         found.alpha,
-        photo.rgb if found.box is None else photo.rgb[_inside(found.box)],
+        photo.rgb if found.box is None else photo.rgb[inside(found.box)],
         engine=matte.engine,
         controls=controls_of(matte, (height, width), found.box),
         closed_form=matte.closed_form,
@@ -410,7 +333,7 @@ def _streamed(
 def _subject(photo: Photo, found: Found, full: FullSize, threads: int) -> Subject:
     """The cutout at the photo's size; beyond the region that was matted, nothing."""
     alpha, colour = np.zeros(photo.rgb.shape[:2], np.uint8), np.zeros_like(photo.rgb)
-    part = ... if found.box is None else _inside(found.box)
+    part = ... if found.box is None else inside(found.box)
     full.write(alpha[part], colour[part], threads)
     size = (photo.header.width, photo.header.height)
     subject = Subject(colour=colour, alpha=alpha, rgb16=photo.rgb16, icc=photo.icc, size=size)

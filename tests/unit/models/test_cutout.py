@@ -17,10 +17,11 @@ from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.presets import expand
 from cutoutd.config.settings import Matte
-from cutoutd.models.cutout import Cutout, Sees, controls_of, cut_out, region
+from cutoutd.models.cutout import Cutout, controls_of, cut_out
 from cutoutd.models.decoding import icc
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import PhotoLimits, read_header
+from cutoutd.models.find_subject import Sees, region
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.segmenter import Segmenter
@@ -183,21 +184,6 @@ def test_a_region_without_a_subject_hands_on_the_whole_photo_if_asked_to() -> No
     got = pixels(cut(png(photo), Deliverable(), sees=Nothing(), roi="0 0 50% 50%", no_subject="pass"))
     assert np.array_equal(got[..., :3], photo)
     assert (got[..., 3] == 255).all()
-
-
-@pytest.mark.parametrize(
-    ("roi", "box"),
-    [
-        ("", None),
-        ("10% 20% 50% 60%", Box(20, 20, 100, 60)),
-        ("10 20px 50% 60%", Box(10, 20, 100, 60)),
-        ("-50 -50% 500 300%", Box(0, 0, 200, 100)),
-        ("100 50 101 51", Box(100, 50, 108, 58)),
-        ("300 300 400 400", Box(192, 92, 200, 100)),
-    ],
-)
-def test_a_region_lies_in_the_photo_and_is_not_too_small_to_look_at(roi: str, box: Box | None) -> None:
-    assert region(roi, 200, 100) == box
 
 
 def test_shares_are_of_the_whole_photo_whatever_part_is_matted() -> None:

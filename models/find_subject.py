@@ -1,0 +1,99 @@
+"""Where a photo's subject is: the network's answer for the whole photo or one region, with the user's own points.
+
+It decides what is shown to the network and whether what it answers is a subject; the outline is `matting/`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.lengths import parse_roi
+from cutoutd.config.settings import Matte
+from cutoutd.models.decoding.colour import Convert, to_srgb
+from cutoutd.models.decoding.photo import Photo
+from cutoutd.models.networks.confidence import Confidence, confidence
+from cutoutd.models.networks.fixups import corrected
+from cutoutd.models.networks.haze import settled
+from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject
+from cutoutd.models.rendering.layout import Box
+
+
+class Sees(Protocol):
+    """Anything that finds the subject: in production `cutoutd.models.networks.segmenter.Segmenter`."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        """RGB uint8 (H, W, 3), which `to_srgb` brings to sRGB → alpha float32 (h, w) in 0..1 at the model's scale."""
+        ...
+
+
+class Found(NamedTuple):
+    """Where the subject is, as the network sees it.
+
+    alpha: float32 (h, w) in 0..1, at the network's own scale.
+    box: the part of the photo that it covers, beyond which nothing belongs to the subject; None: all of it.
+    confidence: how likely it is right; None where the network is not one of ours, or nothing was looked for.
+    """
+
+    alpha: NDArray[np.float32]
+    box: Box | None = None
+    confidence: Confidence | None = None
+
+
+def find_subject(
+    photo: Photo,
+    segmenter: Sees,
+    matte: Matte,
+    *,
+    lone: bool = True,
+    reading: Reading = OF_BUNDLED,
+    fixes: Fixes = NOTHING_FIXED,
+) -> Found:
+    """The network's alpha, of the region of interest alone where the settings name one; it is shown sRGB.
+
+    Raises:
+        PhotoError: no subject was found and the settings do not pass such photos on, or `fixes` cannot be followed.
+    """
+    box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
+    seen = photo.rgb if box is None else photo.rgb[inside(box)]
+    alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
+    height, width = photo.rgb.shape[:2]
+    part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
+    alpha = corrected(alpha, fixes, (height, width), part, seen)
+    if not has_subject(alpha, reading.certain):
+        if matte.no_subject == "pass":
+            return Found(np.ones_like(alpha))
+        raise PhotoError(
+            Reason.NO_SUBJECT,
+            "No subject stands out in this photo",
+            fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
+            "model, see `cutoutd models list`.",
+        )
+    judged = confidence(alpha) if reading == OF_BUNDLED else None
+    return Found(settled(alpha) if reading.decides else alpha, box, judged)
+
+
+def region(roi: str, width: int, height: int) -> Box | None:
+    """The region of interest in whole pixels, at least 8 px wide and high, or None for all."""
+    lengths = parse_roi(roi)
+    if not lengths:
+        return None
+    sides = (width, height, width, height)
+    edges = [
+        round(number * side / 100) if unit == "%" else round(number)
+        for (number, unit), side in zip(lengths, sides, strict=True)
+    ]
+    left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
+    right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))
+    return Box(left, top, right, bottom)
+
+
+def inside(box: Box) -> tuple[slice, slice]:
+    """A region as rows and columns of a picture."""
+    return slice(box.top, box.bottom), slice(box.left, box.right)
