@@ -37,13 +37,16 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Overrides:
+class Instead:
     """What the command line says instead of the file."""
 
-    inbox: Path | None
-    outbox: Path | None
-    model: str | None
+    inbox: Path | None = None
+    outbox: Path | None = None
+    model: str | None = None
     look: bool = False
+
+
+NOTHING_INSTEAD = Instead()
 
 
 def load_settings(
@@ -74,21 +77,12 @@ def load_settings(
     """
     if (inbox is None) != (outbox is None):
         raise UsageError("an inbox and an outbox belong together", fix="Give both --inbox and --outbox.")
-    overrides = _Overrides(inbox, outbox, model, look)
+    instead = Instead(inbox, outbox, model, look)
     path = find_config(explicit, environ)
     if path is None:
-        return Loaded(_parse("", None, overrides), None, "")
+        return Loaded(parse_settings("", None, instead), None, "")
     data = _read(path)
-    return Loaded(_parse(_decode(data, path), path, overrides), path, hashlib.blake2b(data).hexdigest())
-
-
-def parse_settings(text: str, path: Path | None = None) -> Settings:
-    """Settings from TOML text; `path` is only used in messages.
-
-    Raises:
-        ConfigError: with every mistake as one line of `problems`.
-    """
-    return _parse(text, path, _Overrides(None, None, None))
+    return Loaded(parse_settings(_decode(data, path), path, instead), path, hashlib.blake2b(data).hexdigest())
 
 
 def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -125,13 +119,23 @@ def _decode(data: bytes, path: Path) -> str:
         ) from error
 
 
-def _parse(text: str, path: Path | None, overrides: _Overrides) -> Settings:
+def parse_settings(text: str, path: Path | None = None, instead: Instead = NOTHING_INSTEAD) -> Settings:
+    """Settings from TOML text.
+
+    Args:
+        text: what the config file holds.
+        path: that file, for messages and for relative paths; unset, paths are relative to the working folder.
+        instead: what the command line says instead.
+
+    Raises:
+        ConfigError: with every mistake as one line of `problems`.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _config_error(path, [f"{_name(path)}:{_syntax(str(error), text)}"]) from error
     lines = locate(text)
-    prepared = _prepare(document, overrides)
+    prepared = _prepare(document, instead)
     problems = list(prepared.problems)
     settings: Settings | None = None
     base = path.parent if path is not None else Path.cwd()
@@ -141,7 +145,7 @@ def _parse(text: str, path: Path | None, overrides: _Overrides) -> Settings:
         problems += [_where_written(problem, prepared.moved) for problem in problems_of(error)]
     if settings is not None:
         problems += folder_problems(settings)
-        problems += missing_things(settings) if overrides.look else []
+        problems += missing_things(settings) if instead.look else []
     if problems or settings is None:
         unique = dict.fromkeys(
             (line_of(lines, p.place), f"{key_text(p.place)}: " if p.place else "", p.message)
@@ -208,10 +212,10 @@ class _Prepared:
             return {key: value for key, value in written.items() if key != "preset"}
 
 
-def _prepare(document: dict[str, Any], overrides: _Overrides) -> _Prepared:
+def _prepare(document: dict[str, Any], instead: Instead) -> _Prepared:
     raw = dict(document)
-    if overrides.inbox is not None:
-        raw["inbox"] = [{"path": str(_absolute(overrides.inbox)), "outbox": str(_absolute(overrides.outbox))}]
+    if instead.inbox is not None:
+        raw["inbox"] = [{"path": str(_absolute(instead.inbox)), "outbox": str(_absolute(instead.outbox))}]
     elif "inbox" not in raw:
         watched, delivered = places.default_folders(places.pictures_dir())
         raw["inbox"] = [{"path": str(watched), "outbox": str(delivered)}]
@@ -220,7 +224,7 @@ def _prepare(document: dict[str, Any], overrides: _Overrides) -> _Prepared:
     if isinstance(raw["inbox"], list):
         entries = cast("list[Any]", raw["inbox"])
         raw["inbox"] = [
-            prepared.inbox(cast("dict[str, Any]", entry), ("inbox", index), overrides.model)
+            prepared.inbox(cast("dict[str, Any]", entry), ("inbox", index), instead.model)
             if isinstance(entry, dict)
             else entry
             for index, entry in enumerate(entries)

@@ -15,11 +15,6 @@ def new_digest(data: bytes | memoryview = b"") -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=32)
 
 
-def digest_of(data: bytes | memoryview) -> str:
-    """The same of bytes at hand, as hex."""
-    return new_digest(data).hexdigest()
-
-
 def digest_file(path: bytes, fs: FileSystem) -> str:
     """The same, of a plain file read in blocks.
 

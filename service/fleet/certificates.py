@@ -74,18 +74,6 @@ def issue(
     _write(folder / f"{role}.key", _key_bytes(made.key), 0o600)
 
 
-def valid_until(certificate: Path) -> dt.datetime:
-    """When a certificate expires.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the certificate cannot be read ({error})", certificate) from error
-
-
 def _authority(days: int) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cutoutd fleet")])

@@ -121,9 +121,9 @@ def _assert_clean(path: Path) -> None:
     assert not rgba[rgba[..., 3] == 0, :3].any()
 
 
-def test_alpha_fits_the_photo(daemon: Make) -> None:
+def test_alpha_fits_the_photo(corner: Daemon) -> None:
     """The cutouts of two different photos agree with stored expectations and not with each other's."""
-    one = daemon().start()
+    one = corner
     for name in ("astronaut", "chelsea"):
         (one.inbox / f"{name}.jpg").write_bytes(encoded(name))
     one.wait(lambda: one.outputs() == ["astronaut.png", "chelsea.png"], "two cutouts")
@@ -132,11 +132,10 @@ def test_alpha_fits_the_photo(daemon: Make) -> None:
         with Image.open(expected / f"{name}.png") as image:
             mask = np.asarray(image.convert("L"))
         assert iou(alpha_of(one.outbox / f"{name}.png"), mask) > 0.85, name
-    assert one.stop() == 0
 
 
-def test_orientations_give_the_same_upright_cutout(daemon: Make) -> None:
-    one = daemon().start()
+def test_orientations_give_the_same_upright_cutout(corner: Daemon) -> None:
+    one = corner
     upright = Image.fromarray(pixels("astronaut"))
     undo = {
         1: None,
@@ -153,7 +152,6 @@ def test_orientations_give_the_same_upright_cutout(daemon: Make) -> None:
     reference = alpha_of(one.outbox / "o1.png")
     for tag in (3, 6, 8):
         assert np.array_equal(alpha_of(one.outbox / f"o{tag}.png"), reference), tag
-    one.stop()
 
 
 def test_what_lay_there_before_and_what_comes_during_the_scan(daemon: Make) -> None:
@@ -168,8 +166,8 @@ def test_what_lay_there_before_and_what_comes_during_the_scan(daemon: Make) -> N
     assert one.stop() == 0
 
 
-def test_touch_is_no_new_work_and_new_content_replaces_its_own_cutout(daemon: Make) -> None:
-    one = daemon().start()
+def test_touch_is_no_new_work_and_new_content_replaces_its_own_cutout(corner: Daemon) -> None:
+    one = corner
     photo = one.inbox / "a.jpg"
     photo.write_bytes(encoded("astronaut"))
     one.wait(lambda: one.state_of("a.jpg") == "done", "the first cutout")
@@ -185,31 +183,27 @@ def test_touch_is_no_new_work_and_new_content_replaces_its_own_cutout(daemon: Ma
     assert one.outputs() == ["a.png"]
     assert alpha_of(cutout).shape == pixels("chelsea").shape[:2]
     assert [row["state"] for row in one.rows()] == ["superseded", "done"]
-    one.stop()
 
 
-def test_two_sources_with_one_stem_and_a_stranger_in_the_outbox(daemon: Make) -> None:
-    one = daemon()
+def test_two_sources_with_one_stem_and_a_stranger_in_the_outbox(corner: Daemon) -> None:
+    one = corner
     one.outbox.mkdir(parents=True)
     (one.outbox / "a.png").write_bytes(b"the user's own file")
-    one.start()
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     (one.inbox / "A.png").write_bytes(encoded("chelsea", "PNG"))
     one.wait(lambda: len(one.outputs()) == 3 and one.settled(), "two cutouts beside the stranger's file")
     assert (one.outbox / "a.png").read_bytes() == b"the user's own file"
     ours = [name for name in one.outputs() if name != "a.png"]
     assert len({name.casefold() for name in ours}) == 2, ours
-    one.stop()
 
 
-def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(daemon: Make) -> None:
-    one = daemon().start()
+def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(corner: Daemon) -> None:
+    one = corner
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout")
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.wait(lambda: one.outputs() == ["b.png"], "the cutout to follow")
     assert one.state_of("b.jpg") == "done"
-    one.stop()
 
 
 def test_restart_owes_exactly_what_was_owed(daemon: Make) -> None:
@@ -225,7 +219,7 @@ def test_restart_owes_exactly_what_was_owed(daemon: Make) -> None:
     assert one.stop() == 0
     assert one.leftovers() == []
     one.start()
-    one.wait(lambda: one.status()["state"] == "idle", "rest")
+    one.wait(lambda: one.live()["state"] == "idle", "rest")
     assert len(one.rows()) == 12
     one.stop()
 
@@ -279,24 +273,22 @@ def test_originals_go_where_they_are_sent_after_the_cutout_is_safe(daemon: Make,
     assert one.leftovers() == []
 
 
-def test_raw_and_jpeg_of_one_shot_are_processed_once(daemon: Make) -> None:
-    one = daemon().start()
+def test_raw_and_jpeg_of_one_shot_are_processed_once(corner: Daemon) -> None:
+    one = corner
     (one.inbox / "DSC_1.NEF").write_bytes(b"II*\0" + bytes(4000))
     (one.inbox / "DSC_1.JPG").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.state_of("DSC_1.NEF") == "skipped" and one.outputs() == ["DSC_1.png"], "one cutout")
     assert (one.row("DSC_1.NEF") or {})["reason"] == "raw-pair"
-    one.stop()
 
 
-def test_pause_and_resume(daemon: Make) -> None:
-    one = daemon().start()
+def test_pause_and_resume(corner: Daemon) -> None:
+    one = corner
     assert one.cli("pause").returncode == 0
-    one.wait(lambda: one.status()["state"] == "paused", "the pause")
+    one.wait(lambda: one.live()["state"] == "paused", "the pause")
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.state_of("a.jpg") == "pending", "the photo to be remembered")
     assert one.cli("resume").returncode == 0
     wait_until(lambda: one.outputs() == ["a.png"], "the cutout")
-    one.stop()
 
 
 def test_redo_with_other_options_replaces_or_steps_aside(daemon: Make) -> None:

@@ -69,11 +69,10 @@ def test_unreadable_files_fail_by_name_and_stay(daemon: Make) -> None:
     assert one.stop() == 0
 
 
-def test_content_decides_and_not_the_extension(daemon: Make) -> None:
-    one = daemon().start()
+def test_content_decides_and_not_the_extension(corner: Daemon) -> None:
+    one = corner
     (one.inbox / "a.png").write_bytes(encoded("astronaut", "JPEG"))
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout")
-    one.stop()
 
 
 def test_too_many_pixels_and_too_many_bytes_name_the_setting(daemon: Make) -> None:
@@ -129,15 +128,14 @@ def test_what_is_no_photo_is_skipped_unopened(daemon: Make) -> None:
     one.stop()
 
 
-def test_no_subject_is_an_answer(daemon: Make) -> None:
-    one = daemon().start()
+def test_no_subject_is_an_answer(corner: Daemon) -> None:
+    one = corner
     (one.inbox / "wall.jpg").write_bytes(_flat())
     one.wait(lambda: one.state_of("wall.jpg") == "failed", "the answer")
     row = _row(one, "wall.jpg")
     assert row["reason"] == "no-subject"
     assert "no_subject" in str(row["detail"])
     assert one.outputs() == []
-    one.stop()
 
 
 def test_no_subject_may_be_passed_on(daemon: Make) -> None:
@@ -162,8 +160,8 @@ def test_links_and_pipes_are_skipped(daemon: Make) -> None:
     one.stop()
 
 
-def test_junk_is_never_touched(daemon: Make) -> None:
-    one = daemon().start()
+def test_junk_is_never_touched(corner: Daemon) -> None:
+    one = corner
     for name in (".DS_Store", "._a.jpg", "a.jpg.part", "~a.jpg", "Thumbs.db", "a.xmp"):
         (one.inbox / name).write_bytes(encoded("astronaut"))
     (one.inbox / "CaptureOne").mkdir()
@@ -171,7 +169,6 @@ def test_junk_is_never_touched(daemon: Make) -> None:
     (one.inbox / "z.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.outputs() == ["z.png"] and one.settled(), "the one photo")
     assert [row["path"] for row in one.rows()] == [b"z.jpg"]
-    one.stop()
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
@@ -216,8 +213,8 @@ def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: s
     one.stop()
 
 
-def test_vanished_and_back_again(daemon: Make) -> None:
-    one = daemon().start()
+def test_vanished_and_back_again(corner: Daemon) -> None:
+    one = corner
     one.cli("pause")
     photo = one.inbox / "a.jpg"
     photo.write_bytes(encoded("astronaut"))
@@ -228,7 +225,6 @@ def test_vanished_and_back_again(daemon: Make) -> None:
     assert _row(one, "a.jpg")["reason"] == "vanished"
     photo.write_bytes(encoded("astronaut"))
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout")
-    one.stop()
 
 
 def test_an_outbox_inside_an_inbox_is_refused(daemon: Make) -> None:
@@ -246,7 +242,7 @@ def test_a_missing_inbox_waits_while_the_others_go_on(daemon: Make, tmp_path: Pa
     one = daemon(tables=f'[[inbox]]\npath = "{other / "in"}"\noutbox = "{other / "out"}"')
     one.start()
     shutil.rmtree(other / "in")
-    one.wait(lambda: any(i["trouble"] for i in one.status()["inboxes"]), "the missing inbox to be noticed")
+    one.wait(lambda: any(i["trouble"] for i in one.live()["inboxes"]), "the missing inbox to be noticed")
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.outputs() == ["a.png"], "the other inbox to go on")
     (other / "in").mkdir()
@@ -265,7 +261,7 @@ def test_a_full_outbox_pauses_and_goes_on_by_itself(daemon: Make) -> None:
         ballast = one.outbox / "ballast"
         ballast.write_bytes(bytes(2_900_000))
         (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
-        one.wait(lambda: one.status()["inboxes"][0]["trouble"], "the pause")
+        one.wait(lambda: one.live()["inboxes"][0]["trouble"], "the pause")
         assert one.state_of("a.jpg") in ("pending", "running")
         assert one.rows("state = 'failed'") == []
         ballast.unlink()
@@ -301,7 +297,7 @@ def test_an_outbox_that_goes_and_comes_back(daemon: Make) -> None:
     one = daemon().start()
     one.outbox.rename(one.root / "away")
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
-    one.wait(lambda: one.status()["inboxes"][0]["trouble"], "the pause")
+    one.wait(lambda: one.live()["inboxes"][0]["trouble"], "the pause")
     assert not one.outbox.exists()
     (one.root / "away").rename(one.outbox)
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout", 90)

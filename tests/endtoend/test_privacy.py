@@ -68,9 +68,9 @@ def test_names_are_not_kept_when_they_are_not_to_be(daemon: Make) -> None:
     # And still nothing is done twice, nor named anew.
     before = running.outputs()
     running.start()
-    running.wait(lambda: running.status()["state"] == "idle", "to be idle")
+    running.wait(lambda: running.live()["state"] == "idle", "to be idle")
     running.cli("rescan")
-    running.wait(lambda: running.settled() and running.status()["state"] == "idle", "the rescan")
+    running.wait(lambda: running.settled() and running.live()["state"] == "idle", "the rescan")
     assert running.stop() == 0
     assert running.outputs() == before
     assert names_in(running.state) == set()
@@ -89,7 +89,7 @@ def test_forget_leaves_no_name_behind(daemon: Make) -> None:
     assert names_in(running.state) == set()
     before = running.outputs()
     running.start()
-    running.wait(lambda: running.status()["state"] == "idle", "to be idle")
+    running.wait(lambda: running.live()["state"] == "idle", "to be idle")
     assert running.outputs() == before
     assert running.stop() == 0
 

@@ -74,7 +74,7 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
         120,
     )
     both = {"cutout-s", "large"}
-    one.wait(lambda: set(one.status()["models"]) == both, "the status to know both networks", 30)
+    one.wait(lambda: set(one.live()["models"]) == both, "the status to know both networks", 30)
     reloaded("", 2)
     (one.inbox / "after.jpg").write_bytes(encoded("astronaut", size=(310, 310)))
     one.wait(lambda: len(one.outputs()) == 7 and one.settled(), "all seven cutouts", 120)
@@ -83,7 +83,7 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
     assert after["model"] == "cutout-m"
     # The status is published at most once a second, and the new workers say what they loaded when they are warm.
     one.wait(
-        lambda: set(one.status()["models"]) == {"cutout-m"},
+        lambda: set(one.live()["models"]) == {"cutout-m"},
         "the status to know the bundled network alone",
         30,
     )
@@ -120,7 +120,7 @@ def test_inboxes_come_and_go_by_reload(daemon: Make, tmp_path: Path) -> None:
     one.wait((second / "out" / "b.png").exists, "its cutout")
     one.tables = ""
     one.write_config()
-    one.wait(lambda: len(one.status()["inboxes"]) == 1, "the second inbox to go", 30)
+    one.wait(lambda: len(one.live()["inboxes"]) == 1, "the second inbox to go", 30)
     (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.outputs() == ["a.png"], "the first inbox to go on")
     one.stop()

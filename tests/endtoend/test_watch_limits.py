@@ -57,7 +57,7 @@ def test_an_inbox_that_gets_no_watch_is_polled_until_the_limit_is_raised(daemon:
     one.wait(lambda: one.said("gives file events again"), "native events", 60)
     photo(one.inbox / "b.jpg")
     one.wait(lambda: one.outputs() == ["a.png", "b.png"], "a cutout by events")
-    one.wait(lambda: not one.status()["inboxes"][0]["polled"], "status to say so")
+    one.wait(lambda: not one.live()["inboxes"][0]["polled"], "status to say so")
     assert one.status()["inboxes"][0]["no_events"] == ""
     assert one.stop() == 0
 
@@ -84,7 +84,7 @@ def test_a_date_folder_beyond_the_limit_is_walked_at_once_and_said(daemon: Make)
     one.wait(lambda: one.said("gives file events again"), "native events", 60)
     photo(late / "deeper" / "c.jpg")
     one.wait(lambda: "2026-11-29/deeper/c.png" in one.outputs(), "a cutout by events", 30)
-    one.wait(lambda: one.status()["inboxes"][0]["no_events"] == "", "status to say so")
+    one.wait(lambda: one.live()["inboxes"][0]["no_events"] == "", "status to say so")
     assert one.stop() == 0
 
 
@@ -94,7 +94,7 @@ def test_a_folder_without_a_watch_that_goes_away_is_no_longer_spoken_of(daemon: 
     (one.inbox / "late").mkdir()
     one.wait(lambda: one.said("late cannot be watched"), "a sentence", 20)
     (one.inbox / "late").rmdir()
-    one.wait(lambda: one.status()["inboxes"][0]["no_events"] == "", "nothing to be missing", 30)
+    one.wait(lambda: one.live()["inboxes"][0]["no_events"] == "", "nothing to be missing", 30)
     photo(one.inbox / "a.jpg")
     one.wait(lambda: one.outputs() == ["a.png"], "a cutout by events", 30)
 

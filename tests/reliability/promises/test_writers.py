@@ -111,7 +111,7 @@ def test_a_file_that_is_held_open_is_said_in_status(make: Make) -> None:
     with (one.inbox / "a.jpg").open("wb") as file:
         file.write(encoded("astronaut", size=(200, 150)))
         file.flush()
-        one.wait(lambda: one.status()["inboxes"][0]["being_written"] == 1, "status", 60)
+        one.wait(lambda: one.live()["inboxes"][0]["being_written"] == 1, "status", 60)
         assert one.outputs() == []
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout", 60)
 

@@ -179,7 +179,7 @@ def test_a_network_mount_that_hangs_stalls_only_its_own_inbox(make: Make) -> Non
         assert one.status()["counts"]["done"] >= 5
 
         def told() -> str:
-            return next(i["trouble"] for i in one.status()["inboxes"] if i["path"] == str(share))
+            return next(i["trouble"] for i in one.live()["inboxes"] if i["path"] == str(share))
 
         one.wait(lambda: "does not answer" in told(), "the status to say which inbox hangs", 30)
         started = time.monotonic()
