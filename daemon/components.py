@@ -33,7 +33,7 @@ from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules
 from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.live_status import DaemonState, LiveStatus
+from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, LiveStatus
 from cutoutd.daemon.lock import instance_id, wait_for_workers
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
@@ -262,7 +262,7 @@ class Components:
         for path, names in self.hands.temporaries_by_outbox().items():
             with suppress(KeyError):  # its inbox left the config meanwhile
                 self.outboxes.discard(path, [name for name in names if name not in promised])
-        self.control.publish(LiveStatus(state=DaemonState.STOPPED))
+        self.ledger.set_meta(LIVE_STATUS, LiveStatus(state=DaemonState.STOPPED).to_json())
         self.commands.drop_names()
         self.ledger.commit()
 

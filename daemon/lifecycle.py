@@ -13,14 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from cutoutd.config.errors import LedgerError, printable
-from cutoutd.daemon.ledger.database import (
-    LEDGER_NAME,
-    is_busy,
-    is_damage,
-    is_held,
-    is_passing_trouble,
-    move_aside,
-)
+from cutoutd.daemon.ledger.database import LEDGER_NAME, is_held, move_aside
+from cutoutd.daemon.ledger.troubles import is_busy, is_damage, is_passing_trouble
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.supervisor import Supervisor
 

@@ -11,6 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+# What the ledger keeps it under, as the one line of `to_json`.
+LIVE_STATUS = "status"
+
 
 class DaemonState(StrEnum):
     """What the daemon is doing; the words are part of the interface (`status --json`)."""

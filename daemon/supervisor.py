@@ -24,9 +24,10 @@ from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.fleet.link import RelayLink
-from cutoutd.daemon.ledger.database import is_ledgers_own, refuse_share
+from cutoutd.daemon.ledger.database import refuse_share
 from cutoutd.daemon.ledger.faults import alone
-from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.daemon.ledger.troubles import is_ledgers_own
+from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 from cutoutd.daemon.mistakes import Mistakes
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -357,7 +358,7 @@ class Supervisor:
         self._status_due = ended + max(STATUS_EVERY_S, pause_s)
         if status != self._last_status:
             self._last_status = status
-            self.components.control.publish(status)
+            self.components.ledger.set_meta(LIVE_STATUS, status.to_json())
             self.listener.status(status)
 
     def reload(self) -> None:

@@ -24,11 +24,11 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
-from cutoutd.daemon.files.story import run, send
+from cutoutd.daemon.files.story import Story, run, send
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.files.usable import FolderUse, can_be_used
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import begin
+from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.folders import Folders
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
@@ -208,7 +208,7 @@ class Outboxes:
         """Something takes long there: does the folder still answer?"""
         folder = self._folders.get(path)
         if folder is not None and folder.use.open:
-            begin(self._ask(folder, now), lambda error: self._fault(folder, error))
+            Story(self._ask(folder, now), paid_by(lambda error: self._fault(folder, error)))
 
     async def _ask(self, folder: _Folder, now: float) -> None:
         await folder.question.ask(now)
@@ -246,7 +246,7 @@ class Outboxes:
 
     def _open(self, folder: _Folder) -> None:
         folder.use.opening = True
-        begin(self._opened(folder), lambda error: self._fault(folder, error))
+        Story(self._opened(folder), paid_by(lambda error: self._fault(folder, error)))
 
     async def _opened(self, folder: _Folder) -> None:
         """Opens it on its I/O thread and commits what it is; in trouble it is looked at again after a pause."""

@@ -26,7 +26,7 @@ from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import run, send
 from cutoutd.daemon.files.usable import Answer, can_be_used
-from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
+from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
@@ -35,6 +35,8 @@ from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.troubles import is_ledgers_own
+from cutoutd.daemon.ledger.undelivered import undeliver
 from cutoutd.daemon.workers.protocol import Finished
 
 
@@ -301,7 +303,7 @@ class Publisher:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""
         through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
         self.discard_all(row.inbox, [d.temporary for d in deliveries])
-        self._transitions.undeliver(row.id, through)
+        undeliver(self._transitions, row.id, through)
         return MadeAgain()
 
     def _drop(self, row: PhotoRow, finished: Finished) -> MadeAgain:

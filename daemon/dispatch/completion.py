@@ -27,7 +27,7 @@ from cutoutd.daemon.dispatch.renames import RenameDetector
 from cutoutd.daemon.dispatch.second_look import SecondLook
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
@@ -106,7 +106,7 @@ class Completion:
         self.publisher.withdraw()
 
     def _see_through(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
-        faults.begin(self._published(row, publication), lambda error: self.failures.fault(row.id, error))
+        Story(self._published(row, publication), self.failures.paid_by(row.id))
 
     async def _published(self, row: PhotoRow, publication: Coroutine[Any, Any, Outcome | None]) -> None:
         """A photo is published, and what becomes of that is its own, its outbox's or its original's business."""
@@ -144,8 +144,7 @@ class Completion:
 
     def _begin_comparing(self, hand: InHand, row: PhotoRow, digest: str) -> None:
         if not hand.comparing:
-            story = self._compare(hand, row, digest)
-            faults.begin(story, lambda error: self.failures.fault(row.id, error))
+            Story(self._compare(hand, row, digest), self.failures.paid_by(row.id))
 
     async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
         """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; or a

@@ -32,9 +32,10 @@ from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.fleet.records import OF_THE_FOLDER
 from cutoutd.daemon.fleet.slots import FleetSlots
-from cutoutd.daemon.ledger import faults, masks
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
@@ -262,7 +263,7 @@ class Dispatcher:
         self.publisher.discard_all(row.inbox, hand.temporaries)
         if isinstance(result, protocol.Unchanged) and not moved_on(hand.row, row):
             self.hands.budget.take(event.tag, 0.0)
-            faults.begin(self._known(hand, row, result), lambda error: self.failures.fault(row.id, error))
+            Story(self._known(hand, row, result), self.failures.paid_by(row.id))
             return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)

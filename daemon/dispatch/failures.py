@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import incomplete_so_far
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import NEVER_THE_SAME, Transitions
+from cutoutd.daemon.ledger.undelivered import undeliver
 from cutoutd.daemon.originals.aftercare import AfterCare
 
 _LOG = logging.getLogger("cutoutd")
@@ -62,6 +64,10 @@ class Failures:
         """What goes wrong with one photo inside is that photo's alone."""
         return faults.alone(lambda error: self.fault(photo, error))
 
+    def paid_by(self, photo: int) -> Callable[[Exception], None]:
+        """What a story about this photo tells its mistakes: they fail, or put off, this photo."""
+        return faults.paid_by(lambda error: self.fault(photo, error))
+
     def fault(self, photo: int, error: Exception) -> None:
         """A mistake of ours that one photo, or what came back about it, brought out: that photo alone pays for it."""
         _LOG.error("photo %d", photo, exc_info=error)
@@ -72,7 +78,7 @@ class Failures:
         if hand is not None and hand.finished is not None:
             self.publisher.discard(row.inbox, hand.finished)
         if row.state == State.DELIVERING:
-            self.transitions.undeliver(row.id)
+            undeliver(self.transitions, row.id)
             row = self.hands.row(photo) or row
         if row.state not in (State.PENDING, State.RUNNING):
             return  # its end is committed, and only what came after it went wrong

@@ -22,7 +22,7 @@ from cutoutd.daemon.dispatch.hands import Hands
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.ledger import faults
+from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import State
@@ -136,10 +136,7 @@ class OutboxRefusals:
         What only workers met is tried by this process first.
         """
         for photo, claim in self._to_prove.pop(inbox, {}).items():
-            faults.begin(
-                self._try_folders(photo, claim),
-                lambda error, photo=photo: self.failures.fault(photo, error),
-            )
+            Story(self._try_folders(photo, claim), self.failures.paid_by(photo))
         for photo, why in self._to_probe.pop(inbox, {}).items():
             with self.failures.alone(photo):
                 row = self.hands.row(photo)

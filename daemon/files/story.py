@@ -60,16 +60,18 @@ class Story:
 
     Args:
         coroutine: it runs from its first line to its first `await` at once.
-        ended: called once when it has come to its end; not when it raised, nor when it was abandoned.
+        mistaken: told what the coroutine does not catch, whichever of its steps brings it out; it may raise it again.
 
     Raises:
-        BaseException: what the coroutine does not catch: here while it begins, and out of the message that brings
-            an answer afterwards. It is a fault of the program, as in any other handler of the loop.
+        BaseException: what the coroutine does not catch, where nobody is told: here while it begins, and out of the
+            message that brings an answer afterwards. It is a fault of the program, as in any handler of the loop.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], ended: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, None], mistaken: Callable[[Exception], None] | None = None
+    ) -> None:
         self._coroutine = coroutine
-        self._ended = ended
+        self._mistaken = mistaken
         self.over = False
         self._go_on(None, None)
 
@@ -85,10 +87,11 @@ class Story:
             step: _Step = self._coroutine.send(value) if error is None else self._coroutine.throw(error)
         except StopIteration:
             self.over = True
-            if self._ended is not None:
-                self._ended()
             return
-        except BaseException:
+        except BaseException as mistake:
             self.over = True
-            raise
+            if self._mistaken is None or not isinstance(mistake, Exception):
+                raise
+            self._mistaken(mistake)
+            return
         step.io.call(step.work, self._go_on)

@@ -13,8 +13,8 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
-from cutoutd.daemon.ledger.states import State, move
-from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 
 # Which rows a command can be about.
 _MEANT = {
@@ -106,13 +106,9 @@ class Control:
         told = dict[str, Any](json.loads(row["answer"] or "{}"))
         return CommandAnswer(told.get("count"), told.get("refused", ""), told.get("fix", ""))
 
-    def publish(self, status: LiveStatus) -> None:
-        """Stores the daemon's live status for `cutoutd status`."""
-        self.ledger.set_meta("status", status.to_json())
-
     def published(self) -> LiveStatus | None:
         """The last live status; None when no daemon has run, or said something that nobody understands."""
-        raw = self.ledger.get_meta("status")
+        raw = self.ledger.get_meta(LIVE_STATUS)
         return None if raw is None else LiveStatus.from_json(str(raw))
 
     def counts(self, inbox: bytes | None = None) -> dict[str, int]:
@@ -260,5 +256,5 @@ class Control:
                 "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed' AND state = 'failed'",
                 (photo,),
             )
-            move(self.ledger, photo, State.PENDING, afresh)
+            self.ledger.move(photo, State.PENDING, afresh)
         return len(chosen)

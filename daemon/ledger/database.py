@@ -1,26 +1,28 @@
 """The durable queue and history: one SQLite file that survives anything but the disk itself.
 
-It stores and answers; what a row *means* for the work is decided in the modules beside it. Paths are bytes
-throughout, since file names need not be UTF-8.
+It stores and answers; what a row *means* for the work is decided in the modules beside it. `Ledger.move` alone writes
+a photo's state, and no step that the table of states does not know. Paths are bytes throughout, since file names need
+not be UTF-8.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.files.mounts import filesystem_kind
-from cutoutd.daemon.ledger import migrations
+from cutoutd.daemon.ledger import migrations, states
 from cutoutd.daemon.ledger.migrations import VERSION
+from cutoutd.daemon.ledger.states import Stage, State
+from cutoutd.daemon.ledger.troubles import LedgerCorruptError, LedgerOldError, is_busy
 
 LEDGER_NAME = "ledger.sqlite"  # in the state folder
 
@@ -194,6 +196,49 @@ class Ledger:
             self.db.execute("BEGIN IMMEDIATE")
         return self.db.execute(sql, values)
 
+    def move(
+        self,
+        photo: int,
+        to: State,
+        columns: Mapping[str, Any] | None = None,
+        *,
+        stage: Stage | None = None,
+        only_from: Iterable[State] | None = None,
+    ) -> bool:
+        """Brings a photo into a state within the running turn, with whatever else the step writes.
+
+        Args:
+            photo: the row's id; one that is gone is nothing to move.
+            to: the state.
+            columns: other columns and their new values; none, if not given.
+            stage: the stage that it has from now on; the same, if not given.
+            only_from: leave it as it is, without an error, in any other state; all legal ones, if not given.
+
+        Returns:
+            Whether it was moved.
+
+        Raises:
+            IllegalTransitionError: it is in a state from which no legal step leads there.
+        """
+        allowed = states.before(to, stage)
+        froms = allowed if only_from is None else tuple(only_from)
+        if wrong := [one for one in froms if one not in allowed]:
+            raise states.IllegalTransitionError(photo, wrong[0], to)
+        values: dict[str, Any] = {"state": to, **(columns or {})}
+        if stage is not None:
+            values["stage"] = stage
+        cursor = self.write(
+            f"UPDATE photos SET {', '.join(f'{name} = ?' for name in values)}"
+            f" WHERE id = ? AND state IN ({', '.join('?' * len(froms))})",
+            (*values.values(), photo, *froms),
+        )
+        if cursor.rowcount or only_from is not None:
+            return bool(cursor.rowcount)
+        row = self.one("SELECT state FROM photos WHERE id = ?", (photo,))
+        if row is None:
+            return False
+        raise states.IllegalTransitionError(photo, row["state"], to)
+
     def read(self, sql: str, values: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query; sees the turn's own uncommitted writes."""
         return self.db.execute(sql, values).fetchall()
@@ -297,54 +342,6 @@ def is_held(path: Path) -> bool:
     except sqlite3.OperationalError as error:
         return is_busy(error)
     return False
-
-
-def is_ledgers_own(error: BaseException) -> bool:
-    """Whether an error is about the ledger file, so that no photo is at fault for it."""
-    if isinstance(error, LedgerError):
-        return True
-    return isinstance(error, sqlite3.OperationalError) or is_damage(error)
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether SQLite found the file itself broken."""
-    if isinstance(error, LedgerCorruptError):
-        return True
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def is_busy(error: BaseException) -> bool:
-    """Whether another program held the ledger for longer than we wait."""
-    if isinstance(error, LedgerError):
-        return error.__cause__ is not None and is_busy(error.__cause__)
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def is_passing_trouble(error: BaseException) -> bool:
-    """Whether the ledger could not be used because of its disk or another program, not through a mistake of ours.
-
-    Args:
-        error: SQLite's error, an OSError, or the LedgerError that one of them became.
-    """
-    if isinstance(error, LedgerError):
-        return error.__cause__ is not None and is_passing_trouble(error.__cause__)
-    if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-    } or is_busy(error)
-
-
-class LedgerOldError(LedgerError):
-    """The ledger is of an earlier version, and who asks may not change it."""
-
-
-class LedgerCorruptError(LedgerError):
-    """The ledger file is damaged; it can be moved aside and rebuilt by a scan."""
 
 
 def open_ledger(path: Path, *, clock: Callable[[], float] = time.time) -> tuple[Ledger, Path | None]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
 
-from cutoutd.daemon.files.story import Story
-from cutoutd.daemon.ledger.database import is_ledgers_own
+from cutoutd.daemon.ledger.troubles import is_ledgers_own
 
 
 @contextmanager
@@ -25,12 +23,12 @@ def alone(fault: Callable[[Exception], None]) -> Generator[None]:
         fault(error)
 
 
-def begin(story: Coroutine[Any, Any, None], fault: Callable[[Exception], None]) -> Story:
-    """Begins a story whose mistakes go to `fault`, whichever of its steps brings them out."""
+def paid_by(fault: Callable[[Exception], None]) -> Callable[[Exception], None]:
+    """What a story tells its mistakes: `fault`, but for trouble with the ledger itself, which passes."""
 
-    async def to_its_end() -> None:
-        """The story, with its fault told."""
+    def told(error: Exception) -> None:
+        """Told one."""
         with alone(fault):
-            await story
+            raise error
 
-    return Story(to_its_end())
+    return told

@@ -8,7 +8,7 @@ from typing import Any
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, Facts, PhotoRow, Settled, differ, photo_row
-from cutoutd.daemon.ledger.states import OWED, Aftercare, Stage, State, move
+from cutoutd.daemon.ledger.states import OWED, Aftercare, Stage, State
 
 
 class Seen(StrEnum):
@@ -183,7 +183,7 @@ class Intake:
             self.ledger.write("UPDATE photos SET live = 0 WHERE id = ?", (row.id,))
         photo = self._insert(inbox, path, facts, settled=Settled.RESTED, stage=Stage.FINAL, previous=None)
         columns = {"reason": reason, "detail": detail, "finished": self.ledger.clock()}
-        move(self.ledger, photo, state, columns)
+        self.ledger.move(photo, state, columns)
         return True
 
     def unsettle(self, inbox: bytes, path: bytes) -> None:
@@ -283,7 +283,7 @@ class Intake:
             )
         if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
             stepped_back = (State.SUPERSEDED, State.SKIPPED)
-            move(self.ledger, same_as, State.DONE, {"reason": "", "detail": ""}, only_from=stepped_back)
+            self.ledger.move(same_as, State.DONE, {"reason": "", "detail": ""}, only_from=stepped_back)
 
     def paths_to_recheck(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
         """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
@@ -299,21 +299,14 @@ class Intake:
         row = self.get(photo)
         if row is not None and row.live and row.archived_to is None and row.aftercare is not Aftercare.HIDDEN:
             gone = {"reason": Reason.VANISHED}
-            move(self.ledger, photo, State.SKIPPED, gone, only_from=(State.FAILED,))
+            self.ledger.move(photo, State.SKIPPED, gone, only_from=(State.FAILED,))
 
     def permitted(self, photo: int) -> None:
         """A photo that failed because it might not be read, and may be by now, is tried as if it were new."""
         row = self.get(photo)
         if row is not None and row.reason == Reason.NO_PERMISSION and row.live and row.archived_to is None:
             afresh = {"reason": "", "detail": "", "attempts": 0, "not_before": 0.0}
-            move(self.ledger, photo, State.PENDING, afresh, only_from=(State.FAILED,))
-
-    def owed(self) -> int:
-        """How many photos are still to be finished."""
-        row: Any = self.ledger.one(
-            "SELECT count(*) FROM photos WHERE state IN ('pending', 'running', 'delivering')"
-        )
-        return int(row[0])
+            self.ledger.move(photo, State.PENDING, afresh, only_from=(State.FAILED,))
 
 
 def _deserves_another_look(row: PhotoRow, facts: Facts) -> bool:

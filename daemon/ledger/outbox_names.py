@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import PhotoRow
-from cutoutd.daemon.ledger.states import State, move
+from cutoutd.daemon.ledger.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Withdrawals:
         self.ledger.write(
             "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND state = 'done'", (old.id,)
         )
-        move(self.ledger, old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
+        self.ledger.move(old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
         self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
 
     def given_up(self, outbox: bytes) -> Mapping[str, Mapping[str, int]]:

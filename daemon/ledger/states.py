@@ -1,19 +1,17 @@
-"""The states of a photo, which one may follow which, and the one place that writes them; it decides nothing itself.
+"""The states of a photo, and which one may follow which; it decides nothing itself, and reads and writes no row.
 
-`LEGAL` is the whole table. A step that is not in it is a mistake of ours: it raises, nothing is written, and whoever
-called pays with that one photo (`faults.py`). From every state in which something is still owed the table leads to
-`pending` and to `failed`, so that the way out of a mistake is always open.
+`LEGAL` is the whole table. A step that is not in it is a mistake of ours: `Ledger.move`, which alone writes states,
+raises and writes nothing, and whoever called pays with that one photo (`faults.py`). From every state in which
+something is still owed the table leads to `pending` and to `failed`, so that the way out of a mistake is always open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 from cutoutd.config.errors import CutoutError
-from cutoutd.daemon.ledger.database import Ledger
 
 
 class State(StrEnum):
@@ -115,48 +113,3 @@ class IllegalTransitionError(CutoutError):
 def before(state: State, stage: Stage | None = None) -> tuple[State, ...]:
     """The states from which a photo may come to this one; with a stage, those that may set it."""
     return tuple(one for one in State if state in LEGAL[one] and (stage is None or (one, state) in ADVANCES))
-
-
-def move(
-    ledger: Ledger,
-    photo: int,
-    to: State,
-    columns: Mapping[str, Any] | None = None,
-    *,
-    stage: Stage | None = None,
-    only_from: Iterable[State] | None = None,
-) -> bool:
-    """Brings a photo into a state, with whatever else the step writes.
-
-    Args:
-        ledger: where its row is.
-        photo: the row's id; one that is gone is nothing to move.
-        to: the state.
-        columns: other columns and their new values; none, if not given.
-        stage: the stage that it has from now on; the same, if not given.
-        only_from: leave it as it is, without an error, in any other state; all legal ones, if not given.
-
-    Returns:
-        Whether it was moved.
-
-    Raises:
-        IllegalTransitionError: it is in a state from which no legal step leads there.
-    """
-    allowed = before(to, stage)
-    froms = allowed if only_from is None else tuple(only_from)
-    if wrong := [one for one in froms if one not in allowed]:
-        raise IllegalTransitionError(photo, wrong[0], to)
-    values: dict[str, Any] = {"state": to, **(columns or {})}
-    if stage is not None:
-        values["stage"] = stage
-    cursor = ledger.write(
-        f"UPDATE photos SET {', '.join(f'{name} = ?' for name in values)}"
-        f" WHERE id = ? AND state IN ({', '.join('?' * len(froms))})",
-        (*values.values(), photo, *froms),
-    )
-    if cursor.rowcount or only_from is not None:
-        return bool(cursor.rowcount)
-    row = ledger.one("SELECT state FROM photos WHERE id = ?", (photo,))
-    if row is None:
-        return False
-    raise IllegalTransitionError(photo, row["state"], to)

@@ -17,7 +17,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
 from cutoutd.daemon.ledger.retry_rules import RetryRule
-from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State, move
+from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
 from cutoutd.daemon.ledger.wishes import given_up, only_a_wish
 
 # After this many deaths of the daemon with a photo in hand it runs alone and last: it may be the cause.
@@ -52,7 +52,7 @@ class Transitions:
         return self._intake.get(photo)
 
     def _move(self, photo: int, to: State, **columns: Any) -> None:
-        move(self.ledger, photo, to, columns)
+        self.ledger.move(photo, to, columns)
 
     def started(self, photo: int, model: str) -> None:
         """A worker has the photo in hand."""
@@ -265,7 +265,7 @@ class Transitions:
             (row.id,),
         )
         if row.previous is not None and not self._intake.has_cutout(row.previous):
-            move(self.ledger, row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
+            self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
         columns = {
             "forced": 0,
             "overrides": "",
@@ -277,72 +277,11 @@ class Transitions:
             "timings": json.dumps({k: round(v, 4) for k, v in timings.items()}),
             "aftercare": aftercare if next_stage is None else row.aftercare,
         }
-        move(
-            self.ledger,
+        self.ledger.move(
             row.id,
             State.DONE if next_stage is None else State.PENDING,
             columns,
             stage=Stage.FINAL,
-        )
-
-    def undeliver(self, photo: int, published: Iterable[str] = ()) -> None:
-        """A delivery cannot be completed: what did not come through gives its name up, and the photo runs again.
-
-        The earlier cutouts that were to be replaced are the photo's own again, so that the next try replaces
-        them instead of lying down beside them.
-
-        Args:
-            photo: the row.
-            published: labels of deliverables that do lie whole in their outbox.
-        """
-        row = self._intake.get(photo)
-        through = set(published)
-        for delivery in self.deliveries(photo):
-            if row is None or delivery.state is not DeliveryState.DELIVERING:
-                continue
-            state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
-            self.ledger.write(
-                "UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id)
-            )
-            if state is DeliveryState.REPLACED:
-                self._restore(row, delivery)
-        if row is None or row.live or row.archived_to is not None:
-            self.again(photo)
-            return
-        # Another photo lies at its path by now, so it cannot run again.
-        ended = State.DONE if self._intake.has_cutout(photo) else State.SUPERSEDED
-        self._move(photo, ended, finished=self.ledger.clock())
-
-    def _restore(self, row: PhotoRow, delivery: Delivery) -> None:
-        if not delivery.replaces:
-            self._stay(row, delivery)
-            return
-        self.ledger.write(
-            "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
-            " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
-            " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
-            (
-                row.id,
-                row.previous,
-                delivery.label,
-                delivery.outbox,
-                delivery.name_key,
-                delivery.replaces,
-                delivery.id,
-            ),
-        )
-
-    def _stay(self, row: PhotoRow, delivery: Delivery) -> None:
-        """The earlier cutout that was to leave for this one stays, unless another photo has its name by now."""
-        whose = (row.id, row.previous, delivery.label)
-        if self.ledger.one(
-            "SELECT 1 FROM deliverables WHERE photo IN (?, ?) AND label = ? AND state = 'done'", whose
-        ):
-            return
-        self.ledger.write(
-            "UPDATE OR IGNORE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
-            " WHERE photo IN (?, ?) AND label = ? AND state = 'leaving' AND id < ?)",
-            (*whose, delivery.id),
         )
 
     def interrupted(self, row: PhotoRow) -> None:

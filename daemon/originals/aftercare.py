@@ -232,7 +232,8 @@ class AfterCare:
                 ready, seen, fs = await run(io, self._hide, original, inbox.path, way, planned)
                 if seen is not None and way.folder is not None:
                     self._on_folder(way.folder, self._inodes[way.folder])
-                    self._folders.record(way.folder, seen)
+                    if seen != way.mounts.get(way.folder):
+                        self._folders.record(way.folder, seen)
                 if ready.step is Step.MOVED:
                     break
                 if ready.step is Step.MISREAD:

@@ -14,8 +14,8 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.listing import files_below
-from cutoutd.daemon.files.story import run
-from cutoutd.daemon.ledger.faults import begin
+from cutoutd.daemon.files.story import Story, run
+from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.move import give_back
 
@@ -41,9 +41,11 @@ class OrphanSearch:
 
     def look(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
         """Begins to look in one inbox, on its I/O thread."""
-        begin(
+        Story(
             self._find(key, inbox, io),
-            lambda error: self.listener.warning(f"Originals left hidden were not found: {ours(error)}."),
+            paid_by(
+                lambda error: self.listener.warning(f"Originals left hidden were not found: {ours(error)}.")
+            ),
         )
 
     async def _find(self, key: bytes, inbox: Inbox, io: IoThread) -> None:

@@ -18,9 +18,9 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.story import run
+from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.files.writers import Writers, writers_of
-from cutoutd.daemon.ledger.faults import alone, begin
+from cutoutd.daemon.ledger.faults import alone, paid_by
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.ledger.states import OWED, Stage
@@ -193,7 +193,7 @@ class Arrivals:
         """Looks at files whose time has come."""
         due = self._tracker.due(now)
         if due:
-            begin(self._settle(due), lambda error: self._all_at_fault(due, error))
+            Story(self._settle(due), paid_by(lambda error: self._all_at_fault(due, error)))
         for raw in self._pairs.due(now):
             self._lone_raws.add(raw)
             self._track(raw, "found", now)

@@ -17,10 +17,10 @@ from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.question import Question
-from cutoutd.daemon.files.story import run, send
+from cutoutd.daemon.files.story import Story, run, send
 from cutoutd.daemon.files.usable import FolderUse
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.faults import begin
+from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.retention import History
@@ -136,7 +136,7 @@ class InboxWatcher:
 
     def _open(self) -> None:
         self._use.opening = True
-        begin(self._open_and_watch(), self._fault)
+        Story(self._open_and_watch(), paid_by(self._fault))
 
     async def _open_and_watch(self) -> None:
         """Opens it on its I/O thread, commits what it is mounted from, and has it scanned."""
@@ -199,7 +199,7 @@ class InboxWatcher:
     def _try_events(self, now: float) -> None:
         """Asks, on the I/O thread, whether more of it would give events now; if so, it is opened anew."""
         self._unheard.tried(now)
-        begin(self._open_if_events_come(self._watcher), self._fault)
+        Story(self._open_if_events_come(self._watcher), paid_by(self._fault))
 
     async def _open_if_events_come(self, watcher: Watcher | None) -> None:
         try:
@@ -266,7 +266,7 @@ class InboxWatcher:
         """Looks, on the I/O thread, whether events still arrive; a dead watch is set up again."""
         watcher = self._watcher
         if watcher is not None and not self.io.waiting:
-            begin(self._set_up_anew_if_ill(watcher), self._fault)
+            Story(self._set_up_anew_if_ill(watcher), paid_by(self._fault))
 
     async def _set_up_anew_if_ill(self, watcher: Watcher) -> None:
         try:
@@ -332,7 +332,7 @@ class InboxWatcher:
             if self.polled:
                 self.rescan("poll")
             else:
-                begin(self._walk_blind(), self._fault)
+                Story(self._walk_blind(), paid_by(self._fault))
         if now >= self._unheard.try_at:
             self._try_events(now)
 
@@ -350,7 +350,7 @@ class InboxWatcher:
 
     def ask(self, now: float) -> None:
         """Something takes long there: does the folder still answer?"""
-        begin(self._ask(now), self._fault)
+        Story(self._ask(now), paid_by(self._fault))
 
     async def _ask(self, now: float) -> None:
         if not await self._question.ask(now) or not self.silent or self._closed:
@@ -378,11 +378,11 @@ class InboxWatcher:
             self._scan_again = why
             return
         if under and not self.polled:
-            begin(self._scan_part(under), self._fault)
+            Story(self._scan_part(under), paid_by(self._fault))
             return
         self._scanning = True
         self._scan_at = float("inf")
-        begin(self._scan(), self._fault)
+        Story(self._scan(), paid_by(self._fault))
 
     async def _scan_part(self, under: bytes) -> None:
         """Takes up what lies in a new sub-folder."""

@@ -160,7 +160,8 @@ def _is_sqlites(error: Exception) -> TypeGuard[sqlite3.DatabaseError]:
 def _of_the_ledger(error: sqlite3.DatabaseError) -> CutoutError:
     """What is said when the ledger gives way in the middle of a command."""
     from cutoutd.config.places import state_dir
-    from cutoutd.daemon.ledger.database import LEDGER_NAME, LedgerCorruptError, is_busy, is_damage
+    from cutoutd.daemon.ledger.database import LEDGER_NAME
+    from cutoutd.daemon.ledger.troubles import LedgerCorruptError, is_busy, is_damage
 
     if is_damage(error):
         fix = "A running daemon moves it aside and rebuilds it; else `cutoutd run` does. No photo is lost."

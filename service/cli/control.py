@@ -22,10 +22,11 @@ from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
 from cutoutd.daemon.ledger.control import CommandAnswer, Control
-from cutoutd.daemon.ledger.database import Ledger, LedgerOldError
+from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.troubles import LedgerOldError
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
     completer,

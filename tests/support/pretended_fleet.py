@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.digests import digest_of
 from tests.support.simulation import BROKEN, PretendedWorkers, Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.fleet.records import (
     Answered,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.folders import Below
 
 from cutoutd.config.errors import Reason
@@ -25,7 +26,6 @@ from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.delivery import outboxes as outboxes_module
 from cutoutd.daemon.events import Listener, Listeners
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.simulation import PretendedWorkers
 
 from cutoutd.config.errors import EngineError, OutboxError, Reason
@@ -16,7 +17,6 @@ from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.temporary import write_temporary
 from cutoutd.daemon.sources import gather
 from cutoutd.daemon.workers import pool, protocol

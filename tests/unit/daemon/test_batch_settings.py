@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.batch_settings import BatchSettings, finished_before
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.sources import gather
 
 

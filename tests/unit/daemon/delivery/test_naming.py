@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery.naming import NameSearch, Route, Wish, address, find, manifest_line, wishes
 from cutoutd.daemon.delivery.publish import How
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger

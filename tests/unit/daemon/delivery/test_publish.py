@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.files.names import Temporary, candidates
 from cutoutd.daemon.files.temporary import write_temporary

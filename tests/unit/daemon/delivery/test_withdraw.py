@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery.withdraw import withdraw
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused

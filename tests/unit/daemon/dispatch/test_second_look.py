@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.simulation import Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.workers import pool, protocol

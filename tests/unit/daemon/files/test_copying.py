@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 
 from cutoutd.daemon.files import copying
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 
 REAL = RealFileSystem(b"/")

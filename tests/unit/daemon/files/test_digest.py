@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import FaultyFileSystem
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_file, digest_of, has_content
+from cutoutd.daemon.files.digest import digest_file, has_content
 from cutoutd.daemon.files.filesystem import RealFileSystem
 
 FS = RealFileSystem(b"/")

@@ -53,12 +53,12 @@ def test_a_story_reads_down_the_page_and_is_told_errors_where_it_waits() -> None
             told.append(str(error.strerror))
         told.append("end")
 
-    one = Story(story(), lambda: told.append("ended"))
+    one = Story(story())
     assert (told, one.over) == (["begun"], False)
     io.step()
     assert told == ["begun", "4"]
     io.step()
-    assert (told, one.over) == (["begun", "4", "the disk", "end", "ended"], True)
+    assert (told, one.over) == (["begun", "4", "the disk", "end"], True)
     assert not io.calls
 
 
@@ -96,10 +96,21 @@ def test_what_a_story_does_not_catch_comes_out_of_the_loop_and_it_is_over() -> N
     async def story() -> None:
         await run(io, fail)
 
-    one = Story(story(), lambda: pytest.fail("it did not come to its end"))
+    one = Story(story())
     with pytest.raises(OSError, match="the disk"):
         io.step()
     assert one.over
+
+
+def test_or_is_told_to_whoever_it_was_begun_for() -> None:
+    io, told = InOrder(), list[str]()
+
+    async def story() -> None:
+        await run(io, fail)
+
+    one = Story(story(), lambda mistake: told.append(str(mistake)))
+    io.step()
+    assert (told, one.over) == (["[Errno 5] the disk"], True)
 
 
 def test_one_whose_mount_hangs_is_abandoned_and_a_late_answer_is_dropped() -> None:
@@ -110,7 +121,7 @@ def test_one_whose_mount_hangs_is_abandoned_and_a_late_answer_is_dropped() -> No
         await run(io, back.wait)
         told.append("went on")
 
-    one = Story(story(), lambda: told.append("ended"))
+    one = Story(story())
     one.abandon()
     back.set()
     wait_until(lambda: not messages.empty(), "the late answer")

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.daemon.files import digest
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, write_temporary

@@ -12,7 +12,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
 from cutoutd.daemon.ledger.states import State
-from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
+from cutoutd.daemon.live_status import LIVE_STATUS, Counts, DaemonState, LiveStatus
 
 BOX = b"/inbox"
 
@@ -54,7 +54,7 @@ def test_an_order_waits_for_a_daemon_and_is_answered_once(control: Control, cloc
 def test_the_live_status_comes_back(control: Control) -> None:
     assert control.published() is None
     told = LiveStatus(state=DaemonState.IDLE, counts=Counts(done=1))
-    control.publish(told)
+    control.ledger.set_meta(LIVE_STATUS, told.to_json())
     assert control.published() == told
 
 

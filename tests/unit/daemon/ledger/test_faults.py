@@ -9,8 +9,8 @@ from tests.support.simulation import InlineIo
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.files.iothread import Done
-from cutoutd.daemon.files.story import run
-from cutoutd.daemon.ledger.faults import alone, begin
+from cutoutd.daemon.files.story import Story, run
+from cutoutd.daemon.ledger.faults import alone, paid_by
 
 
 def test_a_mistake_is_told_and_goes_no_further() -> None:
@@ -38,10 +38,22 @@ def test_a_story_tells_the_mistake_of_any_of_its_steps(step: int) -> None:
                 raise KeyError(number)
             await run(io, lambda: None)
 
-    begin(story(), lambda error: told.append(str(error)))
+    Story(story(), paid_by(lambda error: told.append(str(error))))
     for _ in range(step):
         assert told == []
         io.step()
         answers[-1].then(None, None)
     assert told == [str(step)]
     assert not io.waiting
+
+
+def test_nor_is_it_that_of_what_a_story_is_about() -> None:
+    io = InlineIo("inbox", lambda done: done.then(done.value, done.error))
+
+    async def story() -> None:
+        await run(io, lambda: None)
+        raise LedgerError("damaged")
+
+    Story(story(), paid_by(lambda _: pytest.fail("no photo is at fault")))
+    with pytest.raises(LedgerError, match="damaged"):
+        io.step()

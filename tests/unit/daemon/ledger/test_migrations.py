@@ -13,15 +13,16 @@ import pytest
 from tests.support.ledgers import integrity
 
 from cutoutd.config.errors import LedgerError
-from cutoutd.daemon.ledger import database, migrations
+from cutoutd.daemon.ledger import migrations
 from cutoutd.daemon.ledger.control import Control
-from cutoutd.daemon.ledger.database import Ledger, LedgerOldError, open_ledger
+from cutoutd.daemon.ledger.database import Ledger, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.migrations import VERSION, Step, backups
 from cutoutd.daemon.ledger.queue import Queue
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.troubles import LedgerOldError, is_passing_trouble
 
 EARLIER = sorted(Path(__file__).parents[3].joinpath("data/ledgers").glob("version-*.sqlite"))
 INBOX = b"/photos/in"
@@ -207,7 +208,7 @@ def test_without_room_for_the_copy_nothing_is_changed(earlier: Path, monkeypatch
     monkeypatch.setattr(migrations, "save_copy", full)
     with pytest.raises(LedgerError, match="No space left") as error:
         open_ledger(earlier)
-    assert database.is_passing_trouble(error.value)
+    assert is_passing_trouble(error.value)
     assert earlier.read_bytes() == before
 
 

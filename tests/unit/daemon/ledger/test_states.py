@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.config.errors import CutoutError
-from cutoutd.daemon.ledger.database import Ledger, is_ledgers_own
+from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.states import (
@@ -21,8 +21,8 @@ from cutoutd.daemon.ledger.states import (
     Stage,
     State,
     before,
-    move,
 )
+from cutoutd.daemon.ledger.troubles import is_ledgers_own
 
 ALL_PAIRS = list(product(State, State))
 DAEMON = Path(__file__).resolve().parents[4] / "daemon"
@@ -55,11 +55,11 @@ def test_each_pair_of_states(ledger: Ledger) -> None:
     for state, to in ALL_PAIRS:
         photo = _photo(ledger, state, path=f"{state} {to}".encode())
         if to in LEGAL[state]:
-            assert move(ledger, photo, to, {"detail": "moved"}), (state, to)
+            assert ledger.move(photo, to, {"detail": "moved"}), (state, to)
             assert _standing(ledger, photo) == (to, "final", "moved")
             continue
         with pytest.raises(IllegalTransitionError, match=f"from {state} to {to}") as caught:
-            move(ledger, photo, to, {"detail": "moved"})
+            ledger.move(photo, to, {"detail": "moved"})
         assert caught.value.photo == photo
         assert _standing(ledger, photo) == (state, "final", "")
 
@@ -69,11 +69,11 @@ def test_a_draft_gives_way_to_the_final_only_by_being_published(ledger: Ledger) 
         photo = _photo(ledger, state, Stage.DRAFT, f"{state} {to}".encode())
         if is_legal((state, Stage.DRAFT), (to, Stage.FINAL)):
             assert state is State.DELIVERING
-            assert move(ledger, photo, to, stage=Stage.FINAL), (state, to)
+            assert ledger.move(photo, to, stage=Stage.FINAL), (state, to)
             assert _standing(ledger, photo)[:2] == (to, Stage.FINAL)
             continue
         with pytest.raises(IllegalTransitionError, match=f"from {state} to {to}"):
-            move(ledger, photo, to, stage=Stage.FINAL)
+            ledger.move(photo, to, stage=Stage.FINAL)
         assert _standing(ledger, photo)[:2] == (state, Stage.DRAFT)
 
 
@@ -104,15 +104,15 @@ def test_an_illegal_step_is_one_photos_trouble_and_not_the_ledgers() -> None:
 
 
 def test_a_photo_that_is_gone_cannot_be_moved_and_is_no_mistake(ledger: Ledger) -> None:
-    assert not move(ledger, 99, State.RUNNING)
+    assert not ledger.move(99, State.RUNNING)
 
 
 def test_a_step_from_some_states_only_leaves_the_others_alone(ledger: Ledger) -> None:
     photo = _photo(ledger, State.RUNNING)
-    assert not move(ledger, photo, State.PENDING, only_from=(State.FAILED,))
+    assert not ledger.move(photo, State.PENDING, only_from=(State.FAILED,))
     assert _standing(ledger, photo)[0] == State.RUNNING
     with pytest.raises(IllegalTransitionError):
-        move(ledger, photo, State.DONE, only_from=(State.FAILED,))
+        ledger.move(photo, State.DONE, only_from=(State.FAILED,))
 
 
 def test_whence_a_state_is_reached() -> None:
@@ -121,10 +121,10 @@ def test_whence_a_state_is_reached() -> None:
 
 
 def test_nobody_else_writes_a_photos_state() -> None:
-    """SQL that sets `state` of photos stands in `states.py` alone (and in migrations, which remake the table)."""
+    """SQL that sets `state` of photos stands in `Ledger.move` alone (and in migrations, which remake the table)."""
     elsewhere: list[str] = []
     for path in sorted(DAEMON.rglob("*.py")):
-        if path.name in ("states.py", "migrations.py"):
+        if path.name in ("database.py", "migrations.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str):

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.ledger.records import Facts

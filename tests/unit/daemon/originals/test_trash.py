@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.digests import digest_of
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.originals import move, trash

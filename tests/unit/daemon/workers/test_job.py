@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.support.digests import digest_of
 from tests.support.photos import encoded
 
 from cutoutd.config.errors import PhotoChangedError, Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery.outcomes import is_trouble_of_the_outbox
-from cutoutd.daemon.files.digest import digest_of
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.protocol import (

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
-from cutoutd.daemon.live_status import DaemonState, FleetStatus, LiveStatus, NodeStatus
+from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, FleetStatus, LiveStatus, NodeStatus
 from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.app import cutoutd
 
@@ -28,7 +27,7 @@ def said(state: Path, monkeypatch: pytest.MonkeyPatch, fleet: FleetStatus | None
     monkeypatch.setenv("CUTOUTD_STATE_DIR", str(state))
     lock = StateLock(state)
     ledger, _ = open_ledger(state / LEDGER_NAME)
-    Control(ledger).publish(LiveStatus(state=DaemonState.IDLE, fleet=fleet))
+    ledger.set_meta(LIVE_STATUS, LiveStatus(state=DaemonState.IDLE, fleet=fleet).to_json())
     ledger.commit()
     ledger.close()
     try:

@@ -1,0 +1,72 @@
+"""A delivery that cannot be completed, as ledger rows: which names are given up, and whose they are then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Delivery, PhotoRow
+from cutoutd.daemon.ledger.states import DeliveryState, State
+from cutoutd.daemon.ledger.transitions import Transitions
+
+
+def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = ()) -> None:
+    """What did not come through gives its name up, and the photo runs again.
+
+    The earlier cutouts that were to be replaced are the photo's own again, so that the next try replaces them instead
+    of lying down beside them.
+
+    Args:
+        transitions: the rows' life.
+        photo: the row.
+        published: labels of deliverables that do lie whole in their outbox.
+    """
+    ledger = transitions.ledger
+    row = transitions.get(photo)
+    through = set(published)
+    for delivery in transitions.deliveries(photo):
+        if row is None or delivery.state is not DeliveryState.DELIVERING:
+            continue
+        state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
+        ledger.write("UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id))
+        if state is DeliveryState.REPLACED:
+            _restore(ledger, row, delivery)
+    if row is None or row.live or row.archived_to is not None:
+        transitions.again(photo)
+        return
+    # Another photo lies at its path by now, so it cannot run again.
+    ended = State.DONE if Intake(ledger).has_cutout(photo) else State.SUPERSEDED
+    ledger.move(photo, ended, {"finished": ledger.clock()})
+
+
+def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
+    if not delivery.replaces:
+        _stay(ledger, row, delivery)
+        return
+    ledger.write(
+        "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
+        " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
+        " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
+        (
+            row.id,
+            row.previous,
+            delivery.label,
+            delivery.outbox,
+            delivery.name_key,
+            delivery.replaces,
+            delivery.id,
+        ),
+    )
+
+
+def _stay(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
+    """The earlier cutout that was to leave for this one stays, unless another photo has its name by now."""
+    whose = (row.id, row.previous, delivery.label)
+    if ledger.one("SELECT 1 FROM deliverables WHERE photo IN (?, ?) AND label = ? AND state = 'done'", whose):
+        return
+    ledger.write(
+        "UPDATE OR IGNORE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
+        " WHERE photo IN (?, ?) AND label = ? AND state = 'leaving' AND id < ?)",
+        (*whose, delivery.id),
+    )

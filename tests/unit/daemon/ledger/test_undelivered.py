@@ -1,0 +1,63 @@
+"""Deliveries that fall through: names given up, earlier cutouts known again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.daemon.ledger.rows_in_hand import (
+    FACTS,
+    a_delivery,
+    claim_names,
+    deliver_all,
+    held_names,
+    running_photo,
+    the_row,
+)
+
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.retry_rules import retry_rules
+from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.undelivered import undeliver
+
+
+@pytest.fixture
+def transitions(ledger: Ledger) -> Transitions:
+    return Transitions(ledger, retry_rules(attempts_after_death=2, attempts_when_busy=5, settle_s=2))
+
+
+def test_a_delivery_that_falls_through_knows_its_old_cutout_again(transitions: Transitions) -> None:
+    """Done again, names committed, then crash and loss of the temporary: the old cutout is still ours to replace."""
+    row = deliver_all(transitions, running_photo(transitions), a_delivery())
+    assert claim_names(transitions, row, "content", [a_delivery(digest="d2", replaces="d1")])
+    assert transitions.earlier(row) == {}
+    undeliver(transitions, row.id)
+    assert the_row(transitions, row.id).state == State.PENDING
+    assert [d.out_digest for d in transitions.earlier(row).values()] == ["d1"]
+    deliver_all(transitions, row, a_delivery(digest="d2", replaces="d1"))
+    assert [one for one in held_names(transitions) if one[2] == "done"] == [(row.id, "d2", "done")]
+
+
+def test_so_does_one_that_follows_another_row(transitions: Transitions) -> None:
+    deliver_all(transitions, running_photo(transitions), a_delivery())
+    second = running_photo(transitions, facts=replace(FACTS, size=11))
+    assert claim_names(transitions, second, "content", [a_delivery(digest="d2", replaces="d1")])
+    undeliver(transitions, second.id)
+    assert [d.out_digest for d in transitions.earlier(second).values()] == ["d1"]
+
+
+def test_of_several_deliverables_those_that_came_through_stay(transitions: Transitions) -> None:
+    row = running_photo(transitions)
+    both = [a_delivery("a.png", "d1", "master"), a_delivery("web/a.png", "d2", "web")]
+    assert claim_names(transitions, row, "content", both)
+    undeliver(transitions, row.id, ["master"])
+    assert {label: d.out_digest for label, d in transitions.earlier(row).items()} == {"master": "d1"}
+
+
+def test_a_row_whose_path_has_a_newer_photo_does_not_run_again(transitions: Transitions) -> None:
+    row = running_photo(transitions)
+    claim_names(transitions, row, "content", [a_delivery()])
+    running_photo(transitions, facts=replace(FACTS, size=11))
+    undeliver(transitions, row.id)
+    assert the_row(transitions, row.id).state == State.SUPERSEDED
