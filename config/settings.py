@@ -17,6 +17,7 @@ from cutoutd.config.lengths import parse_roi
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.rules import Rule
 from cutoutd.config.section import Section
+from cutoutd.config.telling import History, Log, Metrics, Notify
 from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
 
 
@@ -303,51 +304,6 @@ class Inbox(Section):
         if twice:
             raise ValueError(f"two deliverables are called {', '.join(twice)}: give each its own label")
         return self
-
-
-class History(Section):
-    """What the ledger remembers about finished photos."""
-
-    keep: Seconds = Field(
-        default=30 * 86400,
-        ge=0,
-        description="Names, reasons and times of finished photos are kept this long.",
-    )
-    filenames: StrictBool = Field(
-        default=True, description="Off: finished rows keep only a keyed digest of the name."
-    )
-
-
-class Log(Section):
-    """What is written to the log."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level written."
-    )
-    filenames: StrictBool = Field(
-        default=True, description="Off: photos appear in the log by number, not by name."
-    )
-
-
-class Notify(Section):
-    """Desktop notifications through the platform's own notifier."""
-
-    done: StrictBool = Field(default=False, description="Tell when photos are done.")
-    failed: StrictBool = Field(default=False, description="Tell when a photo failed.")
-    at_most_every: Seconds = Field(default=30, ge=1, description="Least time between two notifications.")
-
-
-class Metrics(Section):
-    """Figures for a monitoring system."""
-
-    textfile: Folder | None = Field(
-        default=None,
-        description="Prometheus text file, replaced atomically.",
-        examples=["/var/lib/prometheus/node-exporter/cutoutd.prom"],
-    )
-    every: Seconds = Field(
-        default=15, ge=1, description="Least time between two writes, only when something changed."
-    )
 
 
 class Service(Section):

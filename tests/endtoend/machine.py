@@ -21,7 +21,6 @@ from tests.support.wheels import built_wheel, wheelhouse
 
 PACKAGES = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,python3-venv"
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 BOOT_S = 90
 # systemd-nspawn 252 lets neither through by itself; a machine that is no container has them.
 EXTRA_CALLS = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
@@ -50,7 +49,7 @@ def make_root() -> Path:
         return root
     unfinished = root.with_name(f"{root.name}.{os.getpid()}.part")
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(unfinished), MIRROR]
+    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(unfinished)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)

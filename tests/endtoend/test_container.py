@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from build_image import RECIPE, build_command, gather
 from PIL import Image
-from tests.endtoend.machine import MIRROR, SUITE
+from tests.endtoend.machine import SUITE
 from tests.support.conditions import wait_until
 from tests.support.photos import encoded
 from tests.support.wheels import built_wheel
@@ -68,7 +68,7 @@ def make_base(scratch: Path) -> None:
         return
     root = scratch / "base"
     packages = "python3,python3-venv"
-    command = ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root), MIRROR]
+    command = ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(
