@@ -1,4 +1,4 @@
-"""What a fleet costs: a node's slot beside a local one, how many photos a second one head can order, and how it grows.
+"""What a fleet costs: a node's slot beside a local one, how many photos a second a head can give out, how it grows.
 
 Head, relay and scheduler are real processes over TLS. A real node shows what its slot adds; how much the head bears is
 measured with stand-ins (`standins.py`), for two cores hold no 64 machines.

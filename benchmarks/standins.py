@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.support.pretended_fleet import answer_to
 
 from cutoutd.config.fleet import NODE_FILE, load_node
 from cutoutd.daemon.fleet import dask, tasks
-from cutoutd.daemon.fleet.records import Joined, Order, Returned
+from cutoutd.daemon.fleet.records import Joined, NodeJob, Returned
 from cutoutd.daemon.fleet.roles import Role
 from cutoutd.daemon.workers.codec import dumps, from_json, loads, to_json
 
@@ -40,12 +39,13 @@ class StandIn:
         del terms
         return dumps(Joined(self._slots, self._slots, {}, "", 0.0)).decode("ascii")
 
-    def photo(self, order: str) -> str:
+    async def photo(self, job: str) -> str:
         """See the module."""
-        given: Order = from_json(Order, loads(order.encode("ascii"), trusted=True), at="order", trusted=True)
+        given: NodeJob = from_json(NodeJob, loads(job.encode("ascii"), trusted=True), at="job", trusted=True)
         if self._job_s:
-            time.sleep(self._job_s)
-        return dumps(Returned(to_json(answer_to(given.job)))).decode("ascii")
+            await asyncio.sleep(self._job_s)
+        made = await asyncio.to_thread(answer_to, given.job)
+        return dumps(Returned(to_json(made))).decode("ascii")
 
     def drop(self, life: str, call: int) -> None:
         """Nothing runs that could be ended."""
@@ -66,9 +66,6 @@ async def work(folder: Path, nodes: int, slots: int, job_s: float) -> None:
             resources={dask.PHOTO: slots},
             name=f"s{number:02}/{number}",
             security=security,
-            memory_limit=None,
-            dashboard=False,
-            heartbeat_interval="2s",
         )
         for number in range(nodes)
     ]

@@ -6,8 +6,10 @@ what is used here, so that its parts are of any type.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,10 +20,20 @@ from cutoutd.daemon.fleet.roles import Role, role_of
 PHOTO: Final = "photo"  # the resource of which a node has one for each slot
 # A node that is not heard of for so long is lost; one that was only slow joins again and loses what it had in hand.
 NODE_SILENT_S: Final = 30
+# Whoever waits for the interpreter asks for it after so long (by default 5 ms): a photo's way passes six threads that
+# share theirs with a loop at work.
+SWITCH_S: Final = 0.001
+# How often a node says that it is alive, however few there are: Dask would have ten of them do so twice a second.
+HEARTBEAT_S: Final = 5.0
 # What the head says is gathered for so long before it goes: hardly, for each message is about a photo of its own.
 GATHER_S: Final = 0.001
 # What a node may ask of the scheduler: to join, to be alive, to leave. Nothing that runs code anywhere.
 NODE_MAY: Final = frozenset({"register-worker", "heartbeat_worker", "unregister", "versions"})
+# What it may report once it has joined. The scheduler adds whose connection it came by, unless the report says so.
+NODE_SAYS: Final = frozenset({
+    "task-finished", "task-erred", "release-worker-data", "add-keys", "long-running", "reschedule", "keep-alive",
+    "log-event", "worker-status-change", "request-refresh-who-has", "close-stream",
+})  # fmt: skip
 
 _SETTINGS: Final[dict[str, Any]] = {
     "distributed.comm.require-encryption": True,
@@ -45,8 +57,8 @@ _SETTINGS: Final[dict[str, Any]] = {
     "distributed.admin.tick.limit": "30s",
     "distributed.admin.tick.cycle": "10s",
     "distributed.admin.log-length": 100,
-    "distributed.admin.low-level-log-length": 100,
-    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.low-level-log-length": 1,
+    "distributed.admin.system-monitor.interval": "60s",
     "distributed.admin.system-monitor.log-length": 10,
     "distributed.diagnostics.computations.max-history": 1,
     "distributed.admin.system-monitor.disk": False,
@@ -73,6 +85,7 @@ def load() -> Any:
     # Whatever a file or variable of the user's says to Dask in general is not meant for this.
     dask.config.refresh(paths=[], env={})
     dask.config.set(_SETTINGS)
+    sys.setswitchinterval(SWITCH_S)
     # All that matters is told in our own words; each connection that breaks would be a page of tracebacks.
     for name in ("distributed", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -104,11 +117,19 @@ def security(folder: Path, role: Role) -> Any:
 
 
 def scheduler_class() -> Any:
-    """Dask's scheduler without its web server, which takes orders from the head's certificate only."""
+    """Dask's scheduler without its web server and extensions, which hears the head's certificate only."""
     base: Any = load().Scheduler
 
     class FleetScheduler(base):
         """See `scheduler_class`."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            base.__init__(self, *arguments, extensions={}, **options)
+
+        def heartbeat_worker(self, *arguments: Any, **options: Any) -> Any:
+            """What a node hears in answer says also when it is to say so again."""
+            said: dict[str, Any] = base.heartbeat_worker(self, *arguments, **options)
+            return said | {"heartbeat-interval": HEARTBEAT_S} if "heartbeat-interval" in said else said
 
         def start_http_server(self, *_arguments: Any, **_options: Any) -> None:
             """There is none."""
@@ -120,12 +141,25 @@ def scheduler_class() -> Any:
     return FleetScheduler
 
 
+def say(topic: str, message: dict[str, str]) -> None:
+    """On a node, at the end of one of its tasks: tells whoever has subscribed to this topic."""
+    worker: Any = importlib.import_module("distributed").get_worker()
+    # In the loop's next round, so that it travels in one message with the word that the task is done.
+    asyncio.get_running_loop().call_soon(worker.log_event, topic, message)
+
+
 def worker_class() -> Any:
-    """Dask's worker without its web server, which takes orders from the scheduler only."""
+    """Dask's worker without its web server and extensions, which hears the scheduler only."""
     base: Any = load().Worker
 
     class FleetWorker(base):
         """See `worker_class`."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            base.__init__(
+                self, *arguments, extensions={}, heartbeat_interval=f"{HEARTBEAT_S}s", memory_limit=None,
+                dashboard=False, **options,
+            )  # fmt: skip
 
         def start_http_server(self, *_arguments: Any, **_options: Any) -> None:
             """There is none."""
@@ -134,16 +168,11 @@ def worker_class() -> Any:
             """Whoever connects must be the scheduler."""
             return base.handle_comm(self, _Gate(comm, frozenset()))
 
-        async def close(self, *arguments: Any, **options: Any) -> Any:
-            """What its threads wait for is the pool's business."""
-            options["executor_wait"] = False
-            return await base.close(self, *arguments, **options)
-
     return FleetWorker
 
 
 class _Gate:
-    """A connection whose first word of each request is looked at; everything else is the connection's own.
+    """A connection of which each request, and each report of a node, is looked at; all else is the connection's own.
 
     Args:
         comm: the connection, its certificate checked by TLS.
@@ -152,7 +181,7 @@ class _Gate:
 
     def __init__(self, comm: Any, node: frozenset[str]) -> None:
         role = role_of(comm.extra_info.get("peercert"))
-        self.__dict__.update(_comm=comm, _node=node, _role=role, _open=False)
+        self.__dict__.update(_comm=comm, _node=node, _role=role, _joined=False)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._comm, name)
@@ -167,17 +196,24 @@ class _Gate:
             OSError: it was ended.
         """
         message: Any = await self._comm.read(*arguments, **options)
-        if self._role is Role.HEAD or self._open:
+        if self._role is Role.HEAD:
             return message
         asked = _operation(message)
-        if self._role is not Role.NODE or asked not in self._node:
+        may = self._role is Role.NODE and asked in self._node
+        if not (_are_own_reports(message) if self._joined else may):
             self._comm.abort()
-            raise OSError("an order from somebody who may not give it")
-        # After joining, the connection carries the node's own reports, which name no operation of this kind.
-        self.__dict__["_open"] = asked == "register-worker"
+            raise OSError("a request of somebody who may not make it")
+        # After joining, the connection carries the node's own reports.
+        self.__dict__["_joined"] = self._joined or asked == "register-worker"
         return message
 
 
 def _operation(message: Any) -> Any:
     """What a message asks for."""
     return cast("dict[str, Any]", message).get("op") if isinstance(message, dict) else None
+
+
+def _are_own_reports(message: Any) -> bool:
+    """Whether a node may say this, of itself: a report that names a node might name another."""
+    reports = cast("list[Any]", message if isinstance(message, list | tuple) else [message])
+    return all(_operation(one) in NODE_SAYS and "worker" not in one for one in reports)

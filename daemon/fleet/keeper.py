@@ -46,14 +46,14 @@ class Keeper:
         self._offer: bytes | None = None
 
     def pass_on(self, body: bytes) -> None:
-        """An order of the daemon's, to whichever relay there is."""
-        order: ToRelay = from_json(ToRelay, loads(body, trusted=True), at="order", trusted=True)
+        """A message of the daemon's, to whichever relay there is."""
+        message: ToRelay = from_json(ToRelay, loads(body, trusted=True), at="daemon", trusted=True)
         with self._lock:
-            if isinstance(order, Offer):
+            if isinstance(message, Offer):
                 self._offer = body
             passed = self._relay is not None and _written(self._relay.calls, body)
-        if not passed and isinstance(order, Give):
-            self._say(Lost(order.call, "The relay is being started anew."))
+        if not passed and isinstance(message, Give):
+            self._say(Lost(message.call, "The relay is being started anew."))
 
     def keep(self) -> None:
         """For ever."""
@@ -120,7 +120,7 @@ def main(scheduler: str, certificates: str, parent: int, calls: int, answers: in
         signal.signal(number, signal.SIG_IGN)
     keeper = Keeper(scheduler, certificates, answers)
     # The main thread starts relays: Linux ends them with the thread that did.
-    threading.Thread(target=_listen, args=(keeper, calls), name="orders", daemon=True).start()
+    threading.Thread(target=_listen, args=(keeper, calls), name="daemon", daemon=True).start()
     keeper.keep()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from cutoutd.daemon.workers.ipc import FrameError, frame, read_frame, write_all
 
 KEEPER: Final = "cutoutd.daemon.fleet.keeper"
 GOODBYE_S: Final = 5.0
+# Two threads and the supervisor's loop share one interpreter: whoever waits asks for it after so long, by default 5 ms.
+SWITCH_S: Final = 0.001
 
 
 class RelayLink:
@@ -35,12 +38,13 @@ class RelayLink:
 
     def __init__(self, scheduler: str, certificates: Path) -> None:
         self._spawned = spawn(KEEPER, scheduler, str(certificates))
-        self._orders: SimpleQueue[ToRelay | None] = SimpleQueue()
+        sys.setswitchinterval(SWITCH_S)
+        self._messages: SimpleQueue[ToRelay | None] = SimpleQueue()
         self._calls = itertools.count()
         self._hear: Callable[[FromRelay], None] = lambda _message: None
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
-            for name, work in (("relay-orders", self._write), ("relay-answers", self._read))
+            for name, work in (("relay-written", self._write), ("relay-read", self._read))
         ]
         for thread in self._threads:
             thread.start()
@@ -60,12 +64,12 @@ class RelayLink:
 
     def say(self, message: ToRelay) -> None:
         """Returns at once; what cannot be written is lost with the relay, which is told."""
-        self._orders.put(message)
+        self._messages.put(message)
 
     def close(self) -> None:
         """Ends the relay, which has nothing to finish."""
         self._hear = lambda _message: None
-        self._orders.put(None)
+        self._messages.put(None)
         self._threads[0].join(GOODBYE_S)
         self._spawned.process.kill()
         self._spawned.process.wait()
@@ -73,7 +77,7 @@ class RelayLink:
 
     def _write(self) -> None:
         with suppress(OSError):
-            while (message := self._orders.get()) is not None:
+            while (message := self._messages.get()) is not None:
                 write_all(self._spawned.calls, frame(dumps(message)))
         os.close(self._spawned.calls)
 

@@ -1,4 +1,4 @@
-"""A node: the process that a head's orders reach by Dask, with its sandboxed workers beneath it; it opens no photo.
+"""A node: the process that a head's jobs reach by Dask, with its sandboxed workers beneath it; it opens no photo.
 
 The connection may break and be made anew as often as it likes: workers stay warm meanwhile, and what was in hand is
 owed again on the head.
@@ -32,7 +32,7 @@ from cutoutd.daemon.fleet.records import (
     Declined,
     JoinAnswer,
     Joined,
-    Order,
+    NodeJob,
     PhotoAnswer,
     Terms,
     Unfit,
@@ -46,9 +46,8 @@ from cutoutd.daemon.workers.slot import SlotReady
 # A scheduler that does not answer is tried again after this long, which doubles up to half a minute.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 CONNECT_S: Final = 10.0
-HEARTBEAT_S: Final = 2.0
-# A node that leaves waits so long for what it has in hand, and then for the head to fetch it.
-FETCH_S: Final = 5.0
+# A node that leaves waits for what it has in hand, and then so long for the head to have heard of it.
+HEARD_S: Final = 5.0
 
 _LOG = logging.getLogger("cutoutd")
 
@@ -88,10 +87,10 @@ class FleetNode:
         self._stop = asyncio.Event()
         self._signals = 0
 
-    # --- what the head asks, in Dask's threads --------------------------------------------------------------
+    # --- what the head asks ---------------------------------------------------------------------------------
 
     def join(self, terms: str) -> str:
-        """See `tasks.NodeServer`."""
+        """See `tasks.NodeServer`; in a thread."""
         with self._joining:
             answer = self._joined(terms)
         if isinstance(answer, Declined):
@@ -114,8 +113,9 @@ class FleetNode:
             )
         except JoinError as error:
             return Declined(printed(error.what, LONGEST_SENTENCE), error.again)
-        except CutoutError as error:
-            return Declined(printed(f"Its workers do not start: {error}", LONGEST_SENTENCE), again=True)
+        except (CutoutError, TimeoutError) as error:
+            why = str(error) or "they take too long"
+            return Declined(printed(f"Its workers do not start: {why}", LONGEST_SENTENCE), again=True)
         self._bound = bound
         sandbox = ready.sandbox
         loose = "" if sandbox is None or sandbox.files_confined else f"files: {sandbox.files}"
@@ -126,21 +126,21 @@ class FleetNode:
             bound.size.size, bound.size.large, ready.warm_up or {}, printed(loose, LONGEST_SENTENCE), expires
         )
 
-    def photo(self, order: str) -> str:
+    async def photo(self, job: str) -> str:
         """See `tasks.NodeServer`."""
         try:
-            answer = self._photo(order)
+            answer = await self._photo(job)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not have the head try the same for ever
             _LOG.error("a mistake of cutoutd's own: %s", mistake(error))
             answer = Unfit(printed(f"cutoutd made a mistake there ({mistake(error)})", LONGEST_SENTENCE))
         return dumps(answer).decode("ascii")
 
-    def _photo(self, text: str) -> PhotoAnswer:
-        order: Order = from_json(Order, loads(text.encode("ascii"), trusted=True), at="order", trusted=True)
+    async def _photo(self, text: str) -> PhotoAnswer:
+        given: NodeJob = from_json(NodeJob, loads(text.encode("ascii"), trusted=True), at="job", trusted=True)
         bound = self._bound
-        if self._leaving or bound is None or bound.terms.life != order.life:
+        if self._leaving or bound is None or bound.terms.life != given.life:
             return Unfit("")
-        job = order.job
+        job = given.job
         outbox = job.outboxes[0] if job.outboxes else b""
         try:
             mine = self._here.paths.job(job, bound.inodes.get(outbox))
@@ -148,9 +148,9 @@ class FleetNode:
             return Unfit("Something of a photo lies in no [[folder]] of this node's file")
         alive = partial(self._trouble, bound)
         future = self._pool.run(
-            order.life, order.call, mine, order.limit_s, large=job.model in bound.large, alive=alive
+            given.life, given.call, mine, given.limit_s, large=job.model in bound.large, alive=alive
         )
-        return future.result()
+        return await asyncio.wrap_future(future)
 
     def drop(self, life: str, call: int) -> None:
         """See `tasks.NodeServer`."""
@@ -175,9 +175,8 @@ class FleetNode:
     def _tell(self, news: dict[str, str]) -> None:
         worker, loop = self._worker, self._loop
         if worker is not None and loop is not None:
-            said = news | {"address": str(worker.address)}
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(worker.log_event, tasks.TOPIC, said)
+                loop.call_soon_threadsafe(worker.log_event, tasks.NEWS, news)
 
     # --- its life -------------------------------------------------------------------------------------------
 
@@ -222,11 +221,8 @@ class FleetNode:
             resources={dask.PHOTO: self._here.slots},
             name=f"{self._settings.name}/{secrets.token_hex(4)}",
             security=security,
-            memory_limit=None,
-            dashboard=False,
             local_directory=str(self._places.state / "dask"),
             death_timeout=CONNECT_S,
-            heartbeat_interval=f"{HEARTBEAT_S}s",
         )
         try:
             await worker
@@ -264,14 +260,14 @@ class FleetNode:
             self._pool.drop_all()
 
     async def _leave(self, worker: Any) -> None:
-        """Takes nothing more, finishes what is in hand, and waits until the head has fetched it."""
+        """Takes nothing more, finishes what is in hand, and waits until the head has heard of it."""
         self._tell({"state": "leaving", "why": ""})
         loop = asyncio.get_running_loop()
         until = loop.time() + self._places.grace_s
         while self._pool.busy() and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - a thread's state
             await asyncio.sleep(0.05)
         self._pool.drop_all()
-        until = loop.time() + FETCH_S
+        until = loop.time() + HEARD_S
         while worker.state.tasks and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - Dask's own state
             await asyncio.sleep(0.05)
 

@@ -122,6 +122,7 @@ class NodePool:
             alive: says what is wrong with the photo's folders, or nothing; asked before the photo is blamed.
         """
         work = _Work(life, call, job, limit_s, large, alive)
+        work.future.set_running_or_notify_cancel()  # whoever waits for it may end; then it is set for nobody
         self._queue.put(lambda: self._take(work))
         return work.future
 

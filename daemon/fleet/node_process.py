@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from cutoutd.config.errors import CutoutError, EngineError
+from cutoutd.config.errors import CutoutError, EngineError, ExitCode
 from cutoutd.config.fleet import NODE_FILE, Node, load_node
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.confining import confine
@@ -80,7 +80,7 @@ def keep(folder: Path, slots: int, state: Path, models: Path, cache: Path) -> in
         code = _run_once(
             child, stopped, [str(folder), slots, str(state), str(models), str(cache), os.getpid()]
         )
-        if stopped or code in (0, 2, 4):
+        if stopped or code in (ExitCode.OK, ExitCode.USAGE, ExitCode.CONFIG):  # told to, or in vain
             return code
         if time.monotonic() > started + STEADY_S or code == AGAIN:
             retry.well()

@@ -65,8 +65,8 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One photo for a node; its paths are the head's, and so is its outbox's inode."""
+class NodeJob:
+    """A job for a worker of a node's, and its call's number; its paths are the head's, and so is its outbox's inode."""
 
     life: str
     call: int
@@ -150,11 +150,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """To the relay: this order, an `Order` as JSON, for this node."""
+    """To the relay: this job, a `NodeJob` as JSON, for this node."""
 
     call: int
     node: str
-    order: str
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """From the relay: a call came back; `answer` is a `PhotoAnswer` as JSON."""
+    """From the relay: a call came back; `answer` is a `PhotoAnswer` as JSON, empty where no record could hold it."""
 
     call: Call
     answer: Annotated[str, Text(LONGEST_BODY, lines=True)]

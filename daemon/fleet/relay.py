@@ -1,4 +1,4 @@
-"""The relay: holds the connection to the fleet's scheduler, passes orders on and answers back; it opens no photo.
+"""The relay: holds the connection to the fleet's scheduler, passes jobs on and answers back; it opens no photo.
 
 It is started before the daemon gives up the network, and speaks to it by plain records over two pipes. Before it
 connects it gives up all files but its certificates and the program: what a node sends it may be anything.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import threading
 import time
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +23,7 @@ from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet import dask, tasks
 from cutoutd.daemon.fleet.confining import confine
 from cutoutd.daemon.fleet.records import (
+    LONGEST_BODY,
     MOST_NODES,
     Answered,
     Declined,
@@ -62,16 +64,15 @@ class _Node:
     Attributes:
         terms: those that it agreed to, or was last asked to agree to.
         ask_at: when it is asked (again), in monotonic seconds; infinity while it need not be.
-        calls: what it has in hand.
+        calls: what it has in hand, and Dask's word of it, by the token under which it answers.
     """
 
     facts: NodeFacts
-    executor: Any
     terms: str = ""
     ask_at: float = 0.0
     asking: bool = False
     retry: Retry = field(default_factory=lambda: Retry(FIRST_ASK_S, LONGEST_ASK_S))
-    calls: dict[int, Any] = field(default_factory=dict[int, Any])
+    calls: dict[str, tuple[int, Any]] = field(default_factory=dict[str, "tuple[int, Any]"])
 
 
 class Relay:
@@ -96,11 +97,15 @@ class Relay:
         self._told: Nodes | None = None
         self._asking = ThreadPoolExecutor(16, "join")
         self._bell = threading.Event()
+        # A node may still have in hand what an earlier relay gave it, under numbers that come again.
+        self._life_of_relay = secrets.token_hex(8)
+        # Photos that are over. Dask forgets one when it is let go, which travels with the next photo in one message.
+        self._over: list[Any] = []
 
-    # --- the daemon's orders, in the thread that reads them -------------------------------------------------
+    # --- what the daemon says, in the thread that reads it --------------------------------------------------
 
-    def order(self, message: ToRelay) -> None:
-        """Carries out one."""
+    def hear(self, message: ToRelay) -> None:
+        """Does what one message asks for."""
         match message:
             case Offer():
                 with self._lock:
@@ -117,24 +122,43 @@ class Relay:
             if node is None or self._client is None or node.facts.state is not NodeState.READY:
                 self._say(Lost(give.call, "The node is gone."))
                 return
-            future: Future[str] = node.executor.submit(tasks.photo, give.order)
-            node.calls[give.call] = future
-        future.add_done_callback(partial(self._answered, node, give.call))
+            self._over.clear()
+            token = self._token(give.call)
+            node.calls[token] = give.call, self._submit(give.node, token, give.job)
 
-    def _answered(self, node: _Node, call: int, future: Future[str]) -> None:
+    def _token(self, call: int) -> str:
+        return f"{self._life_of_relay}-{call}"
+
+    def _submit(self, address: str, token: str, job: str) -> Any:
+        """A photo for Dask: once, on this node, in one of its slots."""
+        return self._client.submit(
+            tasks.photo, job, token, key=f"photo-{token}", pure=False, retries=0,
+            resources={dask.PHOTO: 1}, workers=[address], allow_other_workers=False,
+        )  # fmt: skip
+
+    def _answered(self, event: Any) -> None:
+        """What a node says of a photo that it has in hand, in Dask's thread; of another's it can say nothing."""
+        with suppress(Exception):  # whatever else is said answers nothing
+            _, said = event
+            with self._lock:
+                node = self._nodes[said["worker"]]  # the scheduler's word
+                call, future = node.calls.pop(said["token"])
+                self._over.append(future)
+            self._say(Answered(call, _travels(said["answer"])))
+
+    def _look_for_the_lost(self) -> None:
+        """Photos of which Dask says that they are over have been answered before, or never will be."""
         with self._lock:
-            if node.calls.pop(call, None) is None:
-                return  # it was told as lost
-        try:
-            self._say(Answered(call, future.result()))
-        except CancelledError:
-            self._say(Lost(call, "The connection to the scheduler broke."))
-        except Exception as error:  # noqa: BLE001 - whatever Dask says, the photo is owed again
-            self._say(Lost(call, printed(f"{type(error).__name__}: {error}", LONGEST_SENTENCE)))
+            self._over.clear()
+            for node in self._nodes.values():
+                for token, (call, future) in list(node.calls.items()):
+                    if future.status != "pending":
+                        del node.calls[token]
+                        self._say(Lost(call, f"The node did not finish it ({future.status})."))
 
     def _drop(self, call: int) -> None:
         with self._lock:
-            node = next((one for one in self._nodes.values() if call in one.calls), None)
+            node = next((one for one in self._nodes.values() if self._token(call) in one.calls), None)
             client, life = self._client, self._life()
             if node is None or client is None:
                 return
@@ -149,22 +173,23 @@ class Relay:
         with suppress(Exception):  # it is gone, then, which is told elsewhere
             call()
 
-    # --- the connection, in the main thread -----------------------------------------------------------------
+    # --- the connection, in a thread of its own -------------------------------------------------------------
 
     def watch(self) -> None:
         """Connects, looks after the nodes, and connects again; for ever."""
         retry = Retry(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
-                self._connect()
+                connection = self._connect()
                 retry.well()
-                self._look_after_nodes()
+                self._look_after_nodes(connection)
             except Exception as error:  # noqa: BLE001 - whatever Dask says: it is tried again
                 self._broken(printed(_words(error), LONGEST_SENTENCE))
             retry.failed(0.0)
             time.sleep(min(retry.at, LONGEST_PAUSE_S))
 
-    def _connect(self) -> None:
+    def _connect(self) -> Any:
+        """Dask's client from now on; returns what of it is another one once it has connected again by itself."""
         distributed = dask.load()
         security = dask.security(self._certificates, Role.HEAD)
         client: Any = distributed.Client(
@@ -175,23 +200,30 @@ class Relay:
             direct_to_workers=False,
             name="cutoutd-head",
         )
-        client.subscribe_topic(tasks.TOPIC, self._news)
+        connection: Any = client.scheduler_comm
+        client.subscribe_topic(tasks.NEWS, self._news)
+        client.subscribe_topic(tasks.ANSWERS, self._answered)
         # Dask gathers what a client says for 10 ms: what it says of a photo that is done would hold the next one up.
-        client.scheduler_comm.interval = dask.GATHER_S
+        connection.interval = dask.GATHER_S
         with self._lock:
             self._client, self._why = client, ""
+        return connection
 
-    def _look_after_nodes(self) -> None:
+    def _look_after_nodes(self, connection: Any) -> None:
         """Until the connection breaks, which it raises."""
+        client = self._client
         while True:
-            client = self._client
-            found: Any = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S)
-            self._there({str(k): str(v.get("name") or k) for k, v in found["workers"].items()})
+            there: Any = client.sync(client.scheduler.ncores, callback_timeout=ANSWER_S)
+            if there.keys() != self._nodes.keys():  # all that the scheduler knows of them is long
+                found: Any = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S)
+                self._there({str(k): str(v.get("name") or k) for k, v in found["workers"].items()})
+            self._look_for_the_lost()
             self._ask_who_is_due()
             self._tell()
             self._bell.wait(LOOK_EVERY_S)
             self._bell.clear()
-            if client.status != "running":
+            # On a new connection nothing is subscribed to.
+            if client.status != "running" or client.scheduler_comm is not connection:
                 raise ConnectionError("the scheduler ended, or the network broke")
 
     def _broken(self, why: str) -> None:
@@ -207,7 +239,7 @@ class Relay:
 
     def _lose(self, node: _Node, why: str) -> None:
         calls, node.calls = node.calls, {}
-        for call in calls:
+        for call, _future in calls.values():
             self._say(Lost(call, why))
 
     def _there(self, addresses: dict[str, str]) -> None:
@@ -219,13 +251,7 @@ class Relay:
                 if address not in self._nodes:
                     shown = printed(name.rpartition("/")[0] or name, 64)
                     facts = NodeFacts(shown, NodeState.JOINING, printed(address, 64), "", None)
-                    self._nodes[address] = _Node(facts, self._executor(address))
-
-    def _executor(self, address: str) -> Any:
-        """Dask's own: each photo once, on this node, in one of its slots."""
-        return self._client.get_executor(
-            pure=False, retries=0, resources={dask.PHOTO: 1}, workers=[address], allow_other_workers=False
-        )
+                    self._nodes[address] = _Node(facts)
 
     def _ask_who_is_due(self) -> None:
         now = time.monotonic()
@@ -266,7 +292,7 @@ class Relay:
         with suppress(Exception):
             _, said = event
             with self._lock:
-                node = self._nodes.get(str(said["address"]))
+                node = self._nodes.get(said["worker"])  # the scheduler's word
                 if node is None:
                     return
                 state, why = str(said["state"]), printed(said["why"], LONGEST_SENTENCE)
@@ -298,6 +324,14 @@ class Relay:
             os._exit(0)
 
 
+def _travels(answer: Any) -> str:
+    """An answer that a record may hold; empty, which none may be, in place of any other: its node is doubted."""
+    fits = (
+        isinstance(answer, str) and len(answer) <= LONGEST_BODY and answer.isascii() and answer.isprintable()
+    )
+    return answer if fits else ""
+
+
 def _words(error: BaseException) -> str:
     told = error.__cause__ or error
     return str(told) or type(told).__name__
@@ -313,5 +347,5 @@ def main(scheduler: str, certificates: str, parent: int, calls: int, answers: in
     threading.Thread(target=relay.watch, name="watch", daemon=True).start()
     with suppress(OSError, SchemaError):
         while (body := read_frame(calls, LONGEST_CALL_BYTES)) is not None:
-            relay.order(from_json(ToRelay, loads(body, trusted=True), at="order", trusted=True))
+            relay.hear(from_json(ToRelay, loads(body, trusted=True), at="daemon", trusted=True))
     os._exit(0)

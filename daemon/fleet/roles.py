@@ -1,4 +1,4 @@
-"""What a certificate of the fleet allows: the head may order, a node may only work; it makes no certificate."""
+"""What a certificate of the fleet allows: the head may ask anything, a node may only work; it makes no certificate."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ from cutoutd.daemon.fleet.records import (
     Give,
     Lost,
     NodeFacts,
+    NodeJob,
     Nodes,
     NodeState,
     Offer,
-    Order,
     PhotoAnswer,
     RelayGone,
     Terms,
@@ -205,8 +205,8 @@ class FleetSlots:
                 node.calls[number] = call
                 self._calls[call.number], self._tags[tag] = (node, call), call.number
                 self._look_at = min(self._look_at, call.deadline)
-                order = dumps(Order(self._life, call.number, job, limit_s)).decode("ascii")
-                self._link.say(Give(call.number, node.facts.address, order))
+                given = dumps(NodeJob(self._life, call.number, job, limit_s)).decode("ascii")
+                self._link.say(Give(call.number, node.facts.address, given))
                 return
         raise pool.NoFreeSlotError("No worker is free")
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from cutoutd.daemon.fleet import dask
+
 # The topic under which a node tells of itself between joinings.
-TOPIC: Final = "cutoutd"
+NEWS: Final = "cutoutd-news"
+# The topic under which it says what came of a photo.
+ANSWERS: Final = "cutoutd-answers"
 
 
 class NodeServer(Protocol):
@@ -19,7 +23,7 @@ class NodeServer(Protocol):
         """Agrees to a head's terms, or says why not; may take as long as a worker needs to start."""
         ...
 
-    def photo(self, order: str) -> str:
+    async def photo(self, job: str) -> str:
         """Cuts out one photo and waits for it."""
         ...
 
@@ -41,9 +45,13 @@ async def join(terms: str) -> str:
     return await asyncio.to_thread(_node[0].join, terms)
 
 
-def photo(order: str) -> str:
-    """Runs in one of the node's threads."""
-    return _node[0].photo(order)
+async def photo(job: str, token: str) -> None:
+    """Runs beside the connection; says the answer under the token that came with the job.
+
+    It is said, not returned: a result is kept by the node until the head asks for it, which takes two connections more.
+    """
+    answer = await _node[0].photo(job)
+    dask.say(ANSWERS, {"token": token, "answer": answer})
 
 
 def drop(life: str, call: int) -> None:

@@ -21,10 +21,10 @@ from cutoutd.daemon.fleet.records import (
     Joined,
     Lost,
     NodeFacts,
+    NodeJob,
     Nodes,
     NodeState,
     Offer,
-    Order,
     PhotoAnswer,
     RelayGone,
     Returned,
@@ -49,10 +49,10 @@ def answer_to(job: protocol.Job) -> protocol.Answer:
     if data.startswith(BROKEN):
         return protocol.Refused(Reason.TOO_LARGE, "broken")
     written: list[protocol.Written] = []
-    for number, (order, outbox, temporary) in enumerate(
+    for number, (deliverable, outbox, temporary) in enumerate(
         zip(job.deliverables, job.outboxes, job.temporaries, strict=True)
     ):
-        made = cutout_of(data, label=order.label)
+        made = cutout_of(data, label=deliverable.label)
         try:
             out = write_temporary(outbox, temporary, made)
         except TemporaryError as error:
@@ -75,8 +75,8 @@ class PretendedLink:
 
     hear: Callable[[FromRelay], None] = lambda _message: None
     nodes: dict[str, NodeFacts] = field(default_factory=dict[str, NodeFacts])
-    given: list[tuple[Give, Order]] = field(default_factory=list[tuple[Give, Order]])
-    late: list[Order] = field(default_factory=list[Order])  # what nodes that are lost still work on
+    given: list[tuple[Give, NodeJob]] = field(default_factory=list[tuple[Give, NodeJob]])
+    late: list[NodeJob] = field(default_factory=list[NodeJob])  # what nodes that are lost still work on
     offers: list[str] = field(default_factory=list[str])
     dropped: list[int] = field(default_factory=list[int])
     calls: int = 0
@@ -95,14 +95,14 @@ class PretendedLink:
             case Offer():
                 self.offers.append(message.terms)
             case Give():
-                order = from_json(Order, loads(message.order.encode(), trusted=True), trusted=True)
+                job = from_json(NodeJob, loads(message.job.encode(), trusted=True), trusted=True)
                 if message.node in {one.address for one in self.nodes.values()}:
-                    self.given.append((message, order))
+                    self.given.append((message, job))
                 else:
                     self.hear(Lost(message.call, "The node is gone."))
             case Drop():
                 self.dropped.append(message.call)
-                self.late += [order for give, order in self.given if give.call == message.call]
+                self.late += [job for give, job in self.given if give.call == message.call]
                 self.given = [one for one in self.given if one[0].call != message.call]
 
     def close(self) -> None: ...
@@ -119,31 +119,31 @@ class PretendedLink:
     def leave(self, name: str) -> None:
         """Gone, with what it had in hand: that is finished later, or never."""
         gone = self.nodes.pop(name)
-        self.late += [order for give, order in self.given if give.node == gone.address]
+        self.late += [job for give, job in self.given if give.node == gone.address]
         self.given = [one for one in self.given if one[0].node != gone.address]
         self.tell()
 
     def relay_dies(self) -> None:
-        self.late += [order for _, order in self.given]
+        self.late += [job for _, job in self.given]
         self.given.clear()
         self.nodes.clear()
         self.hear(RelayGone("The relay ended."))
 
     def answer(self, number: int = 0, answer: PhotoAnswer | None = None) -> None:
         """A node finishes what it was given; `answer` says something else instead."""
-        give, order = self.given.pop(number)
-        self._say(give.call, answer or Returned(to_json(answer_to(order.job))))
+        give, job = self.given.pop(number)
+        self._say(give.call, answer or Returned(to_json(answer_to(job.job))))
 
     def answer_twice(self, number: int = 0) -> None:
-        give, order = self.given.pop(number)
-        said = Returned(to_json(answer_to(order.job)))
+        give, job = self.given.pop(number)
+        said = Returned(to_json(answer_to(job.job)))
         self._say(give.call, said)
         self._say(give.call, said)
 
     def finish_late(self) -> None:
         """A node that was given up writes its temporary, and an answer that nobody waits for."""
-        order = self.late.pop(0)
-        self._say(order.call, Returned(to_json(answer_to(order.job))))
+        job = self.late.pop(0)
+        self._say(job.call, Returned(to_json(answer_to(job.job))))
 
     def unfit(self, number: int = 0, why: str = "its share is away") -> None:
         self.answer(number, Unfit(why))

@@ -23,7 +23,6 @@ ELSEWHERE = {
     "daemon/fleet/link.py": ("tests/unit/daemon/fleet/test_keeper.py", "the other end of the same pipes"),
     "daemon/fleet/node.py": ("tests/endtoend/test_fleet.py", "it is a node"),
     "daemon/fleet/node_process.py": ("tests/endtoend/test_fleet.py", "it is a node"),
-    "daemon/fleet/relay.py": ("tests/endtoend/test_fleet.py", "needs a scheduler in a process of its own"),
     "daemon/fleet/scheduler.py": ("tests/endtoend/test_fleet.py", "it is the scheduler"),
     "daemon/fleet/spawning.py": (
         "tests/unit/daemon/fleet/test_keeper.py",

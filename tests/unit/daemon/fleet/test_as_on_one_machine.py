@@ -144,7 +144,7 @@ def test_what_is_said_of_a_photo_is_as_short_for_a_large_one(head: Make) -> None
     one = head()
     one.put("a.jpg", b"photo" * 1_000_000)
     one.until(lambda: one.link.given)
-    assert len(one.link.given[0][0].order) < 10_000
+    assert len(one.link.given[0][0].job) < 10_000
     one.peace = True
     one.finish()
     assert len(one.outputs()["a.png"]) > 5_000_000

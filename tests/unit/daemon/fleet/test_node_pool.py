@@ -103,6 +103,15 @@ def test_an_answer_is_handed_on_as_it_was(made: Made) -> None:
     assert made[0].busy() == 0
 
 
+def test_whoever_waits_for_a_photo_may_end_before_it_does(made: Made) -> None:
+    slots = adopted(made[0])
+    assert not run(made[0]).cancel()
+    second = run(made[0], call=2)
+    slots.end(pool.Finished(slots.tag(), protocol.Changed()))
+    slots.end(pool.Finished(slots.tag(), protocol.Changed()))
+    assert second.result(PATIENCE_S) == Returned({"is": "Changed"})
+
+
 def test_photos_wait_for_a_free_slot(made: Made) -> None:
     slots = adopted(made[0])
     first, second = run(made[0]), run(made[0], call=2)

@@ -15,9 +15,9 @@ from cutoutd.daemon.fleet.records import (
     Joined,
     Lost,
     NodeFacts,
+    NodeJob,
     Nodes,
     NodeState,
-    Order,
     PhotoAnswer,
     Raised,
     RelayGone,
@@ -99,6 +99,6 @@ def holders(wanted: Any, at: str, seen: set[Any]) -> set[str]:
 
 
 def test_no_record_between_head_and_nodes_can_hold_a_photo() -> None:
-    everything = (ToRelay, FromRelay, Terms, Order, JoinAnswer, PhotoAnswer)
+    everything = (ToRelay, FromRelay, Terms, NodeJob, JoinAnswer, PhotoAnswer)
     assert holders(typing.Union[everything], "", set()) == PATHS | READ_LATER  # noqa: UP007 - made of a list
     assert holders(protocol.Answer, "", set()) == set()
