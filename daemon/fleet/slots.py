@@ -195,20 +195,28 @@ class FleetSlots:
             )
             self._post(pool.Finished(tag, protocol.Refused(Reason.NO_PERMISSION, sentence)))
             return
+        found = self._first_free(numbers)
+        if found is None:
+            raise pool.NoFreeSlotError("No worker is free")
+        self._give(*found, tag, job, limit_s)
+
+    def _first_free(self, numbers: Sequence[int]) -> tuple[NodeSlots, int] | None:
+        """A node and its slot."""
         now = self._clock()
+        by_base = {node.base: node for node in self._nodes.values()}
         for number in numbers:
-            node = next(
-                (one for one in self._nodes.values() if one.base <= number < one.base + NODE_STEP), None
-            )
+            node = by_base.get(number - number % NODE_STEP)
             if node is not None and number in node.free(now, large=False):
-                call = Call(self._link.next_call(), tag, job, number, now + limit_s + ANSWER_S)
-                node.calls[number] = call
-                self._calls[call.number], self._tags[tag] = (node, call), call.number
-                self._look_at = min(self._look_at, call.deadline)
-                given = dumps(NodeJob(self._life, call.number, job, limit_s)).decode("ascii")
-                self._link.say(Give(call.number, node.facts.address, given))
-                return
-        raise pool.NoFreeSlotError("No worker is free")
+                return node, number
+        return None
+
+    def _give(self, node: NodeSlots, slot: int, tag: int, job: protocol.Job, limit_s: float) -> None:
+        call = Call(self._link.next_call(), tag, job, slot, self._clock() + limit_s + ANSWER_S)
+        node.calls[slot] = call
+        self._calls[call.number], self._tags[tag] = (node, call), call.number
+        self._look_at = min(self._look_at, call.deadline)
+        given = dumps(NodeJob(self._life, call.number, job, limit_s)).decode("ascii")
+        self._link.say(Give(call.number, node.facts.address, given))
 
     def kill(self, tag: int) -> None:
         """Ends the worker that has this photo; `Died` with cause "killed" follows."""
