@@ -192,24 +192,29 @@ def test_no_permission_is_named_and_mended(daemon: Make) -> None:
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
-@pytest.mark.parametrize("shut", ["inbox", "folder", "photo"])
-def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: str) -> None:
+@pytest.mark.parametrize("shut", [("inbox",), ("folder", "photo")])
+def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: tuple[str, ...]) -> None:
     """Seen from the photo nothing has changed by then: same bytes, times and permissions as when it was noticed."""
     wrapper = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
     one = daemon(wrapper=wrapper).start()
     one.cli("pause")
-    photo = one.inbox / "folder" / "a.jpg"
-    photo.parent.mkdir()
-    photo.write_bytes(encoded("astronaut"))
-    one.wait(lambda: one.rows("state = 'pending' AND settled = 1"), "the row")
-    closed = {"inbox": one.inbox, "folder": photo.parent, "photo": photo}[shut]
-    before = closed.stat().st_mode & 0o777
-    closed.chmod(0)
+    closed: dict[Path, int] = {}
+    for what in shut:
+        photo = one.inbox / what / "a.jpg"
+        photo.parent.mkdir()
+        photo.write_bytes(encoded("astronaut"))
+        place = {"inbox": one.inbox, "folder": photo.parent, "photo": photo}[what]
+        closed[place] = place.stat().st_mode & 0o777
+    one.wait(lambda: len(one.rows("state = 'pending' AND settled = 1")) == len(shut), "the rows")
+    for place in closed:
+        place.chmod(0)
     one.cli("resume")
-    one.wait(lambda: one.rows("state = 'failed' AND reason = 'no-permission'"), "the failure", 60)
-    closed.chmod(before)
+    failed = "state = 'failed' AND reason = 'no-permission'"
+    one.wait(lambda: len(one.rows(failed)) == len(shut), "the failures", 60)
+    for place, mode in closed.items():
+        place.chmod(mode)
     assert one.cli("rescan").returncode == 0
-    one.wait(lambda: one.outputs() == ["folder/a.png"], "the cutout")
+    one.wait(lambda: one.outputs() == [f"{what}/a.png" for what in shut], "the cutouts")
     one.stop()
 
 
