@@ -5,6 +5,7 @@ It does not look for files or print: `load.py` reads, `reference.py` documents.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
@@ -295,7 +296,9 @@ class Inbox(Section):
 
     def deliverables(self) -> tuple[Deliverable, ...]:
         """What one photo of this inbox owes where no rule fits, at least one deliverable."""
-        return self.deliver or (Deliverable.model_validate(self.output.model_dump(exclude_unset=True)),)
+        given = frozenset(self.output.model_fields_set)
+        # pydantic makes frozen models hashable, which no annotation of theirs says.
+        return self.deliver or _alone(self.output, given)  # pyright: ignore[reportArgumentType]
 
     @model_validator(mode="after")
     def _deliverables_have_distinct_labels(self) -> Inbox:
@@ -304,6 +307,12 @@ class Inbox(Section):
         if twice:
             raise ValueError(f"two deliverables are called {', '.join(twice)}: give each its own label")
         return self
+
+
+@lru_cache
+def _alone(output: Output, _given: frozenset[str]) -> tuple[Deliverable, ...]:
+    """The deliverable of an inbox that lists none. Outputs are equal whatever of them was given: that is told too."""
+    return (Deliverable.model_validate(output.model_dump(exclude_unset=True)),)
 
 
 class Service(Section):

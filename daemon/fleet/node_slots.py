@@ -57,12 +57,17 @@ class NodeSlots:
     retry: Retry = field(default_factory=lambda: Retry(FIRST_PAUSE_S, LONGEST_PAUSE_S))
     done: deque[float] = field(default_factory=deque[float])
 
+    def idle(self, now: float) -> int:
+        """How many of its slots have no photo and can take one."""
+        joined = self.facts.joined
+        if joined is None or self.facts.state is not NodeState.READY or now < self.rest_until:
+            return 0
+        return max(0, joined.slots - len(self.calls))
+
     def free(self, now: float, *, large: bool) -> list[int]:
         """Its slots without a photo that can take one, best first."""
         joined = self.facts.joined
-        if joined is None or len(self.calls) >= joined.slots:  # most are busy when there is much to do
-            return []
-        if self.facts.state is not NodeState.READY or now < self.rest_until:
+        if joined is None or not self.idle(now):  # most are busy when there is much to do
             return []
         slots = PoolSize(joined.slots, joined.large).slots(large=large)
         return [self.base + slot for slot in slots if self.base + slot not in self.calls]

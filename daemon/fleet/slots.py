@@ -144,7 +144,7 @@ class FleetSlots:
         """How many slots, or how many of these, can take a photo now."""
         now = self._clock()
         if among is None:
-            return self._local.free() + sum(len(node.free(now, large=False)) for node in self._nodes.values())
+            return self._local.free() + sum(node.idle(now) for node in self._nodes.values())
         wanted = {number for number in among if number >= NODE_STEP}
         here = [number for number in among if number < NODE_STEP]
         free = {number for node in self._nodes.values() for number in node.free(now, large=False)}

@@ -41,6 +41,15 @@ def test_an_inbox_without_deliverables_owes_its_output() -> None:
     assert (order.format, order.label) == ("webp", "cutout")
 
 
+def test_what_was_given_of_an_output_is_given_of_its_deliverable() -> None:
+    """Rules add to what was given alone; a default that is written out is given."""
+    for output in ({}, {"format": "png"}, {}):
+        inbox = Settings.model_validate({"inbox": [{**INBOX, "output": output}]}).inbox[0]
+        (deliverable,) = inbox.deliverables()
+        assert deliverable.format == "png"
+        assert deliverable.model_fields_set == set(output)
+
+
 def test_two_deliverables_cannot_share_a_label() -> None:
     twice = {**INBOX, "deliver": [{"label": "web"}, {"label": "WEB"}]}
     with pytest.raises(ValidationError, match="two deliverables are called web"):
