@@ -48,20 +48,31 @@ def worth_a_look(alpha: Alpha) -> Part | None:
     Args:
         alpha: float32 (h, w) in 0..1, the first looks' answer, covering the whole photo.
     """
-    possible = alpha > POSSIBLE
-    rows, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
-    if len(rows) < LEAST_SAMPLES or len(columns) < LEAST_SAMPLES:
+    part = around(alpha, POSSIBLE, MARGIN, FRAME_MARGIN)
+    if part is None or (part.bottom - part.top) * (part.right - part.left) >= LARGEST_SHARE:
         return None
-    top, bottom = _widened(rows[0] / alpha.shape[0], (rows[-1] + 1) / alpha.shape[0])
-    left, right = _widened(columns[0] / alpha.shape[1], (columns[-1] + 1) / alpha.shape[1])
-    if (bottom - top) * (right - left) >= LARGEST_SHARE:
-        return None
-    return Part(top, bottom, left, right)
+    return part
 
 
-def _widened(first: float, last: float) -> tuple[float, float]:
-    margin = MARGIN * (last - first) + FRAME_MARGIN
-    return max(0.0, first - margin), min(1.0, last + margin)
+def around(alpha: Alpha, possible: float, margin: float, frame_margin: float = 0.0) -> Part | None:
+    """The rectangle around everything above `possible`, or None where that is hardly anything.
+
+    Args:
+        alpha: float32 (h, w) in 0..1, covering the whole photo.
+        possible: 0..1.
+        margin: room around it, a share of its own side ...
+        frame_margin: ... and a share of the photo's.
+    """
+    above = alpha > possible
+    sides: list[tuple[float, float]] = []
+    for axis, length in ((1, alpha.shape[0]), (0, alpha.shape[1])):
+        found = np.flatnonzero(above.any(axis))
+        if len(found) < LEAST_SAMPLES:
+            return None
+        first, last = found[0] / length, (found[-1] + 1) / length
+        room = margin * (last - first) + frame_margin
+        sides.append((max(0.0, first - room), min(1.0, last + room)))
+    return Part(*sides[0], *sides[1])
 
 
 def joined(looks: Sequence[Alpha], near: Alpha | None = None, part: Part | None = None) -> Alpha:
@@ -75,23 +86,24 @@ def joined(looks: Sequence[Alpha], near: Alpha | None = None, part: Part | None 
     Returns:
         float32 (h, w) in 0..1.
     """
-    total = np.add.reduce([_logit(look) for look in looks])
+    total = np.add.reduce([as_logit(look) for look in looks])
     count = np.float32(len(looks))
     if near is None or part is None:
-        return _alpha(total / count)
+        return as_alpha(total / count)
     window = part.pixels(*total.shape)
     rows, columns = total[window].shape
     shrunk = Image.fromarray(near).resize((columns, rows), Image.Resampling.BOX)
     mean = total / count
-    mean[window] = (total[window] + _logit(np.asarray(shrunk, np.float32))) / (count + 1)
-    return _alpha(mean)
+    mean[window] = (total[window] + as_logit(np.asarray(shrunk, np.float32))) / (count + 1)
+    return as_alpha(mean)
 
 
-def _logit(alpha: Alpha) -> Alpha:
+def as_logit(alpha: Alpha) -> Alpha:
+    """Alpha 0..1 to its logit, held in beyond SURE."""
     held = np.clip(alpha, SURE, 1 - SURE)
     return np.asarray(np.log(held / (1 - held)), np.float32)
 
 
-def _alpha(logit: Alpha) -> Alpha:
+def as_alpha(logit: Alpha) -> Alpha:
     """Back to SURE .. 1 - SURE; never exactly 0 or 1, which the matte stage takes for a mask drawn by hand."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)), np.float32)

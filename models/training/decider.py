@@ -227,7 +227,7 @@ def main() -> None:
     p.add_argument(
         "--out", type=Path, required=True, help="folder of this run; continued when it holds run.pt"
     )
-    p.add_argument("--start", type=Path, required=True, help="cutout-s's weights")
+    p.add_argument("--start", type=Path, required=True, help="cutout-s's weights, or a run's own")
     p.add_argument("--total", type=int, default=20_000, help="samples after which the rate has reached 0")
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--size", type=int, default=SIDE, help="side of what the network sees; a multiple of 32")

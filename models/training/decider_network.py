@@ -99,9 +99,10 @@ class Decider(nn.Module):
         return [finest, *coarse[1:]]
 
     def load_first(self, path: Path) -> None:
-        """Take cutout-s's weights."""
+        """Take cutout-s's weights, or a deciding network's own."""
         saved: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        self.net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in saved.items()})
+        whole = {k: v.float() if v.is_floating_point() else v for k, v in saved.items()}
+        (self if "say" in whole else self.net).load_state_dict(whole)
 
 
 def silent(inputs: int, outputs: int) -> nn.Conv2d:

@@ -96,9 +96,14 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
     assert not torch.equal(first["net"][name], whole["net"][name])
     early = "net.enc.stages.0.0.dw.conv.weight"
     assert torch.equal(first["net"][early], whole["net"][early]), "what sees the photo alone stays as it is"
-    assert (out / "average16.pt").exists()
+    again = Decider()
+    again.load_first(out / "average16.pt")
+    assert torch.allclose(again.say, whole["average"]["say"], atol=1e-3), "another run may begin from it"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:Constant folding:UserWarning")
 def test_it_is_written_with_both_its_inputs_and_in_eight_bits(kept: Kept, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Decider().eval()
