@@ -152,10 +152,11 @@ class TemporaryWriter:
             self._fs.close(fd)
 
     def _next_is(self, fd: int, part: bytes | memoryview) -> bool:
-        expected, at = memoryview(part), 0
+        # Bytes, since views compare item by item; of bytes, and of a slice that is all of them, this makes no copy.
+        expected, at = bytes(part), 0
         while at < len(expected):
             block = self._fs.read(fd, min(_BLOCK, len(expected) - at))
-            if not block or block != bytes(expected[at : at + len(block)]):  # two views compare item by item
+            if not block or block != expected[at : at + len(block)]:
                 return False
             at += len(block)
         return True
