@@ -111,12 +111,15 @@ class Pixels:
 
     def mixed(self, window: Window, alpha: NDArray[np.uint8], own: NDArray[np.bool_]) -> None:
         """As `Canvas`."""
-        np.multiply(self._photo[window], own, out=self._whole[window])
+        np.copyto(self._whole[window], self._photo[window], where=own)
         self.rgba[:, :, 3][window] = alpha
         self.alpha_sum += int(alpha.sum(dtype=np.uint32))
 
     def colour(self, window: Window, colour: NDArray[np.uint8]) -> None:
         """As `Canvas`."""
-        target = self.rgba[window]
-        for channel in range(3):
-            target[:, :, channel] |= colour[channel]
+        red, green, blue = colour
+        packed = blue.astype(np.uint32)
+        for lower in (green, red):
+            packed <<= np.uint32(8)
+            packed |= lower
+        self._whole[window] |= packed

@@ -32,9 +32,17 @@ def spread_colours(guide: Plane, alpha: Plane, certainty: int = CERTAINTY_POWER)
         float32 (6, h, w): subject RGB, then background RGB.
     """
     spread = np.empty((6, *alpha.shape), np.float32)
-    _pull_push(guide, alpha**certainty, spread[:3])
-    _pull_push(guide, (1.0 - alpha) ** certainty, spread[3:])
+    _pull_push(guide, _power(alpha, certainty), spread[:3])
+    _pull_push(guide, _power(1.0 - alpha, certainty), spread[3:])
     return spread
+
+
+def _power(values: Plane, exponent: int) -> Plane:
+    """Values to a whole power of 1 or more, by squaring: NumPy's own takes ten times as long."""
+    if exponent == 1:
+        return values
+    half = _power(values, exponent // 2)
+    return half * half * values if exponent % 2 else half * half
 
 
 def _pull_push(colour: Plane, weight: Plane, out: Plane) -> None:

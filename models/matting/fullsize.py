@@ -104,39 +104,47 @@ class FullSize:
         return pixels
 
     def _fill(self, number: int, canvas: Canvas) -> None:
-        """Paints one band tile by tile."""
+        """Paints one band: tile by tile where the edge runs, and at once what is flat between two such tiles."""
         row, top = self._rows[number]
-        colour_row = self._colour_rows[number]
-        for (column, left), colour_column in zip(self._columns, self._colour_columns, strict=True):
-            if not self._boxed:
-                self._fill_widened(
-                    canvas, row, column, (top, left), _Near(self._colours, colour_row, colour_column)
-                )
+        own_row = self._colour_rows[number]
+        band = self._band[row.start // self._step : (row.stop - 1) // self._step + 1]
+        rows, painted = slice(0, own_row.stop - own_row.start), 0
+        for (column, left), own_column in zip(self._columns, self._colour_columns, strict=True):
+            edge = _box(band[:, column.start // self._step : (column.stop - 1) // self._step + 1])
+            if edge is None:
                 continue
-            self._fill_tile(canvas, row, column, _Near(self._colours, colour_row, colour_column))
+            self._fill_flat(canvas, own_row.start, rows, slice(painted, own_column.start))
+            painted = own_column.stop
+            near = _Near(self._colours, own_row, own_column)
+            if self._boxed:
+                self._fill_tile(canvas, row, column, edge, near)
+            else:
+                self._fill_widened(canvas, row, column, (top, left), near)
+        self._fill_flat(canvas, own_row.start, rows, slice(painted, self.shape[1]))
 
-    def _fill_tile(self, canvas: Canvas, row: Span, column: Span, near: _Near) -> None:
-        """Paints a tile; only the box around its edge is worked out, and what lies beside that is flat."""
-        down, across = _blocks(row, self._step), _blocks(column, self._step)
-        height, width = len(down), len(across)
+    def _fill_flat(self, canvas: Canvas, top: int, rows: slice, columns: slice) -> None:
+        """Paints a part without an edge, whose rows are counted from `top`."""
+        filled = rows.stop > rows.start and columns.stop > columns.start
+        if filled and self._level[(top + rows.start) // self._step, columns.start // self._step]:
+            canvas.opaque((rows, columns))
 
-        def flat(rows: slice, columns: slice) -> None:
-            filled = rows.stop > rows.start and columns.stop > columns.start
-            if filled and self._level[down[rows.start], across[columns.start]]:
-                canvas.opaque((rows, _shifted(columns, column.start)))
+    def _fill_tile(
+        self, canvas: Canvas, row: Span, column: Span, edge: tuple[slice, slice], near: _Near
+    ) -> None:
+        """Paints a tile; only the box around its edge is worked out, and what lies beside that is flat.
 
-        grid = _box(self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1])
-        if grid is None:
-            flat(slice(0, height), slice(0, width))
-            return
-        rows, columns = _within(grid[0], down), _within(grid[1], across)
-        flat(slice(0, rows.start), slice(0, width))
-        flat(slice(rows.stop, height), slice(0, width))
-        flat(rows, slice(0, columns.start))
-        flat(rows, slice(columns.stop, width))
+        `edge` are the blocks that the box has, counted from the tile's first.
+        """
+        rows = _within(edge[0], _blocks(row, self._step))
+        columns = _within(edge[1], _blocks(column, self._step))
+        inner, whole = _shifted(columns, column.start), slice(column.start, column.stop)
+        self._fill_flat(canvas, row.start, slice(0, rows.start), whole)
+        self._fill_flat(canvas, row.start, slice(rows.stop, row.stop - row.start), whole)
+        self._fill_flat(canvas, row.start, rows, slice(column.start, inner.start))
+        self._fill_flat(canvas, row.start, rows, slice(inner.stop, column.stop))
         alpha, mixed = self._edited(row.part(rows), column.part(columns))
         near = _Near(near.colours, near.row.part(rows), near.column.part(columns))
-        _paint(canvas, (rows, _shifted(columns, column.start)), alpha, mixed, near)
+        _paint(canvas, (rows, inner), alpha, mixed, near)
 
     def _fill_widened(
         self, canvas: Canvas, row: Span, column: Span, corner: tuple[int, int], near: _Near
@@ -144,11 +152,6 @@ class FullSize:
         """Paints a tile whose edit looks around itself: it lies `corner` from the first of wider rows and columns."""
         height, width = near.row.stop - near.row.start, near.column.stop - near.column.start
         window = np.s_[0:height, near.column.start : near.column.stop]
-        down, across = _blocks(row, self._step), _blocks(column, self._step)
-        if not self._band[down[0] : down[-1] + 1, across[0] : across[-1] + 1].any():
-            if self._level[down[0], across[0]]:
-                canvas.opaque(window)
-            return
         alpha, mixed = self._edited(row, column)
         inner = np.s_[corner[0] : corner[0] + height, corner[1] : corner[1] + width]
         _paint(canvas, window, alpha[inner], mixed.part(inner), near)

@@ -24,7 +24,9 @@ RUN_ROWS = 64  # rows that are interpolated at once: 32 were as quick on tiles o
 # Axes of photos whose weights are kept for the next photo, which mostly has the same size: four for each size, of 24
 # megapixels 1 MB each.
 CACHED_AXES = 8
-STRIP_ROWS = 128  # 128 rows of 6,000 RGB pixels stay within a second-level cache
+STRIP_ROWS = 96  # of 6,000 RGB pixels: they and their sums stay within a second-level cache
+# Blocks up to this side have sums of 8-bit samples that 16 bits hold.
+NARROW_SUMS = 16
 
 
 class Run(NamedTuple):
@@ -179,29 +181,40 @@ def onto_grid(
 def reduced(photo: NDArray[np.uint8], step: int, threads: int = 1) -> Plane:
     """The photo averaged over `step`-sized blocks: float32 (c, ceil(H/step), ceil(W/step)), 0..1.
 
+    Sums are whole numbers, so that no order of adding changes a mean.
+
     Args:
-        photo: uint8 (H, W, c) with one or three channels.
+        photo: uint8 (H, W, c).
         step: block size in pixels.
         threads: how many strips are averaged at once.
     """
-    if photo.shape[2] == 1:
-        plane = Image.fromarray(photo[:, :, 0]).reduce(step)
-        return np.asarray(plane, np.float32)[None] * np.float32(1 / 255)
-    if step == 1:
-        small = photo
-    else:
-        # In strips: a copy of all 24 megapixels for Pillow costs more in page faults than the averaging.
-        strip = step * max(1, STRIP_ROWS // step)
-        # Every other row still gives each average 8 samples or more; it halves the memory traffic.
-        skip = 2 if step >= 4 and step % 2 == 0 and photo.shape[0] % step == 0 else 1
+    height, width, channels = photo.shape
+    result = np.empty((channels, -(-height // step), -(-width // step)), np.float32)
+    # Partial blocks at the far edges have fewer pixels.
+    rows, columns = (np.minimum(step, side - _positions(side)[::step]) for side in (height, width))
+    brightest = np.multiply.outer(rows, columns).astype(np.float32) * np.float32(255)
+    kind = np.uint16 if step <= NARROW_SUMS else np.uint32
+    strip = step * max(1, STRIP_ROWS // step)
 
-        def average(y: int) -> NDArray[np.uint8]:
-            """One strip, made smaller by whole steps."""
-            return np.asarray(Image.fromarray(photo[y : y + strip : skip]).reduce((step, step // skip)))
+    def average(top: int) -> None:
+        """One strip: down first, row by row, and then across, one channel at a time."""
+        down = _sums(photo[top : top + strip].reshape(-1, width * channels), step, 1, kind)
+        here = slice(top // step, top // step + len(down))
+        for channel in range(channels):
+            across = _sums(down[:, channel:].T, step * channels, channels, kind)
+            np.divide(across.T, brightest[here], out=result[channel, here])
 
-        small = np.concatenate(side_by_side(average, range(0, photo.shape[0], strip), threads))
-    planar = np.ascontiguousarray(np.moveaxis(small, 2, 0))
-    return planar.astype(np.float32) * np.float32(1 / 255)
+    side_by_side(average, range(0, height, strip), threads)
+    return result
+
+
+def _sums(lines: NDArray[Any], block: int, apart: int, kind: type[np.uint16 | np.uint32]) -> NDArray[Any]:
+    """Of each `block` lines the sum of every line that is a multiple of `apart` from its first; of the last, a part."""
+    total = lines[::block].astype(kind)
+    for start in range(apart, block, apart):
+        more = lines[start::block]
+        total[: len(more)] += more
+    return total
 
 
 def window_sums(x: Plane, radius: int, axis: int) -> Plane:
@@ -219,15 +232,14 @@ def window_sums(x: Plane, radius: int, axis: int) -> Plane:
     doubled = np.zeros([side + 2 * radius * (one == axis) for one, side in enumerate(x.shape)], x.dtype)
     doubled[part(radius, radius + length)] = x
 
-    result = np.zeros_like(x)
-    size, done = 1, 0
-    while size <= width:
+    result = doubled[part(0, length)].copy()  # the width is odd: its lowest digit is 1
+    size, done = 1, 1
+    while 2 * size <= width:
+        doubled = doubled[part(0, -size)] + doubled[part(size, doubled.shape[axis])]
+        size *= 2
         if width & size:
             result += doubled[part(done, done + length)]
             done += size
-        if 2 * size <= width:
-            doubled = doubled[part(0, -size)] + doubled[part(size, doubled.shape[axis])]
-        size *= 2
     return result
 
 

@@ -52,10 +52,12 @@ def number_each(rgba: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return rgba.view("<u4")[..., 0]
 
 
-def erase_hidden(rgba: NDArray[np.uint8]) -> None:
-    """Makes every byte 0 wherever alpha is 0, in RGBA uint8 (h, w, 4), C-contiguous."""
+def erase_hidden(rgba: NDArray[np.uint8]) -> bool:
+    """Makes every byte 0 wherever alpha is 0, in RGBA uint8 (h, w, 4), C-contiguous; whether anything is left."""
     whole = number_each(rgba)
-    np.multiply(whole, whole >= _LEAST_SEEN, out=whole)
+    seen = whole >= _LEAST_SEEN
+    np.multiply(whole, seen, out=whole)
+    return bool(seen.any())
 
 
 def rgba_image_array(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

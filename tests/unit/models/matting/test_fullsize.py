@@ -40,6 +40,21 @@ def test_bands_together_are_the_whole(controls: dict[str, object]) -> None:
     assert rows == list(range(PHOTO.shape[0]))
 
 
+@pytest.mark.parametrize("controls", [{}, {"edge": "soft"}, {"grow": 2.0}])
+def test_between_edges_several_tiles_apart_the_photo_stays(controls: dict[str, object]) -> None:
+    photo = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (1, 4, 1))[:300, : 7 * TILE + 19])
+    alpha = np.zeros((60, 400), np.float32)
+    alpha[:30, 60:330], alpha[30:, 380:] = 1, 1
+    found, colour = prepare(alpha, photo, engine="plain", controls=MatteControls(**controls)).whole()  # type: ignore[arg-type]
+    across = photo.shape[1] / 400
+    inside, beyond = slice(int(75 * across), int(315 * across)), slice(int(345 * across), int(365 * across))
+    assert (found[:130, inside] == 255).all()
+    assert (colour[:130, inside] == photo[:130, inside]).all()
+    assert not found[:, beyond].any()
+    assert not found[170:, : int(350 * across)].any()
+    assert (found[170:, int(395 * across) :] == 255).all()
+
+
 def test_threads_change_no_byte() -> None:
     alone, together = full().whole(1), full().whole(4)
     assert (alone[0] == together[0]).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import zlib
 from typing import Any
 
@@ -152,3 +153,14 @@ class _Careless:
 def test_bands_are_the_bytes_of_the_whole_and_erased_in_the_last_step() -> None:
     whole = png.encode(ASTRONAUT, alpha_disc(512, 512))
     assert b"".join(png.encode_bands(_Careless(), (512, 512), threads=2)) == whole
+
+
+def test_empty_strips_of_pictures_of_several_sizes_and_settings_are_their_own() -> None:
+    for compression, width, height in itertools.product(("fast", "small", 1), (37, 300), (3, 600)):
+        alpha = np.zeros((height, width), np.uint8)
+        alpha[height // 2, width // 2] = 255
+        for seen in (alpha, np.zeros_like(alpha)):
+            colour = np.full((height, width, 3), 200, np.uint8)
+            got = np.asarray(Image.open(io.BytesIO(png.encode(colour, seen, compression=compression))))
+            assert np.array_equal(got[..., 3], seen)
+            assert np.array_equal(got[..., :3], colour * (seen > 0)[..., np.newaxis])

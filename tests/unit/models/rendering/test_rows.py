@@ -46,9 +46,16 @@ def test_what_is_hidden_is_erased_from_interleaved_pixels() -> None:
     rgba = picture(np.uint8, 6, 5, 4)
     rgba[2:4, 1:3, 3] = 0
     before = rgba.copy()
-    rows.erase_hidden(rgba)
+    assert rows.erase_hidden(rgba)
     assert not rgba[2:4, 1:3].any()
     assert (rgba[before[..., 3] > 0] == before[before[..., 3] > 0]).all()
+
+
+def test_pixels_that_nobody_sees_leave_nothing() -> None:
+    rgba = picture(np.uint8, 6, 5, 4)
+    rgba[..., 3] = 0
+    assert not rows.erase_hidden(rgba)
+    assert not rgba.any()
 
 
 def test_the_whole_picture_is_the_same_in_strips() -> None:
