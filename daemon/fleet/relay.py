@@ -101,6 +101,8 @@ class Relay:
         self._life_of_relay = secrets.token_hex(8)
         # Photos that are over. Dask forgets one when it is let go, which travels with the next photo in one message.
         self._over: list[Any] = []
+        # Tokens of photos that were over and not answered when somebody last looked.
+        self._silent: set[str] = set()
 
     # --- what the daemon says, in the thread that reads it --------------------------------------------------
 
@@ -147,14 +149,24 @@ class Relay:
             self._say(Answered(call, _travels(said["answer"])))
 
     def _look_for_the_lost(self) -> None:
-        """Photos of which Dask says that they are over have been answered before, or never will be."""
+        """Photos of which Dask says that they are over have been answered, or never will be.
+
+        Its word and the node's come in one message, but are heard one after the other: whoever is over at one look
+        and not answered at the next is lost.
+        """
         with self._lock:
             self._over.clear()
+            silent: set[str] = set()
             for node in self._nodes.values():
                 for token, (call, future) in list(node.calls.items()):
-                    if future.status != "pending":
-                        del node.calls[token]
-                        self._say(Lost(call, f"The node did not finish it ({future.status})."))
+                    if future.status == "pending":
+                        continue
+                    if token not in self._silent:
+                        silent.add(token)
+                        continue
+                    del node.calls[token]
+                    self._say(Lost(call, f"The node did not finish it ({future.status})."))
+            self._silent = silent
 
     def _drop(self, call: int) -> None:
         with self._lock:

@@ -115,8 +115,17 @@ def test_a_photo_that_ends_without_an_answer_is_lost(told: Told, status: str) ->
     token = told.give(7)
     told.relay._look_for_the_lost()
     told.end_of_photo(status)
+    told.end_of_photo(status)
     told.say("anna", token, "{}")
     assert told.heard() == Lost(7, f"The node did not finish it ({status}).")
+
+
+def test_a_photo_whose_answer_is_heard_after_dask_s_word_is_not_lost(told: Told) -> None:
+    token = told.give(7)
+    told.end_of_photo("finished")
+    told.say("anna", token, "{}")
+    told.end_of_photo("finished")
+    assert told.heard() == Answered(7, "{}")
 
 
 @pytest.mark.parametrize(
