@@ -207,7 +207,7 @@ class Intake:
             "SELECT digest FROM tombstones WHERE inbox = ? AND key = ?", (row.inbox, row.key)
         ):
             known[stone["digest"]] = 0
-        for other in self.twins(row):
+        for other in reversed(self.twins(row)):  # of equal ones the first has the last word
             if other.digest and other.state not in (State.RUNNING, State.DELIVERING):
                 known[other.digest] = other.id
         previous = None if row.previous is None else self.get(row.previous)
@@ -244,7 +244,9 @@ class Intake:
                 f" WHERE state IN ('running', 'delivering') AND +digest IS NULL AND +live = 1 AND {alike}"
             )
             values = (digest, *values, *values)
-        order = "ORDER BY live DESC, digest IS NULL, id DESC LIMIT 20"
+        # The very file comes first: a copy that was deleted is gone too, and its cutout stays.
+        order = "ORDER BY live DESC, inode = ? DESC, digest IS NULL, id DESC LIMIT 20"
+        values = (*values, row.inode)
         rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE id IN ({query}) {order}", values)
         return [photo_row(one) for one in rows]
 

@@ -70,4 +70,4 @@ def corner(_shared_daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[D
     yield one
     assert _shared_daemon.process is not None
     assert _shared_daemon.process.poll() is None
-    assert one.leftovers() == []
+    one.wait(lambda: one.leftovers() == [], "what was set aside to be gone")

@@ -31,6 +31,21 @@ def test_a_copy_owes_its_own_cutout_and_that_of_a_renamed_photo_is_called_like_i
     assert one.states()["c.jpg"] == "done"
 
 
+def test_a_copy_that_was_deleted_is_not_taken_for_the_photo_that_was_renamed(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.put("copy.jpg", ONE)
+    one.finish()
+    (one.inbox / "copy.jpg").unlink()
+    one.finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert sorted(one.outputs()) == ["b.png", "copy.png"], (
+        "the copy's cutout stays, the renamed one's is renamed"
+    )
+
+
 def test_a_photo_renamed_while_it_is_in_hand_gets_one_cutout(sim: Make) -> None:
     for turns in range(1, 12):
         one = sim()
