@@ -245,7 +245,7 @@ class Intake:
             )
             values = (digest, *values, *values)
         # The very file comes first: a copy that was deleted is gone too, and its cutout stays.
-        order = "ORDER BY live DESC, inode = ? DESC, digest IS NULL, id DESC LIMIT 20"
+        order = "ORDER BY inode = ? DESC, live DESC, digest IS NULL, id DESC LIMIT 20"
         values = (*values, row.inode)
         rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE id IN ({query}) {order}", values)
         return [photo_row(one) for one in rows]

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -22,6 +22,7 @@ from PIL import Image
 from cutoutd.models.evaluation.cases import find_cases, read_mask, read_photo, resized
 from cutoutd.models.evaluation.scores import score, summarise
 from cutoutd.models.evaluation.solidity import mean_solidity, solidity
+from cutoutd.models.matting.refiner import Network
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.closer import Alpha, Part, around, as_alpha, as_logit, joined, worth_a_look
 from cutoutd.models.networks.haze import settled
@@ -42,14 +43,6 @@ SHARE: Final = np.float32(0.7)
 # Hints are logits, held where no look is surer, in units of four: what the network was trained on.
 HINT_SURE: Final = 0.002
 HINT_SCALE: Final = np.float32(4)
-
-
-class Network(Protocol):
-    """The part of an ONNX Runtime session that is used here; the package ships no types."""
-
-    def run(self, outputs: list[str], feed: dict[str, Planes]) -> list[Planes]:
-        """The named outputs for the named inputs."""
-        ...
 
 
 def part_to_decide(first: Alpha) -> Part | None:

@@ -31,7 +31,8 @@ def test_a_copy_owes_its_own_cutout_and_that_of_a_renamed_photo_is_called_like_i
     assert one.states()["c.jpg"] == "done"
 
 
-def test_a_copy_that_was_deleted_is_not_taken_for_the_photo_that_was_renamed(sim: Make) -> None:
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_copy_that_was_deleted_is_not_taken_for_the_photo_that_was_renamed(sim: Make, taken: bool) -> None:
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()

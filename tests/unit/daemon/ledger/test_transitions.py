@@ -18,15 +18,8 @@ from tests.unit.daemon.ledger.rows_in_hand import (
 )
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.retry_rules import retry_rules
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
-
-
-@pytest.fixture
-def transitions(ledger: Ledger) -> Transitions:
-    return Transitions(ledger, retry_rules(attempts_after_death=2, attempts_when_busy=5, settle_s=2))
 
 
 def test_names_are_on_the_disk_before_they_are_tried(transitions: Transitions) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from tests.unit.daemon.ledger.rows_in_hand import (
     FACTS,
     a_delivery,
@@ -15,16 +14,9 @@ from tests.unit.daemon.ledger.rows_in_hand import (
     the_row,
 )
 
-from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.retry_rules import retry_rules
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.undelivered import undeliver
-
-
-@pytest.fixture
-def transitions(ledger: Ledger) -> Transitions:
-    return Transitions(ledger, retry_rules(attempts_after_death=2, attempts_when_busy=5, settle_s=2))
 
 
 def test_a_delivery_that_falls_through_knows_its_old_cutout_again(transitions: Transitions) -> None:
