@@ -106,6 +106,25 @@ def test_a_network_in_eight_bits_answers_nearly_the_same(tmp_path: Path, data: P
     assert export.run_onnx(out, {export.INPUT: np.zeros((1, 3, 96, 64), np.float32)}).shape == (1, 1, 96, 64)
 
 
+def test_a_convolution_that_pads_for_itself_answers_with_the_same_bits(
+    tmp_path: Path, data: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded, padded = tmp_path / "folded.onnx", tmp_path / "padded.onnx"
+    quantise.quantise(network, folded, partial(quantise.Photos, data), side=64, photos=3)
+    monkeypatch.setattr(quantise, "pads_into_convolutions", lambda _graph: 0)
+    quantise.quantise(network, padded, partial(quantise.Photos, data), side=64, photos=3)
+    kinds = [{node.op_type for node in onnx.load(str(path)).graph.node} for path in (folded, padded)]
+    assert "Pad" not in kinds[0] and "Pad" in kinds[1]
+    for shape in ((64, 64), (96, 160)):
+        scene = {export.INPUT: np.random.default_rng(3).standard_normal((1, 3, *shape)).astype(np.float32)}
+        assert np.array_equal(export.run_onnx(folded, scene), export.run_onnx(padded, scene))
+
+
+def test_the_shipped_networks_pad_in_their_convolutions() -> None:
+    for name in BUNDLED:
+        assert all(node.op_type != "Pad" for node in onnx.load(str(catalogue()[name].path)).graph.node)
+
+
 def test_nothing_is_written_when_the_answer_moves_too_far(
     tmp_path: Path, data: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
