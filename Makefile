@@ -13,6 +13,8 @@ PYTEST_ARGS ?=
 # What fails once on a busy machine is tried again, and said (R); what fails three times has failed. Unit tests have it
 # from tests/unit/conftest.py.
 RERUNS := --reruns 2
+# What every change pays for. `make thorough` runs the rest as well; tests/conftest.py says what is marked so.
+CHOSEN ?= not alone and not thorough
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
@@ -32,7 +34,7 @@ fast: lint imports
 	@files=$$($(BIN)/python -m tests.support.changed_files) || exit 1; \
 	case "$$files" in "") true;; all) $(BIN)/pyright --pythonpath $(BIN)/python;; \
 		*) $(BIN)/pyright --pythonpath $(BIN)/python $$files;; esac > $(VENV)/pyright.log & types=$$!; \
-	$(BIN)/pytest -n $(JOBS) -q -m "not alone and not slow" tests/unit $(PYTEST_ARGS); unit=$$?; \
+	$(BIN)/pytest -n $(JOBS) -q -m "not alone and not slow and not thorough" tests/unit $(PYTEST_ARGS); unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
 	$(TOOK)
 
@@ -71,20 +73,22 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not alone" tests/unit $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" tests/unit $(PYTEST_ARGS)
 
 integration: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
 
 # Real daemons. They wait for one another more than they compute, so one more than there are cores runs; those of
 # one machine or image (`xdist_group` in their file) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "not alone" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
 		tests/packaging $(PYTEST_ARGS)
 
-# The same with every crash point, power-loss state, forged answer and full-sized attack: an hour or more; weekly.
+# All of them, those marked `thorough` too, with every crash point, power-loss state, forged answer and full-sized
+# attack: an hour or more; weekly.
 thorough: $(VENV)/.dev
-	CUTOUTD_EVERY_POINT=1 CUTOUTD_FULL_ATTACKS=1 CUTOUTD_FLEET_SEEDS=60 $(MAKE) endtoend
+	CUTOUTD_EVERY_POINT=1 CUTOUTD_FULL_ATTACKS=1 CUTOUTD_FLEET_SEEDS=60 \
+		$(MAKE) unit integration endtoend CHOSEN="not alone"
 	$(TOOK)
 
 # What measures time or needs the whole machine.

@@ -117,7 +117,7 @@ def _latency(
         name: Daemon(
             folder / f"daemon-{name}",
             environment={"PYTHONPATH": environment["PYTHONPATH"]},
-            one_worker=False,
+            as_shipped=True,
         )
         for name, environment in trees.items()
     }

@@ -24,7 +24,7 @@ def daemon(root: Path, *, config: str = "", tables: str = "", models: Path | Non
         models: a models folder, in place of an empty one.
     """
     environment = {} if models is None else {"CUTOUTD_MODELS_DIR": str(models)}
-    return Daemon(root, config=config, tables=tables, environment=environment, one_worker=False)
+    return Daemon(root, config=config, tables=tables, environment=environment, as_shipped=True)
 
 
 def save(data: bytes, path: Path) -> float:

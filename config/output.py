@@ -81,7 +81,7 @@ Percent = Annotated[float, BeforeValidator(_percent)]
 class Output(BaseModel):
     """How one deliverable is placed, coloured, encoded and named; by default a PNG of the photo's size."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: Annotated[str, AfterValidator(names.check_name)] = Field(
         default="{stem}",

@@ -138,6 +138,15 @@ class Segmenter:
         planes = to_planes(fit_to_input(shown, self.spec, to_srgb)[0], self.spec)
         return joined(answers, np.ascontiguousarray(self._look(planes, mirrored=False, lone=lone)), part)
 
+    def first_look(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One answer, neither mirrored nor averaged: enough to see that the network runs, and how it rounds here.
+
+        Raises:
+            EngineError, MemoryError: as `alpha`.
+        """
+        planes = to_planes(fit_to_input(rgb, self.spec, None)[0], self.spec)
+        return self._look(planes, mirrored=False, lone=True)
+
     def _look(self, planes: NDArray[np.float32], mirrored: bool, *, lone: bool) -> NDArray[np.float32]:
         """One answer in 0..1, mirrored back if the photo was shown mirrored."""
         shown = np.ascontiguousarray(planes[..., ::-1]) if mirrored else planes

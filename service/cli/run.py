@@ -20,7 +20,7 @@ from cutoutd.service import streams
 from cutoutd.service.cli.control import open_ledger_file
 from cutoutd.service.cli.option_flags import completer, model_names
 from cutoutd.service.listeners.everyone import listeners
-from cutoutd.service.listeners.terminal import closing_line
+from cutoutd.service.listeners.lines import closing_line
 
 
 @click.command()

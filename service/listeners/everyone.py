@@ -19,10 +19,10 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     """Everyone who hears the daemon, and how to end the one on the terminal."""
     from cutoutd.service.listeners.desktop import DesktopListener, notifier_command
     from cutoutd.service.listeners.journal import JournalFormatter, goes_to_journal
+    from cutoutd.service.listeners.lines import LogListener
     from cutoutd.service.listeners.metrics import MetricsListener
     from cutoutd.service.listeners.sd_notify import Notifier
     from cutoutd.service.listeners.systemd import SystemdListener
-    from cutoutd.service.listeners.terminal import LogListener, TerminalListener
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -43,6 +43,8 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     finish: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end without a terminal
     if sys.stdout.isatty():
         from rich.console import Console
+
+        from cutoutd.service.listeners.terminal import TerminalListener
 
         terminal = TerminalListener(Console(), gone=lambda: not sys.stdout.isatty())
         finish = terminal.stop

@@ -203,7 +203,7 @@ def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(corner: Daemon) -> N
     one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout")
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.wait(lambda: one.outputs() == ["b.png"], "the cutout to follow")
-    assert one.state_of("b.jpg") == "done"
+    one.wait(lambda: one.state_of("b.jpg") == "done", "its row")
 
 
 def test_restart_owes_exactly_what_was_owed(daemon: Make) -> None:
@@ -239,16 +239,16 @@ def test_lost_ledger_costs_work_but_no_duplicates(daemon: Make) -> None:
     one.stop()
 
 
-def test_second_daemon_is_refused_with_the_pid_of_the_first(daemon: Make) -> None:
-    one = daemon().start()
+def test_second_daemon_is_refused_with_the_pid_of_the_first(corner: Daemon) -> None:
+    one = corner
     assert one.process is not None
     answer = one.cli("run", "-c", str(one.root / "cutoutd.toml"))
     assert answer.returncode == 5
     assert str(one.process.pid) in answer.stderr
-    one.stop()
 
 
-@pytest.mark.parametrize("action", ["archive", "trash"])
+# The trash is test_aftercare_trash.py's as well.
+@pytest.mark.parametrize("action", ["archive", pytest.param("trash", marks=pytest.mark.thorough)])
 def test_originals_go_where_they_are_sent_after_the_cutout_is_safe(daemon: Make, action: str) -> None:
     one = daemon()
     target = one.root / "archive"

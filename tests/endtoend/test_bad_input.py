@@ -50,8 +50,8 @@ UNREADABLE = {
 }
 
 
-def test_unreadable_files_fail_by_name_and_stay(daemon: Make) -> None:
-    one = daemon(config='settle_unhinted = "500ms"').start()
+def test_unreadable_files_fail_by_name_and_stay(corner: Daemon) -> None:
+    one = corner
     for name, content in UNREADABLE.items():
         (one.inbox / name).write_bytes(content)
     one.wait(lambda: all(one.state_of(name) == "failed" for name in UNREADABLE), "three failures", 60)
@@ -66,7 +66,6 @@ def test_unreadable_files_fail_by_name_and_stay(daemon: Make) -> None:
     # It runs again whenever it changes.
     (one.inbox / "truncated.jpg").write_bytes(encoded("astronaut"))
     one.wait(lambda: one.outputs() == ["truncated.png"], "the repaired photo")
-    assert one.stop() == 0
 
 
 def test_content_decides_and_not_the_extension(corner: Daemon) -> None:
@@ -116,16 +115,15 @@ def _tiny_raw() -> bytes:
     return b"II*\0\x08\0\0\0" + len(entries).to_bytes(2, "little") + body + bytes(4) + bytes(4000)
 
 
-def test_what_is_no_photo_is_skipped_unopened(daemon: Make) -> None:
-    one = daemon().start()
+def test_what_is_no_photo_is_skipped_unopened(corner: Daemon) -> None:
+    one = corner
     names = ("film.mp4", "paper.pdf", "notes.txt")
     for name in names:
         (one.inbox / name).write_bytes(encoded("astronaut"))
     one.wait(lambda: all(one.state_of(name) == "skipped" for name in names), "three skips")
     assert {_row(one, name)["reason"] for name in names} == {"not-a-photo"}
-    assert one.status()["skipped"] == {"not-a-photo": 3}
+    assert one.status()["skipped"]["not-a-photo"] >= 3  # of others' photos too
     assert one.outputs() == []
-    one.stop()
 
 
 def test_no_subject_is_an_answer(corner: Daemon) -> None:
@@ -138,6 +136,7 @@ def test_no_subject_is_an_answer(corner: Daemon) -> None:
     assert one.outputs() == []
 
 
+@pytest.mark.thorough  # tests/unit/models/test_cutout.py passes photos on as well
 def test_no_subject_may_be_passed_on(daemon: Make) -> None:
     one = daemon(config='[inbox.matte]\nno_subject = "pass"').start()
     (one.inbox / "wall.jpg").write_bytes(_flat())
@@ -192,7 +191,7 @@ def test_no_permission_is_named_and_mended(daemon: Make) -> None:
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
-@pytest.mark.parametrize("shut", [("inbox",), ("folder", "photo")])
+@pytest.mark.parametrize("shut", [("inbox",), pytest.param(("folder", "photo"), marks=pytest.mark.thorough)])
 def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: tuple[str, ...]) -> None:
     """Seen from the photo nothing has changed by then: same bytes, times and permissions as when it was noticed."""
     wrapper = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -287,11 +286,11 @@ def test_a_full_ledger_disk_pauses_and_goes_on_by_itself(daemon: Make) -> None:
         one.start()
         ballast = one.state / "ballast"
         fill(ballast)
-        for number in range(60):
+        for number in range(30):
             (one.inbox / f"p{number}.jpg").write_bytes(encoded("rocket", size=(120, 80)))
         one.wait(lambda: one.said("cannot be written"), "the daemon to say so", 60)
         ballast.unlink()
-        one.wait(lambda: len(one.outputs()) == 60 and one.settled(), "all cutouts", 110)
+        one.wait(lambda: len(one.outputs()) == 30 and one.settled(), "all cutouts", 110)
         assert one.stop() == 0
     finally:
         one.kill()

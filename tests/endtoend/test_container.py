@@ -195,6 +195,7 @@ def test_a_photo_in_a_cutout_out_with_its_owner_and_nothing_else_allowed(contain
     assert "UTC" not in podman("exec", container.name, "date").stdout
 
 
+@pytest.mark.thorough  # the daemon is killed everywhere; the image as such shows in the test above
 def test_killed_and_restarted_it_does_what_is_owed_once(container: Container) -> None:
     container.start()
     wait_until(container.healthy, f"the daemon to be healthy\n{container.logs()}", CUTOUT_S)
@@ -213,6 +214,7 @@ def test_killed_and_restarted_it_does_what_is_owed_once(container: Container) ->
     assert "Stopping" in container.logs()
 
 
+@pytest.mark.thorough
 def test_one_that_was_started_as_a_user_stays_that_user(container: Container) -> None:
     container.start(user=("--user", f"{PUID}:{PGID}"))
     wait_until(container.healthy, f"the daemon to be healthy\n{container.logs()}", CUTOUT_S)
@@ -222,7 +224,10 @@ def test_one_that_was_started_as_a_user_stays_that_user(container: Container) ->
 
 @pytest.mark.parametrize(
     ("variable", "words"),
-    [("PUID=ann", "PUID='ann' is not a number"), ("UMASK=9", "UMASK='9' is not a number")],
+    [
+        ("PUID=ann", "PUID='ann' is not a number"),
+        pytest.param("UMASK=9", "UMASK='9' is not a number", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_mistake_in_a_variable_is_a_sentence(image: str, variable: str, words: str) -> None:
     done = podman(

@@ -70,6 +70,7 @@ def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make)
 
 
 @pytest.mark.slow
+@pytest.mark.thorough  # the test above with a real network, which takes a core a minute
 @pytest.mark.timeout(900)  # pulling 113 MB and 20 s of processor time, on a machine that may have other work
 def test_a_burst_gets_drafts_at_once_and_every_final_through_a_kill(
     daemon: Make, burst: list[Path], real_model: Callable[[str], Path]

@@ -69,6 +69,7 @@ def test_each_photo_comes_once_while_a_node_and_the_scheduler_are_killed(fleet: 
     assert fleet.head.leftovers() == []
 
 
+@pytest.mark.thorough  # a node leaves above too, with nothing in hand
 def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, local=False, slots=2)
     try:

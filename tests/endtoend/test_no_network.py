@@ -1,4 +1,4 @@
-"""A whole run under strace: start, ten photos, stop, and no socket but the local one to the service manager."""
+"""A whole run under strace: start, three photos, stop, and no socket but the local one to the service manager."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.daemon_process import Daemon
 from tests.support.photos import encoded
 
-PHOTOS = 10
+PHOTOS = 3
 
 
 def strace_works() -> bool:

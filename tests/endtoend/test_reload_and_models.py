@@ -75,7 +75,7 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
     )
     both = {"cutout-s", "large"}
     one.wait(lambda: set(one.live()["models"]) == both, "the status to know both networks", 30)
-    reloaded("", 2)
+    reloaded('quality = "standard"', 2)
     (one.inbox / "after.jpg").write_bytes(encoded("astronaut", size=(310, 310)))
     one.wait(lambda: len(one.outputs()) == 7 and one.settled(), "all seven cutouts", 120)
     after = one.row("after.jpg")

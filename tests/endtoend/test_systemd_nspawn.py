@@ -150,6 +150,7 @@ def test_a_killed_daemon_comes_back_and_finishes_the_rest(service: Machine) -> N
         assert whole(service.root / f"home/ann/{OUTBOX}/{name}.png")
 
 
+@pytest.mark.thorough  # workers are killed by dozens elsewhere, without a machine
 def test_a_killed_worker_does_not_stop_the_service(service: Machine) -> None:
     pid = state(service)["pid"]
     workers = service.run("sh", "-c", f"cat /proc/{pid}/task/*/children").stdout.split()
@@ -163,6 +164,7 @@ def test_a_killed_worker_does_not_stop_the_service(service: Machine) -> None:
     assert (after["pid"], after["restarts"]) == (pid, 0)
 
 
+@pytest.mark.thorough  # it waits for the watchdog twice
 def test_a_stalled_daemon_is_restarted_by_the_watchdog(service: Machine) -> None:
     # The unit's own 60 s, shortened so that the test ends soon; the daemon says every 5 s that it is well.
     drop_in = "home/ann/.config/systemd/user/cutoutd.service.d/test.conf"
@@ -182,6 +184,7 @@ def test_a_stalled_daemon_is_restarted_by_the_watchdog(service: Machine) -> None
     assert appears(service, "DSC_5.png")
 
 
+@pytest.mark.thorough  # the hardened service below is reloaded too
 def test_a_changed_config_is_taken_up_and_a_broken_one_is_not(service: Machine) -> None:
     config = ".config/cutoutd/config.toml"
     pid = state(service)["pid"]
@@ -223,6 +226,7 @@ def test_a_hardened_system_service(machine: Machine) -> None:
     assert "photo.png" in listing(machine, "/srv/studio/out")
 
 
+@pytest.mark.thorough  # three services more, and what they need installed
 def test_a_fleets_hardened_services(machine: Machine) -> None:
     """Scheduler, node and head on one machine: the units let through what each needs, and start it anew."""
     pytest.importorskip("distributed", reason="the extra fleet is not installed")

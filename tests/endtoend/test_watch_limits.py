@@ -40,7 +40,7 @@ def photo(path: Path) -> None:
     path.write_bytes(encoded("chelsea", size=(160, 120)))
 
 
-@pytest.mark.parametrize("what", ["watches", "instances"])
+@pytest.mark.parametrize("what", ["watches", pytest.param("instances", marks=pytest.mark.thorough)])
 @pytest.mark.timeout(240)
 def test_an_inbox_that_gets_no_watch_is_polled_until_the_limit_is_raised(daemon: Make, what: str) -> None:
     one = daemon(wrapper=limited(what, 0), config=QUICK).start()

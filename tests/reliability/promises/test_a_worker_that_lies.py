@@ -171,10 +171,7 @@ FORGERIES = (
 )  # fmt: skip
 # Each costs a worker, whose successor takes a second and a half of a core; of every kind one, and all of them with
 # CUTOUTD_EVERY_POINT=1. What the reader of answers refuses is tried without a process in test_codec.py.
-OF_EACH_KIND = (
-    "delete", "plant", "objects", "surrogate", "known", "inode", "nan", "many", "doubt", "rss", "number", "pickle",
-    "oversized", "half", "slow",
-)  # fmt: skip
+OF_EACH_KIND = ("delete", "plant", "objects", "inode", "number", "pickle", "oversized", "half", "slow")
 TRIED = FORGERIES if os.environ.get("CUTOUTD_EVERY_POINT") == "1" else OF_EACH_KIND
 
 

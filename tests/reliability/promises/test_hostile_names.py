@@ -27,8 +27,9 @@ from cutoutd.service.gallery.feed import Tone, as_script, feed
 from cutoutd.service.gallery.shelf import Kept
 from cutoutd.service.listeners.desktop import DesktopListener
 from cutoutd.service.listeners.everyone import listeners
+from cutoutd.service.listeners.lines import LogListener
 from cutoutd.service.listeners.metrics import MetricsListener
-from cutoutd.service.listeners.terminal import LogListener, TerminalListener
+from cutoutd.service.listeners.terminal import TerminalListener
 
 FORGED = "2026-01-01 00:00:00,000 ERROR forged"
 NAMES: dict[str, bytes] = {

@@ -30,7 +30,8 @@ from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.workers import protocol
 from cutoutd.service.listeners.desktop import DesktopListener
 from cutoutd.service.listeners.everyone import listeners
-from cutoutd.service.listeners.terminal import LogListener, TerminalListener
+from cutoutd.service.listeners.lines import LogListener
+from cutoutd.service.listeners.terminal import TerminalListener
 from cutoutd.service.text import status_line
 
 FOLDER, STEM = "Dr. med. Huber", "Anna Meier passport"

@@ -456,7 +456,16 @@ def test_a_full_disk_under_the_manifest_makes_its_outbox_wait(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "workers"), [("file", 1), ("file", 2), ("link", 1), ("protected", 2)])
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [
+        ("file", 1),
+        *(
+            pytest.param(*one, marks=pytest.mark.thorough)
+            for one in (("file", 2), ("link", 1), ("protected", 2))
+        ),
+    ],
+)
 def test_a_folder_of_the_outbox_that_refuses_starves_nobody(tmp_path: Path, how: str, workers: int) -> None:
     daemon = Daemon(tmp_path, tables=f"[engine]\nworkers = {workers}\n")
     if how == "protected" and os.geteuid() == 0:  # root may write everywhere, unless that right is taken away

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder for soak.png")
     options = parser.parse_args(arguments)
     root = Path(tempfile.mkdtemp(prefix="soak-"))
-    daemon = Daemon(root, tables='[history]\nkeep = "10m"\n', one_worker=False)
+    daemon = Daemon(root, tables='[history]\nkeep = "10m"\n', as_shipped=True)
     samples, missing = _run(daemon, options.minutes * 60, options.every)
     options.out.mkdir(parents=True, exist_ok=True)
     draw(

@@ -63,7 +63,7 @@ def check_one_cutout_each(one: Daemon, names: dict[str, bytes], *, folder: str =
 
 @pytest.mark.timeout(900)
 def test_a_burst_of_twenty_frames_of_25_mb_with_kills_in_between(make: Make) -> None:
-    frames = photos(20 if FULL else 8, padding=25_000_000)
+    frames = photos(20 if FULL else 6, padding=25_000_000)
     one = make(tables="[engine]\nworkers = 2").start()
 
     def shoot() -> None:
@@ -107,7 +107,7 @@ def test_ten_thousand_small_files_at_once_hide_no_photo(make: Make) -> None:
 @pytest.mark.timeout(600)
 def test_deep_trees_that_appear_move_in_and_go(make: Make) -> None:
     one = make(config='rescan_every = "10s"').start()
-    frames = photos(30)
+    frames = photos(30 if FULL else 16)
     outside = one.root / "outside"
     inside = one.inbox / "new"
     deep = "/".join(f"level {n}" for n in range(15))
@@ -115,7 +115,7 @@ def test_deep_trees_that_appear_move_in_and_go(make: Make) -> None:
         at = (outside if index % 2 else inside) / "/".join(deep.split("/")[: index // 2])
         at.mkdir(parents=True, exist_ok=True)
         (at / name).write_bytes(data)
-        if index == 20:
+        if index == 10:
             one.kill()
             one.start(ready=False)
     outside.rename(one.inbox / "moved in")
@@ -133,6 +133,7 @@ def test_deep_trees_that_appear_move_in_and_go(make: Make) -> None:
 # --- machines --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough  # tests/endtoend/test_watch_limits.py has a daemon that runs out of them, and gets them back
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 @pytest.mark.timeout(600)
 def test_beyond_the_limit_of_watches_photos_are_found_by_walking(make: Make) -> None:
@@ -200,6 +201,7 @@ def test_a_network_mount_that_hangs_stalls_only_its_own_inbox(make: Make) -> Non
         whole.end()
 
 
+@pytest.mark.thorough  # as an inbox that hangs: the I/O thread of one folder waits, and no other
 @pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
 @pytest.mark.timeout(900)
 def test_an_outbox_that_hangs_stalls_only_the_photos_that_go_there(make: Make) -> None:
@@ -241,6 +243,7 @@ def test_an_outbox_that_hangs_stalls_only_the_photos_that_go_there(make: Make) -
         whole.end()
 
 
+@pytest.mark.thorough  # likewise
 @pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
 @pytest.mark.timeout(900)
 def test_an_archive_that_hangs_stalls_only_its_own_inbox(make: Make) -> None:
@@ -282,6 +285,7 @@ def test_an_archive_that_hangs_stalls_only_its_own_inbox(make: Make) -> None:
         whole.end()
 
 
+@pytest.mark.thorough  # slots that cannot start: tests/unit/daemon/workers/test_pool.py, with real processes
 @pytest.mark.timeout(600)
 def test_workers_that_cannot_start_blame_no_photo(make: Make) -> None:
     one = make(tables="[engine]\nworkers = 2").start()
@@ -312,10 +316,12 @@ def test_two_daemons_with_two_ledgers_on_one_outbox(make: Make) -> None:
     shared = a.outbox
     shared.mkdir(parents=True)
     b.outbox.symlink_to(shared)
-    sets = ((a, photos(15)), (b, photos(15, subject="chelsea")))
+    deaths = (5, 10, 15) if FULL else (5,)
+    each = deaths[-1]
+    sets = ((a, photos(each)), (b, photos(each, subject="chelsea")))
     for one, _ in sets:
         one.start(ready=False)
-    for count in (5, 10, 15):
+    for count in deaths:
         for one, frames in sets:
             for name in list(frames)[count - 5 : count]:
                 (one.inbox / name).write_bytes(frames[name])
@@ -325,7 +331,7 @@ def test_two_daemons_with_two_ledgers_on_one_outbox(make: Make) -> None:
             one.kill()
             one.start(ready=False)
     for one, _ in sets:
-        one.wait(lambda one=one: len(_claims(one)) == 15, "all done", 120)
+        one.wait(lambda one=one: len(_claims(one)) == each, "all done", 120)
         one.stop()
     assert not _claims(a) & _claims(b)
     assert {os.fsencode(name) for name in a.outputs()} == _claims(a) | _claims(b)

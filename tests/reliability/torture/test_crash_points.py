@@ -265,12 +265,12 @@ def test_death_at_any_point_loses_and_doubles_nothing(
         points = crasher.passed
         _check(sim, "undisturbed")
         assert points > 25
-        thin = 1 if EVERY_POINT else max(1, points // 16)
+        thin = 1 if EVERY_POINT else max(1, points // 8)
         for at in range(1 + random.Random(name).randrange(thin), points + 1, thin):
             _die_and_recover(tmp_path / str(at), act, table, crasher, monkeypatch, [at])
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(12 if EVERY_POINT else 5))
 def test_two_deaths_in_a_row(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -18,7 +18,7 @@ from tests.support.simulation import BROKEN, cutout_of, simulated
 
 from cutoutd.daemon.fleet.records import Broke, Returned
 
-SEEDS = int(os.environ.get("CUTOUTD_FLEET_SEEDS", "8"))
+SEEDS = int(os.environ.get("CUTOUTD_FLEET_SEEDS", "5"))
 PHOTOS, ACCIDENTS = 14, 60
 
 

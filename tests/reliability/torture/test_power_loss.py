@@ -22,7 +22,7 @@ from tests.support.simulation import cutout_of, simulated
 
 # A spread of the states each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
 EVERY_POINT = os.environ.get("CUTOUTD_EVERY_POINT") == "1"
-AT_A_TIME = 60
+AT_A_TIME = 30
 
 
 @pytest.fixture

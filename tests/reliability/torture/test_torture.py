@@ -1,4 +1,7 @@
-"""A short slice of the torture runs, each in a process of its own; the whole is `make torture`."""
+"""A short slice of the torture runs, each in a process of its own; the whole is `make torture`.
+
+Every test run has one: a minute each, on a core.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ SLICE = (3, 22)  # and every hundred with `make torture`
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # a run waits as long as something moves, which on a busy machine may be long
-@pytest.mark.parametrize("seed", [*ONCE_FAILED, *SLICE])
+@pytest.mark.parametrize(
+    "seed",
+    [ONCE_FAILED[0], *(pytest.param(n, marks=pytest.mark.thorough) for n in (*ONCE_FAILED[1:], *SLICE))],
+)
 def test_a_seeded_run_loses_doubles_and_harms_nothing(seed: int) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tests.reliability.torture", "--seeds", str(seed)],

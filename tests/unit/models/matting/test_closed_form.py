@@ -27,7 +27,7 @@ def disc(side: int) -> NDArray[np.float32]:
 
 def test_without_the_extra_the_matte_is_as_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "solver", lambda: None)
-    photo = sample("astronaut")
+    photo = np.ascontiguousarray(sample("astronaut")[::2, ::2])
     notes: list[str] = []
     alpha, colour = refine(disc(96), photo, closed_form=True, notes=notes)
     plain_alpha, plain_colour = refine(disc(96), photo)
@@ -46,7 +46,9 @@ def test_a_solver_that_fails_costs_a_note_and_no_cutout(
 
     monkeypatch.setattr(closed_form, "solver", lambda: fail)
     notes: list[str] = []
-    alpha, _ = refine(disc(96), sample("astronaut"), closed_form=True, notes=notes)
+    alpha, _ = refine(
+        disc(96), np.ascontiguousarray(sample("astronaut")[::2, ::2]), closed_form=True, notes=notes
+    )
     assert (alpha == 255).mean() > 0.1
     assert "gave up" in notes[0]
 
@@ -72,6 +74,7 @@ def test_only_band_tiles_reach_the_solver_and_none_is_large(
     assert (colour[alpha == 255] == photo[alpha == 255]).all()
 
 
+@pytest.mark.thorough  # it loads Numba, which takes a core some seconds
 def test_who_uses_pymatting_beside_it_gets_it_whole() -> None:
     dispatcher = pytest.importorskip("numba.core.dispatcher").Dispatcher
     if importlib.util.find_spec("pymatting") is None:

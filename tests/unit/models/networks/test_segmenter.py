@@ -98,6 +98,7 @@ def test_flip_averages_both_looks(cat: Photo, bundled: Segmenter) -> None:
     mirrored = bundled.raw(np.ascontiguousarray(planes[..., ::-1]))[:, ::-1]
     assert np.array_equal(both, asked)
     assert np.allclose(both, (bundled.raw(planes) + mirrored) / 2, atol=1e-6)
+    assert np.array_equal(bundled.first_look(cat), bundled.raw(planes))
     once = Segmenter(replace(BUNDLED, flip=False), threads=1)
     assert not np.array_equal(both, once.alpha(cat))
 
@@ -112,7 +113,7 @@ def test_further_looks_are_averaged_in_at_their_own_sizes(cat: Photo) -> None:
     assert np.allclose(Segmenter(asked, threads=2).alpha(cat), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("threads", [1, 2, pytest.param(4, marks=pytest.mark.thorough)])
 def test_high_effort_gives_the_same_bits_on_any_number_of_threads(cat: Photo, threads: int) -> None:
     high = resolve("fast", Path("/nowhere"), "high")
     alpha = Segmenter(high, threads=threads).alpha(cat)
@@ -127,7 +128,7 @@ def beside_nothing(cat: Photo) -> Photo:
     return wall
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("threads", [1, 2, pytest.param(4, marks=pytest.mark.thorough)])
 def test_a_small_subject_is_looked_at_from_nearby_with_the_same_bits_on_any_number_of_threads(
     cat: Photo, threads: int
 ) -> None:

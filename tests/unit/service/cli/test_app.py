@@ -36,7 +36,7 @@ def run(home: dict[str, str], *arguments: str, **options: str) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("command", ["presets", "models list", "doctor", "config sample"])
+@pytest.mark.parametrize("command", ["presets", "models list", "config sample"])
 def test_a_reader_that_goes_away_is_no_error(home: dict[str, str], command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)  # gone before the first line
@@ -158,8 +158,8 @@ def on_a_terminal(home: dict[str, str], *arguments: str, **options: str) -> str:
 
 
 def test_no_color_is_honoured(home: dict[str, str]) -> None:
-    assert "\x1b[3" in on_a_terminal(home, "doctor")
-    assert "\x1b[3" not in on_a_terminal(home, "doctor", NO_COLOR="1")
+    assert "\x1b[3" in on_a_terminal(home, "presets")
+    assert "\x1b[3" not in on_a_terminal(home, "presets", NO_COLOR="1")
 
 
 def test_tables_fit_a_terminal_and_are_whole_in_a_pipe(home: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What people read while the daemon runs: on a terminal, and as plain lines for a log."""
+"""What people see of the running daemon on a terminal."""
 
 from __future__ import annotations
 
@@ -21,15 +21,8 @@ from cutoutd.daemon.live_status import (
     SandboxFacts,
     SandboxStatus,
 )
-from cutoutd.service.listeners.terminal import (
-    LogListener,
-    Pace,
-    TerminalListener,
-    closing_line,
-    duration,
-    outcome_text,
-    ready_lines,
-)
+from cutoutd.service.listeners.lines import outcome_text
+from cutoutd.service.listeners.terminal import Pace, TerminalListener, duration
 
 STATUS = LiveStatus(
     state=DaemonState.IDLE,
@@ -44,39 +37,6 @@ STATUS = LiveStatus(
 )
 DONE = PhotoEvent(1, "/in", "a.jpg", outputs=("/out/a.png", "/out/sub/a-white.jpg"), seconds=1.234)
 FAILED = PhotoEvent(2, "/in", "b.jpg", reason="unreadable", detail="It is cut off.")
-
-
-def test_at_the_start_everything_needed_is_said_and_ready_comes_last() -> None:
-    lines = ready_lines(STATUS)
-    text = "\n".join(lines)
-    assert lines[-1] == "ready"
-    assert "Drop photos into   /in" in text
-    assert "Cutouts appear in  /out" in text
-    assert "waiting: the folder is missing" in text
-    assert "cutout-m on cpu, 1 worker\n" in text
-    assert "network: refused; files: confined" in text
-    assert "Privacy" not in "\n".join(ready_lines(STATUS.model_copy(update={"sandbox": SandboxStatus()})))
-
-
-def test_a_result_is_one_line() -> None:
-    assert outcome_text(FAILED) == "b.jpg: unreadable. It is cut off."
-    assert outcome_text(DONE) == "a.jpg → a.png, a-white.jpg in 1.2 s"
-
-
-def test_the_log_has_a_line_per_event_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
-    listener = LogListener()
-    with caplog.at_level(logging.INFO, logger="cutoutd"):
-        listener.starting("Loading the model")
-        listener.photo_done(DONE)
-        listener.photo_failed(FAILED)
-        listener.photo_retry(FAILED)
-        listener.notice("Something")
-        listener.warning("Careful")
-        listener.stopping()
-    levels = [record.levelname for record in caplog.records]
-    assert levels == ["INFO", "INFO", "ERROR", "WARNING", "INFO", "WARNING", "INFO"]
-    assert "a.jpg" in caplog.messages[1]
-    assert "tried again" in caplog.messages[3]
 
 
 @pytest.fixture
@@ -235,7 +195,5 @@ def test_pace() -> None:
     assert pace.left_s(0) is None
 
 
-def test_words() -> None:
+def test_durations() -> None:
     assert [duration(s) for s in (0.2, 12, 89, 170, 7800)] == ["1 s", "12 s", "89 s", "3 min", "2 h 10 min"]
-    assert closing_line(38, 4, 2) == "38 done, 4 failed, 2 owed: done at the next start"
-    assert closing_line(1, 0, 0) == "1 done, 0 failed"
