@@ -13,8 +13,10 @@ PYTEST_ARGS ?=
 # What fails once on a busy machine is tried again, and said (R); what fails three times has failed. Unit tests have it
 # from tests/unit/conftest.py.
 RERUNS := --reruns 2
-# What every change pays for. `make thorough` runs the rest as well; tests/conftest.py says what is marked so.
+# What every change pays for. `make thorough` runs the rest as well; CONTRIBUTING.md says what is marked so.
 CHOSEN ?= not alone and not thorough
+INTEGRATION := tests/integration tests/reliability/property tests/reliability/fuzz
+ENDTOEND := tests/endtoend tests/reliability/torture tests/reliability/promises tests/packaging
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
@@ -23,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 STARTED := $(shell date +%s)
 TOOK = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
-.PHONY: run test fast lint types imports unit integration endtoend alone docs pictures docs-check wheel coverage thorough \
+.PHONY: run test fast lint types imports unit integration endtoend processes alone docs pictures docs-check wheel coverage thorough \
 	lowest newest lock packages image dist release-check bench bench-compare fuzz soak torture train clean
 
 run: $(VENV)/.product
@@ -43,7 +45,7 @@ test: lint imports docs-check
 	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
 	$(MAKE) --no-print-directory unit; unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
-	@$(MAKE) --no-print-directory integration endtoend alone wheel
+	@$(MAKE) --no-print-directory processes alone wheel
 	$(TOOK)
 
 $(BIN)/python:
@@ -76,19 +78,22 @@ unit: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" tests/unit $(PYTEST_ARGS)
 
 integration: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" $(RERUNS) tests/integration tests/reliability/property tests/reliability/fuzz $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" $(RERUNS) $(INTEGRATION) $(PYTEST_ARGS)
 
 # Real daemons. They wait for one another more than they compute, so one more than there are cores runs; those of
 # one machine or image (`xdist_group` in their file) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) tests/endtoend tests/reliability/torture tests/reliability/promises \
-		tests/packaging $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(PYTEST_ARGS)
+
+# Both, so that no core rests while the last one's last test ends.
+processes: $(VENV)/.dev
+	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(INTEGRATION) $(PYTEST_ARGS)
 
 # All of them, those marked `thorough` too, with every crash point, power-loss state, forged answer and full-sized
 # attack: an hour or more; weekly.
 thorough: $(VENV)/.dev
 	CUTOUTD_EVERY_POINT=1 CUTOUTD_FULL_ATTACKS=1 CUTOUTD_FLEET_SEEDS=60 \
-		$(MAKE) unit integration endtoend CHOSEN="not alone"
+		$(MAKE) unit processes CHOSEN="not alone"
 	$(TOOK)
 
 # What measures time or needs the whole machine.
