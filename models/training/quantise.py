@@ -256,7 +256,7 @@ def pads_into_convolutions(graph: GraphProto) -> int:
             raise ValueError(f"{pad.name} adds channels")
         for convolution in _readers(graph, again):
             own = next(one for one in convolution.attribute if one.name == "pads")
-            own.ints[:] = np.asarray(own.ints) + [*before[2:], *after[2:]]
+            own.ints[:] = np.add(own.ints, [*before[2:], *after[2:]])
             convolution.input[0] = opened.output[0]
         for node in (pad, closed, again):
             graph.node.remove(node)

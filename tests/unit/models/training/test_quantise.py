@@ -114,7 +114,8 @@ def test_a_convolution_that_pads_for_itself_answers_with_the_same_bits(
     monkeypatch.setattr(quantise, "pads_into_convolutions", lambda _graph: 0)
     quantise.quantise(network, padded, partial(quantise.Photos, data), side=64, photos=3)
     kinds = [{node.op_type for node in onnx.load(str(path)).graph.node} for path in (folded, padded)]
-    assert "Pad" not in kinds[0] and "Pad" in kinds[1]
+    assert "Pad" not in kinds[0]
+    assert "Pad" in kinds[1]
     for shape in ((64, 64), (96, 160)):
         scene = {export.INPUT: np.random.default_rng(3).standard_normal((1, 3, *shape)).astype(np.float32)}
         assert np.array_equal(export.run_onnx(folded, scene), export.run_onnx(padded, scene))
