@@ -74,9 +74,8 @@ class Engine(Section):
     )
     effort: Literal["normal", "high"] = Field(
         default="normal",
-        description="How often each photo is looked at, for better outlines: bundled networks twice, the second time "
-        "mirrored, and a small subject once more from nearby (not by the smaller one); at `high` at two more sizes "
-        "too; larger networks once, and at `high` mirrored too.",
+        description="How often each photo is looked at: once and, by the bundled networks, at the subject once more "
+        "from nearby; at `high` mirrored too, and by the bundled ones at two more sizes, for better outlines.",
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=5, description="Priority of the workers; 19 yields to everything else."
@@ -241,12 +240,12 @@ class Inbox(Section):
     model: str = Field(default="", description="A model by name; unset, `quality` decides.")
     quality: str = Field(
         default="standard",
-        description='"standard" (the bundled network), "fast" (the smaller bundled one, in half the time), "best" (the '
+        description='"standard" (the bundled networks), "fast" (the first of them alone, for drafts), "best" (the '
         "best installed one), or a model name.",
     )
     draft_then_final: StrictBool = Field(
         default=False,
-        description="The cutout of the fast bundled network appears at once, the large model's replaces it.",
+        description="The cutout of the first bundled network appears at once, the large model's replaces it.",
     )
     output: Output = Field(default_factory=Output, description="What the cutout looks like.")
     deliver: tuple[Deliverable, ...] = Field(

@@ -31,21 +31,31 @@ from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_ph
 from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
 from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
 from cutoutd.models.matting.matte import Engine, refine
-from cutoutd.models.networks.catalog import HIGH_LOOKS, STANDARD, ModelSpec, find_model, known_model
+from cutoutd.models.networks.catalog import (
+    HIGH_LOOKS,
+    STANDARD,
+    ModelSpec,
+    decider_spec,
+    find_model,
+    known_model,
+)
 from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import reading_of
 
 ALL: Final = "all"
-# Of a model's name or file: averaged with its mirrored look, and with further looks, as `effort = "high"` does.
+# Of a model's name or file: decided, as the product does by default; averaged with its mirrored look; with one from
+# nearby too; and with further ones, decided, as `effort = "high"` does.
+DECIDED_SUFFIX: Final = "@decided"
 FLIP_SUFFIX: Final = "@flip"
-HIGH_SUFFIX: Final = "@high"
-# ... averaged with its mirrored look and one from nearby, as the product does by default with the larger network.
 CLOSER_SUFFIX: Final = "@closer"
+HIGH_SUFFIX: Final = "@high"
+_DECIDED: Final[dict[str, Any]] = {"decider": decider_spec().sha256}
 SUFFIXES: Final[dict[str, dict[str, Any]]] = {
-    FLIP_SUFFIX: {},
-    CLOSER_SUFFIX: {"closer": True},
-    HIGH_SUFFIX: {"closer": True, "more_looks": HIGH_LOOKS},
+    DECIDED_SUFFIX: _DECIDED,
+    FLIP_SUFFIX: {"flip": True},
+    CLOSER_SUFFIX: {"flip": True, "closer": True},
+    HIGH_SUFFIX: {"flip": True, "closer": True, "more_looks": HIGH_LOOKS, **_DECIDED},
 }
 
 # Columns of the table: field of Summary, heading, and whether more is better.
@@ -95,7 +105,7 @@ def model_spec(model: str, like: str | None) -> ModelSpec:
     for suffix, looks in SUFFIXES.items():
         if model.endswith(suffix):
             once = model_spec(model.removesuffix(suffix), like)
-            return replace(once, name=once.name + suffix, like=once.like or once.name, flip=True, **looks)
+            return replace(once, name=once.name + suffix, like=once.like or once.name, **looks)
     path = Path(model)
     if like is None and path.suffix != ".onnx":
         return find_model(model, models_dir())
@@ -291,7 +301,8 @@ def parser() -> argparse.ArgumentParser:
         dest="models",
         action=_ModelOption,
         metavar="NAME|FILE",
-        help=f"may be repeated; {FLIP_SUFFIX} mirrors, {CLOSER_SUFFIX} looks from nearby too (as by default), "
+        help=f"may be repeated; {DECIDED_SUFFIX} decides (as by default), {FLIP_SUFFIX} mirrors, "
+        f"{CLOSER_SUFFIX} looks from nearby too, "
         f"{HIGH_SUFFIX} is high effort; unset: {STANDARD}",
     )
     p.add_argument("--like", action=_ModelOption, metavar="NAME", help="how the FILE before it is fed")

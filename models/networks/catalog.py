@@ -83,6 +83,8 @@ class ModelSpec:
         more_looks: further looks, (side in pixels, mirrored), averaged in too; for networks that take any size.
         closer: looks once more at the part around what it found, and averages as logits; needs `fit` "squash" and
             an answer in 0..1 of the input's size.
+        decider: digest of the bundled network that then decides what belongs to the subject, or "" for none; needs
+            `fit` "squash" and an answer in 0..1 of the input's size.
         family: networks with the same shape and arithmetic.
         licence: terms of the weights.
         commercial: False when the terms forbid commercial use; then the licence must be accepted first.
@@ -110,6 +112,7 @@ class ModelSpec:
     flip: bool = False
     more_looks: tuple[tuple[int, bool], ...] = ()
     closer: bool = False
+    decider: str = ""
     family: str = ""
     licence: str = "unknown"
     commercial: bool = True
@@ -143,6 +146,12 @@ def catalogue() -> dict[str, ModelSpec]:
     specs = {name: _bundled(name) for name in BUNDLED}
     specs |= {name: spec_from(name, table) for name, table in data["models"].items()}
     return specs
+
+
+@cache
+def decider_spec() -> ModelSpec:
+    """The bundled network that decides (decider.py); it is no answer to a photo and so stands in no list."""
+    return _bundled("decider")
 
 
 def _bundled(name: str) -> ModelSpec:
@@ -292,11 +301,11 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
     """The model a config asks for.
 
     Args:
-        quality_or_name: "standard" (or "") for the bundled network, "fast" for the smaller bundled one, "best" for
+        quality_or_name: "standard" (or "") for the bundled network, "fast" for the same asked once, "best" for
             the highest-ranked installed model whose licence the user accepted, or a model's name.
         models_dir: where pulled and added models lie.
-        effort: "normal" looks at each photo twice (mirrored too) with a bundled network, at a small subject once
-            more with the larger one, and once with another network; "high" twice as often.
+        effort: "normal" looks at each photo once; "high" at its mirror image too and, with the bundled network, at
+            two more sizes and once more at a small subject.
 
     Raises:
         ModelError: as `find_model`.
@@ -307,11 +316,11 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
         spec = best(installed(models_dir))
     else:
         spec = find_model(quality_or_name, models_dir)
-    # The second look costs a bundled network 10 to 30 ms and gains on nearly every score (MODEL_CARD.md).
-    if spec.name in BUNDLED:
-        # So does a third from nearby, which drafts, made for speed, do without.
-        closer = spec.name == STANDARD
-        return replace(spec, flip=True, closer=closer, more_looks=HIGH_LOOKS if effort == "high" else ())
+    if spec.name == STANDARD:
+        # It costs a third of a look and gains more than another one does (NOTES.md); drafts do without.
+        spec = replace(spec, decider=decider_spec().sha256)
+    if effort == "high" and spec.name in BUNDLED:
+        return replace(spec, flip=True, closer=spec.name == STANDARD, more_looks=HIGH_LOOKS)
     return replace(spec, flip=True) if effort == "high" else spec
 
 

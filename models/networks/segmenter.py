@@ -14,8 +14,9 @@ from PIL import Image
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.matting.parallel import side_by_side
-from cutoutd.models.networks.catalog import ModelSpec
-from cutoutd.models.networks.closer import joined, worth_a_look
+from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec, decider_spec
+from cutoutd.models.networks.closer import Part, joined, worth_a_look
+from cutoutd.models.networks.decider import SIDE, decided, part_to_decide
 from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
 from cutoutd.models.networks.providers import Choice, choose_for, open_session
 
@@ -55,9 +56,12 @@ class Segmenter:
         self._threads = max(1, threads)
         self._cache_dir = cache_dir
         self._sessions: dict[int, Any] = {}
+        self._deciders: dict[int, Any] = {}
         self._provider, self._others, self._why_not = self._start(providers)
         session = self._sessions[self._threads_per_look(self._provider)]
         self._input, self._output, self._dtype = check_signature(session, spec)
+        if spec.decider:
+            self._decider(self._threads_per_look("cpu"))  # now, and not when the first photo waits
 
     def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Opens the first session; "auto" goes on to the next provider and remembers why."""
@@ -81,15 +85,14 @@ class Segmenter:
         raise EngineError("No provider starts", fix=" ".join(why_not))
 
     def _looks_at_once(self, provider: str) -> int:
-        """How many looks at one photo run side by side, each on its share of the threads.
-
-        A small network gains little from a second thread; a look of its own for each gains nearly all.
-        """
+        """How many looks at one photo run side by side, each on its share of the threads."""
         several = self._flip and provider == "cpu" and not self.spec.once_per_machine
         return min(LOOKS, self._threads) if several else 1
 
     def _threads_per_look(self, provider: str) -> int:
-        return self._threads // self._looks_at_once(provider)
+        """The last doubling of threads gains a bundled network little, and on two cores it would be loaded twice."""
+        halved = self.spec.family == BUNDLED_FAMILY and provider == "cpu"
+        return max(1, self._threads // (LOOKS if halved else self._looks_at_once(provider)))
 
     @property
     def provider(self) -> str:
@@ -128,15 +131,35 @@ class Segmenter:
             looks.append((to_planes(fit_to_input(rgb, sized, to_srgb)[0], sized), mirrored))
         at_once = self._looks_at_once(self._provider) if lone else 1
         answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
-        if not self.spec.closer:
-            return to_alpha(mean_of(answers), inside, self.spec)
+        first = self._joined(answers, rgb, to_srgb, lone) if self.spec.closer else mean_of(answers)
+        first = to_alpha(first, inside, self.spec)
+        part = part_to_decide(first) if self.spec.decider else None
+        if part is None:
+            return first
+        planes = self._near(rgb, part, to_srgb, SIDE)
+        return decided(first, part, planes, lambda feed: self._decide(feed, lone=lone))
+
+    def _joined(
+        self,
+        answers: Sequence[NDArray[np.float32]],
+        rgb: NDArray[np.uint8],
+        to_srgb: Convert | None,
+        lone: bool,
+    ) -> NDArray[np.float32]:
+        """All looks and one from nearby, where there is something to see, as one answer."""
         answers = [answers[0], *(stretched(answer, answers[0].shape) for answer in answers[1:])]
         part = worth_a_look(mean_of(answers))
         if part is None:
             return joined(answers)
-        shown = rgb[part.pixels(*rgb.shape[:2])]
-        planes = to_planes(fit_to_input(shown, self.spec, to_srgb)[0], self.spec)
-        return joined(answers, np.ascontiguousarray(self._look(planes, mirrored=False, lone=lone)), part)
+        near = self._look(self._near(rgb, part, to_srgb), mirrored=False, lone=lone)
+        return joined(answers, np.ascontiguousarray(near), part)
+
+    def _near(
+        self, rgb: NDArray[np.uint8], part: Part, to_srgb: Convert | None, side: int | None = None
+    ) -> NDArray[np.float32]:
+        """One part of the photo as a network is shown it, float32 (3, side, side)."""
+        spec = self.spec if side is None else replace(self.spec, input_size=side)
+        return to_planes(fit_to_input(rgb[part.pixels(*rgb.shape[:2])], spec, to_srgb)[0], spec)
 
     def first_look(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One answer, neither mirrored nor averaged: enough to see that the network runs, and how it rounds here.
@@ -169,8 +192,24 @@ class Segmenter:
         all_of_them = lone or self.spec.once_per_machine
         session = self._session(self._threads_per_look(self._provider) if all_of_them else 1)
         batch = planes[np.newaxis].astype(self._dtype, copy=False)
+        return self._run(session, self._output, {self._input: batch})
+
+    def _decide(self, feed: dict[str, NDArray[np.float32]], *, lone: bool) -> NDArray[np.float32]:
+        """What the deciding network says, float32 (SIDE, SIDE) in 0..1; always on the processor."""
+        session = self._decider(self._threads_per_look("cpu") if lone else 1)
+        return self._run(session, session.get_outputs()[0].name, feed)
+
+    def _decider(self, threads: int) -> Any:
+        session = self._deciders.get(threads)
+        if session is None:
+            session = open_session(decider_spec(), "cpu", (), threads, self._cache_dir)
+            self._deciders[threads] = session
+        return session
+
+    def _run(self, session: Any, output: str, feed: dict[str, Any]) -> NDArray[np.float32]:
+        """One plane of finite numbers, float32 (h, w), from a network that answers with one."""
         try:
-            answer = session.run([self._output], {self._input: batch})[0]
+            answer = session.run([output], feed)[0]
         except runtime_errors() as error:
             if lacks_memory(error):
                 raise MemoryError(

@@ -60,21 +60,21 @@ FLAT_WEIGHT: Final = 1.0
 LEAST_AREA: Final = 0.04
 ENCODER_RATE: Final = 0.2
 NEW_RATE: Final = 2.0
-# How often a single look stands for the joined answer: their mistakes are those that new photos would bring.
-SINGLE_SHARE: Final = 0.4
+# How often the answer is what several looks say together, as `effort = "high"` makes it; a single look else.
+JOINED_SHARE: Final = 0.15
 
 
 class Shown(NamedTuple):
-    """One batch: photos uint8 (N, s, s, 3), looks and truth uint8 (N, 3, s, s) and (N, s, s), IGNORED kept."""
+    """One batch: photos uint8 (N, s, s, 3), first answers and truths uint8 (N, s, s), IGNORED kept."""
 
     photos: Pixels
-    looks: Pixels
+    answers: Pixels
     truths: Pixels
 
 
-def part_of(rng: Random, joined: Pixels) -> tuple[slice, slice]:
+def part_of(rng: Random, answer: Pixels) -> tuple[slice, slice]:
     """Rows and columns around what may be subject, with room that differs from time to time."""
-    rows, columns = (np.flatnonzero((joined > POSSIBLE * 255).any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((answer > POSSIBLE * 255).any(axis)) for axis in (1, 0))
     if len(rows) < 16 or len(columns) < 16 or rng.random() < WHOLE_SHARE:
         return slice(0, SIDE), slice(0, SIDE)
     found: list[slice] = []
@@ -86,12 +86,11 @@ def part_of(rng: Random, joined: Pixels) -> tuple[slice, slice]:
 
 
 def one(rng: Random, kept: Kept, place: int, size: int) -> tuple[Pixels, Pixels, Pixels]:
-    """One kept sample as the network will see it."""
-    looks = np.array(kept.looks[place])
-    if rng.random() < SINGLE_SHARE:
-        looks[2] = looks[int(rng.integers(2))]
-    window = part_of(rng, looks[2])
-    planes = [kept.photos[place], *looks, kept.truths[place]]
+    """One kept sample as the network will see it: photo, first answer, truth."""
+    plain, mirrored, joined = kept.looks[place]
+    answer = joined if rng.random() < JOINED_SHARE else (plain, mirrored)[int(rng.integers(2))]
+    window = part_of(rng, answer)
+    planes = [kept.photos[place], answer, kept.truths[place]]
     planes = [np.ascontiguousarray(plane[window]) for plane in planes]
     if planes[0].shape[:2] != (size, size):
         ignored = cv2.resize((planes[-1] == IGNORED).astype(np.uint8), (size, size)) > 0
@@ -99,7 +98,7 @@ def one(rng: Random, kept: Kept, place: int, size: int) -> tuple[Pixels, Pixels,
         planes[-1] = np.where(ignored, IGNORED, np.maximum(planes[-1], IGNORED + 1)).astype(np.uint8)
     if rng.random() < 0.5:
         planes = [np.ascontiguousarray(plane[:, ::-1]) for plane in planes]
-    return planes[0], np.stack(planes[1:-1]), planes[-1]
+    return planes[0], planes[1], planes[2]
 
 
 def batches(kept: Kept, seed: int, count: int, size: int) -> Iterator[Shown]:
@@ -107,8 +106,8 @@ def batches(kept: Kept, seed: int, count: int, size: int) -> Iterator[Shown]:
     rng = np.random.default_rng(seed)
     while True:
         places = rng.integers(kept.done(), size=count)
-        photos, looks, truths = zip(*(one(rng, kept, int(place), size) for place in places), strict=True)
-        yield Shown(np.stack(photos), np.stack(looks), np.stack(truths))
+        photos, answers, truths = zip(*(one(rng, kept, int(place), size) for place in places), strict=True)
+        yield Shown(np.stack(photos), np.stack(answers), np.stack(truths))
 
 
 def flat_error(off: Tensor, truth: Tensor) -> Tensor:
@@ -182,7 +181,7 @@ def train(options: argparse.Namespace) -> None:
         truths = torch.from_numpy(shown.truths).unsqueeze(1)
         valid = (truths != IGNORED).float()
         truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
-        hints = hints_of(torch.from_numpy(shown.looks).float() / 255)
+        hints = hints_of(torch.from_numpy(shown.answers).unsqueeze(1).float() / 255)
         with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
             logits = net(normalise(torch.from_numpy(shown.photos)), hints)
         loss = decider_loss([each.float() for each in logits], truth, valid)

@@ -1,6 +1,6 @@
 """The deciding network: cutout-s, shown a first answer beside the photo, says what of it is subject.
 
-Not for training it (`decider`), and the product does not run it: NOTES.md says how far it came. The encoder's first
+Not for training it (`decider`) nor for running it (`cutoutd.models.networks.decider`). The encoder's first
 stages see the photo alone and stay cutout-s's own; the answer enters behind them and at every scale of the decoder,
 through layers that are zero at first. So an untrained one averages the answer with cutout-s's, and training only has
 to learn where not to.
@@ -25,11 +25,12 @@ from cutoutd.models.training.network import (
     double,
 )
 
-# What is shown of the first answer: its logit and by how much its looks differ, both divided by LOGIT_SCALE.
-HINTS: Final = 2
+# What is shown of the first answer: its logit, divided by LOGIT_SCALE.
+HINTS: Final = 1
 LOGIT_SCALE: Final = 4.0
 # A look is as sure as it can be beyond these, as in models/networks/closer.py, in eight bits.
 SURE: Final = 0.002
+FIRST_HINT: Final = "hint.0.0.weight"
 # Channels of the hints at 1/2, 1/4, 1/8 and 1/16.
 HINT_CHANNELS: Final = (12, 16, 24, 32)
 # The answer enters the encoder before these stages, whose inputs have 1/8 and 1/16 of the photo's size.
@@ -88,7 +89,7 @@ class Decider(nn.Module):
             beside = net.lat[k](features[-2 - k]) + self.side[k](scales[-1 - k])
             y = net.dec[k](F.relu(double(net.red[k](y)) + beside))
             own.append(net.head[k](y))
-        first = hints[:, :1] * LOGIT_SCALE
+        first = hints * LOGIT_SCALE
         finest = self.say[0] * first + self.say[1] * double(own[-1].float())
         if not self.training:
             return torch.sigmoid(finest)
@@ -102,6 +103,8 @@ class Decider(nn.Module):
         """Take cutout-s's weights, or a deciding network's own."""
         saved: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         whole = {k: v.float() if v.is_floating_point() else v for k, v in saved.items()}
+        if FIRST_HINT in whole:  # the first ones were also shown how far two looks differ
+            whole[FIRST_HINT] = whole[FIRST_HINT][:, :HINTS]
         (self if "say" in whole else self.net).load_state_dict(whole)
 
 
@@ -127,7 +130,6 @@ def as_logit(alpha: Tensor) -> Tensor:
     return torch.log(held / (1 - held))
 
 
-def hints_of(looks: Tensor) -> Tensor:
-    """Plain, mirrored and joined answer (N, 3, H, W) in 0..1 to what the network is shown, (N, HINTS, H, W)."""
-    logits = as_logit(looks)
-    return torch.stack([logits[:, 2], (logits[:, 0] - logits[:, 1]).abs()], 1) / LOGIT_SCALE
+def hints_of(answer: Tensor) -> Tensor:
+    """A first answer (N, 1, H, W) in 0..1 to what the network is shown of it, (N, HINTS, H, W)."""
+    return as_logit(answer) / LOGIT_SCALE

@@ -5,8 +5,8 @@ Not for choosing weights: see `train` and `soup`. One command::
 
     python -m cutoutd.models.training.export RUN/average16.pt models/bundled/cutout-s.onnx
 
-With `--kind decider` the deciding network (`decider_network`), which is shown a first answer too. A `.toml` of the
-same name beside the output gets the new digest and size.
+With `--kind decider` the deciding network (`decider_network`), which is shown a first answer too. A `.toml`
+beside the output that names it gets the new digest and size.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def feed_of(photo: Plane, kind: str) -> Feed:
     if kind != DECIDER:
         return {INPUT: photo}
     dark = -torch.from_numpy(photo).mean(1, keepdim=True)
-    looks = [torch.sigmoid(sure * dark) for sure in (6, 8, 10)]  # in little doubt, as real answers are
-    return {INPUT: photo, HINTS: hints_of(torch.cat(looks, 1)).numpy()}
+    answer = torch.sigmoid(8 * dark)  # in little doubt, as real answers are
+    return {INPUT: photo, HINTS: hints_of(answer).numpy()}
 
 
 def strange_pictures(side: int) -> list[Plane]:
@@ -103,7 +103,7 @@ def strange_pictures(side: int) -> list[Plane]:
     noise = rng.standard_normal((1, 3, side, side)).astype(np.float32)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     smooth = np.broadcast_to(ramp, (1, 3, side, side)).copy()
-    return [noise, smooth, np.ascontiguousarray(noise[..., : side - 64])]
+    return [noise, smooth, np.ascontiguousarray(noise[..., : max(32, side - 64)])]
 
 
 def plain_scene(side: int) -> Plane:
@@ -128,17 +128,17 @@ def differences(net: nn.Module, path: Path, feeds: list[Feed]) -> tuple[float, f
     return worst, mean
 
 
-def update_toml(path: Path) -> bool:
-    """Write digest and size of the network into the .toml beside it; False where there is none."""
-    card = path.with_suffix(".toml")
-    if not card.exists():
-        return False
-    data = path.read_bytes()
-    text = card.read_text("utf-8")
-    text = re.sub(r'(?m)^sha256 = "[0-9a-f]*"', f'sha256 = "{hashlib.sha256(data).hexdigest()}"', text)
-    text = re.sub(r"(?m)^bytes = \d+", f"bytes = {len(data)}", text)
-    card.write_text(text, "utf-8")
-    return True
+def update_toml(path: Path) -> int:
+    """Write digest and size of a network into each .toml beside it that names its file; says how many do."""
+    data, found = path.read_bytes(), 0
+    for card in path.parent.glob("*.toml"):
+        text = card.read_text("utf-8")
+        if f'file = "{path.name}"' in text:
+            digest = hashlib.sha256(data).hexdigest()
+            text = re.sub(r'(?m)^sha256 = "[0-9a-f]*"', f'sha256 = "{digest}"', text)
+            card.write_text(re.sub(r"(?m)^bytes = \d+", f"bytes = {len(data)}", text), "utf-8")
+            found += 1
+    return found
 
 
 def export(weights: Path, out: Path, kind: str, side: int) -> tuple[float, float]:

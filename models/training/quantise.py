@@ -2,7 +2,7 @@
 
 Not for half-precision files (`export` writes those) and not for other people's networks. One command::
 
-    python -m cutoutd.models.training.quantise NETWORK.onnx models/bundled/cutout-s.onnx [--data DATA]
+    python -m cutoutd.models.training.quantise NETWORK.onnx models/bundled/cutout-m.onnx [--data DATA]
 
 The deciding network's ranges come from what `answers` kept (`--answers FOLDER`).
 
@@ -52,6 +52,7 @@ from cutoutd.models.training.export import (
     update_toml,
 )
 from cutoutd.models.training.network import MEAN, STD, normalise
+from cutoutd.models.training.streamline import streamline
 from cutoutd.models.training.terminal import say
 
 # Photos that the ranges of activations, and the means of channels, are taken from. Half as many give the same scores.
@@ -96,9 +97,9 @@ class Answered(CalibrationDataReader):
     def _read(kept: Kept, places: list[int], side: int) -> Iterator[Feed]:
         rng = np.random.default_rng(0)
         for place in places:
-            photo, looks, _ = one(rng, kept, place, side)
+            photo, answer, _ = one(rng, kept, place, side)
             planes = normalise(torch.from_numpy(photo[None]))
-            hints = hints_of(torch.from_numpy(looks[None]).float() / 255)
+            hints = hints_of(torch.from_numpy(answer[None, None]).float() / 255)
             yield {INPUT: planes.contiguous().numpy(), HINTS: hints.numpy()}
 
     def get_next(self) -> Any:
@@ -312,6 +313,7 @@ def quantise(
         moved = float(np.abs(run_onnx(network, scene) - run_onnx(done, scene)).mean())
         if moved > TOLERANCE:
             raise SystemExit(f"Not written: the answer moves by {moved:.6f} on average.")
+        streamline(done, kind=kind, side=side)
         out.write_bytes(done.read_bytes())
     update_toml(out)
     return moved

@@ -21,7 +21,7 @@ Make = Callable[..., Daemon]
 def _add_own_model(one: Daemon) -> None:
     """The bundled network's file again, made smaller differently: another model with answers that differ."""
     assert cutoutd.models.bundled.__file__ is not None
-    source = Path(cutoutd.models.bundled.__file__).parent / "cutout-s.onnx"
+    source = Path(cutoutd.models.bundled.__file__).parent / "cutout-m.onnx"
     one.root.mkdir(exist_ok=True)
     own = one.root / "own.onnx"
     shutil.copyfile(source, own)

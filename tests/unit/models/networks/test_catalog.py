@@ -22,6 +22,7 @@ from cutoutd.models.networks.catalog import (
     STANDARD,
     ModelSpec,
     catalogue,
+    decider_spec,
     find_model,
     installed,
     known_model,
@@ -97,14 +98,24 @@ def test_the_bundled_models_are_there_without_a_store() -> None:
     assert resolve("", NOWHERE) == resolve("standard", NOWHERE)
 
 
-def test_high_effort_looks_twice_as_often() -> None:
-    # The bundled networks are quick enough to look twice at every effort, and answer at any size.
+def test_high_effort_looks_more_often() -> None:
+    # The bundled network answers at any size.
     for quality in ("fast", "standard"):
         normal, high = resolve(quality, NOWHERE), resolve(quality, NOWHERE, "high")
-        assert (normal.flip, normal.more_looks) == (True, ())
+        assert (normal.flip, normal.closer, normal.more_looks) == (False, False, ())
         assert (high.flip, high.more_looks) == (True, HIGH_LOOKS)
-        assert normal.closer == high.closer == (quality == "standard")
+        assert high.closer == (quality == "standard")
         assert all(side % 32 == 0 and side != high.input_size for side, _ in HIGH_LOOKS)
+
+
+def test_all_but_drafts_are_decided_by_the_network_whose_digest_is_said() -> None:
+    decider = decider_spec()
+    assert decider.path is not None
+    assert hashlib.sha256(decider.path.read_bytes()).hexdigest() == decider.sha256
+    assert decider.name not in catalogue()
+    for effort in ("normal", "high"):
+        assert resolve("standard", NOWHERE, effort).decider == decider.sha256
+        assert not resolve("fast", NOWHERE, effort).decider
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding import colour, icc
 from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, resolve
 from cutoutd.models.networks.closer import worth_a_look
+from cutoutd.models.networks.decider import part_to_decide
 from cutoutd.models.networks.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
 
 pytestmark = pytest.mark.slow
 
 Photo = NDArray[np.uint8]
-BUNDLED = replace(resolve("standard", Path("/nowhere")), closer=False)
+STANDARD = resolve("standard", Path("/nowhere"))
+BUNDLED = replace(STANDARD, decider="")
 FAST = resolve("fast", Path("/nowhere"))
 
 
@@ -35,7 +37,7 @@ def bundled() -> Segmenter:
     return Segmenter(BUNDLED, providers=("cpu",), threads=2)
 
 
-@pytest.mark.parametrize("spec", [BUNDLED, FAST], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [STANDARD, BUNDLED, FAST], ids=["standard", "undecided", "fast"])
 def test_a_bundled_network_finds_the_cat(spec: ModelSpec, cat: Photo) -> None:
     alpha = Segmenter(spec, providers=("cpu",), threads=2).alpha(cat)
     assert alpha.dtype == np.float32
@@ -49,7 +51,7 @@ def test_a_bundled_network_finds_the_cat(spec: ModelSpec, cat: Photo) -> None:
 
 def test_thread_counts_and_lone_photos_do_not_change_a_bit(cat: Photo) -> None:
     answers = [
-        Segmenter(BUNDLED, threads=threads).alpha(cat, lone=lone)
+        Segmenter(STANDARD, threads=threads).alpha(cat, lone=lone)
         for threads, lone in ((1, True), (2, True), (4, True), (2, False))
     ]
     for answer in answers[1:]:
@@ -133,7 +135,7 @@ def test_a_small_subject_is_looked_at_from_nearby_with_the_same_bits_on_any_numb
     cat: Photo, threads: int
 ) -> None:
     photo = beside_nothing(cat)
-    spec = resolve("standard", Path("/nowhere"))
+    spec = replace(BUNDLED, flip=True, closer=True)
     alpha = Segmenter(spec, threads=threads).alpha(photo)
     assert np.array_equal(alpha, Segmenter(spec, threads=1).alpha(photo, lone=False))
     far = Segmenter(replace(spec, closer=False), threads=1).alpha(photo)
@@ -146,7 +148,7 @@ def test_a_small_subject_is_looked_at_from_nearby_with_the_same_bits_on_any_numb
 
 
 def test_a_subject_that_fills_the_frame_is_not_looked_at_again(cat: Photo) -> None:
-    spec = resolve("standard", Path("/nowhere"))
+    spec = replace(BUNDLED, flip=True, closer=True)
     close = np.ascontiguousarray(cat[40:, 60:360])
     far = Segmenter(replace(spec, closer=False), threads=1)
     assert worth_a_look(far.alpha(close)) is None
@@ -156,6 +158,22 @@ def test_a_subject_that_fills_the_frame_is_not_looked_at_again(cat: Photo) -> No
     near.raw = lambda planes, *, lone=True: asked.append(1) or raw(planes, lone=lone)  # type: ignore[method-assign]
     near.alpha(close)
     assert len(asked) == 2
+
+
+def test_what_belongs_to_the_subject_is_decided_and_the_rest_stays(cat: Photo) -> None:
+    photo = beside_nothing(cat)
+    first = Segmenter(BUNDLED, threads=1).alpha(photo)
+    alpha = Segmenter(STANDARD, threads=1).alpha(photo)
+    part = part_to_decide(first)
+    assert part is not None
+    inside = np.zeros(first.shape, bool)
+    inside[part.pixels(*first.shape)] = True
+    assert np.abs(alpha - first)[inside].max() > 0.05
+    assert np.abs(alpha - first)[~inside].max() < 0.002, "as sure as a look can be"
+    empty = np.full_like(photo, 127)
+    assert np.array_equal(
+        Segmenter(STANDARD, threads=1).alpha(empty), Segmenter(BUNDLED, threads=1).alpha(empty)
+    ), "nothing to decide"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 5000), (320, 320)])

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the training dependency group
 from cutoutd.models.training import decider, export, quantise  # noqa: E402
 from cutoutd.models.training.answers import IGNORED, SIDE, Kept, open_kept  # noqa: E402
 from cutoutd.models.training.decider_network import (  # noqa: E402
+    FIRST_HINT,
     FIRST_SAY,
     OWN_SAY,
     Decider,
@@ -43,10 +44,20 @@ def test_an_untrained_one_is_the_mean_of_both_answers() -> None:
     net, first = Decider().eval(), CutoutNet("lite0").eval()
     net.net.load_state_dict(first.state_dict())
     photo = normalise(torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8))
-    looks = torch.rand(1, 3, 64, 64)
+    answer = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        expected = FIRST_SAY * as_logit(looks[:, 2:]) + OWN_SAY * torch.logit(first(photo))
-        assert torch.allclose(torch.logit(net(photo, hints_of(looks))), expected, atol=1e-3)
+        expected = FIRST_SAY * as_logit(answer) + OWN_SAY * torch.logit(first(photo))
+        assert torch.allclose(torch.logit(net(photo, hints_of(answer))), expected, atol=1e-3)
+
+
+def test_weights_that_were_shown_more_go_on_with_what_is_shown_now(tmp_path: Path) -> None:
+    net = Decider()
+    older = dict(net.state_dict())
+    older[FIRST_HINT] = torch.cat([older[FIRST_HINT], torch.ones_like(older[FIRST_HINT])], 1)
+    torch.save(older, tmp_path / "older.pt")
+    again = Decider()
+    again.load_first(tmp_path / "older.pt")
+    assert torch.equal(again.state_dict()[FIRST_HINT], net.state_dict()[FIRST_HINT])
 
 
 def test_what_is_shown_is_the_part_around_what_may_be_subject(kept: Kept) -> None:
@@ -63,9 +74,9 @@ def test_what_is_shown_is_the_part_around_what_may_be_subject(kept: Kept) -> Non
 def test_samples_keep_what_is_not_to_be_judged(kept: Kept, tmp_path: Path) -> None:
     writable = open_kept(tmp_path, 4)
     writable.truths[0, :40] = IGNORED
-    photo, looks, truth = decider.one(np.random.default_rng(3), kept, 0, SIDE)
+    photo, answer, truth = decider.one(np.random.default_rng(3), kept, 0, SIDE)
     assert photo.shape == (SIDE, SIDE, 3)
-    assert looks.shape == (3, SIDE, SIDE)
+    assert answer.shape == (SIDE, SIDE)
     assert set(np.unique(truth)) >= {IGNORED + 1, 255}
 
 

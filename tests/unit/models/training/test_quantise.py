@@ -12,8 +12,8 @@ onnx = pytest.importorskip("onnx", reason="needs the training dependency group")
 torch = pytest.importorskip("torch", reason="needs the training dependency group")
 cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
 
-from cutoutd.models.networks.catalog import BUNDLED, catalogue  # noqa: E402
-from cutoutd.models.training import export, join, quantise  # noqa: E402
+from cutoutd.models.networks.catalog import STANDARD, ModelSpec, catalogue, decider_spec  # noqa: E402
+from cutoutd.models.training import export, join, quantise, streamline  # noqa: E402
 from cutoutd.models.training.network import CutoutNet  # noqa: E402
 
 pytestmark = [
@@ -57,20 +57,19 @@ def test_ranges_of_their_own_would_overflow() -> None:
     assert worst_pair(quantised(weights, quantise.own_ranges(weights))) > LARGEST
 
 
-def test_the_shipped_networks_cannot_overflow() -> None:
-    for name in BUNDLED:
-        graph = onnx.load(str(catalogue()[name].path)).graph
-        stored = quantise.values(graph)
-        source = {node.output[0]: node.input for node in graph.node if node.op_type == "DequantizeLinear"}
-        judged = 0
-        for node in graph.node:
-            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-            if node.op_type == "Conv" and groups == 1:
-                weights = stored[source[node.input[1]][0]]
-                assert weights.dtype == np.int8
-                assert worst_pair(weights) <= LARGEST, node.name
-                judged += 1
-        assert judged >= 50
+@pytest.mark.parametrize("spec", [catalogue()[STANDARD], decider_spec()], ids=lambda spec: spec.name)
+def test_the_shipped_networks_cannot_overflow(spec: ModelSpec) -> None:
+    graph = onnx.load(str(spec.path)).graph
+    stored = quantise.values(graph)
+    judged = 0
+    for node in graph.node:
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if node.op_type == "QLinearConv" and groups == 1:
+            weights = stored[node.input[3]]
+            assert weights.dtype == np.int8
+            assert worst_pair(weights) <= LARGEST, node.name
+            judged += 1
+    assert judged >= 50
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def network(tmp_path: Path) -> Path:
 def test_a_network_in_eight_bits_answers_nearly_the_same(tmp_path: Path, data: Path, network: Path) -> None:
     out = tmp_path / "small.onnx"
     card = out.with_suffix(".toml")
-    card.write_text('bytes = 1\nsha256 = "00"\n')
+    card.write_text('file = "small.onnx"\nbytes = 1\nsha256 = "00"\n')
     moved = quantise.quantise(network, out, partial(quantise.Photos, data), side=64, photos=20)
     assert 0 < moved <= quantise.TOLERANCE
     assert out.stat().st_size < 0.7 * network.stat().st_size
@@ -121,9 +120,13 @@ def test_a_convolution_that_pads_for_itself_answers_with_the_same_bits(
         assert np.array_equal(export.run_onnx(folded, scene), export.run_onnx(padded, scene))
 
 
-def test_the_shipped_networks_pad_in_their_convolutions() -> None:
-    for name in BUNDLED:
-        assert all(node.op_type != "Pad" for node in onnx.load(str(catalogue()[name].path)).graph.node)
+@pytest.mark.parametrize("spec", [catalogue()[STANDARD], decider_spec()], ids=lambda spec: spec.name)
+def test_the_shipped_networks_are_written_as_they_run(spec: ModelSpec, tmp_path: Path) -> None:
+    kinds = [node.op_type for node in onnx.load(str(spec.path)).graph.node]
+    assert not {"Pad", "Conv"} & set(kinds)
+    again = tmp_path / "again.onnx"
+    streamline.rewritten(spec.path, again)
+    assert [node.op_type for node in onnx.load(str(again)).graph.node] == kinds
 
 
 def test_nothing_is_written_when_the_answer_moves_too_far(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from cutoutd.models.networks import decider
 from cutoutd.models.networks.closer import Alpha, as_alpha, as_logit
-from cutoutd.models.training import deciding
 
 
 @dataclass
@@ -16,12 +16,11 @@ class Pretended:
     """Answers every pixel with one value and remembers what it was shown."""
 
     value: float
-    shown: dict[str, deciding.Planes] = field(default_factory=dict[str, deciding.Planes])
+    shown: dict[str, decider.Planes] = field(default_factory=dict[str, decider.Planes])
 
-    def run(self, outputs: list[str], feed: dict[str, deciding.Planes]) -> list[deciding.Planes]:
-        assert outputs == ["alpha"]
+    def __call__(self, feed: dict[str, decider.Planes]) -> Alpha:
         self.shown = feed
-        return [np.full((1, 1, deciding.SIDE, deciding.SIDE), self.value, np.float32)]
+        return np.full((decider.SIDE, decider.SIDE), self.value, np.float32)
 
 
 def box(value: float = 0.9) -> Alpha:
@@ -30,17 +29,17 @@ def box(value: float = 0.9) -> Alpha:
     return alpha
 
 
-PLANES = np.zeros((3, deciding.SIDE, deciding.SIDE), np.float32)
+PLANES = np.zeros((3, decider.SIDE, decider.SIDE), np.float32)
 
 
-def decide(first: Alpha, looks: list[Alpha], network: Pretended) -> Alpha:
-    part = deciding.part_to_decide(first)
+def decide(first: Alpha, network: Pretended) -> Alpha:
+    part = decider.part_to_decide(first)
     assert part is not None
-    return deciding.decided(first, looks, part, PLANES, network)
+    return decider.decided(first, part, PLANES, network)
 
 
 def test_the_part_is_made_of_whole_samples_around_everything_possible() -> None:
-    part = deciding.part_to_decide(box(0.12))
+    part = decider.part_to_decide(box(0.12))
     assert part is not None
     rows, columns = part.pixels(320, 320)
     assert (part.top * 320, part.bottom * 320) == (rows.start, rows.stop)
@@ -48,37 +47,33 @@ def test_the_part_is_made_of_whole_samples_around_everything_possible() -> None:
     assert rows.start <= 100 - 12
     assert rows.stop >= 200 + 12
     assert columns.stop < 140
-    whole = deciding.part_to_decide(np.full((320, 320), 0.5, np.float32))
+    whole = decider.part_to_decide(np.full((320, 320), 0.5, np.float32))
     assert whole == (0.0, 1.0, 0.0, 1.0)
 
 
 def test_nothing_is_decided_where_there_is_nothing() -> None:
-    assert deciding.part_to_decide(np.full((320, 320), 0.05, np.float32)) is None
+    assert decider.part_to_decide(np.full((320, 320), 0.05, np.float32)) is None
 
 
 def test_both_answers_are_averaged_as_logits_and_what_lies_beyond_stays() -> None:
     first = box(0.5)
-    answer = decide(first, [first, first], Pretended(0.98))
-    part = deciding.part_to_decide(first)
+    answer = decide(first, Pretended(0.98))
+    part = decider.part_to_decide(first)
     assert part is not None
     inside = np.zeros(first.shape, bool)
     inside[part.pixels(320, 320)] = True
     assert np.allclose(answer[~inside], first[~inside], atol=1e-6)
-    expected = as_alpha(as_logit(np.float32([0.98])) * deciding.SHARE)
+    expected = as_alpha(as_logit(np.full(1, 0.98, np.float32)) * decider.SHARE)
     assert np.allclose(answer[150, 80], expected, atol=1e-4)
     assert answer.max() < 1, "never taken for a mask drawn by hand"
 
 
-def test_it_is_shown_what_was_said_and_where_the_looks_differ() -> None:
+def test_it_is_shown_the_photo_and_what_was_said() -> None:
     network = Pretended(0.5)
-    first = box()
-    decide(first, [first, first], network)
-    assert network.shown["photo"].shape == (1, 3, deciding.SIDE, deciding.SIDE)
-    said, differing = network.shown["hints"][0]
-    middle = deciding.SIDE // 2
-    assert said[middle, middle] == pytest.approx(np.log(9) / 4, abs=1e-4)
+    decide(box(), network)
+    assert network.shown["photo"].shape == (1, 3, decider.SIDE, decider.SIDE)
+    said = network.shown["hints"]
+    assert said.shape == (1, 1, decider.SIDE, decider.SIDE)
+    middle = decider.SIDE // 2
+    assert said[0, 0, middle, middle] == pytest.approx(np.log(9) / 4, abs=1e-4)
     assert said.min() == pytest.approx(np.log(0.02 / 0.98) / 4, abs=1e-4)
-    assert not differing.any()
-    decide(first, [box(0.98), box(0.6)], network)
-    expected = (np.log(49) - np.log(1.5)) / 4
-    assert network.shown["hints"][0, 1, middle, middle] == pytest.approx(expected, abs=1e-3)
