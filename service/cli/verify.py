@@ -25,7 +25,8 @@ from cutoutd.config.settings import Settings
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.text import screen
-from cutoutd.service.verify.judge import Check, Verdict, installation, judge
+from cutoutd.service.verify.installation import installation
+from cutoutd.service.verify.judge import Check, Verdict, judge
 from cutoutd.service.verify.run import gather
 
 _MARKS = {Verdict.HOLDS: ("✓", "green"), Verdict.BROKEN: ("✗", "red"), Verdict.NOT_ENFORCED: ("!", "yellow")}

@@ -12,12 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from cutoutd.config.errors import CutoutError, printable
-from cutoutd.config.settings import Settings
-from cutoutd.models.networks.catalog import ModelSpec, resolve
-from cutoutd.models.networks.store import digest_file, mismatch
 from cutoutd.service.verify.canary import PATTERN_COLUMNS, Canary, Needle
-from cutoutd.service.verify.probes import seccomp_filters
 from cutoutd.service.verify.run import Evidence
 
 # Everything a PNG needs to be shown, and nothing else; no other chunk may be in a cutout.
@@ -63,7 +58,8 @@ class Check:
         return self.verdict is Verdict.HOLDS or (self.verdict is Verdict.NOT_ENFORCED and not self.required)
 
 
-def _check(area: str, tried: str, answer: str, holds: bool) -> Check:
+def check(area: str, tried: str, answer: str, holds: bool) -> Check:
+    """A row whose promise is kept or broken."""
     return Check(area, tried, answer, Verdict.HOLDS if holds else Verdict.BROKEN)
 
 
@@ -95,7 +91,7 @@ def network(evidence: Evidence) -> Iterator[Check]:
         before = evidence.before["filters"] or 0
         for who, facts in (("daemon", evidence.daemon), ("worker", evidence.worker)):
             filters = facts["filters"]
-            yield _check(
+            yield check(
                 "network",
                 f"{who}: ask the kernel which filters it applies",
                 f"{filters or 'none'}, {before or 'none'} at the start",
@@ -147,14 +143,14 @@ def reach(evidence: Evidence) -> Iterator[Check]:
         enforced = said.get("files_confined") if tried in _BY_LANDLOCK else said.get("network_refused")
         verdict = Verdict.BROKEN if enforced else Verdict.NOT_ENFORCED
         yield Check("reach", f"worker: {tried}", "it can", verdict, required=tried not in _BY_LANDLOCK)
-    yield _check(
+    yield check(
         "reach", "worker: system calls", str(said.get("calls") or "not said"), bool(said.get("calls"))
     )
     held = evidence.worker["capabilities"]
-    yield _check("reach", "worker: capabilities", "none" if held == 0 else f"{held}", held == 0)
+    yield check("reach", "worker: capabilities", "none" if held == 0 else f"{held}", held == 0)
     odd = {fd: kind for fd, kind in evidence.worker["descriptors"].items() if kind not in _KNOWN_DESCRIPTORS}
     pipes = sum(kind == "pipe" for kind in evidence.worker["descriptors"].values())
-    yield _check(
+    yield check(
         "reach",
         "worker: descriptors it was left with",
         f"{pipes} pipes to the daemon, its lock, nothing else" if not odd else f"also: {odd}",
@@ -181,7 +177,7 @@ def memory(evidence: Evidence) -> Iterator[Check]:
         dumpable = facts["dumpable"]
         also = "" if dumpable is None else "; traceable" if dumpable else "; not traceable"
         off = facts["core_limit"] == 0 and not dumpable
-        yield _check("memory", f"{who}: core dumps", f"at most {facts['core_limit']} bytes{also}", off)
+        yield check("memory", f"{who}: core dumps", f"at most {facts['core_limit']} bytes{also}", off)
 
 
 def telemetry(evidence: Evidence) -> Iterator[Check]:
@@ -189,7 +185,7 @@ def telemetry(evidence: Evidence) -> Iterator[Check]:
     worker = evidence.worker
     said = "off" if worker["telemetry_off"] else "on"
     loaded = "" if worker["engine_loaded"] else ", but the engine was not loaded"
-    yield _check(
+    yield check(
         "telemetry",
         "worker: ONNX Runtime's usage data",
         f"switched {said} before it was loaded{loaded}",
@@ -197,7 +193,7 @@ def telemetry(evidence: Evidence) -> Iterator[Check]:
     )
     home = evidence.root / "home"
     left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-    yield _check(
+    yield check(
         "telemetry",
         "files below the home folder (a device number would lie there)",
         ", ".join(left) or "none",
@@ -212,14 +208,14 @@ def traces(evidence: Evidence) -> Iterator[Check]:
     """No secret in any file: ledger and its log, cache, logs, home, temporary folder, cutout."""
     for needle in evidence.canary.needles:
         places = sorted(place for name, place in evidence.leaks if name == needle.name)
-        yield _check(
+        yield check(
             "traces",
             f"{needle.name}, looked for in {evidence.files} files",
             f"found in {', '.join(places)}" if places else "nowhere",
             not places,
         )
     blind = [needle.name for needle in evidence.canary.needles if not in_the_photo(evidence, needle)]
-    yield _check(
+    yield check(
         "traces",
         "counter-check: all of them, looked for in the photo itself",
         f"not found: {', '.join(blind)}" if blind else "all found there",
@@ -227,7 +223,7 @@ def traces(evidence: Evidence) -> Iterator[Check]:
     )
     original = evidence.root / "inbox" / "canary.jpg"
     same = original.exists() and original.read_bytes() == evidence.canary.data
-    yield _check("traces", "the original", "untouched" if same else "changed or gone", same)
+    yield check("traces", "the original", "untouched" if same else "changed or gone", same)
 
 
 def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
@@ -239,7 +235,7 @@ def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
 def cutout(evidence: Evidence) -> Iterator[Check]:
     """The cutout: a subject, no metadata, and nothing of the background."""
     if not evidence.outputs:
-        yield _check("cutout", "the photo's cutout", "there is none", False)
+        yield check("cutout", "the photo's cutout", "there is none", False)
         return
     for path in evidence.outputs:
         if path.suffix != ".png":
@@ -247,7 +243,7 @@ def cutout(evidence: Evidence) -> Iterator[Check]:
             continue
         data = path.read_bytes()
         extras = png_extras(data)
-        yield _check(
+        yield check(
             "cutout", "anything beside the picture, chunk by chunk", ", ".join(extras) or "none", not extras
         )
         yield from _pixels(path)
@@ -261,9 +257,9 @@ def _pixels(path: Path) -> Iterator[Check]:
         pixels = np.asarray(image.convert("RGBA"), np.uint8)
     alpha = pixels[..., 3]
     covered = float((alpha > 127).mean())
-    yield _check("cutout", "a subject was found", f"{covered:.0%} of the picture", 0.03 < covered < 0.7)
+    yield check("cutout", "a subject was found", f"{covered:.0%} of the picture", 0.03 < covered < 0.7)
     hidden = int(np.count_nonzero(pixels[alpha == 0][:, :3]))
-    yield _check(
+    yield check(
         "cutout",
         "colours hidden where the picture is transparent",
         f"{hidden} values that are not zero" if hidden else f"none in {int((alpha == 0).sum()):,} pixels",
@@ -271,7 +267,7 @@ def _pixels(path: Path) -> Iterator[Check]:
     )
     sides = np.concatenate([pixels[:, :PATTERN_COLUMNS], pixels[:, -PATTERN_COLUMNS:]], axis=1)
     left = int(np.count_nonzero(sides))
-    yield _check(
+    yield check(
         "cutout", "the pattern in the background", f"{left} values left of it" if left else "gone", left == 0
     )
 
@@ -292,7 +288,7 @@ def _lossy(path: Path, canary: Canary) -> Check:
     most = int(left.max())
     flat = left.std() < 1e-9
     like = 0.0 if flat else abs(float(np.corrcoef(left.ravel(), secret.ravel())[0, 1]))
-    return _check(
+    return check(
         "cutout",
         f"the background's pattern in a lossy {path.suffix[1:].upper()}",
         f"at most {most} of 255 where it was, {like:.0%} like it",
@@ -324,11 +320,11 @@ def png_extras(data: bytes) -> list[str]:
 
 def modes(evidence: Evidence) -> Iterator[Check]:
     """State belongs to its owner alone; so do temporaries."""
-    yield _private("modes", "the state folder of the run", evidence.root / "state")
+    yield private("modes", "the state folder of the run", evidence.root / "state")
     seen = sorted(evidence.temporary_modes)
     mask = evidence.worker["umask"]
     answer = ", ".join(f"{mode:04o}" for mode in seen) or "none was seen"
-    yield _check(
+    yield check(
         "modes",
         "temporaries in the outbox",
         f"{answer}; the worker's umask is {mask:03o}",
@@ -336,7 +332,7 @@ def modes(evidence: Evidence) -> Iterator[Check]:
     )
 
 
-def _private(area: str, tried: str, folder: Path) -> Check:
+def private(area: str, tried: str, folder: Path) -> Check:
     """0700 for folders, 0600 for files, all the way down."""
     bad: list[str] = []
     count = 0
@@ -350,69 +346,4 @@ def _private(area: str, tried: str, folder: Path) -> Check:
             if mode & 0o077:
                 bad.append(f"{path.name} {mode:04o}")
     answer = f"open to others: {', '.join(bad)}" if bad else f"0700 and 0600 in all {count} places"
-    return _check(area, tried, answer, not bad and count > 0)
-
-
-# --- the installation itself
-
-
-def installation(settings: Settings, models_dir: Path, state_dir: Path, pid: int | None) -> Iterator[Check]:
-    """What is installed here: models as shipped, the user's own state folder, the daemon that runs now.
-
-    Args:
-        settings: the user's.
-        models_dir: where pulled and added models lie.
-        state_dir: the daemon's; it need not exist.
-        pid: of the daemon that is at work, or None.
-    """
-    seen: set[str] = set()
-    for inbox in settings.inbox:
-        for wanted in ("fast", "standard", inbox.model or inbox.quality):
-            try:
-                spec = resolve(wanted, models_dir, settings.engine.effort)
-            except CutoutError as error:
-                yield _check("model", f"the model {wanted}", str(error), False)
-                continue
-            if spec.name not in seen:
-                seen.add(spec.name)
-                yield _model(spec)
-    if (state_dir / "ledger.sqlite").exists():
-        yield _private("modes", f"your state folder {printable(state_dir)}", state_dir)
-    if pid and sys.platform == "linux":
-        yield _running(pid)
-
-
-def _model(spec: ModelSpec) -> Check:
-    tried = f"digest of the model {spec.name}"
-    try:
-        found = digest_file(spec.path) if spec.path is not None else None
-    except OSError as error:
-        return _check("model", tried, f"it cannot be read ({error.strerror})", False)
-    if found is None:
-        return _check("model", tried, "not installed", False)
-    wrong = mismatch(found, spec)
-    return _check("model", tried, wrong or f"as shipped ({found.sha256[:16]}…)", not wrong)
-
-
-def _running(pid: int) -> Check:
-    """The kernel's word on the daemon at work and its children; readable for everybody."""
-    tried = f"the daemon at work now (process {pid})"
-    processes = [pid, *_children(pid)]
-    filters = [seccomp_filters(one) for one in processes]
-    if filters[0] is None:
-        return Check("network", tried, "the kernel does not say", Verdict.NOT_ENFORCED, required=False)
-    # A child may be between its start and its first acts, or Python's helper that owns no photo: it inherited.
-    bare = [process for process, count in zip(processes, filters, strict=True) if count == 0]
-    answer = (
-        f"without a filter: {bare}"
-        if bare
-        else f"a filter is in force in it and its {len(processes) - 1} children"
-    )
-    return _check("network", tried, answer, not bare)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    return check(area, tried, answer, not bad and count > 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shutil
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,10 +20,7 @@ from PIL import Image, IptcImagePlugin
 from rich.console import Console
 
 from cutoutd.config.load import parse_settings
-from cutoutd.config.settings import Settings
-from cutoutd.models.networks.catalog import BUNDLED, STANDARD, ModelSpec, find_model
 from cutoutd.service.cli.verify import show
-from cutoutd.service.verify import judge as judge_module
 from cutoutd.service.verify import run
 from cutoutd.service.verify.canary import HEIGHT, PATTERN_COLUMNS, WIDTH, Canary, plant
 from cutoutd.service.verify.judge import Verdict, judge, png_extras
@@ -58,20 +57,27 @@ def _cutout(canary: Canary) -> Image.Image:
     return Image.fromarray(np.dstack([canary.pixels * (alpha > 0)[..., None], alpha]))
 
 
-@pytest.fixture
-def sound(tmp_path: Path, canary: Canary) -> Evidence:
-    """Evidence in which every promise holds."""
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory: pytest.TempPathFactory, canary: Canary) -> Path:
+    """What an honest run leaves."""
+    root = tmp_path_factory.mktemp("honest")
     for name in ("inbox", "outbox", "state", "home"):
-        (tmp_path / name).mkdir(mode=0o700)
-    (tmp_path / "inbox" / "canary.jpg").write_bytes(canary.data)
-    ledger = tmp_path / "state" / "ledger.sqlite"
+        (root / name).mkdir(mode=0o700)
+    (root / "inbox" / "canary.jpg").write_bytes(canary.data)
+    ledger = root / "state" / "ledger.sqlite"
     ledger.write_bytes(b"SQLite canary.jpg")
     ledger.chmod(0o600)
+    for suffix in ("png", "webp", "avif"):
+        _cutout(canary).save(root / "outbox" / f"canary.{suffix}", quality=30)
+    return root
+
+
+@pytest.fixture
+def sound(tmp_path: Path, laid: Path, canary: Canary) -> Evidence:
+    """Evidence in which every promise holds."""
+    shutil.copytree(laid, tmp_path, dirs_exist_ok=True)
     output = tmp_path / "outbox" / "canary.png"
-    _cutout(canary).save(output)
     lossy = output.with_suffix(".webp"), output.with_suffix(".avif")
-    for path in lossy:
-        _cutout(canary).save(path, quality=30)
     return Evidence(
         tmp_path,
         canary,
@@ -269,7 +275,7 @@ def test_what_a_platform_lacks_is_said_and_only_then_forgiven(sound: Evidence) -
 
 
 def test_a_platform_without_a_filter_fails(sound: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge_module.sys, "platform", "freebsd14")
+    monkeypatch.setattr(sys, "platform", "freebsd14")
     _opened(sound)
     rows = [check for check in judge(sound) if check.verdict is Verdict.NOT_ENFORCED]
     assert [row.passes for row in rows] == [False]
@@ -366,9 +372,6 @@ def test_the_chunk_walk_sees_everything_unneeded() -> None:
     assert png_extras(b"\xff\xd8\xff") == ["not a PNG"]
 
 
-# --- this process, and this installation
-
-
 def test_a_process_that_gave_nothing_up_says_so(tmp_path: Path) -> None:
     readable = tmp_path / "a"
     readable.write_text("")
@@ -377,50 +380,3 @@ def test_a_process_that_gave_nothing_up_says_so(tmp_path: Path) -> None:
     assert list(found["create"].values()) == ["allowed"]
     assert found["reach"] == {}
     assert found["network"]["ipv4"] == "open"
-
-
-def _settings(tmp_path: Path, extra: str = "") -> Settings:
-    return parse_settings(f'[[inbox]]\npath="{tmp_path}/in"\noutbox="{tmp_path}/out"\n{extra}')
-
-
-def test_the_model_is_as_shipped_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = list(judge_module.installation(_settings(tmp_path), tmp_path, tmp_path / "state", None))
-    assert all(row.passes for row in rows)
-    assert [row.tried.split()[-1] for row in rows] == [*BUNDLED]
-    real = find_model(STANDARD, tmp_path)
-    assert real.path is not None
-    forged = tmp_path / "forged.onnx"
-    forged.write_bytes(real.path.read_bytes()[:-1] + b"\0")
-    other = replace(real, path=forged)
-
-    def resolve(_wanted: str, _folder: Path, _effort: str) -> ModelSpec:
-        return other
-
-    monkeypatch.setattr(judge_module, "resolve", resolve)
-    (row,) = judge_module.installation(_settings(tmp_path), tmp_path, tmp_path / "state", None)
-    assert not row.passes
-    assert "SHA-256" in row.answer
-
-
-def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
-    rows = list(
-        judge_module.installation(_settings(tmp_path, 'model="nonesuch"\n'), tmp_path, tmp_path, None)
-    )
-    assert [row.passes for row in rows] == [True, True, False]
-
-
-def test_the_users_own_state_folder_is_looked_at(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir(mode=0o755)
-    (state / "ledger.sqlite").touch(0o600)
-    rows = list(judge_module.installation(_settings(tmp_path), tmp_path, state, None))
-    assert [(row.area, row.passes) for row in rows] == [*[("model", True)] * len(BUNDLED), ("modes", False)]
-    assert "state 0755" in rows[-1].answer
-
-
-def test_a_daemon_without_a_filter_is_seen(tmp_path: Path) -> None:
-    row = list(judge_module.installation(_settings(tmp_path), tmp_path, tmp_path, os.getpid()))[-1]
-    if row.verdict is Verdict.NOT_ENFORCED:
-        pytest.skip("this system does not tell")
-    assert str(os.getpid()) in row.answer
-    assert not row.passes
