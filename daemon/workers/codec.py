@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, Union, cast
 
@@ -94,12 +94,13 @@ def to_json(value: Any) -> Any:
     Raises:
         TypeError: it is none of these.
     """
+    written = _PLAINLY.get(cast("type[Any]", type(value)))
+    if written is not None:
+        return written(value)
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, int | float | str):
         return value
-    if isinstance(value, bytes):
-        return value.hex()
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
@@ -112,6 +113,13 @@ def to_json(value: Any) -> Any:
         kind = cast("type[Any]", type(value))
         return {_KIND: kind.__name__, **{name: to_json(getattr(value, name)) for name in _names(kind)}}
     raise TypeError(f"{type(value).__name__} cannot travel to another process")
+
+
+# What most fields are; what is asked for first.
+_PLAINLY: Final[dict[type[Any], Callable[[Any], Any]]] = {
+    **dict.fromkeys((int, str, float, bool, type(None)), lambda value: value),
+    bytes: bytes.hex,
+}
 
 
 @cache
@@ -166,186 +174,259 @@ def from_json(wanted: Any, value: Any, *, at: str = "answer", trusted: bool = Fa
     Raises:
         SchemaError: it is something else.
     """
-    return _read(wanted, value, at, (), trusted)
+    try:
+        return _reader(wanted, (), trusted)(value)
+    except _WrongError as wrong:
+        raise SchemaError(f"{at}{wrong.where}: {wrong.why}") from None
 
 
-def _read(wanted: Any, value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    origin = typing.get_origin(wanted)
-    if origin is typing.Annotated:
-        inner, *more = typing.get_args(wanted)
-        return _read(inner, value, at, (*rules, *more), trusted)
-    if origin is Literal:
-        return _choice(typing.get_args(wanted), value, at)
-    if origin in (Union, types.UnionType):
-        return _one_of(typing.get_args(wanted), value, at, rules, trusted)
-    if origin in (tuple, list):
-        return _entries(wanted, value, at, rules, trusted)
-    if origin is dict:
-        return _table(typing.get_args(wanted), value, at, rules, trusted)
-    if wanted is Any:
-        return value if trusted or Raw() in rules else _wrong(at, "nobody knows what it may be")
-    if wanted is None or wanted is type(None):
-        return None if value is None else _wrong(at, "not null")
-    if isinstance(wanted, type):
-        return _of_type(cast("type[Any]", wanted), value, at, rules, trusted)
-    return _wrong(at, "its annotation is not understood")
+# Makes something of a plain value, or raises `_WrongError`.
+_Reader = Callable[[Any], Any]
 
 
-def _of_type(wanted: type[Any], value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if issubclass(wanted, Enum):
-        return wanted(_choice(tuple(one.value for one in wanted), value, at))
-    if dataclasses.is_dataclass(wanted):
-        return _record(wanted, value, at, trusted)
-    if issubclass(wanted, BaseModel):
-        return _model(wanted, value, at) if trusted else _wrong(at, "a model")
-    if wanted is bool:
-        return value if type(value) is bool else _wrong(at, "not true or false")
-    reader = _PLAIN.get(wanted)
-    return _wrong(at, "not a type that travels") if reader is None else reader(value, at, rules, trusted)
+class _WrongError(Exception):
+    """Where, below what is being read, and why it is not what was asked for."""
+
+    def __init__(self, why: str, where: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.where = where
 
 
-def _wrong(at: str, why: str) -> Any:
-    raise SchemaError(f"{at}: {why}")
-
-
-def _choice(allowed: tuple[Any, ...], value: Any, at: str) -> Any:
-    for one in allowed:
-        word = one.value if isinstance(one, Enum) else one
-        if type(word) is type(value) and word == value:
-            return one
-    return _wrong(at, "none of the words that are allowed")
-
-
-def _one_of(wanted: tuple[Any, ...], value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if isinstance(value, dict) and _KIND in value:
-        # Only one of several records can be meant: its own complaint says more than "none of them".
-        named = [one for one in wanted if getattr(one, "__name__", "") == cast("Any", value)[_KIND]]
-        wanted = tuple(named) or wanted
-    problem = SchemaError(f"{at}: none of the types that are allowed")
-    for one in wanted:
-        try:
-            return _read(one, value, at, rules, trusted)
-        except SchemaError as error:
-            problem = error
-    raise problem
-
-
-def _entries(wanted: Any, value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    kinds = typing.get_args(wanted)
-    if type(value) is not list:
-        return _wrong(at, "not a list")
-    entries = cast("list[Any]", value)
-    _few(entries, at, rules, trusted or (typing.get_origin(wanted) is tuple and kinds[-1:] != (...,)))
-    if typing.get_origin(wanted) is list:
-        return [_read(kinds[0], one, at, (), trusted) for one in entries]
-    if kinds[-1:] == (...,):
-        return tuple(_read(kinds[0], one, at, (), trusted) for one in entries)
-    if len(kinds) != len(entries):
-        return _wrong(at, "another number of entries")
-    return tuple(_read(kind, one, at, (), trusted) for kind, one in zip(kinds, entries, strict=True))
-
-
-def _table(kinds: tuple[Any, ...], value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if type(value) is not dict:
-        return _wrong(at, "not a table")
-    table = cast("dict[str, Any]", value)
-    _few(table, at, rules, trusted)
-    of_key, of_value = kinds
-    return {
-        _read(of_key, key, at, (), trusted): _read(of_value, one, at, (), trusted)
-        for key, one in table.items()
-    }
-
-
-def _few(found: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> None:
-    most = next((rule.entries for rule in rules if isinstance(rule, Most)), None)
-    if most is None and not trusted:
-        _wrong(at, "its number of entries has no limit")
-    if most is not None and len(found) > most:
-        _wrong(at, "too many entries")
+def _wrong(why: str) -> Any:
+    raise _WrongError(why)
 
 
 @cache
-def _hints(wanted: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(wanted, include_extras=True)
+def _reader(wanted: Any, rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    """What reads an annotation; made once for each, since looking at annotations takes longer than reading by them."""
+    origin, kinds = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is typing.Annotated:
+        return _reader(kinds[0], (*rules, *kinds[1:]), trusted)
+    if origin is Literal:
+        return partial(_choice, {_word(one): one for one in kinds})
+    if origin in (Union, types.UnionType):
+        return partial(_one_of, {one: _reader(one, rules, trusted) for one in kinds})
+    if origin in (tuple, list):
+        return _entries(origin, kinds, rules, trusted)
+    if origin is dict:
+        return _table(kinds, rules, trusted)
+    if wanted is Any:
+        return _as_it_is if trusted or Raw() in rules else _refusing("nobody knows what it may be")
+    if wanted is None or wanted is type(None):
+        return _nothing
+    if isinstance(wanted, type):
+        return _of_type(cast("type[Any]", wanted), rules, trusted)
+    return _refusing("its annotation is not understood")
 
 
-def _record(wanted: type[Any], value: Any, at: str, trusted: bool) -> Any:
-    if type(value) is not dict:
-        return _wrong(at, "not a record")
-    record = cast("dict[str, Any]", value)
-    hints = _hints(wanted)
+def _of_type(wanted: type[Any], rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    if issubclass(wanted, Enum):
+        return partial(_choice, {_word(one.value): one for one in wanted})
+    if dataclasses.is_dataclass(wanted):
+        return partial(_record, wanted, trusted)
+    if issubclass(wanted, BaseModel):
+        return partial(_model, wanted) if trusted else _refusing("a model")
+    if wanted is bool:
+        return _truth
+    reader = _PLAIN.get(wanted)
+    return _refusing("not a type that travels") if reader is None else reader(rules, trusted)
+
+
+def _refusing(why: str) -> _Reader:
+    return lambda _value: _wrong(why)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _nothing(value: Any) -> None:
+    return None if value is None else _wrong("not null")
+
+
+def _truth(value: Any) -> bool:
+    return value if type(value) is bool else _wrong("not true or false")
+
+
+def _word(one: Any) -> tuple[type[Any], Any]:
+    """A word with its type: 1 is not true, and no 1.0."""
+    value: Any = one.value if isinstance(one, Enum) else one
+    return cast("type[Any]", type(value)), value
+
+
+def _choice(allowed: dict[tuple[type[Any], Any], Any], value: Any) -> Any:
+    if not isinstance(value, list | dict) and (type(value), value) in allowed:
+        return allowed[type(value), value]
+    return _wrong("none of the words that are allowed")
+
+
+def _one_of(readers: dict[Any, _Reader], value: Any) -> Any:
+    if isinstance(value, dict) and _KIND in value:
+        # Only one of several records can be meant: its own complaint says more than "none of them".
+        word = cast("Any", value)[_KIND]
+        readers = {
+            one: reader for one, reader in readers.items() if getattr(one, "__name__", "") == word
+        } or readers
+    problem = _WrongError("none of the types that are allowed")
+    for reader in readers.values():
+        try:
+            return reader(value)
+        except _WrongError as wrong:
+            problem = wrong
+    raise problem
+
+
+def _entries(origin: Any, kinds: tuple[Any, ...], rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    alike = origin is list or kinds[-1:] == (...,)
+    readers = tuple(_reader(kind, (), trusted) for kind in (kinds[:1] if alike else kinds))
+    few = _few(rules, trusted or not alike)
+
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            return _wrong("not a list")
+        entries = cast("list[Any]", value)
+        few(entries)
+        if alike:
+            made: list[Any] = [readers[0](one) for one in entries]
+            return made if origin is list else tuple(made)
+        if len(readers) != len(entries):
+            return _wrong("another number of entries")
+        return tuple(reader(one) for reader, one in zip(readers, entries, strict=True))
+
+    return read
+
+
+def _table(kinds: tuple[Any, ...], rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    of_key, of_value = (_reader(kind, (), trusted) for kind in kinds)
+    few = _few(rules, trusted)
+
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            return _wrong("not a table")
+        table = cast("dict[str, Any]", value)
+        few(table)
+        return {of_key(key): of_value(one) for key, one in table.items()}
+
+    return read
+
+
+def _few(rules: tuple[Any, ...], trusted: bool) -> Callable[[Any], None]:
+    most = next((rule.entries for rule in rules if isinstance(rule, Most)), None)
+
+    def check(found: Any) -> None:
+        if most is None and not trusted:
+            _wrong("its number of entries has no limit")
+        if most is not None and len(found) > most:
+            _wrong("too many entries")
+
+    return check
+
+
+@cache
+def _fields(wanted: type[Any], trusted: bool) -> tuple[frozenset[str], tuple[tuple[str, _Reader], ...]]:
+    """A record's keys, and what reads each field."""
+    hints = typing.get_type_hints(wanted, include_extras=True)
     names = _names(wanted)
-    if record.get(_KIND) != wanted.__name__ or record.keys() != {_KIND, *names}:
-        return _wrong(at, f"not a {wanted.__name__} with exactly its fields")
-    return wanted(**{name: _read(hints[name], record[name], f"{at}.{name}", (), trusted) for name in names})
+    return frozenset((_KIND, *names)), tuple((name, _reader(hints[name], (), trusted)) for name in names)
 
 
-def _model(wanted: type[BaseModel], value: Any, at: str) -> Any:
+def _record(wanted: type[Any], trusted: bool, value: Any) -> Any:
+    if type(value) is not dict:
+        return _wrong("not a record")
+    record = cast("dict[str, Any]", value)
+    keys, readers = _fields(wanted, trusted)
+    if record.get(_KIND) != wanted.__name__ or record.keys() != keys:
+        return _wrong(f"not a {wanted.__name__} with exactly its fields")
+    read: dict[str, Any] = {}
+    for name, reader in readers:
+        try:
+            read[name] = reader(record[name])
+        except _WrongError as wrong:
+            raise _WrongError(wrong.why, f".{name}{wrong.where}") from None
+    return wanted(**read)
+
+
+def _model(wanted: type[BaseModel], value: Any) -> Any:
     """A model of the settings, which were checked when they were read."""
     if type(value) is not dict:
-        return _wrong(at, "not a model")
+        return _wrong("not a model")
     model = cast("dict[str, Any]", value)
     return wanted.model_construct(_fields_set=set(model["set"]), **model["fields"])
 
 
-def _number(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    limits = next((rule for rule in rules if isinstance(rule, Range)), None)
-    if limits is None:
-        return value if trusted else _wrong(at, "its range is not known")
-    if not (math.isfinite(value) and limits.low <= value <= limits.high):
-        return _wrong(at, "out of range")
-    return value
+def _limits(rules: tuple[Any, ...]) -> Range | None:
+    return next((rule for rule in rules if isinstance(rule, Range)), None)
 
 
-def _integer(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if type(value) is not int:
-        return _wrong(at, "not a whole number")
-    limits = next((rule for rule in rules if isinstance(rule, Range)), None)
-    if limits is None:
-        return value if trusted else _wrong(at, "its range is not known")
-    # Compared before anything turns it into a float: thousands of digits would not fit into one.
-    return value if limits.low <= value <= limits.high else _wrong(at, "out of range")
+def _integer(rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    limits = _limits(rules)
+
+    def read(value: Any) -> Any:
+        if type(value) is not int:
+            return _wrong("not a whole number")
+        if limits is None:
+            return value if trusted else _wrong("its range is not known")
+        # Compared before anything turns it into a float: thousands of digits would not fit into one.
+        return value if limits.low <= value <= limits.high else _wrong("out of range")
+
+    return read
 
 
-def _real(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if type(value) is int and abs(value) < 1 << 53:
-        value = float(value)
-    return _number(value, at, rules, trusted) if type(value) is float else _wrong(at, "not a number")
+def _real(rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    limits = _limits(rules)
+
+    def read(value: Any) -> Any:
+        if type(value) is int and abs(value) < 1 << 53:
+            value = float(value)
+        if type(value) is not float:
+            return _wrong("not a number")
+        if limits is None:
+            return value if trusted else _wrong("its range is not known")
+        fits = math.isfinite(value) and limits.low <= value <= limits.high
+        return value if fits else _wrong("out of range")
+
+    return read
 
 
-def _text(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
-    if type(value) is not str:
-        return _wrong(at, "not text")
-    for rule in rules:
+def _text(rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    rule = next((one for one in rules if isinstance(one, Hex | Text)), None)
+
+    def read(value: Any) -> Any:
+        if type(value) is not str:
+            return _wrong("not text")
         if isinstance(rule, Hex):
             whole = (rule.empty and not value) or (len(value) == rule.digits and _HEX.fullmatch(value))
-            return value if whole else _wrong(at, f"not {rule.digits} hexadecimal digits")
+            return value if whole else _wrong(f"not {rule.digits} hexadecimal digits")
         if isinstance(rule, Text):
             plain = value.replace("\n", "") if rule.lines else value
             fits = len(value) <= rule.longest and (plain.isprintable() or not plain)
-            return value if fits else _wrong(at, "too long, or not printable")
-    return value if trusted else _wrong(at, "its length is not known")
+            return value if fits else _wrong("too long, or not printable")
+        return value if trusted else _wrong("its length is not known")
+
+    return read
 
 
-def _bytes(value: Any, at: str, rules: tuple[Any, ...], trusted: bool) -> Any:
+def _bytes(rules: tuple[Any, ...], trusted: bool) -> _Reader:
     longest = next((rule.entries for rule in rules if isinstance(rule, Most)), None)
-    if longest is None and not trusted:
-        return _wrong(at, "its length is not known")
-    if (
-        type(value) is not str
-        or not _HEX.fullmatch(value)
-        or (longest is not None and len(value) > 2 * longest)
-    ):
-        return _wrong(at, "not so many bytes")
-    return bytes.fromhex(value)
+
+    def read(value: Any) -> Any:
+        if longest is None and not trusted:
+            return _wrong("its length is not known")
+        fits = type(value) is str and _HEX.fullmatch(value) and (longest is None or len(value) <= 2 * longest)
+        return bytes.fromhex(value) if fits else _wrong("not so many bytes")
+
+    return read
 
 
-def _path(value: Any, at: str, _rules: tuple[Any, ...], trusted: bool) -> Any:
-    return Path(value) if trusted and type(value) is str else _wrong(at, "a path")
+def _path(_rules: tuple[Any, ...], trusted: bool) -> _Reader:
+    def read(value: Any) -> Any:
+        return Path(value) if trusted and type(value) is str else _wrong("a path")
+
+    return read
 
 
-_PLAIN: Final[dict[type[Any], Callable[[Any, str, tuple[Any, ...], bool], Any]]] = {
+_PLAIN: Final[dict[type[Any], Callable[[tuple[Any, ...], bool], _Reader]]] = {
     int: _integer,
     float: _real,
     str: _text,

@@ -12,6 +12,7 @@ import select
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from cutoutd.config.errors import Reason
@@ -105,6 +106,7 @@ def named(reference: str) -> Callable[[Any], Any]:
     return found
 
 
+@cache
 def hints(function: Callable[[Any], Any]) -> dict[str, Any]:
     """A function's annotations, with their rules."""
     return typing.get_type_hints(function, include_extras=True)
