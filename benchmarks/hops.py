@@ -6,8 +6,9 @@ original lies in the archive, and prints two counts. The daemon has archived ano
 
 *All*: each call of a function of another module. What the daemon does in as many turns without a photo is taken off;
 so is what nobody has to follow: records being made, comprehensions, and a coroutine's going on where it waited. The
-driver that has it go on (`files/story.py`) knows no photo and decides nothing: what it has begun counts as called by
-who handed it over, as with any event loop.
+drivers that have it go on (`files/story.py`, and the two that gather what many wait for, `ledger/group_commit.py` and
+`delivery/group_calls.py`) know no photo and decide nothing: what they have begun counts as called by who handed it
+over, as with any event loop.
 
 *Acts*: those of them in whose course something was changed for the photo. A change is one of four things, each made
 in one place: a file of the user's (`FileSystem`'s methods that change), a row of the ledger (`Ledger.write`), a job
@@ -33,7 +34,9 @@ import pytest
 from tests.support.simulation import Simulation, simulated
 
 _ROOM = "cutoutd.daemon."
-_DRIVER = "cutoutd.daemon.files.story"
+_DRIVERS = frozenset(
+    f"cutoutd.daemon.{name}" for name in ("files.story", "ledger.group_commit", "delivery.group_calls")
+)
 _CHANGES_FILES = (
     "write", "truncate", "fsync", "fsync_dir", "fchmod", "chmod", "rename", "rename_noreplace", "exchange", "link",
     "unlink", "mkdir", "rmdir",
@@ -104,7 +107,7 @@ def _step(frame: FrameType) -> Step | None:
     name, callee = frame.f_code.co_qualname, frame.f_globals.get("__name__", "")
     if (
         not callee.startswith(_ROOM)
-        or callee == _DRIVER
+        or callee in _DRIVERS
         or frame.f_code.co_name.startswith("<")
         or name.startswith("__create_fn__")
     ):
@@ -118,7 +121,7 @@ def _caller(frame: FrameType) -> str:
     above = frame.f_back
     while above is not None:
         name = above.f_globals.get("__name__", "")
-        if name.startswith(_ROOM) and name != _DRIVER:
+        if name.startswith(_ROOM) and name not in _DRIVERS:
             return name
         above = above.f_back
     return _LOOP

@@ -30,6 +30,7 @@ from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
 from cutoutd.daemon.ledger.folders import Folders
+from cutoutd.daemon.ledger.group_commit import GroupCommit
 from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules
 from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
@@ -105,6 +106,7 @@ class Components:
         if instance != remembered:
             self.ledger.set_meta("instance", instance)
         self.control = Control(self.ledger)
+        self.group_commit = GroupCommit(self.ledger, self._post)
         self.scheduler = Scheduler(self.ledger)
         self.inbox_watchers: dict[bytes, InboxWatcher] = {}
         self.transitions = Transitions(self.ledger, _rules(self.plan))
@@ -121,6 +123,7 @@ class Components:
         self.aftercare = AfterCare(
             self.ledger,
             self.transitions,
+            on_disk=self.group_commit,
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
             listener=self._listener,
@@ -128,7 +131,9 @@ class Components:
             on_misread=self._misread,
             clock=self._clock,
         )
-        self.publisher = Publisher(self.ledger, self.transitions, instance=instance)
+        self.publisher = Publisher(
+            self.ledger, self.transitions, on_disk=self.group_commit, instance=instance
+        )
         self.outboxes = Outboxes(
             self.ledger,
             post=self._post,

@@ -196,7 +196,7 @@ class Supervisor:
         self._queue.put(message)
 
     def turn(self, planned: float) -> float:
-        """One turn: every message that has come, all work that is due, one commit.
+        """One turn: every message that has come, all work that is due, one commit, or two where one has to be durable.
 
         Args:
             planned: monotonic time at which this turn was to begin; a loop that is late was stopped or suspended.
@@ -207,16 +207,23 @@ class Supervisor:
         Raises:
             sqlite3.OperationalError: the ledger cannot be written now.
         """
-        with suppress(Empty):
-            for _ in range(MESSAGES_PER_TURN):
-                self._message(self._queue.get_nowait())
+        self._hear()
+        if self.components.group_commit.carry_out():
+            self._hear()  # what waited for that goes on at once
         now = self._clock()
         self._tick(now, now - planned if now - planned > LATE_S else 0.0)
         self.components.ledger.commit()
         return self._next_turn()
 
+    def _hear(self) -> None:
+        with suppress(Empty):
+            for _ in range(MESSAGES_PER_TURN):
+                self._message(self._queue.get_nowait())
+
     def _next_turn(self) -> float:
         now, wall = self._clock(), self.components.ledger.clock()
+        if self.components.group_commit.waiting():
+            return now
         pending = self.components.scheduler.next_due(wall)
         times = [self._housekeeping_at, self.components.next_due()]
         if pending is not None:

@@ -14,6 +14,7 @@ from itertools import islice
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery import manifest, publish
+from cutoutd.daemon.delivery.group_calls import GroupCalls
 from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.interface import FileSystem
@@ -76,6 +77,7 @@ class Route:
     inode: tuple[int, int] | None = None
     outbox: bytes = field(init=False)
     fs: FileSystem = field(init=False, compare=False)
+    calls: GroupCalls = field(init=False, compare=False)  # to its I/O thread; the publisher's
 
     def __post_init__(self) -> None:
         """The outbox's absolute path, and the file system below it; another folder in its place is not touched."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,6 +162,7 @@ def publish(
     replaces_size: int = 0,
     mode: int = 0o644,
     leases: bool = False,
+    to_sync: Callable[[bytes], None] | None = None,
 ) -> Published:
     """Gives a finished temporary its name; repeating it after a crash at any point is safe.
 
@@ -178,6 +179,7 @@ def publish(
         replaces_size: of that one, bytes; 0 when not known.
         mode: permission bits of the published file.
         leases: whether the outbox's file system knows who has a file open (`files/writers.py`).
+        to_sync: takes the folders whose names the caller is to make durable; unset, that is done here.
 
     Returns:
         DONE when the name holds the cutout; TAKEN when somebody else's file lies there (nothing was changed);
@@ -189,9 +191,13 @@ def publish(
     """
     final = os.path.join(outbox, name)
     made, earlier = Content(digest, size), Content(replaces, replaces_size) if replaces else None
+    sync = to_sync or fs.fsync_dir
     fd = _open_ours(temporary, made, fs, fresh=fresh)
     if fd is None:
-        return _published_before(final, temporary, made, earlier, fs, leases=leases)
+        outcome = _published_before(final, temporary, made, earlier, fs, leases=leases)
+        if outcome is Published.DONE:  # by a life that may have ended before its name was durable
+            sync(os.path.dirname(final))
+        return outcome
     try:
         outcome = _publish_opened(fd, temporary, final, made, earlier, mode, fs, leases=leases)
     except FileNotFoundError:
@@ -201,9 +207,9 @@ def publish(
     finally:
         fs.close(fd)
     if outcome is Published.DONE:
-        fs.fsync_dir(os.path.dirname(final))
+        sync(os.path.dirname(final))
         if os.path.dirname(temporary) != os.path.dirname(final):
-            fs.fsync_dir(os.path.dirname(temporary))
+            sync(os.path.dirname(temporary))
     return outcome
 
 
@@ -238,7 +244,6 @@ def _published_before(
     # The names had changed places: what lay under the final one still lies under the temporary's.
     if is_at_rest(temporary, earlier.digest, fs, size=earlier.size, leases=leases):
         fs.unlink(temporary)
-        fs.fsync_dir(os.path.dirname(final))
         return Published.DONE
     fs.exchange(temporary, final)
     return Published.TAKEN

@@ -11,20 +11,22 @@ import errno
 import os
 import time
 from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
-from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route, Wanted, find
+from cutoutd.daemon.delivery.group_calls import GroupCalls
+from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route, find
 from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.mounts import MountIdentity
-from cutoutd.daemon.files.story import run, send
+from cutoutd.daemon.files.story import Calls, run, send
 from cutoutd.daemon.files.usable import Answer, can_be_used
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
@@ -46,11 +48,13 @@ class Publisher:
     Args:
         ledger: where intentions and outcomes are committed.
         transitions: the rows' life.
+        on_disk: what must be durable before a story goes on is written there.
         instance: id in our hidden names.
     """
 
-    def __init__(self, ledger: Ledger, transitions: Transitions, *, instance: str) -> None:
+    def __init__(self, ledger: Ledger, transitions: Transitions, *, on_disk: Calls, instance: str) -> None:
         self._ledger = ledger
+        self._on_disk = on_disk
         self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
@@ -67,6 +71,8 @@ class Publisher:
     def configure(self, routes: dict[bytes, Route]) -> None:
         """Sets, per inbox, where its cutouts go."""
         self._routes = routes
+        for route in routes.values():
+            route.calls = GroupCalls(route.io, partial(self._must_be_there, route), route.fs.fsync_dir)
 
     def in_transit(self) -> int:
         """How many photos are between their worker and the outbox, and cutouts on their way out of it."""
@@ -108,23 +114,36 @@ class Publisher:
                 return self._drop(row, finished)  # the config changed while it was in hand
             wanted = self._names.wanted(row, finished, deliverables, route, plain=self._plain(route))
             try:
-                addressed = await run(route.io, self._find, wanted, finished, route)
+                addressed = await run(route.calls, find, wanted, finished, route)
             except OSError as error:
                 self._drop(row, finished)
                 return self._refused(row, error, its_own=self._troubles.is_its_own(row.id, error))
-            if self._routes.get(row.inbox) != route:
-                continue  # the config changed meanwhile
-            failed = self._failures.written(row.id) if route.settings.manifest_kind else ""
-            deliveries = self._names.to_commit(
-                row, route, finished, addressed, earlier=wanted.earlier, failed=failed
+            deliveries = await run(
+                self._on_disk, self._commit_names, row, route, finished, addressed, wanted.earlier
             )
-            if not self._transitions.delivering(
-                row, finished.digest, deliveries, confidence=finished.confidence, doubts=finished.doubts
-            ):
-                continue  # another photo took one of the names: look again
+            if deliveries is None:
+                continue  # the config changed meanwhile, or another photo took one of the names: look again
             outcome = await self._publish(row, route, deliveries, fresh=True, timings=finished.timings)
             if outcome is not None:
                 return outcome
+
+    def _commit_names(
+        self,
+        row: PhotoRow,
+        route: Route,
+        finished: Finished,
+        addressed: list[Addressed],
+        earlier: Mapping[str, Delivery],
+    ) -> list[Delivery] | None:
+        """What is to lie under which names; None where these are no longer to be had."""
+        if self._routes.get(row.inbox) != route:
+            return None
+        failed = self._failures.written(row.id) if route.settings.manifest_kind else ""
+        deliveries = self._names.to_commit(row, route, finished, addressed, earlier=earlier, failed=failed)
+        committed = self._transitions.delivering(
+            row, finished.digest, deliveries, confidence=finished.confidence, doubts=finished.doubts
+        )
+        return deliveries if committed else None
 
     async def _resume(self, row: PhotoRow) -> Outcome:
         """From committed names on; whatever cannot be published any more is made again."""
@@ -134,7 +153,7 @@ class Publisher:
             # The config names another outbox since: what lies in the old one counts, the rest is made for the new.
             lying = await self._what_lies(deliveries, route)
             if lying == [Published.DONE] * len(deliveries):
-                return self._delivered(row, route, deliveries, {})
+                return await self._delivered(row, route, deliveries, {})
             return self._again(row, deliveries, lying)
         outcome = await self._publish(row, route, deliveries, fresh=False, timings={})
         return outcome or self._again(row, deliveries, [])
@@ -163,7 +182,7 @@ class Publisher:
         started = time.perf_counter()
         sizes = self._withdrawals.sizes_of(one.replaces for one in deliveries)
         try:
-            published = await run(route.io, self._publish_all, route, deliveries, sizes, fresh=fresh)
+            published = await run(route.calls, self._publish_all, route, deliveries, sizes, fresh=fresh)
         except OSError as error:
             its_own = self._troubles.is_its_own(row.id, error)
             if its_own:
@@ -173,48 +192,51 @@ class Publisher:
             return self._refused(row, error, its_own=its_own)
         if published == [Published.DONE] * len(deliveries):
             spent = {**timings, "deliver": time.perf_counter() - started}
-            return self._delivered(row, route, deliveries, spent)
+            return await self._delivered(row, route, deliveries, spent)
         if Published.GONE in published:
             made_again = self._again(row, deliveries, published)
             return Lost() if fresh else made_again
         return None
 
-    def _delivered(
+    async def _delivered(
         self, row: PhotoRow, route: Route, deliveries: list[Delivery], timings: Mapping[str, float]
     ) -> Delivered:
         """All of them lie under their names: that is committed, and what becomes of the original with it."""
-        after = route.settings.after
-        now = self._intake.get(row.id) or row
-        # A newer photo may lie at its path by now: then no better cutout of this one can be made.
-        stepped_back = not now.live and row.archived_to is None
-        draft = row.stage is Stage.DRAFT and route.final_stage and not stepped_back
-        owed = after.action != "keep" and not draft and row.archived_to is None
-        if owed:
-            with self._ledger.durably():
-                self._transitions.delivered(row, timings=timings, aftercare=Aftercare.OWED, next_stage=None)
-        else:
-            status = row.aftercare if row.archived_to is not None else Aftercare.NONE
-            self._transitions.delivered(
-                row, timings=timings, aftercare=status, next_stage=Stage.FINAL if draft else None
-            )
+        if route.settings.after.action == "keep":
+            owed, draft = self._commit_delivered(row, route, timings)
+        else:  # the original may be moved at once
+            owed, draft = await run(self._on_disk, self._commit_delivered, row, route, timings)
         self._withdrawer.withdraw(row.inbox, route)  # first: it takes up the names that are to go
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
         self._troubles.went_well(row.id)
         return Delivered([os.path.join(d.outbox, d.name) for d in deliveries], timings, owed)
 
-    # --- its steps ---------------------------------------------------------------------------------------------
+    def _commit_delivered(
+        self, row: PhotoRow, route: Route, timings: Mapping[str, float]
+    ) -> tuple[bool, bool]:
+        """Whether after-care of the original is owed from now on, and whether a better cutout than this draft is."""
+        now = self._intake.get(row.id) or row
+        # A newer photo may lie at its path by now: then no better cutout of this one can be made.
+        stepped_back = not now.live and row.archived_to is None
+        draft = row.stage is Stage.DRAFT and route.final_stage and not stepped_back
+        owed = route.settings.after.action != "keep" and not draft and row.archived_to is None
+        status = row.aftercare if row.archived_to is not None else Aftercare.NONE
+        self._transitions.delivered(
+            row,
+            timings=timings,
+            aftercare=Aftercare.OWED if owed else status,
+            next_stage=Stage.FINAL if draft else None,
+        )
+        return owed, draft
 
-    def _find(self, wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
-        """On the I/O thread: a place for each cutout. Raises OSError."""
-        self._must_be_there(route)
-        return find(wanted, finished, route)
+    # --- its steps ---------------------------------------------------------------------------------------------
 
     def _publish_all(
         self, route: Route, deliveries: list[Delivery], sizes: Mapping[str, int], *, fresh: bool
     ) -> list[Published]:
         """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
-        self._must_be_there(route)
+        lines = [one.manifest for one in deliveries if one.manifest]
         for one in deliveries:
             self._make_folder(one, route)
         outcome = [
@@ -229,13 +251,15 @@ class Publisher:
                 replaces_size=sizes.get(d.replaces, 0),
                 mode=route.mode,
                 leases=route.leases,
+                to_sync=None
+                if lines
+                else route.calls.to_sync,  # a manifest says what cannot be lost any more
                 fs=route.fs,
             )
             for d in deliveries
         ]
         if all(one is Published.DONE for one in outcome):
             folder = Path(os.fsdecode(route.outbox))
-            lines = filter(None, (d.manifest for d in deliveries))
             kind = route.settings.manifest_kind or "jsonl"  # asked for when it was committed, if not now
             manifest.record(folder / manifest.NAMES[kind], lines, route.fs)
         return outcome

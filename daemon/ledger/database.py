@@ -256,10 +256,19 @@ class Ledger:
     def durably(self) -> Generator[None]:
         """One transaction that has reached the disk when the block ends; rolled back when it raises.
 
-        The turn's earlier writes are committed first, so that they become durable with it.
+        The turn's earlier writes are committed first, so that they become durable with it. Within another such block
+        it is a part of that one's transaction, and rolled back alone.
         """
         if self._depth:
-            yield
+            self.db.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                if self.db.in_transaction:  # a disk that is full ends it at once
+                    self.db.execute("ROLLBACK TO part")
+                    self.db.execute("RELEASE part")
+                raise
+            self.db.execute("RELEASE part")
             return
         self.commit()
         self.db.execute("PRAGMA synchronous=FULL")
@@ -269,7 +278,7 @@ class Ledger:
             try:
                 yield
             except BaseException:
-                self.db.execute("ROLLBACK")
+                self.rollback()
                 raise
             self.db.execute("COMMIT")
         finally:

@@ -27,7 +27,7 @@ from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling
-from cutoutd.daemon.files.story import Story, run
+from cutoutd.daemon.files.story import Calls, Story, run
 from cutoutd.daemon.files.usable import must_be_usable
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
@@ -70,6 +70,7 @@ class AfterCare:
     Args:
         ledger: where plans and outcomes are committed.
         transitions: the rows' life.
+        on_disk: what must be durable before a story goes on is written there.
         instance: id in our hidden names.
         folder_mode: permission bits of folders that are made.
         listener: hears when an original could not be moved.
@@ -83,6 +84,7 @@ class AfterCare:
         ledger: Ledger,
         transitions: Transitions,
         *,
+        on_disk: Calls,
         instance: str,
         folder_mode: int = 0o755,
         listener: Listener,
@@ -92,6 +94,7 @@ class AfterCare:
     ) -> None:
         self._ledger = ledger
         self._transitions = transitions
+        self._on_disk = on_disk
         self._intake = Intake(ledger)
         self._history = History(ledger)
         self._folders = Folders(ledger)
@@ -225,8 +228,7 @@ class AfterCare:
                 if step is not Step.READY:
                     self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
-                with self._ledger.durably():
-                    self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden)
+                await run(self._on_disk, self._transitions.aftercare, row.id, Aftercare.HIDDEN, hidden=hidden)
 
             while True:
                 ready, seen, fs = await run(io, self._hide, original, inbox.path, way, planned)
@@ -242,9 +244,15 @@ class AfterCare:
                 if ready.step is not Step.READY:
                     self._not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
                     return
-                with self._ledger.durably():
-                    self._transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=hidden, to=ready.target)
                 planned = ready.target
+                await run(
+                    self._on_disk,
+                    self._transitions.aftercare,
+                    row.id,
+                    Aftercare.HIDDEN,
+                    hidden=hidden,
+                    to=planned,
+                )
                 if await run(io, move.move, original, planned, trash=trash, fs=fs):
                     break  # else the place was taken meanwhile: the next one is looked for
         except OSError as error:

@@ -64,6 +64,21 @@ def test_durably_commits_what_came_before_and_rolls_back_only_itself(ledger: Led
     assert ledger.one("PRAGMA synchronous")[0] == 1  # type: ignore[index]
 
 
+def test_durably_within_durably_is_rolled_back_alone(ledger: Ledger) -> None:
+    def interrupted() -> None:
+        with ledger.durably():
+            ledger.set_meta("n2", 1)
+            raise ZeroDivisionError
+
+    with ledger.durably():
+        ledger.set_meta("n1", 1)
+        with pytest.raises(ZeroDivisionError):
+            interrupted()
+        ledger.set_meta("n3", 1)
+    assert [ledger.get_meta(name) for name in ("n1", "n2", "n3")] == [1, None, 1]
+    assert _count(ledger.path) == 2
+
+
 def test_what_was_committed_survives_sigkill(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from cutoutd.daemon.ledger.database import Ledger\n"
