@@ -38,7 +38,7 @@ def fleet_section(results: Results) -> str:
         (
             f"How much one head bears, with {results['owed']:,} photos owed from the start: head, relay and scheduler "
             "are real processes over TLS. The nodes are stand-ins, one process with a real Dask worker for each, which "
-            "reads and digests the photo, waits, and writes a small synced temporary. All of it shares this machine's "
+            "reads and digests the photo, waits, and writes a small temporary. All of it shares this machine's "
             "two cores, so what each process costs per photo (ms of processor time) says more than photos per second; "
             "memory is resident, before and after the row's run."
         ),

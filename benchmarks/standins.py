@@ -1,18 +1,20 @@
 """Many nodes in one process, for `benchmarks/fleet.py`: real Dask workers over real TLS, whose job is to wait.
 
 `python -m benchmarks.standins NODE_FOLDER NODES SLOTS JOB_S` joins the fleet of a node's folder that many times. Each
-photo is read and digested, its outbox gets a small synced temporary, and the answer is a worker's; no worker process,
-no sandbox and no pixels are behind it.
+photo is read and digested, its outbox gets a small temporary, and the answer is a worker's. No worker process, sandbox
+or pixels are behind it, and nothing is synced: a node does all that on a machine of its own, and waits for it there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.digests import digest_of
 from tests.support.pretended_fleet import answer_to
 
 from cutoutd.config.fleet import NODE_FILE, load_node
@@ -44,7 +46,7 @@ class StandIn:
         given: NodeJob = from_json(NodeJob, loads(job.encode("ascii"), trusted=True), at="job", trusted=True)
         if self._job_s:
             await asyncio.sleep(self._job_s)
-        made = await asyncio.to_thread(answer_to, given.job)
+        made = answer_to(given.job, _write)
         return dumps(Returned(to_json(made))).decode("ascii")
 
     def drop(self, life: str, call: int) -> None:
@@ -52,18 +54,26 @@ class StandIn:
         del life, call
 
 
+def _write(_outbox: bytes, temporary: bytes, data: bytes) -> str:
+    path = Path(os.fsdecode(temporary))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return digest_of(data)
+
+
 async def work(folder: Path, nodes: int, slots: int, job_s: float) -> None:
     """Until SIGTERM."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     settings = load_node(folder / NODE_FILE)
-    tasks.serve(StandIn(slots, job_s))
+    node = StandIn(slots, job_s)
+    tasks.serve(node)
     security = dask.security(folder, Role.NODE)
     workers: list[Any] = [
         dask.worker_class()(
             settings.scheduler,
             nthreads=slots,
-            resources={dask.PHOTO: slots},
+            node=node,
             name=f"s{number:02}/{number}",
             security=security,
         )

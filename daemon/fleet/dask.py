@@ -16,8 +16,11 @@ from typing import Any, Final, cast
 from cutoutd.config.errors import EngineError
 from cutoutd.config.installing import pip_install
 from cutoutd.daemon.fleet.roles import Role, role_of
+from cutoutd.daemon.fleet.tasks import ANSWERS, GONE, NodeServer
 
-PHOTO: Final = "photo"  # the resource of which a node has one for each slot
+# What the head has the scheduler pass on to a node, and what a node then hears: a photo, or that nobody waits for one.
+# As messages, not as Dask's tasks: which photo goes where, and that it goes once, is decided by the head.
+PASS_ON, PHOTO, DROP = "cutoutd-pass-on", "cutoutd-photo", "cutoutd-drop"
 # A node that is not heard of for so long is lost; one that was only slow joins again and loses what it had in hand.
 NODE_SILENT_S: Final = 30
 # Whoever waits for the interpreter asks for it after so long (by default 5 ms): a photo's way passes six threads that
@@ -30,10 +33,7 @@ GATHER_S: Final = 0.001
 # What a node may ask of the scheduler: to join, to be alive, to leave. Nothing that runs code anywhere.
 NODE_MAY: Final = frozenset({"register-worker", "heartbeat_worker", "unregister", "versions"})
 # What it may report once it has joined. The scheduler adds whose connection it came by, unless the report says so.
-NODE_SAYS: Final = frozenset({
-    "task-finished", "task-erred", "release-worker-data", "add-keys", "long-running", "reschedule", "keep-alive",
-    "log-event", "worker-status-change", "request-refresh-who-has", "close-stream",
-})  # fmt: skip
+NODE_SAYS: Final = frozenset({"log-event", "worker-status-change", "keep-alive", "close-stream"})
 
 _SETTINGS: Final[dict[str, Any]] = {
     "distributed.comm.require-encryption": True,
@@ -125,6 +125,45 @@ def scheduler_class() -> Any:
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             base.__init__(self, *arguments, extensions={}, **options)
+            self.stream_handlers[PASS_ON] = self.pass_on
+            self.handlers["heartbeat_worker"] = self.heartbeat_of
+            self.handlers["unregister"] = self.leave_of
+            self.certificates: dict[str, Any] = {}  # by node's address, the one that it joined with
+
+        def pass_on(self, node: str, message: dict[str, Any], **_client: str) -> None:
+            """What the head says to one node; that a node is gone is told it by `remove_worker`."""
+            if node in self.stream_comms:
+                self.worker_send(node, message)
+
+        async def add_worker(self, comm: Any, *, address: str, **options: Any) -> None:
+            """A node joins, and stays until this ends."""
+            # As Dask does, before it: an address that another node has is refused there.
+            if (known := self.coerce_address(address)) not in self.workers:
+                self.certificates[known] = comm.certificate
+            await base.add_worker(self, comm, address=address, **options)
+
+        async def remove_worker(self, address: str, **options: Any) -> Any:
+            """The head hears of it after all that the node has said."""
+            known = self.coerce_address(address)
+            self.certificates.pop(known, None)
+            if known in self.workers:
+                self.log_event(GONE, {"worker": known})
+            return await base.remove_worker(self, address, **options)
+
+        def heartbeat_of(self, comm: Any, *, address: str, **options: Any) -> Any:
+            """A node is alive, by its own word alone."""
+            self._is_its_own(comm, address)
+            return self.heartbeat_worker(address=address, **options)
+
+        async def leave_of(self, comm: Any, *, address: str, **options: Any) -> Any:
+            """A node leaves, by its own word alone."""
+            self._is_its_own(comm, address)
+            return await self.remove_worker(address, **options)
+
+        def _is_its_own(self, comm: Any, address: str) -> None:
+            if self.certificates.get(self.coerce_address(address), comm.certificate) != comm.certificate:
+                comm.abort()
+                raise OSError("a node spoke for another")
 
         def heartbeat_worker(self, *arguments: Any, **options: Any) -> Any:
             """What a node hears in answer says also when it is to say so again."""
@@ -141,25 +180,36 @@ def scheduler_class() -> Any:
     return FleetScheduler
 
 
-def say(topic: str, message: dict[str, str]) -> None:
-    """On a node, at the end of one of its tasks: tells whoever has subscribed to this topic."""
-    worker: Any = importlib.import_module("distributed").get_worker()
-    # In the loop's next round, so that it travels in one message with the word that the task is done.
-    asyncio.get_running_loop().call_soon(worker.log_event, topic, message)
-
-
 def worker_class() -> Any:
     """Dask's worker without its web server and extensions, which hears the scheduler only."""
     base: Any = load().Worker
 
     class FleetWorker(base):
-        """See `worker_class`."""
+        """See `worker_class`.
 
-        def __init__(self, *arguments: Any, **options: Any) -> None:
+        Args:
+            node: what it is asked.
+        """
+
+        def __init__(self, *arguments: Any, node: NodeServer, **options: Any) -> None:
             base.__init__(
                 self, *arguments, extensions={}, heartbeat_interval=f"{HEARTBEAT_S}s", memory_limit=None,
                 dashboard=False, **options,
             )  # fmt: skip
+            self.photos: set[asyncio.Task[None]] = set()  # in hand, until they are answered
+            self._node = node
+            self.stream_handlers[PHOTO] = self._photo
+            self.stream_handlers[DROP] = node.drop
+
+        def _photo(self, token: str, job: str) -> None:
+            """Takes one in hand, beside the connection."""
+            task = asyncio.create_task(self._answer(token, job))
+            self.photos.add(task)
+            task.add_done_callback(self.photos.discard)
+
+        async def _answer(self, token: str, job: str) -> None:
+            """Under the token that came with the job."""
+            self.log_event(ANSWERS, {"token": token, "answer": await self._node.photo(job)})
 
         def start_http_server(self, *_arguments: Any, **_options: Any) -> None:
             """There is none."""
@@ -180,8 +230,11 @@ class _Gate:
     """
 
     def __init__(self, comm: Any, node: frozenset[str]) -> None:
-        role = role_of(comm.extra_info.get("peercert"))
-        self.__dict__.update(_comm=comm, _node=node, _role=role, _joined=False)
+        shown: dict[str, Any] = comm.extra_info.get("peercert") or {}
+        certificate = shown.get("serialNumber")
+        self.__dict__.update(
+            _comm=comm, _node=node, _role=role_of(shown), _joined=False, certificate=certificate
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._comm, name)

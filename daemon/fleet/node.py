@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cutoutd.config.errors import CutoutError, mistake
+from cutoutd.config.errors import CutoutError, ExitCode, mistake
 from cutoutd.config.fleet import Node
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import Retry
@@ -46,8 +46,8 @@ from cutoutd.daemon.workers.slot import SlotReady
 # A scheduler that does not answer is tried again after this long, which doubles up to half a minute.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 CONNECT_S: Final = 10.0
-# A node that leaves waits for what it has in hand, and then so long for the head to have heard of it.
-HEARD_S: Final = 5.0
+# A node that leaves waits for what it has in hand, and then so long until all of that is answered.
+SAID_S: Final = 5.0
 
 _LOG = logging.getLogger("cutoutd")
 
@@ -78,7 +78,7 @@ class FleetNode:
         self._places = places
         slots = settings.slots or pool_size_for((), 0).size
         self._here = Here(PathMap.of(settings.folder), slots, places.state, places.models, places.cache)
-        self._pool = NodePool(self._changed)
+        self._pool = NodePool(self._changed, broken=_end)
         self._joining = threading.Lock()
         self._bound: Bound | None = None
         self._worker: Any = None
@@ -218,7 +218,7 @@ class FleetNode:
         worker: Any = dask.worker_class()(
             self._settings.scheduler,
             nthreads=self._here.slots,
-            resources={dask.PHOTO: self._here.slots},
+            node=self,
             name=f"{self._settings.name}/{secrets.token_hex(4)}",
             security=security,
             local_directory=str(self._places.state / "dask"),
@@ -267,9 +267,14 @@ class FleetNode:
         while self._pool.busy() and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - a thread's state
             await asyncio.sleep(0.05)
         self._pool.drop_all()
-        until = loop.time() + HEARD_S
-        while worker.state.tasks and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - Dask's own state
-            await asyncio.sleep(0.05)
+        if worker.photos:  # said before the connection is closed, which says so after them
+            await asyncio.wait(worker.photos, timeout=SAID_S)
+
+
+def _end(error: Exception) -> None:
+    """Its keeper starts the node again; what was in hand is owed on the head as soon as the connection breaks."""
+    _LOG.error("a mistake of cutoutd's own ended the node: %s", mistake(error))
+    os._exit(ExitCode.INTERNAL)
 
 
 def _inodes(settings: Node) -> dict[Path, tuple[int, int] | None]:

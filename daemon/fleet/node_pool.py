@@ -66,12 +66,18 @@ class NodePool:
     Args:
         changed: told, from the pool's thread, why the node cannot work now; an empty text once it can again.
         clock: monotonic seconds.
+        broken: told a mistake of ours that ended the thread, and its workers with it: nothing is answered any more.
     """
 
     def __init__(
-        self, changed: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+        self,
+        changed: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        broken: Callable[[Exception], None],
     ) -> None:
         self._changed = changed
+        self._broken = broken
         self._clock = clock
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._workers: pool.Workers | None = None
@@ -87,7 +93,7 @@ class NodePool:
         self._warm: list[Future[pool.SlotReady]] = []
         self._ready: pool.SlotReady | None = None
         self._stopped = False
-        self._thread = threading.Thread(target=self._loop, name="node-pool", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="node-pool", daemon=True)
         self._thread.start()
 
     # --- from any thread -----------------------------------------------------------------------------------------
@@ -148,6 +154,12 @@ class NodePool:
         self._thread.join()
 
     # --- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:  # noqa: BLE001 - whatever it is, photos must not wait for a thread that is gone
+            self._broken(error)
 
     def _loop(self) -> None:
         planned = self._clock()

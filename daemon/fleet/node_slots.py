@@ -64,6 +64,10 @@ class NodeSlots:
             return 0
         return max(0, joined.slots - len(self.calls))
 
+    def is_full(self) -> bool:
+        """Whether all of its slots have a photo, or it has none."""
+        return self.facts.joined is None or len(self.calls) >= self.facts.joined.slots
+
     def free(self, now: float, *, large: bool) -> list[int]:
         """Its slots without a photo that can take one, best first."""
         joined = self.facts.joined

@@ -15,7 +15,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +63,8 @@ class _Node:
     Attributes:
         terms: those that it agreed to, or was last asked to agree to.
         ask_at: when it is asked (again), in monotonic seconds; infinity while it need not be.
-        calls: what it has in hand, and Dask's word of it, by the token under which it answers.
+        calls: what it has in hand, by the token under which it answers.
+        away: it was not there when somebody last looked.
     """
 
     facts: NodeFacts
@@ -72,7 +72,8 @@ class _Node:
     ask_at: float = 0.0
     asking: bool = False
     retry: Retry = field(default_factory=lambda: Retry(FIRST_ASK_S, LONGEST_ASK_S))
-    calls: dict[str, tuple[int, Any]] = field(default_factory=dict[str, "tuple[int, Any]"])
+    calls: dict[str, int] = field(default_factory=dict[str, int])
+    away: bool = False
 
 
 class Relay:
@@ -99,10 +100,8 @@ class Relay:
         self._bell = threading.Event()
         # A node may still have in hand what an earlier relay gave it, under numbers that come again.
         self._life_of_relay = secrets.token_hex(8)
-        # Photos that are over. Dask forgets one when it is let go, which travels with the next photo in one message.
-        self._over: list[Any] = []
-        # Tokens of photos that were over and not answered when somebody last looked.
-        self._silent: set[str] = set()
+        # What nodes are to hear, until Dask's thread has its turn: all of it travels in one message.
+        self._to_pass_on: list[dict[str, Any]] = []
 
     # --- what the daemon says, in the thread that reads it --------------------------------------------------
 
@@ -124,19 +123,33 @@ class Relay:
             if node is None or self._client is None or node.facts.state is not NodeState.READY:
                 self._say(Lost(give.call, "The node is gone."))
                 return
-            self._over.clear()
             token = self._token(give.call)
-            node.calls[token] = give.call, self._submit(give.node, token, give.job)
+            node.calls[token] = give.call
+            self._pass_on(give.node, {"op": dask.PHOTO, "token": token, "job": give.job})
+
+    def _drop(self, call: int) -> None:
+        with self._lock:
+            token = self._token(call)
+            node = next((one for one in self._nodes.values() if token in one.calls), None)
+            if node is not None:
+                self._pass_on(node.facts.address, {"op": dask.DROP, "life": self._life(), "call": call})
 
     def _token(self, call: int) -> str:
         return f"{self._life_of_relay}-{call}"
 
-    def _submit(self, address: str, token: str, job: str) -> Any:
-        """A photo for Dask: once, on this node, in one of its slots."""
-        return self._client.submit(
-            tasks.photo, job, token, key=f"photo-{token}", pure=False, retries=0,
-            resources={dask.PHOTO: 1}, workers=[address], allow_other_workers=False,
-        )  # fmt: skip
+    def _pass_on(self, address: str, message: dict[str, Any]) -> None:
+        """Has a node hear this; with the lock, and while there is a client."""
+        if not self._to_pass_on:
+            self._client.loop.add_callback(self._send)
+        self._to_pass_on.append({"op": dask.PASS_ON, "node": address, "message": message})
+
+    def _send(self) -> None:
+        """In Dask's thread."""
+        with self._lock:
+            said, self._to_pass_on = self._to_pass_on, []
+            client = self._client
+        with suppress(Exception):  # the connection broke: all that nodes have in hand is lost, and told so
+            client.scheduler_comm.send(*said)
 
     def _answered(self, event: Any) -> None:
         """What a node says of a photo that it has in hand, in Dask's thread; of another's it can say nothing."""
@@ -144,46 +157,19 @@ class Relay:
             _, said = event
             with self._lock:
                 node = self._nodes[said["worker"]]  # the scheduler's word
-                call, future = node.calls.pop(said["token"])
-                self._over.append(future)
+                call = node.calls.pop(said["token"])
             self._say(Answered(call, _travels(said["answer"])))
 
-    def _look_for_the_lost(self) -> None:
-        """Photos of which Dask says that they are over have been answered, or never will be.
-
-        Its word and the node's come in one message, but are heard one after the other: whoever is over at one look
-        and not answered at the next is lost.
-        """
-        with self._lock:
-            self._over.clear()
-            silent: set[str] = set()
-            for node in self._nodes.values():
-                for token, (call, future) in list(node.calls.items()):
-                    if future.status == "pending":
-                        continue
-                    if token not in self._silent:
-                        silent.add(token)
-                        continue
-                    del node.calls[token]
-                    self._say(Lost(call, f"The node did not finish it ({future.status})."))
-            self._silent = silent
-
-    def _drop(self, call: int) -> None:
-        with self._lock:
-            node = next((one for one in self._nodes.values() if self._token(call) in one.calls), None)
-            client, life = self._client, self._life()
-            if node is None or client is None:
-                return
-            address = node.facts.address
-        self._asking.submit(self._quietly, partial(client.run, tasks.drop, life, call, workers=[address]))
+    def _gone(self, event: Any) -> None:
+        """What the scheduler says of a node that is gone, in Dask's thread: nothing of it is heard any more."""
+        with suppress(Exception):  # a node said so, of itself, and said it wrongly
+            _, said = event
+            with self._lock:
+                self._lose(self._nodes.pop(said["worker"]), "The node is gone.")
+            self._tell()
 
     def _life(self) -> str:
         return str(loads(self._terms.encode("ascii"), trusted=True)["life"]) if self._terms else ""
-
-    @staticmethod
-    def _quietly(call: Any) -> None:
-        with suppress(Exception):  # it is gone, then, which is told elsewhere
-            call()
 
     # --- the connection, in a thread of its own -------------------------------------------------------------
 
@@ -215,6 +201,7 @@ class Relay:
         connection: Any = client.scheduler_comm
         client.subscribe_topic(tasks.NEWS, self._news)
         client.subscribe_topic(tasks.ANSWERS, self._answered)
+        client.subscribe_topic(tasks.GONE, self._gone)
         # Dask gathers what a client says for 10 ms: what it says of a photo that is done would hold the next one up.
         connection.interval = dask.GATHER_S
         with self._lock:
@@ -229,7 +216,6 @@ class Relay:
             if there.keys() != self._nodes.keys():  # all that the scheduler knows of them is long
                 found: Any = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S)
                 self._there({str(k): str(v.get("name") or k) for k, v in found["workers"].items()})
-            self._look_for_the_lost()
             self._ask_who_is_due()
             self._tell()
             self._bell.wait(LOOK_EVERY_S)
@@ -241,6 +227,7 @@ class Relay:
     def _broken(self, why: str) -> None:
         with self._lock:
             client, self._client, self._why = self._client, None, why
+            self._to_pass_on.clear()
             for node in self._nodes.values():
                 self._lose(node, "The connection to the scheduler broke.")
             self._nodes.clear()
@@ -251,16 +238,25 @@ class Relay:
 
     def _lose(self, node: _Node, why: str) -> None:
         calls, node.calls = node.calls, {}
-        for call, _future in calls.values():
+        for call in calls.values():
             self._say(Lost(call, why))
 
     def _there(self, addresses: dict[str, str]) -> None:
-        """These Dask workers are connected."""
+        """These Dask workers are connected.
+
+        That one is gone, the scheduler has told after all that it answered; this look may come before. Where nothing
+        is told, the second look counts.
+        """
         with self._lock:
             for address in [one for one in self._nodes if one not in addresses]:
-                self._lose(self._nodes.pop(address), "The node is gone.")
+                if self._nodes[address].away:
+                    self._lose(self._nodes.pop(address), "The node is gone.")
+                else:
+                    self._nodes[address].away = True
             for address, name in list(addresses.items())[:MOST_NODES]:
-                if address not in self._nodes:
+                if address in self._nodes:
+                    self._nodes[address].away = False
+                else:
                     shown = printed(name.rpartition("/")[0] or name, 64)
                     facts = NodeFacts(shown, NodeState.JOINING, printed(address, 64), "", None)
                     self._nodes[address] = _Node(facts)

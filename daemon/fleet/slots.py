@@ -97,6 +97,8 @@ class FleetSlots:
         self._clock = clock
         self._life = secrets.token_hex(8)
         self._nodes: dict[str, NodeSlots] = {}
+        # By base, those that may have a free slot: when there is much to do, hardly any of many nodes.
+        self._roomy: dict[int, NodeSlots] = {}
         self._calls: dict[int, tuple[NodeSlots, Call]] = {}  # by number
         self._tags: dict[int, int] = {}  # numbers by tag
         self._look_at = float("inf")  # no call's deadline is earlier
@@ -144,16 +146,16 @@ class FleetSlots:
         """How many slots, or how many of these, can take a photo now."""
         now = self._clock()
         if among is None:
-            return self._local.free() + sum(node.idle(now) for node in self._nodes.values())
+            return self._local.free() + sum(node.idle(now) for node in self._roomy.values())
         wanted = {number for number in among if number >= NODE_STEP}
         here = [number for number in among if number < NODE_STEP]
-        free = {number for node in self._nodes.values() for number in node.free(now, large=False)}
+        free = {number for node in self._roomy.values() for number in node.free(now, large=False)}
         return (self._local.free(here) if here else 0) + len(wanted & free)
 
     def slots_for(self, *, large: bool) -> tuple[int, ...]:
         """The nodes' slots that can take a photo now, best first: of those nodes that have most of them free."""
         now = self._clock()
-        free = [node.free(now, large=large) for node in self._nodes.values()]
+        free = [node.free(now, large=large) for node in self._roomy.values()]
         ranked = [(-len(slots) + n, number) for slots in free for n, number in enumerate(slots)]
         return tuple(number for _, number in sorted(ranked))
 
@@ -203,9 +205,8 @@ class FleetSlots:
     def _first_free(self, numbers: Sequence[int]) -> tuple[NodeSlots, int] | None:
         """A node and its slot."""
         now = self._clock()
-        by_base = {node.base: node for node in self._nodes.values()}
         for number in numbers:
-            node = by_base.get(number - number % NODE_STEP)
+            node = self._roomy.get(number - number % NODE_STEP)
             if node is not None and number in node.free(now, large=False):
                 return node, number
         return None
@@ -213,6 +214,8 @@ class FleetSlots:
     def _give(self, node: NodeSlots, slot: int, tag: int, job: protocol.Job, limit_s: float) -> None:
         call = Call(self._link.next_call(), tag, job, slot, self._clock() + limit_s + ANSWER_S)
         node.calls[slot] = call
+        if node.is_full():
+            del self._roomy[node.base]
         self._calls[call.number], self._tags[tag] = (node, call), call.number
         self._look_at = min(self._look_at, call.deadline)
         given = dumps(NodeJob(self._life, call.number, job, limit_s)).decode("ascii")
@@ -336,6 +339,7 @@ class FleetSlots:
             owed = len(node.calls)
             for call in list(node.calls.values()):
                 self._owe(node, call, pool.Died(call.tag, "killed", "The node is gone."))
+            self._roomy.pop(node.base, None)
             hand = f"; {owed} photos that it had in hand are owed again" if owed else ""
             if node.facts.joined is not None:
                 if len(self._away) < MOST_NODES or node.facts.name in self._away:
@@ -347,9 +351,9 @@ class FleetSlots:
             before = None if node is None else node.facts
             if node is None:
                 self._bases += 1
-                self._nodes[address] = NodeSlots(facts, self._bases * NODE_STEP)
-            else:
-                node.facts = facts
+                node = self._nodes[address] = NodeSlots(facts, self._bases * NODE_STEP)
+            node.facts = facts
+            self._roomy[node.base] = node
             if before is None or (before.state, before.why) != (facts.state, facts.why):
                 self._tell(facts)
 
@@ -380,6 +384,7 @@ class FleetSlots:
     def _owe(self, node: NodeSlots, call: Call, event: pool.Event) -> None:
         """The call is over, one way or another."""
         node.calls.pop(call.slot, None)
+        self._roomy[node.base] = node
         self._calls.pop(call.number, None)
         if self._tags.get(call.tag) == call.number:
             del self._tags[call.tag]

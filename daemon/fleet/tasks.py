@@ -1,6 +1,6 @@
-"""What runs on a node in Dask's name: three functions, told apart by name; what they do is `node.py`'s business.
+"""What a node is asked in Dask's name, and the topics under which is told of nodes; what they do is `node.py`'s.
 
-The relay imports this module too, for Dask sends functions by their names.
+The relay imports this module too, for Dask sends a function, which `join` is, by its name.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from cutoutd.daemon.fleet import dask
-
 # The topic under which a node tells of itself between joinings.
 NEWS: Final = "cutoutd-news"
 # The topic under which it says what came of a photo.
 ANSWERS: Final = "cutoutd-answers"
+# The topic under which the scheduler tells that a node is gone.
+GONE: Final = "cutoutd-gone"
 
 
 class NodeServer(Protocol):
@@ -43,17 +43,3 @@ def serve(node: NodeServer) -> None:
 async def join(terms: str) -> str:
     """Runs beside the connection, which stays alive meanwhile."""
     return await asyncio.to_thread(_node[0].join, terms)
-
-
-async def photo(job: str, token: str) -> None:
-    """Runs beside the connection; says the answer under the token that came with the job.
-
-    It is said, not returned: a result is kept by the node until the head asks for it, which takes two connections more.
-    """
-    answer = await _node[0].photo(job)
-    dask.say(ANSWERS, {"token": token, "answer": answer})
-
-
-def drop(life: str, call: int) -> None:
-    """Returns at once."""
-    _node[0].drop(life, call)

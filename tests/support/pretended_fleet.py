@@ -36,8 +36,15 @@ from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.codec import dumps, from_json, loads, to_json
 
 
-def answer_to(job: protocol.Job) -> protocol.Answer:
-    """What a worker would do and say; the cutout is a mark and the photo's bytes."""
+def answer_to(
+    job: protocol.Job, write: Callable[[bytes, bytes, bytes], str] = write_temporary
+) -> protocol.Answer:
+    """What a worker would do and say; the cutout is a mark and the photo's bytes.
+
+    Args:
+        job: what is asked for.
+        write: takes outbox, temporary and content, and gives the digest.
+    """
     try:
         with open(job.path, "rb") as file:
             facts, data = os.fstat(file.fileno()), file.read()
@@ -54,7 +61,7 @@ def answer_to(job: protocol.Job) -> protocol.Answer:
     ):
         made = cutout_of(data, label=deliverable.label)
         try:
-            out = write_temporary(outbox, temporary, made)
+            out = write(outbox, temporary, made)
         except TemporaryError as error:
             return protocol.NotTaken(number, error.code, "no room")
         sha256 = hashlib.sha256(made).hexdigest() if job.manifest else ""

@@ -1,4 +1,4 @@
-"""What Dask was told: its settings whatever the user's say, and each photo once, on one node, in one slot."""
+"""What Dask was told: its settings whatever the user's say, each photo once on one node, and who speaks for whom."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Noting:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.dropped: list[tuple[str, int]] = []
 
     def join(self, terms: str) -> str:
         return terms
@@ -33,7 +34,8 @@ class Noting:
         self.asked.append(job)
         return f"made {job}"
 
-    def drop(self, life: str, call: int) -> None: ...
+    def drop(self, life: str, call: int) -> None:
+        self.dropped.append((life, call))
 
 
 @pytest.fixture
@@ -63,7 +65,10 @@ class Fleet:
 
     def __init__(self, certificates: Path) -> None:
         self.certificates = certificates
+        self.node = Noting()
         self.said: list[dict[str, Any]] = []
+        self.gone: list[str] = []
+        self.heard: list[str] = []  # what of the two, in the order that it came
 
     async def __aenter__(self) -> Self:
         head, folder = dask.security(self.certificates, Role.HEAD), str(self.certificates)
@@ -77,7 +82,7 @@ class Fleet:
         )
         await self.scheduler
         self.worker: Any = dask.worker_class()(
-            self.scheduler.address, nthreads=2, resources={dask.PHOTO: 2}, local_directory=folder,
+            self.scheduler.address, node=self.node, nthreads=2, local_directory=folder,
             security=dask.security(self.certificates, Role.NODE),
         )  # fmt: skip
         await self.worker
@@ -88,13 +93,25 @@ class Fleet:
             set_as_default=False,
             direct_to_workers=False,
         )
-        self.client.subscribe_topic(tasks.ANSWERS, self._heard)
+        self.client.subscribe_topic(tasks.ANSWERS, self._answered)
+        self.client.subscribe_topic(tasks.GONE, self._gone)
         self.relay: Any = Relay(self.scheduler.address, self.certificates, -1)
         self.relay._client = self.client
         return self
 
-    def _heard(self, event: Any) -> None:
+    def _answered(self, event: Any) -> None:
         self.said.append(event[1])
+        self.heard.append("an answer")
+
+    def _gone(self, event: Any) -> None:
+        self.gone.append(event[1]["worker"])
+        self.heard.append("its end")
+
+    def give(self, *tokens: str) -> None:
+        """The same job under each of them."""
+        for token in tokens:
+            message = {"op": dask.PHOTO, "token": token, "job": "the same"}
+            self.relay._pass_on(self.worker.address, message)
 
     async def __aexit__(self, *_error: object) -> None:
         for one in (self.client, self.worker, self.scheduler):
@@ -110,34 +127,34 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, 30))
 
 
-def test_a_real_scheduler_tries_each_photo_once_on_its_node_in_one_slot(certificates: Path) -> None:
-    node = Noting()
-    tasks.serve(node)
-
+def test_each_photo_reaches_its_node_once_and_is_answered_once(certificates: Path) -> None:
     async def seen() -> None:
         async with Fleet(certificates) as fleet:
-            address = fleet.worker.address
-            futures = [fleet.relay._submit(address, token, "the same") for token in ("1", "2")]
+            fleet.give("1", "2")
+            fleet.relay._pass_on(fleet.worker.address, {"op": dask.DROP, "life": "life", "call": 7})
+            fleet.relay._pass_on("tls://127.0.0.1:1", {"op": dask.PHOTO, "token": "3", "job": "nobody's"})
             await until(lambda: len(fleet.said) == 2)
-            found = [
-                {
-                    "retries": one.retries,
-                    "resources": one.resource_restrictions,
-                    "where": one.worker_restrictions == {address},
-                    "elsewhere": one.loose_restrictions,
-                }
-                for one in fleet.scheduler.tasks.values()
-            ]
-            assert (
-                found == [{"retries": 0, "resources": {dask.PHOTO: 1}, "where": True, "elsewhere": False}] * 2
-            )
             assert sorted(fleet.said, key=lambda said: said["token"]) == [
-                {"token": token, "answer": "made the same", "worker": address} for token in ("1", "2")
+                {"token": token, "answer": "made the same", "worker": fleet.worker.address}
+                for token in ("1", "2")
             ]
-            assert node.asked == ["the same"] * 2  # not pure: equal jobs are two photos
+            assert fleet.node.asked == ["the same"] * 2  # equal jobs are two photos
+            assert fleet.node.dropped == [("life", 7)]
+            assert not fleet.worker.photos
             scheduler = fleet.scheduler
-            assert (scheduler.allowed_failures, scheduler.worker_ttl, scheduler.extensions) == (0, 30, {})
-            del futures
+            assert (scheduler.tasks, scheduler.worker_ttl, scheduler.extensions) == ({}, 30, {})
+
+    run(seen())
+
+
+def test_the_head_hears_of_a_nodes_end_after_all_that_it_answered(certificates: Path) -> None:
+    async def seen() -> None:
+        async with Fleet(certificates) as fleet:
+            fleet.give("1", "2", "3")
+            await until(lambda: len(fleet.node.asked) == 3)
+            await fleet.worker.close()
+            await until(lambda: fleet.gone)
+            assert fleet.heard == [*["an answer"] * 3, "its end"]
 
     run(seen())
 
@@ -147,7 +164,8 @@ def test_a_real_scheduler_tries_each_photo_once_on_its_node_in_one_slot(certific
     [
         {"op": "log-event", "worker": "tls://another:1", "topic": tasks.ANSWERS, "msg": {"token": "1"}},
         {"op": "subscribe-topic", "topic": tasks.ANSWERS, "client": "me"},
-        {"op": "client-releases-keys", "keys": ["photo-1"], "client": "cutoutd-head"},
+        {"op": dask.PASS_ON, "node": "tls://another:1", "message": {"op": "close"}},
+        {"op": "task-finished", "key": "photo-1"},
         "close",
     ],
 )
@@ -157,6 +175,40 @@ def test_a_node_speaks_of_nobody_but_itself(certificates: Path, report: Any) -> 
             fleet.worker.batched_stream.send(report)
             await until(lambda: not fleet.scheduler.workers)
             assert fleet.said == []
+
+    run(seen())
+
+
+@pytest.mark.parametrize("asked", ["heartbeat_worker", "unregister"])
+def test_a_node_is_alive_and_leaves_by_its_own_word_alone(certificates: Path, asked: str) -> None:
+    other = certificates / "other"
+    issue(other, authority(certificates), Role.NODE, "other", hosts=("127.0.0.1",))
+    more: dict[str, Any] = {"metrics": {}} if asked == "heartbeat_worker" else {"stimulus_id": "me"}
+
+    async def ask(fleet: Fleet, folder: Path) -> Any:
+        """What the scheduler says to whoever has these certificates, of the node that has others."""
+        distributed, security = dask.load(), dask.security(folder, Role.NODE)
+        connected = distributed.comm.connect(
+            fleet.scheduler.address, **security.get_connection_args("worker")
+        )
+        comm: Any = await connected
+        try:
+            message: dict[str, Any] = {"op": asked, "address": fleet.worker.address, "reply": True, **more}
+            await comm.write(message)
+            return await comm.read()
+        except OSError:
+            return None
+        finally:
+            comm.abort()
+
+    async def seen() -> None:
+        async with Fleet(certificates) as fleet:
+            assert await ask(fleet, other) is None
+            assert list(fleet.scheduler.workers) == [fleet.worker.address]
+            assert await ask(fleet, certificates) is not None
+            left = asked == "unregister"
+            await until(lambda: fleet.gone == ([fleet.worker.address] if left else []))
+            assert bool(fleet.scheduler.certificates) is not left
 
     run(seen())
 

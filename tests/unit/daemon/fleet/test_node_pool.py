@@ -76,7 +76,7 @@ class Slots:
 def made(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[NodePool, list[str]]]:
     monkeypatch.setattr(node_pool.pool, "Workers", Slots)
     news: list[str] = []
-    one = NodePool(news.append)
+    one = NodePool(news.append, broken=lambda error: news.append(f"broken: {error}"))
     yield one, news
     one.end()
 
@@ -232,3 +232,16 @@ def test_workers_that_cannot_start_are_told(made: Made, monkeypatch: pytest.Monk
 
 def test_nothing_is_taken_before_there_are_workers(made: Made) -> None:
     assert isinstance(run(made[0]).result(PATIENCE_S), Unfit)
+
+
+def test_a_mistake_that_ends_the_thread_is_told(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, news = made
+    slots = adopted(node)
+
+    def odd(*_arguments: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(slots, "tick", odd)
+    run(node)
+    wait_until(lambda: news, "the mistake to be told", PATIENCE_S)
+    assert news == ["broken: odd"]

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.pretended_fleet import node
 
+from cutoutd.daemon.fleet import dask
 from cutoutd.daemon.fleet import relay as relay_module
-from cutoutd.daemon.fleet.records import LONGEST_BODY, Answered, Drop, FromRelay, Give, Lost
+from cutoutd.daemon.fleet.records import LONGEST_BODY, Answered, Drop, FromRelay, Give, Lost, Nodes
 from cutoutd.daemon.fleet.relay import Relay
 from cutoutd.daemon.workers.codec import from_json, loads
 from cutoutd.daemon.workers.ipc import read_frame
 
 
-class Future:
-    """A photo in Dask's hands."""
-
-    def __init__(self, **told: Any) -> None:
-        self.told = told
-        self.status = "pending"
-
-
 class Client:
-    """Dask's, as far as photos are concerned."""
+    """Dask's, whose thread has its turn when a test says so."""
 
     def __init__(self) -> None:
-        self.futures: list[Future] = []
-        self.ran: list[tuple[Any, ...]] = []
+        self.loop = self.scheduler_comm = self
+        self.due: list[Callable[[], None]] = []
+        self.sent: list[list[dict[str, Any]]] = []
 
-    def submit(self, _function: Any, _job: str, token: str, **how: Any) -> Future:
-        self.futures.append(Future(token=token, **how))
-        return self.futures[-1]
+    def add_callback(self, then: Callable[[], None]) -> None:
+        self.due.append(then)
 
-    def run(self, *asked: Any, workers: list[str]) -> None:
-        self.ran.append((*asked, workers))
+    def send(self, *messages: dict[str, Any]) -> None:
+        self.sent.append(list(messages))
+
+    def turn(self) -> list[dict[str, Any]]:
+        """What is sent in one message."""
+        due, self.due = self.due, []
+        for then in due:
+            then()
+        return self.sent.pop() if self.sent else []
 
 
 class Told:
@@ -54,16 +54,15 @@ class Told:
     def give(self, call: int, to: str = "anna") -> str:
         """The token under which it is to be answered."""
         self.relay.hear(Give(call, node(to).address, "a job"))
-        return self.client.futures[-1].told["token"]
+        return self.client.turn()[-1]["message"]["token"]
 
     def say(self, name: str, token: Any, answer: Any) -> None:
         said = {"token": token, "answer": answer, "worker": node(name).address}
         self.relay._answered((0.0, said))
 
-    def end_of_photo(self, status: str) -> None:
-        """As Dask says of the last one."""
-        self.client.futures[-1].status = status
-        self.relay._look_for_the_lost()
+    def look(self, *names: str) -> None:
+        """These nodes are there, as the scheduler says."""
+        self.relay._there({node(name).address: f"{name}/1" for name in names})
 
     def heard(self) -> FromRelay:
         body = read_frame(self.pipe, 10 * LONGEST_BODY)
@@ -84,12 +83,26 @@ def told() -> Generator[Told]:
     one.end()
 
 
-def test_an_answer_is_told_once_and_its_photos_end_no_more(told: Told) -> None:
+def test_an_answer_is_told_once_and_its_nodes_end_no_more(told: Told) -> None:
     token = told.give(7)
     told.say("anna", token, "{}")
     told.say("anna", token, "{}")
-    told.end_of_photo("finished")
+    told.relay._gone((0.0, {"worker": node("anna").address}))
     assert told.heard() == Answered(7, "{}")
+    assert isinstance(told.heard(), Nodes)
+
+
+def test_what_is_given_at_once_travels_in_one_message(told: Told) -> None:
+    for call, name in ((7, "anna"), (8, "bert")):
+        told.relay.hear(Give(call, node(name).address, f"job {call}"))
+    told.relay.hear(Drop(8))
+    sent = told.client.turn()
+    assert [(one["op"], one["node"]) for one in sent] == [
+        (dask.PASS_ON, node(name).address) for name in ("anna", "bert", "bert")
+    ]
+    assert [one["message"].get("job") for one in sent] == ["job 7", "job 8", None]
+    assert sent[2]["message"] == {"op": dask.DROP, "life": "", "call": 8}
+    assert told.client.turn() == []
 
 
 def test_nobody_answers_for_another_node(told: Told) -> None:
@@ -110,22 +123,33 @@ def test_what_an_earlier_relay_gave_is_not_mistaken_for_what_this_one_did(told: 
     assert told.heard() == Answered(7, "{}")
 
 
-@pytest.mark.parametrize("status", ["error", "lost", "cancelled", "finished"])
-def test_a_photo_that_ends_without_an_answer_is_lost(told: Told, status: str) -> None:
+def test_what_a_node_has_in_hand_is_lost_with_it_and_nothing_else_is(told: Told) -> None:
     token = told.give(7)
-    told.relay._look_for_the_lost()
-    told.end_of_photo(status)
-    told.end_of_photo(status)
+    other = told.give(8, "bert")
+    told.relay._gone((0.0, {"worker": node("anna").address}))
     told.say("anna", token, "{}")
-    assert told.heard() == Lost(7, f"The node did not finish it ({status}).")
+    told.say("bert", other, "{}")
+    assert told.heard() == Lost(7, "The node is gone.")
+    gone = told.heard()
+    assert isinstance(gone, Nodes)
+    assert [one.name for one in gone.nodes] == ["bert"]
+    assert told.heard() == Answered(8, "{}")
 
 
-def test_a_photo_whose_answer_is_heard_after_dask_s_word_is_not_lost(told: Told) -> None:
+def test_a_node_that_is_not_there_at_one_look_may_still_answer(told: Told) -> None:
     token = told.give(7)
-    told.end_of_photo("finished")
+    told.look("bert")
     told.say("anna", token, "{}")
-    told.end_of_photo("finished")
     assert told.heard() == Answered(7, "{}")
+
+
+def test_a_node_of_whose_end_nobody_told_is_gone_at_the_second_look(told: Told) -> None:
+    told.give(7)
+    told.look("bert")
+    told.look("anna", "bert")
+    told.look("bert")
+    told.look("bert")
+    assert told.heard() == Lost(7, "The node is gone.")
 
 
 @pytest.mark.parametrize(
@@ -145,10 +169,10 @@ def test_an_event_that_makes_no_sense_changes_nothing(told: Told, event: Any) ->
     assert told.heard() == Answered(7, "{}")
 
 
-def test_a_call_that_is_dropped_is_ended_on_its_node(told: Told) -> None:
-    told.give(7)
-    told.give(8, "bert")
-    told.relay.hear(Drop(8))
-    told.relay._asking.shutdown(wait=True)
-    (ran,) = told.client.ran
-    assert ran[1:] == ("", 8, [node("bert").address])
+def test_what_breaks_with_the_connection_is_lost_and_not_sent_on_the_next(told: Told) -> None:
+    told.relay.hear(Give(7, node("anna").address, "a job"))
+    told.relay._broken("a cable was pulled")
+    assert told.heard() == Lost(7, "The connection to the scheduler broke.")
+    assert isinstance(told.heard(), Nodes)
+    told.relay._client = told.client
+    assert told.client.turn() == []
