@@ -7,7 +7,7 @@ CascadePSP (Cheng and others, 2020): refine a mask by a network that is shown it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,9 @@ from PIL import Image
 from cutoutd.models.networks.closer import Alpha, Part, around, as_alpha, as_logit
 
 Planes = NDArray[np.float32]
+# Some inputs, {"photo": float32 (1, 3, SIDE, SIDE), "hints": float32 (1, 1, SIDE, SIDE)}, to as many answers, float32
+# (SIDE, SIDE) in 0..1.
+Ask = Callable[[list[dict[str, Planes]]], Sequence[Alpha]]
 
 # Of what it is shown, in pixels; it was trained at this size.
 SIDE: Final = 256
@@ -54,7 +57,7 @@ def decided(
     first: Alpha,
     part: Part,
     planes: Planes,
-    network: Callable[[dict[str, Planes]], Alpha],
+    ask: Ask,
     share: float = SHARE,
 ) -> Alpha:
     """The first answer with what the second stage says of one part of it.
@@ -63,8 +66,7 @@ def decided(
         first: float32 (h, w) in 0..1.
         part: from `part_to_decide`.
         planes: float32 (3, SIDE, SIDE), that part of the photo, normalised as for the first network.
-        network: the deciding one, `{"photo": (1, 3, SIDE, SIDE), "hints": (1, 1, SIDE, SIDE)}` to float32
-            (SIDE, SIDE) in 0..1.
+        ask: the deciding network; it is shown the part and its mirror image.
         share: how much of the answer is its own.
 
     Returns:
@@ -72,7 +74,11 @@ def decided(
     """
     rows, columns = part.pixels(*first.shape)
     hint = _hint(_resized(first[rows, columns], SIDE, SIDE))
-    answer = network({"photo": planes[np.newaxis], "hints": hint[np.newaxis, np.newaxis]})
+    feed = {"photo": planes[np.newaxis], "hints": hint[np.newaxis, np.newaxis]}
+    plain, mirrored = ask(
+        [feed, {name: np.ascontiguousarray(each[..., ::-1]) for name, each in feed.items()}]
+    )
+    answer = as_alpha((as_logit(plain) + as_logit(mirrored[:, ::-1])) / 2)
     logits = as_logit(first)
     inside = logits[rows, columns]
     own = as_logit(_resized(answer, *inside.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -137,7 +138,10 @@ class Segmenter:
         if part is None:
             return first
         planes = self._near(rgb, part, to_srgb, SIDE)
-        return decided(first, part, planes, lambda feed: self._decide(feed, lone=lone))
+        at_once = min(LOOKS, self._threads) if lone else 1
+        return decided(
+            first, part, planes, lambda feeds: side_by_side(partial(self._decide, lone=lone), feeds, at_once)
+        )
 
     def _joined(
         self,

@@ -41,8 +41,8 @@ def both(segmenter: Segmenter, photo: Photo, network: Network, share: float) -> 
     shown = photo[part.pixels(*photo.shape[:2])]
     planes = to_planes(fit_to_input(shown, replace(spec, input_size=SIDE))[0], spec)
 
-    def ask(feed: dict[str, Alpha]) -> Alpha:
-        return network.run(["alpha"], feed)[0].reshape(SIDE, SIDE)
+    def ask(feeds: list[dict[str, Alpha]]) -> list[Alpha]:
+        return [network.run(["alpha"], feed)[0].reshape(SIDE, SIDE) for feed in feeds]
 
     return first, decided(first, part, planes, ask, share)
 

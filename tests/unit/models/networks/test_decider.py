@@ -16,11 +16,11 @@ class Pretended:
     """Answers every pixel with one value and remembers what it was shown."""
 
     value: float
-    shown: dict[str, decider.Planes] = field(default_factory=dict[str, decider.Planes])
+    shown: list[dict[str, decider.Planes]] = field(default_factory=list[dict[str, decider.Planes]])
 
-    def __call__(self, feed: dict[str, decider.Planes]) -> Alpha:
-        self.shown = feed
-        return np.full((decider.SIDE, decider.SIDE), self.value, np.float32)
+    def __call__(self, feeds: list[dict[str, decider.Planes]]) -> list[Alpha]:
+        self.shown = feeds
+        return [np.full((decider.SIDE, decider.SIDE), self.value, np.float32) for _ in feeds]
 
 
 def box(value: float = 0.9) -> Alpha:
@@ -68,12 +68,29 @@ def test_both_answers_are_averaged_as_logits_and_what_lies_beyond_stays() -> Non
     assert answer.max() < 1, "never taken for a mask drawn by hand"
 
 
-def test_it_is_shown_the_photo_and_what_was_said() -> None:
+def test_it_is_shown_the_photo_and_what_was_said_and_both_mirrored() -> None:
     network = Pretended(0.5)
     decide(box(), network)
-    assert network.shown["photo"].shape == (1, 3, decider.SIDE, decider.SIDE)
-    said = network.shown["hints"]
+    plain, mirrored = network.shown
+    assert plain["photo"].shape == (1, 3, decider.SIDE, decider.SIDE)
+    said = plain["hints"]
     assert said.shape == (1, 1, decider.SIDE, decider.SIDE)
     middle = decider.SIDE // 2
     assert said[0, 0, middle, middle] == pytest.approx(np.log(9) / 4, abs=1e-4)
     assert said.min() == pytest.approx(np.log(0.02 / 0.98) / 4, abs=1e-4)
+    assert np.array_equal(mirrored["hints"], said[..., ::-1])
+    assert np.array_equal(mirrored["photo"], plain["photo"][..., ::-1])
+
+
+def test_both_looks_count_as_logits_and_the_mirrored_one_is_turned_back() -> None:
+    def one_side(feeds: list[dict[str, decider.Planes]]) -> list[Alpha]:
+        sure = np.full((decider.SIDE, decider.SIDE), 0.5, np.float32)
+        sure[:, : decider.SIDE // 2] = 0.9
+        return [sure, np.ascontiguousarray(sure[:, ::-1])]
+
+    first = box(0.5)
+    part = decider.part_to_decide(first)
+    assert part is not None
+    answer = decider.decided(first, part, PLANES, one_side, share=1.0)
+    assert answer[150, 50] == pytest.approx(0.9, abs=1e-3)
+    assert answer[150, 110] == pytest.approx(0.5, abs=1e-3)

@@ -119,9 +119,8 @@ def test_it_is_written_with_both_its_inputs_and_in_eight_bits(
     kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(
-        quantise, "TOLERANCE", 1.0
-    )  # the plain scene is unlike the four samples it learns ranges from
+    # The plain scene is unlike the four samples it learns ranges from.
+    monkeypatch.setitem(quantise.TOLERANCES, export.DECIDER, 1.0)
     net = Decider().eval()
     torch.save(net.state_dict(), tmp_path / "net.pt")
     export.export(tmp_path / "net.pt", tmp_path / "single.onnx", export.DECIDER, 96)
