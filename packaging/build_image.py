@@ -33,13 +33,18 @@ def gather(folder: Path, arches: list[str]) -> None:
     for file in RECIPE.iterdir():
         shutil.copy2(file, folder / file.name)
     for arch in arches:
-        target = folder / "wheels" / arch
-        shutil.copytree(wheelhouse(BASE_PYTHON, MACHINES[arch]), target)
-        shutil.copy2(built_wheel(), target)
+        shutil.copytree(wheelhouse(BASE_PYTHON, MACHINES[arch]), folder / "wheels" / arch)
+    (folder / "own").mkdir()
+    shutil.copy2(built_wheel(), folder / "own")
 
 
-def build_command(builder: str, folder: Path, arch: str, base: str, tags: list[str]) -> list[str]:
-    """The call that builds one architecture; health checks are lost in any format but docker's."""
+def build_command(
+    builder: str, folder: Path, arch: str, base: str, tags: list[str], *, stage: str = ""
+) -> list[str]:
+    """The call that builds one architecture, or no further than a stage of the recipe.
+
+    Health checks are lost in any format but docker's.
+    """
     podman = Path(builder).name == "podman"
     return [
         builder,
@@ -52,6 +57,7 @@ def build_command(builder: str, folder: Path, arch: str, base: str, tags: list[s
         f"--build-arg=BASE={base}",
         f"--build-arg=TARGETARCH={arch}",
         f"--build-arg=VERSION={version()}",
+        *([f"--target={stage}"] if stage else []),
         *(f"--tag={tag}" for tag in tags),
         f"--file={folder / 'Containerfile'}",
         str(folder),

@@ -26,6 +26,7 @@ from wheels import NoWheelsError
 
 ARCH = "amd64" if os.uname().machine == "x86_64" else "arm64"
 BASE = "localhost/cutoutd-test-base:bookworm"
+DEPENDENCIES = "localhost/cutoutd-test-dependencies:bookworm"
 PUID, PGID = 4242, 4343
 CUTOUT_S = 90.0
 MOST_BYTES = 450 * 10**6
@@ -105,10 +106,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
         gather(context, [ARCH])
     except NoWheelsError as error:
         pytest.skip(f"the wheels for the image cannot be had: {error}")
-    done = subprocess.run(
-        build_command("podman", context, ARCH, BASE, [name]), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Under a name of its own the larger part outlives the pruning below, and is not made again for another wheel.
+    for tag, stage in ((DEPENDENCIES, "dependencies"), (name, "")):
+        command = build_command("podman", context, ARCH, BASE, [tag], stage=stage)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     for old in podman("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split():
         if old.startswith("localhost/cutoutd-test:") and old != name:
             podman("rmi", "--force", old, check=False)

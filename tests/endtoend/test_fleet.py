@@ -22,7 +22,7 @@ pytest.importorskip("cryptography", reason="the extra fleet is not installed")
 
 from cutoutd.service.fleet.certificates import authority, issue
 
-PHOTOS = 40
+PHOTOS = 26
 
 
 @pytest.fixture

@@ -122,7 +122,9 @@ NAMING_ERRORS: tuple[Callable[[str], BaseException], ...] = (
 
 
 @pytest.mark.parametrize("error", range(len(NAMING_ERRORS)))
-@pytest.mark.parametrize("first", [0, 3, 5, 7, 9, 12, 15, 19])
+@pytest.mark.parametrize(
+    "first", [0, 5, 9, 15, *(pytest.param(n, marks=pytest.mark.thorough) for n in (3, 7, 12, 19))]
+)
 def test_whatever_call_to_a_folder_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO, first: int, error: int
 ) -> None:
