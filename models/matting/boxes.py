@@ -58,6 +58,9 @@ def cut(
         box = waiting.pop()
         own = (box.bottom - box.top + 2 * margin) * (box.right - box.left + 2 * margin)
         part = band[box.top : box.bottom, box.left : box.right]
+        if own <= _least_of_two(part, margin) + call:
+            found.append(box)
+            continue
         down, row = _best_cut(part.T, margin)
         across, column = _best_cut(part, margin)
         if min(down, across) + call >= own:
@@ -89,6 +92,15 @@ def _fitted(band: NDArray[np.bool_], box: Box) -> Box | None:
         box.left + int(columns[0]),
         box.left + int(columns[-1]) + 1,
     )
+
+
+def _least_of_two(part: NDArray[np.bool_], margin: float) -> float:
+    """What two pieces of a box cost at the very least, with their margins: a quick look that spares most searches.
+
+    Together they hold the band, and their rows, and their columns, are all of those that the band touches.
+    """
+    sides = int(np.count_nonzero(part.any(0))) + int(np.count_nonzero(part.any(1)))
+    return int(np.count_nonzero(part)) + 2 * margin * sides + 8 * margin**2
 
 
 def _best_cut(part: NDArray[np.bool_], margin: float) -> tuple[float, int]:

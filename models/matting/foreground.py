@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cutoutd.models.matting.parallel import both
 from cutoutd.models.matting.resample import Plane
 
 # How strongly the coarser level speaks where this level has nothing certain to say.
@@ -20,20 +21,24 @@ CERTAINTY_POWER = 20
 CORRECTION_DAMPING = 0.2
 
 
-def spread_colours(guide: Plane, alpha: Plane, certainty: int = CERTAINTY_POWER) -> Plane:
+def spread_colours(guide: Plane, alpha: Plane, certainty: int = CERTAINTY_POWER, threads: int = 1) -> Plane:
     """Subject and background colour at every sample of the grid.
 
     Args:
         guide: float32 (3, h, w), 0..1.
         alpha: float32 (h, w), 0..1.
         certainty: how fast a sample's say falls with its alpha; unset: what gives the least fringe.
+        threads: with 2, both are spread at once.
 
     Returns:
         float32 (6, h, w): subject RGB, then background RGB.
     """
     spread = np.empty((6, *alpha.shape), np.float32)
-    _pull_push(guide, _power(alpha, certainty), spread[:3])
-    _pull_push(guide, _power(1.0 - alpha, certainty), spread[3:])
+    both(
+        lambda: _pull_push(guide, _power(alpha, certainty), spread[:3]),
+        lambda: _pull_push(guide, _power(1.0 - alpha, certainty), spread[3:]),
+        threads,
+    )
     return spread
 
 

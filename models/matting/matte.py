@@ -16,7 +16,7 @@ from cutoutd.models.matting import foreground, guided, refiner
 from cutoutd.models.matting.closed_form import solve_band
 from cutoutd.models.matting.controls import MatteControls, edit_shapes
 from cutoutd.models.matting.fullsize import Drawn, FullSize
-from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.matting.parallel import both, side_by_side
 from cutoutd.models.matting.resample import (
     Plane,
     blocks,
@@ -140,22 +140,29 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | N
     coarse = _flatten(plain, np.ones_like(plain))
     reach = max(2, round(refiner.BAND_REACH * max(grid) / max(alpha.shape)))
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
-    if most is not None and refiner.asked_for(band, ratio, work_shape) > most:
+    boxes = refiner.asked_boxes(band, ratio, work_shape)
+    if most is not None and refiner.asked_for(boxes, work_shape) > most:
         return None
-    work = reduced(photo, work_step, threads)
-    guide = blocks(work, ratio)
-    edges, scale = guided.steepness(alpha), max(grid) / max(alpha.shape)
-    hints = refiner.hint_planes(guide, plain, scale, guided.block(edges, scale))
+    # What the photo says and what the answer says are made at once, and so are the two results.
+    work, edges = both(lambda: reduced(photo, work_step, threads), lambda: guided.steepness(alpha), threads)
+    guide, scale = blocks(work, ratio), max(grid) / max(alpha.shape)
+    hints = refiner.hint_planes(guide, plain, scale, guided.block(edges, scale), threads)
     hints[0] = coarse
-    settled = refiner.redraw(work, hints, band, ratio, threads=threads)
+    settled = refiner.redraw(work, hints, band, boxes, ratio, threads=threads)
     trust = guided.trust(edges, max(shape) / max(alpha.shape))
     if trust.min() < 1.0:
         _keep_means(settled, alpha, trust, band, (ratio, work_step), shape)
-    planes, band = refiner.carried(work, settled, work_step, threads=threads)
-    if work_step <= FINE_COLOURS:
-        return Drawn(planes, band, work_step, foreground.spread_colours(work, settled), work_step)
-    colours = foreground.spread_colours(guide, blocks(settled[None], ratio)[0])
-    return Drawn(planes, band, work_step, colours, step)
+    fine = work_step <= FINE_COLOURS
+
+    def spread() -> Plane:
+        return foreground.spread_colours(
+            *(work, settled) if fine else (guide, blocks(settled[None], ratio)[0])
+        )
+
+    (planes, band), colours = both(
+        lambda: refiner.carried(work, settled, work_step, threads=threads), spread, threads
+    )
+    return Drawn(planes, band, work_step, colours, work_step if fine else step)
 
 
 def _keep_means(

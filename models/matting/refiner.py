@@ -78,13 +78,16 @@ def session(threads: int, path: Path = REFINER_FILE) -> Network:
         raise ModelError(f"the edge refiner cannot be loaded ({error})", path, fix) from error
 
 
-def redraw(work: Plane, planes: Plane, band: NDArray[np.bool_], ratio: int, *, threads: int) -> Plane:
+def redraw(
+    work: Plane, planes: Plane, band: NDArray[np.bool_], boxes: list[Box], ratio: int, *, threads: int
+) -> Plane:
     """The refined alpha at the work scale, float32 (wh, ww), 0..1.
 
     Args:
         work: the photo at the work scale, float32 (3, wh, ww), 0..1.
         planes: `hint_planes` on the grid, float32 (12, gh, gw).
         band: where the alpha may change, on the grid.
+        boxes: `asked_boxes` of that band.
         ratio: work pixels per grid sample along one side.
         threads: how many may work on the tiles; the result is the same for any number.
     """
@@ -94,19 +97,19 @@ def redraw(work: Plane, planes: Plane, band: NDArray[np.bool_], ratio: int, *, t
     network = session(1)  # rows of tiles are shared among the threads; none has to wait for another then
     side_by_side(
         lambda box: _redraw_box(settled, box, work, planes, band, ratio, network),
-        _asked_boxes(band, ratio, shape),
+        boxes,
         threads,
     )
     return settled
 
 
-def asked_for(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> int:
+def asked_for(boxes: list[Box], shape: tuple[int, ...]) -> int:
     """How many work pixels `redraw` would run the network on, margins included."""
-    widened = (box.widened(MARGIN, shape) for box in _asked_boxes(band, ratio, shape))
+    widened = (box.widened(MARGIN, shape) for box in boxes)
     return sum((bottom - top) * (right - left) for top, bottom, left, right in widened)
 
 
-def _asked_boxes(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> list[Box]:
+def asked_boxes(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> list[Box]:
     """The boxes of the work scale that the network is run on, without their margin."""
     largest = -(-LARGEST[0] // ratio), -(-LARGEST[1] // ratio)
     found = cut(band, margin=MARGIN / ratio, call=CALL / ratio**2, largest=largest)
@@ -203,7 +206,7 @@ def _padded(planes: Plane) -> Plane:
     return wide
 
 
-def hint_planes(guide: Plane, coarse: Plane, scale: float, side: int) -> Plane:
+def hint_planes(guide: Plane, coarse: Plane, scale: float, side: int, threads: int = 1) -> Plane:
     """What the refiner is told, on the grid: float32 (12, gh, gw).
 
     Args:
@@ -211,13 +214,14 @@ def hint_planes(guide: Plane, coarse: Plane, scale: float, side: int) -> Plane:
         coarse: the network's answer there, float32 (gh, gw), 0..1.
         scale: grid samples per sample of that answer, along the longer sides.
         side: of the blocks that the guided filter is fitted on, from `guided.block`.
+        threads: how many may work at once.
 
     Returns:
         The alpha itself, four guided coefficients, the fit, subject RGB, background RGB.
     """
     fitted, fit = guided.fitted(guide, coarse, scale, side)
     followed = clip01(guided.apply(fitted, guide))
-    colours = foreground.spread_colours(guide, followed, HINT_CERTAINTY)
+    colours = foreground.spread_colours(guide, followed, HINT_CERTAINTY, threads)
     return np.concatenate([coarse[None], fitted, fit[None], colours])
 
 

@@ -56,6 +56,8 @@ def erase_hidden(rgba: NDArray[np.uint8]) -> bool:
     """Makes every byte 0 wherever alpha is 0, in RGBA uint8 (h, w, 4), C-contiguous; whether anything is left."""
     whole = number_each(rgba)
     seen = whole >= _LEAST_SEEN
+    if seen.all():  # the inside of a subject: nothing to write
+        return True
     np.multiply(whole, seen, out=whole)
     return bool(seen.any())
 

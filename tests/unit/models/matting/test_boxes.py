@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cutoutd.models.matting import boxes
 from cutoutd.models.matting.boxes import Box, cut
 
 SHAPE = (150, 230)
@@ -20,8 +21,8 @@ def _specks() -> NDArray[np.bool_]:
     return np.random.default_rng(2).random(SHAPE) < 0.002
 
 
-def _work(boxes: list[Box], margin: int, call: float) -> float:
-    wide = [box.widened(margin, (10_000, 10_000)) for box in boxes]
+def _work(found: list[Box], margin: int, call: float) -> float:
+    wide = [box.widened(margin, (10_000, 10_000)) for box in found]
     return sum((w.bottom - w.top) * (w.right - w.left) + call for w in wide)
 
 
@@ -38,6 +39,20 @@ def test_boxes_cover_the_band_once_and_fit_it(band: NDArray[np.bool_], margin: f
         covered[box.top : box.bottom, box.left : box.right] += 1
     assert covered.max(initial=0) <= 1
     assert covered[band].all()
+
+
+@pytest.mark.parametrize("band", [_ring(), _specks(), _ring() | _specks()])
+@pytest.mark.parametrize("call", [20.0, 500.0])
+def test_the_quick_look_changes_no_box(
+    band: NDArray[np.bool_], call: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_enough(_part: NDArray[np.bool_], _margin: float) -> float:
+        """No box is spared a search."""
+        return -np.inf
+
+    quick = cut(band, margin=5.5, call=call)
+    monkeypatch.setattr(boxes, "_least_of_two", never_enough)
+    assert quick == cut(band, margin=5.5, call=call)
 
 
 def test_a_thin_ring_is_cut_until_pieces_cost_more() -> None:

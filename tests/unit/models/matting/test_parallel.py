@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.matting.parallel import both, side_by_side
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -28,3 +28,24 @@ def test_a_failure_is_passed_on(threads: int) -> None:
 
     with pytest.raises(ValueError, match="three"):
         side_by_side(halve, range(9), threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_functions_give_their_results_in_order(threads: int) -> None:
+    assert both(lambda: 1, lambda: "two", threads) == (1, "two")
+
+
+def test_two_functions_run_at_once() -> None:
+    together = threading.Barrier(2, timeout=20)
+    both(together.wait, together.wait, 2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_of_either_is_passed_on(failing: int, threads: int) -> None:
+    def divided(by: float) -> float:
+        """Fails for nothing."""
+        return 1 / by
+
+    with pytest.raises(ZeroDivisionError):
+        both(lambda: divided(failing), lambda: divided(1 - failing), threads)

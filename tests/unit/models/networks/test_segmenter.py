@@ -17,7 +17,15 @@ from cutoutd.models.decoding import colour, icc
 from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, resolve
 from cutoutd.models.networks.closer import worth_a_look
 from cutoutd.models.networks.decider import part_to_decide
-from cutoutd.models.networks.segmenter import Segmenter, activate, fit_to_input, shrink, to_alpha, to_planes
+from cutoutd.models.networks.segmenter import (
+    SAMPLES_PER_PIXEL,
+    Segmenter,
+    activate,
+    fit_to_input,
+    shrink,
+    to_alpha,
+    to_planes,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +206,23 @@ def test_a_24_megapixel_photo_is_shrunk_quickly_and_faithfully() -> None:
     assert min(times) < 0.040
     whole = np.asarray(Image.fromarray(photo).resize((320, 320), Image.Resampling.BOX))
     assert np.abs(small.astype(int) - whole).mean() < 3
+
+
+@pytest.mark.parametrize("way", [np.s_[:, :], np.s_[::-1, :], np.s_[:, ::-1], np.s_[1:, 1:], np.s_[::2, ::3]])
+@pytest.mark.parametrize("shape", [(2, 2), (2, 5200), (2562, 3), (2563, 1285)])
+def test_every_so_many_th_pixel_of_any_view_is_averaged(
+    shape: tuple[int, int], way: tuple[slice, slice]
+) -> None:
+    photo = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)[way]
+    every = [max(1, side // (320 * SAMPLES_PER_PIXEL)) for side in photo.shape[:2]]
+    down, across = (slice(step // 2, None, step) for step in every)
+    thin = np.ascontiguousarray(photo[down, across])
+    height, width = (
+        min(side / step, one) for side, step, one in zip(photo.shape, every, thin.shape, strict=False)
+    )
+    expected = Image.fromarray(thin).resize((320, 320), Image.Resampling.BILINEAR, box=(0, 0, width, height))
+    for convert in (None, np.copy):
+        assert np.array_equal(shrink(photo, 320, 320, BUNDLED, convert), np.asarray(expected))
 
 
 def test_shrinking_does_not_move_the_picture() -> None:
