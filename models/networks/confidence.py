@@ -20,25 +20,25 @@ from cutoutd.models.networks.subject import surest
 
 Alpha = NDArray[np.float32]
 
-# Expected overlap, and the mean IoU that held-out photos with it really had (593 of the validation photos, in ten
-# groups, made to rise where two groups of a dozen photos did not).
+# Expected overlap, and the mean IoU that held-out photos with it really had (596 validation photos as the product answers
+# them, in thirteen groups, those put together whose means did not rise).
 CALIBRATION: Final = (
     (0.00, 0.00),
-    (0.65, 0.38),
-    (0.76, 0.68),
-    (0.83, 0.76),
-    (0.88, 0.78),
-    (0.897, 0.80),
-    (0.929, 0.893),
-    (0.951, 0.924),
-    (0.965, 0.947),
-    (0.975, 0.969),
-    (0.985, 0.982),
+    (0.735, 0.601),
+    (0.84, 0.694),
+    (0.878, 0.768),
+    (0.907, 0.852),
+    (0.928, 0.876),
+    (0.944, 0.903),
+    (0.951, 0.912),
+    (0.964, 0.949),
+    (0.976, 0.975),
+    (0.983, 0.981),
     (1.00, 0.99),
 )
-# Below this expected IoU a person should look: of the photos whose IoU is below .8 it catches 76 %, and flags 13 % of
-# the others (596 held-out photos, both halves apart: 78 and 15 %, 74 and 11 %).
-REVIEW_BELOW: Final = 0.867
+# Below this expected IoU a person should look: of the photos whose IoU is below .8 it catches 75 %, and flags 16 % of
+# the others (596 held-out photos, both halves apart: 78 and 16 %, 72 and 16 %).
+REVIEW_BELOW: Final = 0.88
 
 # Half-tones as a share of the subject, from which they are given as the reason.
 HAZY: Final = 0.15
