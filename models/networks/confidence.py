@@ -20,8 +20,8 @@ from cutoutd.models.networks.subject import surest
 
 Alpha = NDArray[np.float32]
 
-# Expected overlap, and the mean IoU that held-out photos with it really had (596 validation photos as the product answers
-# them, in thirteen groups, those put together whose means did not rise).
+# Expected overlap, and the mean IoU that held-out photos with it really had (596 validation photos as the product
+# answers them, in thirteen groups, those put together whose means did not rise).
 CALIBRATION: Final = (
     (0.00, 0.00),
     (0.735, 0.601),

@@ -16,10 +16,10 @@ from cutoutd.models.networks.catalog import BUNDLED
 # 320) decide: a subject has that many, and a lone hot pixel does not make one.
 CERTAIN_SHARE: Final = 0.001
 
-# Measured with the bundled networks as the product asks them, `python -m cutoutd.models.training.certainty --every 4`: of
-# 149 photos with a subject the least certain reaches 0.961, of 149 crops that it fills or overflows 0.858. All 120 made
-# studio sweeps and textures stay at nothing, and of 54 rooms and house fronts, which may well be subjects, 43 are refused
-# (44 at 0.9). A photo refused is a photo lost to its owner; an empty one is seen and thrown away.
+# Measured with the bundled networks as the product asks them, `python -m cutoutd.models.training.certainty --every 4`:
+# of 149 photos with a subject the least certain reaches 0.961, of 149 crops that it fills or overflows 0.858. All 120
+# made studio sweeps and textures stay at nothing, and of 54 rooms and house fronts, which may well be subjects, 43 are
+# refused (44 at 0.9). A photo refused is a photo lost to its owner; an empty one is seen and thrown away.
 CERTAIN: Final = 0.85
 
 # Other networks are less sure of themselves: of 60 photos with a subject the least certain answer of u2netp was
