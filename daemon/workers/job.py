@@ -61,6 +61,7 @@ def run_job(job: Job) -> Answer:
 def _run(job: Job) -> Answer:
     from cutoutd.models.cutout import Stopwatch, cut_out
     from cutoutd.models.decoding.photo import PhotoLimits, read_bytes, read_header
+    from cutoutd.models.matting.parallel import both
     from cutoutd.models.networks.subject import reading_of
 
     watch = Stopwatch()
@@ -68,7 +69,7 @@ def _run(job: Job) -> Answer:
     with watch.stage("read"):
         fs = RealFileSystem(job.root or os.path.dirname(job.path))
         read = read_bytes(job.path, limits, lambda _path: fs.open(job.path, os.O_RDONLY))
-    if read.digest in job.known:
+    if job.known and read.digest in job.known:
         return Known(read.digest)
     header = read_header(read.data, job.name, limits)
     if header.megapixels > job.allowance_mp:
@@ -76,19 +77,24 @@ def _run(job: Job) -> Answer:
     written: list[Written] = []
     try:
         with _writer(job, 0) as first:
-            cutout = cut_out(
-                read.data,
-                job.deliverables,
-                job.matte,
-                fixes=job.fixes,
-                mask=_mask_of(job),
-                header=header,
-                segmenter=segmenter_of(job.model),
-                lone=job.lone,
-                threads=threads(),
-                reading=reading_of(job.model),
-                watch=watch,
-                take=first.take,
+            # One core is enough to decode a photo: if it is alone, another one digests it meanwhile.
+            cutout, _ = both(
+                lambda: cut_out(
+                    read.data,
+                    job.deliverables,
+                    job.matte,
+                    fixes=job.fixes,
+                    mask=_mask_of(job),
+                    header=header,
+                    segmenter=segmenter_of(job.model),
+                    lone=job.lone,
+                    threads=threads(),
+                    reading=reading_of(job.model),
+                    watch=watch,
+                    take=first.take,
+                ),
+                lambda: read.digest,
+                threads() if job.lone else 1,
             )
             for number, rendered in enumerate(cutout.rendered):
                 with watch.stage("write"), _writer(job, number) if number else nullcontext(first) as file:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -42,20 +43,23 @@ class PhotoLimits:
     max_megapixels: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PhotoBytes:
     """A whole file in memory, and the facts that the ledger knows it by.
 
-    digest: BLAKE2b-256 of `data`, hexadecimal: of the very bytes that are decoded.
     size: bytes. mtime_ns: nanoseconds since the epoch. inode, device: as fstat gives them.
     """
 
     data: bytes
-    digest: str
     size: int
     mtime_ns: int
     inode: int
     device: int
+
+    @cached_property
+    def digest(self) -> str:
+        """BLAKE2b-256 of `data`, hexadecimal: of the very bytes that are decoded. Made when it is first asked for."""
+        return hashlib.blake2b(self.data, digest_size=32).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def open_plain(path: bytes | Path) -> int:
 def read_bytes(
     path: bytes | Path, limits: PhotoLimits, opening: Callable[[bytes | Path], int] = open_plain
 ) -> PhotoBytes:
-    """Read a photo that nobody else is writing, and its digest.
+    """Read a photo that nobody else is writing.
 
     Args:
         path: where it lies.
@@ -145,8 +149,7 @@ def read_bytes(
         os.close(handle)
     if (len(data), after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
         raise PhotoChangedError("The photo changed while it was read", path, "It is read again by itself.")
-    digest = hashlib.blake2b(data, digest_size=32).hexdigest()
-    return PhotoBytes(data, digest, after.st_size, after.st_mtime_ns, after.st_ino, after.st_dev)
+    return PhotoBytes(data, after.st_size, after.st_mtime_ns, after.st_ino, after.st_dev)
 
 
 def _check_file(facts: os.stat_result, path: bytes | Path, limits: PhotoLimits) -> None:
