@@ -102,8 +102,8 @@ PHOTOS: tuple[Photo, ...] = (
         PEOPLE,
         "reject",
         (
-            "The board is right; the hands are gone and the shirt has holes. Said: half-transparent "
-            "inside. The rivals lose the board or the man."
+            "Board and shirt are solid; of the hands nothing is left. Not said. The rivals lose the board "
+            "or the man."
         ),
     ),
     Photo(
@@ -163,7 +163,8 @@ PHOTOS: tuple[Photo, ...] = (
         "fix",
         (
             "The bee itself is sharp, wing and all; some tips of petals float beside it, which "
-            "`--keep largest` leaves out. Said: half-transparent inside (68 % sure). IS-Net has the "
+            "`--keep largest` leaves out. Said: something beside the subject is half there (70 % sure). "
+            "IS-Net has the"
             "heart of the flower too, and petals in a haze; u2netp makes the bee a shade."
         ),
     ),
@@ -203,8 +204,8 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "The large piece and three blocks are right; a wedge is nearly gone and the light tile at "
-            "the left is missing. The rivals lose more blocks."
+            "The large piece and three blocks are right; a wedge and the light tile at the left are "
+            "missing. The rivals lose more blocks."
         ),
     ),
     Photo(
@@ -218,10 +219,10 @@ PHOTOS: tuple[Photo, ...] = (
         SK,
         "coins.png",
         PRODUCTS,
-        "fix",
+        "reject",
         (
-            "All 24 coins, each whole, with a faint rim of the table around those of the first rows. "
-            "Said: something beside the subject is half there. IS-Net has them without the rim."
+            "All 24 coins are there, each whole, and a patch of the table with those of the first row, "
+            "which no point takes away alone. Said. IS-Net has them without it."
         ),
     ),
     Photo(
@@ -267,7 +268,10 @@ PHOTOS: tuple[Photo, ...] = (
         "alphamat/input_images/plant.jpg",
         PLANTS,
         "reject",
-        ("The leaves are gone, and the pot but for its rim. Said: 37 % sure. No network here does it."),
+        (
+            "The leaves are gone, and the pot but for a bit of its rim. Said: 31 % sure. No network here "
+            "does it."
+        ),
     ),
     Photo(
         CV,
@@ -275,8 +279,8 @@ PHOTOS: tuple[Photo, ...] = (
         PLANTS,
         "reject",
         (
-            "The large leaves are good; small ones before the patterned cloth are in pieces. Said. "
-            "IS-Net finds more leaves, with the lattice of the cloth between them."
+            "The large leaves are good, to the edge of the frame; small ones before the patterned cloth "
+            "are in pieces. Said. IS-Net finds more leaves, with the lattice of the cloth between them."
         ),
     ),
     Photo(
@@ -317,11 +321,10 @@ PHOTOS: tuple[Photo, ...] = (
         PALAPELI,
         "citrus-fruits.jpg",
         PLANTS,
-        "fix",
+        "reject",
         (
-            "Slices on white, most of them solid; of three pale ones little more than the rims is "
-            "there: one `--keep x,y` each. Said. u2netp loses more, IS-Net makes others "
-            "half-transparent."
+            "Slices on white, the large ones solid; of five pale ones little more than the rims is there. "
+            "Said. u2netp loses more, IS-Net makes others half-transparent."
         ),
     ),
     Photo(
@@ -343,17 +346,14 @@ PHOTOS: tuple[Photo, ...] = (
         "data/home.jpg",
         BUILDINGS,
         "reject",
-        "A roof and a half; the house is left out. Said: 29 % sure. u2netp has more of it.",
+        ("Said to have no subject, and refused. u2netp has some of the house."),
     ),
     Photo(
         SK,
         "page.png",
         FLAT,
-        "reject",
-        (
-            "A page that fills the frame: nearly all of it, with a hole at the upper right. Said. It "
-            "has no background, so nothing is to be cut out."
-        ),
+        "keep",
+        ("A page that fills the frame, all of it. It has no background, so nothing is to be cut out."),
     ),
     Photo(
         CV,
@@ -361,8 +361,8 @@ PHOTOS: tuple[Photo, ...] = (
         FLAT,
         "reject",
         (
-            "Two chips of a circuit board. Said: 30 % sure. It fills the frame, and the others find "
-            "one part too."
+            "One chip of a circuit board. Said: 68 % sure. It fills the frame, and the others find one "
+            "part too."
         ),
     ),
     Photo(
@@ -399,7 +399,7 @@ PHOTOS: tuple[Photo, ...] = (
         EMPTY,
         "reject",
         (
-            "Craters are no subject; parts of the plain were cut out. Said: 35 % sure. The rivals "
+            "Craters are no subject; parts of the plain were cut out. Said: 36 % sure. The rivals "
             "write a haze."
         ),
     ),
