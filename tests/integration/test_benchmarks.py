@@ -16,7 +16,9 @@ from PIL import Image
 from cutoutd.models.evaluation.cases import find_cases
 
 # `throughput` needs the rival, and `startup` an environment of its own.
-TINY = ("limits", "latency", "scale", "overnight", "fleet")
+TINY = ("limits", "latency", "overnight")
+# The dearest start a fleet, and a ledger of many photos.
+TINY_WEEKLY = ("scale", "fleet")
 
 
 def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -46,7 +48,7 @@ def test_stages_of_every_deliverable_are_measured(tmp_path: Path, monkeypatch: p
         assert sum(found.values()) <= 2 * found["all"] + 1
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [*TINY, *(pytest.param(n, marks=pytest.mark.thorough) for n in TINY_WEEKLY)])
 def test_a_benchmark_runs_and_its_results_are_told(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
