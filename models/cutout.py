@@ -27,7 +27,8 @@ from cutoutd.models.find_subject import Found, Sees, find_subject, inside
 from cutoutd.models.machine import cores
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
-from cutoutd.models.matting.matte import prepare
+from cutoutd.models.matting.matte import prepare, work_copy
+from cutoutd.models.matting.parallel import both
 from cutoutd.models.networks.confidence import Confidence, with_doubt
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.fixups import read_mask
@@ -177,12 +178,13 @@ def _made(
             photo = decode(data, header, colour=colour, want_16bit=bits == 16, reduction=factor)
         shape = (photo.header.height, photo.header.width)
         notes += [note for note in photo.notes if note not in notes]
+        work: NDArray[np.float32] | None = None
         if found is None:
             with watch.stage("infer"):
-                found = look(photo)
+                found, work = _looked_at(photo, look, matte, threads)
             notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
-            full = _prepared(photo, found, matte, threads, notes)
+            full = _prepared(photo, found, matte, threads, notes, work)
         if len(deliverables) == 1 and _is_streamed(photo, found, deliverables[0]):
             with watch.stage("encode"):
                 rendered[0], coverage = _streamed(full, deliverables[0], photo.icc, threads, take)
@@ -206,6 +208,15 @@ def _made(
         notes=tuple(notes),
         confidence=_judged(None if found is None else found.confidence, rendered.values()),
     )
+
+
+def _looked_at(
+    photo: Photo, look: Callable[[Photo], Found], matte: Matte, threads: int
+) -> tuple[Found, NDArray[np.float32] | None]:
+    """Where the subject is and, of a lone photo, what the edge engine needs of it: a look leaves a core idle."""
+    if threads <= 1 or matte.roi:
+        return look(photo), None
+    return both(lambda: look(photo), lambda: work_copy(photo.rgb, matte.engine), threads)
 
 
 def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confidence | None:
@@ -284,7 +295,14 @@ def controls_of(matte: Matte, photo: tuple[int, int], box: Box | None = None) ->
     )
 
 
-def _prepared(photo: Photo, found: Found, matte: Matte, threads: int, notes: list[str]) -> FullSize:
+def _prepared(
+    photo: Photo,
+    found: Found,
+    matte: Matte,
+    threads: int,
+    notes: list[str],
+    work: NDArray[np.float32] | None,
+) -> FullSize:
     height, width = photo.rgb.shape[:2]
     return prepare(
         found.alpha,
@@ -294,6 +312,7 @@ def _prepared(photo: Photo, found: Found, matte: Matte, threads: int, notes: lis
         closed_form=matte.closed_form,
         threads=threads,
         notes=notes,
+        work=work,
     )
 
 

@@ -90,14 +90,19 @@ def prepare(
     closed_form: bool = False,
     threads: int = 1,
     notes: list[str] | None = None,
+    work: Plane | None = None,
 ) -> FullSize:
-    """As `refine`, but full-size pixels are worked out when they are asked for, a band of rows at a time."""
+    """As `refine`, but full-size pixels are worked out when they are asked for, a band of rows at a time.
+
+    `work` is the photo from `work_copy`, where that was made meanwhile; unset: it is made when it is needed.
+    """
     alpha = edit_shapes(np.asarray(alpha, np.float32), controls)
     shape = (photo.shape[0], photo.shape[1])
     enough = max(shape) <= guided.SAME_SIZE * max(alpha.shape)
     drawn = None
     if engine in ("learned", "auto") and not enough:
-        drawn = _learned(alpha, photo, threads, refiner.CHOSEN_MOST if engine == "auto" else None)
+        most = refiner.CHOSEN_MOST if engine == "auto" else None
+        drawn = _learned(alpha, photo, threads, most, work)
     if drawn is None:
         drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough, threads=threads)
     if closed_form:
@@ -125,7 +130,20 @@ def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: 
     return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
 
 
-def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | None = None) -> Drawn | None:
+def work_copy(photo: NDArray[np.uint8], engine: Engine) -> Plane | None:
+    """The photo at the scale that the learned engine works at: all that it needs before there is an answer.
+
+    Returns:
+        float32 (3, wh, ww), 0..1, or None where the engine is another.
+    """
+    if engine not in ("learned", "auto"):
+        return None
+    return reduced(photo, refiner.work_step((photo.shape[0], photo.shape[1])))
+
+
+def _learned(
+    alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | None, made: Plane | None
+) -> Drawn | None:
     """The refiner network at the work scale, the guided filter from there on.
 
     None where it would have to look at more than `most` pixels of that scale.
@@ -144,7 +162,11 @@ def _learned(alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | N
     if most is not None and refiner.asked_for(boxes, work_shape) > most:
         return None
     # What the photo says and what the answer says are made at once, and so are the two results.
-    work, edges = both(lambda: reduced(photo, work_step, threads), lambda: guided.steepness(alpha), threads)
+    work, edges = both(
+        lambda: reduced(photo, work_step, threads) if made is None else made,
+        lambda: guided.steepness(alpha),
+        threads,
+    )
     guide, scale = blocks(work, ratio), max(grid) / max(alpha.shape)
     hints = refiner.hint_planes(guide, plain, scale, guided.block(edges, scale), threads)
     hints[0] = coarse
