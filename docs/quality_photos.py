@@ -102,7 +102,7 @@ PHOTOS: tuple[Photo, ...] = (
         PEOPLE,
         "reject",
         (
-            "Board and shirt are solid; of the hands nothing is left. Not said. The rivals lose the board "
+            "Board and shirt are solid; of the hand only the rim is left. Not said. The rivals lose the board "
             "or the man."
         ),
     ),
