@@ -91,10 +91,7 @@ PHOTOS: tuple[Photo, ...] = (
         "data/basketball1.png",
         PEOPLE,
         "reject",
-        (
-            "Both men are there; the ball is gone and a chair came along. Said by cutoutd itself: two "
-            "subjects or more."
-        ),
+        ("Both men are there; the ball is gone and a chair came along. Not said."),
     ),
     Photo(
         CV,
@@ -213,7 +210,10 @@ PHOTOS: tuple[Photo, ...] = (
         "data/stuff.jpg",
         PRODUCTS,
         "keep",
-        ("Five things on a table, each whole; the tip of the pencil is soft. IS-Net loses three of them."),
+        (
+            "Five things on a table, each whole; the tip of the pencil is soft. Said: two subjects or "
+            "more. IS-Net loses three."
+        ),
     ),
     Photo(
         SK,
