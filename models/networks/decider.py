@@ -78,7 +78,7 @@ def decided(
     plain, mirrored = ask(
         [feed, {name: np.ascontiguousarray(each[..., ::-1]) for name, each in feed.items()}]
     )
-    answer = as_alpha((as_logit(plain) + as_logit(mirrored[:, ::-1])) / 2)
+    answer = as_alpha((as_logit(plain) + as_logit(mirrored[:, ::-1])) * np.float32(0.5))
     logits = as_logit(first)
     inside = logits[rows, columns]
     own = as_logit(_resized(answer, *inside.shape))
