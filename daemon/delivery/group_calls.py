@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from cutoutd.daemon.files.story import Calls, Then
+
+
+@dataclass(slots=True)
+class _Group:
+    """Those that go with one call: who they are, and once it is made what each is told."""
+
+    taken: list[Then] = field(default_factory=list[Then])
+    answers: list[tuple[Then, Any, BaseException | None]] = field(
+        default_factory=list[tuple[Then, Any, BaseException | None]]
+    )
+
 
 # So many at once: a folder counts as hanging by single calls, and a slow share may take a tenth of a second for each.
 MOST: Final = 32
@@ -46,29 +59,34 @@ class GroupCalls:
     def _go_on(self) -> None:
         while len(self._waiting) > MOST * self._under_way:
             self._under_way += 1
-            self._io.call(self._done, self._told)
+            group = _Group()
+            self._io.call(partial(self._done, group), partial(self._told, group))
 
-    def _done(self) -> list[tuple[Then, Any, BaseException | None]]:
+    def _done(self, group: _Group) -> _Group:
         """On the I/O thread."""
         try:
             self._look()
         except OSError as error:
-            return [(then, None, error) for _, then in self._group()]
+            group.answers = [(then, None, error) for _, then in self._taken(group)]
+            return group
         synced: dict[bytes, OSError | None] = {}
-        done = [(then, *self._one(work)) for work, then in self._group()]
+        done = [(then, *self._one(work)) for work, then in self._taken(group)]
         # What failed halfway may have got some of its names.
         troubles = [self._trouble(folders, synced) for *_, folders in done]
-        return [
+        group.answers = [
             (then, value, error or trouble)
             for (then, value, error, _), trouble in zip(done, troubles, strict=True)
         ]
+        return group
 
-    def _group(self) -> Iterator[tuple[Callable[[], Any], Then]]:
+    def _taken(self, group: _Group) -> Iterator[tuple[Callable[[], Any], Then]]:
         """Those that wait, and those that come meanwhile."""
         for _ in range(MOST):
             if not self._waiting:
                 return
-            yield self._waiting.popleft()
+            work, then = self._waiting.popleft()
+            group.taken.append(then)
+            yield work, then
 
     def _one(self, work: Callable[[], Any]) -> tuple[Any, BaseException | None, frozenset[bytes]]:
         self._changed.clear()
@@ -87,14 +105,14 @@ class GroupCalls:
                 synced[folder] = error
         return next((error for folder in folders if (error := synced[folder])), None)
 
-    def _told(
-        self, done: list[tuple[Then, Any, BaseException | None]] | None, error: BaseException | None
-    ) -> None:
+    def _told(self, group: _Group, value: Any, error: BaseException | None) -> None:
         self._under_way -= 1
-        if done is None:  # the thread has ended
-            done = [(then, None, error) for _, then in self._waiting]
-            self._waiting.clear()
+        answers = group.answers
+        if error is not None or value is not group:
+            # The call itself went wrong: each of those that went with it hears what it would have heard alone.
+            taken = group.taken or [then for _, then in self._taken(group)]
+            answers = [(then, value, error) for then in taken]
         self._go_on()
         # A story tells its mistakes to its photo; what comes out of one is about the ledger, and ends them all.
-        for then, value, failed in done:
-            then(value, failed)
+        for then, its_value, failed in answers:
+            then(its_value, failed)

@@ -1,14 +1,15 @@
 """Runs one function over several items on several threads, or two functions; not for processes.
 
 Worth it where NumPy, Pillow or a decoder works outside the interpreter's lock for a tenth of a millisecond at a
-time, or longer.
+time, or longer. A thread that cannot be started, as where memory is short, only leaves its share to the others.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -21,15 +22,50 @@ def side_by_side(function: Callable[[_Item], _Result], items: Iterable[_Item], t
     Args:
         function: called once for each item; with more than one thread in any order.
         items: what to call it with.
-        threads: how many calls run at once; 1 makes them one after the other, in this thread.
+        threads: how many calls run at once, this thread's among them; 1 makes them one after the other.
 
     Raises:
-        Whatever the first failing call raised, after those that had begun have ended.
+        Whatever the first failing call raised, after those that had begun have ended; what had not begun is left.
     """
     if threads <= 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
+    todo = deque(enumerate(items))
+    results: dict[int, _Result] = {}
+    failed: dict[int, BaseException] = {}
+    count = len(todo)
+
+    def work() -> None:
+        while True:
+            try:
+                place, item = todo.popleft()
+            except IndexError:
+                return
+            try:
+                results[place] = function(item)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever asked
+                failed[place] = error
+                todo.clear()
+
+    helpers = _started(work, min(threads, count) - 1)
+    work()
+    for helper in helpers:
+        helper.join()
+    if failed:
+        raise failed[min(failed)]
+    return [results[place] for place in range(count)]
+
+
+def _started(work: Callable[[], None], count: int) -> list[threading.Thread]:
+    """As many threads as can be had."""
+    started: list[threading.Thread] = []
+    for _ in range(count):
+        thread = threading.Thread(target=work, daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):  # "can't start new thread": no memory for its stack
+            break
+        started.append(thread)
+    return started
 
 
 def both(
@@ -38,15 +74,13 @@ def both(
     """What two functions return, of which neither needs the other.
 
     Args:
-        function: called in this thread.
-        other: called meanwhile in another one, or afterwards in this.
+        function: called first.
+        other: called meanwhile in another thread, or afterwards in this.
         threads: 1 makes the calls one after the other.
 
     Raises:
-        Whatever either raised, the first of them first, after both have ended.
+        Whatever either raised, the first of them first, after what had begun has ended.
     """
-    if threads <= 1:
-        return function(), other()
-    with ThreadPoolExecutor(1) as pool:
-        later = pool.submit(other)
-        return function(), later.result()
+    calls = cast("tuple[Callable[[], Any], ...]", (function, other))
+    first, second = side_by_side(lambda call: call(), calls, threads)
+    return cast("_Result", first), cast("_Other", second)

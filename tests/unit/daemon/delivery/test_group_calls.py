@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from cutoutd.daemon.delivery.group_calls import MOST, GroupCalls
 from cutoutd.daemon.files.story import Then
 
@@ -151,3 +153,21 @@ def test_where_the_thread_has_ended_all_hear_of_it() -> None:
     then(None, ended)
     assert outbox.told == [("a", ended), ("b", ended)]
     assert not outbox.calls
+
+
+@pytest.mark.parametrize("odd", [None, 7, [], [7], ValueError("odd"), OSError()])
+@pytest.mark.parametrize("made", [True, False])
+def test_a_call_that_goes_wrong_as_a_whole_is_told_to_all_that_went_with_it_and_to_nobody_else(
+    odd: Any, made: bool
+) -> None:
+    outbox = Outbox()
+    outbox.ask("a")
+    outbox.ask("b")
+    work, then = outbox.calls.popleft()
+    if made:
+        work()
+    then(*(None, odd) if isinstance(odd, BaseException) else (odd, None))
+    assert outbox.told == [("a", odd), ("b", odd)]
+    outbox.ask("c")
+    outbox.step()
+    assert outbox.told[2:] == [("c", "did c")]

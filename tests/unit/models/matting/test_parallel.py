@@ -49,3 +49,16 @@ def test_a_failure_of_either_is_passed_on(failing: int, threads: int) -> None:
 
     with pytest.raises(ZeroDivisionError):
         both(lambda: divided(failing), lambda: divided(1 - failing), threads)
+
+
+def test_threads_that_cannot_be_had_leave_their_share_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, iter([True, False])
+
+    def no_memory_for_a_second(thread: threading.Thread) -> None:
+        if not next(started, False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_memory_for_a_second)
+    assert side_by_side(lambda n: n * n, range(50), 4) == [n * n for n in range(50)]
+    assert both(lambda: 1, lambda: 2, 2) == (1, 2)
