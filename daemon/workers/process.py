@@ -180,9 +180,18 @@ def _answered(body: bytes, watch: Callable[[], None]) -> tuple[int, Any, Fault |
 
 def _resident_after() -> int:
     """Resident memory, once a very large photo's has been handed back."""
-    if resident_bytes() > KEEP_BYTES:
+    if resident_bytes() > _kept_bytes():
         give_back()
     return resident_bytes()
+
+
+def _kept_bytes() -> int:
+    """How much may stay for the next photo: kept memory counts against the limit, also where it is of no use.
+
+    A thread's stack, for one, is not taken from it. So at most half of the limit.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return KEEP_BYTES if limit == resource.RLIM_INFINITY else min(KEEP_BYTES, limit // 2)
 
 
 def fault_of(error: Exception) -> Fault:

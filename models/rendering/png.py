@@ -212,7 +212,11 @@ def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -
     checksum = 1
     if threads > 1 and count > 1:
         with ThreadPoolExecutor(threads) as pool:
-            for pieces in pool.map(function, range(count)):
+            try:
+                made = pool.map(function, range(count))
+            except RuntimeError as error:  # "can't start new thread": there is no memory for its stack
+                raise MemoryError("There is not enough memory for a thread that packs a PNG") from error
+            for pieces in made:
                 for data, adler, length in pieces:
                     checksum = _combine(checksum, adler, length)
                     yield data

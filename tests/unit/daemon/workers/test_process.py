@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import pytest
 from tests.support.conditions import wait_until
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.daemon.workers import process
 from cutoutd.daemon.workers.codec import from_json, to_json
 from cutoutd.daemon.workers.ipc import Fault
+from cutoutd.daemon.workers.memory import KEEP_BYTES
 from cutoutd.daemon.workers.process import WorkerFaultError, error_of, fault_of, resident_bytes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -171,3 +174,9 @@ def test_what_an_error_says_is_bounded_and_harmless() -> None:
 
 def test_the_memory_that_is_held_is_known() -> None:
     assert resident_bytes() > 5 * 10**6
+
+
+def test_what_stays_for_the_next_photo_leaves_half_of_the_limit_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, kept in ((resource.RLIM_INFINITY, KEEP_BYTES), (800 << 20, 400 << 20), (8 << 30, KEEP_BYTES)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _kind, limit=limit: (limit, limit))
+        assert process._kept_bytes() == kept  # pyright: ignore[reportPrivateUsage]

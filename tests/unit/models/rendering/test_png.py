@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 import zlib
 from typing import Any
 
@@ -164,3 +165,12 @@ def test_empty_strips_of_pictures_of_several_sizes_and_settings_are_their_own() 
             got = np.asarray(Image.open(io.BytesIO(png.encode(colour, seen, compression=compression))))
             assert np.array_equal(got[..., 3], seen)
             assert np.array_equal(got[..., :3], colour * (seen > 0)[..., np.newaxis])
+
+
+def test_a_thread_that_cannot_be_had_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory_for_it(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_memory_for_it)
+    with pytest.raises(MemoryError):
+        list(png._stream(lambda _number: [], 2, 2))  # pyright: ignore[reportPrivateUsage]
