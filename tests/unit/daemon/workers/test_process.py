@@ -176,7 +176,15 @@ def test_the_memory_that_is_held_is_known() -> None:
     assert resident_bytes() > 5 * 10**6
 
 
-def test_what_stays_for_the_next_photo_leaves_half_of_the_limit_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, kept in ((resource.RLIM_INFINITY, KEEP_BYTES), (800 << 20, 400 << 20), (8 << 30, KEEP_BYTES)):
-        monkeypatch.setattr(resource, "getrlimit", lambda _kind, limit=limit: (limit, limit))
-        assert process._kept_bytes() == kept  # pyright: ignore[reportPrivateUsage]
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [(resource.RLIM_INFINITY, KEEP_BYTES), (800 << 20, 400 << 20), (8 << 30, KEEP_BYTES)],
+)
+def test_what_stays_for_the_next_photo_leaves_half_of_the_limit_free(
+    monkeypatch: pytest.MonkeyPatch, limit: int, kept: int
+) -> None:
+    def limits(_kind: int) -> tuple[int, int]:
+        return limit, limit
+
+    monkeypatch.setattr(resource, "getrlimit", limits)
+    assert process._kept_bytes() == kept  # pyright: ignore[reportPrivateUsage]
