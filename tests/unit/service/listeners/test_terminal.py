@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.support.conditions import wait_until
+from tests.support.live_samples import DONE, FAILED, STATUS
 
 from cutoutd.daemon.events import PhotoEvent
 from cutoutd.daemon.live_status import (
@@ -17,26 +18,9 @@ from cutoutd.daemon.live_status import (
     HandStatus,
     InboxStatus,
     LiveStatus,
-    ModelStatus,
-    SandboxFacts,
-    SandboxStatus,
 )
 from cutoutd.service.listeners.lines import outcome_text
 from cutoutd.service.listeners.terminal import Pace, TerminalListener, duration
-
-STATUS = LiveStatus(
-    state=DaemonState.IDLE,
-    inboxes=(
-        InboxStatus(path="/in", outbox="/out"),
-        InboxStatus(path="/share", outbox="/out2", trouble="the folder is missing"),
-    ),
-    models={"cutout-m": ModelStatus(provider="cpu")},
-    workers=1,
-    sandbox=SandboxStatus(worker=SandboxFacts(network="refused", files="confined")),
-    counts=Counts(pending=2),
-)
-DONE = PhotoEvent(1, "/in", "a.jpg", outputs=("/out/a.png", "/out/sub/a-white.jpg"), seconds=1.234)
-FAILED = PhotoEvent(2, "/in", "b.jpg", reason="unreadable", detail="It is cut off.")
 
 
 @pytest.fixture
