@@ -317,7 +317,7 @@ def resolve(quality_or_name: str, models_dir: Path, effort: Effort = "normal") -
     else:
         spec = find_model(quality_or_name, models_dir)
     if spec.name == STANDARD:
-        # It costs a third of a look and gains more than another one does (NOTES.md); drafts do without.
+        # It costs four fifths of a look and gains more than two further ones did (NOTES.md); drafts do without.
         spec = replace(spec, decider=decider_spec().sha256)
     if effort == "high" and spec.name in BUNDLED:
         return replace(spec, flip=True, closer=spec.name == STANDARD, more_looks=HIGH_LOOKS)

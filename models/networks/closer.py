@@ -98,6 +98,14 @@ def joined(looks: Sequence[Alpha], near: Alpha | None = None, part: Part | None 
     return as_alpha(mean)
 
 
+def stretched(answer: Alpha, shape: tuple[int, ...]) -> Alpha:
+    """An answer at the size of another, bilinear."""
+    if answer.shape == shape:
+        return answer
+    image = Image.fromarray(np.ascontiguousarray(answer))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
+
+
 def as_logit(alpha: Alpha) -> Alpha:
     """Alpha 0..1 to its logit, held in beyond SURE."""
     held = np.clip(alpha, SURE, 1 - SURE)

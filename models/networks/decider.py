@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from cutoutd.models.networks.closer import Alpha, Part, around, as_alpha, as_logit
+from cutoutd.models.networks.closer import Alpha, Part, around, as_alpha, as_logit, stretched
 
 Planes = NDArray[np.float32]
 # Some inputs, {"photo": float32 (1, 3, SIDE, SIDE), "hints": float32 (1, 1, SIDE, SIDE)}, to as many answers, float32
@@ -73,7 +72,7 @@ def decided(
         float32 (h, w) in 0..1; beyond the part as it was.
     """
     rows, columns = part.pixels(*first.shape)
-    hint = _hint(_resized(first[rows, columns], SIDE, SIDE))
+    hint = _hint(stretched(first[rows, columns], (SIDE, SIDE)))
     feed = {"photo": planes[np.newaxis], "hints": hint[np.newaxis, np.newaxis]}
     plain, mirrored = ask(
         [feed, {name: np.ascontiguousarray(each[..., ::-1]) for name, each in feed.items()}]
@@ -81,7 +80,7 @@ def decided(
     answer = as_alpha((as_logit(plain) + as_logit(mirrored[:, ::-1])) * np.float32(0.5))
     logits = as_logit(first)
     inside = logits[rows, columns]
-    own = as_logit(_resized(answer, *inside.shape))
+    own = as_logit(stretched(answer, inside.shape))
     logits[rows, columns] = inside * np.float32(1 - share) + own * np.float32(share)
     return as_alpha(logits)
 
@@ -89,9 +88,3 @@ def decided(
 def _hint(answer: Alpha) -> Alpha:
     held = answer.clip(HINT_SURE, 1 - HINT_SURE)
     return np.asarray(np.log(held / (1 - held)), np.float32) / HINT_SCALE
-
-
-def _resized(alpha: Alpha, height: int, width: int) -> Alpha:
-    """Bilinear, averaging where it gets smaller; copied, so that no view is handed on."""
-    image = Image.fromarray(np.ascontiguousarray(alpha))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)

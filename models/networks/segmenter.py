@@ -18,7 +18,7 @@ from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.matting.canvas import one_number_each
 from cutoutd.models.matting.parallel import side_by_side
 from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec, decider_spec
-from cutoutd.models.networks.closer import Part, joined, worth_a_look
+from cutoutd.models.networks.closer import Part, joined, stretched, worth_a_look
 from cutoutd.models.networks.decider import SIDE, decided, part_to_decide
 from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
 from cutoutd.models.networks.providers import Choice, choose_for, open_session
@@ -370,14 +370,6 @@ def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     for answer in others:
         total = total + stretched(answer, first.shape)
     return total * np.float32(1 / len(answers)) if others else first
-
-
-def stretched(answer: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An answer at the size of another, bilinear."""
-    if answer.shape == shape:
-        return answer
-    image = Image.fromarray(np.ascontiguousarray(answer))
-    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def activate(answer: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
