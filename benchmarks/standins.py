@@ -74,7 +74,7 @@ async def work(folder: Path, nodes: int, slots: int, job_s: float) -> None:
             settings.scheduler,
             nthreads=slots,
             node=node,
-            name=f"s{number:02}/{number}",
+            name=f"{settings.name}/{number}",
             security=security,
         )
         for number in range(nodes)

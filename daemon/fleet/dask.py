@@ -10,12 +10,13 @@ import asyncio
 import importlib
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final, cast
 
 from cutoutd.config.errors import EngineError
 from cutoutd.config.installing import pip_install
-from cutoutd.daemon.fleet.roles import Role, role_of
+from cutoutd.daemon.fleet.roles import Role, name_of, role_of
 from cutoutd.daemon.fleet.tasks import ANSWERS, GONE, NodeServer
 
 # What the head has the scheduler pass on to a node, and what a node then hears: a photo, or that nobody waits for one.
@@ -135,12 +136,16 @@ def scheduler_class() -> Any:
             if node in self.stream_comms:
                 self.worker_send(node, message)
 
-        async def add_worker(self, comm: Any, *, address: str, **options: Any) -> None:
-            """A node joins, and stays until this ends."""
+        async def add_worker(self, comm: Any, *, address: str, name: Any, **options: Any) -> None:
+            """A node joins under the name in its certificate, and stays until this ends."""
+            if not comm.machine or str(name).partition("/")[0] != comm.machine:
+                why = f"it calls itself {name}, and its certificate calls it {comm.machine or 'nothing'}"
+                await comm.write({"status": "error", "message": why, "time": time.time()})
+                return
             # As Dask does, before it: an address that another node has is refused there.
             if (known := self.coerce_address(address)) not in self.workers:
                 self.certificates[known] = comm.certificate
-            await base.add_worker(self, comm, address=address, **options)
+            await base.add_worker(self, comm, address=address, name=name, **options)
 
         async def remove_worker(self, address: str, **options: Any) -> Any:
             """The head hears of it after all that the node has said."""
@@ -231,10 +236,10 @@ class _Gate:
 
     def __init__(self, comm: Any, node: frozenset[str]) -> None:
         shown: dict[str, Any] = comm.extra_info.get("peercert") or {}
-        certificate = shown.get("serialNumber")
         self.__dict__.update(
-            _comm=comm, _node=node, _role=role_of(shown), _joined=False, certificate=certificate
-        )
+            _comm=comm, _node=node, _role=role_of(shown), _joined=False,
+            certificate=shown.get("serialNumber"), machine=name_of(shown),
+        )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._comm, name)

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cutoutd.config.errors import CutoutError, ExitCode, mistake
-from cutoutd.config.fleet import Node
+from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, mistake, printable
+from cutoutd.config.fleet import NODE_FILE, Node
 from cutoutd.config.timeouts import run_with_timeout
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.files.mounts import inode_of
@@ -120,10 +120,14 @@ class FleetNode:
         sandbox = ready.sandbox
         loose = "" if sandbox is None or sandbox.files_confined else f"files: {sandbox.files}"
         loose = loose if sandbox is None or sandbox.network_refused else f"network: {sandbox.network}"
-        expires = certificate_expires(self._places.certificates / "node.pem")
+        mine = certificate_of(self._places.certificates / "node.pem")
         _LOG.info("joined: %d slots, %s", bound.size.size, ", ".join(ready.warm_up or {}))
         return Joined(
-            bound.size.size, bound.size.large, ready.warm_up or {}, printed(loose, LONGEST_SENTENCE), expires
+            bound.size.size,
+            bound.size.large,
+            ready.warm_up or {},
+            printed(loose, LONGEST_SENTENCE),
+            mine.expires if mine is not None else 0.0,
         )
 
     async def photo(self, job: str) -> str:
@@ -185,7 +189,16 @@ class FleetNode:
 
         Raises:
             EngineError: the package distributed is missing.
+            ConfigError: the certificate is another machine's.
         """
+        dask.load()
+        mine = certificate_of(self._places.certificates / "node.pem")
+        if mine is not None and mine.machine != self._settings.name:
+            raise ConfigError(
+                f"This node's file calls it {self._settings.name}, and its certificate {printable(mine.machine)}",
+                self._places.certificates / NODE_FILE,
+                "Copy the folder that `cutoutd fleet init` made for this machine.",
+            )
         tasks.serve(self)
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -229,7 +242,7 @@ class FleetNode:
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             with suppress(Exception):
                 await worker.close()
-            return f"The scheduler at {self._settings.scheduler} does not take this node ({error})"
+            return f"The scheduler at {self._settings.scheduler} does not take this node ({error.__cause__ or error})"
         # Dask looks for code in its scratch folder first; nothing is sent there, and workers inherit the import path.
         sys.path[:] = [entry for entry in sys.path if entry != worker.local_directory]
         self._worker = worker
@@ -307,12 +320,22 @@ async def refusal(scheduler: str, security: Any) -> str:
     return ""
 
 
-def certificate_expires(path: Path) -> float:
-    """Wall-clock seconds at which a certificate does; 0 where it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What of a node's certificate concerns it: the machine's name, and wall-clock seconds at which it expires."""
+
+    machine: str
+    expires: float
+
+
+def certificate_of(path: Path) -> Certificate | None:
+    """None where it cannot be read."""
     import importlib
 
     x509: Any = importlib.import_module("cryptography.x509")
     try:
-        return float(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp())
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        (machine,) = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return Certificate(str(machine.value), float(found.not_valid_after_utc.timestamp()))
     except (OSError, ValueError):
-        return 0.0
+        return None

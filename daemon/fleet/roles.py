@@ -27,3 +27,10 @@ def role_of(peer: Any) -> Role | None:
     names: set[str] = {value for kind, value in told.get("subjectAltName", ()) if kind == "DNS"}
     found = [role for role in Role if role.host in names]
     return found[0] if len(found) == 1 else None
+
+
+def name_of(peer: Any) -> str:
+    """The machine's name in a peer's certificate, as `ssl.getpeercert` describes it; empty where it has none or two."""
+    told: dict[str, Any] = peer or {}
+    found = [value for part in told.get("subject", ()) for kind, value in part if kind == "commonName"]
+    return str(found[0]) if len(found) == 1 else ""

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.support.conditions import wait_until
 from tests.support.fleet import Fleet
 
+from cutoutd.config.errors import ExitCode
 from cutoutd.daemon.fleet import dask
 from cutoutd.daemon.fleet.roles import Role
 
@@ -137,7 +138,8 @@ def asked(address: str, folder: Path, role: Role, message: dict[str, Any]) -> bo
 
 
 def test_a_node_that_differs_is_refused_with_a_sentence(fleet: Fleet) -> None:
-    fleet.init("anna", "bert")
+    fleet.init("anna", "bert", "carl")
+    issue(fleet.certificates / "nodes" / "carl", authority(fleet.certificates), Role.NODE, "anna")
     empty = fleet.root / "empty"
     empty.mkdir()
     file = fleet.certificates / "nodes" / "anna" / "node.toml"
@@ -147,9 +149,11 @@ def test_a_node_that_differs_is_refused_with_a_sentence(fleet: Fleet) -> None:
     fleet.start_scheduler()
     fleet.start_node("anna")
     fleet.start_node("bert")
+    assert fleet.start_node("carl").wait(30) == ExitCode.CONFIG
+    assert "calls it carl, and its certificate anna" in fleet.log("carl").read_text()
     fleet.head.start()
     fleet.wait_for("anna", state="refused")
-    anna, bert = fleet.status()["nodes"]
+    anna, bert, _ = fleet.status()["nodes"]
     assert "inode" in anna["why"]
     assert (bert["name"], bert["state"]) == ("bert", "missing")
     assert fleet.head.said("The node anna gets no photo")

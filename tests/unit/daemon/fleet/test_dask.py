@@ -82,7 +82,7 @@ class Fleet:
         )
         await self.scheduler
         self.worker: Any = dask.worker_class()(
-            self.scheduler.address, node=self.node, nthreads=2, local_directory=folder,
+            self.scheduler.address, node=self.node, nthreads=2, local_directory=folder, name="node/1",
             security=dask.security(self.certificates, Role.NODE),
         )  # fmt: skip
         await self.worker
@@ -209,6 +209,23 @@ def test_a_node_is_alive_and_leaves_by_its_own_word_alone(certificates: Path, as
             left = asked == "unregister"
             await until(lambda: fleet.gone == ([fleet.worker.address] if left else []))
             assert bool(fleet.scheduler.certificates) is not left
+
+    run(seen())
+
+
+@pytest.mark.parametrize("name", ["anna/2", "node2/2", "anna", None])
+def test_a_node_joins_by_no_other_name_than_its_certificates(certificates: Path, name: str | None) -> None:
+    async def seen() -> None:
+        async with Fleet(certificates) as fleet:
+            worker: Any = dask.worker_class()(
+                fleet.scheduler.address, node=Noting(), nthreads=1, local_directory=str(certificates), name=name,
+                security=dask.security(certificates, Role.NODE),
+            )  # fmt: skip
+            with pytest.raises(RuntimeError) as refused:
+                await worker
+            assert "its certificate calls it node" in str(refused.value.__cause__)
+            await worker.close()
+            assert list(fleet.scheduler.workers) == [fleet.worker.address]
 
     run(seen())
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cutoutd.daemon.fleet.roles import Role, role_of
+from cutoutd.daemon.fleet.roles import Role, name_of, role_of
 
 
 def peer(*names: str) -> dict[str, Any]:
@@ -23,3 +23,15 @@ def test_no_role_or_two_are_none(told: Any) -> None:
 
 def test_an_address_of_that_name_is_none() -> None:
     assert role_of({"subjectAltName": (("URI", Role.HEAD.host),)}) is None
+
+
+def test_a_certificate_tells_the_machines_name() -> None:
+    told = {"subject": ((("commonName", "anna"),), (("organizationalUnitName", "node"),))}
+    assert name_of(told) == "anna"
+
+
+@pytest.mark.parametrize(
+    "told", [None, {}, {"subject": ()}, {"subject": ((("commonName", "anna"), ("commonName", "ben")),)}]
+)
+def test_no_name_or_two_are_none(told: Any) -> None:
+    assert name_of(told) == ""
