@@ -125,8 +125,14 @@ class Listeners(Listener):
         return call
 
 
+def _texts(event: PhotoEvent) -> tuple[str, ...]:
+    return event.inbox, event.name, event.reason, event.detail, event.outbox, *event.outputs
+
+
 def _cleaned(argument: Any, names: LogNames) -> Any:
     if isinstance(argument, PhotoEvent):
+        if not names.hidden and all(map(str.isprintable, _texts(argument))):  # nearly always
+            return argument
         told = {name: getattr(argument, name) for name in ("inbox", "name", "reason", "detail", "outbox")}
         told["outputs"] = [] if names.hidden else list(argument.outputs)
         clean = names.value(told)

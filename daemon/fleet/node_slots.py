@@ -57,16 +57,24 @@ class NodeSlots:
     retry: Retry = field(default_factory=lambda: Retry(FIRST_PAUSE_S, LONGEST_PAUSE_S))
     done: deque[float] = field(default_factory=deque[float])
 
+    @property
+    def slots(self) -> int:
+        """How many it has; none before it has joined."""
+        return 0 if self.facts.joined is None else self.facts.joined.slots
+
     def idle(self, now: float) -> int:
         """How many of its slots have no photo and can take one."""
-        joined = self.facts.joined
-        if joined is None or self.facts.state is not NodeState.READY or now < self.rest_until:
+        if self.facts.state is not NodeState.READY or now < self.rest_until:
             return 0
-        return max(0, joined.slots - len(self.calls))
+        return max(0, self.slots - len(self.calls))
+
+    def can_take(self, number: int, now: float) -> bool:
+        """Whether this slot has no photo and can take one."""
+        return self.idle(now) > 0 and number not in self.calls and number - self.base < self.slots
 
     def is_full(self) -> bool:
         """Whether all of its slots have a photo, or it has none."""
-        return self.facts.joined is None or len(self.calls) >= self.facts.joined.slots
+        return len(self.calls) >= self.slots
 
     def free(self, now: float, *, large: bool) -> list[int]:
         """Its slots without a photo that can take one, best first."""
@@ -85,7 +93,7 @@ class NodeSlots:
             address=facts.address,
             state=NodeState.UNFIT.value if resting else facts.state.value,
             why=self.trouble if resting else facts.why,
-            slots=0 if joined is None else joined.slots,
+            slots=self.slots,
             busy=len(self.calls),
             photos_per_minute=len(self.done),
             providers={} if joined is None else {name: one.provider for name, one in joined.models.items()},

@@ -153,11 +153,14 @@ class FleetSlots:
         return (self._local.free(here) if here else 0) + len(wanted & free)
 
     def slots_for(self, *, large: bool) -> tuple[int, ...]:
-        """The nodes' slots that can take a photo now, best first: of those nodes that have most of them free."""
+        """Slots of nodes that can take a photo now, best first: those of the node that has most of them free."""
         now = self._clock()
-        free = [node.free(now, large=large) for node in self._roomy.values()]
-        ranked = [(-len(slots) + n, number) for slots in free for n, number in enumerate(slots)]
-        return tuple(number for _, number in sorted(ranked))
+        best: list[int] = []
+        for node in self._roomy.values():
+            if node.idle(now) > len(best):
+                free = node.free(now, large=large)
+                best = free if len(free) > len(best) else best
+        return tuple(best)
 
     def machines(self) -> int:
         """How many machines work."""
@@ -207,7 +210,7 @@ class FleetSlots:
         now = self._clock()
         for number in numbers:
             node = self._roomy.get(number - number % NODE_STEP)
-            if node is not None and number in node.free(now, large=False):
+            if node is not None and node.can_take(number, now):
                 return node, number
         return None
 

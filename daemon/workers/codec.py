@@ -94,32 +94,37 @@ def to_json(value: Any) -> Any:
     Raises:
         TypeError: it is none of these.
     """
-    written = _PLAINLY.get(cast("type[Any]", type(value)))
-    if written is not None:
-        return written(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, int | float | str):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return [to_json(one) for one in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {_key(key): to_json(one) for key, one in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, BaseModel):
-        return {"fields": to_json(value.model_dump()), "set": sorted(value.model_fields_set)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = cast("type[Any]", type(value))
-        return {_KIND: kind.__name__, **{name: to_json(getattr(value, name)) for name in _names(kind)}}
-    raise TypeError(f"{type(value).__name__} cannot travel to another process")
+    return _writer(cast("type[Any]", type(value)))(value)
 
 
-# What most fields are; what is asked for first.
-_PLAINLY: Final[dict[type[Any], Callable[[Any], Any]]] = {
-    **dict.fromkeys((int, str, float, bool, type(None)), lambda value: value),
-    bytes: bytes.hex,
-}
+@cache
+def _writer(kind: type[Any]) -> Callable[[Any], Any]:
+    """What writes a value of this type; found once for each, since there are few and most records have many."""
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if kind is bytes:
+        return bytes.hex
+    if kind is type(None) or issubclass(kind, int | float | str):
+        return lambda value: value
+    if issubclass(kind, Path):
+        return str
+    if issubclass(kind, list | tuple):
+        return lambda value: [to_json(one) for one in value]
+    if issubclass(kind, dict):
+        return lambda value: {_key(key): to_json(one) for key, one in value.items()}
+    if issubclass(kind, BaseModel):
+        return lambda value: {"fields": to_json(value.model_dump()), "set": sorted(value.model_fields_set)}
+    if dataclasses.is_dataclass(kind):
+        return partial(_written, kind.__name__, _names(kind))
+    raise TypeError(f"{kind.__name__} cannot travel to another process")
+
+
+def _written(kind: str, names: tuple[str, ...], record: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {_KIND: kind}
+    for name in names:
+        value = getattr(record, name)
+        made[name] = _writer(cast("type[Any]", type(value)))(value)
+    return made
 
 
 @cache

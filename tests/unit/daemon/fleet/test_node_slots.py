@@ -19,7 +19,9 @@ def test_slots_with_a_photo_are_not_free() -> None:
     assert sorted(one.free(0.0, large=False)) == [1000, 1001, 1002]
     assert sorted(taken(one, 1).free(0.0, large=False)) == [1000, 1002]
     assert one.free(0.0, large=True) == [1000]
+    assert [one.can_take(number, 0.0) for number in (1000, 1001, 1002, 1003)] == [True, False, True, False]
     assert taken(one, 0, 2).free(0.0, large=False) == []
+    assert not one.can_take(1000, 0.0)
 
 
 def test_one_that_rests_or_leaves_has_none() -> None:
@@ -27,6 +29,7 @@ def test_one_that_rests_or_leaves_has_none() -> None:
     one.rest_until, one.trouble = 5.0, "It sees another folder."
     assert one.free(4.0, large=False) == []
     assert one.free(5.0, large=False)
+    assert (one.can_take(1000, 4.0), one.can_take(1000, 5.0)) == (False, True)
     shown = one.status(4.0)
     assert (shown.state, shown.why) == ("unfit", "It sees another folder.")
     assert one.status(5.0).state == "ready"
