@@ -206,8 +206,12 @@ class Supervisor:
 
         Raises:
             sqlite3.OperationalError: the ledger cannot be written now.
+            EngineError: the fleet's relay is gone, and only another process can start one.
         """
         self._hear()
+        if self._link is not None and self._link.ended and not self.stopping:
+            fix = "What is owed is done after the next start; service managers start it again by themselves."
+            raise EngineError(self._link.ended, fix=fix)
         if self.components.group_commit.carry_out():
             self._hear()  # what waited for that goes on at once
         now = self._clock()

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from cutoutd.daemon.fleet.keeper import LONGEST_FROM_RELAY
+from cutoutd.daemon.fleet.keeper import LONGEST_FROM_RELAY, STEADY_S
 from cutoutd.daemon.fleet.records import FromRelay, RelayGone, ToRelay
 from cutoutd.daemon.fleet.spawning import spawn
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
@@ -31,12 +32,21 @@ class RelayLink:
     Args:
         scheduler: the fleet's.
         certificates: folder with the head's.
+        clock: monotonic seconds.
+
+    Attributes:
+        ended: why there is no relay any more, nor will be in this process; empty while there is one, and where the
+            keeper ended so soon that the next would too.
 
     Raises:
         OSError: no process can be started.
     """
 
-    def __init__(self, scheduler: str, certificates: Path) -> None:
+    def __init__(
+        self, scheduler: str, certificates: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.ended = ""
+        self._clock, self._started = clock, clock()
         self._spawned = spawn(KEEPER, scheduler, str(certificates))
         sys.setswitchinterval(SWITCH_S)
         self._messages: SimpleQueue[ToRelay | None] = SimpleQueue()
@@ -92,4 +102,6 @@ class RelayLink:
             with suppress(ProcessLookupError):
                 os.kill(self._spawned.process.pid, signal.SIGKILL)
         os.close(self._spawned.answers)
+        if self._clock() > self._started + STEADY_S:
+            self.ended = why
         self._hear(RelayGone(why))

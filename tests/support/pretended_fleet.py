@@ -87,6 +87,7 @@ class PretendedLink:
     offers: list[str] = field(default_factory=list[str])
     dropped: list[int] = field(default_factory=list[int])
     calls: int = 0
+    ended: str = ""
 
     # --- the face of `RelayLink` ------------------------------------------------------------------------------
 

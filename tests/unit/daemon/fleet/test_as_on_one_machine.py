@@ -11,7 +11,7 @@ from tests.support.models import add_large_stand_in
 from tests.support.pretended_fleet import FleetSimulation
 from tests.support.simulation import cutout_of, simulated
 
-from cutoutd.config.errors import Reason
+from cutoutd.config.errors import EngineError, Reason
 from cutoutd.daemon.fleet.records import Broke, Returned
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
@@ -148,3 +148,21 @@ def test_what_is_said_of_a_photo_is_as_short_for_a_large_one(head: Make) -> None
     one.peace = True
     one.finish()
     assert len(one.outputs()["a.png"]) > 5_000_000
+
+
+def test_a_daemon_whose_relay_cannot_come_back_ends_to_be_started_again(head: Make) -> None:
+    one = head()
+    one.put("a.jpg", b"photo")
+    one.until(lambda: one.link.given)
+    one.link.ended = "The relay's keeper ended"
+    one.link.relay_dies()
+    with pytest.raises(EngineError, match="keeper ended") as told:
+        one.run(2)
+    assert "service managers start it again" in str(told.value)
+    one.link.ended = ""
+    one.die()
+    one.boot()
+    one.link.join("anna")
+    one.peace = True
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}

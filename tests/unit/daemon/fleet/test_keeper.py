@@ -59,7 +59,8 @@ class Heard:
 
 
 @pytest.fixture
-def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[RelayLink, Heard]]:
+def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relays that say the same to whoever listens."""
     (tmp_path / "echo_relay.py").write_text(ECHO)
     (tmp_path / "keeper_of_echo.py").write_text(
         "from cutoutd.daemon.fleet import keeper\n"
@@ -67,6 +68,11 @@ def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[Rel
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr("cutoutd.daemon.fleet.link.KEEPER", "keeper_of_echo")
+
+
+@pytest.fixture
+def link(tmp_path: Path, echo: None) -> Generator[tuple[RelayLink, Heard]]:
+    del echo
     heard = Heard()
     made = RelayLink("tls://h:1", tmp_path)
     made.attach(heard)
@@ -110,6 +116,22 @@ def test_a_keeper_that_dies_takes_the_relay_along_and_is_told(link: tuple[RelayL
     relay = heard.pids()[0]
     wait_until(lambda: _gone(relay), "the relay to end", 20)
     made.say(Give(1, "tls://n:1", "{}"))  # nobody is there: it does no harm
+
+
+@pytest.mark.parametrize("lived_s", [10, 70])
+def test_a_keeper_that_dies_at_once_would_do_so_again(tmp_path: Path, echo: None, lived_s: int) -> None:
+    del echo
+    now = [0.0]
+    heard = Heard()
+    made = RelayLink("tls://h:1", tmp_path, clock=lambda: now[0])
+    try:
+        made.attach(heard)
+        now[0] = lived_s
+        os.kill(made.pid, signal.SIGKILL)
+        wait_until(lambda: heard.of(RelayGone), "the end to be told", 20)
+        assert bool(made.ended) is (lived_s > keeper_module.STEADY_S)
+    finally:
+        made.close()
 
 
 def test_closing_ends_both(link: tuple[RelayLink, Heard]) -> None:
