@@ -38,8 +38,9 @@ from cutoutd.daemon.fleet.records import (
     Unfit,
 )
 from cutoutd.daemon.fleet.roles import Role
-from cutoutd.daemon.workers.codec import dumps, from_json, loads, printed
+from cutoutd.daemon.workers.codec import dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE
+from cutoutd.daemon.workers.message_rules import printed
 from cutoutd.daemon.workers.sizing import pool_size_for
 from cutoutd.daemon.workers.slot import SlotReady
 

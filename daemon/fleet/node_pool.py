@@ -20,9 +20,10 @@ from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.records import OF_THE_FOLDER, Broke, PhotoAnswer, Raised, Returned, Unfit
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool, protocol
-from cutoutd.daemon.workers.codec import printed, to_json
+from cutoutd.daemon.workers.codec import to_json
 from cutoutd.daemon.workers.engines import RUN_SELF_TEST
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, LONGEST_TRACEBACK, Fault, Task
+from cutoutd.daemon.workers.message_rules import printed
 from cutoutd.daemon.workers.process import WorkerFaultError, fault_of
 from cutoutd.daemon.workers.sizing import PoolSize
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.workers.codec import Most, Range, Raw, Text
 from cutoutd.daemon.workers.engines import Engines, Loaded
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Fault
+from cutoutd.daemon.workers.message_rules import Most, Range, Raw, Text
 from cutoutd.daemon.workers.protocol import Job
 
 Sentence = Annotated[str, Text(LONGEST_SENTENCE)]

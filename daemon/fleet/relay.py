@@ -39,8 +39,9 @@ from cutoutd.daemon.fleet.records import (
     ToRelay,
 )
 from cutoutd.daemon.fleet.roles import Role
-from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads, printed
+from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import LONGEST_CALL_BYTES, LONGEST_SENTENCE, frame, read_frame, write_all
+from cutoutd.daemon.workers.message_rules import printed
 from cutoutd.daemon.workers.process import die_with
 
 # Nodes that came or went are noticed within this time.

@@ -14,13 +14,14 @@ import re
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, Union, cast
 
 from pydantic import BaseModel
+
+from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Raw, Text
 
 # Under this key a record says what it is; no field is called so.
 _KIND: Final = "is"
@@ -29,60 +30,6 @@ _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 
 class SchemaError(ValueError):
     """A message is not what its reader asked for; says in a few words where and why, never what it held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number's smallest and largest value; for `Annotated`."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Printable text of at most `longest` characters; `lines` also lets line feeds through. For `Annotated`."""
-
-    longest: int
-    lines: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Hex:
-    """Exactly so many hexadecimal digits, or none where `empty`; for `Annotated`."""
-
-    digits: int
-    empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Most:
-    """At most so many entries of a list or table; for `Annotated`."""
-
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Plain values that whoever asked reads himself; for `Annotated`."""
-
-
-Rule = Range | Text | Hex | Most | Raw
-
-
-def printed(text: object, longest: int, *, lines: bool = False) -> str:
-    """Any text made fit for `Text`: what is not printable as an escape, and cut.
-
-    Args:
-        text: what to say.
-        longest: characters of the answer at most.
-        lines: line feeds stay.
-    """
-    shown = "".join(
-        one if one.isprintable() or (lines and one == "\n") else one.encode("unicode_escape").decode("ascii")
-        for one in str(text)[:longest]
-    )
-    return shown[:longest]
 
 
 # --- out

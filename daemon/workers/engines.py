@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cutoutd.config.settings import Matte
-from cutoutd.daemon.workers.codec import Hex, Most, Text, printed
 from cutoutd.daemon.workers.ipc import Task
+from cutoutd.daemon.workers.message_rules import Hex, Most, Text, printed
 from cutoutd.models.networks.catalog import ModelSpec
 
 if TYPE_CHECKING:

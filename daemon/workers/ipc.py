@@ -16,7 +16,8 @@ from functools import cache
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.workers.codec import Range, SchemaError, Text, dumps, from_json, loads
+from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
+from cutoutd.daemon.workers.message_rules import Range, Text
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

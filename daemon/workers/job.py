@@ -14,9 +14,9 @@ from cutoutd.config.errors import PhotoChangedError, PhotoError, Reason
 from cutoutd.config.fixes import MOST_MASK_BYTES
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, TemporaryWriter, empty_temporary
-from cutoutd.daemon.workers.codec import printed
 from cutoutd.daemon.workers.engines import segmenter_of, threads
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
+from cutoutd.daemon.workers.message_rules import printed
 from cutoutd.daemon.workers.protocol import (
     MOST_NOTES,
     Answer,

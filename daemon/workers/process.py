@@ -25,7 +25,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn
 
 from cutoutd.config.errors import CutoutError, EngineError, PhotoError, printable
 from cutoutd.daemon.sandbox import guard
-from cutoutd.daemon.workers.codec import Most, Range, Raw, SchemaError, Text, from_json, printed, to_json
+from cutoutd.daemon.workers.codec import SchemaError, from_json, to_json
 from cutoutd.daemon.workers.ipc import (
     LONGEST_CALL_BYTES,
     LONGEST_SENTENCE,
@@ -41,6 +41,7 @@ from cutoutd.daemon.workers.ipc import (
     write_all,
 )
 from cutoutd.daemon.workers.memory import KEEP_BYTES, IdleRelease, give_back, keep_freed_memory
+from cutoutd.daemon.workers.message_rules import Most, Range, Raw, Text, printed
 
 _PR_SET_PDEATHSIG: Final = 1
 _UNDER_WATCH: Final = "cutoutd-parent-watch"

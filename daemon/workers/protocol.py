@@ -14,8 +14,9 @@ from cutoutd.config.errors import Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, extension
 from cutoutd.config.settings import Limits, Matte
-from cutoutd.daemon.workers.codec import Hex, Most, Range, SchemaError, Text
+from cutoutd.daemon.workers.codec import SchemaError
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE
+from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Text
 from cutoutd.models.networks.doubt import Doubt
 
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.daemon.workers import pool
-from cutoutd.daemon.workers.codec import Range, Text, printed
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
+from cutoutd.daemon.workers.message_rules import Range, Text, printed
 from cutoutd.daemon.workers.pool import WorkerSetup
 from cutoutd.daemon.workers.process import WorkerFaultError
 from cutoutd.models.networks.accelerators import expected, opened

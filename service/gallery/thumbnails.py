@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cutoutd.config.errors import CutoutError, EngineError, printable
 from cutoutd.config.settings import Limits
 from cutoutd.daemon.workers import pool
-from cutoutd.daemon.workers.codec import Most, Range, Text, printed
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
+from cutoutd.daemon.workers.message_rules import Most, Range, Text, printed
 from cutoutd.daemon.workers.pool import WorkerSetup
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from cutoutd.daemon.sandbox import capabilities
 from cutoutd.daemon.sandbox.calls import NUMBERS
 from cutoutd.daemon.sandbox.guard import try_network
 from cutoutd.daemon.sandbox.seccomp import ARCHITECTURES
-from cutoutd.daemon.workers.codec import Most, Range, Text
 from cutoutd.daemon.workers.ipc import Task
+from cutoutd.daemon.workers.message_rules import Most, Range, Text
 
 _PR_GET_DUMPABLE: Final = 3
 

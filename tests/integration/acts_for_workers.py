@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cutoutd.daemon.sandbox import guard
-from cutoutd.daemon.workers.codec import Most, Text
 from cutoutd.daemon.workers.ipc import Task
+from cutoutd.daemon.workers.message_rules import Most, Text
 
 Word = Annotated[str, Text(2000)]
 Words = Annotated[dict[Word, Word], Most(200)]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.daemon.workers.codec import Most, Range, Text
 from cutoutd.daemon.workers.ipc import Task
+from cutoutd.daemon.workers.message_rules import Most, Range, Text
 
 Number = Annotated[int, Range(-(2**53), 2**53)]
 Words = Annotated[str, Text(1000)]

@@ -14,18 +14,8 @@ from cutoutd.config.errors import Reason
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers import engines, protocol
-from cutoutd.daemon.workers.codec import (
-    Hex,
-    Most,
-    Range,
-    SchemaError,
-    Text,
-    dumps,
-    from_json,
-    loads,
-    printed,
-    to_json,
-)
+from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads, to_json
+from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Text
 from cutoutd.models.networks.catalog import BUNDLED, find_model
 from cutoutd.models.networks.doubt import Doubt
 
@@ -188,11 +178,3 @@ def test_a_job_travels_whole_with_names_that_are_no_text(tmp_path: Path) -> None
     odd = Path(os.fsdecode(b"/models/\xff"))
     made = engines.Engines((find_model(BUNDLED[0], tmp_path),), "auto", 2, odd)
     assert from_json(engines.Engines, loads(dumps(made), trusted=True), trusted=True) == made
-
-
-def test_any_text_can_be_made_fit_to_travel() -> None:
-    for text in ("\x1b[31m", "\udc80", "a\u202eb", "x" * 5000, "line\nline", "\u0085"):
-        fit = printed(text, 600)
-        assert from_json(Annotated[str, Text(600)], fit) == fit
-    assert printed("a\nb", 10, lines=True) == "a\nb"
-    assert printed("Grüße, 写真 (2).jpg", 100) == "Grüße, 写真 (2).jpg"

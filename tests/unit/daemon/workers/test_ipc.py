@@ -13,8 +13,9 @@ import pytest
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers import ipc
-from cutoutd.daemon.workers.codec import Range, SchemaError, dumps
+from cutoutd.daemon.workers.codec import SchemaError, dumps
 from cutoutd.daemon.workers.ipc import Answer, Fault, FrameError, Task, read_answer, read_frame
+from cutoutd.daemon.workers.message_rules import Range
 
 ROOT = Path(ipc.__file__).resolve().parents[2]
 
