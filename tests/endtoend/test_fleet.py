@@ -23,7 +23,7 @@ pytest.importorskip("cryptography", reason="the extra fleet is not installed")
 
 from cutoutd.service.fleet.certificates import authority, issue
 
-PHOTOS = 26
+PHOTOS = 40
 
 
 @pytest.fixture
