@@ -93,7 +93,7 @@ processes: $(VENV)/.dev
 # attack: an hour or more; weekly.
 thorough: $(VENV)/.dev
 	CUTOUTD_EVERY_POINT=1 CUTOUTD_FULL_ATTACKS=1 CUTOUTD_FLEET_SEEDS=60 \
-		$(MAKE) unit processes CHOSEN="not alone"
+		$(MAKE) unit processes CHOSEN="not alone" PYTEST_ARGS="--timeout 900 $(PYTEST_ARGS)"
 	$(TOOK)
 
 # What measures time or needs the whole machine.
