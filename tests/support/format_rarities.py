@@ -171,7 +171,7 @@ def pngs() -> list[Case]:
         Case("PNG", "animated, with a picture for viewers that show no films", READ,
              lambda: film("PNG", default_image=True), 0),
         Case("PNG", "a palette, transparent everywhere", INVISIBLE,
-             lambda: saved("PNG", picture().quantize(4), transparency=bytes(256))),
+             lambda: saved("PNG", format_cases.in_palette(4), transparency=bytes(256))),
     ]  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def wrong_sum() -> bytes:
 
 def film(kind: str, **options: Any) -> bytes:
     """The coffee, then red."""
-    first = picture().quantize(256) if kind == "GIF" else picture()
+    first = format_cases.in_palette(256) if kind == "GIF" else picture()
     red = Image.new("RGB", first.size, "red")
     return saved(kind, first, save_all=True, append_images=[red], **options)
 
@@ -259,7 +259,7 @@ def others() -> list[Case]:
         Case("WebP", "animated: its first picture", READ, lambda: film("WEBP", quality=90), 6),
         Case("AVIF", "animated: its first picture", READ, lambda: film("AVIF", quality=90, speed=10), 6),
         Case("AVIF", "transparent everywhere", INVISIBLE, lambda: saved("AVIF", hidden, speed=10)),
-        Case("JPEG XL", "transparent everywhere", INVISIBLE, lambda: saved("JXL", hidden, lossless=True)),
+        Case("JPEG XL", "transparent everywhere", INVISIBLE, lambda: format_cases.jpegxl(hidden)),
         Case("JPEG 2000", "transparent everywhere", INVISIBLE, lambda: saved("JPEG2000", hidden)),
         Case("BMP", "32 bits, their last unused", READ, lambda: format_cases.bitmap(40, 32), 0),
         Case("Icon", "of one picture", Answer.UNREAD,

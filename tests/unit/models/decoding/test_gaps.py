@@ -108,8 +108,23 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("name", FLAT)
-@pytest.mark.parametrize(("kind", "options"), WAYS, ids=str)
+# Of one decoder's further ways two pictures with every change, and all of them weekly.
+FURTHER = [WAYS[4], WAYS[5], WAYS[8]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "name"),
+    [
+        pytest.param(
+            *way,
+            name,
+            marks=pytest.mark.thorough if way in FURTHER and name not in ("black", "turned on black") else (),
+        )
+        for way in WAYS
+        for name in FLAT
+    ],
+    ids=str,
+)
 def test_flat_pictures_are_sound(kind: str, options: dict[str, Any], name: str) -> None:
     wanted = np.asarray(FLAT[name]).astype(int)
     assert np.abs(opened(saved(kind, FLAT[name], **options)).rgb - wanted).mean() < 12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from cutoutd.models.matting.matte import prepare
 
 pytestmark = pytest.mark.slow
 
-# More than one tile each way, and sides that are no multiple of one.
-PHOTO = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : 3 * TILE + 11])
+# More than one tile each way, a band between two others, and sides that are no multiple of a tile.
+PHOTO = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : TILE + 11])
 
 
 def disc(side: int = 160) -> NDArray[np.float32]:
@@ -22,7 +24,9 @@ def disc(side: int = 160) -> NDArray[np.float32]:
     return np.clip((0.3 - np.hypot(y - 0.5, x - 0.5)) * 20 + 0.5, 0, 1).astype(np.float32)
 
 
+@functools.cache
 def full(**controls: object) -> FullSize:
+    """What is ready to be drawn; making it takes longer than drawing, and drawing leaves it as it is."""
     return prepare(disc(), PHOTO, controls=MatteControls(**controls))  # type: ignore[arg-type]
 
 
