@@ -106,7 +106,7 @@ class Components:
         if instance != remembered:
             self.ledger.set_meta("instance", instance)
         self.control = Control(self.ledger)
-        self.group_commit = GroupCommit(self.ledger, self._post)
+        self.group_commit = GroupCommit(self.ledger)
         self.scheduler = Scheduler(self.ledger)
         self.inbox_watchers: dict[bytes, InboxWatcher] = {}
         self.transitions = Transitions(self.ledger, _rules(self.plan))

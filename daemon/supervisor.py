@@ -212,8 +212,9 @@ class Supervisor:
         if self._link is not None and self._link.ended and not self.stopping:
             fix = "What is owed is done after the next start; service managers start it again by themselves."
             raise EngineError(self._link.ended, fix=fix)
-        if self.components.group_commit.carry_out():
-            self._hear()  # what waited for that goes on at once
+        for done in self.components.group_commit.carry_out():
+            # At once, whatever else waits: a photo whose final is owed from now on is still in hand for its draft.
+            self._message(done)
         now = self._clock()
         self._tick(now, now - planned if now - planned > LATE_S else 0.0)
         self.components.ledger.commit()

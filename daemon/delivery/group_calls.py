@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from cutoutd.daemon.files.story import Calls, Then
+from cutoutd.daemon.ledger.faults import alone
 
 
 @dataclass(slots=True)
@@ -113,6 +114,10 @@ class GroupCalls:
             taken = group.taken or [then for _, then in self._taken(group)]
             answers = [(then, value, error) for then in taken]
         self._go_on()
-        # A story tells its mistakes to its photo; what comes out of one is about the ledger, and ends them all.
+        # A story tells its mistakes to its photo. Where even that goes wrong, the others hear their answers all the same.
+        mistakes: list[Exception] = []
         for then, its_value, failed in answers:
-            then(its_value, failed)
+            with alone(mistakes.append):
+                then(its_value, failed)
+        if mistakes:
+            raise mistakes[0]

@@ -20,12 +20,10 @@ class GroupCommit:
 
     Args:
         ledger: where they are written.
-        post: hands a `Done` to the supervisor's queue; the supervisor calls its `then`.
     """
 
-    def __init__(self, ledger: Ledger, post: Callable[[Done], None]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._post = post
         self._waiting: list[tuple[Callable[[], Any], Then]] = []
 
     def call(self, work: Callable[[], Any], then: Then) -> None:
@@ -36,23 +34,20 @@ class GroupCommit:
         """Whether anything is to be committed."""
         return bool(self._waiting)
 
-    def carry_out(self) -> bool:
+    def carry_out(self) -> list[Done]:
         """Writes and commits all that waits. What fails of it leaves nothing behind, and nothing else fails with it.
 
         Returns:
-            Whether there was anything.
+            What is to be handled before anything else: the ledger says what is so already, the parts do not know it.
 
         Raises:
             sqlite3.DatabaseError: the ledger cannot be written now, or is damaged: nobody goes on.
         """
         if not self._waiting:
-            return False
+            return []
         waiting, self._waiting = self._waiting, []
         with self._ledger.durably():
-            done = [self._written(work, then) for work, then in waiting]
-        for one in done:
-            self._post(one)
-        return True
+            return [self._written(work, then) for work, then in waiting]
 
     def _written(self, work: Callable[[], Any], then: Then) -> Done:
         try:

@@ -64,13 +64,24 @@ class IdleRelease:
             self._resting_since = None
 
     def end(self) -> None:
-        """Work is done: the rest begins."""
+        """Work is done: the rest begins. Where nobody can wait for its end, all is released at once."""
         with self._changed:
             self._resting_since = time.monotonic()
             self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="heap-release", daemon=True)
-                self._thread.start()
+            if self._thread is not None or self._begun():
+                return
+            self._resting_since = None
+        self._release()
+
+    def _begun(self) -> bool:
+        """Whether a thread waits from now on; none can be had where a first photo took all the memory that it may."""
+        thread = threading.Thread(target=self._watch, name="heap-release", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            return False
+        self._thread = thread
+        return True
 
     def _watch(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,8 +10,9 @@ import pytest
 from tests.support.simulation import Simulation
 
 from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.daemon.supervisor import STATUS_AT_LEAST_S
+from cutoutd.daemon.supervisor import MESSAGES_PER_TURN, STATUS_AT_LEAST_S
 
 
 def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
@@ -34,6 +36,35 @@ def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
     assert one.daemon.mistakes.count == 3
     assert "3 mistakes, most recently (TypeError: unknown message" in one.daemon.status().mistake
     assert caplog.records[0].exc_info is not None
+
+
+def test_what_is_committed_is_acted_on_before_work_is_given_out_however_many_messages_wait(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its draft's commit a final is owed; taken up before the draft is let go, it would be in nobody's hand."""
+    one = sim()
+    one.inbox_table["after"] = {"action": "archive", "archive": one.archive}
+    one.boot().run(20)
+    for inbox_watcher in one.parts.inbox_watchers.values():
+        inbox_watcher.arrivals.make(Stage.DRAFT)
+    vars(one.parts.publisher)["_routes"][os.fsencode(one.inbox)].final_stage = True
+    turn, unheard = one.daemon.turn, [0]
+
+    def heard(_value: object, _error: object) -> None:
+        unheard[0] -= 1
+
+    def busy(planned: float) -> float:
+        while unheard[0] <= 2 * MESSAGES_PER_TURN:
+            unheard[0] += 1
+            one.daemon.post(Done(heard, None, None))
+        return turn(planned)
+
+    one.put("a.jpg", b"frame")
+    with monkeypatch.context() as patch:
+        patch.setattr(one.daemon, "turn", busy)
+        one.until(lambda: [row["stage"] for row in one.rows()] == ["final"])
+    one.finish(400)
+    assert [(row["state"], row["stage"], row["aftercare"]) for row in one.rows()] == [("done", "final", "done")]
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,20 @@ def test_a_call_that_goes_wrong_as_a_whole_is_told_to_all_that_went_with_it_and_
     outbox.ask("c")
     outbox.step()
     assert outbox.told[2:] == [("c", "did c")]
+
+
+def test_where_one_answer_brings_out_a_mistake_the_others_hear_theirs_and_it_is_told() -> None:
+    outbox = Outbox()
+
+    def mistaken(_value: Any, _error: BaseException | None) -> None:
+        raise ZeroDivisionError("ours")
+
+    outbox.ask("a")
+    outbox.group.call(lambda: None, mistaken)
+    outbox.ask("b")
+    with pytest.raises(ZeroDivisionError):
+        outbox.step()
+    assert outbox.told == [("a", "did a"), ("b", "did b")]
+    outbox.ask("c")
+    outbox.step()
+    assert outbox.told[-1] == ("c", "did c")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.group_commit import GroupCommit
@@ -19,8 +18,7 @@ class Loop:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.posted: list[Done] = []
-        self.group = GroupCommit(ledger, self.posted.append)
+        self.group = GroupCommit(ledger)
         self.told: list[str] = []
 
     def story(self, name: str, work: Callable[[], Any]) -> None:
@@ -34,10 +32,9 @@ class Loop:
 
     def turn(self) -> bool:
         carried_out = self.group.carry_out()
-        posted, self.posted[:] = list(self.posted), []
-        for done in posted:
+        for done in carried_out:
             done.then(done.value, done.error)
-        return carried_out
+        return bool(carried_out)
 
 
 @pytest.fixture

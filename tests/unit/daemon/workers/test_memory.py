@@ -82,3 +82,51 @@ def test_the_memory_of_a_very_large_photo_is_given_back_at_once() -> None:
     small, large = map(int, run.stdout.split())
     assert small > 240, "kept for the next photo"
     assert large < 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told, and only Linux limits")
+def test_a_first_photo_that_takes_all_memory_leaves_a_worker_that_can_say_so() -> None:
+    program = textwrap.dedent("""
+        import resource
+        from cutoutd.daemon.workers import memory
+        if not memory.keep_freed_memory():
+            raise SystemExit(3)
+        resource.setrlimit(resource.RLIMIT_DATA, (100 << 20, 100 << 20))
+        def photo():
+            taken = []
+            try:
+                while True:
+                    taken.append(bytearray(1 << 20))
+            except MemoryError:
+                return len(taken)
+        rest = memory.IdleRelease()
+        rest.begin()
+        first = photo()
+        rest.end()  # no thread can be had: kept memory counts against the limit
+        rest.begin()
+        second = photo()
+        memory.give_back()
+        rest.end()
+        print(first > 50, second > 50)
+    """)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if run.returncode == 3:
+        pytest.skip("this C library is not glibc")
+    assert run.stdout.split() == ["True", "True"], run.stderr
+
+
+def test_where_no_thread_can_be_had_memory_is_given_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[bool] = []
+    memory = IdleRelease(lambda: released.append(True))
+
+    def no_memory_for_it(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_memory_for_it)
+        memory.begin()
+        memory.end()
+        assert released == [True]
+    memory.begin()
+    memory.end()  # tried again: from now on it is kept for a while
+    assert released == [True]
