@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.delivery import manifest
 from cutoutd.daemon.delivery.naming import Route, source_of
 from cutoutd.daemon.files.story import Story, run
-from cutoutd.daemon.files.usable import Answer
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.events import Event, Events
 from cutoutd.daemon.ledger.intake import Intake
@@ -29,11 +28,9 @@ class FailureLines:
 
     Args:
         ledger: with the events.
-        there: on an I/O thread: whether an outbox is the folder that it was.
     """
 
     ledger: Ledger
-    there: Callable[[Route], Answer]
     _busy: bool = False
     _not_before: float = 0.0
 
@@ -74,21 +71,13 @@ class FailureLines:
     async def _write(self, lines: list[tuple[Route, bytes]], upto: int) -> None:
         try:
             for route, text in lines:
-                await run(route.io, self._act, route, text)
+                await run(route.calls, _write, route, text)
         except OSError:
             self._not_before = self.ledger.clock() + PAUSE_S
             return
         finally:
             self._busy = False
         self.ledger.set_meta(CURSOR, upto)
-
-    def _act(self, route: Route, text: bytes) -> None:
-        """On the I/O thread. Raises OSError."""
-        answer = self.there(route)
-        if not answer:
-            raise FileNotFoundError(answer.sentence)
-        path = Path(os.fsdecode(route.outbox)) / manifest.NAMES[route.settings.manifest_kind or "jsonl"]
-        manifest.record(path, [text], route.fs)
 
     def _line(self, event: Event) -> bytes:
         row = Intake(self.ledger).get(event.photo)
@@ -100,3 +89,9 @@ class FailureLines:
             reason=event.reason,
             detail=event.detail,
         )
+
+
+def _write(route: Route, text: bytes) -> None:
+    """On the I/O thread. Raises OSError."""
+    path = Path(os.fsdecode(route.outbox)) / manifest.NAMES[route.settings.manifest_kind or "jsonl"]
+    manifest.record(path, [text], route.fs)

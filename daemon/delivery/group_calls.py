@@ -32,7 +32,7 @@ MOST: Final = 32
 
 
 class GroupCalls:
-    """One outbox's calls. Made and asked in the supervisor's loop.
+    """One outbox's calls, made in the order in which they are asked for. Made and asked in the supervisor's loop.
 
     Args:
         io: its I/O thread.
@@ -114,7 +114,7 @@ class GroupCalls:
             taken = group.taken or [then for _, then in self._taken(group)]
             answers = [(then, value, error) for then in taken]
         self._go_on()
-        # A story tells its mistakes to its photo. Where even that goes wrong, the others hear their answers all the same.
+        # A story tells its mistakes to its photo. Where even that goes wrong, the others hear their answers.
         mistakes: list[Exception] = []
         for then, its_value, failed in answers:
             with alone(mistakes.append):

@@ -77,7 +77,7 @@ class Route:
     inode: tuple[int, int] | None = None
     outbox: bytes = field(init=False)
     fs: FileSystem = field(init=False, compare=False)
-    calls: GroupCalls = field(init=False, compare=False)  # to its I/O thread; the publisher's
+    calls: GroupCalls = field(init=False, compare=False)  # to its outbox; the publisher's
 
     def __post_init__(self) -> None:
         """The outbox's absolute path, and the file system below it; another folder in its place is not touched."""

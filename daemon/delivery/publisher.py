@@ -25,6 +25,7 @@ from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_below
+from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import Calls, run, send
 from cutoutd.daemon.files.usable import Answer, can_be_used
@@ -61,9 +62,10 @@ class Publisher:
         self._names = NameSearch(ledger, transitions)
         self._instance = instance
         self._routes: dict[bytes, Route] = {}
+        self._calls: dict[tuple[bytes, IoThread, tuple[int, int] | None], GroupCalls] = {}
         self._withdrawals = Withdrawals(ledger)
-        self._withdrawer = Withdrawer(self._withdrawals, instance, self._outbox_there)
-        self._failures = FailureLines(ledger, self._outbox_there)
+        self._withdrawer = Withdrawer(self._withdrawals, instance)
+        self._failures = FailureLines(ledger)
         self._busy: set[int] = set()
         self._troubles = Troubles()
         self._mounts: dict[bytes, MountIdentity] = {}
@@ -71,8 +73,14 @@ class Publisher:
     def configure(self, routes: dict[bytes, Route]) -> None:
         """Sets, per inbox, where its cutouts go."""
         self._routes = routes
+        before, self._calls = self._calls, {}
         for route in routes.values():
-            route.calls = GroupCalls(route.io, partial(self._must_be_there, route), route.fs.fsync_dir)
+            # One for each outbox, whoever publishes there, and the same as before: they are made in order.
+            key = route.outbox, route.io, route.inode
+            calls = self._calls.get(key) or before.get(key)
+            if calls is None:
+                calls = GroupCalls(route.io, partial(self._must_be_there, route), route.fs.fsync_dir)
+            route.calls = self._calls[key] = calls
 
     def in_transit(self) -> int:
         """How many photos are between their worker and the outbox, and cutouts on their way out of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cutoutd.daemon.delivery.naming import Route
@@ -13,7 +12,6 @@ from cutoutd.daemon.files.filesystem import RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.story import Story, run
-from cutoutd.daemon.files.usable import Answer
 from cutoutd.daemon.ledger.outbox_names import Withdrawal, Withdrawals
 
 
@@ -22,18 +20,16 @@ class Withdrawer:
     """Withdraws what is due in an inbox's outbox, on the outbox's own thread.
 
     The intention was committed when the photo was found under its new name, and the outcome is once the file is
-    gone; a crash in between repeats it. Claims of names and withdrawals pass through the same thread in the order
-    in which the ledger knew of them, so that none takes away what another has just put there.
+    gone; a crash in between repeats it. Claims of names and withdrawals are calls of the same outbox (`Route.calls`),
+    made in the order in which the ledger knew of them, so that none takes away what another has just put there.
 
     Args:
         owed: the ledger's side of it.
         instance: id in our hidden names.
-        there: on the I/O thread: whether the outbox is the folder that it was.
     """
 
     owed: Withdrawals
     instance: str
-    there: Callable[[Route], Answer]
     _busy: set[int] = field(default_factory=set[int])
 
     def busy(self) -> int:
@@ -54,28 +50,22 @@ class Withdrawer:
     async def _withdraw(self, one: Withdrawal, route: Route) -> None:
         """Takes one away and commits that it is gone."""
         try:
-            gone = await run(route.io, self._act, one, route)
+            await run(route.calls, _act, one, self.instance, route)
         except OSError:
             return
         finally:
             self._busy.discard(one.id)
-        if gone:
-            self.owed.withdrawn(one.id)
-
-    def _act(self, one: Withdrawal, route: Route) -> bool:
-        """On the I/O thread: whether nothing of ours lies under the name any more. Raises OSError."""
-        return bool(self.there(route)) and _act(one, self.instance, route)
+        self.owed.withdrawn(one.id)
 
 
-def _act(one: Withdrawal, instance: str, route: Route) -> bool:
-    """Whether nothing of ours lies under the name any more. Raises OSError."""
+def _act(one: Withdrawal, instance: str, route: Route) -> None:
+    """On the I/O thread: afterwards nothing of ours lies under the name any more. Raises OSError."""
     path = os.path.join(one.outbox, one.name)
     if one.holder and _is_same(path, os.path.join(one.outbox, one.holder), route.fs):
-        return True  # a file system that ignores case: it is the other's cutout
+        return  # a file system that ignores case: it is the other's cutout
     # A number that no temporary of a photo has: rows begin with 1.
     hidden = os.path.join(os.path.dirname(path), Temporary(instance, 0, one.id, 0).name())
     withdraw(path, hidden, one.out_digest, route.fs, size=one.out_size, leases=route.leases)
-    return True
 
 
 def _is_same(path: bytes, other: bytes, fs: FileSystem) -> bool:

@@ -64,7 +64,9 @@ def test_what_is_committed_is_acted_on_before_work_is_given_out_however_many_mes
         patch.setattr(one.daemon, "turn", busy)
         one.until(lambda: [row["stage"] for row in one.rows()] == ["final"])
     one.finish(400)
-    assert [(row["state"], row["stage"], row["aftercare"]) for row in one.rows()] == [("done", "final", "done")]
+    assert [(row["state"], row["stage"], row["aftercare"]) for row in one.rows()] == [
+        ("done", "final", "done")
+    ]
 
 
 @pytest.mark.parametrize(

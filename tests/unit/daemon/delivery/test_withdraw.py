@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from tests.support.digests import digest_of
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.delivery.withdraw import withdraw
+from cutoutd.daemon.delivery.naming import Route
+from cutoutd.daemon.delivery.withdraw import Withdrawer, withdraw
 from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
@@ -134,3 +136,47 @@ def test_a_redo_that_fails_leaves_the_earlier_file(sim: Callable[..., Simulation
     one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"frame one")}
+
+
+@pytest.mark.parametrize("meanwhile", ["", "the outbox is opened again", "another inbox goes there"])
+def test_what_is_published_after_it_was_asked_for_is_not_taken_away(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """The very bytes may come under the name again, as of a photo that was renamed and then copied back."""
+    one = sim()
+    one.put("a.jpg", b"frame")
+    one.boot().finish()
+    publisher, cutout = one.parts.publisher, (one.outbox / "a.png").read_bytes()
+    real = Withdrawer.withdraw
+
+    def unheard(_value: object, _error: object) -> None: ...
+
+    def both(withdrawer: Withdrawer, inbox: bytes, route: Route) -> None:
+        real(withdrawer, inbox, route)
+        calls = route.calls
+        if meanwhile:
+            routes = {inbox: replace(route), b"/another": replace(route)}
+            publisher.configure(routes)
+            calls = routes[b"/another" if "another" in meanwhile else inbox].calls
+        calls.call(lambda: (one.outbox / "a.png").write_bytes(cutout), unheard)
+
+    def asked(withdrawer: Withdrawer, inbox: bytes, route: Route) -> None:
+        if not withdrawer.owed.due(inbox):
+            return
+        # Some photo's call is under way: it still takes others with it, or only syncs its folder.
+        if not meanwhile:
+            route.calls.call(lambda: None, unheard)
+            both(withdrawer, inbox, route)
+            return
+
+        def syncs(_folder: bytes) -> None:
+            vars(route.calls)["_sync"] = route.fs.fsync_dir
+            both(withdrawer, inbox, route)
+
+        vars(route.calls)["_sync"] = syncs
+        route.calls.call(lambda: route.calls.to_sync(route.outbox), unheard)
+
+    monkeypatch.setattr(Withdrawer, "withdraw", asked)
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert sorted(one.outputs()) == ["a.png", "b.png"]
