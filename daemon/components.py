@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
@@ -25,7 +25,6 @@ from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.question import ASK_EVERY_S
-from cutoutd.daemon.fleet.link import RelayLink
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
@@ -40,6 +39,9 @@ from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.watching.inbox import InboxWatcher
 from cutoutd.daemon.workers import pool
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.fleet.link import RelayLink
 
 
 @dataclass(frozen=True, slots=True)

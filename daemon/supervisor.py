@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import host_load, status
@@ -23,7 +23,6 @@ from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
-from cutoutd.daemon.fleet.link import RelayLink
 from cutoutd.daemon.ledger.database import refuse_share
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.troubles import is_ledgers_own
@@ -33,6 +32,9 @@ from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
 from cutoutd.daemon.watching.watcher import Hint, Rescan, Unwatched, WatchLost
 from cutoutd.daemon.workers import pool
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.fleet.link import RelayLink
 
 # Commands from other processes, a changed config and dead watches are noticed within this time; a signal is
 # noticed at once.
@@ -120,6 +122,8 @@ class Supervisor:
         """
         fleet = self._plan.settings.fleet
         if fleet.scheduler and fleet.certificates is not None:
+            from cutoutd.daemon.fleet.link import RelayLink
+
             refuse_share(self._places.state)
             try:
                 self._link = RelayLink(fleet.scheduler, fleet.certificates)

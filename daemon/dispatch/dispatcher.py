@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
@@ -33,8 +34,6 @@ from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.story import Story
-from cutoutd.daemon.fleet.records import OF_THE_FOLDER
-from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -47,6 +46,9 @@ from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.daemon.workers import pool, protocol
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.fleet.slots import FleetSlots
 
 UNSEEN = "does not see a photo that is there, or sees it otherwise"
 # A list of photos that cannot be read is looked at again over five minutes before its photos fail.
@@ -292,6 +294,8 @@ class Dispatcher:
 
     def _is_seen_here(self, row: PhotoRow, reason: Reason) -> bool:
         """Whether a photo that a node calls gone, or may not read, can be read on this machine."""
+        from cutoutd.daemon.fleet.records import OF_THE_FOLDER
+
         if reason not in OF_THE_FOLDER or row.path is None:
             return False
         path = row.archived_to or os.path.join(row.inbox, row.path)

@@ -9,16 +9,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.engines import RUN_SELF_TEST
 from cutoutd.daemon.workers.exit_status import Cause
+
+if TYPE_CHECKING:
+    from cutoutd.daemon.fleet.slots import FleetSlots
 
 # The tag of the test photo; ledger rows count from 1.
 SELF_TEST = -1

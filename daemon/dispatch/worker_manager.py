@@ -15,8 +15,6 @@ from cutoutd.config.fleet import NODES_FOLDER
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
-from cutoutd.daemon.fleet.joining import terms_of
-from cutoutd.daemon.fleet.slots import FleetSlots
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
@@ -25,6 +23,7 @@ from cutoutd.daemon.workers.engines import Loaded
 
 if TYPE_CHECKING:
     from cutoutd.daemon.fleet.link import RelayLink
+    from cutoutd.daemon.fleet.slots import FleetSlots
 
 # Start-up does not wait longer than this for folders on slow shares before it warms the workers.
 FOLDERS_WAIT_S = 3.0
@@ -77,6 +76,8 @@ class WorkerManager:
         local = pool.Workers(self._setups(), post=post, clock=clock)
         self.fleet: FleetSlots | None = None
         if link is not None and into_loop is not None:
+            from cutoutd.daemon.fleet.slots import FleetSlots
+
             self.fleet = FleetSlots(
                 local,
                 link,
@@ -111,6 +112,8 @@ class WorkerManager:
         self._bound = dict(self._present)
         self.slots.recycle(self._setups())
         if self.fleet is not None:
+            from cutoutd.daemon.fleet.joining import terms_of
+
             self.fleet.offer(terms_of(self._plan, self.fleet.life, self._present.items()))
 
     def slots_for(self, *, large: bool) -> tuple[int, ...]:
