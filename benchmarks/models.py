@@ -3,7 +3,7 @@
     python benchmarks/models.py cost                             milliseconds and memory, 1 thread and all
     python benchmarks/models.py parity                           the same file through rembg and through cutoutd
     python benchmarks/models.py scores --images DIR --masks DIR  against true masks, two arithmetics
-    python benchmarks/models.py picture OUT.jpg                  cutouts side by side
+    python benchmarks/models.py picture OUT.jpg                  cutouts side by side; --card: the model card's
 
 Networks that are not installed are pulled first. `parity` needs CUTOUTD_REMBG_PYTHON, a Python with rembg in it.
 """
@@ -29,11 +29,15 @@ from cutoutd.models.evaluation.scores import summarise
 from cutoutd.models.matting.matte import refine
 from cutoutd.models.networks.bench import measure
 from cutoutd.models.networks.catalog import BUNDLED, STANDARD, ModelSpec, find_model
+from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.pull import Tell, pull
 from cutoutd.models.networks.segmenter import Segmenter
 
 MODELS = (*BUNDLED, "u2netp", "isnet-imgly-small", "isnet-imgly")
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
+# With two that hold no subject, and one of which the subject is more than the frame.
+CARD = (*PHOTOS, "brick", "grass", "eye")
+EYE = (slice(30, 180), slice(90, 240))
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BACKDROP = (120, 190, 110)
 
@@ -45,7 +49,10 @@ def spec_of(name: str) -> ModelSpec:
 
 
 def photo_of(name: str) -> np.ndarray:
-    return np.asarray(getattr(skimage.data, name)(), np.uint8)
+    if name == "eye":
+        return np.ascontiguousarray(photo_of("chelsea")[EYE])
+    photo = np.asarray(getattr(skimage.data, name)(), np.uint8)
+    return photo if photo.ndim == 3 else np.repeat(photo[..., np.newaxis], 3, axis=2)
 
 
 def row(*cells: object) -> None:
@@ -111,15 +118,13 @@ def scores(images: Path, masks: Path, names: Path | None, every: int, models: tu
             sys.stdout.flush()
 
 
-def picture(out: Path, names: tuple[str, ...], photos: list[Path]) -> None:
-    height = 300
+def picture(out: Path, names: tuple[str, ...], pictures: list[np.ndarray], height: int) -> None:
     segmenters = [Segmenter(spec_of(name), threads=CORES) for name in names]
     rows: list[np.ndarray] = []
-    pictures = [read_photo(path) for path in photos] or [photo_of(name) for name in PHOTOS]
     for photo in pictures:
         tiles = [photo]
         for segmenter in segmenters:
-            alpha, colour = refine(segmenter.alpha(photo), photo)
+            alpha, colour = refine(settled(segmenter.alpha(photo)), photo)
             share = alpha[..., np.newaxis] / 255.0
             tiles.append((colour * share + np.array(BACKDROP) * (1 - share)).round().astype(np.uint8))
         rows.append(np.hstack(tiles))
@@ -151,6 +156,7 @@ def main() -> None:
     sheet = commands.add_parser("picture")
     sheet.add_argument("out", type=Path)
     sheet.add_argument("photos", type=Path, nargs="*", help="unset: the public-domain photos of scikit-image")
+    sheet.add_argument("--card", action="store_true", help="those of the model card, smaller")
     sheet.add_argument("--models", default=f"{STANDARD},u2netp,isnet-imgly")
     options = parser.parse_args()
     if options.command == "cost":
@@ -160,7 +166,9 @@ def main() -> None:
     elif options.command == "scores":
         scores(options.images, options.masks, options.names, options.every, tuple(options.models.split(",")))
     else:
-        picture(options.out, tuple(options.models.split(",")), options.photos)
+        shown = [photo_of(name) for name in (CARD if options.card else PHOTOS)]
+        shown = [read_photo(path) for path in options.photos] or shown
+        picture(options.out, tuple(options.models.split(",")), shown, 150 if options.card else 300)
 
 
 if __name__ == "__main__":
