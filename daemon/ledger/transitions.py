@@ -118,10 +118,7 @@ class Transitions:
         if row is not None and only_a_wish(row, reason, has_cutout=self._intake.has_cutout(photo)):
             self._move(photo, State.DONE, **given_up(row, detail))
             return
-        # Of an original that was to be moved when it was ordered anew.
-        self.ledger.write(
-            "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed'", (photo,)
-        )
+        self._leave_original(photo)  # that was to be moved when it was ordered anew
         self._move(
             photo,
             State.SKIPPED if reason in SKIPPED else State.FAILED,
@@ -130,6 +127,11 @@ class Transitions:
             attempts=attempts,
             finished=self.ledger.clock(),
             forced=0,
+        )
+
+    def _leave_original(self, photo: int) -> None:
+        self.ledger.write(
+            "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed'", (photo,)
         )
 
     def changed_while_read(self, row: PhotoRow) -> int:
@@ -150,6 +152,8 @@ class Transitions:
         now = self.ledger.clock()
         replaced = self._intake.has_cutout(row.id)
         self._move(row.id, State.DONE if replaced else State.SUPERSEDED, live=0, finished=now)
+        # Done again before its original was moved: what lies there now is another photo's, or no longer what it was.
+        self._leave_original(row.id)
         cursor = self.ledger.write(
             "INSERT INTO photos (inbox, path, key, size, mtime_ns, inode, access, ctime_ns, state, settled,"
             " proven, stage, forced, overrides, previous, arrived, attempts, not_before)"
@@ -226,9 +230,16 @@ class Transitions:
         # An earlier claim of this label, by this row or the one it follows, gives its name up.
         self.ledger.write(
             "UPDATE deliverables SET state = 'replaced' WHERE label = ? AND state IN ('delivering', 'done')"
-            " AND (photo = ? OR (photo = ? AND outbox = ? AND name_key = ?))",
-            (delivery.label, row.id, row.previous, delivery.outbox, delivery.name_key),
+            " AND (photo = ? OR (photo = ? AND outbox = ? AND name_key IN (?, nameless(?))))",
+            (delivery.label, row.id, row.previous, delivery.outbox, delivery.name_key, delivery.name_key),
         )
+        # Names may have been forgotten since this one was found to be free, or another's to replace.
+        held = (
+            "SELECT 1 FROM deliverables WHERE outbox = ? AND name_key = nameless(?)"
+            " AND state IN ('delivering', 'done')"
+        )
+        if self.ledger.one(held, (delivery.outbox, delivery.name_key)) is not None:
+            raise sqlite3.IntegrityError("another photo holds this name")
         self.ledger.write(
             "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, out_size, replaces,"
             " temporary, manifest, stage, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'delivering')",

@@ -18,6 +18,7 @@ from tests.unit.daemon.ledger.rows_in_hand import (
 )
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
 
@@ -69,6 +70,38 @@ def test_a_photo_done_again_and_changed_meanwhile_keeps_its_cutout_in_view(trans
     after = the_row(transitions, transitions.changed_while_read(the_row(transitions, row.id)))
     assert (after.state, after.previous, after.forced, after.overrides) == (State.PENDING, row.id, 1, "{}")
     assert [d.out_digest for d in transitions.earlier(after).values()] == ["d1"]
+
+
+def test_an_original_that_was_to_be_moved_and_changed_while_done_again_is_owed_to_nobody(
+    transitions: Transitions,
+) -> None:
+    row = deliver_all(transitions, running_photo(transitions), a_delivery())
+    transitions.ledger.write(
+        "UPDATE photos SET state = 'running', forced = 1, aftercare = 'owed' WHERE id = ?", (row.id,)
+    )
+    transitions.changed_while_read(the_row(transitions, row.id))
+    assert transitions.aftercare_owed() == []
+
+
+def test_a_name_that_is_forgotten_before_it_is_replaced_is_replaced_all_the_same(
+    transitions: Transitions,
+) -> None:
+    first = deliver_all(transitions, running_photo(transitions), a_delivery())
+    second = running_photo(transitions, facts=replace(FACTS, size=11))
+    assert [d.name for d in transitions.earlier(second).values()] == [b"a.png"]
+    history = History(transitions.ledger)
+    history.drop_names(first.id)
+    deliver_all(transitions, second, a_delivery())
+    assert transitions.deliveries(first.id) == []
+    history.drop_names(second.id)
+
+
+def test_a_name_that_is_taken_and_forgotten_before_it_is_claimed_is_refused(transitions: Transitions) -> None:
+    first = deliver_all(transitions, running_photo(transitions), a_delivery())
+    History(transitions.ledger).drop_names(first.id)
+    other = running_photo(transitions, b"b.jpg")
+    assert not claim_names(transitions, other, "x", [a_delivery()])
+    assert len(transitions.deliveries(first.id)) == 1
 
 
 def test_an_archived_original_that_changed_is_read_again_and_no_new_row(transitions: Transitions) -> None:
