@@ -1,0 +1,194 @@
+"""One daemon and whatever its users and its disk do, in seeded orders that nobody thought of: nothing is lost or held.
+
+The parts are the daemon's own, on real files and a real ledger; workers and I/O threads step when the seed says, so
+that commits, acts and answers of many photos meet in every order. Accidents of a process are `test_crash_points.py`'s.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.models import add_large_stand_in
+from tests.support.simulation import ALL_IO, Simulation, cutout_of, simulated
+
+from cutoutd.daemon.dispatch.commands import carry_out
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.iothread import Done
+
+# Each takes some seconds: these each time, and the rest, with every option, weekly.
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(2, 60))]
+HAPPENINGS = 60
+# More messages than the loop hears in one turn, sometimes.
+FLOODS = (50, 250, 450)
+TROUBLES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES)
+
+
+@dataclass
+class Unsteady(Simulation):
+    """A simulation whose parts do not take turns."""
+
+    rng: random.Random = field(default_factory=random.Random)
+
+    def turn(self) -> None:
+        """Each other part makes some steps or none, and messages may come in a flood."""
+        rng = self.rng
+        for _ in range(rng.randrange(6)):
+            self.workers.step()
+        for io in list(ALL_IO):
+            for _ in range(rng.randrange(4)):
+                io.step()
+        if rng.random() < 0.3:
+            for _ in range(rng.choice(FLOODS)):
+                self.daemon.post(Done(lambda _value, _error: None, None, None))
+        self.daemon.turn(self.now)
+        self.pass_time(0.25)
+
+
+class Happenings:
+    """What may happen next; each method is one, and does nothing where it makes no sense now."""
+
+    def __init__(self, one: Unsteady, *, archived: bool) -> None:
+        self.one, self.rng, self.archived = one, one.rng, archived
+        self.bytes: dict[str, bytes] = {}
+        self.numbers, self.troubles, self.count = 0, 0, Counter[str]()
+
+    def _new(self, prefix: str) -> str:
+        self.numbers += 1
+        return f"{prefix}{self.numbers}.jpg"
+
+    def photos_come(self) -> None:
+        """New ones, others under names that are known, and copies."""
+        for _ in range(self.rng.randrange(1, 6)):
+            again = self.bytes and self.rng.random() < 0.3
+            name = self.rng.choice(list(self.bytes)) if again else self._new("p")
+            self.numbers += 1
+            self.bytes[name] = b"same" if self.rng.random() < 0.3 else b"photo %d" % self.numbers
+            self.one.put(name, self.bytes[name])
+
+    def one_is_renamed(self) -> None:
+        """And perhaps copied back."""
+        here = [name for name in self.bytes if (self.one.inbox / name).exists()]
+        if self.archived or not here:
+            return
+        old, new = self.rng.choice(here), self._new("r")
+        (self.one.inbox / old).rename(self.one.inbox / new)
+        self.bytes[new] = self.bytes.pop(old)
+        if self.rng.random() < 0.5:
+            self.bytes[old] = self.bytes[new]
+            self.one.put(old, self.bytes[old])
+
+    def the_outbox_refuses(self) -> None:
+        self.troubles = self.rng.randrange(1, 5)
+
+    def all_is_done_again(self) -> None:
+        carry_out(self.one.parts.ledger, self.rng.choice(["redo", "retry"]), {}, lambda: None)
+
+    def names_are_forgotten(self) -> None:
+        carry_out(self.one.parts.ledger, "forget", {"everything": self.rng.random() < 0.3}, lambda: None)
+
+    def the_config_is_read_again(self) -> None:
+        self.one.reload()
+
+    def time_passes(self) -> None:
+        self.one.run(self.rng.randrange(1, 30))
+
+    def happen(self) -> None:
+        kinds = {
+            self.photos_come: 50, self.one_is_renamed: 10, self.the_outbox_refuses: 8, self.all_is_done_again: 8,
+            self.names_are_forgotten: 4, self.the_config_is_read_again: 6, self.time_passes: 14,
+        }  # fmt: skip
+        (kind,) = self.rng.choices(list(kinds), list(kinds.values()))
+        self.count[kind.__name__] += 1
+        kind()
+        self.one.run(self.rng.randrange(8))
+
+    def fails(self) -> int:
+        """The error of a call to the outbox now, or 0."""
+        if not self.troubles or self.rng.random() > 0.3:
+            return 0
+        self.troubles -= 1
+        return self.rng.choice(TROUBLES)
+
+
+def options_of(rng: random.Random, archive: Path) -> dict[str, Any]:
+    """Some of an inbox's table."""
+    table: dict[str, Any] = {}
+    if rng.random() < 0.5:
+        table["after"] = {"action": "archive", "archive": archive}
+    if rng.random() < 0.4:
+        table["manifest"] = True
+    if rng.random() < 0.4:
+        table |= {"model": "large", "draft_then_final": True}
+    return table
+
+
+@pytest.fixture
+def one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Generator[Unsteady]:
+    """A daemon with options by the seed, which its test is parametrised with."""
+    rng = random.Random(request.getfixturevalue("seed"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    with simulated(monkeypatch):
+        made = Unsteady(tmp_path, tables={"engine": {"workers": 8}}, rng=rng)
+        made.inbox_table = options_of(rng, made.archive)
+        if "model" in made.inbox_table:
+            add_large_stand_in(made.root / "models")
+        made.boot()
+        yield made
+        made.die()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_or_held_whatever_comes_in_which_order(
+    one: Unsteady, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    archived = "after" in one.inbox_table
+    happenings = Happenings(one, archived=archived)
+    _let_calls_fail(happenings, monkeypatch)
+    for _ in range(HAPPENINGS):
+        happenings.happen()
+    happenings.troubles = 0
+    carry_out(one.parts.ledger, "retry", {}, lambda: None)
+    one.finish(3000)
+    said = f"seed {seed}: {happenings.count}"
+
+    outputs = one.outputs()
+    assert not {row["state"] for row in one.rows()} & {"pending", "running", "delivering"}, said
+    held = one.parts.ledger.read("SELECT name FROM deliverables WHERE state = 'done' AND name IS NOT NULL")
+    assert {os.fsdecode(row["name"]) for row in held} <= outputs.keys(), said
+    made = set(outputs.values())
+    for name, data in happenings.bytes.items():
+        if not archived:
+            assert (one.inbox / name).read_bytes() == data, f"{said}: {name}"
+        if not archived or (one.inbox / name).exists():
+            assert cutout_of(data) in made, f"{said}: {name} {one.states().get(name)}"
+    assert not one.daemon.mistakes.count, f"{said}: {one.heard.warnings}"
+    assert one.leftovers() == [], said
+
+
+def _let_calls_fail(happenings: Happenings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls to the outbox fail as often as the happenings say."""
+    for name in ("fsync_dir", "rename_noreplace"):
+        monkeypatch.setattr(RealFileSystem, name, _failing(getattr(RealFileSystem, name), happenings))
+
+
+def _failing(real: Callable[..., Any], happenings: Happenings) -> Callable[..., Any]:
+    outbox = os.fsencode(happenings.one.outbox)
+
+    def called(self: RealFileSystem, *arguments: Any) -> Any:
+        code = happenings.fails() if os.fsencode(arguments[-1]).startswith(outbox) else 0
+        if code:
+            raise OSError(code, os.strerror(code))
+        return real(self, *arguments)
+
+    return called
