@@ -107,8 +107,9 @@ class Withdrawals:
         """Those whose photo, or the one that followed it, has its cutout under another name or elsewhere by now."""
         rows = self.ledger.read(
             "SELECT d.id, d.outbox, d.name, d.out_digest, d.out_size,"
-            " (SELECT h.name FROM deliverables h WHERE h.outbox = d.outbox AND h.name_key = d.name_key"
-            "   AND h.state IN ('delivering', 'done')) AS holder"
+            # One whose name was forgotten is known by its key alone: then nothing under that name is touched.
+            " (SELECT coalesce(h.name, d.name) FROM deliverables h WHERE h.outbox = d.outbox"
+            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state IN ('delivering', 'done')) AS holder"
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
             " AND (EXISTS (SELECT 1 FROM deliverables e WHERE e.photo = d.photo AND e.label = d.label"
             "   AND e.state = 'done' AND e.id > d.id)"

@@ -38,6 +38,8 @@ def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = (
     # Another photo lies at its path by now, so it cannot run again.
     ended = State.DONE if Intake(ledger).has_cutout(photo) else State.SUPERSEDED
     ledger.move(photo, ended, {"finished": ledger.clock()})
+    if ended is State.SUPERSEDED:  # that other one replaces the cutout which this one was to replace
+        ledger.write("UPDATE photos SET previous = ? WHERE previous = ?", (row.previous, photo))
 
 
 def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
@@ -46,7 +48,7 @@ def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
         return
     ledger.write(
         "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
-        " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key = ? AND out_digest = ?"
+        " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key IN (?, nameless(?)) AND out_digest = ?"
         " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
         (
             row.id,
@@ -54,6 +56,7 @@ def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
             delivery.label,
             delivery.outbox,
             delivery.name_key,
+            delivery.name_key,  # it may have been forgotten meanwhile
             delivery.replaces,
             delivery.id,
         ),
@@ -67,6 +70,8 @@ def _stay(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
         return
     ledger.write(
         "UPDATE OR IGNORE deliverables SET state = 'done' WHERE id = (SELECT max(id) FROM deliverables"
-        " WHERE photo IN (?, ?) AND label = ? AND state = 'leaving' AND id < ?)",
+        " WHERE photo IN (?, ?) AND label = ? AND state = 'leaving' AND id < ?)"
+        " AND NOT EXISTS (SELECT 1 FROM deliverables h WHERE h.outbox = deliverables.outbox"
+        " AND h.name_key = nameless(deliverables.name_key) AND h.state IN ('delivering', 'done'))",
         (*whose, delivery.id),
     )

@@ -74,6 +74,21 @@ def test_forgotten_names_are_forgotten_here_too(ledger: Ledger, transitions: Tra
     assert b"wedding" not in ledger.path.read_bytes()
 
 
+def test_a_name_is_known_to_be_anothers_also_where_that_one_is_forgotten(
+    ledger: Ledger, transitions: Transitions
+) -> None:
+    """A copy had taken the name of a renamed photo, with the same bytes: forgotten, it lost its cutout."""
+    withdrawals = Withdrawals(ledger)
+    old, new = seen(ledger, b"a.jpg"), seen(ledger, b"b.jpg")
+    delivered(transitions, old, b"a.png")
+    withdrawals.leave(old, new)
+    copy = seen(ledger, b"a.jpg")
+    delivered(transitions, copy, b"a.png")
+    delivered(transitions, new, b"b.png")
+    History(ledger).forget(everything=False, photos=[copy.id])
+    assert [(one.name, one.holder) for one in withdrawals.due(b"/in")] == [(b"a.png", b"a.png")]
+
+
 # --- names that are taken
 
 OUT = b"/outbox"

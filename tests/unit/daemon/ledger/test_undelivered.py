@@ -14,6 +14,7 @@ from tests.unit.daemon.ledger.rows_in_hand import (
     the_row,
 )
 
+from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.undelivered import undeliver
@@ -53,3 +54,27 @@ def test_a_row_whose_path_has_a_newer_photo_does_not_run_again(transitions: Tran
     running_photo(transitions, facts=replace(FACTS, size=11))
     undeliver(transitions, row.id)
     assert the_row(transitions, row.id).state == State.SUPERSEDED
+
+
+def test_so_does_one_whose_name_was_forgotten_meanwhile(transitions: Transitions) -> None:
+    """The next try found no cutout of its own under that name, and lay down beside it."""
+    deliver_all(transitions, running_photo(transitions), a_delivery())
+    second = running_photo(transitions, facts=replace(FACTS, size=11))
+    assert claim_names(transitions, second, "content", [a_delivery(digest="d2", replaces="d1")])
+    History(transitions.ledger).forget(everything=False)
+    undeliver(transitions, second.id)
+    assert [d.out_digest for d in transitions.earlier(second).values()] == ["d1"]
+
+
+def test_whoever_waits_for_one_that_falls_through_replaces_what_it_was_to_replace(
+    transitions: Transitions,
+) -> None:
+    """Of three frames under one name, the second's delivery failed once the third was there: the first's stayed."""
+    first = deliver_all(transitions, running_photo(transitions), a_delivery())
+    second = running_photo(transitions, facts=replace(FACTS, size=11))
+    assert claim_names(transitions, second, "content", [a_delivery(digest="d2", replaces="d1")])
+    third = running_photo(transitions, facts=replace(FACTS, size=12))
+    assert third.previous == second.id
+    undeliver(transitions, second.id)
+    assert the_row(transitions, third.id).previous == first.id
+    assert [d.out_digest for d in transitions.earlier(the_row(transitions, third.id)).values()] == ["d1"]
