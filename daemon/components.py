@@ -183,6 +183,7 @@ class Components:
 
     def apply(self, plan: Plan) -> None:
         """Brings folders, watches, queue and workers in line with a plan; used at start and after a reload."""
+        before = {one.key: one.settings.outbox for one in self.plan.inboxes}
         self.plan = plan
         self.dispatcher.follow(plan)
         self.transitions.follow(_rules(plan))
@@ -199,6 +200,15 @@ class Components:
             self._keep(one)
         self._route()
         self.worker_manager.follow(plan)
+        # Nobody opens an outbox that is open for another inbox: who goes there from now on goes on at once.
+        moved = {one.key for one in plan.inboxes if before.get(one.key) != one.settings.outbox}
+        for path in self.outboxes.opened() - self.outboxes.troubles().keys():
+            keys = moved & self._whose(path)
+            for key in keys:
+                self.dispatcher.outbox_refusals.outbox_refuses(
+                    key
+                )  # what it is to be asked was another's doing
+            self._go_on(keys)
 
     def _keep(self, one: InboxPlan) -> None:
         stage = Stage.FINAL if one.draft is None else Stage.DRAFT
@@ -232,6 +242,7 @@ class Components:
                     mode=0o666 & ~self.dispatcher.umask_of(one),
                     keep_names=self.plan.settings.history.filenames,
                     final_stage=one.draft is not None,
+                    final_model=one.final.name,
                     portable=self.outboxes.portable_names(one.settings.outbox),
                     leases=self.outboxes.leases(one.settings.outbox),
                     inode=self.outboxes.inode(one.settings.outbox),
@@ -376,16 +387,24 @@ class Components:
         """Photos that go there are taken up again, and what was being published goes on."""
         self.worker_manager.folder_open(path, inode)
         self._route()
-        keys = {one.key for one in self.plan.inboxes if one.settings.outbox == path}
-        waited = self.dispatcher.outbox_refusals.usable(
-            {key for key in keys if not self.inbox_watchers[key].silent}
-        )
+        keys = self._whose(path)
         for key in keys:
             self.dispatcher.outbox_refusals.outbox_takes(key)
-        if waited:
+        if self._go_on(keys):
             self._listener.notice(f"The outbox {path} can be used again.")
-        if self.worker_manager.warm:
-            self.dispatcher.completion.resume_deliveries(keys)
+
+    def _whose(self, outbox: Path) -> set[bytes]:
+        """The inboxes whose cutouts go there."""
+        return {one.key for one in self.plan.inboxes if one.settings.outbox == outbox}
+
+    def _go_on(self, inboxes: set[bytes]) -> bool:
+        """Their outbox is open. Returns whether photos of theirs waited for one."""
+        waited = self.dispatcher.outbox_refusals.usable(
+            {key for key in inboxes if not self.inbox_watchers[key].silent}
+        )
+        if inboxes and self.worker_manager.warm:
+            self.dispatcher.completion.resume_deliveries(inboxes)
+        return waited
 
     def outbox_down(self, path: Path, why: str) -> None:
         """Photos that go there wait, and none of them is at fault."""

@@ -72,6 +72,7 @@ class Route:
     mode: int
     keep_names: bool
     final_stage: bool
+    final_model: str = ""
     portable: bool = False
     leases: bool = False
     inode: tuple[int, int] | None = None

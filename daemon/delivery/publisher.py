@@ -193,10 +193,8 @@ class Publisher:
             published = await run(route.calls, self._publish_all, route, deliveries, sizes, fresh=fresh)
         except OSError as error:
             its_own = self._troubles.is_its_own(row.id, error)
-            if its_own:
-                self._again(
-                    row, deliveries, []
-                )  # else committed as it is: it goes on when the outbox is back
+            if its_own:  # else committed as it is: it goes on when the outbox is back
+                self._again(row, deliveries, await self._what_lies(deliveries, route))
             return self._refused(row, error, its_own=its_own)
         if published == [Published.DONE] * len(deliveries):
             spent = {**timings, "deliver": time.perf_counter() - started}
@@ -227,7 +225,9 @@ class Publisher:
         now = self._intake.get(row.id) or row
         # A newer photo may lie at its path by now: then no better cutout of this one can be made.
         stepped_back = not now.live and row.archived_to is None
-        draft = row.stage is Stage.DRAFT and route.final_stage and not stepped_back
+        # Drafts may have been given up in the config while the network for them had this one in hand.
+        by_another = route.final_stage or now.model != route.final_model
+        draft = row.stage is Stage.DRAFT and by_another and not stepped_back
         owed = route.settings.after.action != "keep" and not draft and row.archived_to is None
         status = row.aftercare if row.archived_to is not None else Aftercare.NONE
         self._transitions.delivered(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.simulation import Heard, Simulation
+from tests.support.simulation import Heard, Simulation, cutout_of
 from tests.unit.daemon.conftest import full_disk
 
 from cutoutd.config.errors import LedgerError
@@ -64,3 +64,49 @@ def test_a_ledger_disk_that_is_full_at_the_end_ends_everything_else(
     one.boot()
     one.finish()
     assert one.states() == {"a.jpg": "done"}
+
+
+def _two_inboxes(one: Simulation, first: Path, second: Path) -> None:
+    """Two inboxes, the test's own and `other`, with these outboxes."""
+    table = {"events": "poll", "poll_every": 1, "settle_polled": 2}
+    one.tables["inbox"] = [
+        {"path": one.inbox, "outbox": first, **table},
+        {"path": one.root / "other", "outbox": second, **table},
+    ]
+
+
+def test_an_outbox_that_is_away_is_given_up_for_one_that_is_open_already(
+    sim: Callable[..., Simulation],
+) -> None:
+    """Nobody opened that one again: all photos of the inbox waited until the next start."""
+    one = sim()
+    away = one.root / "away"
+    _two_inboxes(one, away, one.outbox)
+    one.boot().run(20)
+    one.put("a.jpg", b"frame one")
+    one.until(lambda: one.states().get("a.jpg") == "delivering")
+    away.rename(one.root / "gone")
+    one.put("b.jpg", b"frame two!")
+    one.run(60)
+    assert one.parts.dispatcher.paused
+    _two_inboxes(one, one.outbox, one.outbox)
+    one.reload()
+    one.finish(600)
+    assert one.outputs() == {"a.png": cutout_of(b"frame one"), "b.png": cutout_of(b"frame two!")}
+
+
+def test_an_inbox_that_comes_back_goes_on_where_it_was(sim: Callable[..., Simulation]) -> None:
+    """What was being delivered when it left stayed so, where another inbox kept the outbox open."""
+    one = sim()
+    _two_inboxes(one, one.outbox, one.outbox)
+    one.boot()
+    one.put("a.jpg", b"frame one")
+    one.until(lambda: one.states().get("a.jpg") == "delivering")
+    one.die()
+    both = one.tables["inbox"]
+    one.tables["inbox"] = both[1:]
+    one.boot().run(40)
+    one.tables["inbox"] = both
+    one.reload()
+    one.finish(600)
+    assert one.outputs() == {"a.png": cutout_of(b"frame one")}

@@ -420,3 +420,46 @@ def test_what_was_to_leave_stays_the_photos_own_if_the_better_one_does_not_come(
     one.parts.control.retry(None)
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+
+
+def test_a_draft_in_hand_when_drafts_are_given_up_is_followed_by_its_final(sim: Make) -> None:
+    """It stayed: the small network's cutout counted as the photo's."""
+    one = sim(draft_then_final=True)
+    one.boot().run(20)
+    one.put("a.jpg", ONE)
+    one.until_in_a_worker()
+    one.workers.variant = b"draft"
+    one.inbox_table["draft_then_final"] = False
+    one.reload()
+    one.until(one.outputs)
+    one.workers.variant = b"final"
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"final")}
+
+
+def test_of_two_deliverables_the_one_that_came_through_stays_the_photos(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other was refused, and what the photo was made into later lay down beside it."""
+    one = sim(deliver=[{"label": "one"}, {"label": "two", "folder": "two"}])
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    real = RealFileSystem.exchange
+
+    def refused(self: RealFileSystem, name: bytes, other: bytes) -> None:
+        if b"/two/" in other:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        real(self, name, other)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RealFileSystem, "exchange", refused)
+        one.workers.variant = b"better"
+        one.parts.control.redo(None, since=None)
+        one.until(lambda: one.outputs()["a.png"] == cutout_of(ONE, b"better", "one"))
+        one.run(8)
+    one.workers.variant = b"best"
+    one.finish()
+    assert one.outputs() == {
+        "a.png": cutout_of(ONE, b"best", "one"),
+        "two/a.png": cutout_of(ONE, b"best", "two"),
+    }
