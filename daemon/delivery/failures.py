@@ -32,7 +32,7 @@ class FailureLines:
 
     ledger: Ledger
     _busy: bool = False
-    _not_before: float = 0.0
+    _failed_at: float = float("-inf")
 
     def busy(self) -> int:
         """How many are on the way: 0 or 1 portion."""
@@ -45,7 +45,7 @@ class FailureLines:
 
     def note(self, routes: Mapping[bytes, Route]) -> None:
         """Whatever has happened since the last call."""
-        if self._busy or self.ledger.clock() < self._not_before:
+        if self._busy or 0 <= self.ledger.clock() - self._failed_at < PAUSE_S:  # the clock may be set back
             return
         listed = {inbox: route for inbox, route in routes.items() if route.settings.manifest_kind}
         cursor = self.ledger.get_meta(CURSOR)
@@ -73,7 +73,7 @@ class FailureLines:
             for route, text in lines:
                 await run(route.calls, _write, route, text)
         except OSError:
-            self._not_before = self.ledger.clock() + PAUSE_S
+            self._failed_at = self.ledger.clock()
             return
         finally:
             self._busy = False

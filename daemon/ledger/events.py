@@ -180,9 +180,10 @@ class HookQueue:
         The first event that waits for another try holds back none that come after it.
         """
         rows = self._ledger.read(
-            "SELECT event, attempts FROM hook_runs WHERE hook = ? AND given_up = 0 AND not_before <= ?"
-            " ORDER BY event LIMIT ?",
-            (hook, now, limit),
+            "SELECT event, attempts FROM hook_runs WHERE hook = ? AND given_up = 0"
+            # A pause that is longer than any comes from a clock that was set back.
+            " AND (not_before <= ? OR not_before > ?) ORDER BY event LIMIT ?",
+            (hook, now, now + RETRY_LAST_S, limit),
         )
         found = [(self._events.one(row["event"]), row) for row in rows]
         gone = [row["event"] for event, row in found if event is None]  # its photo was forgotten meanwhile
@@ -195,7 +196,10 @@ class HookQueue:
     def next_due(self) -> float | None:
         """Wall-clock time at which a run that failed is to be tried again; None when none is."""
         row = self._ledger.one("SELECT min(not_before) AS at FROM hook_runs WHERE given_up = 0")
-        return None if row is None else row["at"]
+        if row is None or row["at"] is None:
+            return None
+        now = self._ledger.clock()
+        return row["at"] if row["at"] <= now + RETRY_LAST_S else now
 
     def succeeded(self, hook: str, event: int) -> None:
         """Nothing is owed for this event any more."""

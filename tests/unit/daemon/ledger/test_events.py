@@ -172,6 +172,17 @@ def test_failures_wait_longer_and_longer_and_are_given_up(finished: Simulation) 
     assert len(queue.due("h", finished.wall, 10)) == 1
 
 
+def test_a_clock_that_was_set_back_makes_no_command_wait_for_years(finished: Simulation) -> None:
+    queue = HookQueue(finished.parts.ledger)
+    queue.take_up("h", [EventKind.DONE])
+    (run,) = queue.due("h", finished.wall, 10)
+    queue.failed("h", run.event.id, attempts=0, allowed=9, why="no route")
+    assert queue.due("h", finished.wall, 10) == []
+    finished.wall -= 1e8
+    assert queue.next_due() == finished.wall
+    assert [one.event.id for one in queue.due("h", finished.wall, 10)] == [run.event.id]
+
+
 def test_a_hook_that_left_the_configuration_owes_nothing(finished: Simulation) -> None:
     queue = HookQueue(finished.parts.ledger)
     queue.keep_only({"h": "my hook"})
