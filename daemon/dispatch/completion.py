@@ -29,7 +29,7 @@ from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 
@@ -77,9 +77,18 @@ class Completion:
         elif row.settled and hand.compared and self.renames.renamed(row, read.digest):
             self.publisher.discard(row.inbox, read)
             self.hands.let_go(photo)
+        elif row.settled and self._is_of_another_content(row, read.digest):
+            self.publisher.discard(row.inbox, read)
+            self.hands.let_go(photo)
+            self.transitions.without_its_wish(photo)
         elif row.settled:
             hand.delivering = True
             self._see_through(row, self.publisher.deliver(row, read, hand.deliverables))
+
+    def _is_of_another_content(self, row: PhotoRow, digest: str) -> bool:
+        """Whether what a `redo` asked for (a mask, a point, one deliverable of two) was meant for another picture."""
+        before = row if row.digest or row.previous is None else self.hands.row(row.previous)
+        return bool(row.overrides and before is not None and before.digest and before.digest != digest)
 
     def gone(self, photo: int) -> None:
         """The file vanished before it settled: a finished result is dropped, a waiting row ends."""
@@ -88,8 +97,8 @@ class Completion:
         if hand is not None and hand.finished is None:
             hand.gone = True  # its reader may have read it before: then its result waits for nothing
             return
-        if row is None or (hand is not None and hand.delivering):
-            return
+        if row is None or (hand is not None and hand.delivering) or row.aftercare is Aftercare.HIDDEN:
+            return  # by our own doing, in the last case
         if hand is not None and hand.finished is not None:
             self.publisher.discard(row.inbox, hand.finished)
             self.hands.let_go(photo)

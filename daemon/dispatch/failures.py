@@ -21,6 +21,7 @@ from cutoutd.daemon.dispatch.self_test import SelfTest, Suspect
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger import faults
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import incomplete_so_far
@@ -121,6 +122,15 @@ class Failures:
         elif ended.state == State.DONE:
             told = self.hands.event(row, detail=ended.detail)
             self.listener.warning(f"{told.name} was not done again. {told.detail}".rstrip())
+            Story(self._stays(ended), self.paid_by(row.id))
+
+    async def _stays(self, row: PhotoRow) -> None:
+        """A wish was in vain. Where another photo lies under its name since, that one is owed, as its inbox says."""
+        lies = "" if row.archived_to is not None else await self.aftercare.content_of(row)
+        now = self.hands.row(row.id)
+        if lies and lies != row.digest and now is not None and now.state == State.DONE and now.live:
+            self.transitions.again(row.id)
+        else:
             self.aftercare.after(row.id)
 
     def changed(self, row: PhotoRow) -> None:

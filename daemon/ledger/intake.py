@@ -283,9 +283,12 @@ class Intake:
                 "UPDATE photos SET previous = NULL WHERE inbox = ? AND key = ? AND live = 1 AND previous = ?",
                 (earlier.inbox, earlier.key, same_as),
             )
-        if self.has_cutout(same_as):  # it may have stepped back as superseded, or vanished for a while
-            stepped_back = (State.SUPERSEDED, State.SKIPPED)
-            self.ledger.move(same_as, State.DONE, {"reason": "", "detail": ""}, only_from=stepped_back)
+        if self.has_cutout(same_as):
+            said = {"reason": "", "detail": ""}
+            self.ledger.move(same_as, State.DONE, said, only_from=(State.SUPERSEDED,))
+            # It was away when another cutout was owed, a final or what a `redo` asked for: that still is.
+            afresh = {**said, "attempts": 0, "not_before": 0.0, "forced": 1, "settled": row.settled}
+            self.ledger.move(same_as, State.PENDING, afresh, only_from=(State.SKIPPED,))
 
     def paths_to_recheck(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
         """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""

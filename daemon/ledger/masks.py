@@ -24,10 +24,12 @@ ABANDONED_S = 3600.0
 _NAME = re.compile(r"[0-9a-f]{32}")
 _BLOCK = 1 << 20
 
-# Of rows whose cutout is still to be made, and of commands that nobody has taken up.
+# Of rows whose cutout is still to be made, also once their file is back or may be read, and of commands that nobody
+# has taken up.
 _WANTED = """
     SELECT json_extract(overrides, '$.mask') AS name FROM photos
-        WHERE state IN ('pending', 'running', 'delivering') AND overrides <> ''
+        WHERE overrides <> '' AND (state IN ('pending', 'running', 'delivering')
+            OR (path IS NOT NULL AND (state, reason) IN (('skipped', 'vanished'), ('failed', 'no-permission'))))
     UNION SELECT json_extract(arguments, '$.overrides.mask') FROM commands
         WHERE taken IS NULL AND json_valid(arguments)
 """

@@ -36,6 +36,8 @@ class Queue:
             row = self.ledger.one(
                 f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
                 " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ?)"
+                # One whose original is on its way elsewhere waits until that lies there, or is back.
+                " AND aftercare <> 'hidden'"
                 # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
                 " AND NOT EXISTS"
                 " (SELECT 1 FROM photos p WHERE p.id = photos.previous AND p.state = 'delivering')"

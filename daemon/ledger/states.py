@@ -88,7 +88,7 @@ LEGAL: Mapping[State, Mapping[State, str]] = MappingProxyType(
             State.SUPERSEDED: "it was renamed while it had an earlier cutout",
         },
         State.SKIPPED: {
-            State.DONE: "its file was away for a while, and its cutout is there",
+            State.PENDING: "its file is back, which was away when its next cutout was owed",
             State.SUPERSEDED: "it was renamed while it had an earlier cutout",
         },
         State.SUPERSEDED: {

@@ -77,6 +77,10 @@ class Transitions:
         """A copy of a known photo: it owes its own cutout all the same."""
         self._move(photo, State.PENDING, forced=1)
 
+    def without_its_wish(self, photo: int) -> None:
+        """What a `redo` asked for was meant for what lay there then: the photo is made as its inbox says."""
+        self._move(photo, State.PENDING, overrides="")
+
     def learned_megapixels(self, photo: int, megapixels: float) -> None:
         """The photo did not fit the budget: back to pending with its size known."""
         self._move(photo, State.PENDING, megapixels=megapixels)
@@ -320,12 +324,25 @@ class Transitions:
     def aftercare(
         self, photo: int, status: Aftercare, *, hidden: bytes | None = None, to: bytes | None = None
     ) -> None:
-        """Records how far the original's after-care has come; when done, the path is free for new photos."""
+        """Records how far the original's after-care has come; when done, the path is free for new photos.
+
+        Where it stays, or begins anew, it lies in its inbox, and nowhere that was planned for it before.
+        """
         self.ledger.write(
-            "UPDATE photos SET aftercare = ?, hidden_name = ?, archived_to = coalesce(?, archived_to),"
+            "UPDATE photos SET aftercare = ?, hidden_name = ?,"
+            " archived_to = CASE WHEN ? IN ('none', 'owed') THEN NULL ELSE coalesce(?, archived_to) END,"
             " live = CASE WHEN ? = 'done' THEN 0 ELSE live END WHERE id = ?",
-            (status, hidden, to, status, photo),
+            (status, hidden, status, to, status, photo),
         )
+
+    def hiding(self, photo: int, hidden: bytes) -> bool:
+        """Commits that an original gets this name of ours; False where its photo is to be done again by now."""
+        cursor = self.ledger.write(
+            "UPDATE photos SET aftercare = 'hidden', hidden_name = ?"
+            " WHERE id = ? AND aftercare = 'owed' AND state IN ('done', 'failed')",
+            (hidden, photo),
+        )
+        return bool(cursor.rowcount)
 
     def aftercare_failed(self, photo: int, why: str) -> None:
         """The original could not be moved: it stays, `status` says so, and it is tried again.
@@ -361,11 +378,13 @@ class Transitions:
     def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
         """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
 
+        One that is hidden is always among them: also that of a photo which is to be done again since.
+
         Args:
             inbox: only rows of this one; of all, if not given.
         """
         rows = self.ledger.read(
-            "SELECT id FROM photos WHERE state IN ('done', 'failed') AND aftercare IN ('owed', 'hidden')"
+            "SELECT id FROM photos WHERE (aftercare = 'hidden' OR (aftercare = 'owed' AND state IN ('done', 'failed')))"
             " AND inbox = coalesce(?, inbox) ORDER BY state = 'failed' OR detail <> '', id",
             (inbox,),
         )

@@ -211,11 +211,12 @@ class AfterCare:
         path = os.path.join(root, relative)
         hidden = row.hidden_name or os.path.join(root, move.hidden_name(relative, self._instance, row.id))
         way = self._way(row, inbox)
-        if way is None:  # the setting changed meanwhile
+        if way is None:  # the setting changed meanwhile, or the photo is to be done again
             await self._let_it_stay(row, path, hidden, io, retries)
             return
 
-        rested_s = self._ledger.clock() - (row.finished or self._ledger.clock())
+        # A clock that was set back since tells nothing: then it counts as long ago, not as years to wait.
+        rested_s = abs(self._ledger.clock() - (row.finished or self._ledger.clock()))
         patient = bool(row.proven) or rested_s >= way.rest_s
         digest = row.digest if row.state == State.DONE else None
         original = Original(path, hidden, relative, row.facts, digest, patient)
@@ -228,7 +229,11 @@ class AfterCare:
                 if step is not Step.READY:
                     self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
-                await run(self._on_disk, self._transitions.aftercare, row.id, Aftercare.HIDDEN, hidden=hidden)
+                if not await run(self._on_disk, self._transitions.hiding, row.id, hidden):
+                    retries.resting.pop(
+                        row.id, None
+                    )  # a `redo` came first, and what is made then owes it anew
+                    return
 
             while True:
                 ready, seen, fs = await run(io, self._hide, original, inbox.path, way, planned)
@@ -269,17 +274,21 @@ class AfterCare:
     async def _let_it_stay(
         self, row: PhotoRow, path: bytes, hidden: bytes, io: IoThread, retries: RetryQueue
     ) -> None:
+        planned = row.archived_to or b""
+        roots = (row.inbox, os.path.dirname(planned)) if planned else (row.inbox,)
         try:
-            await run(io, move.give_back, hidden, path, for_good=True, fs=RealFileSystem(row.inbox))
+            back = await run(io, move.bring_back, hidden, path, planned, fs=RealFileSystem(*roots))
         except OSError as error:
             self._later(row, error, retries)
             return
-        self._transitions.aftercare(row.id, Aftercare.NONE)
+        self._transitions.aftercare(row.id, Aftercare.NONE if back else Aftercare.DONE)
         retries.went_well(row.id)
 
     def _way(self, row: PhotoRow, inbox: Inbox) -> _Way | None:
         """Where the settings send this original; None when it is to stay."""
         after = inbox.after
+        if row.state not in (State.DONE, State.FAILED):
+            return None
         if row.state == State.FAILED:
             if after.failed is None:
                 return None
@@ -422,4 +431,7 @@ class AfterCare:
 
 
 def _may_be_moved(row: PhotoRow) -> bool:
-    return row.state in (State.DONE, State.FAILED) and row.aftercare in (Aftercare.OWED, Aftercare.HIDDEN)
+    """Whether there is anything to do; one that a `redo` met while it was hidden is brought back."""
+    if row.aftercare is Aftercare.HIDDEN:
+        return True
+    return row.state in (State.DONE, State.FAILED) and row.aftercare is Aftercare.OWED

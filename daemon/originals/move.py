@@ -395,6 +395,26 @@ def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem)
     return True
 
 
+def bring_back(hidden: bytes, original: bytes, planned: bytes, *, fs: FileSystem) -> bool:
+    """Puts an original that is to stay back under its name, or the next free one.
+
+    Args:
+        hidden: where it lies, if it has not arrived.
+        original: its name.
+        planned: where it was to go, if it had got that far; else empty.
+        fs: the file system.
+
+    Returns:
+        False where it lies at its planned place already.
+
+    Raises:
+        OSError: a folder cannot be used now.
+    """
+    if give_back(hidden, original, for_good=True, fs=fs) or not planned:
+        return True
+    return not fs.exists(planned) and fs.exists(original)
+
+
 def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
     """The file is a newer photo: back to its name, or to a free one beside it if the name is taken again."""
     stem, extension = os.path.splitext(os.path.basename(original))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
 
+from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.workers import pool, protocol
 
 pytestmark = pytest.mark.slow
@@ -133,3 +135,41 @@ def test_a_second_answer_about_a_photo_that_is_being_read_again_is_ignored(sim: 
     one.workers.post(pool.Finished(tag, answer))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+
+
+@pytest.mark.parametrize("in_hand", [False, True])
+def test_what_a_redo_asked_for_is_not_done_to_another_picture(sim: Make, in_hand: bool) -> None:
+    """One deliverable of two was to be made again: it showed the new picture, and the other the old one for ever."""
+    one = sim(deliver=[{"label": "one"}, {"label": "two", "folder": "two"}])
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None, overrides=Overrides(deliverable="two"))
+    if in_hand:
+        one.until_in_a_worker()
+    one.put("a.jpg", TWO)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO, label="one"), "two/a.png": cutout_of(TWO, label="two")}
+
+
+@pytest.mark.parametrize("owed", ["a final", "a redo"])
+def test_what_was_owed_when_a_file_went_away_is_owed_when_it_is_back(sim: Make, owed: str) -> None:
+    """It counted as done then, with its draft."""
+    one = sim()
+    one.boot().run(20)
+    one.workers.variant = b"first"
+    if owed == "a final":
+        for inbox_watcher in one.parts.inbox_watchers.values():
+            inbox_watcher.arrivals.make(Stage.DRAFT)
+        vars(one.parts.publisher)["_routes"][os.fsencode(one.inbox)].final_stage = True
+        one.put("a.jpg", ONE)
+        one.until(lambda: [row["stage"] for row in one.rows()] == ["final"])
+    else:
+        one.put("a.jpg", ONE)
+        one.finish()
+        one.parts.control.redo(None, since=None)
+    (one.inbox / "a.jpg").rename(one.root / "a.jpg")
+    one.workers.variant = b"second"
+    one.until(lambda: one.states() == {"a.jpg": "skipped"})
+    (one.root / "a.jpg").rename(one.inbox / "a.jpg")
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"second")}

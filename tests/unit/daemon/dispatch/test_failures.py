@@ -165,3 +165,21 @@ def test_an_original_that_was_still_to_be_moved_is_moved_after_a_wish_in_vain(si
     one.finish()
     assert one.rows()[0]["state"] == "done"
     assert (one.archive / "a.jpg").read_bytes() == ONE
+
+
+@pytest.mark.parametrize("in_hand", [False, True])
+def test_a_wish_in_vain_leaves_no_other_photo_without_its_cutout(sim: Make, in_hand: bool) -> None:
+    """Saved anew before it was done again, it counted as done, and its cutout showed what it had been for ever."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None, overrides=Overrides.of({"mask": "0" * 32}))
+    if in_hand:
+        one.until_in_a_worker()
+    one.workers.hang, one.workers.taken = True, set() if in_hand else {0, 1}
+    one.put("a.jpg", TWO)
+    one.run(40)
+    one.workers.hang, one.workers.taken = False, set()
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO)}
+    assert one.heard.failures == []

@@ -9,6 +9,7 @@ import pytest
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
 
@@ -259,3 +260,23 @@ def test_what_was_ordered_anew_under_the_old_name_is_made_under_the_new_one(sim:
     one.until(lambda: any(row["path"] == b"b.jpg" and row["overrides"] for row in one.rows()))
     one.finish()
     assert one.outputs() == {"b.png": cutout_of(ONE)}
+
+
+def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim: Make) -> None:
+    """It was dropped with the old name, and the photo failed under the new one."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    (one.root / "edited.png").write_bytes(b"edited")
+    with one.parts.ledger.durably():
+        mask = masks.copied(one.state, one.root / "edited.png")
+        masks.keep(one.parts.ledger, mask)
+        one.parts.control.redo(None, since=None, overrides=Overrides(mask=mask))
+    (one.inbox / "a.jpg").rename(one.root / "a.jpg")
+    one.until(lambda: one.states() == {"a.jpg": "skipped"})
+    one.pass_time(10)
+    one.run(40)
+    (one.root / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert one.outputs() == {"b.png": cutout_of(ONE, b"edited")}
+    assert list(masks.folder_of(one.state).iterdir()) == []

@@ -403,3 +403,74 @@ def test_a_file_too_large_to_be_a_photo_is_not_copied_and_holds_up_no_other(
     assert os.stat(one.inbox / "a.jpg").st_size == 1 << 40
     assert os.listdir(one.inbox) == ["a.jpg"]
     assert len([text for text in one.heard.warnings if "too large to be copied" in text]) == 1
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_photo_ordered_anew_while_its_original_is_on_its_way_is_done_again(
+    sim: Make, tmp_path: Path, turns: int, crash: bool, failed: bool
+) -> None:
+    """Its worker found nothing under its name and it counted as gone; after a crash its original stayed hidden."""
+    put_aside = {"failed": tmp_path / "archive"}
+    one = sim(after=put_aside if failed else {"action": "archive", "archive": tmp_path / "archive"})
+    one.put("a.jpg", ONE)
+    one.boot()
+    if failed:
+        one.workers.refuse = Refused(Reason.TOO_LARGE, "no")
+    _until(one, "owed")
+    one.run(turns)
+    if crash:
+        one.die()
+        one.boot()
+    control = one.parts.control
+    assert (control.retry(None) if failed else control.redo(None, since=None)) == 1
+    one.parts.ledger.commit()
+    if crash:  # it was ordered before the daemon ran again
+        one.die()
+        one.boot()
+    one.workers.refuse, one.workers.variant = None, b"better"
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+    assert one.leftovers() == []
+    assert [row["state"] for row in one.rows()] == ["done"]
+    assert [path.read_bytes() for box in (one.inbox, one.archive) for path in box.rglob("a.jpg")] == [ONE]
+
+
+def test_an_original_that_came_back_is_looked_for_where_it_lies(sim: Make, tmp_path: Path) -> None:
+    """It was once looked for in the archive, for which it had been meant."""
+    one = _archiving(sim, tmp_path)
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.until(lambda: any(row["archived_to"] for row in one.rows()))
+    one.die()
+    one.inbox_table.pop("after")
+    one.boot().finish()
+    assert (one.inbox / "a.jpg").read_bytes() == ONE
+    one.workers.variant = b"better"
+    one.parts.control.redo(None, since=None)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+
+
+def test_a_clock_that_was_set_back_makes_no_original_wait_for_years(
+    sim: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody tells who writes it, an original is moved once it has rested."""
+
+    def nobody_tells(_kind: str) -> bool:
+        return True
+
+    monkeypatch.setattr(aftercare, "needs_polling", nobody_tells)
+    one = sim(after={"action": "archive", "archive": tmp_path / "archive", "rest": "1m"})
+    one.put("a.jpg", ONE)
+    one.boot()
+    one.until(lambda: one.states() == {"a.jpg": "running"})
+    one.parts.ledger.write("UPDATE photos SET proven = 0")
+    _until(one, "owed")
+    one.parts.ledger.write("UPDATE photos SET proven = 0")
+    one.run(20)
+    assert not one.archive.exists()
+    one.wall -= 1e8
+    one.now += 120
+    one.until((one.archive / "a.jpg").exists)

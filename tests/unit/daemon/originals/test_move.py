@@ -467,3 +467,14 @@ def test_of_many_namesakes_of_equal_size_few_are_compared(inbox: Inbox) -> None:
     ready = inbox.hide(fs=fs)
     assert ready.target.endswith(b"/a (%d).jpg" % (3 * move.MOST_COMPARED + 1))
     assert fs.counts()["open"] <= 2 * move.MOST_COMPARED + 4
+
+
+def test_an_original_that_is_to_stay_is_brought_back_unless_it_has_arrived(tmp_path: Path) -> None:
+    fs, root = RealFileSystem(b"/"), os.fsencode(tmp_path)
+    hidden, original, planned = root + b"/.hidden", root + b"/a.jpg", root + b"/archived.jpg"
+    (tmp_path / "archived.jpg").write_bytes(b"frame")
+    assert not move.bring_back(hidden, original, planned, fs=fs)
+    (tmp_path / "archived.jpg").rename(tmp_path / ".hidden")
+    assert move.bring_back(hidden, original, planned, fs=fs)
+    assert os.listdir(tmp_path) == ["a.jpg"]
+    assert move.bring_back(hidden, original, planned, fs=fs), "it was never hidden"
