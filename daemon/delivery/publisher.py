@@ -334,25 +334,30 @@ class Publisher:
     def _again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> MadeAgain:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""
         through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
-        self.discard_all(row.inbox, [d.temporary for d in deliveries])
+        self.discard_all([d.temporary for d in deliveries])
         undeliver(self._transitions, row.id, through)
         return MadeAgain()
 
     def _drop(self, row: PhotoRow, finished: Finished) -> MadeAgain:
         """The result cannot be delivered now: the photo is owed again, its temporaries go."""
-        self.discard(row.inbox, finished)
+        self.discard(finished)
         self._transitions.again(row.id)
         return MadeAgain()
 
-    def discard(self, inbox: bytes, finished: Finished) -> None:
+    def discard(self, finished: Finished) -> None:
         """Removes the temporaries of a result that nobody wants."""
-        self.discard_all(inbox, [file.temporary for file in finished.files])
+        self.discard_all(file.temporary for file in finished.files)
 
-    def discard_all(self, inbox: bytes, temporaries: Iterable[bytes]) -> None:
-        """Removes temporaries, whole or begun, of a photo that is in no worker's hand any more."""
-        route = self._routes.get(inbox)
-        if route is not None:
-            send(route.io, publish.discard, tuple(temporaries), route.fs)
+    def discard_all(self, temporaries: Iterable[bytes]) -> None:
+        """Removes temporaries, whole or begun, of a photo that is in no worker's hand any more.
+
+        They lie in the outbox that was its own when they were ordered, which may be another inbox's by now.
+        """
+        names = tuple(temporaries)
+        for outbox, route in {route.outbox: route for route in self._routes.values()}.items():
+            there = tuple(name for name in names if name.startswith(outbox + b"/"))
+            if there:
+                send(route.io, publish.discard, there, route.fs)
 
 
 def _lying(delivery: Delivery) -> Published:

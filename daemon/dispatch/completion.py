@@ -57,7 +57,7 @@ class Completion:
             return
         row = self.hands.row(photo)
         if row is None:
-            self.publisher.discard(hand.row.inbox, hand.finished)
+            self.publisher.discard(hand.finished)
             self.hands.let_go(photo)
             return
         if hand.gone and not row.settled:
@@ -69,16 +69,16 @@ class Completion:
             if row.settled:
                 self._begin_comparing(hand, row, read.digest)
         elif moved_on(hand.row, row) or (row.archived_to is None and differ(row.facts, known)):
-            self.publisher.discard(row.inbox, read)
+            self.publisher.discard(read)
             self.hands.let_go(photo)
             self.failures.changed(row)
         elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
             self._begin_comparing(hand, row, read.digest)
         elif row.settled and hand.compared and self.renames.renamed(row, read.digest):
-            self.publisher.discard(row.inbox, read)
+            self.publisher.discard(read)
             self.hands.let_go(photo)
         elif row.settled and self._is_of_another_content(row, read.digest):
-            self.publisher.discard(row.inbox, read)
+            self.publisher.discard(read)
             self.hands.let_go(photo)
             self.transitions.without_its_wish(photo)
         elif row.settled:
@@ -100,7 +100,7 @@ class Completion:
         if row is None or (hand is not None and hand.delivering) or row.aftercare is Aftercare.HIDDEN:
             return  # by our own doing, in the last case
         if hand is not None and hand.finished is not None:
-            self.publisher.discard(row.inbox, hand.finished)
+            self.publisher.discard(hand.finished)
             self.hands.let_go(photo)
         if row.state in (State.PENDING, State.RUNNING):
             self.transitions.ended(photo, Reason.VANISHED, "It was gone before it could be read.")
@@ -169,7 +169,7 @@ class Completion:
             self.settle(row.id)
             return
         large = self.hands.large(row.id)
-        self.publisher.discard(row.inbox, hand.finished)
+        self.publisher.discard(hand.finished)
         self.hands.let_go(row.id)
         row = self.hands.row(row.id) or row
         if now and not differ(hand.row.facts, row.facts) and self.second_look.lies_there(row):

@@ -262,7 +262,7 @@ class Dispatcher:
                 self.listener.notice(f"{self.hands.event(row).name}: {note}")
             self.completion.settle(event.tag)
             return
-        self.publisher.discard_all(row.inbox, hand.temporaries)
+        self.publisher.discard_all(hand.temporaries)
         if isinstance(result, protocol.Unchanged) and not moved_on(hand.row, row):
             self.hands.budget.take(event.tag, 0.0)
             Story(self._known(hand, row, result), self.failures.paid_by(row.id))
@@ -337,7 +337,7 @@ class Dispatcher:
             return None
         large = self.hands.large(photo)
         self.hands.let_go(photo)
-        self.publisher.discard_all(row.inbox, hand.temporaries)
+        self.publisher.discard_all(hand.temporaries)
         if hand.node:  # it may be writing still
             self._lost.lost(hand.plan.settings.outbox, hand.temporaries)
         return row, large

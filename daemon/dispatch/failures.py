@@ -77,7 +77,7 @@ class Failures:
         if row is None:
             return
         if hand is not None and hand.finished is not None:
-            self.publisher.discard(row.inbox, hand.finished)
+            self.publisher.discard(hand.finished)
         if row.state == State.DELIVERING:
             undeliver(self.transitions, row.id)
             row = self.hands.row(photo) or row

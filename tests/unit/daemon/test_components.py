@@ -110,3 +110,20 @@ def test_an_inbox_that_comes_back_goes_on_where_it_was(sim: Callable[..., Simula
     one.reload()
     one.finish(600)
     assert one.outputs() == {"a.png": cutout_of(b"frame one")}
+
+
+def test_a_photo_in_hand_when_its_outbox_changes_leaves_nothing_in_the_earlier_one(
+    sim: Callable[..., Simulation],
+) -> None:
+    """What its worker had made there stayed until the next start, where another inbox keeps that outbox open."""
+    one = sim()
+    later = one.root / "later"
+    _two_inboxes(one, one.outbox, one.outbox)
+    one.boot().run(20)
+    one.put("a.jpg", b"frame one")
+    one.until_in_a_worker()
+    _two_inboxes(one, later, one.outbox)
+    one.reload()
+    one.finish()
+    assert (later / "a.png").read_bytes() == cutout_of(b"frame one")
+    assert list(one.outbox.iterdir()) == []
