@@ -205,9 +205,8 @@ class Components:
         for path in self.outboxes.opened() - self.outboxes.troubles().keys():
             keys = moved & self._whose(path)
             for key in keys:
-                self.dispatcher.outbox_refusals.outbox_refuses(
-                    key
-                )  # what it is to be asked was another's doing
+                # What it is to be asked was another outbox's doing.
+                self.dispatcher.outbox_refusals.outbox_refuses(key)
             self._go_on(keys)
 
     def _keep(self, one: InboxPlan) -> None:
