@@ -25,6 +25,7 @@ from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_below
+from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import Calls, run, send
@@ -79,7 +80,7 @@ class Publisher:
             key = route.outbox, route.io, route.inode
             calls = self._calls.get(key) or before.get(key)
             if calls is None:
-                calls = GroupCalls(route.io, partial(self._must_be_there, route), route.fs.fsync_dir)
+                calls = GroupCalls(route.io, partial(self._must_be_there, route), partial(_sync, route.fs))
             route.calls = self._calls[key] = calls
 
     def in_transit(self) -> int:
@@ -358,6 +359,10 @@ class Publisher:
             there = tuple(name for name in names if name.startswith(outbox + b"/"))
             if there:
                 send(route.io, publish.discard, there, route.fs)
+
+
+def _sync(fs: FileSystem, folder: bytes) -> None:
+    fs.fsync_dir(folder)
 
 
 def _lying(delivery: Delivery) -> Published:
