@@ -215,7 +215,7 @@ class AfterCare:
             await self._let_it_stay(row, path, hidden, io, retries)
             return
 
-        # A clock that was set back since tells nothing: then it counts as long ago, not as years to wait.
+        # Where the clock was set back since, as far as that: it is no time to wait for besides.
         rested_s = abs(self._ledger.clock() - (row.finished or self._ledger.clock()))
         patient = bool(row.proven) or rested_s >= way.rest_s
         digest = row.digest if row.state == State.DONE else None
@@ -230,9 +230,8 @@ class AfterCare:
                     self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
                 if not await run(self._on_disk, self._transitions.hiding, row.id, hidden):
-                    retries.resting.pop(
-                        row.id, None
-                    )  # a `redo` came first, and what is made then owes it anew
+                    # A `redo` came first, and what is made then owes it anew.
+                    retries.resting.pop(row.id, None)
                     return
 
             while True:
