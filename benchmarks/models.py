@@ -15,11 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import skimage.data
+from msgspec.structs import replace
 from PIL import Image
 
 from cutoutd.config.places import models_dir

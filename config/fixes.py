@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cutoutd.config.lengths import parse_point
 
@@ -12,8 +12,7 @@ MOST_POINTS = 50
 MOST_MASK_BYTES = 200_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Fixes:
+class Fixes(Struct, frozen=True):
     """Corrections for one photo.
 
     `keep` and `remove` are points "x,y" in px or %, counted from the top left corner of the photo as it is seen:

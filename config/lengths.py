@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(px|%)?\s*$")
 _PIXELS = re.compile(r"^\s*(\d+)\s*[x×]\s*(\d+)\s*(?:px)?\s*$", re.IGNORECASE)
@@ -23,8 +24,7 @@ _DOWN = {"top": 0.0, "center": 0.5, "centre": 0.5, "bottom": 1.0}
 MAX_SIDE_PX = 65_000
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
+class Length(Struct, frozen=True):
     """A length in pixels, or in per cent of something that the option names."""
 
     value: float
@@ -38,8 +38,7 @@ class Length:
         return f"{self.value:g}{'%' if self.percent else 'px'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
+class Margin(Struct, frozen=True):
     """The free edge on each side, in CSS order."""
 
     top: Length

@@ -7,10 +7,10 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from cutoutd.config import places, presets
@@ -27,8 +27,7 @@ from cutoutd.config.units import BASE_FOLDER
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """Settings and where they came from."""
 
     settings: Settings
@@ -36,8 +35,7 @@ class Loaded:
     digest: str  # BLAKE2b of the file's bytes, to notice a change; empty without a file
 
 
-@dataclass(frozen=True, slots=True)
-class Instead:
+class Instead(Struct, frozen=True):
     """What the command line says instead of the file."""
 
     inbox: Path | None = None
@@ -158,8 +156,7 @@ def parse_settings(text: str, path: Path | None = None, instead: Instead = NOTHI
     return settings
 
 
-@dataclass(slots=True)
-class _Prepared:
+class _Prepared(Struct):
     """A document with command line and presets worked in."""
 
     raw: dict[str, Any]

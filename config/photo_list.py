@@ -6,7 +6,8 @@ import csv
 import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.config import names
 
@@ -15,8 +16,7 @@ STEM, PRESET, NAME = "stem", "preset", "name"
 _DELIMITERS = ",;\t"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One photo of the list, and the number of its line."""
 
     line: int
@@ -24,8 +24,7 @@ class Entry:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoList:
+class PhotoList(Struct, frozen=True):
     """What stands in a list.
 
     Attributes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+
+class Preset(Struct, frozen=True):
     """One row of the table: its options, what it is for, and the rule it follows with the rule's source."""
 
     name: str

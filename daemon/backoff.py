@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 NEVER = float("inf")
 
@@ -24,8 +24,7 @@ def backoff_s(failures: int, first_s: float, longest_s: float, factor: float = 2
     return min(longest_s, first_s * factor ** min(failures - 1, _DOUBLINGS))
 
 
-@dataclass(slots=True)
-class Retry:
+class Retry(Struct):
     """When something that failed is tried again.
 
     Attributes:

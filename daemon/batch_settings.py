@@ -7,8 +7,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.output import Deliverable, extension
@@ -19,8 +20,7 @@ from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, st
 from cutoutd.daemon.sources import Source
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
+class BatchSettings(Struct, frozen=True):
     """How the photos are to be cut out.
 
     Attributes:

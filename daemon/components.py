@@ -7,9 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
     from cutoutd.daemon.fleet.link import RelayLink
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where this daemon keeps its things."""
 
     state: Path

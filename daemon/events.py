@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.live_status import LiveStatus
@@ -13,8 +15,7 @@ from cutoutd.daemon.log_names import LogNames
 _LOG = logging.getLogger("cutoutd")
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoEvent:
+class PhotoEvent(Struct, frozen=True):
     """Something happened to one photo.
 
     `name` is what people may see: the file's name, or its number where names are not to be logged.

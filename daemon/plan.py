@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.settings import Engine, Inbox, Settings
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
@@ -34,8 +36,7 @@ WATCHED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class InboxPlan:
+class InboxPlan(Struct, frozen=True):
     """One inbox with its models found; `draft` is set where a quick cutout comes first."""
 
     settings: Inbox
@@ -60,8 +61,7 @@ class InboxPlan:
         return all(getattr(before, name) == getattr(self.settings, name) for name in WATCHED)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything resolved: no name in it is unknown, every model file exists."""
 
     settings: Settings

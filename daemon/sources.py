@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason, printable
 from cutoutd.config.folders import is_inside
@@ -37,8 +38,7 @@ _WORDS = {
 _LINK = "It is a link, and links inside a folder are not followed; name it itself to have it cut out."
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One file to cut out: `root` joined with `path` is its name, `path` is mirrored in the output folder.
 
     Attributes:
@@ -67,8 +67,7 @@ class Source:
         return os.path.join(self.root, self.path)
 
 
-@dataclass(slots=True)
-class Gathered:
+class Gathered(Struct):
     """What was found.
 
     Attributes:

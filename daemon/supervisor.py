@@ -12,10 +12,11 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import host_load, status
@@ -52,8 +53,7 @@ STATUS_SHARE = 0.05
 STATUS_AT_LEAST_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Signal:
+class _Signal(Struct, frozen=True):
     number: int
 
 

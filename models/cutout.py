@@ -10,9 +10,10 @@ import io
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -65,8 +66,7 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - start
 
 
-@dataclass(frozen=True, slots=True)
-class Cutout:
+class Cutout(Struct, frozen=True):
     """What one photo became.
 
     `rendered` has them in the order in which they were asked for; `coverage` is the subject's share of the photo,

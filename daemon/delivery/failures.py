@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.delivery import manifest
@@ -22,8 +23,7 @@ CURSOR = "manifest cursor"
 PAUSE_S = 60.0
 
 
-@dataclass(slots=True)
-class FailureLines:
+class FailureLines(Struct):
     """Writes them, on the outboxes' own threads.
 
     Args:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.files.story import Calls, Then
 from cutoutd.daemon.ledger.faults import alone
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """Those that go with one call: who they are, and once it is made what each is told."""
 
     taken: list[Then] = field(default_factory=list[Then])

@@ -17,10 +17,11 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import OutboxError, json_line, printable
 from cutoutd.daemon.delivery.outcomes import OF_THE_WHOLE
@@ -46,8 +47,7 @@ _CORE = ("source", "source_digest", "output", "deliverable", "sha256")
 _ID_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """One finished file, for its line.
 
     Attributes:

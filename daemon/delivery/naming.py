@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
@@ -38,8 +41,7 @@ from cutoutd.daemon.workers.protocol import Finished, FinishedFile
 NAMES_TRIED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
+class Addressed(Struct, frozen=True):
     """The place that a file shall have, and the digest of our own cutout that may lie there.
 
     `leaves` is our earlier cutout that is to go from another place, since doubt about it has come or gone.
@@ -50,8 +52,7 @@ class Addressed:
     leaves: Delivery | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a cutout would like to be called: a folder below the outbox, and a name without extension.
 
     `other` is the folder on the other side of `review`: where it would lie if its network were sure of it, or were not;
@@ -91,8 +92,7 @@ class Route:
         return self.mode | (self.mode & 0o444) >> 2 | (self.mode & 0o222) >> 1
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What names are looked for with: by file the folder and stem wished for and the keys taken there; by label our
     earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
     """

@@ -9,9 +9,10 @@ import os
 import resource
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import OutboxError, mistake, words
 from cutoutd.daemon.backoff import NEVER, Retry
@@ -38,8 +39,7 @@ PROBE_BYTES = 1 << 20
 NOT_POSIX_NAMES = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs"})
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxOpened:
+class OutboxOpened(Struct, frozen=True):
     """What opening an outbox brought: its mount, and the inode that Landlock will be bound to."""
 
     identity: MountIdentity
@@ -47,8 +47,7 @@ class OutboxOpened:
     swept: int
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(Struct):
     path: Path
     io: IoThread
     question: Question

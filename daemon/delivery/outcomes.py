@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.errors import mistake
 
@@ -28,8 +29,7 @@ MOST_TROUBLES = 3
 OF_THE_PLACE = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EEXIST})
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """All cutouts lie under their names; `owed`: the original is to be moved now."""
 
     paths: list[bytes]
@@ -37,33 +37,28 @@ class Delivered:
     owed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MadeAgain:
+class MadeAgain(Struct, frozen=True):
     """What was finished cannot be published any more: the photo is owed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """What a worker said to have just finished is not there, or is something else: the photo is owed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class NameRefused:
+class NameRefused(Struct, frozen=True):
     """The outbox cannot hold the cutout's name; `why` as words."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceRefused:
+class PlaceRefused(Struct, frozen=True):
     """A folder of the outbox, or the outbox, refuses: a probe tells which. `code` is an errno."""
 
     code: int
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxTrouble:
+class OutboxTrouble(Struct, frozen=True):
     """The outbox cannot be used; what was committed goes on when it is back."""
 
     why: str

@@ -11,8 +11,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import has_content
@@ -36,8 +37,7 @@ class How(StrEnum):
     REPLACE = "replace"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A name found for a cutout: relative to the outbox, with its collision key and how to take it.
 
     `replaces` is the digest of the cutout of ours that lies there and may go, or empty.
@@ -49,8 +49,7 @@ class Place:
     replaces: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """What a file of ours holds: digest and size in bytes, 0 when that is not known."""
 
     digest: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.delivery.publish import is_at_rest
@@ -15,8 +16,7 @@ from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.outbox_names import Withdrawal, Withdrawals
 
 
-@dataclass(slots=True)
-class Withdrawer:
+class Withdrawer(Struct):
     """Withdraws what is due in an inbox's outbox, on the outbox's own thread.
 
     The intention was committed when the photo was found under its new name, and the outcome is once the file is

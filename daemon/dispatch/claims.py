@@ -6,8 +6,9 @@ for ever: the photo would never end, and its inbox would pause again and again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 # So often a photo's worker may say what nobody else sees, before that is an attempt like a worker's death. With the
 # pauses between tries it takes two minutes: a share that comes and goes, or a quota, is over by then or worth a name.
@@ -16,8 +17,7 @@ MOST_CLAIMS: Final = 6
 ROOM_BYTES: Final = 2_000_000_000
 
 
-@dataclass(slots=True)
-class Claims:
+class Claims(Struct):
     """By photo, how often it was claimed what did not show; one instance counts one kind of claim."""
 
     _counts: dict[int, int] = field(default_factory=dict[int, int])

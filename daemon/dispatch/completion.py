@@ -6,8 +6,9 @@ All methods run in the supervisor's loop; how cutouts are published is `delivery
 from __future__ import annotations
 
 from collections.abc import Collection, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery.outboxes import Outboxes
@@ -34,8 +35,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Struct, frozen=True):
     """What becomes of finished photos."""
 
     hands: Hands

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from cutoutd.config import photo_list
@@ -36,8 +36,7 @@ class LineError(UsageError):
     """The line of a list that names a photo has a mistake."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What one photo owes, and the rule that says so, in words; empty: the inbox itself."""
 
     deliverables: tuple[Deliverable, ...]

@@ -291,6 +291,8 @@ class Dispatcher:
                 self.transitions.again(row.id)
             else:
                 self.failures.refused(row, result.reason, result.detail)
+        else:  # `fault` is told, or the row would stay "running" with nobody at work on it
+            raise TypeError(f"no answer about a photo: {type(result).__name__}")
 
     def _is_seen_here(self, row: PhotoRow, reason: Reason) -> bool:
         """Whether a photo that a node calls gone, or may not read, can be read on this machine."""

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import printable
 from cutoutd.config.output import Deliverable
@@ -22,8 +25,7 @@ from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import protocol
 
 
-@dataclass(slots=True)
-class InHand:
+class InHand(Struct):
     """One photo that a worker has, or whose finished cutout waits for its file to settle."""
 
     row: PhotoRow

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 from cutoutd.config.output import Deliverable
@@ -16,8 +17,7 @@ from cutoutd.daemon.plan import InboxPlan
 from cutoutd.daemon.workers.protocol import Job
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True):
     """What a job takes from the moment and not from the row.
 
     Attributes:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.delivery.outboxes import Outboxes
 
@@ -20,8 +21,7 @@ LAST_LOOK_S: Final = 3600.0
 MOST: Final = 2000
 
 
-@dataclass(slots=True)
-class LostAttempts:
+class LostAttempts(Struct):
     """What to remove again and again, for a while.
 
     Attributes:

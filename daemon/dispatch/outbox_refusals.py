@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason, printable
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
@@ -37,8 +38,7 @@ REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S = 2.0, 300.0
 NO_PLACE = RetryRule(3, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
+class _Refused(Struct, frozen=True):
     """What a worker claims: the errno, the folders in the outbox that it was to write to, and whether a large network
     worked on the photo.
     """
@@ -48,8 +48,7 @@ class _Refused:
     large: bool
 
 
-@dataclass(slots=True)
-class OutboxRefusals:
+class OutboxRefusals(Struct):
     """Photos whose cutouts were refused, until a probe of the outbox tells; and inboxes that wait for an outbox.
 
     Attributes:

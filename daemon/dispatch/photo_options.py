@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from cutoutd.config.errors import UsageError
@@ -22,8 +22,7 @@ from cutoutd.daemon.ledger.overrides import Overrides
 NO_PRESETS: Presets = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoOptions:
+class PhotoOptions(Struct, frozen=True):
     """What one photo is made into, after the overrides of a `redo`; `mask` is the name of a mask kept for it."""
 
     deliverables: tuple[Deliverable, ...]

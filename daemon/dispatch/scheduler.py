@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.queue import Queue
@@ -25,8 +26,7 @@ def alone(row: PhotoRow) -> bool:
     return row.interruptions >= INTERRUPTIONS_ALONE
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """Bounds on photos and megapixels in hand; a lone photo of any permitted size always fits.
 
     A photo whose size is not known yet is let in with a share of what is left as its allowance, so that the
@@ -65,8 +65,7 @@ class Budget:
         return len(self._held)
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct):
     weight: int
     newest: bool
     credit: int = 0

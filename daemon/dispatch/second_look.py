@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
@@ -23,8 +24,7 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers import protocol
 
 
-@dataclass(slots=True)
-class SecondLook:
+class SecondLook(Struct):
     """Counts what workers say and nobody else sees."""
 
     hands: Hands

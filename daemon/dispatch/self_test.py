@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.backoff import backoff_s
@@ -39,8 +40,7 @@ _CAUSES: dict[Cause, tuple[Reason, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True):
     """A photo that was in the hand of a worker when it died, and what it would then be at fault for.
 
     `large`: a large network worked on it.

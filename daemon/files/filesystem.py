@@ -11,8 +11,9 @@ import stat as stat_module
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from cutoutd.daemon.files import beneath
 from cutoutd.daemon.files.beneath import UnsafePath
@@ -34,8 +35,7 @@ class RenameUnsupported(OSError):  # noqa: N818 - a fact about a file system tha
     """This file system cannot rename without replacing; the caller needs another way."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(Struct, frozen=True):
     """What a stat says about a file: hints that it changed, never proof that it did not.
 
     Attributes:
@@ -58,8 +58,7 @@ class FileFacts:
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, stat.st_mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """A folder that the user configured.
 
     Attributes:

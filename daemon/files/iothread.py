@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Done:
+
+class Done(Struct, frozen=True):
     """A call on an I/O thread has ended: exactly one of `value` and `error` means something."""
 
     then: Callable[[Any, BaseException | None], None]

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 _UNKNOWN = "unknown"
 
@@ -48,8 +50,7 @@ LOCAL_FUSE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class MountIdentity:
+class MountIdentity(Struct, frozen=True):
     """Which file system a folder lies on, and where in it.
 
     Attributes:
@@ -77,8 +78,7 @@ class MountIdentity:
         return cls(**json.loads(text))
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(Struct, frozen=True):
     number: int
     root: str
     mount_point: str

@@ -8,7 +8,8 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # The longest name that every common file system takes, in bytes.
 LONGEST_NAME = 255
@@ -19,8 +20,7 @@ _NOT_PORTABLE = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f\udc80-\udcff]')
 _TEMPORARY = re.compile(rb"^\.cutoutd-([0-9a-f]+)-(\d+)-(\d+)-(\d+)\.part$")
 
 
-@dataclass(frozen=True, slots=True)
-class Temporary:
+class Temporary(Struct, frozen=True):
     """The parts of one of our temporaries' names."""
 
     instance: str

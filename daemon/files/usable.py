@@ -7,9 +7,10 @@ I/O thread. `FolderUse` is what the supervisor's loop knows of one folder.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.backoff import NEVER, Retry
@@ -26,8 +27,7 @@ class Usable(StrEnum):
     NOT_MOUNTED = "not mounted"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The answer, and a sentence on what is wrong and what to do; empty when nothing is."""
 
     usable: Usable
@@ -90,8 +90,7 @@ def must_be_usable(folder: Path, recorded: MountIdentity | None) -> None:
         raise OSError(errno.ENODEV, answer.sentence)
 
 
-@dataclass(slots=True)
-class FolderUse:
+class FolderUse(Struct):
     """Whether one folder is in use, being opened, or in trouble until it is looked at again.
 
     Attributes:

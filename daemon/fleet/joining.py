@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import CutoutError, printable
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
@@ -39,8 +41,7 @@ class JoinError(CutoutError):
         self.again = again
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """Terms that this node agreed to, and what its own machine makes of them.
 
     Attributes:
@@ -104,8 +105,7 @@ def terms_of(plan: Plan, life: str, present: Iterable[tuple[Path, tuple[int, int
 # --- on a node
 
 
-@dataclass(frozen=True, slots=True)
-class Here:
+class Here(Struct, frozen=True):
     """This node's own places."""
 
     paths: PathMap

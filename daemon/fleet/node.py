@@ -14,10 +14,11 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, mistake, printable
 from cutoutd.config.fleet import NODE_FILE, Node
@@ -53,8 +54,7 @@ SAID_S: Final = 5.0
 _LOG = logging.getLogger("cutoutd")
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where a node keeps its things, and how long it waits for photos in hand when it is told to stop, in seconds."""
 
     certificates: Path
@@ -321,8 +321,7 @@ async def refusal(scheduler: str, security: Any) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """What of a node's certificate concerns it: the machine's name, and wall-clock seconds at which it expires."""
 
     machine: str

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import PhotoError
 from cutoutd.daemon.backoff import Retry
@@ -40,8 +41,7 @@ _TURN_S: Final = 5.0
 LEAVING: Final = ""  # why nothing is wrong: the head asks another node
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """One photo in hand."""
 
     life: str
@@ -53,8 +53,7 @@ class _Work:
     future: Future[PhotoAnswer] = field(default_factory=Future["PhotoAnswer"])
 
 
-@dataclass(slots=True)
-class _Suspect:
+class _Suspect(Struct):
     """A photo whose worker died or failed, until the test photo has run."""
 
     work: _Work

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.records import NodeFacts, NodeState
@@ -18,8 +19,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 MISSING: Final = "missing"
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One photo on a node.
 
     Attributes:
@@ -37,8 +37,7 @@ class Call:
     deadline: float
 
 
-@dataclass(slots=True)
-class NodeSlots:
+class NodeSlots(Struct):
     """One node, as long as its connection lasts.
 
     Attributes:

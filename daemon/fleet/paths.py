@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.fleet import SharedFolder
 from cutoutd.config.output import Deliverable
@@ -19,8 +21,7 @@ class NotSharedError(ValueError):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
-class PathMap:
+class PathMap(Struct, frozen=True):
     """Folders by the head's name, longest first, with the node's."""
 
     pairs: tuple[tuple[bytes, bytes, bool], ...]

@@ -6,9 +6,10 @@ or through one, builds nothing that these do not name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers.engines import Engines, Loaded
@@ -31,8 +32,7 @@ LONGEST_BODY = 300_000
 # --- from the head to its nodes; believed there
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """A folder of the head's that nodes must see too; another inode is another folder."""
 
     path: bytes
@@ -40,8 +40,7 @@ class Shared:
     write: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a node must agree to before it gets a photo.
 
     Attributes:
@@ -64,8 +63,7 @@ class Terms:
     sandbox: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NodeJob:
+class NodeJob(Struct, frozen=True):
     """A job for a worker of a node's, and its call's number; its paths are the head's, and so is its outbox's inode."""
 
     life: str
@@ -77,8 +75,7 @@ class NodeJob:
 # --- from a node; believed by nobody
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A node agrees and its workers are warm.
 
     Attributes:
@@ -95,8 +92,7 @@ class Joined:
     expires: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """A node does not fit, or cannot work now; `again`: it may be better in a while."""
 
     why: Sentence
@@ -106,30 +102,26 @@ class Declined:
 JoinAnswer = Joined | Declined
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """The worker beneath the node answered; what it said is read by the job's own rules."""
 
     result: Annotated[Any, Raw()]
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Struct, frozen=True):
     """The worker's function raised, and the node's own test photo went well since."""
 
     fault: Fault
 
 
-@dataclass(frozen=True, slots=True)
-class Broke:
+class Broke(Struct, frozen=True):
     """The worker died of the photo: the node's own test photo went well since."""
 
     cause: Literal["timeout", "out-of-memory", "crashed"]
     detail: Sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(Struct, frozen=True):
     """The node could not do it, and no photo is at fault; `why` is empty where nothing is wrong with it either."""
 
     why: Sentence
@@ -141,15 +133,13 @@ PhotoAnswer = Returned | Raised | Broke | Unfit
 # --- over the pipe between head and relay
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """To the relay: every node must agree to these terms from now on; `terms` is a `Terms` as JSON."""
 
     terms: str
 
 
-@dataclass(frozen=True, slots=True)
-class Give:
+class Give(Struct, frozen=True):
     """To the relay: this job, a `NodeJob` as JSON, for this node."""
 
     call: int
@@ -157,8 +147,7 @@ class Give:
     job: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """To the relay: nobody waits for this call any more; its worker is to be ended."""
 
     call: int
@@ -174,8 +163,7 @@ class NodeState(StrEnum):
     UNFIT = "unfit"  # it met trouble of its own, and joins again in a while
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True):
     """From the relay: one node as it stands now."""
 
     name: Name
@@ -185,8 +173,7 @@ class NodeFacts:
     joined: Joined | None
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
+class Nodes(Struct, frozen=True):
     """From the relay: whether it reaches the scheduler (`why` not), and every node there is."""
 
     linked: bool
@@ -194,24 +181,21 @@ class Nodes:
     nodes: Annotated[tuple[NodeFacts, ...], Most(MOST_NODES)]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """From the relay: a call came back; `answer` is a `PhotoAnswer` as JSON, empty where no record could hold it."""
 
     call: Call
     answer: Annotated[str, Text(LONGEST_BODY, lines=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """From the relay: a call will not come back."""
 
     call: Call
     why: Sentence
 
 
-@dataclass(frozen=True, slots=True)
-class RelayGone:
+class RelayGone(Struct, frozen=True):
     """From the relay's keeper: it ended and is started again; all it had in hand is lost."""
 
     why: Sentence

@@ -14,9 +14,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet import dask, tasks
@@ -57,8 +59,7 @@ FIRST_ASK_S, LONGEST_ASK_S = 5.0, 300.0
 _LOG = logging.getLogger("cutoutd")
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """One Dask worker.
 
     Attributes:

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 # As for workers: the import path travels on the command line, and "-P" keeps the folder we stand in out of it.
 _BOOT: Final = """
@@ -19,8 +20,7 @@ importlib.import_module(module).main(*json.loads(arguments))
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+class Spawned(Struct, frozen=True):
     """A process, and our ends of its two pipes."""
 
     process: subprocess.Popen[bytes]

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
@@ -16,8 +18,7 @@ from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 _NUMBER = re.compile(r"^(?:photo )?#?(\d{1,18})$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """A photo and every absolute path under which it, its cutouts, or the note of its failure are known."""
 
     row: PhotoRow

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.database import Ledger
@@ -28,8 +30,7 @@ _TO_REVIEW = "state = 'done' AND doubts <> '' AND (live = 1 OR archived_to IS NO
 VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command from the command line, not yet taken up."""
 
     id: int
@@ -46,8 +47,7 @@ class Command:
         return dict(json.loads(self.text or "{}"))
 
 
-@dataclass(frozen=True, slots=True)
-class CommandAnswer:
+class CommandAnswer(Struct, frozen=True):
     """What came of a command.
 
     Attributes:

@@ -11,7 +11,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.backoff import backoff_s
@@ -25,8 +26,7 @@ RETRY_FIRST_S = 5.0
 RETRY_LAST_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened to one photo.
 
     Attributes:
@@ -58,8 +58,7 @@ class Event:
     needs_review: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HookStanding:
+class HookStanding(Struct, frozen=True):
     """How one hook is doing.
 
     Attributes:
@@ -73,8 +72,7 @@ class HookStanding:
     trouble: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One run that a hook owes."""
 
     event: Event

@@ -10,8 +10,9 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.errors import LedgerError
 
@@ -23,8 +24,7 @@ _ALL_PAGES = -1
 _ZEROS = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One change of the schema.
 
     Attributes:

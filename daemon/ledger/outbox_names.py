@@ -6,15 +6,15 @@ It touches no file: what lies in an outbox besides is seen in the folder itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """Name keys that are held, some of them known by their keyed digests alone (`history.filenames = false`)."""
 
     names: frozenset[str]
@@ -43,8 +43,7 @@ def names_taken(ledger: Ledger, outbox: bytes, prefix: str, *, besides: int) -> 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
+class Withdrawal(Struct, frozen=True):
     """A cutout that is to go, if it is still exactly what was published.
 
     `holder` is the name of the photo's cutout that has the same name but for case and Unicode form, or empty.

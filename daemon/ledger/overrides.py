@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.daemon.ledger.masks import is_name
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(Struct, frozen=True):
     """What differs from the configuration; all of it unset: nothing does.
 
     Attributes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
 
@@ -32,8 +33,7 @@ class Settled(Enum):
     KNOWN = auto()  # it is done: the file was closed, or nobody has it open
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What the file system says about a file: hints that save reading, never proof.
 
     `access` folds permission bits and owner into one number that only has to differ when they do. `ctime_ns` is the
@@ -50,7 +50,7 @@ class Facts:
     def __post_init__(self) -> None:
         """Folds what a file system may have said in more bits than a column holds."""
         for name in ("size", "mtime_ns", "inode", "access", "ctime_ns"):
-            object.__setattr__(self, name, folded(getattr(self, name)))
+            force_setattr(self, name, folded(getattr(self, name)))
 
 
 def differ(before: Facts, now: Facts) -> bool:
@@ -61,8 +61,7 @@ def differ(before: Facts, now: Facts) -> bool:
     return any(then and since and then != since for then, since in known)
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoRow:
+class PhotoRow(Struct, frozen=True):
     """One row of the ledger's `photos` table; paths are bytes relative to the inbox.
 
     `confidence` is the expected overlap of its cutout with the truth, 0..1; None where nobody can say. `doubts` are
@@ -130,7 +129,7 @@ def doubts_of(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text)) if text else ()
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(PhotoRow))
+_FIELDS = PhotoRow.__struct_fields__
 COLUMNS = ", ".join(_FIELDS)
 _TYPED: dict[str, Callable[[Any], Any]] = {"state": State, "stage": Stage, "aftercare": Aftercare}
 _TYPED_AT = tuple((_FIELDS.index(name), kind) for name, kind in _TYPED.items())
@@ -144,8 +143,7 @@ def photo_row(row: sqlite3.Row) -> PhotoRow:
     return PhotoRow(*values)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """One deliverable on its way into an outbox.
 
     `replaces` is the digest of our own earlier cutout that may stand under the name, or empty when the name

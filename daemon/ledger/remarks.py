@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
@@ -18,8 +19,7 @@ VERDICTS = (EventKind.ACCEPTED, EventKind.REJECTED)
 _MARK = "photo mark "
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What somebody decided about one photo's cutouts.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.backoff import backoff_s
@@ -11,8 +11,7 @@ from cutoutd.daemon.backoff import backoff_s
 RETRY_FACTOR = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRule:
+class RetryRule(Struct, frozen=True):
     """How often a photo is tried for one reason, and how long the pauses are."""
 
     attempts: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import doubts_of
@@ -18,24 +19,21 @@ _SHOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """One file: absolute path, and a key that another content would not have."""
 
     path: bytes
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """One finished deliverable."""
 
     label: str
     picture: Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+class Shot(Struct, frozen=True):
     """One photo.
 
     Attributes:
@@ -68,8 +66,7 @@ class Shot:
         return (self.before, *(one.picture for one in self.made))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How many photos there are beside those shown: waiting, in hand, and failed."""
 
     waiting: int

@@ -14,8 +14,10 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.backoff import NEVER
@@ -45,8 +47,7 @@ from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.trash import Trash, find_trash
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """Where an original goes.
 
     Attributes:

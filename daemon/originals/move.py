@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.copying import (
@@ -51,8 +53,7 @@ class Step(StrEnum):
     BEHIND_LINK = "behind a link"
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """The outcome of `hide`: with READY, `target` is where the original is to go; with MISREAD, `ctime_ns` is the
     change time that it has by being back under its name.
     """
@@ -62,8 +63,7 @@ class Ready:
     ctime_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(Struct, frozen=True):
     """An original as the ledger knows it.
 
     Attributes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.events import Listener
@@ -14,8 +15,7 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import run
 
 
-@dataclass(slots=True)
-class Notes:
+class Notes(Struct):
     """Leaves them, in the supervisor's loop.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.errors import mistake, printable
 from cutoutd.config.settings import Inbox
@@ -25,8 +26,7 @@ FOREIGN_HIDDEN_AGE_S = 86400.0
 _HIDDEN = re.compile(rb"^\.cutoutd-([0-9a-f]+)-\d+\.original\.(.+)$", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class OrphanSearch:
+class OrphanSearch(Struct, frozen=True):
     """Looks for them at every opening of an inbox, in the supervisor's loop.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.backoff import NEVER, Retry
 
@@ -16,8 +17,7 @@ AT_ONCE = 2
 LOOK_FIRST_S, LOOK_LONGEST_S = 2.0, 60.0
 
 
-@dataclass(slots=True)
-class RetryQueue:
+class RetryQueue(Struct):
     """Whose turn it is among the originals of one inbox, as ids in order; that they are owed the ledger says.
 
     Attributes:

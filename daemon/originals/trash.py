@@ -12,8 +12,9 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.daemon.files.filesystem import write_all
 from cutoutd.daemon.files.folders import device_of, make_below, make_folder, top_of_mount
@@ -24,8 +25,7 @@ _PRIVATE = 0o700
 _NOTE = b".trashinfo"
 
 
-@dataclass(frozen=True, slots=True)
-class Trash:
+class Trash(Struct, frozen=True):
     """A trash folder.
 
     Attributes:

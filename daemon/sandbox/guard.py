@@ -12,9 +12,11 @@ import os
 import resource
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from cutoutd.daemon.sandbox import capabilities, landlock, macos, seccomp
 from cutoutd.daemon.sandbox.calls import NUMBERS
@@ -38,8 +40,7 @@ _SYSTEM_READ: Final = (
 _DEVICES: Final = ("/dev/null",)
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxState:
+class SandboxState(Struct, frozen=True):
     """What is in force in one process: a sentence for people and a yes or no, for each promise."""
 
     network: str
@@ -76,9 +77,9 @@ class SandboxState:
             TypeError, ValueError: it is something else.
         """
         state = cls(**said)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - looked at next
-        for field in fields(cls):
-            if type(getattr(state, field.name)) is not (bool if field.type == "bool" else str):
-                raise ValueError(field.name)
+        for name, kind in cls.__annotations__.items():
+            if type(getattr(state, name)) is not (bool if kind == "bool" else str):
+                raise ValueError(name)
         return state
 
 

@@ -12,10 +12,11 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from cutoutd.daemon.sandbox.seccomp import no_new_privileges
 
@@ -67,8 +68,7 @@ _ASK_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Confined:
+class Confined(Struct, frozen=True):
     """What came of it: the kernel's ABI and the paths that could not be opened and so could not be allowed."""
 
     abi: int

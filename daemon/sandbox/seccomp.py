@@ -12,14 +12,14 @@ import errno
 import os
 import struct
 import sys
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.sandbox.calls import ALLOWED, NUMBERS, REFUSED, RING, SOCKETS
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(Struct, frozen=True):
     """What a filter must know about one processor.
 
     Attributes:
@@ -63,8 +63,7 @@ _CLONE_NEW: Final = 0x7E020000
 _PROT_WRITE, _PROT_EXEC = 2, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What one kind of process may do.
 
     Attributes:

@@ -9,9 +9,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
@@ -82,8 +83,7 @@ class InboxNews(FileNews, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk.
 
     `begun` and `at` are the clock's times before and after it. `writing` says who had it open for writing; `mistake`

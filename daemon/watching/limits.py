@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 
@@ -26,8 +27,7 @@ ENOUGH_WATCHES, ENOUGH_INSTANCES = 524288, 1024
 _LIMITS = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
-@dataclass(frozen=True, slots=True)
-class NoEvents:
+class NoEvents(Struct, frozen=True):
     """Why a folder's changes are not heard of.
 
     Attributes:

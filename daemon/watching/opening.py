@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.folders import inode_of
@@ -28,8 +29,7 @@ PROBE_S = 1.0
 _NOWHERE = MountIdentity("", "", "", "", is_own_mount=False)
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(Struct):
     """What opening an inbox brought.
 
     Attributes:

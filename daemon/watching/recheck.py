@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.beneath import UnsafePath
@@ -16,8 +17,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.watching.arrivals import FileNews
 
 
-@dataclass(frozen=True, slots=True)
-class _Looks:
+class _Looks(Struct, frozen=True):
     """One look at each photo that may be gone, by row id."""
 
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])

@@ -12,8 +12,10 @@ import stat as stat_module
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.beneath import UnsafePath
@@ -43,8 +45,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One thing in an inbox that is not junk.
 
     Attributes:

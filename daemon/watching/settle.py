@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct, field
 
 from cutoutd.daemon.files.filesystem import FileFacts
 from cutoutd.daemon.files.writers import Writers
@@ -39,8 +40,7 @@ class Verdict(StrEnum):
     GONE = "gone"
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     since: float  # the last hint, or the first look that showed these facts, whichever is later
     complete: bool  # a close or rename hint came and nothing has been written since
     walked: bool = False  # its folder gives no events, so silence says less
@@ -260,8 +260,7 @@ class PairVerdict(StrEnum):
     WAITING = "waiting"  # its JPEG may still come
 
 
-@dataclass(slots=True)
-class RawPairs:
+class RawPairs(Struct):
     """RAWs of one inbox that wait for the JPEG of their stem, so that a pair is processed once.
 
     Args:

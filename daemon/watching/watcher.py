@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
 from watchdog import events
 from watchdog.observers import Observer
 
@@ -31,8 +31,7 @@ log = logging.getLogger(__name__)
 TRIED_AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """Something happened at a path. It may be wrong, late or doubled; a stat decides."""
 
     inbox: str
@@ -40,8 +39,7 @@ class Hint:
     kind: HintKind
 
 
-@dataclass(frozen=True, slots=True)
-class Rescan:
+class Rescan(Struct, frozen=True):
     """Events may be missing below path (empty: the whole inbox): walk it. The watches already stand."""
 
     inbox: str
@@ -49,8 +47,7 @@ class Rescan:
     path: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchLost:
+class WatchLost(Struct, frozen=True):
     """No events come any more: stop this watcher, and start another after a while.
 
     Attributes:
@@ -65,8 +62,7 @@ class WatchLost:
     code: Literal["gone", "limit", "denied", "broken", "stale"]
 
 
-@dataclass(frozen=True, slots=True)
-class Unwatched:
+class Unwatched(Struct, frozen=True):
     """A folder below the inbox got no watch: only walking finds what comes into it. `Watcher.blind` has them all."""
 
     inbox: str

@@ -7,7 +7,6 @@ length and printable characters only. Not for files and not for settings.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -19,6 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, Union, cast
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Raw, Text
@@ -61,8 +61,8 @@ def _writer(kind: type[Any]) -> Callable[[Any], Any]:
         return lambda value: {_key(key): to_json(one) for key, one in value.items()}
     if issubclass(kind, BaseModel):
         return lambda value: {"fields": to_json(value.model_dump()), "set": sorted(value.model_fields_set)}
-    if dataclasses.is_dataclass(kind):
-        return partial(_written, kind.__name__, _names(kind))
+    if issubclass(kind, Struct):
+        return partial(_written, kind.__name__, kind.__struct_fields__)
     raise TypeError(f"{kind.__name__} cannot travel to another process")
 
 
@@ -72,11 +72,6 @@ def _written(kind: str, names: tuple[str, ...], record: Any) -> dict[str, Any]:
         value = getattr(record, name)
         made[name] = _writer(cast("type[Any]", type(value)))(value)
     return made
-
-
-@cache
-def _names(record: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(record))
 
 
 def _key(key: object) -> str:
@@ -175,7 +170,7 @@ def _reader(wanted: Any, rules: tuple[Any, ...], trusted: bool) -> _Reader:
 def _of_type(wanted: type[Any], rules: tuple[Any, ...], trusted: bool) -> _Reader:
     if issubclass(wanted, Enum):
         return partial(_choice, {_word(one.value): one for one in wanted})
-    if dataclasses.is_dataclass(wanted):
+    if issubclass(wanted, Struct):
         return partial(_record, wanted, trusted)
     if issubclass(wanted, BaseModel):
         return partial(_model, wanted) if trusted else _refusing("a model")
@@ -276,14 +271,14 @@ def _few(rules: tuple[Any, ...], trusted: bool) -> Callable[[Any], None]:
 
 
 @cache
-def _fields(wanted: type[Any], trusted: bool) -> tuple[frozenset[str], tuple[tuple[str, _Reader], ...]]:
+def _fields(wanted: type[Struct], trusted: bool) -> tuple[frozenset[str], tuple[tuple[str, _Reader], ...]]:
     """A record's keys, and what reads each field."""
     hints = typing.get_type_hints(wanted, include_extras=True)
-    names = _names(wanted)
+    names = wanted.__struct_fields__
     return frozenset((_KIND, *names)), tuple((name, _reader(hints[name], (), trusted)) for name in names)
 
 
-def _record(wanted: type[Any], trusted: bool, value: Any) -> Any:
+def _record(wanted: type[Struct], trusted: bool, value: Any) -> Any:
     if type(value) is not dict:
         return _wrong("not a record")
     record = cast("dict[str, Any]", value)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+
+from msgspec import Struct
 
 from cutoutd.config.settings import Matte
 from cutoutd.daemon.workers.ipc import Task
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from cutoutd.models.networks.segmenter import Segmenter
 
 
-@dataclass(frozen=True, slots=True)
-class Engines:
+class Engines(Struct, frozen=True):
     """What a worker loads at its warm-up: the models of all inboxes, how to run them, and the matting solver."""
 
     specs: tuple[ModelSpec, ...]
@@ -31,8 +31,7 @@ _loaded: dict[str, Segmenter] = {}
 _engines: Engines | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """How one model runs: the provider in use, and why others are not.
 
     `proof` is a digest of its answer to a built-in test pattern: processors that round differently have different ones.

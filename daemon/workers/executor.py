@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cutoutd.daemon.workers.codec import SchemaError
 from cutoutd.daemon.workers.exit_status import waited_for
@@ -61,8 +62,7 @@ class WorkerGoneError(BrokenExecutor):
         self.refused = refused
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """One call in the hands of the thread."""
 
     number: int

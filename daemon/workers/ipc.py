@@ -11,9 +11,10 @@ import os
 import select
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
+
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
@@ -35,8 +36,7 @@ class FrameError(ValueError):
     """The other side sent what it may not send; says what, never its content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A function raised instead of answering.
 
     Attributes:
@@ -51,8 +51,7 @@ class Fault:
     remote: Annotated[str, Text(LONGEST_TRACEBACK, lines=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Task(Generic[Argument, Result]):
+class Task(Struct, Generic[Argument, Result], frozen=True):
     """Something a worker can be asked to do: a function that both sides import, and what may come back.
 
     Attributes:
@@ -82,8 +81,7 @@ def call_frame(number: int, task: Task[Any, Any], argument: Any) -> bytes:
     return frame(dumps({"call": number, "function": task.name, "argument": argument}))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What a worker was asked: the number to answer under, the function, and its argument as plain values."""
 
     number: int
@@ -116,8 +114,7 @@ def hints(function: Callable[[Any], Any]) -> dict[str, Any]:
 # --- answers
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came of one call: a result or a fault, and the worker's resident memory afterwards."""
 
     result: Any

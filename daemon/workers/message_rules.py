@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """A number's smallest and largest value; for `Annotated`."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Printable text of at most `longest` characters; `lines` also lets line feeds through. For `Annotated`."""
 
     longest: int
     lines: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hex:
+class Hex(Struct, frozen=True):
     """Exactly so many hexadecimal digits, or none where `empty`; for `Annotated`."""
 
     digits: int
     empty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Most:
+class Most(Struct, frozen=True):
     """At most so many entries of a list or table; for `Annotated`."""
 
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Struct, frozen=True):
     """Plain values that whoever asked reads himself; for `Annotated`."""
 
 

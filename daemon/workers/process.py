@@ -18,10 +18,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
+
+from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError, EngineError, PhotoError, printable
 from cutoutd.daemon.sandbox import guard
@@ -50,8 +51,7 @@ _LONGEST_STATEMENT: Final = 20_000
 _memory = IdleRelease()
 
 
-@dataclass(frozen=True, slots=True)
-class PlainSetup:
+class PlainSetup(Struct, frozen=True):
     """What a new worker is told; plain values only, so that reading them loads no heavy library.
 
     Attributes:
@@ -95,8 +95,7 @@ _Statements = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """What a new worker says of itself: seconds until it was warm, what holds there, and its warm-up's answer."""
 
     start_s: Annotated[float, Range(0, 1e6)]
@@ -104,8 +103,7 @@ class Begun:
     warm_up: Annotated[Any, Raw()]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The same as the supervisor knows it."""
 
     start_s: float

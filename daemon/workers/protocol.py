@@ -7,8 +7,9 @@ supervisor's own `Job`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
@@ -20,8 +21,7 @@ from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Text
 from cutoutd.models.networks.doubt import Doubt
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What a worker is to do with one photo.
 
     `temporaries` holds, per deliverable, the absolute path of the file to write; the outbox in front of it is
@@ -56,8 +56,7 @@ class Job:
 # --- what the supervisor makes of an answer
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedFile:
+class FinishedFile(Struct, frozen=True):
     """One finished temporary: whole, synced and read back."""
 
     label: str
@@ -70,8 +69,7 @@ class FinishedFile:
     sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The photo is cut out; its temporaries wait to be published.
 
     `confidence` is the expected overlap with the truth, 0..1, or None where nobody can say; `doubts` are why its
@@ -92,16 +90,14 @@ class Finished:
     doubts: tuple[Doubt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True):
     """The content is known: nothing was decoded."""
 
     digest: str
     same_as: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRefused:
+class OutboxRefused(Struct, frozen=True):
     """The outbox cannot take the file now; the photo itself is fine."""
 
     outbox: bytes
@@ -134,8 +130,7 @@ WorkerReason = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """One temporary as its worker left it; which one is told by its place among the job's."""
 
     out_digest: _Digest
@@ -145,8 +140,7 @@ class Written:
     sha256: Annotated[str, Hex(64, empty=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The photo is cut out, and one temporary is written per deliverable; its doubts are words from our list."""
 
     digest: _Digest
@@ -163,35 +157,30 @@ class Report:
     doubts: Annotated[tuple[Doubt, ...], Most(len(Doubt))] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """The content has a digest that the job calls known."""
 
     digest: _Digest
 
 
-@dataclass(frozen=True, slots=True)
-class OverBudget:
+class OverBudget(Struct, frozen=True):
     """The photo is larger than its allowance: nothing was decoded."""
 
     megapixels: Annotated[float, Range(0, 1e9)]
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """The file changed while it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The photo has a named problem."""
 
     reason: WorkerReason
     detail: _Sentence
 
 
-@dataclass(frozen=True, slots=True)
-class NotTaken:
+class NotTaken(Struct, frozen=True):
     """The outbox of the job's deliverable `number` gave this errno; the photo itself is fine."""
 
     number: Annotated[int, Range(0, _MOST_WRITTEN)]

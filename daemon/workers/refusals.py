@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.models.networks.accelerators import Opened
@@ -29,8 +30,7 @@ try_start(**said)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What came of it.
 
     Attributes:

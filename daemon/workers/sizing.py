@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import ModelSpec
@@ -15,8 +16,7 @@ RAM_PER_WORKER = 2 * 10**9
 BESIDE_A_LARGE_ONE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSize:
+class PoolSize(Struct, frozen=True):
     """Slots 0 to `size` - 1, of which the first `large` load every network and the others small ones only.
 
     A large network (`ModelSpec.once_per_machine`) works on one photo for seconds. Where small networks are in use

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.daemon.backoff import backoff_s
@@ -41,8 +42,7 @@ class NoFreeSlotError(CutoutError):
     """A photo was handed in while no slot was free; ask `free` first."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSetup:
+class WorkerSetup(Struct, frozen=True):
     """How workers are made; see `process.PlainSetup` for what each part does there.
 
     Attributes:
@@ -97,8 +97,7 @@ class WorkerSetup:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SlotReady:
+class SlotReady(Struct, frozen=True):
     """A worker is warm.
 
     Attributes:
@@ -118,8 +117,7 @@ class SlotReady:
     rss_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SlotFailed:
+class SlotFailed(Struct, frozen=True):
     """A worker could not start, or died with no photo in hand; no photo is charged for it."""
 
     slot: int
@@ -127,16 +125,14 @@ class SlotFailed:
     retry_in_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The function returned."""
 
     tag: int
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The function raised; the worker lives on. Errors that are not ours come as `WorkerFaultError`.
 
     `sound`: the built-in test photo went well there since, so that the photo is at fault.
@@ -147,8 +143,7 @@ class Failed:
     sound: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(Struct, frozen=True):
     """The worker died, was killed, or ran out of memory with this photo in hand; `sound` as for `Failed`."""
 
     tag: int
@@ -170,8 +165,7 @@ class SlotState(StrEnum):
     UNLOADED = "unloaded"
 
 
-@dataclass(frozen=True, slots=True)
-class SlotStatus:
+class SlotStatus(Struct, frozen=True):
     """One slot, for `status`. rss_bytes: after the last photo, None before the first answer."""
 
     slot: int
@@ -182,8 +176,7 @@ class SlotStatus:
     error: str
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One call into a worker; tag None is the warm-up. Whoever sets `answered` first speaks for it."""
 
     tag: int | None
@@ -197,8 +190,7 @@ class Call:
         return self.answered.acquire(blocking=False)
 
 
-@dataclass(slots=True)
-class Worker:
+class Worker(Struct):
     """One process, from spawn to reaping."""
 
     slot: int
@@ -236,8 +228,7 @@ class Worker:
         return not self.alive() and not self.executor.thread.is_alive()
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(Struct):
     """A place for one worker at a time.
 
     Attributes:

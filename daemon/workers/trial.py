@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.daemon.workers import pool
@@ -31,8 +33,7 @@ _Sentence = Annotated[str, Text(LONGEST_SENTENCE)]
 _Figure = Annotated[float, Range(-1e9, 1e9)]
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What to try: a network, and how."""
 
     spec: ModelSpec
@@ -43,8 +44,7 @@ class Trial:
     shape: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Why a network does not fit, or nothing; `of_the_model` is False where the engine is at fault."""
 
     problem: _Sentence
@@ -52,8 +52,7 @@ class Verdict:
     of_the_model: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """`bench.Figures` as they travel."""
 
     provider: Annotated[str, Text(40)]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -32,8 +32,7 @@ _INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _DESCRIBES: Final = {b"RGB ": ("RGB", "L"), b"GRAY": ("L",), b"CMYK": ("CMYK",)}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How the pixels of one photo reach the wanted space.
 
     transform: takes a Pillow image of the mode planned for, gives one of mode RGB; None: nothing to do.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import simplejpeg  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
+from msgspec import Struct, field
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,8 +45,7 @@ _UNREAD: Final = re.compile(
 )
 
 
-@dataclass(slots=True)
-class _Scan:
+class _Scan(Struct):
     """One scan: its header segment, and where its entropy-coded data lies."""
 
     header: bytes
@@ -54,8 +53,7 @@ class _Scan:
     end: int
 
 
-@dataclass(slots=True)
-class Markers:
+class Markers(Struct):
     """What a JPEG's markers say.
 
     frame: the marker of the frame header, 0 without one. width, height, bits: as announced. components: their ids.

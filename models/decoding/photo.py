@@ -14,12 +14,14 @@ import stat
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -35,8 +37,7 @@ AGAIN: Final = refusals.AGAIN
 LEAST_ALPHA: Final = 13
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoLimits:
+class PhotoLimits(Struct, frozen=True):
     """What a photo may be at most: bytes of the file, and millions of pixels (0.0 … , as the header says)."""
 
     max_bytes: int
@@ -62,8 +63,7 @@ class PhotoBytes:
         return hashlib.blake2b(self.data, digest_size=32).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What a photo says about itself before anything is decoded.
 
     format: one of `formats.PHOTO_FORMATS`. name: the file's name, for sentences.
@@ -86,8 +86,7 @@ class Header:
         return self.width * self.height / 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
+class Photo(Struct, frozen=True):
     """One decoded photo, upright.
 
     rgb: uint8 (H, W, 3), C-contiguous; sRGB, or the space of `icc` where that is set. Of the size that `header` says,

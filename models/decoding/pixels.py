@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,8 +38,7 @@ class HeaderFacts(NamedTuple):
     has_alpha: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A decoded picture before turning and colour conversion.
 
     image: Pillow image of mode RGB, L, CMYK or LAB, as stored; or uint8 (H, W, 3), C-contiguous RGB, which

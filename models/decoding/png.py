@@ -8,8 +8,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding import refusals
@@ -37,8 +38,7 @@ class _Chunk(NamedTuple):
     sound: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """A PNG taken apart.
 
     picture: a PNG of the same pixels without anything else. icc: the profile that its chunks amount to; None means

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,8 +22,7 @@ LIMITS: Final = photos.PhotoLimits(max_bytes=200_000_000, max_megapixels=100)
 MASK_SUFFIXES: Final = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jpg", ".jpeg")
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One photo with its mask; `name` is the photo's path below the images folder, without suffix."""
 
     name: str

@@ -15,11 +15,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -82,8 +83,7 @@ SHEET_ROWS: Final = 12
 SHEET_SIDE: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """One model's score on one case, and the milliseconds from decoded photo to alpha; `solid` only if asked for."""
 
     case: Case

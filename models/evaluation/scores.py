@@ -7,10 +7,10 @@ resolution, and pixels that are not valid (128 in trimaps) are left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Alpha = NDArray[np.float32]
@@ -30,8 +30,7 @@ TRIMAP_GREY: Final = 128
 TRIMAP_SHARE: Final = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoScore:
+class PhotoScore(Struct, frozen=True):
     """The scores of one alpha against one mask.
 
     Args:
@@ -57,8 +56,7 @@ class PhotoScore:
     recall_plain: Curve
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """Means over photos. `max_f` and `mae_normalised` follow the U²-Net authors' protocol and compare with
     papers.
     """

@@ -6,10 +6,10 @@ true outline, in a square window; the frame of the photo is no outline here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from cutoutd.models.evaluation.scores import TRIMAP_GREY, Alpha, Mask, is_trimap
@@ -22,8 +22,7 @@ HALF_TONES: Final = (0.1, 0.9)
 _AROUND: Final = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
-@dataclass(frozen=True, slots=True)
-class Solidity:
+class Solidity(Struct, frozen=True):
     """One alpha beside one mask; shares 0..1, nan where the mask has no such place.
 
     Args:
@@ -82,7 +81,7 @@ def mean_solidity(each: list[Solidity]) -> Solidity:
         values = [value for one in each if not np.isnan(value := float(getattr(one, name)))]
         return float(np.mean(values)) if values else float("nan")
 
-    return Solidity(**{field.name: mean(field.name) for field in fields(Solidity)})
+    return Solidity(**{name: mean(name) for name in Solidity.__struct_fields__})
 
 
 def away(mask: Mask, radius: int) -> Mask:

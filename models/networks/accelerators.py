@@ -11,14 +11,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.models.networks.providers import PROVIDERS, Choice
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What one provider's driver opens.
 
     Args:
@@ -36,8 +36,7 @@ class Needs:
     listed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """What a worker gets beside its photos: existing device files and folders, and why files are left alone.
 
     `driver` names the providers whose drivers make system calls that nobody has listed; "" for none.

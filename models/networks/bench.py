@@ -7,10 +7,10 @@ import resource
 import statistics
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from cutoutd.models.networks.catalog import ModelSpec
@@ -22,8 +22,7 @@ from cutoutd.models.networks.segmenter import Segmenter
 PHOTO_SHAPE = (4000, 6000)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What one model costs.
 
     Args:

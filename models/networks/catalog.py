@@ -6,11 +6,13 @@ import difflib
 import json
 import re
 import tomllib
-from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import ModelError
 
@@ -37,8 +39,7 @@ HIGH_LOOKS = ((256, False), (384, True))
 _BUNDLED_QUALITIES = {"": STANDARD, "standard": STANDARD, "fast": FAST}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One place a model file can come from.
 
     Args:
@@ -59,8 +60,7 @@ class Source:
         return self.url if self.kind == "url" else f"{self.kind}: {self.package} {self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
+class ModelSpec(Struct, frozen=True):
     """One network: where its file is, how a photo is turned into its input, and its terms. Picklable.
 
     Args:
@@ -157,7 +157,7 @@ def decider_spec() -> ModelSpec:
 def _bundled(name: str) -> ModelSpec:
     folder = Path(str(resources.files("cutoutd.models.bundled")))
     card = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
-    known = {field.name for field in fields(ModelSpec)}
+    known = set(ModelSpec.__struct_fields__)
     table = {key: value for key, value in card.items() if key in known}
     spec = spec_from(name, {"family": BUNDLED_FAMILY} | table)
     return replace(spec, path=folder / spec.file)

@@ -6,11 +6,12 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, cast
+
+from msgspec import Struct
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.config.installing import pip_install
@@ -28,8 +29,7 @@ CACHE_FROM_BYTES = 20_000_000
 LOAD_BYTES_UP_TO = 256_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """One kind of hardware as ONNX Runtime names it.
 
     Args:
@@ -64,8 +64,7 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """What was found to work: `provider` runs, `why_not` has one sentence per provider that does not."""
 
     provider: str

@@ -10,10 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from msgspec import Struct, field
 
 from cutoutd.config.errors import CutoutError, ModelError, NetworkError, UsageError
 from cutoutd.models.networks.catalog import BUNDLED, ModelSpec, Source, SourceKind, known_model
@@ -38,8 +39,7 @@ def _no_progress(_done: int, _total: int | None) -> None:
     """Shows nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(Struct, frozen=True):
     """How a pull speaks: all of it optional.
 
     Args:

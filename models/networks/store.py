@@ -9,10 +9,12 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cutoutd.config.errors import ModelError, UsageError
 from cutoutd.models.networks.catalog import (
@@ -29,8 +31,7 @@ from cutoutd.models.networks.catalog import (
 PIECE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Digests:
+class Digests(Struct, frozen=True):
     """What a file is, whatever it is called."""
 
     bytes: int

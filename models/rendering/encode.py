@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,8 +28,7 @@ _AVIF_SPEED = {"fast": 9, "small": 5}
 _TIFF_LEVEL = {"fast": 2, "small": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """Pixels ready to be written.
 
     colour: (H, W, 3) RGB or (H, W) grey; uint8 or uint16.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cutoutd.config import lengths
 from cutoutd.config.lengths import Margin
@@ -14,8 +14,7 @@ _HEADROOM = 0.3
 _HEAD_UPRIGHT, _HEAD_SQUARE = 73.0, 60.0  # per cent of the height: 33 mm of 45 mm, 1.2 of 2 inches
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """A rectangle in whole pixels; right and bottom are exclusive."""
 
     left: int
@@ -34,8 +33,7 @@ class Box:
         return self.bottom - self.top
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """A head in the photo, in pixels: rows of crown and chin, column of the middle."""
 
     crown: float
@@ -43,8 +41,7 @@ class Head:
     middle: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """How far a shadow extends beyond the subject, as a share of the subject's longer side."""
 
     top: float = 0.0
@@ -57,8 +54,7 @@ class Reach:
         return Reach(self.top * side, self.right * side, self.bottom * side, self.left * side)
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """What part of the photo goes where.
 
     canvas: (width, height) of the result in pixels.
@@ -87,8 +83,7 @@ class Placement:
         return not self.is_scaled and self.target == Box(0, 0, *self.canvas)
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """One direction of a picture that has no canvas: content, margins in pixels and as shares."""
 
     content: int

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from cutoutd.config.output import Output, extension
@@ -25,8 +26,7 @@ _MOST_ENLARGED_HEAD = 4.0
 _WHOLE_SUBJECT: Final = 85.0
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A cutout at the photo's size, in straight alpha.
 
     colour: uint8 (H, W, 3), the subject's own colour, 0 where alpha is 0; sRGB, or the space of `icc`.
@@ -47,8 +47,7 @@ class Subject:
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot.
 
     `notes` say in sentences what could not be done as ordered; `enlarged` is how many times larger than in the photo

@@ -12,12 +12,12 @@ A run that was stopped goes on where it was; a trainer may read the folder while
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from cutoutd.config.places import models_dir

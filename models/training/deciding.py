@@ -9,12 +9,12 @@ the bundled one::
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from cutoutd.models.evaluation.cases import find_cases, read_mask, read_photo, resized

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +31,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from msgspec import Struct
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -145,8 +145,7 @@ def rounding_errors(weights: Weights, ranges: Weights) -> Weights:
     return ((np.round(weights / step).clip(-127, 127) * step - weights).sum((2, 3))).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Convolution:
+class Convolution(Struct, frozen=True):
     """One convolution of a graph: names of its input, weights and bias, and the weights' ranges."""
 
     source: str

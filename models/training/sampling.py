@@ -7,10 +7,10 @@ Not for making the samples: see `augment` and `composite`. An endless, seeded st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from cutoutd.models.training.augment import Random, Sample, view
 from cutoutd.models.training.composite import composite, empty_scene
@@ -34,8 +34,7 @@ SOURCE_WEIGHTS: Final = {
 NEVER_PASTED: Final = frozenset({"coco"})
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
+class Shares(Struct, frozen=True):
     """Shares of each kind of sample; what is left are plain views."""
 
     composites: float = 0.33

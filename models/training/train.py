@@ -19,13 +19,13 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 import torch
+from msgspec import Struct
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -48,8 +48,7 @@ WARM_UP_STEPS: Final = 150
 LARGEST_GRADIENT: Final = 5.0
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """Everything a run needs to go on: weights, their running average, optimiser, samples seen."""
 
     net: CutoutNet

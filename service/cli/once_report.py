@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -34,8 +34,7 @@ from cutoutd.service.text import counted, said
 NAMES = 5
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """How a run went, and how it is told.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.errors import FolderError, UsageError, printable
 from cutoutd.config.names import EXTENSIONS
@@ -19,8 +20,7 @@ _FORMATS = {extension.removeprefix("."): name for name, extension in EXTENSIONS.
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where cutouts go.
 
     Attributes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
@@ -22,8 +23,7 @@ from cutoutd.service.cli.config import config_option
 from cutoutd.service.text import screen
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One preset or pack.
 
     Attributes:

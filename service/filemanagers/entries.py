@@ -5,9 +5,10 @@ from __future__ import annotations
 import plistlib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from cutoutd.service.text import refuse_control_characters
 
@@ -24,8 +25,7 @@ _ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One file to be written; `mode` are its permission bits."""
 
     path: Path

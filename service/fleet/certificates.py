@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from cutoutd.config.errors import ConfigError, printable
 from cutoutd.daemon.fleet.roles import Role
@@ -27,8 +27,7 @@ LEAF_DAYS: Final = 825
 _EARLIER: Final = dt.timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A certificate and its private key."""
 
     certificate: x509.Certificate

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Final, cast
+
+from msgspec import Struct
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.hooks import EventKind
@@ -22,8 +23,7 @@ _VERSION: Final = re.compile(r"[0-9a-f]{12}")
 _NOT_OURS: Final = "Save it on the gallery's page, with `Save choices`."
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """What was chosen for one photo; `verdict` None takes an earlier choice back."""
 
     photo: int
@@ -31,8 +31,7 @@ class Choice:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What became of a file's choices: by verdict, and those about photos or cutouts that are no longer there."""
 
     accepted: int = 0

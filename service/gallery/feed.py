@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.previews import PICTURES
@@ -25,8 +26,7 @@ FindSmall = Callable[[int, Picture], Kept | None]
 FindWhole = Callable[[int, Picture], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Tone:
+class Tone(Struct, frozen=True):
     """What a page tells, and what stands for the ledger in saved choices.
 
     Attributes:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.folders import Folders
@@ -28,8 +29,7 @@ _NEWEST: Final = 12
 _TOGETHER_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What is wanted of a gallery.
 
     Attributes:

@@ -11,9 +11,10 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from cutoutd.config.errors import FolderError
 from cutoutd.daemon.ledger.previews import PICTURES, WHOLE, drop_others
@@ -27,8 +28,7 @@ _NAME: Final = re.compile(
 _SHOWABLE: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp"})
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """One small picture: its file's name, its size, and that of the whole, as (width, height) in pixels."""
 
     name: str

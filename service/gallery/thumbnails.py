@@ -10,10 +10,11 @@ import io
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Final
+
+from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError, EngineError, printable
 from cutoutd.config.settings import Limits
@@ -39,16 +40,14 @@ _EFFORT: Final = 2
 _NEEDS_CARE: Final = frozenset({"icc_profile", "gamma", "chromaticity", "transparency", "adobe"})
 
 
-@dataclass(frozen=True, slots=True)
-class PictureJob:
+class PictureJob(Struct, frozen=True):
     """One file by absolute path, and the longest side of its small picture in pixels."""
 
     path: bytes
     longest: int = LONGEST_SIDE
 
 
-@dataclass(frozen=True, slots=True)
-class Small:
+class Small(Struct, frozen=True):
     """A WebP file, its size, and that of the whole picture, as (width, height) in pixels."""
 
     data: Annotated[bytes, Most(_LONGEST_PICTURE)]
@@ -56,8 +55,7 @@ class Small:
     whole: tuple[Annotated[int, Range(1, _MOST_PIXELS)], Annotated[int, Range(1, _MOST_PIXELS)]]
 
 
-@dataclass(frozen=True, slots=True)
-class NoPicture:
+class NoPicture(Struct, frozen=True):
     """Why there is none."""
 
     why: Annotated[str, Text(LONGEST_SENTENCE)]

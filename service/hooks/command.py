@@ -9,8 +9,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import printable
 from cutoutd.config.hooks import Hook
@@ -24,8 +25,7 @@ GOODBYE_S = 2.0
 LOOK_EVERY_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a run ended; `how` is empty when it succeeded, `words` are the last that the command said, on one line."""
 
     how: str

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cutoutd.config.errors import mistake, printable
 from cutoutd.config.hooks import EventKind, Hook
@@ -21,8 +22,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _InHand:
+class _InHand(Struct, frozen=True):
     hook: Hook
     run: Run
 

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from cutoutd.config.errors import ServiceError, printable
 
@@ -33,8 +34,7 @@ class Role(StrEnum):
         return "cutoutd" if self is Role.DAEMON else f"cutoutd-{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
+class PlannedFile(Struct, frozen=True):
     """A file that `service install` writes."""
 
     path: Path
@@ -49,8 +49,7 @@ class PlannedFile:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceState:
+class ServiceState(Struct, frozen=True):
     """What the service manager says about the service; `text` is the daemon's own status line."""
 
     installed: bool

@@ -6,8 +6,9 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from cutoutd.config.errors import ConfigError, printable
 from cutoutd.config.folders import is_inside
@@ -26,8 +27,7 @@ STOP_MARGIN_S = 15
 _COMMENT_WIDTH = 108
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(Struct, frozen=True):
     """Everything the unit's text depends on.
 
     `user` is None for a user unit. `writable` are the folders the daemon may change, state and cache excepted.
@@ -57,8 +57,7 @@ class Installation:
         return any(name != "cpu" for name in expected(self.settings.engine.providers))
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(Struct, frozen=True):
     """One line of the unit and why it is there."""
 
     key: str

@@ -10,8 +10,9 @@ import base64
 import hashlib
 import io
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,7 @@ _PIECE: Final = 32
 _ASCII, _SHORT, _LONG, _RATIONAL = 2, 3, 4, 5
 
 
-@dataclass(frozen=True, slots=True)
-class Needle:
+class Needle(Struct, frozen=True):
     """One secret: what it is called, and every form in which it could turn up in a file."""
 
     name: str
@@ -41,8 +41,7 @@ class Needle:
         return any(form in data for form in self.forms)
 
 
-@dataclass(frozen=True, slots=True)
-class Canary:
+class Canary(Struct, frozen=True):
     """The photo's bytes, its secrets, and uint8 (H, W, 3) pixels as a decoder sees them."""
 
     data: bytes

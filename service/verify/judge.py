@@ -7,10 +7,11 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from cutoutd.service.verify.canary import PATTERN_COLUMNS, Canary, Needle
 from cutoutd.service.verify.run import Evidence
@@ -38,8 +39,7 @@ class Verdict(StrEnum):
     NOT_ENFORCED = "not enforced here"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One row: what was tried, the answer, and whether the promise holds.
 
     `required` is False for what deepens the protection where the platform has it (confined files), so that

@@ -11,9 +11,10 @@ import resource
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
+
+from msgspec import Struct
 
 from cutoutd.daemon.sandbox import capabilities
 from cutoutd.daemon.sandbox.calls import NUMBERS
@@ -25,8 +26,7 @@ from cutoutd.daemon.workers.message_rules import Most, Range, Text
 _PR_GET_DUMPABLE: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(Struct, frozen=True):
     """What a worker is made to try.
 
     Attributes:

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from cutoutd.config.dump import to_toml
 from cutoutd.config.errors import VerifyError
@@ -39,8 +40,7 @@ DELIVERED = (
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_", "LD_LIBRARY_PATH", "DYLD_", "PYTHON", "VIRTUAL_ENV", "SSL_", "TZ")
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(Struct):
     """What the run left behind and what was said during it.
 
     Attributes:

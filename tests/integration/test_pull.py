@@ -16,11 +16,11 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.file_server import PIECE, Manners, serving
 from tests.support.models import in_catalogue, spec_for
 from tests.support.tiny_onnx import tiny_network

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skimage.data
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from tests.support.tiny_onnx import tiny_network
 

@@ -135,6 +135,7 @@ def test_a_photo_from_after_2262_is_cut_out_like_any_other(sim: Callable[..., Si
     ],
     [b"odd"],
 )
+@example([pool.Finished(1, None)], [])  # nobody would work on its photo any more
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_message_ends_the_loop(
     tmp_path_factory: pytest.TempPathFactory, messages: list[Any], names: list[bytes]

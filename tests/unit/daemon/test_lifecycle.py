@@ -6,9 +6,10 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 from tests.support.simulation import Heard
 from tests.unit.daemon.conftest import full_disk
 

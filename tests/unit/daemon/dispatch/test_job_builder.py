@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.job_builder import Circumstances, make_job

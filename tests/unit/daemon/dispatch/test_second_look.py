@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.support.digests import digest_of
 from tests.support.simulation import Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure

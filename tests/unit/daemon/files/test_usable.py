@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.daemon.backoff import NEVER, Retry
 from cutoutd.daemon.files import usable
@@ -23,10 +23,10 @@ ROOT = MountIdentity("/dev/sda1", "ext4", "/", "/mnt/nas/in", is_own_mount=False
         (NFS, NFS, True),
         (ROOT, NFS, False),  # the share is gone, its empty mount point shows
         (NFS, ROOT, True),  # the share came after the first start
-        (dataclasses.replace(NFS, source="nas2:/photos"), NFS, True),  # moved to another server
+        (replace(NFS, source="nas2:/photos"), NFS, True),  # moved to another server
         (MountIdentity("systemd-1", "autofs", "/mnt/nas", "/in", is_own_mount=False), NFS, False),
-        (dataclasses.replace(ROOT, source="/dev/nvme0n1p2"), ROOT, True),  # the system moved to a new disk
-        (dataclasses.replace(NFS, mount_point="/private/view"), NFS, True),  # the same place, seen elsewhere
+        (replace(ROOT, source="/dev/nvme0n1p2"), ROOT, True),  # the system moved to a new disk
+        (replace(NFS, mount_point="/private/view"), NFS, True),  # the same place, seen elsewhere
         (  # two shares, one mounted below the other
             MountIdentity("nas:/", "nfs4", "/mnt", "/nas/in", is_own_mount=False),
             NFS,

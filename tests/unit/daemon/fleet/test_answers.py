@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.settings import Limits, Matte

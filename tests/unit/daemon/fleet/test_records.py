@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 import typing
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from pydantic import BaseModel
 
 from cutoutd.daemon.fleet.records import (
@@ -87,13 +87,10 @@ def holders(wanted: Any, at: str, seen: set[Any]) -> set[str]:
     if wanted in seen:
         return set()
     kinds: dict[str, Any] = {str(n): kind for n, kind in enumerate(typing.get_args(wanted))}
-    if isinstance(wanted, type) and (dataclasses.is_dataclass(wanted) or issubclass(wanted, BaseModel)):
+    if isinstance(wanted, type) and issubclass(wanted, Struct | BaseModel):
         seen.add(wanted)
         hints = typing.get_type_hints(wanted, include_extras=False)
-        names = (
-            {f.name for f in dataclasses.fields(wanted)} if dataclasses.is_dataclass(wanted) else set(hints)
-        )
-        names = set(wanted.model_fields) if issubclass(wanted, BaseModel) else names
+        names = wanted.model_fields if issubclass(wanted, BaseModel) else wanted.__struct_fields__
         return set[str]().union(*(holders(hints[name], f"{wanted.__name__}.{name}", seen) for name in names))
     return set[str]().union(*(holders(kind, at, seen) for kind in kinds.values()))
 

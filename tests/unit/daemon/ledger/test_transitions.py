@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from tests.unit.daemon.conftest import Clock
 from tests.unit.daemon.ledger.rows_in_hand import (
     BOX,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.unit.daemon.ledger.rows_in_hand import (
     FACTS,
     a_delivery,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.ledger.database import Ledger

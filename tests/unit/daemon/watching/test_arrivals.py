@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import queue
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.config.settings import Inbox
@@ -69,7 +69,7 @@ class Box:
     def scan(self, *, old: bool = False) -> None:
         """A walk is taken in; `old`: every file has lain there for long."""
         found = walk(self.root, self.rules, recursive=True)
-        self.arrivals.take([(dataclasses.replace(one, ctime_ns=0) if old else one, None) for one in found])
+        self.arrivals.take([(replace(one, ctime_ns=0) if old else one, None) for one in found])
 
     def tick(self) -> None:
         """What is due now, until the I/O thread has answered."""

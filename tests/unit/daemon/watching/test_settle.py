@@ -3,12 +3,12 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-import dataclasses
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cutoutd.daemon.files.filesystem import FileFacts
 from cutoutd.daemon.files.writers import Writers
@@ -28,7 +28,7 @@ FACTS = FileFacts(size=1000, mtime_ns=5, inode=7, device=1, mode=0o100644)
 
 
 def grown(size: int) -> FileFacts:
-    return dataclasses.replace(FACTS, size=size)
+    return replace(FACTS, size=size)
 
 
 def settled_at(tracker: SettleTracker, facts: FileFacts, start: float, until: float = 100.0) -> float:
@@ -111,7 +111,7 @@ def test_utime_to_the_cameras_clock_after_the_rename_costs_one_short_wait(mtime_
     tracker.hint(A, "moved", 0.0)
     tracker.observe(A, FACTS, 0.0)
     tracker.hint(A, "modified", 0.1)
-    late = dataclasses.replace(FACTS, mtime_ns=mtime_ns)
+    late = replace(FACTS, mtime_ns=mtime_ns)
     assert tracker.observe(A, late, 0.1) is Verdict.WAITING
     assert tracker.observe(A, late, 0.5) is Verdict.WAITING
     assert tracker.observe(A, late, 0.6) in SETTLED
@@ -122,7 +122,7 @@ def test_each_fact_counts(change: dict[str, int]) -> None:
     tracker = SettleTracker()
     tracker.hint(A, "closed", 0.0)
     tracker.observe(A, FACTS, 0.0)
-    assert tracker.observe(A, dataclasses.replace(FACTS, **change), 3.0) is Verdict.WAITING
+    assert tracker.observe(A, replace(FACTS, **change), 3.0) is Verdict.WAITING
 
 
 def test_an_empty_file_waits_longer_and_then_settles_too() -> None:

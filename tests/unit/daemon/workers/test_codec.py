@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from msgspec import Struct
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.output import Deliverable
@@ -20,19 +20,16 @@ from cutoutd.models.networks.catalog import BUNDLED, find_model
 from cutoutd.models.networks.doubt import Doubt
 
 
-@dataclass(frozen=True)
-class Inner:
+class Inner(Struct, frozen=True):
     word: Literal["one", "two"]
     share: Annotated[float, Range(0, 1)]
 
 
-@dataclass(frozen=True)
-class Other:
+class Other(Struct, frozen=True):
     name: Annotated[str, Text(10)]
 
 
-@dataclass(frozen=True)
-class Outer:
+class Outer(Struct, frozen=True):
     count: Annotated[int, Range(0, 2**63 - 1)]
     digest: Annotated[str, Hex(64)]
     inner: Inner

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.daemon.workers import protocol
 from cutoutd.daemon.workers.codec import SchemaError, from_json, to_json

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from cutoutd.models.evaluation.solidity import away, mean_solidity, solidity, thinned

@@ -6,10 +6,10 @@ import pickle
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.models import in_catalogue, spec_for
 from tests.support.tiny_onnx import tiny_network
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.models import in_catalogue, spec_for
 from tests.support.tiny_onnx import tiny_network
 

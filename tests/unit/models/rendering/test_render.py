@@ -3,12 +3,12 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 from skimage import data

@@ -51,7 +51,7 @@ def test_the_event_comes_as_json_on_standard_input(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_text_reaches_the_command_as_its_bytes(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     odd = tmp_path / os.fsdecode(b"\xff.jpg")
     odd.write_bytes(b"there")

@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from cutoutd.config.load import Loaded, parse_settings
 from cutoutd.service.cli.app import cutoutd

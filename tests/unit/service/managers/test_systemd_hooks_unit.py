@@ -7,10 +7,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.config.load import Loaded, parse_settings
 from cutoutd.service.managers.manager import Role, Runner

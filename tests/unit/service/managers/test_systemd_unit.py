@@ -8,10 +8,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.config.errors import ServiceError
 from cutoutd.config.load import parse_settings

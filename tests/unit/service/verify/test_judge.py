@@ -10,12 +10,12 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image, IptcImagePlugin
 from rich.console import Console
 
