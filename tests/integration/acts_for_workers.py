@@ -6,9 +6,10 @@ import errno
 import os
 import socket
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+
+from msgspec import Struct
 
 from cutoutd.daemon.sandbox import guard
 from cutoutd.daemon.workers.ipc import Task
@@ -22,8 +23,7 @@ def try_network(_: None) -> Words:
     return guard.try_network()
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     host: str
     port: int
 
@@ -45,8 +45,7 @@ def signal_parent(_: None) -> Word:
     return "sent"
 
 
-@dataclass(frozen=True)
-class Act:
+class Act(Struct, frozen=True):
     """Something to do with a file; `to` for what needs two."""
 
     what: str

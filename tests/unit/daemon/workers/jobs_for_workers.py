@@ -6,9 +6,10 @@ import ctypes
 import os
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.daemon.workers.ipc import Task
@@ -25,8 +26,7 @@ class OddError(Exception):
         super().__init__(f"{one} and {two}")
 
 
-@dataclass(frozen=True)
-class Warm:
+class Warm(Struct, frozen=True):
     context: Words
     threads: Number
 
@@ -96,8 +96,7 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@dataclass(frozen=True)
-class Nap:
+class Nap(Struct, frozen=True):
     path: str
     seconds: float
 
