@@ -129,6 +129,7 @@ class Components:
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
             listener=self._listener,
+            post=self._post,
             on_folder=self.worker_manager.after_folder,
             on_misread=self._misread,
             clock=self._clock,

@@ -375,6 +375,14 @@ class Transitions:
         )
         return frozenset(row["hidden_name"] for row in rows)
 
+    def hidden(self) -> dict[bytes, list[PhotoRow]]:
+        """By inbox, the photos whose originals lie under our own names, or were to be given such."""
+        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE aftercare = 'hidden' ORDER BY id")
+        found: dict[bytes, list[PhotoRow]] = {}
+        for row in map(photo_row, rows):
+            found.setdefault(row.inbox, []).append(row)
+        return found
+
     def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
         """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
 

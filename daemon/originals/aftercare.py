@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,6 +41,7 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals.left_inboxes import LeftInboxes
 from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.notes import Notes
 from cutoutd.daemon.originals.orphans import OrphanSearch, ours
@@ -75,6 +77,7 @@ class AfterCare:
         instance: id in our hidden names.
         folder_mode: permission bits of folders that are made.
         listener: hears when an original could not be moved.
+        post: the supervisor's queue.
         on_folder: called with each archive or folder for failed photos that is used, and its device and inode.
         on_misread: called with a photo whose original holds something else than its worker said, and is untouched.
         clock: monotonic seconds.
@@ -89,6 +92,7 @@ class AfterCare:
         instance: str,
         folder_mode: int = 0o755,
         listener: Listener,
+        post: Callable[[Any], None],
         on_folder: Callable[[Path, tuple[int, int]], None] = lambda _folder, _inode: None,
         on_misread: Callable[[int], None] = lambda _photo: None,
         clock: Callable[[], float] = time.monotonic,
@@ -113,6 +117,9 @@ class AfterCare:
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
         self._notes = Notes(listener)
         self._orphans = OrphanSearch(transitions, listener, instance)
+        self._left = LeftInboxes(
+            transitions, self._folders, listener, post=post, clock=clock, over=self._over
+        )
 
     def configure(
         self, inboxes: Mapping[bytes, tuple[Inbox, IoThread]], *, keep_names: bool, largest_copy: int
@@ -128,6 +135,15 @@ class AfterCare:
         self._inboxes = dict(inboxes)
         self._keep_names = keep_names
         self._largest_copy = largest_copy
+        self._look_after_left()
+
+    def _look_after_left(self) -> None:
+        self._left.look(self._inboxes.keys(), self._retries, self._clock())
+
+    def _over(self, inbox: bytes) -> None:
+        """What was hidden in an inbox has its name; that may be in the config again by now."""
+        if inbox in self._inboxes:
+            self._resume(inbox, self._retries[inbox])
 
     def busy(self) -> int:
         """How many originals are being moved at this moment."""
@@ -135,7 +151,7 @@ class AfterCare:
 
     def next_due(self) -> float:
         """Monotonic time at which after-care is tried again, or infinity."""
-        return min((retries.next_due() for retries in self._retries.values()), default=NEVER)
+        return min([self._left.next_due(), *(retries.next_due() for retries in self._retries.values())])
 
     def tick(self, now: float) -> None:
         """Tries again what failed, and looks again at what may still have been written."""
@@ -145,6 +161,8 @@ class AfterCare:
             elif now >= retries.next_due():
                 retries.rested(now)
                 self._go_on(retries)
+        if now >= self._left.next_due():
+            self._look_after_left()
 
     def resume(self) -> None:
         """Goes on with all after-care that is owed: after a start or an inbox's return."""
@@ -199,7 +217,9 @@ class AfterCare:
         if row.id in self._misread_now:  # told only now: what becomes of it may be after-care again
             self._misread_now.discard(row.id)
             self._on_misread(row.id)
-        if not (retries.stuck and row.id in retries.failed):
+        if row.inbox not in self._inboxes:
+            self._look_after_left()
+        elif not (retries.stuck and row.id in retries.failed):
             self._go_on(retries)
 
     # --- the story of one original ---------------------------------------------------------------------------
@@ -389,7 +409,7 @@ class AfterCare:
     ) -> None:
         """Back to its name with the original, which nobody may miss while an archive is full or away."""
         if row.inbox not in self._inboxes:
-            return  # it stays owed until its inbox is back in the config
+            return  # what becomes of it is `left_inboxes.py`'s
 
         def back() -> int | None:
             if not move.give_back(original.hidden, original.path, for_good=False, fs=fs):
@@ -410,6 +430,8 @@ class AfterCare:
             self._later(row, error, retries)
 
     def _later(self, row: PhotoRow, error: Exception, retries: RetryQueue) -> None:
+        if row.inbox not in self._inboxes:
+            return
         systems = isinstance(error, OSError)
         why = (error.strerror or str(error)) if systems else ours(error)
         self._transitions.aftercare_failed(row.id, why)

@@ -31,6 +31,7 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger import states
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.originals import left_inboxes as left_inboxes_module
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.watching import inbox as inbox_module
@@ -75,7 +76,10 @@ class InlineIo:
         ALL_IO.append(self)
 
     def call(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
-        self.calls.append((work, then))
+        if self.stopped:
+            self.post(Done(then, None, OSError(errno.ENODEV, "the folder is no longer in the config")))
+        else:
+            self.calls.append((work, then))
 
     @property
     def waiting(self) -> int:
@@ -228,10 +232,14 @@ def cutout_of(photo: bytes, variant: bytes = b"", label: str = "cutout") -> byte
 class Heard(Listener):
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notices: list[str] = []
         self.failures: list[str] = []
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
 
     def photo_failed(self, event: Any) -> None:
         self.failures.append(event.reason)
@@ -402,6 +410,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -
     with monkeypatch.context() as patch:
         patch.setattr(inbox_module, "IoThread", InlineIo)
         patch.setattr(outboxes_module, "IoThread", InlineIo)
+        patch.setattr(left_inboxes_module, "IoThread", InlineIo)
         patch.setattr(components_module.pool, "Workers", PretendedWorkers)
         for call in CALLS:
             patch.setattr(RealFileSystem, call, _pointed(getattr(RealFileSystem, call), call, crasher))
