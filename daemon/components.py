@@ -332,7 +332,7 @@ class Components:
 
     def owed(self) -> bool:
         """Whether any photo is still to be finished."""
-        return self.scheduler.queue.any_owed()
+        return self.scheduler.any_owed()
 
     def slot_ready(self, event: pool.SlotReady) -> bool:
         """A worker is warm: from the first one on photos are taken up. True when all networks are, the first time."""

@@ -236,7 +236,7 @@ class Dispatcher:
 
     def _is_lone(self, row: PhotoRow) -> bool:
         """Whether no other photo waits or is in hand."""
-        return self.hands.budget.in_hand == 0 and not self.scheduler.queue.others_wait(row.id)
+        return self.hands.budget.in_hand == 0 and not self.scheduler.others_wait(row.id)
 
     def umask_of(self, inbox: InboxPlan) -> int:
         """The mode mask for what is published from an inbox."""

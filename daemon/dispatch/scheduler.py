@@ -138,3 +138,11 @@ class Scheduler:
     def next_due(self, now: float) -> float | None:
         """Wall-clock time at which the next pausing row becomes due, or None."""
         return self.queue.next_due(now)
+
+    def any_owed(self) -> bool:
+        """Whether any photo is still to be finished; those of inboxes that left the config wait for these."""
+        return self.queue.any_owed(self._turns)
+
+    def others_wait(self, photo: int) -> bool:
+        """Whether any photo but this one may start."""
+        return self.queue.others_wait(photo, self._turns)

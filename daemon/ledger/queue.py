@@ -58,12 +58,15 @@ class Queue:
         )
         return None if row is None or row[0] is None else float(row[0])
 
-    def others_wait(self, photo: int) -> bool:
-        """Whether any photo but this one is pending."""
-        query = "SELECT 1 FROM photos WHERE state = 'pending' AND id <> ? LIMIT 1"
-        return self.ledger.one(query, (photo,)) is not None
+    def others_wait(self, photo: int, inboxes: Iterable[bytes]) -> bool:
+        """Whether any photo of these inboxes but this one is pending."""
+        query = "SELECT 1 FROM photos WHERE state = 'pending' AND inbox = ? AND id <> ? LIMIT 1"
+        return any(self.ledger.one(query, (inbox, photo)) is not None for inbox in inboxes)
 
-    def any_owed(self) -> bool:
-        """Whether any photo is still to be finished."""
-        query = "SELECT 1 FROM photos WHERE state IN ('pending', 'running', 'delivering') LIMIT 1"
-        return self.ledger.one(query) is not None
+    def any_owed(self, inboxes: Iterable[bytes]) -> bool:
+        """Whether any photo of these inboxes is still to be finished."""
+        queries = (
+            "SELECT 1 FROM photos WHERE state = 'pending' AND inbox = ? LIMIT 1",
+            "SELECT 1 FROM photos WHERE state IN ('running', 'delivering') AND inbox = ? LIMIT 1",
+        )
+        return any(self.ledger.one(query, (inbox,)) is not None for inbox in inboxes for query in queries)

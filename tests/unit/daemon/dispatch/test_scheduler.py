@@ -156,3 +156,19 @@ def test_megapixels_and_photos_in_hand_stay_within_bounds(sizes: list[float], ph
         budget.take(number, held[number])
         assert len(held) <= photos
         assert sum(held.values()) <= 100.0 or len(held) == 1
+
+
+def test_what_waits_in_an_inbox_that_left_the_config_counts_for_nothing(scheduler: Scheduler) -> None:
+    """Workers were never unloaded for it, and no photo was ever alone, with all threads to itself."""
+    waits, one = _add(scheduler, "waits", b"/gone"), _add(scheduler, "one")
+    _add(scheduler, "on its way", b"/gone", state="delivering")
+    assert not scheduler.others_wait(one)
+    assert scheduler.any_owed()
+    assert _take(scheduler) == "one"
+    assert scheduler.any_owed()
+    scheduler.queue.ledger.write("DELETE FROM photos WHERE id = ?", (one,))
+    assert not scheduler.any_owed()
+    scheduler.configure({b"/gone": (1, False)})
+    assert scheduler.any_owed()
+    assert scheduler.others_wait(one)
+    assert not scheduler.others_wait(waits)

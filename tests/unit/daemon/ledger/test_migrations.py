@@ -77,7 +77,7 @@ def test_every_row_comes_along(earlier: Path) -> None:
     assert integrity(ledger) == "ok"
     assert ledger.get_meta("paused") == 1
     assert control.counts()["done"] >= 4
-    assert Queue(ledger).any_owed()
+    assert Queue(ledger).any_owed([INBOX])
     assert intake.live(INBOX, b"done.jpg") is not None  # keys still fit: the secret is the same
     assert intake.live(INBOX, b"bad\xff.jpg") is not None
     assert [command.verb for command in control.waiting()] == ["retry"]

@@ -23,12 +23,12 @@ def _first(queue: Queue, clock: Clock, *, newest: bool = False, early: bool = Tr
 
 def test_settled_ones_come_first_then_the_oldest(ledger: Ledger, clock: Clock) -> None:
     intake, queue = Intake(ledger), Queue(ledger)
-    assert not queue.any_owed()
+    assert not queue.any_owed([INBOX])
     for name, settled in ((b"early", Settled.NOT), (b"old", Settled.KNOWN), (b"new", Settled.KNOWN)):
         clock.now += 1
         intake.observe(INBOX, name, Facts(1, 1, 1), settled=settled)
     assert (_first(queue, clock), _first(queue, clock, newest=True)) == (b"old", b"new")
-    assert queue.any_owed()
+    assert queue.any_owed([INBOX])
     ledger.write("DELETE FROM photos WHERE settled = 1")
     assert (_first(queue, clock), _first(queue, clock, early=False)) == (b"early", None)
 
@@ -37,7 +37,7 @@ def test_one_that_pauses_is_due_when_its_pause_is_over(ledger: Ledger, clock: Cl
     queue = Queue(ledger)
     _, photo = Intake(ledger).observe(INBOX, b"a", Facts(1, 1, 1), settled=Settled.KNOWN)
     assert photo is not None
-    assert not queue.others_wait(photo)
+    assert not queue.others_wait(photo, [INBOX])
     Transitions(ledger, {}).again(photo, pause_s=5.0)
     assert _first(queue, clock) is None
     assert queue.next_due(clock.now) == clock.now + 5.0
