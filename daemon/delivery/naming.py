@@ -33,6 +33,7 @@ from cutoutd.daemon.files.names import (
 )
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.outbox_names import Taken, Withdrawals, names_taken
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import Delivery, PhotoRow
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.workers.protocol import Finished, FinishedFile
@@ -93,14 +94,24 @@ class Route:
 
 
 class Wanted(Struct, frozen=True):
-    """What names are looked for with: by file the folder and stem wished for and the keys taken there; by label our
-    earlier cutouts, and which of them are this very row's; by key the digests of cutouts that are to go.
+    """What names are looked for with.
+
+    Attributes:
+        wished: by file the folder and stem wished for.
+        taken: by file the keys that are held there.
+        earlier: by label our earlier cutouts.
+        own: which of these are this very row's.
+        dropped: which of these have a label that is no longer asked for: their names are free for the others.
+        stay: keys of this very row that are not made again.
+        given_up: by key the digests of cutouts that are to go.
     """
 
     wished: list[Wish]
     taken: list[Taken]
     earlier: Mapping[str, Delivery]
     own: frozenset[int]
+    dropped: tuple[Delivery, ...]
+    stay: frozenset[str]
     given_up: Mapping[str, Mapping[str, int]]
 
 
@@ -144,9 +155,15 @@ class NameSearch:
             names_taken(self._ledger, route.outbox, name_prefix(one.folder, one.stem), besides=row.id)
             for one in wished
         ]
-        own = frozenset(one.id for one in self._transitions.deliveries(row.id))
+        own = self._transitions.deliveries(row.id)
         earlier = self._transitions.earlier(row)
-        return Wanted(wished, taken, earlier, own, self._withdrawals.given_up(route.outbox))
+        now = {file.label for file in finished.files}
+        dropped = tuple(one for label, one in earlier.items() if label not in now)
+        stay: frozenset[str] = frozenset()
+        if Overrides.from_json(row.overrides).deliverable:  # the others are only not made again
+            stay, dropped = frozenset(one.name_key for one in own if one.label not in now), ()
+        given_up = self._withdrawals.given_up(route.outbox)
+        return Wanted(wished, taken, earlier, frozenset(one.id for one in own), dropped, stay, given_up)
 
     def _counter(self, row: PhotoRow) -> int:
         """One number per photo and inbox, the same when the photo is done again."""
@@ -180,7 +197,14 @@ class NameSearch:
             failed: the id of the manifest's line that says it had failed; empty where there is none.
         """
         at = self._ledger.clock()
-        before = {label: one.manifest for label, one in earlier.items()}
+
+        def before(file: FinishedFile, place: Addressed) -> bytes:
+            """The line that spoke of it, or of what it replaces under another label, so far."""
+            same = earlier.get(file.label)
+            others = (one for one in earlier.values() if one.out_digest == place.replaces)
+            told = same or next(others, None)
+            return b"" if told is None else told.manifest
+
         return [
             Delivery(
                 label=file.label,
@@ -199,7 +223,7 @@ class NameSearch:
                     file,
                     one.place.name,
                     at=at,
-                    before=before.get(file.label, b""),
+                    before=before(file, one),
                     failed=failed,
                 ),
             )
@@ -209,14 +233,20 @@ class NameSearch:
 
 def find(wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
     """On the I/O thread: a place for each cutout. Raises OSError."""
-    claimed: set[str] = set()
+    claimed = set(wanted.stay)
     found: list[Addressed] = []
-    for file, wish, taken in zip(finished.files, wanted.wished, wanted.taken, strict=True):
+    for file, wish, held in zip(finished.files, wanted.wished, wanted.taken, strict=True):
         earlier = wanted.earlier.get(file.label)
         if earlier is not None and earlier.id in wanted.own:
             # Done again in another format or under another name: what it has is withdrawn after that.
             earlier = earlier if is_called_so(earlier, wish, file.extension) else None
-        one = address(route, file, wish, taken | claimed, earlier, wanted.given_up)
+        dropped = [_named(one, wish, file, held) for one in wanted.dropped if one.outbox == route.outbox]
+        taken = held.without(one.name_key for one in wanted.dropped) | claimed
+        given_up = {**wanted.given_up}
+        for one in dropped:
+            key = name_key(one.name)
+            given_up[key] = {**given_up.get(key, {}), one.out_digest: one.out_size}
+        one = address(route, file, wish, taken, earlier, given_up)
         claimed.add(one.place.key)
         found.append(one)
     return found

@@ -40,7 +40,7 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.troubles import is_ledgers_own
-from cutoutd.daemon.ledger.undelivered import undeliver
+from cutoutd.daemon.ledger.undelivered import give_names_up, undeliver
 from cutoutd.daemon.workers.protocol import Finished
 
 
@@ -158,6 +158,8 @@ class Publisher:
         """From committed names on; whatever cannot be published any more is made again."""
         route = self._routes[row.inbox]
         deliveries = self._undelivered(row)
+        if not deliveries:  # other names were looked for when the daemon ended
+            return self._again(row, [], [])
         if any(delivery.outbox != route.outbox for delivery in deliveries):
             # The config names another outbox since: what lies in the old one counts, the rest is made for the new.
             lying = await self._what_lies(deliveries, route)
@@ -186,7 +188,8 @@ class Publisher:
             timings: seconds per stage so far.
 
         Returns:
-            What became of it; None when somebody else's file has one of the names by now: nothing is decided yet.
+            What became of it; None when somebody else's file has one of the names by now: what has its name keeps it,
+            and nothing else is decided yet.
         """
         started = time.perf_counter()
         sizes = self._withdrawals.sizes_of(one.replaces for one in deliveries)
@@ -203,6 +206,7 @@ class Publisher:
         if Published.GONE in published:
             made_again = self._again(row, deliveries, published)
             return Lost() if fresh else made_again
+        give_names_up(self._transitions, row, _through(deliveries, published))
         return None
 
     async def _delivered(
@@ -334,9 +338,8 @@ class Publisher:
 
     def _again(self, row: PhotoRow, deliveries: list[Delivery], outcome: list[Published]) -> MadeAgain:
         """What did not come through is made again; what did, by `outcome`, stays the photo's."""
-        through = [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
         self.discard_all([d.temporary for d in deliveries])
-        undeliver(self._transitions, row.id, through)
+        undeliver(self._transitions, row.id, _through(deliveries, outcome))
         return MadeAgain()
 
     def _drop(self, row: PhotoRow, finished: Finished) -> MadeAgain:
@@ -369,6 +372,11 @@ def _lying(delivery: Delivery) -> Published:
     fs = RealFileSystem(delivery.outbox)
     whole = publish.holds(delivery.outbox, delivery.name, delivery.out_digest, delivery.out_size, fs)
     return Published.DONE if whole else Published.GONE
+
+
+def _through(deliveries: list[Delivery], outcome: list[Published]) -> list[str]:
+    """Labels of those that lie under their names, as far as that is known."""
+    return [d.label for d, one in zip(deliveries, outcome, strict=False) if one is Published.DONE]
 
 
 def _lies_in(finished: Finished, folder: bytes) -> bool:

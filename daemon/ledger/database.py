@@ -65,7 +65,8 @@ CREATE TABLE deliverables (
     id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
     label TEXT NOT NULL, outbox BLOB NOT NULL, name BLOB, name_key TEXT NOT NULL,
     out_digest TEXT NOT NULL, out_size INTEGER NOT NULL DEFAULT 0, replaces TEXT NOT NULL DEFAULT '',
-    temporary BLOB, manifest BLOB NOT NULL DEFAULT x'', stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL
+    temporary BLOB, manifest BLOB NOT NULL DEFAULT x'', stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL,
+    gives_way_to INTEGER
 );
 CREATE UNIQUE INDEX deliverables_name ON deliverables (outbox, name_key)
     WHERE state IN ('delivering', 'done');

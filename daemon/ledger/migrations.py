@@ -306,6 +306,11 @@ def _with_those_that_leave(db: sqlite3.Connection) -> None:
     db.execute(LEAVING_7)
 
 
+def _with_whom_they_give_way_to(db: sqlite3.Connection) -> None:
+    """NULL says that it is not known: a cutout that is to go waits for any photo of its content, as it did."""
+    db.execute("ALTER TABLE deliverables ADD COLUMN gives_way_to INTEGER")
+
+
 STEPS = (
     Step(2, _without_dead_columns),
     Step(3, _with_events),
@@ -313,6 +318,7 @@ STEPS = (
     Step(5, _with_confidence),
     Step(6, _with_quick_looks),
     Step(7, _with_those_that_leave),
+    Step(8, _with_whom_they_give_way_to),
 )
 VERSION = STEPS[-1].to
 # What a ledger that is made anew gets from them, beside its tables.

@@ -27,6 +27,11 @@ class Taken(Struct, frozen=True):
     def __or__(self, more: Iterable[str]) -> Taken:
         return Taken(self.names | frozenset(more), self.nameless, self.key)
 
+    def without(self, keys: Iterable[str]) -> Taken:
+        """All but these, named or nameless."""
+        free = frozenset(keys)
+        return Taken(self.names - free, self.nameless - free, self.key)
+
 
 def names_taken(ledger: Ledger, outbox: bytes, prefix: str, *, besides: int) -> Taken:
     """Name keys in an outbox, with this prefix, that rows other than `besides` hold or are about to hold."""
@@ -60,7 +65,8 @@ class Withdrawal(Struct, frozen=True):
 class Withdrawals:
     """Deliverables in the state `leaving`: their names are free for others, their files still lie there.
 
-    Their photo was renamed (`leave`), or done again in another format or under another name (`Transitions.delivering`).
+    Their photo was renamed (`leave`), done again in another format or under another name (`Transitions.delivering`), or
+    saved anew, while their label is no longer asked for (`leave_outdated`).
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -74,7 +80,12 @@ class Withdrawals:
             new: the row of the name that it has now, which takes over what a `redo` asked of it.
         """
         self.ledger.write(
-            "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND state = 'done'", (old.id,)
+            "UPDATE deliverables SET gives_way_to = ? WHERE gives_way_to = ? AND state = 'leaving'",
+            (new.id, old.id),
+        )
+        self.ledger.write(
+            "UPDATE deliverables SET state = 'leaving', gives_way_to = ? WHERE photo = ? AND state = 'done'",
+            (new.id, old.id),
         )
         self.ledger.move(old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
         self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
@@ -114,8 +125,13 @@ class Withdrawals:
             "   AND e.state = 'done' AND e.id > d.id)"
             " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.previous = p.id"
             "   AND e.label = d.label AND e.state = 'done' AND e.id > d.id)"
-            " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
-            "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done'))"
+            " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.id = d.gives_way_to"
+            "   AND q.state = 'done' AND e.state = 'done')"
+            # What it gives way to may be gone, or not known. A copy is not it, and may have been done long before.
+            " OR (NOT EXISTS (SELECT 1 FROM photos q WHERE q.id = d.gives_way_to"
+            "   AND q.state IN ('pending', 'running', 'delivering', 'failed'))"
+            "  AND EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.inbox = p.inbox"
+            "   AND q.digest = p.digest AND q.id <> p.id AND q.state = 'done' AND e.state = 'done')))"
             " ORDER BY d.id",
             (inbox,),
         )
@@ -136,3 +152,15 @@ class Withdrawals:
         self.ledger.write(
             "UPDATE deliverables SET state = 'replaced' WHERE id = ? AND state = 'leaving'", (deliverable,)
         )
+
+
+def leave_outdated(ledger: Ledger, photo: int) -> None:
+    """What shows a photo's earlier content, under labels that it was not asked for this time, is to go."""
+    ledger.write(
+        "UPDATE deliverables SET state = 'leaving', gives_way_to = ? WHERE state = 'done'"
+        # An earlier frame's original may be elsewhere: then its cutouts are not this photo's.
+        " AND photo = (SELECT p.id FROM photos n JOIN photos p ON p.id = n.previous WHERE n.id = ?"
+        "  AND p.digest <> n.digest AND p.archived_to IS NULL AND p.aftercare = 'none')"
+        " AND label NOT IN (SELECT label FROM deliverables WHERE photo = ? AND state = 'done')",
+        (photo, photo, photo),
+    )

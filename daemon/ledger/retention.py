@@ -20,6 +20,12 @@ ENDED = "state IN ('done', 'skipped', 'superseded', 'failed') AND aftercare IN (
 # What is still to be withdrawn keeps its name until it is; by command it goes at once.
 _EVERY = "'done', 'replaced', 'leaving'"
 
+# Photos by which it is known which cutouts are to go, and once which others lie there.
+_LEAVING = (
+    "SELECT photo FROM deliverables WHERE state = 'leaving'"
+    " UNION SELECT gives_way_to FROM deliverables WHERE state = 'leaving' AND gives_way_to IS NOT NULL"
+)
+
 SEEN_PRECISION_S = 86400.0
 
 
@@ -30,9 +36,14 @@ class History:
         self.ledger = ledger
 
     def trim(self, keep_s: float) -> int:
-        """Turns rows finished longer ago than `keep_s` seconds into tombstones. Returns how many."""
+        """Turns rows finished longer ago than `keep_s` seconds into tombstones. Returns how many.
+
+        A cutout that is still to be withdrawn keeps its photo, and the one that it gives way to, until it is.
+        """
+        return self._trim(keep_s, f"{ENDED} AND finished < ? AND id NOT IN ({_LEAVING})")
+
+    def _trim(self, keep_s: float, ended: str) -> int:
         limit = self.ledger.clock() - keep_s
-        ended = f"{ENDED} AND finished < ?"
         self._bury(ended, (limit,))
         cursor = self.ledger.write(
             f"DELETE FROM photos WHERE {ended} AND id NOT IN (SELECT previous FROM photos"
@@ -158,7 +169,11 @@ class History:
                 for photo in photos
             )
         else:
-            count = self.trim(-1.0) if everything else self._unname(ENDED, of=_EVERY)
+            count = (
+                self._trim(-1.0, f"{ENDED} AND finished < ?")
+                if everything
+                else self._unname(ENDED, of=_EVERY)
+            )
         self._unname_rest()
         self._drop_orphans()
         self.ledger.truncate_wal()

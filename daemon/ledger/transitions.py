@@ -15,6 +15,7 @@ from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.outbox_names import leave_outdated
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
@@ -211,32 +212,49 @@ class Transitions:
         try:
             with self.ledger.durably():
                 for delivery in deliveries:
+                    self._give_up(row, delivery)
+                for delivery in deliveries:
                     self._claim(row, delivery)
                 self._move(row.id, State.DELIVERING, digest=digest, **judged)
         except sqlite3.IntegrityError:
             return False
         return True
 
-    def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
+    def _give_up(self, row: PhotoRow, delivery: Delivery) -> None:
+        """What makes room for this one."""
         # What the row has under another name by an earlier setting (a format, a name) is withdrawn once this one is
         # there; see outbox_names.py. So is what this one does not replace in its place.
         if delivery.leaves is not None:  # with its name, which may not have been kept, until it is withdrawn
             gone = delivery.leaves
             self.ledger.write(
-                "UPDATE deliverables SET state = 'leaving', name = ?, name_key = ? WHERE id = ? AND state = 'done'",
-                (gone.name, name_key(gone.name), gone.id),
+                "UPDATE deliverables SET state = 'leaving', gives_way_to = ?, name = ?, name_key = ?"
+                " WHERE id = ? AND state = 'done'",
+                (row.id, gone.name, name_key(gone.name), gone.id),
             )
         self.ledger.write(
-            "UPDATE deliverables SET state = 'leaving' WHERE photo = ? AND label = ? AND state = 'done'"
-            " AND outbox = ? AND name_key <> ? AND name IS NOT NULL",
+            "UPDATE deliverables SET state = 'leaving', gives_way_to = photo WHERE photo = ? AND label = ?"
+            " AND state = 'done' AND outbox = ? AND name_key <> ? AND name IS NOT NULL",
             (row.id, delivery.label, delivery.outbox, delivery.name_key),
         )
-        # An earlier claim of this label, by this row or the one it follows, gives its name up.
+        # An earlier claim of this label by this row gives its name up, and so does whatever this row, or the one that
+        # it follows, has under this name: its label may be another since.
         self.ledger.write(
-            "UPDATE deliverables SET state = 'replaced' WHERE label = ? AND state IN ('delivering', 'done')"
-            " AND (photo = ? OR (photo = ? AND outbox = ? AND name_key IN (?, nameless(?))))",
-            (delivery.label, row.id, row.previous, delivery.outbox, delivery.name_key, delivery.name_key),
+            "UPDATE deliverables SET state = 'replaced' WHERE state IN ('delivering', 'done')"
+            " AND ((photo = ? AND label = ?)"
+            " OR (photo IN (?, ?) AND outbox = ? AND name_key IN (?, nameless(?))))",
+            (
+                row.id,
+                delivery.label,
+                row.id,
+                row.previous,
+                delivery.outbox,
+                delivery.name_key,
+                delivery.name_key,
+            ),
         )
+
+    def _claim(self, row: PhotoRow, delivery: Delivery) -> None:
+        """The name is this one's from now on. Raises sqlite3.IntegrityError."""
         # Names may have been forgotten since this one was found to be free, or another's to replace.
         held = (
             "SELECT 1 FROM deliverables WHERE outbox = ? AND name_key = nameless(?)"
@@ -279,6 +297,7 @@ class Transitions:
             " WHERE photo = ? AND state = 'delivering'",
             (row.id,),
         )
+        leave_outdated(self.ledger, row.id)
         if row.previous is not None and not self._intake.has_cutout(row.previous):
             self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
         columns = {

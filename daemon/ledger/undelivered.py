@@ -11,11 +11,30 @@ from cutoutd.daemon.ledger.states import DeliveryState, State
 from cutoutd.daemon.ledger.transitions import Transitions
 
 
-def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = ()) -> None:
-    """What did not come through gives its name up, and the photo runs again.
+def give_names_up(transitions: Transitions, row: PhotoRow, published: Iterable[str]) -> None:
+    """What did not come through gives its name up; what did is the photo's own.
 
     The earlier cutouts that were to be replaced are the photo's own again, so that the next try replaces them instead
     of lying down beside them.
+
+    Args:
+        transitions: the rows' life.
+        row: the photo.
+        published: labels of deliverables that do lie whole in their outbox.
+    """
+    ledger = transitions.ledger
+    through = set(published)
+    for delivery in transitions.deliveries(row.id):
+        if delivery.state is not DeliveryState.DELIVERING:
+            continue
+        state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
+        ledger.write("UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id))
+        if state is DeliveryState.REPLACED:
+            _restore(ledger, row, delivery)
+
+
+def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = ()) -> None:
+    """What did not come through gives its name up (`give_names_up`), and the photo runs again.
 
     Args:
         transitions: the rows' life.
@@ -24,14 +43,8 @@ def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = (
     """
     ledger = transitions.ledger
     row = transitions.get(photo)
-    through = set(published)
-    for delivery in transitions.deliveries(photo):
-        if row is None or delivery.state is not DeliveryState.DELIVERING:
-            continue
-        state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
-        ledger.write("UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id))
-        if state is DeliveryState.REPLACED:
-            _restore(ledger, row, delivery)
+    if row is not None:
+        give_names_up(transitions, row, published)
     if row is None or row.live or row.archived_to is not None:
         transitions.again(photo)
         return
@@ -46,14 +59,14 @@ def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
     if not delivery.replaces:
         _stay(ledger, row, delivery)
         return
+    # Under whichever label: it may have been asked for under another one then.
     ledger.write(
         "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
-        " WHERE photo IN (?, ?) AND label = ? AND outbox = ? AND name_key IN (?, nameless(?)) AND out_digest = ?"
+        " WHERE photo IN (?, ?) AND outbox = ? AND name_key IN (?, nameless(?)) AND out_digest = ?"
         " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
         (
             row.id,
             row.previous,
-            delivery.label,
             delivery.outbox,
             delivery.name_key,
             delivery.name_key,  # it may have been forgotten meanwhile

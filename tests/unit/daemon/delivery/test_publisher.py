@@ -463,3 +463,41 @@ def test_of_two_deliverables_the_one_that_came_through_stays_the_photos(
         "a.png": cutout_of(ONE, b"best", "one"),
         "two/a.png": cutout_of(ONE, b"best", "two"),
     }
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("before", [b"", b"earlier"])
+@pytest.mark.parametrize("turns", range(4))
+def test_of_two_deliverables_one_keeps_its_name_when_the_others_is_taken(
+    sim: Make, crash: bool, before: bytes, turns: int
+) -> None:
+    """Both names were looked for anew: what had its own already stayed there as nobody's, and the photo ran again."""
+    one = sim(deliver=[{"label": "master"}, {"label": "web", "folder": "web"}])
+    stranger, theirs = one.outbox / "a.png", one.outbox / "web" / "a.png"
+    theirs.parent.mkdir(parents=True)
+    stranger.write_bytes(b"a stranger's")
+    one.put("a.jpg", ONE)
+    one.boot()
+    if before:
+        one.workers.variant = before
+        one.finish()
+        one.workers.variant = b""
+        one.parts.control.redo(None, since=None)
+    _until_delivering(one)
+    stranger.unlink()
+    theirs.write_bytes(b"theirs, saved in this moment")
+    one.run(turns)
+    if crash:
+        one.die()
+        one.boot()
+    one.finish(400)
+    made = {label: cutout_of(ONE, label=label) for label in ("master", "web")}
+    assert one.outputs() == {
+        "a (2).png": made["master"],
+        "web/a (2).png": made["web"],
+        "web/a.png": theirs.read_bytes(),
+    }
+    held = one.parts.ledger.read("SELECT name FROM deliverables WHERE state = 'done'")
+    assert sorted(row["name"] for row in held) == [b"a (2).png", b"web/a (2).png"]
+    assert theirs.read_bytes() == b"theirs, saved in this moment"
+    assert one.leftovers() == []

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support import simulation
 from tests.support.digests import digest_of
 from tests.support.simulation import Simulation, cutout_of
 
@@ -180,3 +181,112 @@ def test_what_is_published_after_it_was_asked_for_is_not_taken_away(
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.finish()
     assert sorted(one.outputs()) == ["a.png", "b.png"]
+
+
+TWO_LABELS = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
+
+
+def test_what_shows_earlier_content_under_a_label_that_is_gone_goes(sim: Callable[..., Simulation]) -> None:
+    """It showed for ever what the photo no longer is."""
+    one = sim(**TWO_LABELS)
+    one.put("a.jpg", b"frame one")
+    one.put("b.jpg", b"frame three")
+    one.boot().finish()
+    one.inbox_table = {"deliver": TWO_LABELS["deliver"][:1]}
+    one.reload()
+    one.put("a.jpg", b"frame two!")
+    one.finish()
+    one.parts.control.redo(None, since=None)  # what shows the very photo is nobody's mistake
+    one.finish()
+    assert one.outputs() == {
+        "a.png": cutout_of(b"frame two!", label="master"),
+        "b.png": cutout_of(b"frame three", label="master"),
+        "web/b.png": cutout_of(b"frame three", label="web"),
+    }
+
+
+def test_what_its_owner_changed_under_a_label_that_is_gone_stays(sim: Callable[..., Simulation]) -> None:
+    one = sim(**TWO_LABELS)
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    (one.outbox / "web" / "a.png").write_bytes(THEIRS)
+    one.inbox_table = {"deliver": TWO_LABELS["deliver"][:1]}
+    one.reload()
+    one.put("a.jpg", b"frame two!")
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"frame two!", label="master"), "web/a.png": THEIRS}
+
+
+def test_the_cutout_of_an_earlier_frame_that_was_archived_stays(sim: Callable[..., Simulation]) -> None:
+    one = sim(**TWO_LABELS)
+    one.inbox_table["after"] = {"action": "archive", "archive": one.archive}
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    one.inbox_table["deliver"] = TWO_LABELS["deliver"][:1]
+    one.reload()
+    one.put("a.jpg", b"frame two!")
+    one.finish()
+    assert sorted(one.outputs()) == ["a (2).png", "a.png", "web/a.png"]
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["other bytes", "the same bytes"])
+@pytest.mark.parametrize("then", ["saved anew", "redo", "names forgotten"])
+def test_another_label_takes_over_the_name(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, alike: bool, then: str
+) -> None:
+    """A second deliverable gives the first one a label too. With the same bytes the photo was never done again: the
+    name counted as its own to adopt, and as another's to claim.
+    """
+    if alike:
+
+        def made_of(photo: bytes, variant: bytes = b"", label: str = "") -> bytes:
+            return b"cutout " + variant + photo
+
+        monkeypatch.setattr(simulation, "cutout_of", made_of)
+    one = sim()
+    one.tables = {"history": {"filenames": then != "names forgotten"}}
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    one.run(30)
+    one.inbox_table = TWO_LABELS
+    one.reload()
+    photo = b"frame one"
+    if then == "redo":
+        one.parts.control.redo(None, since=None)
+    else:
+        photo = b"frame two!"
+        one.put("a.jpg", photo)
+    one.finish(300)
+    made = simulation.cutout_of
+    assert one.outputs() == {"a.png": made(photo, label="master"), "web/a.png": made(photo, label="web")}
+
+
+def test_one_deliverable_that_is_made_again_alone_takes_no_name_of_the_others(
+    sim: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_of(photo: bytes, variant: bytes = b"", label: str = "") -> bytes:
+        return b"cutout " + variant + photo
+
+    monkeypatch.setattr(simulation, "cutout_of", made_of)
+    one = sim(deliver=[{"label": "master"}, {"label": "web", "name": "{stem}-web"}])
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    overrides = {"deliverable": "web", "output": {"name": "{stem}"}}
+    one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides))
+    one.finish(300)
+    assert sorted(one.outputs()) == ["a (2).png", "a.png"]
+
+
+def test_a_copy_that_is_done_takes_no_cutout_from_a_renamed_photo(sim: Callable[..., Simulation]) -> None:
+    """The renamed photo's old cutout once went with any other photo's delivery, before its new one was there."""
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.put("copy.jpg", b"frame one")
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.until(lambda: one.parts.ledger.one("SELECT 1 FROM deliverables WHERE state = 'leaving'"))
+    one.parts.publisher.withdraw()
+    one.run(1)
+    assert cutout_of(b"frame one") in [one.outputs().get(name) for name in ("a.png", "b.png")]
+    one.finish()
+    assert sorted(one.outputs()) == ["b.png", "copy.png"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.ledgers import steps
 
+from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.names import name_prefix
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -61,6 +62,51 @@ def test_a_name_that_another_photo_took_is_told(ledger: Ledger, transitions: Tra
     delivered(transitions, new, b"b.png")
     delivered(transitions, seen(ledger, b"a.jpg"), b"A.png", "another")
     assert [one.holder for one in withdrawals.due(b"/in")] == [b"A.png"]
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "skipped"])
+def test_a_copy_that_is_done_stands_for_the_renamed_photo_only_where_that_is_gone(
+    ledger: Ledger, transitions: Transitions, end: str
+) -> None:
+    """The old cutout once went before the new one lay there."""
+    withdrawals = Withdrawals(ledger)
+    old, copy = seen(ledger, b"a.jpg"), seen(ledger, b"copy.jpg")
+    delivered(transitions, old, b"a.png")
+    delivered(transitions, copy, b"copy.png")
+    new = seen(ledger, b"b.jpg")
+    withdrawals.leave(old, new)
+    assert withdrawals.due(b"/in") == []
+    transitions.started(new.id, "a network")
+    assert withdrawals.due(b"/in") == []
+    newer = seen(ledger, b"c.jpg")
+    if end == "done":
+        withdrawals.leave(new, newer)  # renamed once more
+        assert withdrawals.due(b"/in") == []
+        delivered(transitions, newer, b"c.png")
+    else:
+        transitions.ended(new.id, Reason.VANISHED if end == "skipped" else Reason.CRASHED, "")
+    assert len(withdrawals.due(b"/in")) == (end != "failed")
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_what_is_to_go_is_known_until_it_is_gone(
+    ledger: Ledger, transitions: Transitions, forgotten: bool
+) -> None:
+    """A short `history.keep` dropped it while an outbox was away; `forget --all` does so by its owner's will."""
+    withdrawals, history = Withdrawals(ledger), History(ledger)
+    old, new = seen(ledger, b"a.jpg"), seen(ledger, b"b.jpg")
+    delivered(transitions, old, b"a.png")
+    withdrawals.leave(old, new)
+    assert history.trim(-1.0) == 0
+    delivered(transitions, new, b"b.png")
+    assert history.trim(-1.0) == 0
+    if forgotten:
+        history.forget(everything=True)
+    due = withdrawals.due(b"/in")
+    assert [one.name for one in due] == ([] if forgotten else [b"a.png"])
+    for one in due:
+        withdrawals.withdrawn(one.id)
+        assert history.trim(-1.0) == 2
 
 
 def test_forgotten_names_are_forgotten_here_too(ledger: Ledger, transitions: Transitions) -> None:
