@@ -181,6 +181,10 @@ class FleetSimulation(Simulation):
             self.link.answer()
         super().turn()
 
+    def moves(self) -> bool:
+        """As of any simulation, and nodes that are about to answer."""
+        return super().moves() or bool(self.peace and self.link.given)
+
     @property
     def workers(self) -> PretendedWorkers:
         """The head's own."""

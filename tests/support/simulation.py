@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +44,10 @@ CALLS = (
     "open", "read", "write", "truncate", "fsync", "fsync_dir", "close", "chmod", "fchmod", "rename",
     "rename_noreplace", "exchange", "link", "unlink", "mkdir",
 )  # fmt: skip
+
+
+TURN_S = 0.25
+QUIET_S = 5.0  # longer than two polls and a settle time
 
 
 class Crash(BaseException):
@@ -254,6 +260,7 @@ class Simulation(Below):
     crasher: Crasher = field(default_factory=Crasher)
     now: float = 1000.0
     wall: float = 1.7e9
+    due: float = 0.0  # when the loop has something to do, should nothing come before
     supervisor: Supervisor | None = None
     also: tuple[Listener, ...] = ()  # who hears the daemon too
 
@@ -329,9 +336,8 @@ class Simulation(Below):
         self.workers.step()
         for io in ALL_IO:
             io.step()
-        self.daemon.turn(self.now)
-        self.now += 0.25
-        self.wall += 0.25
+        self.due = self.daemon.turn(self.now)
+        self.pass_time(TURN_S)
 
     def run(self, turns: int = 40) -> Simulation:
         for _ in range(turns):
@@ -340,7 +346,7 @@ class Simulation(Below):
 
     def finish(self, turns: int = 4000) -> Simulation:
         """Until nothing is owed and nothing moves any more."""
-        quiet = 0
+        quiet_since = self.now
         for _ in range(turns):
             self.turn()
             parts = self.parts
@@ -351,10 +357,19 @@ class Simulation(Below):
                 or parts.aftercare.busy()
                 or parts.publisher.in_transit()
             )
-            quiet = 0 if busy else quiet + 1
-            if quiet > 24:  # longer than two polls and a settle time
+            if busy:
+                quiet_since = self.now
+            if self.now - quiet_since > QUIET_S:
                 return self
+            if not self.moves() and self.due > self.now:  # as the loop itself, which sleeps until then
+                self.pass_time(self.due - self.now)
         raise AssertionError(f"never finished: {self.rows()}, {self.heard.warnings}")
+
+    def moves(self) -> bool:
+        """Whether anything but the clock makes something happen next."""
+        waiting = any(io.calls and not io.hangs for io in ALL_IO)
+        in_hand = self.workers.jobs and not self.workers.hang
+        return bool(waiting or in_hand or not vars(self.daemon)["_queue"].empty())
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turns until the condition holds."""
@@ -403,11 +418,28 @@ class Simulation(Below):
         return [str(p) for folder in folders if folder.exists() for p in folder.rglob(".cutoutd-*")]
 
 
+class _Unsynced(sqlite3.Connection):
+    """A connection that waits for no disk."""
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if sql.startswith("PRAGMA synchronous="):
+            sql = "PRAGMA synchronous=OFF"
+        return super().execute(sql, *arguments)
+
+
 @contextlib.contextmanager
-def simulated(monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None) -> Generator[None]:
-    """Puts the pretended parts in place, and crash points into every call and commit."""
+def simulated(
+    monkeypatch: pytest.MonkeyPatch, crasher: Crasher | None = None, *, synced: bool = False
+) -> Generator[None]:
+    """Puts the pretended parts in place, and crash points into every call and commit.
+
+    A pretended death loses nothing that was written, so that nobody waits for a disk unless all is to be `synced`.
+    """
     crasher = crasher or Crasher()
     with monkeypatch.context() as patch:
+        if not synced:
+            patch.setattr(os, "fsync", os.fstat)  # which refuses a closed descriptor as well
+            patch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=_Unsynced))
         patch.setattr(inbox_module, "IoThread", InlineIo)
         patch.setattr(outboxes_module, "IoThread", InlineIo)
         patch.setattr(left_inboxes_module, "IoThread", InlineIo)

@@ -41,7 +41,7 @@ def main(root: Path, story: str) -> None:
     """Boots, waits for the mark, delivers, ends without a goodbye."""
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_DATA_HOME", str(root / "home"))
-    with simulated(patch):
+    with simulated(patch, synced=True):  # which calls sync what is what the test asks
         sim = simulation(root, story).boot()
         if story == "replaced":
             sim.put("a.jpg", ONE)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.support.models import add_large_stand_in
-from tests.support.simulation import ALL_IO, Simulation, cutout_of, simulated
+from tests.support.simulation import ALL_IO, TURN_S, Simulation, cutout_of, simulated
 
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -48,8 +48,8 @@ class Unsteady(Simulation):
         if rng.random() < 0.3:
             for _ in range(rng.choice(FLOODS)):
                 self.daemon.post(Done(lambda _value, _error: None, None, None))
-        self.daemon.turn(self.now)
-        self.pass_time(0.25)
+        self.due = self.daemon.turn(self.now)
+        self.pass_time(TURN_S)
 
 
 class Happenings:
