@@ -18,8 +18,9 @@ from benchmarks import measure
 from benchmarks.options import Options
 from PIL import Image
 
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers import engines, job, protocol
 from cutoutd.daemon.workers.memory import keep_freed_memory
 from cutoutd.models.cutout import Stopwatch, cut_out

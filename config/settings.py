@@ -14,46 +14,13 @@ from cutoutd.config import names
 from cutoutd.config.expansion import expand_presets
 from cutoutd.config.fleet import Fleet
 from cutoutd.config.hooks import Hook
-from cutoutd.config.lengths import parse_roi
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.rules import Rule
 from cutoutd.config.section import Section
 from cutoutd.config.telling import History, Log, Metrics, Notify
-from cutoutd.config.units import ByteCount, Folder, Percent, Seconds
-
-
-class Limits(Section):
-    """What one photo may cost, and how much is in hand at once."""
-
-    photos_in_flight: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=32, description="Photos in hand at once, over all inboxes."
-    )
-    megapixels_in_flight: Annotated[float, Field(ge=1)] = Field(
-        default=400,
-        description="Megapixels in hand at once; a larger single photo still fits when it is alone.",
-    )
-    max_megapixels: Annotated[float, Field(gt=0, le=2000)] = Field(
-        default=150, description="A photo with more megapixels fails as too-large; nothing of it is decoded."
-    )
-    max_bytes: ByteCount = Field(
-        default=10**9, gt=0, description="A file larger than this fails as too-large; it is not read."
-    )
-    time_per_photo: Seconds = Field(
-        default=120,
-        gt=0,
-        description="A photo that takes longer is stopped; the second time it fails as too-slow.",
-    )
-    attempts_after_death: Annotated[int, Field(ge=1, le=20)] = Field(
-        default=2, description="Attempts for a photo whose worker died or ran out of memory or time."
-    )
-    attempts_when_busy: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=5, description="Attempts, with growing pauses, for a file that another program holds locked."
-    )
-    worker_memory: ByteCount = Field(
-        default=3 * 10**9,
-        ge=800 * 10**6,  # a warm worker holds 400 MB of data, and a small photo needs a share of that again
-        description="Data memory one worker may use, the model's own size on top.",
-    )
+from cutoutd.config.units import ByteCount, Folder, Seconds
 
 
 class Engine(Section):
@@ -106,58 +73,6 @@ class Engine(Section):
     def _at_least_one(cls, value: str | list[str]) -> str | list[str]:
         if not value:
             raise ValueError('names no provider: write "auto", or a list such as ["cuda", "cpu"]')
-        return value
-
-
-class Matte(Section):
-    """How the subject's outline is found and cleaned; shared by all deliverables of one photo."""
-
-    engine: Literal["guided", "learned", "auto", "plain"] = Field(
-        default="learned",
-        description="How the network's outline is brought to full resolution: redrawn by a small network of its own "
-        "(learned: hair, wires and handles stay whole, for about 0.1 s more than guided on 24 megapixels), following "
-        "the photo's edges by a filter (guided), learned but guided where nearly the whole photo is edge (auto), or "
-        "only enlarged (plain).",
-    )
-    edge: Literal["crisp", "natural", "soft"] = Field(
-        default="natural", description="Character of the outline."
-    )
-    closed_form: StrictBool = Field(
-        default=False,
-        description="Closed-form matting in the edge band: seconds per photo, and each worker first compiles it for "
-        "some seconds; needs the package pymatting.",
-    )
-    solidify: Percent = Field(
-        default=0, description="Makes the body opaque: alpha this close to full, in percent, becomes full."
-    )
-    fill_holes: Percent = Field(
-        default=0,
-        description="Holes smaller than this share of the photo, in percent, are filled; 0 fills none.",
-    )
-    keep: Literal["all", "largest"] | Annotated[int, Field(ge=1)] = Field(
-        default="all", description="Which separate subjects stay: all, the largest, or the N largest."
-    )
-    min_island: Percent = Field(
-        default=0,
-        description="Separate pieces smaller than this share of the photo, in percent, are removed.",
-    )
-    grow: Annotated[float, Field(ge=-100, le=100)] = Field(
-        default=0, description="Widens the outline by this many pixels at full size; negative shrinks."
-    )
-    roi: str = Field(
-        default="",
-        description='Look for the subject only there, and cut away the rest: the edges "left top right bottom" in px '
-        "or %, counted from the photo's top left corner (not its width and height), or empty.",
-    )
-    no_subject: Literal["fail", "pass"] = Field(
-        default="fail",
-        description="No subject found: `fail` names the photo and writes nothing, `pass` hands the photo on.",
-    )
-
-    @field_validator("roi")
-    @classmethod
-    def _roi_has_four_lengths(cls, value: str) -> str:
-        parse_roi(value)
         return value
 
 

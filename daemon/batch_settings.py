@@ -12,8 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, extension
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, stem_of

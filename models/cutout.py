@@ -19,8 +19,9 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.models.decoding.as_bytes import PhotoLike, as_bytes
 from cutoutd.models.decoding.colour import Colour
 from cutoutd.models.decoding.photo import LEAST_ALPHA, Header, Photo, PhotoLimits, decode, read_header

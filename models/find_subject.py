@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.lengths import parse_roi
-from cutoutd.config.settings import Matte
+from cutoutd.config.matte import Matte
 from cutoutd.models.decoding.colour import Convert, to_srgb
 from cutoutd.models.decoding.photo import Photo
 from cutoutd.models.networks.confidence import Confidence, confidence

@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from cutoutd.config.errors import UsageError
 from cutoutd.config.explain import problems_of
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Inbox, Limits, Matte, Settings
+from cutoutd.config.settings import Inbox, Settings
 from cutoutd.daemon.dispatch.deliverable_rules import Presets, chosen
 from cutoutd.daemon.ledger.overrides import Overrides
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Struct
 
-from cutoutd.config.settings import Matte
+from cutoutd.config.matte import Matte
 from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.message_rules import Hex, Most, Text, printed
 from cutoutd.models.networks.catalog import ModelSpec

@@ -33,7 +33,8 @@ _BOOT: Final = """
 import sys
 path, calls, answers = sys.argv[1:]
 try:
-    import json
+    import gc, json
+    gc.disable()  # `begin` turns it on again
     sys.path[:] = json.loads(path)
     from cutoutd.daemon.workers.process import main
 except BaseException as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import gc
 import os
 import resource
 import select
@@ -221,6 +222,8 @@ def begin(setup: PlainSetup) -> Begun:
     function = named(setup.warm_up)
     (wanted,) = [kind for name, kind in hints(function).items() if name != "return"][:1] or [Any]
     warm = function(from_json(wanted, setup.context, at="context", trusted=True))
+    gc.freeze()  # what was imported and loaded stays, and is not looked through after each photo
+    gc.enable()
     give_back()  # loading takes more than the loaded model keeps
     said = {
         name: printed(value, _LONGEST_STATEMENT) if isinstance(value, str) else value

@@ -13,8 +13,9 @@ from msgspec import Struct, field
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, extension
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers.codec import SchemaError
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE
 from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Text

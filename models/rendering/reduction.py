@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Output
-from cutoutd.config.settings import Matte
 from cutoutd.models.matting import refiner
 from cutoutd.models.rendering import layout
 

@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from cutoutd.config.errors import ConfigError, FolderError, Reason, UsageError, printable
+from cutoutd.config.limits import Limits
 from cutoutd.config.load import find_config, load_settings
 from cutoutd.config.output import Deliverable
 from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
-from cutoutd.config.settings import Engine, Limits
+from cutoutd.config.settings import Engine
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.files.folders import make_folder

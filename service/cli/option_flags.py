@@ -15,10 +15,10 @@ from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.explain import problems_of
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.load import load_settings
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import PART, Deliverable, Output
 from cutoutd.config.places import models_dir
 from cutoutd.config.presets import builtin, expand, packs, unpack
-from cutoutd.config.settings import Matte
 
 # Matte's `engine` would read like the inference engine on a command line.
 _FLAG_NAMES = {("matte", "engine"): "edge-engine"}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError, EngineError, printable
-from cutoutd.config.settings import Limits
+from cutoutd.config.limits import Limits
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.ipc import LONGEST_SENTENCE, Task
 from cutoutd.daemon.workers.message_rules import Most, Range, Text, printed

@@ -19,8 +19,9 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.sandbox import guard, landlock
 from cutoutd.daemon.workers import engines, protocol
 from cutoutd.daemon.workers import job as jobs

@@ -12,8 +12,9 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.sandbox import guard, tracing
 from cutoutd.daemon.workers import engines, process, protocol
 from cutoutd.daemon.workers import job as jobs

@@ -10,8 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cutoutd.config import describe
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Output
-from cutoutd.config.settings import Engine, Inbox, Limits, Matte, Settings
+from cutoutd.config.settings import Engine, Inbox, Settings
 
 
 def field(table: type[BaseModel], name: str) -> FieldInfo:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from cutoutd.config.explain import field_at, key_text, problems_of, tables, true_place, unknown_option
-from cutoutd.config.settings import Inbox, Limits, Settings
+from cutoutd.config.limits import Limits
+from cutoutd.config.settings import Inbox, Settings
 
 
 def said(document: dict[str, Any]) -> dict[str, str]:

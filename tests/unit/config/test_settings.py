@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from cutoutd.config.load import parse_settings
 from cutoutd.config.rules import unpack_deliverable
-from cutoutd.config.settings import Matte, Settings
+from cutoutd.config.settings import Settings
 
 INBOX = {"path": "/in", "outbox": "/out"}
 
@@ -27,11 +27,6 @@ def test_settings_never_change_after_loading() -> None:
     settings = Settings.model_validate({"inbox": [INBOX]})
     with pytest.raises(ValidationError, match="frozen"):
         settings.engine.nice = 3  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_a_region_that_is_none_is_a_fault_of_the_settings() -> None:
-    with pytest.raises(ValidationError, match="not the region's width and height"):
-        Matte(roi="50% 50% 20% 20%")
 
 
 def test_an_inbox_without_deliverables_owes_its_output() -> None:

@@ -12,8 +12,9 @@ from tests.support.digests import digest_of
 from tests.support.simulation import PretendedWorkers
 
 from cutoutd.config.errors import EngineError, OutboxError, Reason
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tests.support.digests import digest_of
 
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.batch_settings import BatchSettings, finished_before
 from cutoutd.daemon.sources import gather
 

@@ -14,9 +14,9 @@ from tests.support.profiles import one_way_icc
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.presets import expand
-from cutoutd.config.settings import Matte
 from cutoutd.models.cutout import Cutout, controls_of, cut_out
 from cutoutd.models.decoding import icc
 from cutoutd.models.decoding.colour import Convert

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.config.settings import Matte
+from cutoutd.config.matte import Matte
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_header
 from cutoutd.models.find_subject import find_subject, region

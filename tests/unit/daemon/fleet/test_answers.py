@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from cutoutd.config.errors import Reason
-from cutoutd.config.settings import Limits, Matte
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.daemon.fleet.answers import event_of, is_shared
 from cutoutd.daemon.fleet.records import Broke, Raised, Returned, Shared, Terms, Unfit
 from cutoutd.daemon.workers import pool, protocol

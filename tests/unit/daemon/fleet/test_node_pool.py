@@ -10,7 +10,8 @@ import pytest
 from tests.support.conditions import wait_until
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.config.settings import Limits, Matte
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.daemon.fleet import node_pool
 from cutoutd.daemon.fleet.node_pool import NodePool
 from cutoutd.daemon.fleet.records import Broke, PhotoAnswer, Raised, Returned, Unfit

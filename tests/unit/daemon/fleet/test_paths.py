@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from cutoutd.config.fleet import SharedFolder
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.fleet.paths import NotSharedError, PathMap
 from cutoutd.daemon.workers.protocol import Job
 

@@ -12,8 +12,9 @@ import pytest
 from tests.support.models import tiny_spec
 from tests.support.photos import encoded
 
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers import engines as loaded
 from cutoutd.daemon.workers.engines import Engines
 from cutoutd.daemon.workers.protocol import Job

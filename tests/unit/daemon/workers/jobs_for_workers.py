@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 import time
@@ -51,6 +52,11 @@ def double(job: int) -> Number:
 
 def pid(_: None) -> Number:
     return os.getpid()
+
+
+def collector(_: None) -> Words:
+    """Whether garbage is looked for, and whether what was imported is left out of it."""
+    return f"{gc.isenabled()} {gc.get_freeze_count() > 10_000}"
 
 
 def refuse(job: bytes) -> None:
@@ -143,5 +149,6 @@ def _is_writable_pipe(fd: int) -> bool:
 WARM_UP: Task[Any, Warm] = Task(warm_up)
 DOUBLE: Task[int, int] = Task(double)
 PID: Task[None, int] = Task(pid)
+COLLECTOR: Task[None, str] = Task(collector)
 SLEEP: Task[float, None] = Task(sleep)
 MARK_AND_SLEEP: Task[Nap, str] = Task(mark_and_sleep)

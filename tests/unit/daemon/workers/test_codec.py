@@ -11,8 +11,9 @@ import pytest
 from msgspec import Struct
 
 from cutoutd.config.errors import Reason
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers import engines, protocol
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads, to_json
 from cutoutd.daemon.workers.message_rules import Hex, Most, Range, Text

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cutoutd.config.errors import Reason
+from cutoutd.config.limits import Limits
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable
-from cutoutd.config.settings import Limits, Matte
 from cutoutd.daemon.workers.job import run_job
 from cutoutd.daemon.workers.protocol import Job, Refused
 

@@ -175,6 +175,13 @@ def test_a_result_comes_back_under_its_tag(bench: Callable[..., Bench]) -> None:
     assert made.workers.status()[0].photos == 1
 
 
+def test_garbage_is_looked_for_again_once_all_is_loaded(bench: Callable[..., Bench]) -> None:
+    made = bench()
+    made.ready()
+    made.workers.submit(1, jobs.COLLECTOR, None, limit_s=LONG_S)
+    assert made.next() == Finished(1, "True True")
+
+
 def test_no_photo_is_taken_before_the_warm_up_or_while_busy(bench: Callable[..., Bench]) -> None:
     made = bench()
     with pytest.raises(NoFreeSlotError):

@@ -431,8 +431,9 @@ def test_a_photo_that_the_engine_has_no_memory_for_fails_with_that_reason(
     from PIL import Image
 
     from cutoutd.config.errors import Reason
+    from cutoutd.config.limits import Limits
+    from cutoutd.config.matte import Matte
     from cutoutd.config.output import Deliverable
-    from cutoutd.config.settings import Limits, Matte
     from cutoutd.daemon.workers import job as jobs
     from cutoutd.daemon.workers import protocol
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Output
-from cutoutd.config.settings import Matte
 from cutoutd.models.rendering.reduction import reduced, reduction
 
 PHOTO = (6000, 4000)

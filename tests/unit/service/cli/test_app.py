@@ -36,6 +36,16 @@ def run(home: dict[str, str], *arguments: str, **options: str) -> subprocess.Com
     )
 
 
+def test_garbage_is_looked_for_again_while_a_command_runs(home: dict[str, str]) -> None:
+    code = (
+        "import gc, sys; from cutoutd.service.cli import presets; "
+        "presets.presets.callback = lambda **_: print(gc.isenabled(), gc.get_freeze_count() > 10_000); "
+        "sys.argv = ['cutoutd', 'presets']; from cutoutd.service.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
+
+
 @pytest.mark.parametrize("command", ["presets", "models list", "config sample"])
 def test_a_reader_that_goes_away_is_no_error(home: dict[str, str], command: str) -> None:
     reading, writing = os.pipe()

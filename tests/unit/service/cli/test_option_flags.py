@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from cutoutd.config.errors import UsageError
+from cutoutd.config.matte import Matte
 from cutoutd.config.output import Output
-from cutoutd.config.settings import Matte
 from cutoutd.service.cli.option_flags import (
     deliverables,
     fixes_of,
