@@ -27,7 +27,10 @@ from cutoutd.service.gallery.page import OWN, page
 from cutoutd.service.gallery.shelf import Shelf
 from cutoutd.service.gallery.thumbnails import Small
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("gallery"),  # one after the other: they share a browser and two running galleries
+]
 in_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium is installed (Debian: apt install chromium)"
 )
@@ -128,13 +131,13 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shoot]:
         gallery(shoot.env(), shoot.root / "client said", "--watch", "--client"),
     ):
         for stem in ("index", "client"):
-            wait_until((folder / f"{stem}.html").exists, "the page", 60)
+            wait_until((folder / f"{stem}-feed.js").exists, "the page, and what it shows", 60)
         yield shoot
 
 
 @in_browser
 def test_keys_and_the_line(browser: Chromium, shoot: Shoot) -> None:
-    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
     wait_until(lambda: browser.run("feed.making") == 0, "all small pictures", 60)
     browser.run("document.querySelector('.cell .open').focus()")
     browser.key("ArrowRight", 39)
@@ -185,7 +188,7 @@ def test_keys_and_the_line(browser: Chromium, shoot: Shoot) -> None:
 
 @in_browser
 def test_choices_come_back(browser: Chromium, shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
     browser.run("openViewer(4)")
     for key, code in (("a", 65), ("ArrowRight", 39), ("x", 88), ("Escape", 27)):
         browser.key(key, code)
@@ -204,7 +207,7 @@ def test_choices_come_back(browser: Chromium, shoot: Shoot, monkeypatch: pytest.
 
 @in_browser
 def test_names_are_only_ever_text(browser: Chromium, shoot: Shoot) -> None:
-    opened(browser, shoot.state / "gallery" / "index.html", 7)
+    opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
     assert HOSTILE.decode() in browser.run(
         "[...document.querySelectorAll('figcaption b')].map((one) => one.textContent)"
     )
@@ -217,7 +220,7 @@ def test_names_are_only_ever_text(browser: Chromium, shoot: Shoot) -> None:
 
 @in_browser
 def test_a_clients_page_shows_no_name(browser: Chromium, shoot: Shoot) -> None:
-    opened(browser, shoot.state / "gallery" / "client.html", 6)
+    opened(browser, shoot.state / "gallery" / "client.html", shoot.count - 1)  # without the one that failed
     browser.run("openViewer(5); $('save').click()")
     everything = browser.run("JSON.stringify(feed) + document.documentElement.outerHTML.split('<script>')[0]")
     for secret in ("DSC", "onerror", "hazy", "cutout-s", "No subject", "2023", str(shoot.root)):
@@ -230,19 +233,24 @@ def test_a_clients_page_shows_no_name(browser: Chromium, shoot: Shoot) -> None:
 @in_browser
 def test_nothing_moves_under_the_eyes(browser: Chromium, shoot: Shoot) -> None:
     """Who looks further down stays there, and is told of what is new; who looks at one photo goes on doing so."""
-    opened(browser, shoot.state / "gallery" / "index.html", 7)
+
+    def more(picture: str) -> int:
+        """One that was not there before, nor at an earlier try of this test."""
+        return shoot.add(b"DSC_%d.jpg" % (shoot.count + 3), picture)
+
+    opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
     browser.run("choose('size', 560); scrollTo(0, 700)")
     top = "document.querySelector('.cell[data-photo=\"4\"]').getBoundingClientRect().top"
     before, scrolled = browser.run(top), browser.run("scrollY")
     assert scrolled > 100
-    photo = shoot.add(b"DSC_10.jpg", "astronaut")
+    photo = more("astronaut")
     wait_until(lambda: browser.run("$('news').hidden") is False, "word of the new one")
     assert browser.run(top) == before
     assert browser.run("scrollY") == scrolled
     browser.run("$('news').click()")
     assert browser.run("[order[0], scrollY]") == [photo, 0]
     browser.run("openViewer(4)")
-    newer = shoot.add(b"DSC_11.jpg", "astronaut")
+    newer = more("astronaut")
     wait_until(lambda: browser.run("feed.photos[0].id") == newer, "the next")
     assert browser.run("[$('viewer').open, current, $('said-name').firstChild.textContent]") == [
         True,
@@ -250,7 +258,7 @@ def test_nothing_moves_under_the_eyes(browser: Chromium, shoot: Shoot) -> None:
         "DSC_3.jpg",
     ]
     browser.run(f"closeViewer(); openViewer({newer})")
-    newest = shoot.add(b"DSC_12.jpg", "chelsea")
+    newest = more("chelsea")
     wait_until(lambda: browser.run("current") == newest, "who looks at the newest to see the newest")
     browser.run("closeViewer()")
 
