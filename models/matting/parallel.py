@@ -1,4 +1,5 @@
-"""Runs one function over several items on several threads, or two functions; not for processes.
+"""Runs one function over several items on several threads, all at once or as a stream, or two functions; not for
+processes.
 
 Worth it where NumPy, Pillow or a decoder works outside the interpreter's lock for a tenth of a millisecond at a
 time, or longer. A thread that cannot be started, as where memory is short, only leaves its share to the others.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 _Item = TypeVar("_Item")
@@ -53,6 +54,57 @@ def side_by_side(function: Callable[[_Item], _Result], items: Iterable[_Item], t
     if failed:
         raise failed[min(failed)]
     return [results[place] for place in range(count)]
+
+
+def streamed(function: Callable[[int], _Result], count: int, threads: int) -> Iterator[_Result]:
+    """`function` of 0 to `count` - 1, in this order, each as soon as it is there; others are worked on meanwhile.
+
+    Args:
+        function: called once for each number; with more than one thread in any order.
+        count: how many there are.
+        threads: how many calls run at once, all beside this thread; where none can be had they are made in this one.
+
+    Raises:
+        Whatever a failing call raised, after those that had begun have ended; what had not begun is left.
+    """
+    todo = deque(range(count))
+    done: dict[int, _Result] = {}
+    failed: dict[int, BaseException] = {}
+    news = threading.Condition()
+
+    def work() -> None:
+        while True:
+            try:
+                number = todo.popleft()
+            except IndexError:
+                return
+            try:
+                result = function(number)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever asked
+                todo.clear()
+                with news:
+                    failed[number] = error
+                    news.notify_all()
+            else:
+                with news:
+                    done[number] = result
+                    news.notify_all()
+
+    helpers = _started(work, min(threads, count)) if threads > 1 else []
+    if not helpers:
+        yield from map(function, range(count))
+        return
+    try:
+        for number in range(count):
+            with news:
+                news.wait_for(lambda number=number: number in done or failed)
+            if number not in done:
+                raise failed[min(failed)]
+            yield done.pop(number)
+    finally:
+        todo.clear()
+        for helper in helpers:
+            helper.join()
 
 
 def _started(work: Callable[[], None], count: int) -> list[threading.Thread]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models.matting import fullsize
+from cutoutd.models.matting.parallel import streamed
 from cutoutd.models.rendering import deflate, rows
 from cutoutd.models.rendering.rows import Samples
 
@@ -210,21 +210,10 @@ def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -
     # 0x78: deflate with a 32 KiB window. The second byte only completes the check that 16 bits divide by 31.
     yield b"\x78\x01"
     checksum = 1
-    if threads > 1 and count > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                made = pool.map(function, range(count))
-            except RuntimeError as error:  # "can't start new thread": there is no memory for its stack
-                raise MemoryError("There is not enough memory for a thread that packs a PNG") from error
-            for pieces in made:
-                for data, adler, length in pieces:
-                    checksum = _combine(checksum, adler, length)
-                    yield data
-    else:
-        for pieces in map(function, range(count)):
-            for data, adler, length in pieces:
-                checksum = _combine(checksum, adler, length)
-                yield data
+    for pieces in streamed(function, count, min(threads, count)):
+        for data, adler, length in pieces:
+            checksum = _combine(checksum, adler, length)
+            yield data
     yield struct.pack(">I", checksum)
 
 

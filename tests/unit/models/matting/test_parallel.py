@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cutoutd.models.matting.parallel import both, side_by_side
+from cutoutd.models.matting.parallel import both, side_by_side, streamed
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -62,3 +62,31 @@ def test_threads_that_cannot_be_had_leave_their_share_to_the_others(monkeypatch:
     monkeypatch.setattr(threading.Thread, "start", no_memory_for_a_second)
     assert side_by_side(lambda n: n * n, range(50), 4) == [n * n for n in range(50)]
     assert both(lambda: 1, lambda: 2, 2) == (1, 2)
+    assert list(streamed(lambda n: n * n, 50, 4)) == [n * n for n in range(50)]
+
+
+def _squares_with_a_failure(n: int) -> int:
+    if n == 3:
+        raise ValueError("three")
+    return n * n
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_stream_comes_in_order_and_passes_a_failure_on(threads: int) -> None:
+    assert list(streamed(lambda n: n * n, 50, threads)) == [n * n for n in range(50)]
+    assert list(streamed(lambda n: n, 0, threads)) == []
+    with pytest.raises(ValueError, match="three"):
+        list(streamed(_squares_with_a_failure, 9, threads))
+
+
+def test_a_stream_works_ahead_of_who_reads_it() -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def met(n: int) -> int:
+        if n < 3:
+            together.wait()
+        return n
+
+    stream = streamed(met, 10, 3)
+    assert next(stream) == 0
+    assert list(stream) == list(range(1, 10))

@@ -167,10 +167,17 @@ def test_empty_strips_of_pictures_of_several_sizes_and_settings_are_their_own() 
             assert np.array_equal(got[..., :3], colour * (seen > 0)[..., np.newaxis])
 
 
-def test_a_thread_that_cannot_be_had_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory_for_it(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+@pytest.mark.parametrize("had", [0, 1])
+def test_threads_that_cannot_be_had_are_done_without(monkeypatch: pytest.MonkeyPatch, had: int) -> None:
+    """A lone photo was said to take too much memory, though the threads that there were could have packed it."""
+    start, left = threading.Thread.start, iter([True] * had)
 
-    monkeypatch.setattr(threading.Thread, "start", no_memory_for_it)
-    with pytest.raises(MemoryError):
-        list(png._stream(lambda _number: [], 2, 2))  # pyright: ignore[reportPrivateUsage]
+    def no_memory_for_more(thread: threading.Thread) -> None:
+        if not next(left, False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    whole = png.encode(ASTRONAUT, alpha_disc(512, 512))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_memory_for_more)
+        assert b"".join(png.encode_bands(_Careless(), (512, 512), threads=3)) == whole
