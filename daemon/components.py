@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
+from cutoutd.daemon.delivery.left_outboxes import LeftOutboxes
 from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
@@ -134,8 +135,13 @@ class Components:
             on_misread=self._misread,
             clock=self._clock,
         )
+        self.left_outboxes = LeftOutboxes(self.ledger, post=self._post, instance=instance)
         self.publisher = Publisher(
-            self.ledger, self.transitions, on_disk=self.group_commit, instance=instance
+            self.ledger,
+            self.transitions,
+            on_disk=self.group_commit,
+            instance=instance,
+            discard_elsewhere=self.left_outboxes.discard,
         )
         self.outboxes = Outboxes(
             self.ledger,
@@ -192,7 +198,9 @@ class Components:
         self.scheduler.configure(
             {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
         )
-        self.outboxes.configure({one.settings.outbox for one in plan.inboxes})
+        outboxes = {one.settings.outbox for one in plan.inboxes}
+        self.outboxes.configure(outboxes)
+        self.left_outboxes.follow(outboxes, self.temporaries_to_keep())
         wanted = {one.key: one for one in plan.inboxes}
         for key, inbox_watcher in list(self.inbox_watchers.items()):
             if key not in wanted or not wanted[key].watched_like(inbox_watcher.settings):
@@ -277,9 +285,7 @@ class Components:
         for row in self.transitions.in_state(State.RUNNING):
             self.transitions.again(row.id)
         promised = self.transitions.promised_temporaries()
-        for path, names in self.hands.temporaries_by_outbox().items():
-            with suppress(KeyError):  # its inbox left the config meanwhile
-                self.outboxes.discard(path, [name for name in names if name not in promised])
+        self.publisher.discard_all(self.hands.temporaries() - promised)
         self.ledger.set_meta(LIVE_STATUS, LiveStatus(state=DaemonState.STOPPED).to_json())
         self.commands.drop_names()
         self.ledger.commit()
@@ -288,6 +294,7 @@ class Components:
         for inbox_watcher in self.inbox_watchers.values():
             inbox_watcher.close()
         self.outboxes.close(2.0)
+        self.left_outboxes.close(2.0)
         for inbox_watcher in self.inbox_watchers.values():
             inbox_watcher.join(2.0)
 

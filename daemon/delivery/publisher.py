@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,21 @@ class Publisher:
         transitions: the rows' life.
         on_disk: what must be durable before a story goes on is written there.
         instance: id in our hidden names.
+        discard_elsewhere: removes temporaries in outboxes that have left the config.
     """
 
-    def __init__(self, ledger: Ledger, transitions: Transitions, *, on_disk: Calls, instance: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        transitions: Transitions,
+        *,
+        on_disk: Calls,
+        instance: str,
+        discard_elsewhere: Callable[[Iterable[bytes]], None],
+    ) -> None:
         self._ledger = ledger
         self._on_disk = on_disk
+        self._discard_elsewhere = discard_elsewhere
         self._transitions = transitions
         self._intake = Intake(ledger)
         self._history = History(ledger)
@@ -355,13 +365,16 @@ class Publisher:
     def discard_all(self, temporaries: Iterable[bytes]) -> None:
         """Removes temporaries, whole or begun, of a photo that is in no worker's hand any more.
 
-        They lie in the outbox that was its own when they were ordered, which may be another inbox's by now.
+        They lie in the outbox that was its own when they were ordered, which may be another inbox's or nobody's by now.
         """
-        names = tuple(temporaries)
+        left = set(temporaries)
         for outbox, route in {route.outbox: route for route in self._routes.values()}.items():
-            there = tuple(name for name in names if name.startswith(outbox + b"/"))
+            there = tuple(name for name in left if name.startswith(outbox + b"/"))
+            left.difference_update(there)
             if there:
                 send(route.io, publish.discard, there, route.fs)
+        if left:
+            self._discard_elsewhere(left)
 
 
 def _sync(fs: FileSystem, folder: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -107,13 +106,6 @@ class Hands:
     def temporaries(self) -> frozenset[bytes]:
         """Absolute paths of temporaries that belong to photos in hand."""
         return frozenset(name for hand in self.photos.values() for name in hand.temporaries)
-
-    def temporaries_by_outbox(self) -> dict[Path, list[bytes]]:
-        """The same, for tidying up at the end."""
-        found: dict[Path, list[bytes]] = {}
-        for hand in self.photos.values():
-            found.setdefault(hand.plan.settings.outbox, []).extend(hand.temporaries)
-        return found
 
     def event(self, row: PhotoRow, *, reason: str = "", detail: str = "") -> PhotoEvent:
         """What listeners hear of a row."""

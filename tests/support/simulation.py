@@ -26,6 +26,7 @@ from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
 from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
+from cutoutd.daemon.delivery import left_outboxes as left_outboxes_module
 from cutoutd.daemon.delivery import outboxes as outboxes_module
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -95,7 +96,7 @@ class InlineIo:
         self.stopped = True
 
     def join(self, timeout_s: float) -> bool:
-        return True
+        return not self.calls
 
     def step(self) -> bool:
         if not self.calls or self.hangs:
@@ -442,6 +443,7 @@ def simulated(
             patch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=_Unsynced))
         patch.setattr(inbox_module, "IoThread", InlineIo)
         patch.setattr(outboxes_module, "IoThread", InlineIo)
+        patch.setattr(left_outboxes_module, "IoThread", InlineIo)
         patch.setattr(left_inboxes_module, "IoThread", InlineIo)
         patch.setattr(components_module.pool, "Workers", PretendedWorkers)
         for call in CALLS:

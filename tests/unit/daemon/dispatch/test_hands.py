@@ -21,7 +21,6 @@ def test_what_a_photo_in_hand_may_write_is_known_and_forgotten_with_it(sim: Make
     hands = one.parts.hands
     (name,) = hands.temporaries()
     assert os.path.dirname(name) == os.fsencode(one.outbox)
-    assert hands.temporaries_by_outbox() == {one.outbox: [name]}
     assert hands.budget.in_hand == 1
     one.finish()
     assert (hands.photos, hands.temporaries(), hands.budget.in_hand) == ({}, frozenset(), 0)
