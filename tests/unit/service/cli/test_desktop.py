@@ -14,6 +14,8 @@ from tests.support.photos import encoded
 
 from cutoutd.service.cli.desktop import desktop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

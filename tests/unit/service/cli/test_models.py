@@ -18,6 +18,8 @@ from cutoutd.config.errors import ExitCode, ModelError, NetworkError, UsageError
 from cutoutd.models.networks.catalog import BUNDLED, STANDARD, Source, catalogue, installed
 from cutoutd.service.cli.models import models_group
 
+pytestmark = pytest.mark.slow
+
 CONTENT = tiny_network(padding_bytes=50_000)
 
 

@@ -16,6 +16,8 @@ from tests.support.photos import encoded
 
 from cutoutd.config.errors import ExitCode
 
+pytestmark = pytest.mark.slow
+
 # The smaller network, which loads in half the time: of all that is told here it changes nothing.
 PROGRAM = [sys.executable, "-m", "cutoutd.service", "once", "--model", "fast"]
 

@@ -17,6 +17,8 @@ from cutoutd.config.hooks import EventKind, Hook
 from cutoutd.daemon.ledger.events import Event
 from cutoutd.service.hooks.command import arguments, run
 
+pytestmark = pytest.mark.slow
+
 EVENT = Event(
     id=7, kind=EventKind.DONE, at=1.7e9, photo=3, inbox=b"/in", original=b"/in/a b.jpg",
     outputs=(b"/out/a b.png", b"/out/a b.jpg"), reason="", detail="", model="cutout-m", seconds=0.5,
