@@ -130,6 +130,11 @@ def tiles(length: int, grid: int, step: int, tile: int, margin: int = 0) -> tupl
     return tuple(result)
 
 
+def whole_axis(length: int, grid: int, step: int) -> Span:
+    """All pixels of one axis, each interpolated from a grid of pitch `step`; kept for the next photo of that size."""
+    return tiles(length, grid, step, length)[0][0]
+
+
 def clip01(values: NDArray[Any]) -> Plane:
     """float32, cut to 0..1."""
     return np.asarray(np.clip(values, 0.0, 1.0), np.float32)
