@@ -209,14 +209,14 @@ class Components:
             self._keep(one)
         self._route()
         self.worker_manager.follow(plan)
+        now = {one.key: one.settings.outbox for one in plan.inboxes}
+        moved = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+        for key in moved:
+            # What it is to be asked was another outbox's doing.
+            self.dispatcher.outbox_refusals.outbox_refuses(key)
         # Nobody opens an outbox that is open for another inbox: who goes there from now on goes on at once.
-        moved = {one.key for one in plan.inboxes if before.get(one.key) != one.settings.outbox}
         for path in self.outboxes.opened() - self.outboxes.troubles().keys():
-            keys = moved & self._whose(path)
-            for key in keys:
-                # What it is to be asked was another outbox's doing.
-                self.dispatcher.outbox_refusals.outbox_refuses(key)
-            self._go_on(keys)
+            self._go_on(moved & self._whose(path))
 
     def _keep(self, one: InboxPlan) -> None:
         stage = Stage.FINAL if one.draft is None else Stage.DRAFT

@@ -218,12 +218,6 @@ class Outboxes:
         self._news.outbox_down(folder.path, why)
         self._news.outbox_silent(folder.path)
 
-    def discard(self, path: Path, temporaries: list[bytes]) -> None:
-        """Removes temporaries that nobody will publish."""
-        folder = self._folders[path]
-        fs = RealFileSystem(Root(os.fsencode(path), folder.inode))
-        send(folder.io, publish.discard, temporaries, fs)
-
     def opened(self) -> frozenset[Path]:
         """Folders that are in use."""
         return frozenset(path for path, one in self._folders.items() if one.use.open)

@@ -60,6 +60,12 @@ class Completion(Struct, frozen=True):
             self.publisher.discard(hand.finished)
             self.hands.let_go(photo)
             return
+        if self.hands.settings_of(row.inbox) is None:
+            # Nobody would say when its file is complete, nor where its cutouts go: it waits until its inbox is back.
+            self.publisher.discard(hand.finished)
+            self.hands.let_go(photo)
+            self.transitions.again(photo)
+            return
         if hand.gone and not row.settled:
             self.gone(photo)
             return

@@ -90,7 +90,9 @@ class Dispatcher:
         """Connects the parts of its own."""
         self.workers = self.worker_manager.slots
         self._tries = itertools.count(self._first_try)
-        self._lost = LostAttempts(self.outboxes, self._first_try, self.hands.clock)
+        self._lost = LostAttempts(
+            self.outboxes, self.publisher.discard_all, self._first_try, self.hands.clock
+        )
         self.renames = RenameDetector(self.ledger, self.transitions, self.aftercare, self.hands.settings_of)
         self.failures = Failures(
             self.hands, self.transitions, self.worker_manager, self.publisher, self.aftercare, self.listener
@@ -341,7 +343,7 @@ class Dispatcher:
         self.hands.let_go(photo)
         self.publisher.discard_all(hand.temporaries)
         if hand.node:  # it may be writing still
-            self._lost.lost(hand.plan.settings.outbox, hand.temporaries)
+            self._lost.lost(hand.temporaries)
         return row, large
 
     def failed(self, event: pool.Failed) -> None:
@@ -386,6 +388,8 @@ class Dispatcher:
     def follow(self, plan: Plan) -> None:
         """Another plan is in force."""
         self.hands.follow(plan)
+        for photo in list(self.hands.photos):
+            self.completion.settle(photo)  # what only waits for its file is let go where its inbox has left
         self.outbox_refusals.follow()
 
     def hold(self, *, stopped: bool) -> None:

@@ -25,23 +25,25 @@ class LostAttempts(Struct):
     """What to remove again and again, for a while.
 
     Attributes:
-        outboxes: whose I/O threads remove it.
+        outboxes: what earlier lives left in them is swept.
+        discard: removes temporaries, wherever they lie.
         first_attempt: the number of this life's first; what has a smaller one is an earlier life's.
         clock: monotonic seconds.
     """
 
     outboxes: Outboxes
+    discard: Callable[[Iterable[bytes]], None]
     first_attempt: int
     clock: Callable[[], float]
-    _lost: deque[tuple[float, Path, tuple[bytes, ...]]] = field(
-        default_factory=lambda: deque[tuple[float, Path, tuple[bytes, ...]]](maxlen=MOST)
+    _lost: deque[tuple[float, tuple[bytes, ...]]] = field(
+        default_factory=lambda: deque[tuple[float, tuple[bytes, ...]]](maxlen=MOST)
     )
     _joins: int = 0
 
-    def lost(self, outbox: Path, temporaries: Sequence[bytes]) -> None:
+    def lost(self, temporaries: Sequence[bytes]) -> None:
         """A node that had these in hand is gone, or will not be believed."""
-        self._lost.append((self.clock() + LAST_LOOK_S, outbox, tuple(temporaries)))
-        self._discard(outbox, temporaries)
+        self._lost.append((self.clock() + LAST_LOOK_S, tuple(temporaries)))
+        self.discard(temporaries)
 
     def look(self, joins: int, outboxes: Iterable[Path], keep: Callable[[], frozenset[bytes]]) -> None:
         """Removes what is due.
@@ -53,15 +55,11 @@ class LostAttempts(Struct):
         """
         if joins != self._joins:
             self._joins = joins
-            for _, outbox, temporaries in self._lost:
-                self._discard(outbox, temporaries)
+            for _, temporaries in self._lost:
+                self.discard(temporaries)
             for outbox in outboxes:
                 self.outboxes.sweep_earlier(outbox, self.first_attempt, keep())
         now = self.clock()
         while self._lost and now >= self._lost[0][0]:
-            _, outbox, temporaries = self._lost.popleft()
-            self._discard(outbox, temporaries)
-
-    def _discard(self, outbox: Path, temporaries: Sequence[bytes]) -> None:
-        if outbox in self.outboxes.opened():
-            self.outboxes.discard(outbox, list(temporaries))
+            _, temporaries = self._lost.popleft()
+            self.discard(temporaries)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.simulation import Heard, Simulation, cutout_of
+from tests.support.simulation import ALL_IO, Heard, Simulation, cutout_of
 from tests.unit.daemon.conftest import full_disk
 
 from cutoutd.config.errors import LedgerError
@@ -15,6 +16,7 @@ from cutoutd.daemon import components as components_module
 from cutoutd.daemon.components import Components, Places
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.plan import Plan
+from cutoutd.daemon.workers import protocol
 
 
 def test_machinery_that_cannot_be_made_leaves_no_ledger_open(
@@ -127,3 +129,33 @@ def test_a_photo_in_hand_when_its_outbox_changes_leaves_nothing_in_the_earlier_o
     one.finish()
     assert (later / "a.png").read_bytes() == cutout_of(b"frame one")
     assert list(one.outbox.iterdir()) == []
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_what_one_outbox_refused_is_not_asked_of_another(sim: Callable[..., Simulation], stays: bool) -> None:
+    """The next one took files, and so the photo was said to be at fault for what the earlier one had refused."""
+    one = sim()
+    later = one.root / "later"
+    _two_inboxes(one, one.outbox, one.root / "others")
+    one.boot().run(20)
+    one.put("a.jpg", b"frame one")
+    one.until_in_a_worker()
+    refused = protocol.OutboxRefused(bytes(one.outbox), errno.EACCES, "Permission denied")
+    one.workers.refuse = refused
+    one.workers.step()
+    for io in ALL_IO:
+        io.hangs = True  # the earlier outbox's answer does not come any more
+    one.daemon.turn(one.now)
+    one.workers.refuse = None
+    both = one.tables["inbox"]
+    one.tables["inbox"] = both[1:]
+    if not stays:
+        one.reload()
+    _two_inboxes(one, later, one.root / "others")
+    one.reload()
+    for io in ALL_IO:
+        io.hangs = False
+    one.finish(300)
+    assert (later / "a.png").read_bytes() == cutout_of(b"frame one")
+    events = one.parts.ledger.read("SELECT kind FROM events")
+    assert [row["kind"] for row in events] == ["started", "started", "done"]

@@ -173,3 +173,31 @@ def test_what_was_owed_when_a_file_went_away_is_owed_when_it_is_back(sim: Make, 
     (one.root / "a.jpg").rename(one.inbox / "a.jpg")
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"second")}
+
+
+@pytest.mark.parametrize("with_its_worker", [False, True])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_photo_that_waits_for_its_file_is_let_go_when_its_inbox_leaves(
+    sim: Make, with_its_worker: bool, back: bool
+) -> None:
+    """Nobody said any more that its file was complete: it took its place among those in hand until the next start."""
+    one = sim()
+    one.boot().run(20)
+    one.put("a.jpg", ONE)
+    one.until_in_a_worker()
+    one.parts.ledger.write("UPDATE photos SET settled = 0")  # an event started it early
+    if not with_its_worker:
+        one.workers.step()
+        one.daemon.turn(one.now)
+        assert [hand.delivering for hand in one.parts.hands.photos.values() if hand.finished] == [False]
+    one.tables["inbox"] = [{"path": one.root / "other", "outbox": one.outbox, "events": "poll"}]
+    one.reload()
+    one.run(30)
+    assert one.parts.hands.photos == {}
+    assert one.leftovers() == []
+    assert [(row["state"], row["attempts"]) for row in one.rows()] == [("pending", 0)]
+    if back:
+        del one.tables["inbox"]
+        one.reload()
+        one.finish()
+        assert one.outputs() == {"a.png": cutout_of(ONE)}
