@@ -1,4 +1,4 @@
-"""What a lost node may still be writing is removed again and again, wherever it lies; see also `fleet/test_slots.py`."""
+"""What a lost node may still be writing is removed again and again, wherever it lies; see `fleet/test_slots.py` too."""
 
 from __future__ import annotations
 
