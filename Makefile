@@ -40,12 +40,16 @@ fast: lint imports
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
 	$(TOOK)
 
-# Everything CI runs. The type checker takes one core for minutes: it runs beside the unit tests.
+# Everything CI runs. The type checker takes one core for minutes: it runs beside the unit tests. So does the wheel,
+# which waits for pip, beside those with daemons.
 test: lint imports docs-check
 	@$(BIN)/pyright --pythonpath $(BIN)/python > $(VENV)/pyright.log & types=$$!; \
 	$(MAKE) --no-print-directory unit; unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
-	@$(MAKE) --no-print-directory processes alone wheel
+	@$(MAKE) --no-print-directory wheel > $(VENV)/wheel.log 2>&1 & wheel=$$!; \
+	$(MAKE) --no-print-directory processes; tests=$$?; \
+	wait $$wheel; status=$$?; cat $(VENV)/wheel.log; exit $$(( tests | status ))
+	@$(MAKE) --no-print-directory alone
 	$(TOOK)
 
 $(BIN)/python:

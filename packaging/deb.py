@@ -49,8 +49,10 @@ Description: photos in, cutouts out; nothing leaves the machine
 """
 
 
-def build_deb(scratch: Path, dist: Path, python: str) -> Path:
+def build_deb(scratch: Path, dist: Path, python: str, *, packed: bool = True) -> Path:
     """Builds the package for this machine and the Python version `python`, from wheels alone.
+
+    One that is not `packed` takes a core 10 s less and three times the space: for a test that installs it at once.
 
     Raises:
         NoWheelsError: the wheels cannot be had.
@@ -95,7 +97,8 @@ def build_deb(scratch: Path, dist: Path, python: str) -> Path:
     for path in tree.rglob("*"):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     # xz, dpkg's usual choice, takes minutes of a busy processor for what gzip does in seconds.
-    command = ["dpkg-deb", "-Zgzip", "-z6", "--root-owner-group", "--build", str(tree), str(dist)]
+    how = ("-Zgzip", "-z6") if packed else ("-Znone",)
+    command = ["dpkg-deb", *how, "--root-owner-group", "--build", str(tree), str(dist)]
     subprocess.run(command, check=True)
     (made,) = dist.glob(f"cutoutd_{version()}_*.deb")
     return made

@@ -179,6 +179,7 @@ def test_it_is_small_and_says_how_its_health_is_asked(image: str) -> None:
 
 def test_a_photo_in_a_cutout_out_with_its_owner_and_nothing_else_allowed(container: Container) -> None:
     container.start("-e", "UMASK=027", "-e", "TZ=Asia/Tokyo")
+    wait_until(lambda: "ready" in container.logs(), "the daemon to be ready", CUTOUT_S)  # cheaper to ask for
     wait_until(container.healthy, f"the daemon to be healthy\n{container.logs()}", CUTOUT_S)
     container.drop("a.jpg")
     facts = container.cutout("a.png").stat()

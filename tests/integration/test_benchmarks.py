@@ -16,9 +16,9 @@ from PIL import Image
 from cutoutd.models.evaluation.cases import find_cases
 
 # `throughput` needs the rival, and `startup` an environment of its own.
-TINY = ("limits", "latency", "overnight")
-# The dearest start a fleet, and a ledger of many photos.
-TINY_WEEKLY = ("scale", "fleet")
+TINY = ("limits", "overnight")
+# The dearest: bursts of twenty photos, a ledger of many, and a fleet. `overnight` has a daemon work too.
+TINY_WEEKLY = ("latency", "scale", "fleet")
 
 
 def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
