@@ -297,9 +297,10 @@ class Transitions:
             " WHERE photo = ? AND state = 'delivering'",
             (row.id,),
         )
-        leave_outdated(self.ledger, row.id)
-        if row.previous is not None and not self._intake.has_cutout(row.previous):
-            self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
+        if row.previous is not None:
+            leave_outdated(self.ledger, row.id)
+            if not self._intake.has_cutout(row.previous):
+                self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
         columns = {
             "forced": 0,
             "overrides": "",
