@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from cutoutd.config.errors import CutoutError
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
@@ -42,6 +43,14 @@ from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.ledger.troubles import is_ledgers_own
 from cutoutd.daemon.ledger.undelivered import give_names_up, undeliver
 from cutoutd.daemon.workers.protocol import Finished
+
+# So often names are looked for anew that others have taken meanwhile; each time one of them has to be quicker than we.
+# Who ever loses so often has met a mistake of ours, which one photo is to pay for and not its outbox without an end.
+MOST_ROUNDS: Final = 50
+
+
+class NoNameError(CutoutError):
+    """Each name that was found free was not to be had."""
 
 
 class Publisher:
@@ -127,7 +136,7 @@ class Publisher:
         self, row: PhotoRow, finished: Finished, deliverables: tuple[Deliverable, ...]
     ) -> Outcome:
         """From finished temporaries to committed cutouts. From the moment that names are committed a crash resumes."""
-        while True:
+        for _ in range(MOST_ROUNDS):
             route = self._routes.get(row.inbox)
             if route is None or not _lies_in(finished, route.outbox):
                 return self._drop(row, finished)  # the config changed while it was in hand
@@ -145,6 +154,7 @@ class Publisher:
             outcome = await self._publish(row, route, deliveries, fresh=True, timings=finished.timings)
             if outcome is not None:
                 return outcome
+        raise NoNameError(f"its cutout found no name in {MOST_ROUNDS} tries")
 
     def _commit_names(
         self,

@@ -14,6 +14,7 @@ from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery import publish
+from cutoutd.daemon.delivery.publisher import MOST_ROUNDS
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger.records import PhotoRow
@@ -500,4 +501,27 @@ def test_of_two_deliverables_one_keeps_its_name_when_the_others_is_taken(
     held = one.parts.ledger.read("SELECT name FROM deliverables WHERE state = 'done'")
     assert sorted(row["name"] for row in held) == [b"a (2).png", b"web/a (2).png"]
     assert theirs.read_bytes() == b"theirs, saved in this moment"
+    assert one.leftovers() == []
+
+
+def test_a_photo_that_never_gets_a_name_fails_and_holds_up_no_other(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was looked for without an end, as fast as the outbox answered."""
+    real, asked = Transitions.delivering, list[int]()
+
+    def delivering(self: Transitions, row: PhotoRow, *arguments: Any, **named: Any) -> bool:
+        if row.path != b"bad.jpg":
+            return real(self, row, *arguments, **named)
+        asked.append(row.id)
+        return False
+
+    monkeypatch.setattr(Transitions, "delivering", delivering)
+    one = sim()
+    one.put("bad.jpg", ONE)
+    one.put("good.jpg", TWO)
+    one.boot().finish()
+    assert one.states() == {"bad.jpg": "failed", "good.jpg": "done"}
+    assert one.heard.failures == [Reason.CRASHED]
+    assert len(asked) % MOST_ROUNDS == 0
     assert one.leftovers() == []
