@@ -119,8 +119,11 @@ class Withdrawals:
             "SELECT d.id, d.outbox, d.name, d.out_digest, d.out_size,"
             # One whose name was forgotten is known by its key alone: then nothing under that name is touched.
             " (SELECT coalesce(h.name, d.name) FROM deliverables h WHERE h.outbox = d.outbox"
-            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state IN ('delivering', 'done')) AS holder"
+            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state = 'done') AS holder"
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
+            # Whoever is to replace it in its place may fall through.
+            " AND NOT EXISTS (SELECT 1 FROM deliverables h WHERE h.outbox = d.outbox"
+            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state = 'delivering')"
             " AND (EXISTS (SELECT 1 FROM deliverables e WHERE e.photo = d.photo AND e.label = d.label"
             "   AND e.state = 'done' AND e.id > d.id)"
             " OR EXISTS (SELECT 1 FROM photos q JOIN deliverables e ON e.photo = q.id WHERE q.previous = p.id"

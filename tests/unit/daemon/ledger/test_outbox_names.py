@@ -14,6 +14,7 @@ from cutoutd.daemon.ledger.records import Delivery, Facts, PhotoRow, Settled
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.ledger.undelivered import undeliver
 
 FACTS = Facts(100, 5, 7)
 
@@ -107,6 +108,26 @@ def test_what_is_to_go_is_known_until_it_is_gone(
     for one in due:
         withdrawals.withdrawn(one.id)
         assert history.trim(-1.0) == 2
+
+
+def test_one_whose_name_is_being_taken_goes_if_that_comes_to_nothing(
+    ledger: Ledger, transitions: Transitions
+) -> None:
+    """It counted as gone as soon as another photo was to replace it, and stayed as nobody's when that fell through."""
+    withdrawals = Withdrawals(ledger)
+    old, new = seen(ledger, b"a.jpg"), seen(ledger, b"b.jpg")
+    delivered(transitions, old, b"a.png")
+    withdrawals.leave(old, new)
+    delivered(transitions, new, b"b.png")
+    another = seen(ledger, b"a.jpg")
+    transitions.started(another.id, "a network")
+    one = Delivery(
+        "cutout", b"/out", b"a.png", "a.png", "of another", 1, b"/out/.p", replaces="cutout of photo"
+    )
+    assert transitions.delivering(another, "another", [one])
+    assert withdrawals.due(b"/in") == []
+    undeliver(transitions, another.id)
+    assert [(one.name, one.holder) for one in withdrawals.due(b"/in")] == [(b"a.png", b"")]
 
 
 def test_forgotten_names_are_forgotten_here_too(ledger: Ledger, transitions: Transitions) -> None:
