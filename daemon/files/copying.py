@@ -92,11 +92,19 @@ def take_name(source: bytes, target: bytes, fs: FileSystem) -> None:
     except RenameUnsupported:
         try:
             fs.link(source, target)
+        except FileExistsError:
+            if not _is_one_file(source, target, fs):  # else a crash came between the link and our name's end
+                raise
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
             copy_file(source, target, fs)
         fs.unlink(source)
+
+
+def _is_one_file(one: bytes, other: bytes, fs: FileSystem) -> bool:
+    first, second = fs.lstat(one), fs.lstat(other)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def copy_file(source: bytes, target: bytes, fs: FileSystem, *, device: int | None = None) -> None:

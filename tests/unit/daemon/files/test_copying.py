@@ -51,6 +51,22 @@ def test_a_name_is_taken_only_when_it_is_free(tmp_path: Path, fs: RealFileSystem
     assert not (tmp_path / "ours").exists()
 
 
+def test_a_crash_between_a_link_and_the_end_of_our_own_name_is_finished(tmp_path: Path) -> None:
+    """Where no exclusive rename exists an original that came back lay there twice, under its name and another."""
+
+    class NoExclusiveRename(NothingExclusive):
+        link = RealFileSystem.link
+
+    fs = NoExclusiveRename(b"/")
+    ours, name = _file(tmp_path / "ours", b"a photo"), tmp_path / "name"
+    os.link(ours, name)
+    copying.take_name(ours, os.fsencode(name), fs)
+    assert os.listdir(tmp_path) == ["name"]
+    again = _file(tmp_path / "ours", b"a photo")
+    with pytest.raises(FileExistsError):
+        copying.take_name(again, os.fsencode(name), fs)
+
+
 def test_what_somebody_writes_is_neither_digested_nor_copied(tmp_path: Path) -> None:
     one, device = _file(tmp_path / "a", b"a photo"), tmp_path.stat().st_dev
     assert copying.digest_at_rest(one, REAL, device) == digest_of(b"a photo")
