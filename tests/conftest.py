@@ -34,12 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests are given out first: one that began last would run alone while the other cores rest."""
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of one machine or image stay together (`--dist loadgroup`)."""
     if config.getoption("dist") != "loadgroup":

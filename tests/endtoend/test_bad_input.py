@@ -280,7 +280,6 @@ def test_a_full_outbox_pauses_and_goes_on_by_itself(daemon: Make) -> None:
 
 
 @root_only
-@pytest.mark.long
 def test_a_full_ledger_disk_pauses_and_goes_on_by_itself(daemon: Make) -> None:
     one = daemon()
     one.state.mkdir(parents=True)

@@ -57,7 +57,6 @@ def _computed_s(pid: int) -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.timeout(600)  # 10 s of processor time, on a machine that may have other work
-@pytest.mark.long
 def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make) -> None:
     one = daemon(
         config='model = "slow"\ndraft_then_final = true\nsettle = "50ms"', tables="[engine]\nthreads = 1"

@@ -47,7 +47,6 @@ def done(fleet: Fleet) -> int:
     return len(fleet.head.rows("state = 'done'"))
 
 
-@pytest.mark.long
 def test_each_photo_comes_once_while_a_node_and_the_scheduler_are_killed(fleet: Fleet) -> None:
     fleet.start("anna", "bert")
     for number in range(PHOTOS):

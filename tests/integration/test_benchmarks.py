@@ -39,7 +39,6 @@ def test_a_photos_way_grows_no_longer_unseen() -> None:
     assert {"originals.move", "delivery.publish", "ledger.intake"} <= set(hops.modules(acts))
 
 
-@pytest.mark.long
 def test_stages_of_every_deliverable_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUTOUTD_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(photos, "enlarged", small)

@@ -42,7 +42,6 @@ print(float(alpha.max()), hashlib.sha256((alpha * 255 + 0.5).astype(np.uint8).to
 
 # An emulated processor takes tens of seconds for the larger one.
 @pytest.mark.parametrize("name", [FAST, pytest.param(STANDARD, marks=pytest.mark.thorough)])
-@pytest.mark.long
 def test_the_answer_has_the_same_bits_where_products_are_added_in_sixteen(name: str, tmp_path: Path) -> None:
     photo = tmp_path / "cat.png"
     Image.fromarray(skimage_photo("chelsea")).save(photo)

@@ -47,7 +47,6 @@ def worked(inbox: Path, outbox: Path, *options: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.long
 def test_no_decoder_engine_or_encoder_is_refused_a_call(tmp_path: Path) -> None:
     inbox = photos(tmp_path / "inbox")
     said = worked(inbox, tmp_path / "outbox", "2")
@@ -57,7 +56,6 @@ def test_no_decoder_engine_or_encoder_is_refused_a_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_closed_form_matting_works_in_the_same_sandbox(tmp_path: Path) -> None:
     """Without the counter: compiled code starts threads while it holds the interpreter, and the counter needs that."""
     (tmp_path / "inbox").mkdir()

@@ -205,7 +205,6 @@ def taken(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         daemon.kill()
 
 
-@pytest.mark.long
 def test_every_forged_answer_costs_its_photo_and_nothing_else(taken: Callable[..., Daemon]) -> None:
     tables = '[limits]\ntime_per_photo = "4s"\nattempts_after_death = 1\n[engine]\nworkers = 2'
     one = taken(tables=tables).start()

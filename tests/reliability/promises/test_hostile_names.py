@@ -209,7 +209,6 @@ def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_in_what_once_says(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

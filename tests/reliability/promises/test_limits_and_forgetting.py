@@ -81,7 +81,6 @@ def _bombs() -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.long
 def test_bombs_cost_themselves_and_nobody_else(make: Make) -> None:
     one = make(
         config='[inbox.matte]\nno_subject = "pass"\n',

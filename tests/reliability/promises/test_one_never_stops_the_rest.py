@@ -175,7 +175,6 @@ ODD_ERRORS = st.one_of(
 )
 
 
-@pytest.mark.long
 @given(
     at=st.lists(st.integers(0, 60), max_size=6, unique=True),
     values=st.lists(st.one_of(ODD, ODD_ERRORS), min_size=6, max_size=6),

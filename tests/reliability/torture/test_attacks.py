@@ -156,7 +156,6 @@ def test_beyond_the_limit_of_watches_photos_are_found_by_walking(make: Make) -> 
 
 @pytest.mark.skipif(not hanging_mount.possible(), reason="needs root and /dev/fuse")
 @pytest.mark.timeout(900)
-@pytest.mark.long
 def test_a_network_mount_that_hangs_stalls_only_its_own_inbox(make: Make) -> None:
     if not own_namespace():
         pytest.skip("no mounts of its own here")

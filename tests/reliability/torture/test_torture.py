@@ -27,7 +27,6 @@ SLICE = (3, 22)  # and every hundred with `make torture`
     "seed",
     [ONCE_FAILED[0], *(pytest.param(n, marks=pytest.mark.thorough) for n in (*ONCE_FAILED[1:], *SLICE))],
 )
-@pytest.mark.long
 def test_a_seeded_run_loses_doubles_and_harms_nothing(seed: int) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tests.reliability.torture", "--seeds", str(seed)],
