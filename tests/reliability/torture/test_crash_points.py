@@ -28,6 +28,8 @@ TWICE = {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]}
 
 # A spread of the points each time; all of them, some minutes, with CUTOUTD_EVERY_POINT=1.
 EVERY_POINT = os.environ.get("CUTOUTD_EVERY_POINT") == "1"
+# All points of the longest scenario take 100 s alone, and more than the usual limit beside others.
+IN_TIME = pytest.mark.timeout(1800 if EVERY_POINT else 120)
 
 Act = Callable[[Simulation], object]
 
@@ -252,6 +254,7 @@ def _check(sim: Simulation, where: str) -> None:
     assert [one.name for one in kept if not one.name.endswith(masks.COPYING)] == [], where
 
 
+@IN_TIME
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_death_at_any_point_loses_and_doubles_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
