@@ -184,6 +184,8 @@ class Publisher:
             # The config names another outbox since: what lies in the old one counts, the rest is made for the new.
             lying = await self._what_lies(deliveries, route)
             if lying == [Published.DONE] * len(deliveries):
+                # Earlier ones of the same bytes may lie there, and these beside them.
+                self.discard_all([delivery.temporary for delivery in deliveries])
                 return await self._delivered(row, route, deliveries, {})
             return self._again(row, deliveries, lying)
         outcome = await self._publish(row, route, deliveries, fresh=False, timings={})

@@ -95,3 +95,18 @@ def test_one_that_is_back_before_it_was_tidied_up_keeps_what_is_made_there_now(s
     one.finish(600)
     assert one.outputs() == {"day/a.png": cutout_of(ONE)}
     assert len([row for row in one.rows() if row["attempts"]]) == 0
+
+
+def test_what_was_made_anew_with_the_same_bytes_goes_too(sim: Make) -> None:
+    """The earlier cutout counted as what was to be published, and that lay beside it for ever."""
+    one = sim()
+    one.tables["inbox"] = _tables(one, one.outbox)
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    one.parts.control.redo(None, since=None)
+    one.until(lambda: "delivering" in one.states().values())
+    one.tables["inbox"] = _tables(one, one.root / "later")
+    one.die()
+    one.boot().finish(600)
+    assert one.outputs() == {"a.png": cutout_of(ONE)}
+    assert one.leftovers() == []
