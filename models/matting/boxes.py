@@ -48,7 +48,8 @@ def cut(
         largest: rows and columns of a box at most.
 
     Returns:
-        Disjoint boxes, each just as large as the band in it; none for an empty band.
+        Disjoint boxes, each just as large as the band in it, the largest first: of several threads none waits for one
+        that began its last box late. None for an empty band.
     """
     rows, columns = band.shape
     starts = [(y, x) for y in range(0, rows, largest[0]) for x in range(0, columns, largest[1])]
@@ -72,7 +73,7 @@ def cut(
             else (box._replace(bottom=box.top + row), box._replace(top=box.top + row))
         )
         waiting += [piece for piece in (_fitted(band, each) for each in reversed(pieces)) if piece]
-    return found
+    return sorted(found, key=lambda box: (box.bottom - box.top) * (box.right - box.left), reverse=True)
 
 
 def _cell(shape: tuple[int, ...], start: tuple[int, int], largest: tuple[int, int]) -> Box:

@@ -70,3 +70,10 @@ def test_a_thin_ring_is_cut_until_pieces_cost_more() -> None:
 def test_a_box_on_a_finer_grid_stays_inside() -> None:
     assert Box(1, 3, 2, 4).times(3, (8, 100)) == Box(3, 8, 6, 12)
     assert Box(0, 3, 2, 4).widened(2, (4, 5)) == Box(0, 4, 0, 5)
+
+
+def test_the_largest_comes_first() -> None:
+    found = cut(_specks() | _ring(), margin=2.0, call=40.0)
+    sizes = [(box.bottom - box.top) * (box.right - box.left) for box in found]
+    assert len(sizes) > 3
+    assert sizes == sorted(sizes, reverse=True)
