@@ -46,6 +46,16 @@ class Unsteady(Simulation):
 
     rng: random.Random = field(default_factory=random.Random)
 
+    @property
+    def second(self) -> Path:
+        """Where the outbox may move."""
+        return self.root / "second"
+
+    def found(self) -> dict[Path, bytes]:
+        """What lies in the outboxes."""
+        folders = (self.outbox, self.second)
+        return {path: path.read_bytes() for one in folders for path in one.rglob("*") if path.is_file()}
+
     def turn(self) -> None:
         """Each other part makes some steps or none, and messages may come in a flood."""
         rng = self.rng
@@ -69,6 +79,7 @@ class Happenings:
         self.bytes: dict[str, bytes] = {}
         self.numbers, self.troubles, self.count = 0, 0, Counter[str]()
         self.drawn = one.root / "edited.png"
+        self.moves = one.rng.choice([0, 4])
         self.forgets = one.rng.choice([0, 4]) if not one.tables["history"] else 4
 
     def _new(self, prefix: str) -> str:
@@ -160,6 +171,12 @@ class Happenings:
         del self.one.tables["inbox"]
         self.one.reload()
 
+    def the_outbox_moves(self) -> None:
+        """To another folder, or back."""
+        now = self.one.inbox_table.get("outbox", self.one.outbox)
+        self.one.inbox_table["outbox"] = self.one.second if now == self.one.outbox else self.one.outbox
+        self.one.reload()
+
     def a_worker_dies(self) -> None:
         self.one.workers.kill_next = True
 
@@ -185,6 +202,7 @@ class Happenings:
             self.names_are_forgotten: self.forgets, self.the_config_is_read_again: 3, self.time_passes: 14,
             self.some_are_done_otherwise: 8, self.the_tables_change: 6, self.the_inbox_leaves: 4, self.a_worker_dies: 5,
             self.the_daemon_dies: 3, self.the_clock_jumps: self.forgets, self.the_networks_doubt: 3,
+            self.the_outbox_moves: self.moves,
         }  # fmt: skip
         (kind,) = self.rng.choices(list(kinds), list(kinds.values()))
         self.count[kind.__name__] += 1
@@ -246,10 +264,9 @@ def test_nothing_is_lost_or_held_whatever_comes_in_which_order(
     one.finish(3000)
     said = f"seed {seed}: {happenings.count}"
 
-    outputs = one.outputs()
+    outputs = one.found()
     assert not {row["state"] for row in one.rows()} & {"pending", "running", "delivering"}, said
-    held = one.parts.ledger.read("SELECT name FROM deliverables WHERE state = 'done' AND name IS NOT NULL")
-    assert {os.fsdecode(row["name"]) for row in held} <= outputs.keys(), said
+    assert _names(one, "done") <= outputs.keys(), said
     # "cutout", its label, and what its mask said, before the photo's own bytes.
     shown = {made.split(b" ", 3)[-1] for made in outputs.values()}
     for name, data in happenings.bytes.items():
@@ -257,13 +274,20 @@ def test_nothing_is_lost_or_held_whatever_comes_in_which_order(
             assert (one.inbox / name).read_bytes() == data, f"{said}: {name}"
         if not archived or (one.inbox / name).exists():
             assert data in shown, f"{said}: {name} {one.states().get(name)}"
-    if not happenings.forgets:
-        # Nothing is forgotten: each file is some photo's, or waits to be taken away.
-        known = "SELECT name FROM deliverables WHERE state IN ('done', 'leaving')"
-        ours = {os.fsdecode(row["name"]) for row in one.parts.ledger.read(known)}
-        assert {name for name in outputs if not name.startswith("manifest.")} <= ours, said
+    if not happenings.forgets and not happenings.moves:
+        # Nothing is forgotten or left behind: each file is some photo's, or waits to be taken away.
+        ours = _names(one, "done", "leaving")
+        assert {path for path in outputs if not path.name.startswith("manifest.")} <= ours, said
     assert not one.daemon.mistakes.count, f"{said}: {one.heard.warnings}"
+    assert [path for path in outputs if path.name.startswith(".")] == [], said
     assert one.leftovers() == [], said
+
+
+def _names(one: Unsteady, *states: str) -> set[Path]:
+    """Cutouts that the ledger says to be in these states, as far as it has their names."""
+    rows = one.parts.ledger.read("SELECT outbox, name, state FROM deliverables WHERE name IS NOT NULL")
+    found = {row["outbox"] + b"/" + row["name"] for row in rows if row["state"] in states}
+    return {Path(os.fsdecode(path)) for path in found}
 
 
 def _let_calls_fail(happenings: Happenings, monkeypatch: pytest.MonkeyPatch) -> None:
