@@ -15,7 +15,6 @@ ROOMS = ("config", "models", "daemon", "service")
 # Modules without a test file of their own, where their behaviour is tested, and why not beside them.
 ELSEWHERE = {
     "config/version.py": ("tests/packaging/test_versions.py", "a number; what depends on it is the packages"),
-    "daemon/dispatch/lost_attempts.py": ("tests/unit/daemon/fleet/test_slots.py", "needs a head with nodes"),
     "daemon/fleet/confining.py": (
         "tests/endtoend/test_fleet.py",
         "a process that has done it can do nothing else",

@@ -15,7 +15,8 @@ Make = Callable[..., Simulation]
 
 
 def _from_outside(sim: Simulation, verb: str, **arguments: object) -> int:
-    """What the command line does: another connection leaves an order."""
+    """What the command line does: another connection leaves an order, once the turn has come to its end."""
+    sim.parts.ledger.commit()
     other = Ledger(sim.root / "state" / "ledger.sqlite", check=False)
     number = Control(other).command(verb, dict(arguments))
     other.close()
