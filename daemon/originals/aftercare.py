@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from cutoutd.config.settings import Inbox
@@ -47,20 +46,7 @@ from cutoutd.daemon.originals.notes import Notes
 from cutoutd.daemon.originals.orphans import OrphanSearch, ours
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.trash import Trash, find_trash
-
-
-class _Way(Struct, frozen=True):
-    """Where an original goes.
-
-    Attributes:
-        folder: the archive or the folder for failed ones; None for the trash.
-        rest_s: how long it must have rested where the system does not tell who writes it.
-        mounts: what the folders concerned were mounted from when they were seen last.
-    """
-
-    folder: Path | None
-    rest_s: float
-    mounts: Mapping[Path, MountIdentity]
+from cutoutd.daemon.originals.way import Way, way_of
 
 
 class TooLargeToCopy(OSError):  # noqa: N818 - a fact about a file that callers ask for, not a failure
@@ -231,7 +217,7 @@ class AfterCare:
         root = os.fsencode(inbox.path)
         path = os.path.join(root, relative)
         hidden = row.hidden_name or os.path.join(root, move.hidden_name(relative, self._instance, row.id))
-        way = self._way(row, inbox)
+        way = way_of(row, inbox, self._folders.recorded)
         if way is None:  # the setting changed meanwhile, or the photo is to be done again
             await self._let_it_stay(row, path, hidden, io, retries)
             return
@@ -304,27 +290,7 @@ class AfterCare:
         self._transitions.aftercare(row.id, Aftercare.NONE if back else Aftercare.DONE)
         retries.went_well(row.id)
 
-    def _way(self, row: PhotoRow, inbox: Inbox) -> _Way | None:
-        """Where the settings send this original; None when it is to stay."""
-        after = inbox.after
-        if row.state not in (State.DONE, State.FAILED):
-            return None
-        if row.state == State.FAILED:
-            if after.failed is None:
-                return None
-            folder, rest_s = after.failed, after.failed_after
-        elif after.action == "keep":
-            return None
-        else:
-            folder, rest_s = (None if after.action == "trash" else after.archive), after.rest
-        folders = (inbox.path, *(() if folder is None else (folder,)))
-        return _Way(folder, rest_s, self._recorded(*folders))
-
-    def _recorded(self, *folders: Path) -> dict[Path, MountIdentity]:
-        known = {folder: self._folders.recorded(folder) for folder in folders}
-        return {folder: mount for folder, mount in known.items() if mount is not None}
-
-    def _look(self, original: Original, inbox: Path, way: _Way, *, owed: bool) -> tuple[Step, Original]:
+    def _look(self, original: Original, inbox: Path, way: Way, *, owed: bool) -> tuple[Step, Original]:
         """On the I/O thread: whether it may be moved, and where leases are to be believed."""
         mount = way.mounts.get(inbox)
         must_be_usable(inbox, mount)
@@ -343,7 +309,7 @@ class AfterCare:
         return move.look(one, fs), one
 
     def _hide(
-        self, original: Original, inbox: Path, way: _Way, planned: bytes
+        self, original: Original, inbox: Path, way: Way, planned: bytes
     ) -> tuple[Ready, MountIdentity | None, FileSystem]:
         """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
         must_be_usable(inbox, way.mounts.get(inbox))
