@@ -90,7 +90,8 @@ def streamed(function: Callable[[int], _Result], count: int, threads: int) -> It
                     done[number] = result
                     news.notify_all()
 
-    helpers = _started(work, min(threads, count)) if threads > 1 else []
+    at_once = min(threads, count)
+    helpers = _started(work, at_once) if at_once > 1 else []
     if not helpers:
         yield from map(function, range(count))
         return

@@ -22,9 +22,9 @@ CUBIC_A = -0.5
 # Bytes that several passes find in the cache again: a fifth of it takes half as long again, four times as much twice.
 IN_CACHE = 1_000_000
 RUN_ROWS = 64  # rows that are interpolated at once: 32 were as quick on tiles of 256, 128 slower
-# Axes of photos whose weights are kept for the next photo, which mostly has the same size: four for each size, of 24
-# megapixels 1 MB each.
-CACHED_AXES = 8
+# Axes of photos whose weights are kept for the next photo, which mostly has the same size: six for each of two sizes
+# that take turns, of 24 megapixels 1 MB each.
+CACHED_AXES = 12
 STRIP_ROWS = 96  # of 6,000 RGB pixels: they and their sums stay within a second-level cache
 # Blocks up to this side have sums of 8-bit samples that 16 bits hold.
 NARROW_SUMS = 16

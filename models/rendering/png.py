@@ -210,7 +210,7 @@ def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -
     # 0x78: deflate with a 32 KiB window. The second byte only completes the check that 16 bits divide by 31.
     yield b"\x78\x01"
     checksum = 1
-    for pieces in streamed(function, count, min(threads, count)):
+    for pieces in streamed(function, count, threads):
         for data, adler, length in pieces:
             checksum = _combine(checksum, adler, length)
             yield data

@@ -71,12 +71,3 @@ def test_an_alpha_is_carried_only_near_its_edge() -> None:
     same, _ = refiner.carried(work, settled, 1, threads=1)
     assert (same[3] == settled).all()
     assert not same[:3].any()
-
-
-def test_percentiles_are_numpys_to_the_bit() -> None:
-    rng = np.random.default_rng(3)
-    for shape in ((1, 1, 1), (3, 1, 2), (3, 8, 24), (3, 32, 97)):
-        for _ in range(50):
-            values = rng.random(shape, np.float32)
-            wanted = (2.0, 50.0, 98.0, 100.0)
-            assert refiner.percentiles(values, wanted) == np.percentile(values, wanted).tolist()
