@@ -38,7 +38,8 @@ _PAGE_HEAD = """\
 cutoutd needs no configuration: without a file it watches `Cutouts/Inbox` in your Pictures folder and delivers
 to `Cutouts/Outbox` beside it. `cutoutd init` writes a commented sample, `cutoutd config check` names every
 mistake with its line, `cutoutd config show` prints what is in force. A running daemon takes up a changed file
-by itself; a file with mistakes changes nothing.
+by itself; a file with mistakes changes nothing. Photos that are done stay as they are: `redo` does them anew, and
+gives their cutouts the names that are asked for by then. A photo that is saved anew keeps its cutouts' names.
 
 The first of these files is used, alone: the one named by `--config`, by `$CUTOUTD_CONFIG`, `config.toml` in
 the user's configuration folder (Linux `~/.config/cutoutd`, macOS `~/Library/Application Support/cutoutd`), in

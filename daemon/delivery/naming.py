@@ -1,7 +1,7 @@
 """Names for a photo's finished cutouts: what they would like, what is taken, and what is committed before one is tried.
 
-It publishes nothing. `NameSearch` asks the ledger and belongs in the supervisor's loop; `find` looks into the outbox
-and belongs on its I/O thread; all else is pure.
+It publishes nothing. `NameSearch` asks the ledger and belongs in the supervisor's loop; all else is pure. Which of
+the names each one gets is found in the outbox itself (`places.py`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.group_calls import GroupCalls
-from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
@@ -26,7 +24,6 @@ from cutoutd.daemon.files.names import (
     candidates,
     date_of,
     mirrored_folder,
-    name_key,
     name_prefix,
     portable,
     stem_of,
@@ -231,27 +228,6 @@ class NameSearch:
         ]
 
 
-def find(wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
-    """On the I/O thread: a place for each cutout. Raises OSError."""
-    claimed = set(wanted.stay)
-    found: list[Addressed] = []
-    for file, wish, held in zip(finished.files, wanted.wished, wanted.taken, strict=True):
-        earlier = wanted.earlier.get(file.label)
-        if earlier is not None and earlier.id in wanted.own:
-            # Done again in another format or under another name: what it has is withdrawn after that.
-            earlier = earlier if is_called_so(earlier, wish, file.extension) else None
-        dropped = [_named(one, wish, file, held) for one in wanted.dropped if one.outbox == route.outbox]
-        taken = held.without(one.name_key for one in wanted.dropped) | claimed
-        given_up = {**wanted.given_up}
-        for one in dropped:
-            key = name_key(one.name)
-            given_up[key] = {**given_up.get(key, {}), one.out_digest: one.out_size}
-        one = address(route, file, wish, taken, earlier, given_up)
-        claimed.add(one.place.key)
-        found.append(one)
-    return found
-
-
 def wishes(
     row: PhotoRow,
     finished: Finished,
@@ -315,60 +291,6 @@ def is_called_so(delivery: Delivery, wish: Wish, extension: str) -> bool:
     """Whether an earlier cutout has one of the names that are wished for now; yes, where its name was not kept."""
     names = islice(candidates(wish.folder, wish.stem, extension), NAMES_TRIED)
     return not delivery.name or any(name == delivery.name for name in names)
-
-
-def address(
-    route: Route,
-    file: FinishedFile,
-    wish: Wish,
-    taken: Taken,
-    earlier: Delivery | None,
-    given_up: Mapping[str, Mapping[str, int]] = publish.NOTHING_GIVEN_UP,
-) -> Addressed:
-    """The name for one file: that of its own earlier cutout, or the first one that is free or given up.
-
-    An earlier one on the other side of `review`, or in a format that the configuration no longer asks for, gives no
-    name: it is to go from there.
-    """
-    earlier = None if earlier is None else _named(earlier, wish, file, taken)
-    leaves = earlier if earlier is not None and _is_aside(route, earlier, wish) else None
-    if leaves is None and earlier is not None and earlier.name and earlier.outbox == route.outbox:
-        extension = os.path.splitext(earlier.name)[1]
-        how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
-        if how is not None and extension == file.extension.encode():
-            place = publish.Place(earlier.name, earlier.name_key, how)
-            return Addressed(place, earlier.out_digest if how is How.REPLACE else "")
-        leaves = earlier if how is How.REPLACE else None  # else it shows what the photo no longer is
-    names = candidates(wish.folder, wish.stem, file.extension)
-    place = publish.find_place(
-        route.outbox,
-        names,
-        taken=taken,
-        digest=file.out_digest,
-        size=file.out_size,
-        fs=route.fs,
-        given_up=given_up,
-    )
-    return Addressed(place, place.replaces, leaves)
-
-
-def _named(earlier: Delivery, wish: Wish, file: FinishedFile, taken: Taken) -> Delivery:
-    """An earlier cutout with its name; one of which only the keyed digest was kept is found among possible ones."""
-    if earlier.name:
-        return earlier
-    for folder in (wish.folder, wish.other):
-        names = () if folder is None else islice(candidates(folder, wish.stem, file.extension), NAMES_TRIED)
-        for name in names:
-            if taken.key(name_key(name)) == earlier.name_key:
-                return replace(earlier, name=name)
-    return earlier
-
-
-def _is_aside(route: Route, earlier: Delivery, wish: Wish) -> bool:
-    """Whether an earlier cutout lies on the other side of `review` than the new one is to."""
-    if wish.other is None or not earlier.name or earlier.outbox != route.outbox:
-        return False
-    return os.path.dirname(earlier.name) == wish.other.rstrip(b"/")
 
 
 def manifest_line(

@@ -20,8 +20,9 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
 from cutoutd.daemon.delivery.group_calls import GroupCalls
-from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route, find
+from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route
 from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles
+from cutoutd.daemon.delivery.places import find
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
 from cutoutd.daemon.files.filesystem import RealFileSystem

@@ -24,13 +24,18 @@ def give_names_up(transitions: Transitions, row: PhotoRow, published: Iterable[s
     """
     ledger = transitions.ledger
     through = set(published)
+    in_vain: list[Delivery] = []
     for delivery in transitions.deliveries(row.id):
         if delivery.state is not DeliveryState.DELIVERING:
             continue
         state = DeliveryState.DONE if delivery.label in through else DeliveryState.REPLACED
         ledger.write("UPDATE deliverables SET state = ?, temporary = NULL WHERE id = ?", (state, delivery.id))
         if state is DeliveryState.REPLACED:
-            _restore(ledger, row, delivery)
+            in_vain.append(delivery)
+    for delivery in in_vain:  # once all names are free: two may have been about to change places
+        _restore(ledger, row, delivery)
+    for delivery in in_vain:
+        _stay(ledger, row, delivery)
 
 
 def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = ()) -> None:
@@ -56,15 +61,19 @@ def undeliver(transitions: Transitions, photo: int, published: Iterable[str] = (
 
 
 def _restore(ledger: Ledger, row: PhotoRow, delivery: Delivery) -> None:
+    """What was to be replaced is the photo's own again; where its label has another cutout by now, it is to go."""
     if not delivery.replaces:
-        _stay(ledger, row, delivery)
         return
     # Under whichever label: it may have been asked for under another one then.
     ledger.write(
-        "UPDATE deliverables SET state = 'done' WHERE id = (SELECT id FROM deliverables"
+        "UPDATE deliverables SET gives_way_to = ?, state = CASE WHEN EXISTS (SELECT 1 FROM deliverables e"
+        " WHERE e.photo = ? AND e.label = deliverables.label AND e.state = 'done') THEN 'leaving' ELSE 'done' END"
+        " WHERE id = (SELECT id FROM deliverables"
         " WHERE photo IN (?, ?) AND outbox = ? AND name_key IN (?, nameless(?)) AND out_digest = ?"
         " AND state = 'replaced' AND id <> ? ORDER BY id DESC LIMIT 1)",
         (
+            row.id,
+            row.id,
             row.id,
             row.previous,
             delivery.outbox,

@@ -12,7 +12,8 @@ from tests.support.digests import digest_of
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.delivery.naming import NameSearch, Route, Wish, address, find, manifest_line, wishes
+from cutoutd.daemon.delivery.naming import NameSearch, Route, Wish, manifest_line, wishes
+from cutoutd.daemon.delivery.places import address, find
 from cutoutd.daemon.delivery.publish import How
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.names import name_key
