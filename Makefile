@@ -22,6 +22,11 @@ ENDTOEND := tests/endtoend tests/reliability/torture tests/reliability/promises 
 # Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
+UNIT = $(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" tests/unit $(PYTEST_ARGS)
+PROCESSES = $(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(INTEGRATION) $(PYTEST_ARGS)
+WHEEL = $(BIN)/python tests/packaging/check_wheel.py
+ALONE = files=$$(grep -rlE 'mark\.alone' tests --include='*.py'); \
+	test -z "$$files" || $(BIN)/pytest -m alone $(RERUNS) $$files $(PYTEST_ARGS)
 # Tests and benchmarks start hundreds of processes; without kept bytecode each would compile the whole program anew.
 unexport PYTHONDONTWRITEBYTECODE
 STARTED := $(shell date +%s)
@@ -43,15 +48,15 @@ fast: lint imports
 	$(TOOK)
 
 # Everything CI runs. The type checker takes one core for minutes: it runs beside the unit tests. So does the wheel,
-# which waits for pip, beside those with daemons.
+# which waits for pip, beside those with daemons. No line here names make itself: `make -n` would carry it out.
 test: lint imports docs-check
 	@$(PYRIGHT) > $(VENV)/pyright.log & types=$$!; \
-	$(MAKE) --no-print-directory unit; unit=$$?; \
+	$(UNIT); unit=$$?; \
 	wait $$types; status=$$?; tail -n 20 $(VENV)/pyright.log; exit $$(( unit | status ))
-	@$(MAKE) --no-print-directory wheel > $(VENV)/wheel.log 2>&1 & wheel=$$!; \
-	$(MAKE) --no-print-directory processes; tests=$$?; \
+	@$(WHEEL) > $(VENV)/wheel.log 2>&1 & wheel=$$!; \
+	$(PROCESSES); tests=$$?; \
 	wait $$wheel; status=$$?; cat $(VENV)/wheel.log; exit $$(( tests | status ))
-	@$(MAKE) --no-print-directory alone
+	@$(ALONE)
 	$(TOOK)
 
 $(BIN)/python:
@@ -81,7 +86,7 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" tests/unit $(PYTEST_ARGS)
+	$(UNIT)
 
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" $(RERUNS) $(INTEGRATION) $(PYTEST_ARGS)
@@ -93,7 +98,7 @@ endtoend: $(VENV)/.dev
 
 # Both, so that no core rests while the last one's last test ends.
 processes: $(VENV)/.dev
-	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(INTEGRATION) $(PYTEST_ARGS)
+	$(PROCESSES)
 
 # All of them, those marked `thorough` too, with every crash point, power-loss state, forged answer and full-sized
 # attack: an hour or more; weekly.
@@ -104,8 +109,7 @@ thorough: $(VENV)/.dev
 
 # What measures time or needs the whole machine.
 alone: $(VENV)/.dev
-	@files=$$(grep -rlE 'mark\.alone' tests --include='*.py'); \
-	test -z "$$files" || $(BIN)/pytest -m alone $(RERUNS) $$files $(PYTEST_ARGS)
+	@$(ALONE)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m cutoutd.config.reference --write
@@ -121,7 +125,7 @@ docs-check: $(VENV)/.dev
 
 # Built, installed into an empty environment, and used from there.
 wheel: $(VENV)/.dev
-	$(BIN)/python tests/packaging/check_wheel.py
+	$(WHEEL)
 
 # Lines and branches that the tests in one process reach, with a floor (pyproject.toml says what is left out and why).
 coverage: $(VENV)/.dev
