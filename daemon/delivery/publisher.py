@@ -113,8 +113,8 @@ class Publisher:
 
     def withdraw(self) -> None:
         """Takes away what a crash, or an outbox that was away, left of cutouts whose photo has another name now."""
-        for inbox, route in self._routes.items():
-            self._withdrawer.withdraw(inbox, route)
+        for inbox in self._routes:
+            self._withdrawer.withdraw(inbox, self._routes)
 
     # --- the story of one publication --------------------------------------------------------------------------
 
@@ -240,7 +240,9 @@ class Publisher:
             owed, draft = self._commit_delivered(row, route, timings)
         else:  # the original may be moved at once
             owed, draft = await run(self._on_disk, self._commit_delivered, row, route, timings)
-        self._withdrawer.withdraw(row.inbox, route)  # first: it takes up the names that are to go
+        self._withdrawer.withdraw(
+            row.inbox, {row.inbox: route, **self._routes}
+        )  # first: it takes up the names that are to go
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
         self._troubles.went_well(row.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
@@ -17,7 +18,7 @@ from cutoutd.daemon.ledger.outbox_names import Withdrawal, Withdrawals
 
 
 class Withdrawer(Struct):
-    """Withdraws what is due in an inbox's outbox, on the outbox's own thread.
+    """Withdraws what is due of an inbox's cutouts, on the thread of the outbox in which they lie.
 
     The intention was committed when the photo was found under its new name, and the outcome is once the file is
     gone; a crash in between repeats it. Claims of names and withdrawals are calls of the same outbox (`Route.calls`),
@@ -36,13 +37,21 @@ class Withdrawer(Struct):
         """How many are on the way."""
         return len(self._busy)
 
-    def withdraw(self, inbox: bytes, route: Route) -> None:
-        """Whatever is due; what fails is due again after the next delivery or start."""
+    def withdraw(self, inbox: bytes, routes: Mapping[bytes, Route]) -> None:
+        """Whatever is due; what fails is due again after the next delivery or start.
+
+        Where the inbox has another outbox by now, what lies in the earlier one stays as it was when that was its own;
+        what was to go then goes as soon as any inbox has that outbox.
+        """
         for one in self.owed.due(inbox):
             if one.id in self._busy:
                 continue
-            if one.holder == one.name or not one.name or one.outbox != route.outbox:
+            earlier = one.outbox != routes[inbox].outbox
+            if one.holder == one.name or not one.name or (earlier and not one.is_beside):
                 self.owed.withdrawn(one.id)  # the name has another owner, or is not to be reached any more
+                continue
+            route = next((route for route in routes.values() if route.outbox == one.outbox), None)
+            if route is None:
                 continue
             self._busy.add(one.id)
             Story(self._withdraw(one, route))

@@ -51,7 +51,8 @@ def names_taken(ledger: Ledger, outbox: bytes, prefix: str, *, besides: int) -> 
 class Withdrawal(Struct, frozen=True):
     """A cutout that is to go, if it is still exactly what was published.
 
-    `holder` is the name of the photo's cutout that has the same name but for case and Unicode form, or empty.
+    `holder` is the name of the photo's cutout that has the same name but for case and Unicode form, or empty;
+    `is_beside` says that a newer cutout of the very photo lies in the same outbox.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Withdrawal(Struct, frozen=True):
     out_digest: str
     out_size: int
     holder: bytes
+    is_beside: bool
 
 
 class Withdrawals:
@@ -119,7 +121,9 @@ class Withdrawals:
             "SELECT d.id, d.outbox, d.name, d.out_digest, d.out_size,"
             # One whose name was forgotten is known by its key alone: then nothing under that name is touched.
             " (SELECT coalesce(h.name, d.name) FROM deliverables h WHERE h.outbox = d.outbox"
-            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state = 'done') AS holder"
+            "   AND h.name_key IN (d.name_key, nameless(d.name_key)) AND h.state = 'done') AS holder,"
+            " EXISTS (SELECT 1 FROM deliverables e WHERE e.photo IN (d.photo, d.gives_way_to)"
+            "   AND e.outbox = d.outbox AND e.state = 'done' AND e.id > d.id) AS beside"
             " FROM deliverables d JOIN photos p ON p.id = d.photo WHERE d.state = 'leaving' AND p.inbox = ?"
             # Whoever is to replace it in its place may fall through.
             " AND NOT EXISTS (SELECT 1 FROM deliverables h WHERE h.outbox = d.outbox"
@@ -146,6 +150,7 @@ class Withdrawals:
                 row["out_digest"],
                 int(row["out_size"] or 0),
                 row["holder"] or b"",
+                bool(row["beside"]),
             )
             for row in rows
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +93,61 @@ def test_an_outbox_that_is_away_is_waited_for(sim: Callable[..., Simulation]) ->
     assert one.outputs() == {"b.png": cutout_of(b"frame one")}
 
 
+@pytest.mark.parametrize("keeper", ["outbox", "others"], ids=["another inbox has it", "no inbox has it"])
+@pytest.mark.parametrize("how", ["reload", "crash"])
+def test_what_was_to_go_when_the_inbox_got_another_outbox_still_goes(
+    sim: Callable[..., Simulation], keeper: str, how: str
+) -> None:
+    """It was given up, and lay beside the renamed photo's new cutout for ever."""
+    one = sim()
+
+    def moved(outbox: str, keeper: str = keeper) -> None:
+        shared = {"events": "poll", "poll_every": 1, "settle_polled": 2}
+        one.tables["inbox"] = [
+            {**shared, "path": one.inbox, "outbox": one.root / outbox},
+            {**shared, "path": one.root / "other", "outbox": one.root / keeper},
+        ]
+
+    moved("outbox")
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.until(lambda: one.states().get("b.jpg") == "done")
+    assert sorted(one.outputs()) == ["a.png", "b.png"]
+    away = one.root / "away"
+    moved("later")
+    if how == "crash":  # before the old cutout was taken away
+        one.die()
+    else:
+        one.outbox.rename(away)
+        one.reload()
+        one.run(30)
+        away.rename(one.outbox)
+        one.die()
+    one.boot().finish()
+    assert ("a.png" in one.outputs()) == (keeper != "outbox")
+    moved("later", "outbox")
+    one.reload()
+    one.finish()
+    assert one.outputs() == {"b.png": cutout_of(b"frame one")}
+
+
+def test_what_lies_in_an_earlier_outbox_stays_when_its_photo_is_renamed(
+    sim: Callable[..., Simulation],
+) -> None:
+    one = sim()
+    one.put("a.jpg", b"frame one")
+    one.boot().finish()
+    one.inbox_table["outbox"] = one.root / "later"
+    one.reload()
+    one.run(10)
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert sorted(one.outputs()) == ["a.png"]
+    assert (one.root / "later" / "b.png").read_bytes() == cutout_of(b"frame one")
+    assert one.parts.ledger.one("SELECT 1 FROM deliverables WHERE state = 'leaving'") is None
+
+
 @pytest.mark.parametrize(
     ("options", "name"), [({"format": "webp"}, "a.webp"), ({"name": "{stem}-x"}, "a-x.png"), ({}, "a.png")]
 )
@@ -152,27 +207,29 @@ def test_what_is_published_after_it_was_asked_for_is_not_taken_away(
 
     def unheard(_value: object, _error: object) -> None: ...
 
-    def both(withdrawer: Withdrawer, inbox: bytes, route: Route) -> None:
-        real(withdrawer, inbox, route)
+    def both(withdrawer: Withdrawer, inbox: bytes, routes: Mapping[bytes, Route]) -> None:
+        real(withdrawer, inbox, routes)
+        route = routes[inbox]
         calls = route.calls
         if meanwhile:
-            routes = {inbox: replace(route), b"/another": replace(route)}
-            publisher.configure(routes)
-            calls = routes[b"/another" if "another" in meanwhile else inbox].calls
+            new = {inbox: replace(route), b"/another": replace(route)}
+            publisher.configure(new)
+            calls = new[b"/another" if "another" in meanwhile else inbox].calls
         calls.call(lambda: (one.outbox / "a.png").write_bytes(cutout), unheard)
 
-    def asked(withdrawer: Withdrawer, inbox: bytes, route: Route) -> None:
+    def asked(withdrawer: Withdrawer, inbox: bytes, routes: Mapping[bytes, Route]) -> None:
+        route = routes[inbox]
         if not withdrawer.owed.due(inbox):
             return
         # Some photo's call is under way: it still takes others with it, or only syncs its folder.
         if not meanwhile:
             route.calls.call(lambda: None, unheard)
-            both(withdrawer, inbox, route)
+            both(withdrawer, inbox, routes)
             return
 
         def syncs(_folder: bytes) -> None:
             vars(route.calls)["_sync"] = route.fs.fsync_dir
-            both(withdrawer, inbox, route)
+            both(withdrawer, inbox, routes)
 
         vars(route.calls)["_sync"] = syncs
         route.calls.call(lambda: route.calls.to_sync(route.outbox), unheard)
