@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -18,7 +19,9 @@ from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError,
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of
 from cutoutd.daemon.delivery import publish
+from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE
 from cutoutd.daemon.delivery.publish import How, Published
+from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
@@ -33,6 +36,9 @@ _NOT_WATCHED = (
     (" It is tried again by itself.", " Try again when that program is done."),
     (" It is read again by itself.", ""),
 )
+
+# What to do where one folder below the output folder refuses; the others' cutouts are made.
+_ELSEWHERE = "See what lies in its place there, or choose another folder with -o."
 
 
 class Ended(StrEnum):
@@ -223,6 +229,8 @@ class Batch:
                     )
                 ]
             case protocol.OutboxRefused():
+                if self._is_its_own(number, result.code):
+                    return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {_ELSEWHERE}")
                 # The detail names the outbox already.
                 raise OutboxError(result.detail, fix="Free space or choose another folder with -o.")
             case protocol.Refused():
@@ -262,11 +270,20 @@ class Batch:
                 for file, one in zip(result.files, self._settings.deliverables, strict=True)
             ]
         except OSError as error:
+            if self._is_its_own(number, error.errno or 0):
+                what = f"The output folder refuses its cutout's name or folder ({error.strerror})"
+                raise PhotoError(Reason.CANNOT_RENDER, what, fix=_ELSEWHERE) from error
             raise OutboxError(
                 f"The cutout could not be put in place ({error.strerror})",
                 self._outbox,
                 "Free space or choose another folder with -o.",
             ) from error
+
+    def _is_its_own(self, number: int, code: int) -> bool:
+        """Whether an errno speaks of one cutout's name or folder, and not of the output folder as a whole."""
+        *_, temporaries = self._in_hand[number]
+        below = [_that_is_there(os.path.dirname(one)) for one in temporaries]
+        return code in OF_THE_NAME or (code in OF_THE_PLACE and any(one != self._outbox for one in below))
 
     def _place(
         self,
@@ -289,7 +306,10 @@ class Batch:
             place = self._place_for(names, file)
             replaces = ""
             if place.how is How.REPLACE:
-                replaces = digest_file(os.path.join(self._outbox, place.name), self._fs)
+                try:
+                    replaces = digest_file(os.path.join(self._outbox, place.name), self._fs)
+                except (FileNotFoundError, PermissionError, UnsafePath):
+                    continue  # gone or something else by now, or so much somebody's that it may not even be read
             outcome = publish.publish(
                 self._outbox,
                 place.name,
@@ -336,9 +356,29 @@ class Batch:
         )
 
     def _overwritten(self, names: Iterator[bytes]) -> publish.Place:
-        """The first name that this run has not used itself, whatever lies there, unless it is one of the photos."""
+        """The first name that this run has not used itself, whichever file lies there, unless it is one of the photos.
+
+        Raises PhotoError when there is no other: somebody writes the file, or it is none.
+        """
         for name in names:
-            there = identity_of(os.path.join(self._outbox, name))
-            if name_key(name) not in self._taken and there not in self._originals:
-                return publish.Place(name, name_key(name), How.NEW if there is None else How.REPLACE)
-        raise AssertionError("candidate names never end")
+            path = os.path.join(self._outbox, name)
+            there = identity_of(path)
+            if name_key(name) in self._taken or there in self._originals:
+                continue
+            if there is None:
+                return publish.Place(name, name_key(name), How.NEW)
+            if stat.S_ISREG(self._fs.lstat(path).st_mode):
+                return publish.Place(name, name_key(name), How.REPLACE)
+        raise PhotoError(
+            Reason.NAME_TAKEN,
+            "What has the name that the cutout is to have is no file, or a program has it open",
+            os.path.join(self._outbox, os.fsencode(self._settings.exact)),
+            "Close that program, or choose another name with -o.",
+        )
+
+
+def _that_is_there(folder: bytes) -> bytes:
+    """The folder, or the nearest one above it that is there."""
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # What a process inherits as standard input, output and error.
 _STANDARD = (0, 1, 2)
+# Those of them that were closed when this one started.
+closed: set[int] = set()
 
 
 def repair() -> None:
@@ -27,6 +29,7 @@ def repair() -> None:
         try:
             os.fstat(number)
         except OSError:
+            closed.add(number)
             spare = os.open(os.devnull, os.O_RDWR)
             if spare != number:  # it takes the lowest free number, which is this one, unless 0 was closed too
                 os.dup2(spare, number)
@@ -46,13 +49,15 @@ def repair() -> None:
 class Enduring(io.TextIOBase):
     """A text stream whose reader may go away, or whose disk may be full: what cannot be written is dropped.
 
-    For work that must not end because nobody looks on any more. `gone` tells that the other end is.
+    For work that must not end because nobody looks on any more. `gone` tells that the other end is, `lost` that a full
+    disk took nothing.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
         self.gone = False
+        self.lost = False
         self.filter: Callable[[str], str] = str
 
     def write(self, text: str, /) -> int:
@@ -81,6 +86,7 @@ class Enduring(io.TextIOBase):
     def _failed(self, error: Exception) -> None:
         # A full disk may have room later; a reader that left does not come back.
         self.gone = not isinstance(error, OSError) or not _is_full(error)
+        self.lost = self.lost or not self.gone
         with suppress(OSError, ValueError):
             empty = os.open(os.devnull, os.O_WRONLY)
             if self.gone:

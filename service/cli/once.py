@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cutoutd.config.errors import ConfigError, FolderError, Reason, UsageError, printable
+from cutoutd.config.errors import ConfigError, FolderError, OutboxError, Reason, UsageError, printable
 from cutoutd.config.limits import Limits
 from cutoutd.config.load import find_config, load_settings
 from cutoutd.config.output import Deliverable
@@ -150,6 +150,9 @@ def once(
         report.follow(Batch(settings, setup, size, instance=secrets.token_hex(4)))
         if report.stream:
             _to_standard_output(report)
+    sys.stdout.flush()
+    if as_json and isinstance(sys.stdout, streams.Enduring) and sys.stdout.lost:
+        raise OutboxError("Standard output is full: lines about photos are missing there", fix="Free space.")
     return int(report.exit_code())
 
 
@@ -209,6 +212,10 @@ def _outbox(
     if target.folder is None:
         if report.as_json:
             raise UsageError("--json and -o - both want standard output", fix="Leave one of them out.")
+        if sys.stdout.fileno() in streams.closed:
+            raise UsageError(
+                "Standard output is closed", fix="Send it on: `cutoutd once a.jpg -o - > a.png`."
+            )
         if sys.stdout.isatty():
             raise UsageError(
                 "Standard output is a terminal", fix="Send it on: `cutoutd once a.jpg -o - > a.png`."

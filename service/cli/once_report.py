@@ -138,13 +138,13 @@ class Report(Struct):
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """One photo's outcome for scripts."""
+    """One photo's outcome for scripts, which get each name as it is."""
     return {
-        "source": printable(outcome.source.name),
+        "source": os.fsdecode(outcome.source.name),
         "state": outcome.state,
         "reason": outcome.reason,
         "detail": outcome.detail,
-        "outputs": [printable(path) for path in outcome.outputs],
+        "outputs": [os.fsdecode(path) for path in outcome.outputs],
         "seconds": round(outcome.seconds, 3),
         "timings": {stage: round(seconds, 4) for stage, seconds in outcome.timings.items()},
         "confidence": None if outcome.confidence is None else round(outcome.confidence, 3),

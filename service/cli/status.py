@@ -17,7 +17,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from cutoutd.config.errors import printable
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
@@ -99,22 +98,22 @@ def _state(live: LiveStatus | None, *, running: bool) -> DaemonState:
 
 
 def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
-    """One photo for people and scripts."""
-    name = f"photo {row.id}" if row.path is None else printable(row.path)
+    """One photo for scripts, which get each name as it is; what shows one to people makes text of it."""
+    name = f"photo {row.id}" if row.path is None else os.fsdecode(row.path)
     return {
         "photo": row.id,
         "name": name,
         "original": None
         if row.path is None
-        else printable(row.archived_to or os.path.join(row.inbox, row.path)),  # noqa: PTH118 - bytes
-        "inbox": printable(row.inbox),
+        else os.fsdecode(row.archived_to or os.path.join(row.inbox, row.path)),  # noqa: PTH118 - bytes
+        "inbox": os.fsdecode(row.inbox),
         "state": row.state,
         "reason": row.reason,
         "detail": row.detail,
         "attempts": row.attempts,
         "finished": row.finished,
         "model": row.model,
-        "outputs": [printable(path) for path in control.outputs(row.id)],
+        "outputs": [os.fsdecode(path) for path in control.outputs(row.id)],
         "timings": json.loads(row.timings) if row.timings else {},
         "confidence": None if row.confidence is None else round(row.confidence, 3),
         "needs_review": list(row.needs_review) if row.state is State.DONE else [],

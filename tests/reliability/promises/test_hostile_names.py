@@ -170,10 +170,13 @@ def test_in_what_commands_print(
     assert said.out + said.err
     assert_harmless(said.out)
     assert_harmless(said.err)
-    if command == ["events", "--json"]:
-        told = [json.loads(line) for line in said.out.splitlines()]
-        originals = {os.path.basename(os.fsencode(event["original"])) for event in told if event["original"]}
-        assert set(NAMES.values()) <= originals  # a script gets each name as it is
+    if command in (["events", "--json"], ["failures", "--json"]):
+        told = map(json.loads, said.out.splitlines()) if command[0] == "events" else json.loads(said.out)
+        originals = {os.path.basename(os.fsencode(one["original"])) for one in told if one["original"]}
+        bad = {b"bad " + name for name in NAMES.values()}
+        assert (
+            set(NAMES.values()) if command[0] == "events" else bad
+        ) <= originals  # a script gets each name as it is
 
 
 def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent]]) -> None:
@@ -234,3 +237,7 @@ def test_in_what_once_says(tmp_path: Path) -> None:
         assert done.returncode == 3, done.stderr
         assert_harmless(done.stdout.decode())
         assert_harmless(done.stderr.decode())
+        if more:  # a script gets each name as it is
+            told = [json.loads(line) for line in done.stdout.splitlines()]
+            assert set(NAMES.values()) == {os.path.basename(os.fsencode(one["source"])) for one in told}
+            assert all(os.path.exists(os.fsencode(path)) for one in told for path in one["outputs"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +20,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
-from cutoutd.daemon.files.temporary import write_temporary
+from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.sources import gather
 from cutoutd.daemon.workers import pool, protocol
 from cutoutd.daemon.workers.slot import Cause
@@ -61,9 +63,12 @@ class Pretended(PretendedWorkers):
         self.stopped = now
 
 
-def cutout_of(job: protocol.Job) -> protocol.Finished:
+def cutout_of(job: protocol.Job) -> protocol.Finished | protocol.OutboxRefused:
     data = b"cutout of " + Path(os.fsdecode(job.path)).read_bytes()
-    write_temporary(job.outboxes[0], job.temporaries[0], data)
+    try:
+        write_temporary(job.outboxes[0], job.temporaries[0], data)
+    except TemporaryError as error:
+        return protocol.OutboxRefused(error.outbox, error.code, str(error))
     draft = protocol.FinishedFile("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
     return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
 
@@ -120,6 +125,68 @@ def test_a_strangers_file_stays_unless_overwriting_was_asked_for(
     assert listing(tmp_path / "out") == {"a.png": b"a stranger's", "a (2).png": b"cutout of A"}
     run({}, overwrite=True)
     assert listing(tmp_path / "out")["a.png"] == b"cutout of A"
+
+
+def _odd(kind: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as one:
+                one.bind(os.path.relpath(path))
+        case _:
+            path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "link"])
+def test_what_is_no_file_is_not_overwritten_and_holds_up_none(
+    run: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    """One of them ended the whole run, which said that the disk was full."""
+    _odd(kind, tmp_path / "out" / "a.png")
+    found = run({"a.jpg": b"A", "b.jpg": b"B"}, overwrite=True)
+    assert [one.state for one in found] == ["done", "done"]
+    assert listing(tmp_path / "out") == {"a (2).png": b"cutout of A", "b.png": b"cutout of B"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "open"])
+def test_the_one_name_that_cannot_be_overwritten_is_said(
+    run: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "out" / "x.png"
+    if kind == "open":
+        with path.open("wb"):
+            (found,) = run({"a.jpg": b"A"}, overwrite=True, exact="x.png")
+    else:
+        _odd(kind, path)
+        (found,) = run({"a.jpg": b"A"}, overwrite=True, exact="x.png")
+    assert (found.state, found.reason) == ("failed", Reason.NAME_TAKEN)
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "link"])
+def test_a_folder_of_the_output_that_is_none_costs_its_own_photos_alone(
+    run: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    """It ended the whole run."""
+    if kind == "file":
+        (tmp_path / "out" / "day").write_bytes(b"a stranger's")
+    else:
+        _odd(kind, tmp_path / "out" / "day")
+    found = {one.source.path: one for one in run({"day/a.jpg": b"A", "z.jpg": b"Z"})}
+    assert (found[b"day/a.jpg"].state, found[b"day/a.jpg"].reason) == ("failed", Reason.CANNOT_RENDER)
+    assert found[b"z.jpg"].state == "done"
+    assert listing(tmp_path / "out")["z.png"] == b"cutout of Z"
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_an_output_folder_that_refuses_ends_the_run_though_photos_lie_below(
+    run: Callable[..., Any], code: int
+) -> None:
+    with pytest.raises(OutboxError):
+        run({"day/a.jpg": b"A"}, [protocol.OutboxRefused(b"/out", code, "/out refuses")])
 
 
 def test_a_second_run_makes_no_second_file(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -109,6 +110,25 @@ def test_a_photo_through_a_pipe(tmp_path: Path, photo: Path) -> None:
     with Image.open(io.BytesIO(done.stdout)) as image:
         assert (image.format, image.size, image.mode) == ("WEBP", (256, 256), "RGBA")
     assert b"First:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "redirected", "code", "says"),
+    [
+        ("-", ">&-", ExitCode.USAGE, "Standard output is closed"),
+        ("out --json", ">/dev/full", ExitCode.FOLDER, "Standard output is full"),
+    ],
+)
+def test_what_nobody_can_have_got_is_no_success(
+    tmp_path: Path, photo: Path, output: str, redirected: str, code: ExitCode, says: str
+) -> None:
+    command = f"{shlex.join(PROGRAM)} {photo.name} --workers 1 -o {output} {redirected}"
+    environment = {**os.environ, "HOME": str(tmp_path), "CUTOUTD_CONFIG": ""}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=100
+    )
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr.decode()
 
 
 def test_one_wrong_name_does_not_hold_up_the_rest_and_quiet_says_only_that(
