@@ -6,10 +6,9 @@ works at a quarter of the tile's scale (pixel-unshuffle); training/refiner.py ma
 
 from __future__ import annotations
 
-import importlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from cutoutd.models.matting import foreground, guided
 from cutoutd.models.matting.boxes import Box, cut
 from cutoutd.models.matting.parallel import side_by_side
 from cutoutd.models.matting.resample import Plane, clip01, dilate, upsample, whole_axis
+from cutoutd.models.onnx_runtime import runtime
 
 
 class Network(Protocol):
@@ -65,7 +65,7 @@ def session(threads: int, path: Path = REFINER_FILE) -> Network:
     Raises:
         ModelError: the file is missing or damaged.
     """
-    ort: Any = importlib.import_module("onnxruntime")  # heavy, and only this engine needs it
+    ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

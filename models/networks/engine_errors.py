@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import import_module
+
+from cutoutd.models.onnx_runtime import runtime
 
 # Not every version has all of them.
 _RUNTIME_ERRORS = (
@@ -35,7 +36,7 @@ _NO_MEMORY = re.compile(
 @cache
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Every exception ONNX Runtime throws; its own derive from Exception alone and have no common base."""
-    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    state = runtime().capi.onnxruntime_pybind11_state
     own = tuple(getattr(state, name) for name in _RUNTIME_ERRORS if hasattr(state, name))
     return (*own, RuntimeError, ValueError)
 

@@ -6,17 +6,15 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from msgspec import Struct
 
 from cutoutd.config.errors import EngineError, ModelError
-from cutoutd.config.installing import pip_install
 from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec
 from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
+from cutoutd.models.onnx_runtime import runtime
 
 Choice = Literal["auto"] | Sequence[str]
 
@@ -69,28 +67,6 @@ class Engine(Struct, frozen=True):
 
     provider: str
     why_not: tuple[str, ...]
-
-
-@cache
-def runtime() -> Any:
-    """The ONNX Runtime module, telemetry off and its own chatter to errors only.
-
-    Raises:
-        EngineError: it is not installed or cannot load.
-    """
-    # The call below comes too late for the import itself, which writes a device number below the home folder
-    # and starts collecting (seen with 1.31.1 on Linux); this variable is read before that.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        ort = import_module("onnxruntime")
-    except ImportError as error:
-        raise EngineError(
-            f"ONNX Runtime cannot be loaded ({error})",
-            fix=f"Install it again: `{pip_install('--force-reinstall', 'onnxruntime')}`.",
-        ) from error
-    ort.disable_telemetry_events()
-    ort.set_default_logger_severity(4)  # what matters comes as exceptions, which are named and explained
-    return ort
 
 
 def available() -> tuple[str, ...]:
@@ -266,7 +242,7 @@ def _engine(
 
 def _openvino_device() -> str:
     """Intel graphics where there are any, else the processor; never the vague AUTO, which switches midway."""
-    state = import_module("onnxruntime.capi._pybind_state")
+    state = getattr(runtime().capi, "_pybind_state")  # noqa: B009
     ids = cast("list[str]", getattr(state, "get_available_openvino_device_ids", list)())
     return "GPU" if any(device.startswith("GPU") for device in ids) else "CPU"
 

@@ -132,8 +132,8 @@ def check_models(settings: Settings) -> Iterator[Finding]:
 def check_providers(settings: Settings) -> Iterator[Finding]:
     """What the network runs on, and whether everything asked for by name can be had."""
     from cutoutd.models.networks.catalog import resolve
-    from cutoutd.models.networks.providers import runtime
     from cutoutd.models.networks.segmenter import Segmenter
+    from cutoutd.models.onnx_runtime import runtime
 
     asked = settings.engine.providers
     try:

@@ -295,7 +295,7 @@ def test_the_engine_keeps_no_usage_data_anywhere(house: House, tmp_path: Path) -
     # Outside a worker nothing would stop it from writing: not a file may appear below a fresh home folder.
     load = (
         "from pathlib import Path; from cutoutd.models.networks.catalog import STANDARD, find_model\n"
-        "from cutoutd.models.networks.providers import runtime\n"
+        "from cutoutd.models.onnx_runtime import runtime\n"
         "runtime().InferenceSession(str(find_model(STANDARD, Path('absent')).path), "
         "providers=['CPUExecutionProvider'])"
     )

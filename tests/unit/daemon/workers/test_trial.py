@@ -12,6 +12,7 @@ from cutoutd.daemon.workers import trial
 from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.trial import Trial, measure, probe
 from cutoutd.models.networks import providers
+from cutoutd.models.onnx_runtime import runtime
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,7 @@ def test_a_cache_is_prepared_by_a_process_that_writes_nowhere_else(
     def nothing_here(*_arguments: object, **_options: object) -> None:
         raise AssertionError("an untrusted file was loaded by this very process")
 
-    monkeypatch.setattr(providers.runtime(), "InferenceSession", nothing_here)
+    monkeypatch.setattr(runtime(), "InferenceSession", nothing_here)
     assert providers.warm_cache(spec, ("cpu",), 1, cache, trial.prepare)
     assert not providers.warm_cache(spec, ("cpu",), 1, cache, trial.prepare)
     (graph,) = cache.glob("graph-*.onnx")

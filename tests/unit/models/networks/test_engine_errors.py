@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
-from cutoutd.models.networks.providers import runtime
+from cutoutd.models.onnx_runtime import runtime
 
 
 @pytest.mark.parametrize(

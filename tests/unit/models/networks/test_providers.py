@@ -1,8 +1,6 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from cutoutd.models.networks.providers import (
     warm_cache,
 )
 from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.onnx_runtime import runtime
 
 PHOTO = np.random.default_rng(2).integers(0, 255, (40, 60, 3), dtype=np.uint8)
 
@@ -81,7 +80,7 @@ def _broken_session(*_args: Any, **_options: Any) -> _Session:
 
 def test_a_provider_whose_libraries_do_not_load_is_noticed(tmp_path: Path, monkeypatch: Any) -> None:
     spec = tiny_spec(tmp_path / "t.onnx")
-    ort = providers.runtime()
+    ort = runtime()
     monkeypatch.setattr(
         ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
@@ -92,7 +91,7 @@ def test_a_provider_whose_libraries_do_not_load_is_noticed(tmp_path: Path, monke
 
 def test_auto_goes_on_to_the_processor_and_says_why(tmp_path: Path, monkeypatch: Any) -> None:
     spec = tiny_spec(tmp_path / "t.onnx")
-    ort = providers.runtime()
+    ort = runtime()
     real = ort.InferenceSession
     monkeypatch.setattr(
         ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -113,7 +112,7 @@ def test_memory_that_runs_out_while_loading_is_no_damaged_file(tmp_path: Path, m
     def session(*_args: Any, **_options: Any) -> Any:
         raise RuntimeError("Exception during initialization: std::bad_alloc")
 
-    monkeypatch.setattr(providers.runtime(), "InferenceSession", session)
+    monkeypatch.setattr(runtime(), "InferenceSession", session)
     with pytest.raises(MemoryError, match="to load the model 'tiny'"):
         Segmenter(spec, providers=("cpu",), threads=1)
     with pytest.raises(MemoryError, match="to load the model 'tiny'"):
@@ -159,14 +158,6 @@ def test_a_prepared_graph_changes_no_bit_and_a_damaged_one_is_not_used(
 def test_small_models_are_not_prepared(tmp_path: Path) -> None:
     assert not warm_cache(resolve("fast", Path("/nowhere")), ("cpu",), 1, tmp_path)
     assert engine_cache(resolve("fast", Path("/nowhere")), "openvino", tmp_path) is None
-
-
-def test_the_engine_is_told_to_report_nothing_home() -> None:
-    code = (
-        "import onnxruntime as ort; calls = []; ort.disable_telemetry_events = lambda: calls.append(1);"
-        "from cutoutd.models.networks.providers import runtime; runtime(); print(len(calls))"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "1"
 
 
 def test_threads_do_not_spin_and_number_what_was_asked(tmp_path: Path) -> None:
