@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -53,11 +54,19 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
         EngineError: a provider that was asked for cannot start.
     """
     global _engines  # noqa: PLW0603 - one worker process has one set of engines
-    import numpy as np
-
-    from cutoutd.models.matting import refiner
+    from cutoutd.models.matting.parallel import both
+    from cutoutd.models.onnx_runtime import runtime
 
     _engines = engines
+    runtime()  # before two threads want it, so that what is wrong with it is said once
+    # It reads a network outside the interpreter's lock.
+    facts, _ = both(lambda: _networks(engines), lambda: _what_else_a_photo_needs(engines), engines.threads)
+    return facts
+
+
+def _networks(engines: Engines) -> dict[str, Loaded]:
+    import numpy as np
+
     facts: dict[str, Loaded] = {}
     rows, columns = np.mgrid[0:64, 0:64]
     disc = (rows - 30) ** 2 + (columns - 34) ** 2 < 20**2
@@ -68,12 +77,20 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
         proof = hashlib.blake2b(segmenter.first_look(pattern).tobytes(), digest_size=16)
         why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
         facts[spec.name] = Loaded(segmenter.provider, why_not, proof.hexdigest())
-    refiner.session(1)  # the default edge engine's network: the first photo does not wait for it
+    return facts
+
+
+def _what_else_a_photo_needs(engines: Engines) -> None:
+    """So that the first photo does not wait for it: modules, and the default edge engine's network."""
+    from cutoutd.models.matting import refiner
+
+    refiner.session(1)
+    import_module("cutoutd.models.cutout")
+    import_module("numpy.ma")  # of percentiles NumPy asks whether they are masked
     if engines.closed_form:
         from cutoutd.models.matting import closed_form
 
         closed_form.prepare()
-    return facts
 
 
 def segmenter_of(name: str) -> Segmenter:

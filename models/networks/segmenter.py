@@ -16,7 +16,7 @@ from PIL import Image
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.matting.canvas import one_number_each
-from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.matting.parallel import both, side_by_side
 from cutoutd.models.networks.catalog import BUNDLED_FAMILY, ModelSpec, decider_spec
 from cutoutd.models.networks.closer import Part, joined, stretched, worth_a_look
 from cutoutd.models.networks.decider import SIDE, decided, part_to_decide
@@ -60,11 +60,10 @@ class Segmenter:
         self._cache_dir = cache_dir
         self._sessions: dict[int, Any] = {}
         self._deciders: dict[int, Any] = {}
-        self._provider, self._others, self._why_not = self._start(providers)
+        started, _ = both(lambda: self._start(providers), self._prepare_decider, self._threads)
+        self._provider, self._others, self._why_not = started
         session = self._sessions[self._threads_per_look(self._provider)]
         self._input, self._output, self._dtype = check_signature(session, spec)
-        if spec.decider:
-            self._decider(self._threads_per_look("cpu"))  # now, and not when the first photo waits
 
     def _start(self, providers: Choice) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Opens the first session; "auto" goes on to the next provider and remembers why."""
@@ -204,6 +203,11 @@ class Segmenter:
         """What the deciding network says, float32 (SIDE, SIDE) in 0..1; always on the processor."""
         session = self._decider(self._threads_per_look("cpu") if lone else 1)
         return self._run(session, session.get_outputs()[0].name, feed)
+
+    def _prepare_decider(self) -> None:
+        """Loads it now, and not when the first photo waits."""
+        if self.spec.decider:
+            self._decider(self._threads_per_look("cpu"))
 
     def _decider(self, threads: int) -> Any:
         session = self._deciders.get(threads)
