@@ -161,7 +161,7 @@ PHOTOS: tuple[Photo, ...] = (
         (
             "The bee itself is sharp, wing and all; some tips of petals float beside it, which "
             "`--keep largest` leaves out. Said: something beside the subject is half there (70 % sure). "
-            "IS-Net has the"
+            "IS-Net has the "
             "heart of the flower too, and petals in a haze; u2netp makes the bee a shade."
         ),
     ),
