@@ -102,6 +102,7 @@ def test_a_package_is_one_sentence_and_imports_nothing() -> None:
         assert ast.get_docstring(tree), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

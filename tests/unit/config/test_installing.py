@@ -18,6 +18,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 NOT_TO_BE_HAD = re.compile(r"(?:pip|pipx|uv tool) install [^\n]*\bcutoutd\b|cutoutd\[\w+\]")
 
 
+@pytest.mark.slow
 def test_it_is_this_interpreters_own_pip() -> None:
     command = shlex.split(pip_install("rawpy"))
     assert command == [sys.executable, "-m", "pip", "install", "rawpy"]

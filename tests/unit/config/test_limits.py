@@ -20,6 +20,7 @@ def test_what_no_photo_could_be_done_with_is_refused(least: dict[str, object]) -
         Limits.model_validate(least)
 
 
+@pytest.mark.slow
 def test_what_workers_import_leaves_the_other_tables_alone() -> None:
     """They take a tenth of a worker's start."""
     code = (

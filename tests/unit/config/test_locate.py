@@ -101,6 +101,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_document_is_scanned_without_losing_a_key(document: dict[str, Any]) -> None:
     text = "\n".join(f"{_string(key)} = {_write(value)} # end" for key, value in document.items())

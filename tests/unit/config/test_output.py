@@ -222,6 +222,7 @@ def test_every_option_is_documented() -> None:
         assert field.description.endswith((".", ")")), name
 
 
+@pytest.mark.slow
 def test_importing_the_options_loads_no_pixels() -> None:
     code = "import sys, cutoutd.config.output, cutoutd.config.presets; print(*sys.modules)"
     loaded = subprocess.run(

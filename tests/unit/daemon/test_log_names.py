@@ -61,6 +61,7 @@ def test_what_is_left_of_a_text(text: str, told: str) -> None:
     assert hiding().line(text) == told
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_characters="\0/\n", exclude_categories=["Cs"]), min_size=3, max_size=40))
 def test_no_name_comes_through_in_what_the_system_says_of_it(name: str) -> None:
     names = hiding()

@@ -69,6 +69,7 @@ def test_what_is_committed_is_acted_on_before_work_is_given_out_however_many_mes
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("takes_s", "every_s"), [(0.0, 1.0), (0.01, 1.0), (0.2, 4.0), (60.0, STATUS_AT_LEAST_S)]
 )

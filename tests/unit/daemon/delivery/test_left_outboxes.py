@@ -11,6 +11,8 @@ from tests.support.simulation import ALL_IO, Simulation, cutout_of
 
 from cutoutd.daemon.files.names import Temporary
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE = b"frame one"
 

@@ -223,6 +223,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_two_processes_never_mix_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     writers = [run(MANY, path, str(first)) for first in (0, 1000)]

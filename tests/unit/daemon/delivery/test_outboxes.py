@@ -34,6 +34,7 @@ def test_leftovers_of_an_earlier_life_go_and_foreign_ones_stay(sim: Make) -> Non
     assert theirs.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_away_is_looked_for_with_growing_pauses(sim: Make) -> None:
     one = sim().boot()
     one.run(10)

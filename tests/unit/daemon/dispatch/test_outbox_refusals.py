@@ -15,6 +15,8 @@ from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.workers import protocol
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE, TWO = b"frame one", b"frame two!"
 

@@ -142,6 +142,7 @@ def test_a_large_photo_fits_when_it_is_alone_and_holds_up_nobody(scheduler: Sche
     assert _take(scheduler, budget) == "small"
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 200), max_size=12), st.integers(1, 6))
 def test_megapixels_and_photos_in_hand_stay_within_bounds(sizes: list[float], photos: int) -> None:
     """Photos of unknown size (0) count by their allowance, which is the most they can turn out to be."""

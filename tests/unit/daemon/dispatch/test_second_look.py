@@ -34,6 +34,7 @@ def _ends_by_name(one: Simulation, said: str) -> None:
     assert one.leftovers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lie", "said"),
     [

@@ -40,6 +40,7 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "slot"), [("draft", 1), ("final", 0)])
 def test_the_test_photo_runs_where_the_suspect_ran_and_with_its_networks(
     sim: Make, stage: str, slot: int

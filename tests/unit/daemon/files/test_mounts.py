@@ -19,6 +19,8 @@ from cutoutd.daemon.files.mounts import (
 )
 from cutoutd.daemon.files.usable import Usable, can_be_used
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/mountinfo")
 
 NFS = MountIdentity("nas:/photos", "nfs4", "/mnt/nas", "/in", is_own_mount=False)

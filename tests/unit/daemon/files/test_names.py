@@ -71,6 +71,7 @@ def test_bytes_that_are_no_utf8_have_a_key_that_sqlite_can_store() -> None:
     assert name_key(b"\xff.png").encode() != name_key(b"\xfe.png").encode()
 
 
+@pytest.mark.slow
 @given(stems, st.integers(0, 3))
 def test_each_candidate_is_short_enough_and_begins_with_the_prefix(stem: str, folders: int) -> None:
     folder = b"/".join([b"f"] * folders)

@@ -16,6 +16,8 @@ from cutoutd.daemon.fleet.records import Broke, Returned
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import Ledger
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., FleetSimulation]
 FLEET = {"scheduler": "tls://h:1", "certificates": "/c", "local": False}
 

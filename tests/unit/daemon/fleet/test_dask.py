@@ -19,6 +19,8 @@ from cutoutd.daemon.fleet.relay import Relay
 from cutoutd.daemon.fleet.roles import Role
 from cutoutd.service.fleet.certificates import authority, issue
 
+pytestmark = pytest.mark.slow
+
 
 class Noting:
     """A node that only notes what it is asked."""

@@ -219,6 +219,7 @@ def test_who_may_not_change_it_is_told(earlier: Path) -> None:
     assert _rows(earlier, "photos") == before
 
 
+@pytest.mark.slow
 def test_two_that_open_it_at_once_take_turns(earlier: Path) -> None:
     program = "import sys; from pathlib import Path; from cutoutd.daemon.ledger.database import Ledger\n"
     program += (

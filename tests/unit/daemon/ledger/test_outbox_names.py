@@ -195,6 +195,7 @@ def test_a_name_that_is_forgotten_is_known_by_its_key_alone(ledger: Ledger, name
     assert name in taken | {name}
 
 
+@pytest.mark.slow
 def test_what_is_to_go_is_found_without_a_look_at_all_that_was_published(
     ledger: Ledger, transitions: Transitions
 ) -> None:

@@ -10,6 +10,8 @@ from tests.support.simulation import ALL_IO, BROKEN, Simulation, cutout_of
 
 from cutoutd.daemon.originals import move
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Simulation]
 ONE = b"frame one"
 # So many turns after its cutout is done an original is on its way, or lies in the archive.

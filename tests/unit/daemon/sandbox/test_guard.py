@@ -16,6 +16,8 @@ import pytest
 
 from cutoutd.daemon.sandbox import guard, seccomp
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and /proc are Linux")
 
 

@@ -49,6 +49,7 @@ def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
 
+@pytest.mark.slow
 def test_an_inbox_that_cannot_be_read_is_tried_with_growing_pauses(
     sim: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -278,6 +278,7 @@ def test_a_path_too_long_for_one_call_is_found_all_the_same(tmp_path: Path) -> N
     assert (found.kind, found.problem, found.error) == (Kind.PHOTO, None, 0)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         folder = tmp_path / str(count)
@@ -347,6 +348,7 @@ def test_a_poll_with_errors_forgets_nothing() -> None:
     assert [polls.see(seen(b"a")), polls.see(seen(b"b"))] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_poll_keeps_sixteen_bytes_a_file() -> None:
     polls = PollState()
     polls.begin()

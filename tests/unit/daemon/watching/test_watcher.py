@@ -130,6 +130,7 @@ def test_our_own_reading_wakes_nobody(inbox: Watched) -> None:
     assert all(one.path.startswith(b".flush") for one in inbox.said[before:] if isinstance(one, Hint))
 
 
+@pytest.mark.slow
 def test_idle_costs_nothing(inbox: Watched) -> None:
     inbox.flush()
     before = time.process_time()
@@ -393,6 +394,7 @@ class Child:
         self.process.communicate()
 
 
+@pytest.mark.slow
 def test_an_overflow_of_the_kernels_queue_becomes_a_rescan(tmp_path: Path) -> None:
     queued = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text("ascii"))
     if queued > 100_000:

@@ -22,6 +22,8 @@ from cutoutd.daemon.workers.ipc import Fault
 from cutoutd.daemon.workers.memory import KEEP_BYTES
 from cutoutd.daemon.workers.process import WorkerFaultError, error_of, fault_of, resident_bytes
 
+pytestmark = pytest.mark.slow
+
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 PROGRAM = """
 import json, os, resource, signal, sys

@@ -15,6 +15,7 @@ LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
 SEEDS = Path(__file__).parents[3] / "reliability" / "fuzz" / "seeds"
 
 
+@pytest.mark.slow
 def test_an_item_whose_type_is_no_text_is_unreadable_and_kills_nobody(tmp_path: Path) -> None:
     data = (SEEDS / "turned.heic").read_bytes()
     broken = data.replace(b"Exif", b"\xb8xif", 1)

@@ -99,6 +99,7 @@ def test_shapes_must_agree() -> None:
         solidity(np.zeros((4, 4), np.float32), np.zeros((4, 5), np.uint8))
 
 
+@pytest.mark.slow
 def test_thinning_keeps_lines_whole_and_thin() -> None:
     from skimage import draw, morphology  # which load SciPy
 

@@ -139,6 +139,7 @@ def test_a_file_too_large_to_hold_twice_is_digested_in_pieces(tmp_path: Path, mo
         Segmenter(spec, threads=1)
 
 
+@pytest.mark.slow
 def test_a_prepared_graph_changes_no_bit_and_a_damaged_one_is_not_used(
     tmp_path: Path, monkeypatch: Any
 ) -> None:

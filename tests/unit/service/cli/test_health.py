@@ -52,6 +52,7 @@ def test_a_suspended_daemon_is_noticed() -> None:
         process.wait()
 
 
+@pytest.mark.slow
 def test_the_command_answers_with_a_code_and_a_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cutoutd.service", "status", "--healthy"],

@@ -97,6 +97,7 @@ def test_a_photo_is_on_the_page_while_it_is_in_hand(shoot: Shoot) -> None:
     assert len(drawer.asked) == len(set(drawer.asked)) == 6
 
 
+@pytest.mark.slow
 def test_backlog_is_told_together_and_the_newest_at_once(shoot: Shoot) -> None:
     for number in range(15):
         shoot.add(b"%d.jpg" % number)

@@ -17,6 +17,8 @@ from cutoutd.models.decoding.icc import display_p3_icc
 from cutoutd.service.gallery import thumbnails
 from cutoutd.service.gallery.thumbnails import PictureJob, Small, make_picture, studio
 
+pytestmark = pytest.mark.slow
+
 
 def photo(path: Path, size: tuple[int, int] = (900, 600), **options: Any) -> Path:
     Image.new("RGB", size, (200, 30, 30)).save(path, **options)

@@ -106,6 +106,7 @@ def test_as_many_at_once_as_allowed(ledger: Ledger, tmp_path: Path) -> None:
     assert len(list(meet.iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_new_events_are_heard_while_it_runs(ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "ids"
     one = hook(WRITE, str(out))

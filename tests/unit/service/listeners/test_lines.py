@@ -53,6 +53,7 @@ def test_what_came_of_a_session_is_one_line() -> None:
     assert closing_line(1, 0, 0) == "1 done, 0 failed"
 
 
+@pytest.mark.slow
 def test_a_service_loads_nothing_that_draws() -> None:
     """A tenth of a second of each start, and what it would hold for good."""
     code = (

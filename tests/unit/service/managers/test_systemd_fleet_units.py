@@ -74,6 +74,7 @@ def test_a_node_writes_in_its_outboxes_alone() -> None:
     assert "fleet scheduler --config /etc/cutoutd/c.toml\n" in TEXTS["cutoutd-scheduler"]("cutoutd")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("user", ["root", None])
 @pytest.mark.parametrize("name", list(TEXTS))

@@ -47,6 +47,7 @@ def test_what_is_refused_is_named(tmp_path: Path) -> None:
     assert (ability(Tries())["create"], ability(Tries())["reach"]) == ({}, {})
 
 
+@pytest.mark.slow
 def test_limits_are_the_processs_own() -> None:
     found = in_a_process(
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.umask(0o077)\n"
