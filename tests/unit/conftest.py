@@ -15,6 +15,16 @@ WAITING = (HERE / "daemon", HERE / "service")
 # Tables there, which wait for nothing: what fails there has failed.
 TABLES = (HERE / "daemon/files", HERE / "daemon/ledger", HERE / "daemon/sandbox", HERE / "service/managers")
 
+# A file with this line has slow tests only.
+ALL_SLOW = "\npytestmark = pytest.mark.slow\n"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Imports no file for `make fast` whose tests are all slow: some of them load Dask."""
+    if "not slow" not in str(config.getoption("markexpr")) or collection_path.suffix != ".py":
+        return None
+    return ALL_SLOW in collection_path.read_text(encoding="utf-8") or None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets tests that wait be tried again, at most twice; the report says so."""
