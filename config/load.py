@@ -19,12 +19,17 @@ from cutoutd.config.explain import Problem, key_text, problems_of, truth_meant, 
 from cutoutd.config.folders import folder_problems
 from cutoutd.config.locate import Place, line_of, locate
 from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.plain import bounded, read_plain
 from cutoutd.config.rules import deliverables_of, unpack_deliverable
 from cutoutd.config.settings import Settings
 from cutoutd.config.there import missing_things
 from cutoutd.config.units import BASE_FOLDER
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+# Nobody writes so much; a device in its place never ends.
+_MOST_BYTES = 16_000_000
 
 
 class Loaded(Struct, frozen=True):
@@ -55,6 +60,7 @@ def load_settings(
     model: str | None = None,
     environ: Mapping[str, str] = os.environ,
     look: bool = False,
+    anew: bool = False,
 ) -> Loaded:
     """The settings in force.
 
@@ -67,6 +73,7 @@ def load_settings(
         environ: environment to look for `$CUTOUTD_CONFIG` in.
         look: find missing what options name too (`there.py`), for `config check` and the doctor; the daemon itself
             starts without a background picture, whose disk may come later.
+        anew: by a daemon at work, which waits for no pipe that was put in the file's place.
 
     Raises:
         ConfigError: a named file is missing or unreadable, or its contents are wrong; `problems` holds one
@@ -79,7 +86,11 @@ def load_settings(
     path = find_config(explicit, environ)
     if path is None:
         return Loaded(parse_settings("", None, instead), None, "")
-    data = _read(path)
+    data = _read(path, anew=anew)
+    if anew and not data.strip():
+        raise ConfigError(
+            "the config file is empty", path, "Restart cutoutd for its defaults, which need no configuration."
+        )
     return Loaded(parse_settings(_decode(data, path), path, instead), path, hashlib.blake2b(data).hexdigest())
 
 
@@ -99,9 +110,12 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, anew: bool) -> bytes:
     try:
-        return path.read_bytes()
+        if anew or path.is_file():
+            return read_plain(path, _MOST_BYTES)
+        with path.open("rb") as file:  # a pipe, as `--config <(…)` makes
+            return bounded(file.read(_MOST_BYTES + 1), _MOST_BYTES, path)
     except OSError as error:
         raise ConfigError(f"the config file cannot be read ({error.strerror})", path) from error
 
@@ -132,6 +146,8 @@ def parse_settings(text: str, path: Path | None = None, instead: Instead = NOTHI
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _config_error(path, [f"{_name(path)}:{_syntax(str(error), text)}"]) from error
+    except RecursionError:
+        raise _config_error(path, [f"{_name(path)}: brackets are nested too deeply to be read"]) from None
     lines = locate(text)
     prepared = _prepare(document, instead)
     problems = list(prepared.problems)

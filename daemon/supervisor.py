@@ -21,6 +21,7 @@ from msgspec import Struct
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import host_load, status
 from cutoutd.daemon.components import Components, Places
+from cutoutd.daemon.config_file import ConfigFile
 from cutoutd.daemon.dispatch.self_test import SELF_TEST
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.iothread import Done
@@ -92,8 +93,7 @@ class Supervisor:
         self._places = places
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._load = load
-        self._config_path = config_path
-        self._config_mtime = _mtime(config_path)
+        self._config_file = ConfigFile(config_path)
         self._hung_up = hung_up
         self._clock = clock
         self._signals = 0
@@ -331,7 +331,7 @@ class Supervisor:
         for inbox_watcher in parts.inbox_watchers.values():
             inbox_watcher.check_health()
         parts.commands.carry_out()
-        if parts.plan.settings.reload_on_change and _mtime(self._config_path) != self._config_mtime:
+        if parts.plan.settings.reload_on_change and self._config_file.has_changed():
             self.reload()
         pids = [slot.pid for slot in parts.workers.status() if slot.pid is not None]
         self.yielding = self._foreign_load.reason_to_yield(
@@ -379,7 +379,7 @@ class Supervisor:
 
     def reload(self) -> None:
         """Takes up a changed config as a whole, or keeps the old one and says why."""
-        self._config_mtime = _mtime(self._config_path)
+        self._config_file.take()
         if self._load is None:
             return
         self.listener.reloading()
@@ -430,10 +430,3 @@ class Supervisor:
         nothing_left = not (in_hand or parts.publisher.in_transit() or parts.aftercare.busy())
         if nothing_left or now >= self._grace_until:
             self.finished = True
-
-
-def _mtime(path: Path | None) -> int:
-    try:
-        return 0 if path is None else path.stat().st_mtime_ns
-    except OSError:
-        return 0

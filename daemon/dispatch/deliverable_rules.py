@@ -16,6 +16,7 @@ from cutoutd.config.errors import UsageError, printable
 from cutoutd.config.explain import problems_of
 from cutoutd.config.output import Deliverable
 from cutoutd.config.photo_list import PhotoList
+from cutoutd.config.plain import read_plain
 from cutoutd.config.presets import expand
 from cutoutd.config.rules import Rule, named_apart, unpack_deliverable
 from cutoutd.config.settings import Inbox
@@ -102,8 +103,6 @@ def read_list(path: Path) -> PhotoList:
 def _looked_at(path: Path) -> PhotoList | str:
     try:
         facts = path.stat()
-        if facts.st_size > _MOST_BYTES:
-            return "it is too large for a list"
         return _parsed(path, facts.st_mtime_ns, facts.st_size, facts.st_ino)
     except OSError as error:
         return error.strerror or "it is not there"
@@ -112,7 +111,7 @@ def _looked_at(path: Path) -> PhotoList | str:
 @lru_cache(maxsize=8)
 def _parsed(path: Path, mtime_ns: int, size: int, inode: int) -> PhotoList:
     del mtime_ns, size, inode  # part of the key only
-    return photo_list.parse(path.read_bytes())
+    return photo_list.parse(read_plain(path, _MOST_BYTES))
 
 
 def _listed(path: Path, inbox: Inbox, photo: bytes, presets: Presets) -> Chosen | None:

@@ -46,7 +46,10 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
         """From the configuration as it is now; raises CutoutError."""
         from cutoutd.service.managers.systemd_unit import check_unit_allows
 
-        settings = load_settings(config_file, inbox=inbox, outbox=outbox, model=model).settings
+        # The very file that was taken at the start: one that is away for a moment does not make others count.
+        settings = load_settings(
+            loaded.path or config_file, inbox=inbox, outbox=outbox, model=model, anew=True
+        ).settings
         check_unit_allows(settings)
         return make_plan(settings, models_dir(), cache_dir())
 

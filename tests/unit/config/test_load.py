@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,31 @@ def test_order_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_named_file_must_exist(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="there is no such config file"):
         find_config(None if environ else Path("/no/such/file.toml"), environ)
+
+
+def test_what_lies_in_the_place_of_the_file_holds_up_no_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="no plain file"):
+        load_settings(path, anew=True)
+    path.unlink()
+    path.write_text(" \n")
+    with pytest.raises(ConfigError, match="empty"):
+        load_settings(path, anew=True)
+    assert load_settings(path).settings.inbox  # a start with one is a start with the defaults
+
+
+def test_a_pipe_is_read_at_a_start(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, b'[[inbox]]\npath = "/in"\noutbox = "/out"\n')
+    os.close(write)
+    assert load_settings(Path(f"/dev/fd/{read}")).settings.inbox[0].path == Path("/in")
+    os.close(read)
+
+
+def test_brackets_without_an_end_are_a_mistake_and_no_crash() -> None:
+    with pytest.raises(ConfigError, match="too deeply"):
+        parse_settings("a = " + "[" * 100_000)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

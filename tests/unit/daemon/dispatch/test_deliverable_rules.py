@@ -20,6 +20,18 @@ def labels(settings: Settings, path: bytes) -> tuple[str, ...]:
     return tuple(one.label for one in chosen(settings.inbox[0], path, settings.preset).deliverables)
 
 
+def test_a_pipe_or_a_device_in_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    """Each photo left a thread behind that waited for it; what a device gave took all memory."""
+    settings = settings_of(tmp_path, f'[[inbox.rule]]\ncsv = "{tmp_path}/list.csv"\n')
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(ListError, match="no plain file"):
+        labels(settings, b"a.jpg")
+    (tmp_path / "list.csv").unlink()
+    (tmp_path / "list.csv").symlink_to("/dev/zero")
+    with pytest.raises(ListError, match="no plain file"):
+        labels(settings, b"a.jpg")
+
+
 def test_the_first_rule_that_fits_decides(tmp_path: Path) -> None:
     settings = settings_of(
         tmp_path,
