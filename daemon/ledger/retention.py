@@ -27,6 +27,8 @@ _LEAVING = (
 )
 
 SEEN_PRECISION_S = 86400.0
+# A disk that was away for so long may never come back, and names are not to be kept for it for ever.
+AWAY_S = 30 * 86400.0
 
 
 class History:
@@ -38,17 +40,22 @@ class History:
     def trim(self, keep_s: float) -> int:
         """Turns rows finished longer ago than `keep_s` seconds into tombstones. Returns how many.
 
-        A cutout that is still to be withdrawn keeps its photo, and the one that it gives way to, until it is.
+        A cutout that is still to be withdrawn keeps its photo, and the one that it gives way to, until it is, or its
+        outbox has been away for `AWAY_S`.
         """
-        return self._trim(keep_s, f"{ENDED} AND finished < ? AND id NOT IN ({_LEAVING})")
+        away = max(keep_s, AWAY_S)
+        return self._trim(
+            keep_s, f"{ENDED} AND finished < ? AND (id NOT IN ({_LEAVING}) OR finished < ?)", away
+        )
 
-    def _trim(self, keep_s: float, ended: str) -> int:
-        limit = self.ledger.clock() - keep_s
-        self._bury(ended, (limit,))
+    def _trim(self, keep_s: float, ended: str, *more_s: float) -> int:
+        now = self.ledger.clock()
+        limits = tuple(now - one for one in (keep_s, *more_s))
+        self._bury(ended, limits)
         cursor = self.ledger.write(
             f"DELETE FROM photos WHERE {ended} AND id NOT IN (SELECT previous FROM photos"
             " WHERE previous IS NOT NULL AND state IN ('pending', 'running', 'delivering'))",
-            (limit,),
+            limits,
         )
         if cursor.rowcount:
             self._drop_orphans()

@@ -69,6 +69,24 @@ def test_neither_is_the_one_whose_cutout_a_waiting_photo_will_replace(
     assert history.trim(DAY_S) == 0
 
 
+def test_a_cutout_that_is_to_go_keeps_its_photo_for_as_long_as_its_disk_may_come_back(
+    history: History, ledger: Ledger, clock: Clock
+) -> None:
+    """Names were kept for ever where an outbox never came back."""
+    photo = _photo(ledger, b"a.jpg", State.DONE)
+    ledger.write(
+        "INSERT INTO deliverables (photo, label, outbox, name, name_key, out_digest, out_size, stage, state)"
+        " VALUES (?, 'cutout', x'2f', x'61', 'a', 'd', 1, 'final', 'leaving')",
+        (photo,),
+    )
+    clock.now += 29 * DAY_S
+    assert history.trim(DAY_S) == 0
+    clock.now += 2 * DAY_S
+    assert history.trim(40 * DAY_S) == 0
+    assert history.trim(DAY_S) == 1
+    assert ledger.one("SELECT 1 FROM photos UNION SELECT 1 FROM deliverables") is None
+
+
 def test_a_tombstone_goes_when_no_clean_scan_saw_its_file_for_long(
     history: History, ledger: Ledger, clock: Clock
 ) -> None:
