@@ -36,6 +36,8 @@ DELIVER: tuple[dict[str, Any], ...] = (
     {"deliver": [{"label": "master"}, {"label": "web", "folder": "web"}]},
     {"deliver": [{"label": "web", "name": "{stem}-x"}, {"label": "master"}]},
     {"deliver": [{"label": "master"}]},
+    {"deliver": [{"label": "master", "folder": "web"}, {"label": "web"}]},
+    {"deliver": [{"label": "master", "format": "webp"}, {"label": "web", "name": "{stem}-x"}]},
 )
 TROUBLES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES)
 
