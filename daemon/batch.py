@@ -379,6 +379,6 @@ class Batch:
 
 def _that_is_there(folder: bytes) -> bytes:
     """The folder, or the nearest one above it that is there."""
-    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+    while identity_of(folder) is None and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     return folder

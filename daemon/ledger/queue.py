@@ -35,7 +35,8 @@ class Queue:
         for settled, stage in product((1, 0) if early else (1,), tuple(stages)):
             row = self.ledger.one(
                 f"SELECT {COLUMNS} FROM photos WHERE state = 'pending' AND inbox = ?"
-                " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ?)"
+                # "+ 0": what is like the condition of an index (of the few pausing rows) is prepared anew at each call.
+                " AND settled = ? AND stage = ? AND (not_before <= ? OR not_before > ? + 0)"
                 # One whose original is on its way elsewhere waits until that lies there, or is back.
                 " AND aftercare <> 'hidden'"
                 # One whose predecessor is on its way to the outbox waits: it is to replace that cutout.
