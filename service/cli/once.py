@@ -212,7 +212,7 @@ def _outbox(
     if target.folder is None:
         if report.as_json:
             raise UsageError("--json and -o - both want standard output", fix="Leave one of them out.")
-        if sys.stdout.fileno() in streams.closed:
+        if streams.STDOUT in streams.closed:
             raise UsageError(
                 "Standard output is closed", fix="Send it on: `cutoutd once a.jpg -o - > a.png`."
             )
