@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.cli.control import open_ledger_file
 from cutoutd.service.gallery.maker import Maker, Wishes
 from cutoutd.service.gallery.thumbnails import LONGEST_SIDE, SIDES, studio
+from cutoutd.service.scratch import scratch_folder
 from cutoutd.service.text import counted
 
 # A worker that does not start within this time will not.
@@ -60,8 +60,8 @@ def gallery(target: Path | None, last: int, watch: bool, client: bool, full: boo
     wishes = Wishes(folder, last, size, client, full, mode)
     with (
         open_ledger_file() as ledger,
-        tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch,
-        studio(Path(scratch)) as made_by,
+        scratch_folder() as scratch,
+        studio(scratch) as made_by,
     ):
         maker = Maker(ledger, home, made_by, wishes)
         if watch:

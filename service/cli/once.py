@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +49,7 @@ from cutoutd.service.cli.option_flags import (
     preset_names,
     remove_option,
 )
+from cutoutd.service.scratch import scratch_folder
 
 
 @click.command()
@@ -123,8 +123,8 @@ def once(
     limits, custom = _configured(config_file)
     matte, fixes = matte_options(options), fixes_of(options)
     umask = os.umask(0o077)
-    with tempfile.TemporaryDirectory(prefix="cutoutd-") as scratch:
-        gathered = _gathered(paths, Path(scratch), limits)
+    with scratch_folder() as scratch:
+        gathered = _gathered(paths, scratch, limits)
         corrects(mask, fixes, one=len(gathered.photos) == 1)
         target = target_of(
             out,
@@ -138,7 +138,7 @@ def once(
             options["output__format"] = target.format
         wanted = deliverables(options, presets, custom)
         report = Report(gathered, as_json, quiet, timings, stream=target.folder is None)
-        folder = _outbox(target, gathered, wanted, Path(scratch), 0o777 & ~umask, report)
+        folder = _outbox(target, gathered, wanted, scratch, 0o777 & ~umask, report)
         spec = resolve(model, models_dir(), effort)
         settings = BatchSettings(
             folder, spec.name, wanted, matte, limits, umask, overwrite, target.name, skip_existing,
@@ -146,7 +146,7 @@ def once(
         )  # fmt: skip
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
         guard_supervisor()
-        setup = _setup(spec, settings, _reads(gathered, settings), Path(scratch))
+        setup = _setup(spec, settings, _reads(gathered, settings), scratch)
         report.follow(Batch(settings, setup, size, instance=secrets.token_hex(4)))
         if report.stream:
             _to_standard_output(report)
