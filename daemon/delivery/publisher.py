@@ -240,9 +240,8 @@ class Publisher:
             owed, draft = self._commit_delivered(row, route, timings)
         else:  # the original may be moved at once
             owed, draft = await run(self._on_disk, self._commit_delivered, row, route, timings)
-        self._withdrawer.withdraw(
-            row.inbox, {row.inbox: route, **self._routes}
-        )  # first: it takes up the names that are to go
+        # First: it takes up the names that are to go. The inbox may have left the config meanwhile.
+        self._withdrawer.withdraw(row.inbox, {row.inbox: route, **self._routes})
         if not route.keep_names and not owed and not draft:
             self._history.drop_names(row.id)
         self._troubles.went_well(row.id)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.conditions import wait_until
 
 from cutoutd.service.scratch import PREFIX, YOUNG_S, scratch_folder
 
@@ -68,11 +69,11 @@ def test_a_photo_of_a_killed_command_is_removed_by_the_next(temporary: Path) -> 
         assert process.stdin is not None
         process.stdin.write(b"\xff\xd8\xff\xe1 the first bytes of a photo")
         process.stdin.flush()  # its end never comes
-        until = time.monotonic() + 60
-        while not (found := list(temporary.glob(f"{PREFIX}*/stdin"))) and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_until(
+            lambda: list(temporary.glob(f"{PREFIX}*/stdin")), "the photo among the temporary files", 60
+        )
         process.send_signal(signal.SIGKILL)
-    (photo,) = found
+    (photo,) = temporary.glob(f"{PREFIX}*/stdin")
     assert photo.exists()
     _aged(photo.parent)
     with scratch_folder():
