@@ -10,6 +10,10 @@ import re
 # A place in the parsed document: table and key names, and 0-based indices into arrays.
 Place = tuple[str | int, ...]
 
+# Options lie at most half as deep, such as `inbox.0.rule.0.deliver.0.caption`; what is written deeper than this has the
+# line of what it lies in, or a key of thousands of names would take gigabytes.
+DEEPEST = 16
+
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACES = re.compile(r"[ \t]*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -43,6 +47,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self._counted = (0, 1)  # up to which position lines were counted, and the line there
         self.lines: dict[Place, int] = {}
         self.tables: dict[Place, int] = {}  # how many elements each array of tables has so far
 
@@ -64,6 +69,8 @@ class _Scanner:
         self.at += 2 if is_array else 1
         names = self._key()
         self.at += 2 if is_array else 1
+        is_array = is_array and len(names) <= DEEPEST
+        names = names[:DEEPEST]
         table: Place = ()
         for name in names[:-1]:
             table = self._newest((*table, name))
@@ -83,7 +90,7 @@ class _Scanner:
     def _pair(self, table: Place) -> None:
         line = self._line()
         place = table
-        for name in self._key():
+        for name in self._key()[: max(0, DEEPEST - len(table))]:
             place = (*place, name)
             self.lines.setdefault(place, line)
         self.at += 1  # the equals sign
@@ -155,7 +162,10 @@ class _Scanner:
         return match[0]
 
     def _line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        before, line = self._counted
+        line += self.text.count("\n", before, self.at)
+        self._counted = (self.at, line)
+        return line
 
 
 def _unquote(literal: str) -> str:

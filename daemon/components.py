@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.config.settings import Inbox
+from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.left_outboxes import LeftOutboxes
 from cutoutd.daemon.delivery.naming import Route
 from cutoutd.daemon.delivery.outboxes import Outboxes
@@ -237,8 +238,11 @@ class Components:
 
     def _make_on_first_start(self, inbox: Inbox) -> None:
         if Folders(self.ledger).recorded(inbox.path) is None:
-            with suppress(OSError):  # its watcher says, in a sentence, what is wrong with it
-                make_folder(inbox.path, 0o777 & ~self._places.umask)
+            mode = 0o777 & ~self._places.umask
+            with suppress(
+                OSError
+            ):  # its watcher says, in a sentence, what is wrong with it, or that it hangs
+                run_with_timeout(LOOK_S, lambda: make_folder(inbox.path, mode), None)
 
     def _route(self) -> None:
         self.publisher.remember_mounts()

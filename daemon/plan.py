@@ -147,7 +147,7 @@ def worker_setups(
         ]
         for deliverable in inbox.any_deliverables():
             background = deliverable.background_path
-            if background is not None and background.exists():
+            if background is not None and run_with_timeout(LOOK_S, background.exists, otherwise=False):
                 read.append(background)
     cache = usable_cache(plan.engines.cache_dir)
     if cache is not None:

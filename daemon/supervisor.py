@@ -58,6 +58,16 @@ class _Signal(Struct, frozen=True):
     number: int
 
 
+class _OfConfig(Struct, frozen=True):
+    """An answer about the file of the configuration, which is no matter of one life's parts."""
+
+    done: Done
+
+
+# What is meant for the daemon, whichever of its lives hears it.
+_FOR_ANY_LIFE = (_Signal, _OfConfig)
+
+
 class Supervisor:
     """What a daemon does in each of its lives.
 
@@ -92,12 +102,13 @@ class Supervisor:
         self._plan = plan
         self._places = places
         self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._load = load
-        self._config_file = ConfigFile(config_path)
+        self._config_file = ConfigFile(
+            config_path, load, news=self, post=lambda done: self.post(_OfConfig(done)), clock=clock
+        )
         self._hung_up = hung_up
         self._clock = clock
         self._signals = 0
-        self._kept: list[_Signal] = []  # between two lives
+        self._kept: list[_Signal | _OfConfig] = []  # between two lives
         self.finished = False
         self._housekeeping_at = clock()
         self._stop_at = self._grace_until = float("inf")
@@ -150,7 +161,7 @@ class Supervisor:
         return self.components
 
     def renew_queue(self) -> None:
-        """What was said to an earlier life is of no use to the next, but a signal is meant for the daemon."""
+        """What was said to an earlier life is of no use to the next, unless it is meant for the daemon."""
         old, self._queue = self._queue, SimpleQueue()
         for kept in self._kept:
             self._queue.put(kept)
@@ -158,11 +169,11 @@ class Supervisor:
         with suppress(Empty):
             while True:
                 message = old.get_nowait()
-                if isinstance(message, _Signal):
+                if isinstance(message, _FOR_ANY_LIFE):
                     self._queue.put(message)
 
     def rest(self, longest_s: float) -> bool:
-        """Between two lives: hears only whether it is to end; other signals are kept for the next life.
+        """Between two lives: hears only whether it is to end; what else is for any life is kept for the next.
 
         Returns:
             Whether it rested so long and heard nothing.
@@ -176,7 +187,7 @@ class Supervisor:
             return True
         if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
             self.finished = True
-        elif isinstance(message, _Signal):
+        elif isinstance(message, _FOR_ANY_LIFE):
             self._kept.append(message)
         return False
 
@@ -270,6 +281,8 @@ class Supervisor:
         match message:
             case Done():
                 message.then(message.value, message.error)
+            case _OfConfig():
+                self._handle(message.done)
             case Hint() | Rescan() | Unwatched() | WatchLost():
                 self._seen(message)
             case pool.Finished():
@@ -331,8 +344,8 @@ class Supervisor:
         for inbox_watcher in parts.inbox_watchers.values():
             inbox_watcher.check_health()
         parts.commands.carry_out()
-        if parts.plan.settings.reload_on_change and self._config_file.has_changed():
-            self.reload()
+        if parts.plan.settings.reload_on_change:
+            self._config_file.look()
         pids = [slot.pid for slot in parts.workers.status() if slot.pid is not None]
         self.yielding = self._foreign_load.reason_to_yield(
             parts.plan.settings.engine, self._clock(), pids, len(parts.dispatcher.in_hand)
@@ -378,24 +391,32 @@ class Supervisor:
             self.listener.status(status)
 
     def reload(self) -> None:
-        """Takes up a changed config as a whole, or keeps the old one and says why."""
-        self._config_file.take()
-        if self._load is None:
-            return
+        """Has a changed config read, away from the loop; it is taken up as a whole, or the old one stays."""
+        self._config_file.read()
+
+    def config_is_read(self) -> None:
+        """See ConfigNews."""
         self.listener.reloading()
-        try:
-            plan = self._load()
-        except CutoutError as error:
-            why = "; ".join(str(error).splitlines())
-            self.listener.warning(f"The new config is not used; the old one stays in force. {why}")
-        else:
-            before, self._plan = self._plan, plan  # also for a next life, after a full ledger disk
-            self.listener.configured(plan.settings)
-            if plan.settings.fleet != before.settings.fleet:
-                self.listener.warning("The [fleet] of the config has changed; that needs a restart.")
-            self.components.apply(plan)
-            self.listener.notice("The new config is in force.")
+
+    def config_plan(self, plan: Plan) -> None:
+        """See ConfigNews."""
+        before, self._plan = self._plan, plan  # also for a next life, after a full ledger disk
+        self.listener.configured(plan.settings)
+        if plan.settings.fleet != before.settings.fleet:
+            self.listener.warning("The [fleet] of the config has changed; that needs a restart.")
+        self.components.apply(plan)
+        self.listener.notice("The new config is in force.")
         self.listener.reloaded()
+
+    def config_refused(self, error: CutoutError) -> None:
+        """See ConfigNews."""
+        why = "; ".join(str(error).splitlines())
+        self.listener.warning(f"The new config is not used; the old one stays in force. {why}")
+        self.listener.reloaded()
+
+    def config_hangs(self, why: str) -> None:
+        """See ConfigNews."""
+        self.listener.warning(why)
 
     # --- stopping ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutoutd.config.locate import Place, line_of, locate
+from cutoutd.config.locate import DEEPEST, Place, line_of, locate
 
 DOCUMENT = """\
 # a comment = with an equals sign
@@ -124,3 +124,12 @@ def _write(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_string(k)} = {_write(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+@pytest.mark.parametrize("text", ["[{}]\nx = 1\n", "[[{}]]\nx.y = 1\n", "{} = 1\n", "a = {{ {} = 1 }}\n"])
+def test_what_is_written_deeper_than_any_option_has_the_line_of_what_it_lies_in(text: str) -> None:
+    """Each place of such a key would hold all names before it: gigabytes."""
+    names = ("a",) * 2000
+    lines = locate("\n" + text.format(".".join(names)))
+    assert len(lines) <= 2 * DEEPEST
+    assert line_of(lines, (*names, "x")) == 2

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from msgspec.structs import replace
+from tests.support.conditions import wait_until
 from tests.support.simulation import Heard
 from tests.unit.daemon.conftest import full_disk
 
@@ -52,6 +53,7 @@ class Lives:
     lives: list[tuple[Callable[[], None] | None, Callable[[], None]]]
     plans: list[Plan] = field(default_factory=list[Plan])
     seen: list[str] = field(default_factory=list[str])
+    applied: list[Plan] = field(default_factory=list[Plan])
     close_error: Exception | None = None
 
     def __call__(self, plan: Plan, *_rest: object, **_more: object) -> Lives:
@@ -65,8 +67,14 @@ class Lives:
         self.seen.append("counted" if count else "recovered")
 
     def apply(self, plan: Plan) -> None:
+        self.applied.append(plan)
         act, self.act = self.act, lambda: None  # a reload applies once more
         act()
+
+    @property
+    def group_commit(self) -> None:
+        """What a turn asks for once all messages are heard."""
+        raise EnoughError
 
     def close(self) -> None:
         self.seen.append("closed")
@@ -229,10 +237,11 @@ def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.Mo
 
     def reloads_and_fills_up() -> None:
         supervisor.reload()
+        wait_until(lambda: not vars(supervisor)["_queue"].empty(), "the config to be read")
         fills_up()
 
-    lives = Lives([(None, reloads_and_fills_up), (None, ends)])
+    lives = Lives([(None, reloads_and_fills_up), (None, lambda: None)])
     supervisor, _ = supervise(lives, plan, monkeypatch, load=lambda: new)
     with pytest.raises(EnoughError):
         run(supervisor, plan)
-    assert [one.pool_size for one in lives.plans] == [plan.pool_size, new.pool_size]
+    assert [one.pool_size for one in lives.applied] == [plan.pool_size, plan.pool_size, new.pool_size]
