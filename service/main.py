@@ -19,11 +19,31 @@ def main() -> int:
         return _written_out(0, f"cutoutd {VERSION}\n")
     # All that a start makes stays: looking for garbage meanwhile takes 4 % of it. `LazyGroup` turns it on again.
     gc.disable()
-    from cutoutd.service.cli.app import run
-
-    code = run(sys.argv[1:])
+    code = _once() if _is_once(sys.argv[1:]) else _run()
     gc.freeze()  # or the interpreter's end looks through all that there is, for another 5 %
     return _written_out(code)
+
+
+def _is_once(arguments: list[str]) -> bool:
+    """Whether a worker will be wanted, or nearly always: the words may still turn out to make no sense."""
+    return arguments[:1] == ["once"] and not {"-h", "--help"} & set(arguments)
+
+
+def _once() -> int:
+    """The command with a worker that loads its modules while this process loads its own."""
+    from cutoutd.daemon.workers.spawning import end_unused, start_ahead
+
+    start_ahead()
+    try:
+        return _run()
+    finally:
+        end_unused()
+
+
+def _run() -> int:
+    from cutoutd.service.cli.app import run
+
+    return run(sys.argv[1:])
 
 
 def _written_out(code: int, text: str = "") -> int:

@@ -14,7 +14,8 @@ from typing import Final
 
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.records import LONGEST_BODY, FromRelay, Give, Lost, Offer, RelayGone, ToRelay
-from cutoutd.daemon.fleet.spawning import Spawned, spawn
+from cutoutd.daemon.fleet.spawning import spawn
+from cutoutd.daemon.piped import Piped
 from cutoutd.daemon.workers.codec import dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import LONGEST_CALL_BYTES, FrameError, frame, read_frame, write_all
 from cutoutd.daemon.workers.process import die_with
@@ -42,7 +43,7 @@ class Keeper:
         self._answers = answers
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._relay: Spawned | None = None
+        self._relay: Piped | None = None
         self._offer: bytes | None = None
 
     def pass_on(self, body: bytes) -> None:
@@ -71,7 +72,7 @@ class Keeper:
             retry.failed(0.0)
             time.sleep(retry.at)
 
-    def _serve(self, relay: Spawned) -> None:
+    def _serve(self, relay: Piped) -> None:
         with self._lock:
             self._relay = relay
             if self._offer is not None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future
 from queue import SimpleQueue
@@ -26,26 +22,8 @@ from cutoutd.daemon.workers.ipc import (
     something_waits,
     write_all,
 )
+from cutoutd.daemon.workers.spawning import spawned
 
-# The import path travels on the command line, for it decides where everything else is found; "-P" keeps the folder
-# we stand in out of it until then. A program that cannot be imported is said over the pipe, as any other fault.
-_BOOT: Final = """
-import sys
-path, calls, answers = sys.argv[1:]
-try:
-    import gc, json
-    gc.disable()  # `begin` turns it on again
-    sys.path[:] = json.loads(path)
-    from cutoutd.daemon.workers.process import main
-except BaseException as error:
-    import os
-    fault = {"is": "Fault", "kind": "other", "reason": None, "fix": "", "remote": "",
-             "what": ascii(error)[:300].replace("\\\\n", " ")}
-    body = json.dumps({"call": 0, "rss_bytes": 0, "result": None, "fault": fault}).encode()
-    os.write(int(answers), len(body).to_bytes(4, "big") + body)
-    raise
-main(int(calls), int(answers))
-"""
 # How long a worker that broke the rules may take to be gone, once killed, before its answer is reported all the same.
 _GONE_S: Final = 5.0
 _STATUS_S: Final = 0.2
@@ -83,17 +61,7 @@ class WorkerExecutor(Executor):
     """
 
     def __init__(self) -> None:
-        calls_read, self._calls = os.pipe()
-        self._answers, answers_write = os.pipe()
-        try:
-            self.process = _spawn(calls_read, answers_write)
-        except OSError:
-            os.close(self._calls)
-            os.close(self._answers)
-            raise
-        finally:
-            os.close(calls_read)
-            os.close(answers_write)
+        self.process, self._calls, self._answers = spawned()
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._number = 0
         # A daemon: a worker that cannot be killed must not keep the program from ending.
@@ -156,27 +124,3 @@ class WorkerExecutor(Executor):
             waited_for(self.process, _GONE_S)
             # A worker that died in the middle of a sentence has died, and its status says of what.
             raise WorkerGoneError("" if torn else str(error)) from error
-
-
-def _spawn(calls: int, answers: int) -> subprocess.Popen[bytes]:
-    """Starts the interpreter with these two pipe ends and nothing else.
-
-    SIGINT and SIGTERM are blocked meanwhile, and so in the new process until its first acts ignore them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(_import_path()), str(calls), str(answers)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            close_fds=True,
-            pass_fds=(calls, answers),
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _import_path() -> list[str]:
-    """Ours, without what stands for the folder we happen to be in; names that only an import hook knows stay."""
-    return [entry for entry in sys.path if entry]

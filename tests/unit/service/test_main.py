@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support import photos
 
 from cutoutd.config.version import VERSION
 
@@ -58,3 +59,47 @@ def test_a_word_that_is_no_command_is_a_usage_error() -> None:
     assert done.returncode == 2
     assert "cutt" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+STARTS = """
+import os, subprocess, sys
+started = []
+popen = subprocess.Popen
+class Counted(popen):
+    def __init__(self, *words, **options):
+        started.append("pydantic" in sys.modules)
+        super().__init__(*words, **options)
+subprocess.Popen = Counted
+sys.argv = ["cutoutd", *sys.argv[1:]]
+from cutoutd.service.main import main
+code = main()
+try:
+    left = os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    left = None
+print(code, started, left)
+"""
+
+
+def starts(*words: str | Path) -> str:
+    """The exit code, of each process that was started whether much had been loaded by then, and who is left."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_once_has_its_worker_load_beside_its_own_modules(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(photos.encoded(size=(200, 200)))
+    assert starts("once", photo, "-o", tmp_path / "out", "--model", "fast") == "0 [False] None"
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_words_that_make_no_sense_leave_no_worker(tmp_path: Path) -> None:
+    assert starts("once", tmp_path / "nothing.jpg", "-o", tmp_path / "out") == "2 [False] None"
+
+
+def test_no_worker_is_started_for_help() -> None:
+    assert starts("once", "--help") == "0 [] None"

@@ -1,0 +1,71 @@
+"""A worker process before its first call: how it is started, also ahead of the moment when it is wanted.
+
+Loads nothing but what starting takes, so that a command can have its worker load its modules beside its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cutoutd.daemon import piped
+from cutoutd.daemon.piped import Piped
+
+# A program that cannot be imported is said over the pipe, as any other fault.
+_BOOT: Final = """
+import sys
+path, calls, answers = sys.argv[1:]
+try:
+    import gc, json
+    gc.disable()  # `begin` turns it on again
+    sys.path[:] = json.loads(path)
+    from cutoutd.daemon.workers.process import main
+except BaseException as error:
+    import os
+    fault = {"is": "Fault", "kind": "other", "reason": None, "fix": "", "remote": "",
+             "what": ascii(error)[:300].replace("\\\\n", " ")}
+    body = json.dumps({"call": 0, "rss_bytes": 0, "result": None, "fault": fault}).encode()
+    os.write(int(answers), len(body).to_bytes(4, "big") + body)
+    raise
+main(int(calls), int(answers))
+"""
+
+_ahead: list[Piped] = []
+
+
+def start_ahead() -> None:
+    """Starts the worker that the next `spawned` returns; whoever calls this calls `end_unused` in the end.
+
+    To be called in the thread that lives as long as the worker shall. Where no process can be started none is:
+    `spawned` will say why.
+    """
+    try:
+        _ahead.append(_start())
+    except OSError:
+        return
+
+
+def spawned() -> Piped:
+    """A worker process: one that was started ahead and lives, or else a new one.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    while _ahead:
+        one = _ahead.pop()
+        if one.process.poll() is None:
+            return one
+        one.close()
+    return _start()
+
+
+def end_unused() -> None:
+    """Ends what was started ahead and was not wanted."""
+    while _ahead:
+        one = _ahead.pop()
+        one.process.kill()
+        one.process.wait()
+        one.close()
+
+
+def _start() -> Piped:
+    return piped.start(_BOOT, quiet=True)

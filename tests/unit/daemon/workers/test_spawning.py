@@ -1,0 +1,108 @@
+"""A worker that is started ahead: taken once, replaced where it died, ended where nobody wanted it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.conditions import wait_until
+
+from cutoutd.daemon.piped import Piped
+from cutoutd.daemon.workers import spawning
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def taken() -> Iterator[list[Piped]]:
+    """What a test took, ended afterwards; so is what it left."""
+    some: list[Piped] = []
+    yield some
+    spawning.end_unused()
+    for one in some:
+        one.process.kill()
+        one.process.wait()
+        one.close()
+
+
+def test_one_that_was_started_ahead_is_taken_and_the_next_is_new(
+    taken: list[Piped], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Piped] = []
+    start = spawning.piped.start
+
+    def counted(boot: str, *words: str, quiet: bool) -> Piped:
+        started.append(start(boot, *words, quiet=quiet))
+        return started[-1]
+
+    monkeypatch.setattr(spawning.piped, "start", counted)
+    spawning.start_ahead()
+    taken.append(spawning.spawned())
+    assert taken == started
+    taken.append(spawning.spawned())
+    assert taken == started
+    assert len(started) == 2
+
+
+def test_one_that_died_meanwhile_is_not_handed_out(taken: list[Piped]) -> None:
+    spawning.start_ahead()
+    [dead] = spawning._ahead  # pyright: ignore[reportPrivateUsage] - it has to be killed before it is taken
+    dead.process.kill()
+    dead.process.wait()
+    taken.append(spawning.spawned())
+    assert taken[0].process.pid != dead.process.pid
+    assert taken[0].process.poll() is None
+
+
+def test_what_nobody_wanted_is_ended() -> None:
+    spawning.start_ahead()
+    [unused] = spawning._ahead  # pyright: ignore[reportPrivateUsage]
+    spawning.end_unused()
+    assert unused.process.returncode is not None
+    spawning.end_unused()
+
+
+def test_where_none_can_be_started_ahead_the_error_comes_when_one_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_words: object, **_options: object) -> Piped:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(spawning.piped, "start", refused)
+    spawning.start_ahead()
+    with pytest.raises(OSError, match="no more processes"):
+        spawning.spawned()
+
+
+def test_starting_ahead_loads_next_to_nothing() -> None:
+    code = """
+import sys
+from cutoutd.daemon.workers.spawning import start_ahead
+assert not {"click", "rich", "pydantic", "msgspec", "numpy"} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_whose_maker_ends_without_a_word_ends_as_well() -> None:
+    code = """
+import os
+from cutoutd.daemon.workers import spawning
+spawning.start_ahead()
+print(spawning._ahead[0].process.pid, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    state = Path("/proc", done.stdout.strip(), "stat")
+
+    def gone() -> bool:
+        """Or dead and not yet waited for."""
+        with contextlib.suppress(OSError):
+            return state.read_text().rpartition(")")[2].split()[0] == "Z"
+        return True
+
+    wait_until(gone, "the worker's end", 30)
