@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 # What a process inherits as standard input, output and error.
-STDOUT = 1
-_STANDARD = (0, STDOUT, 2)
+STDIN, STDOUT = 0, 1
+_STANDARD = (STDIN, STDOUT, 2)
 # Those of them that were closed when this one started.
 closed: set[int] = set()
 

@@ -49,6 +49,7 @@ from cutoutd.service.cli.option_flags import (
     preset_names,
     remove_option,
 )
+from cutoutd.service.cli.standard_input import kept_from_standard_input
 from cutoutd.service.scratch import scratch_folder
 
 
@@ -163,27 +164,12 @@ def _gathered(paths: tuple[Path, ...], scratch: Path, limits: Limits) -> Gathere
             raise UsageError(
                 "Standard input (-) goes alone", fix="Name the other photos in a command of their own."
             )
-        paths = (_from_standard_input(scratch, limits),)
+        paths = (kept_from_standard_input(scratch, limits.max_bytes),)
     gathered = gather([path.expanduser() for path in paths])
     absent = [one for one in gathered.photos if one.problem is Reason.NOT_FOUND]
     if absent and len(absent) == len(gathered.photos) and not gathered.folders:
         raise UsageError(absent[0].detail.removesuffix("."), absent[0].name)
     return gathered
-
-
-def _from_standard_input(scratch: Path, limits: Limits) -> Path:
-    """A file with what comes in; its name is what its cutout is called in a folder."""
-    if sys.stdin.isatty():
-        raise UsageError(
-            "Standard input is a terminal", fix="Send a photo: `cutoutd once - -o - < a.jpg > a.png`."
-        )
-    path = scratch / "stdin"
-    left = limits.max_bytes + 1  # one more than is taken, so that the limit itself says no
-    with path.open("wb") as file:
-        while left > 0 and (block := sys.stdin.buffer.read(min(1 << 20, left))):
-            file.write(block)
-            left -= len(block)
-    return path
 
 
 def _to_standard_output(report: Report) -> None:
