@@ -9,7 +9,7 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from cutoutd.config.errors import FolderError, UsageError
 from cutoutd.service import streams
@@ -32,9 +32,8 @@ def kept_from_standard_input(scratch: Path, most_bytes: int) -> Path:
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal", fix=EXAMPLE)
     path = scratch / "stdin"
-    blocks = _blocks(
-        sys.stdin.buffer, most_bytes + 1
-    )  # one more than is taken, so that the limit itself says no
+    most_bytes += 1  # one more than is taken, so that the limit itself says no
+    blocks = _blocks(sys.stdin.buffer.read, sys.stdin.fileno(), most_bytes)
     try:
         with path.open("wb") as file:
             for block in blocks:
@@ -48,13 +47,12 @@ def kept_from_standard_input(scratch: Path, most_bytes: int) -> Path:
     return path
 
 
-def _blocks(stream: IO[bytes], left: int) -> Iterator[bytes]:
-    read: Callable[[int], bytes | None] = stream.read
+def _blocks(read: Callable[[int], bytes | None], fd: int, left: int) -> Iterator[bytes]:
     try:
         while left > 0:
             block = read(min(_BLOCK, left))
             if block is None:  # others have set a pipe not to wait, and nothing has come yet: that is no end
-                select.select([stream], [], [])
+                select.select([fd], [], [])
                 continue
             if not block:
                 return
