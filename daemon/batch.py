@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import stat
@@ -37,6 +38,10 @@ _NOT_WATCHED = (
     (" It is read again by itself.", ""),
 )
 
+_TAKEN_AWAY = (
+    "The finished cutout went from the output folder before it had its name; another program cleans up there."
+)
+
 # What to do where one folder below the output folder refuses; the others' cutouts are made.
 _ELSEWHERE = "See what lies in its place there, or choose another folder with -o."
 
@@ -70,7 +75,7 @@ class Batch:
         settings: how.
         setup: how workers are made.
         size: how many.
-        instance: id in temporaries' names.
+        instance: id in temporaries' names, of which row 0 is the mark of `batch_hold.py`.
         clock: monotonic seconds.
     """
 
@@ -168,7 +173,7 @@ class Batch:
                 os.path.join(
                     self._outbox,
                     mirrored_folder(source.path, one.folder, date=date, label=one.label),
-                    Temporary(self._instance, number, self._attempts.get(number, 0), index).name(),
+                    Temporary(self._instance, number + 1, self._attempts.get(number, 0), index).name(),
                 )
                 for index, one in enumerate(settings.deliverables)
             ),
@@ -213,6 +218,8 @@ class Batch:
             case protocol.Finished():
                 try:
                     outputs = self._publish(source, number, result)
+                except FileNotFoundError:
+                    return self._again(number, Reason.CANNOT_RENDER, _TAKEN_AWAY)
                 except PhotoError as error:
                     return self._failed(number, error.reason, str(error))
                 self._in_hand.pop(number)
@@ -263,12 +270,20 @@ class Batch:
         return [Outcome(source, Ended.FAILED, reason, detail, seconds=self._clock() - started)]
 
     def _publish(self, source: Source, number: int, result: protocol.Finished) -> list[bytes]:
-        """Gives each file its name. Raises OutboxError."""
+        """Gives each file its name.
+
+        Raises:
+            FileNotFoundError: a finished file is there no more.
+            PhotoError: it cannot have its name.
+            OutboxError: the output folder refuses.
+        """
+        placed: list[publish.Place] = []
         try:
-            return [
-                self._place(source, number, result, file, one)
-                for file, one in zip(result.files, self._settings.deliverables, strict=True)
-            ]
+            for file, one in zip(result.files, self._settings.deliverables, strict=True):
+                placed.append(self._place(source, number, result, file, one))
+        except FileNotFoundError:
+            self._taken -= {place.key for place in placed}  # done again, they adopt what lies there
+            raise
         except OSError as error:
             if self._is_its_own(number, error.errno or 0):
                 what = f"The output folder refuses its cutout's name or folder ({error.strerror})"
@@ -278,6 +293,7 @@ class Batch:
                 self._outbox,
                 "Free space or choose another folder with -o.",
             ) from error
+        return [os.path.join(self._outbox, place.name) for place in placed]
 
     def _is_its_own(self, number: int, code: int) -> bool:
         """Whether an errno speaks of one cutout's name or folder, and not of the output folder as a whole."""
@@ -292,7 +308,7 @@ class Batch:
         result: protocol.Finished,
         file: protocol.FinishedFile,
         deliverable: Deliverable,
-    ) -> bytes:
+    ) -> publish.Place:
         names = self._settings.names_for(
             source,
             number,
@@ -324,7 +340,9 @@ class Batch:
             )
             if outcome is Published.DONE:
                 self._taken.add(place.key)
-                return os.path.join(self._outbox, place.name)
+                return place
+            if outcome is Published.GONE:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file.temporary)
 
     @functools.cached_property
     def _leases(self) -> bool:

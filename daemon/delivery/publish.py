@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Container, Iterable, Mapping
 from enum import StrEnum
@@ -27,6 +28,10 @@ NOTHING_GIVEN_UP: Mapping[str, Mapping[str, int]] = {}
 # Of so many files that somebody gave our cutout's name and size the content is compared; beyond, names are only free
 # or taken: a folder full of them must not be read for each cutout.
 MOST_COMPARED = 20
+
+_PLACEHOLDER = re.compile(rb"The cutout of cutoutd's photo ([0-9a-f]+)-\d+ is about to lie here\.\n")
+# Twice as much as the longest id and the largest row need.
+_LONGEST_PLACEHOLDER = 200
 
 
 class How(StrEnum):
@@ -351,6 +356,22 @@ def _placeholder(temporary: bytes) -> bytes:
     parts = parse_temporary(os.path.basename(temporary))
     whose = os.path.basename(temporary) if parts is None else f"{parts.instance}-{parts.photo}".encode()
     return b"The cutout of cutoutd's photo " + whose + b" is about to lie here.\n"
+
+
+def reserved_by(path: bytes, fs: FileSystem) -> str:
+    """Whose placeholder lies under a name, as the id of a daemon or batch; empty where it is none."""
+    try:
+        facts = fs.lstat(path)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LONGEST_PLACEHOLDER:
+            return ""
+        fd = fs.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError, UnsafePath):
+        return ""
+    try:
+        match = _PLACEHOLDER.fullmatch(fs.read(fd, _LONGEST_PLACEHOLDER))
+    finally:
+        fs.close(fd)
+    return "" if match is None else match[1].decode()
 
 
 def _is_our_placeholder(final: bytes, temporary: bytes, fs: FileSystem) -> bool:

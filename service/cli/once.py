@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import sys
 import time
@@ -23,6 +22,7 @@ from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine
 from cutoutd.daemon.batch import Batch
+from cutoutd.daemon.batch_hold import held_folder
 from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
@@ -148,7 +148,8 @@ def once(
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
         guard_supervisor()
         setup = _setup(spec, settings, _reads(gathered, settings), scratch)
-        report.follow(Batch(settings, setup, size, instance=secrets.token_hex(4)))
+        with held_folder(folder) as instance:
+            report.follow(Batch(settings, setup, size, instance=instance))
         if report.stream:
             _to_standard_output(report)
     sys.stdout.flush()

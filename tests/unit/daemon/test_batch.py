@@ -20,6 +20,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
+from cutoutd.daemon.delivery.publish import Place
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.sources import gather
 from cutoutd.daemon.workers import pool, protocol
@@ -66,11 +67,15 @@ class Pretended(PretendedWorkers):
 def cutout_of(job: protocol.Job) -> protocol.Finished | protocol.OutboxRefused:
     data = b"cutout of " + Path(os.fsdecode(job.path)).read_bytes()
     try:
-        write_temporary(job.outboxes[0], job.temporaries[0], data)
+        for temporary in job.temporaries:
+            write_temporary(job.outboxes[0], temporary, data)
     except TemporaryError as error:
         return protocol.OutboxRefused(error.outbox, error.code, str(error))
-    draft = protocol.FinishedFile("cutout", job.temporaries[0], digest_of(data), len(data), 1, 1, ".png")
-    return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, (draft,), {"read": 0.1})
+    files = tuple(
+        protocol.FinishedFile(one.label, temporary, digest_of(data), len(data), 1, 1, ".png")
+        for one, temporary in zip(job.deliverables, job.temporaries, strict=True)
+    )
+    return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, files, {"read": 0.1})
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[b
         settings = BatchSettings(
             folder=tmp_path / "out",
             model="tiny",
-            deliverables=(Deliverable(),),
+            deliverables=changed.pop("deliverables", (Deliverable(),)),
             matte=Matte(),
             limits=Limits(),
             umask=0o027,
@@ -251,12 +256,48 @@ def test_stopped_while_a_cutout_gets_its_name_it_is_counted_and_nothing_is_left_
 ) -> None:
     place = Batch._place  # pyright: ignore[reportPrivateUsage]
 
-    def stopped(self: Batch, *arguments: Any) -> bytes:
-        path = place(self, *arguments)
+    def stopped(self: Batch, *arguments: Any) -> Place:
+        found = place(self, *arguments)
         self.stop()  # as a signal that comes in this moment
-        return path
+        return found
 
     monkeypatch.setattr(Batch, "_place", stopped)
     found = run({"a.jpg": b"A", "b.jpg": b"B"})
     assert [one.state for one in found] == ["done"]
     assert list(listing(tmp_path / "out")) == [os.fsdecode(os.path.basename(found[0].outputs[0]))]
+
+
+def _cleaned_up(times: int, which: int) -> Callable[..., protocol.Result]:
+    """Cutouts of which another program takes one away, so many times."""
+    honest = cutout_of
+    seen: list[int] = []
+
+    def made(job: protocol.Job) -> protocol.Finished | protocol.OutboxRefused:
+        found = honest(job)
+        seen.append(job.photo)
+        if len(seen) <= times and isinstance(found, protocol.Finished):
+            Path(os.fsdecode(found.files[which].temporary)).unlink()
+        return found
+
+    return made
+
+
+@pytest.mark.parametrize(("times", "state"), [(1, "done"), (2, "failed")])
+def test_a_finished_cutout_that_is_taken_away_is_made_again_or_said(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, state: str
+) -> None:
+    """The run tried to give it its name without an end."""
+    monkeypatch.setattr(f"{__name__}.cutout_of", _cleaned_up(times, 0))
+    found = run({"a.jpg": b"A"})
+    assert [one.state for one in found] == [state]
+    assert list(listing(tmp_path / "out")) == (["a.png"] if state == "done" else [])
+
+
+def test_of_two_cutouts_the_first_keeps_its_name_when_the_second_is_taken_away(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.cutout_of", _cleaned_up(1, 1))
+    two = (Deliverable(), Deliverable(label="thumb", name="{stem}-thumb"))
+    found = run({"a.jpg": b"A"}, deliverables=two)
+    assert [one.state for one in found] == ["done"]
+    assert sorted(listing(tmp_path / "out")) == ["a-thumb.png", "a.png"]
