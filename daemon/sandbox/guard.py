@@ -104,7 +104,7 @@ def guard_worker(
     driver: str = "",
     trap: bool = False,
 ) -> SandboxState:
-    """A worker's promises; call it before numpy or the engine is imported, for their threads would escape.
+    """A worker's promises; call it before any library has started a thread, which would escape.
 
     Args:
         read: what photos, models and backgrounds need, beside the interpreter and the system's libraries.

@@ -1,7 +1,7 @@
 """What happens inside a worker process: its first acts, its warm-up, and one photo after another.
 
-Nothing here may import numpy, Pillow or ONNX Runtime at the top: their threads would exist before Landlock
-and escape it. The supervisor's side is in `executor`.
+Nothing here may import ONNX Runtime at the top: its threads would exist before Landlock and escape it. NumPy and Pillow
+start none when they are loaded as here, which `first_acts` makes sure of. The supervisor's side is in `executor`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -149,9 +150,17 @@ def begin_task(warm_up: Task[Any, Any]) -> Task[PlainSetup, Facts]:
     return Task(begin, read)
 
 
-def main(calls: int, answers: int) -> NoReturn:
-    """A worker's whole life: answers calls until the pipe that they come through ends."""
+def main(calls: int, answers: int, *, ahead: bool = False) -> NoReturn:
+    """A worker's whole life: answers calls until the pipe that they come through ends.
+
+    Args:
+        calls: where they come from.
+        answers: where their answers go.
+        ahead: it was started before anybody could say what for, and has time to load what every photo needs.
+    """
     _ignore_terminal()
+    if ahead:
+        _load_ahead()
     with contextlib.suppress(OSError, FrameError):
         while (body := read_frame(calls, LONGEST_CALL_BYTES)) is not None:
             number, result, fault = _answered(body, partial(_watch_parent, calls))
@@ -255,6 +264,7 @@ def first_acts(setup: PlainSetup) -> guard.SandboxState:
         _make_room_for_callbacks()
     if not setup.sandbox:
         return guard.unguarded()
+    _be_one_thread()
     return guard.guard_worker(
         [Path(name) for name in setup.read_paths],
         [Path(name) for name in setup.write_paths],
@@ -262,6 +272,17 @@ def first_acts(setup: PlainSetup) -> guard.SandboxState:
         unconfined=setup.unconfined,
         driver=setup.driver,
     )
+
+
+def _be_one_thread() -> None:
+    """Landlock holds the thread that asks for it and those that it starts; one that exists already would escape.
+
+    Raises:
+        EngineError: there is one, which a library has started that was loaded too early. The next worker loads nothing.
+    """
+    with contextlib.suppress(FileNotFoundError):  # macOS confines the whole process
+        if len(os.listdir("/proc/self/task")) > 1:
+            raise EngineError("A library started a thread before the sandbox was there")
 
 
 def _make_room_for_callbacks() -> None:
@@ -279,6 +300,14 @@ def resident_bytes() -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _load_ahead() -> None:
+    """Most of what loads before the networks do; what cannot be loaded is said when it is wanted."""
+    _quiet_blas()
+    with contextlib.suppress(Exception):
+        for name in ("numpy", "PIL.Image", "cutoutd.daemon.workers.job"):
+            import_module(name)
 
 
 def _ignore_terminal() -> None:
@@ -354,7 +383,11 @@ def _quiet_libraries(threads: int) -> None:
     # onnxruntime 1.31 sends usage data from Linux and macOS as well, and writes a device number below the
     # home folder on import; disable_telemetry_events() comes too late for the file.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    _quiet_blas()
+    os.environ["OMP_NUM_THREADS"] = str(max(threads, 1))
+
+
+def _quiet_blas() -> None:
     # Each BLAS thread reserves memory that counts against the limit. The matrices that matting multiplies are a
     # tile's (models/matting/resample.py), and a lone photo's tiles are shared out among our own threads.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    os.environ["OMP_NUM_THREADS"] = str(max(threads, 1))

@@ -13,7 +13,7 @@ from cutoutd.daemon.piped import Piped
 # A program that cannot be imported is said over the pipe, as any other fault.
 _BOOT: Final = """
 import sys
-path, calls, answers = sys.argv[1:]
+path, ahead, calls, answers = sys.argv[1:]
 try:
     import gc, json
     gc.disable()  # `begin` turns it on again
@@ -26,7 +26,7 @@ except BaseException as error:
     body = json.dumps({"call": 0, "rss_bytes": 0, "result": None, "fault": fault}).encode()
     os.write(int(answers), len(body).to_bytes(4, "big") + body)
     raise
-main(int(calls), int(answers))
+main(int(calls), int(answers), ahead=bool(ahead))
 """
 
 _ahead: list[Piped] = []
@@ -39,7 +39,7 @@ def start_ahead() -> None:
     `spawned` will say why.
     """
     try:
-        _ahead.append(_start())
+        _ahead.append(_start("ahead"))
     except OSError:
         return
 
@@ -67,5 +67,5 @@ def end_unused() -> None:
         one.close()
 
 
-def _start() -> Piped:
-    return piped.start(_BOOT, quiet=True)
+def _start(ahead: str = "") -> Piped:
+    return piped.start(_BOOT, ahead, quiet=True)

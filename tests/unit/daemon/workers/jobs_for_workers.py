@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,11 @@ def double(job: int) -> Number:
 
 def pid(_: None) -> Number:
     return os.getpid()
+
+
+def loaded(name: str) -> Number:
+    """1 if a module is loaded already."""
+    return int(name in sys.modules)
 
 
 def collector(_: None) -> Words:
@@ -149,6 +155,7 @@ def _is_writable_pipe(fd: int) -> bool:
 WARM_UP: Task[Any, Warm] = Task(warm_up)
 DOUBLE: Task[int, int] = Task(double)
 PID: Task[None, int] = Task(pid)
+LOADED: Task[str, int] = Task(loaded)
 COLLECTOR: Task[None, str] = Task(collector)
 SLEEP: Task[float, None] = Task(sleep)
 MARK_AND_SLEEP: Task[Nap, str] = Task(mark_and_sleep)

@@ -125,6 +125,41 @@ def test_a_lock_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
     assert b"The worker lock cannot be taken (No such file or directory)" in err
 
 
+@LINUX
+def test_a_thread_that_would_escape_the_sandbox_ends_it(tmp_path: Path) -> None:
+    early = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    code = early + PROGRAM.format(fields=repr(setup(tmp_path, sandbox=True)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, input=b"")
+    assert done.returncode != 0
+    assert b"A library started a thread before the sandbox was there" in done.stderr
+
+
+@LINUX
+def test_what_is_loaded_ahead_starts_no_thread_and_is_most_of_what_a_photo_needs(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+from cutoutd.daemon.workers import process
+process._load_ahead()
+assert {{"numpy", "PIL.Image", "cutoutd.daemon.workers.job"}} <= set(sys.modules)
+assert "onnxruntime" not in sys.modules
+state = process.first_acts(process.PlainSetup(**{setup(tmp_path, sandbox=True)!r}))
+import numpy as np
+assert (np.ones((300, 300)) @ np.ones((300, 300))).sum() == 300**3
+print(state.files_confined)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Error" not in done.stderr, done.stderr
+    assert done.stdout.strip() in {"True", "False"}  # as the kernel has Landlock or not
+
+
+def test_what_cannot_be_loaded_ahead_is_no_fault_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_name: str) -> object:
+        raise ImportError("a library is missing")
+
+    monkeypatch.setattr(process, "import_module", broken)
+    process._load_ahead()  # pyright: ignore[reportPrivateUsage]
+
+
 # --- what it sends back
 
 

@@ -13,6 +13,10 @@ from tests.support.conditions import wait_until
 
 from cutoutd.daemon.piped import Piped
 from cutoutd.daemon.workers import spawning
+from cutoutd.daemon.workers.executor import WorkerExecutor
+
+sys.path.insert(0, str(Path(__file__).parent))
+import jobs_for_workers as jobs
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +50,19 @@ def test_one_that_was_started_ahead_is_taken_and_the_next_is_new(
     taken.append(spawning.spawned())
     assert taken == started
     assert len(started) == 2
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_one_that_was_started_ahead_has_loaded_what_photos_need(ahead: bool) -> None:
+    if ahead:
+        spawning.start_ahead()
+    executor = WorkerExecutor()
+    try:
+        assert executor.submit(jobs.LOADED, "numpy").result(60).result == int(ahead)
+    finally:
+        executor.shutdown(wait=False)
+        executor.process.kill()
+        executor.process.wait()
 
 
 def test_one_that_died_meanwhile_is_not_handed_out(taken: list[Piped]) -> None:
