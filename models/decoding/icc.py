@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
+from cutoutd.models.decoding import icctags
+
 Curve = Callable[[float], float]
 
 # A CMYK profile of a printing house takes 0.5 to 3 MB; more than this is an attack or an accident.
@@ -26,15 +28,9 @@ _P3: Final = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 _ADOBE: Final = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 _BT2020: Final = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 
-# Nothing but numbers that define colours. Everything else in a profile (names, makers, dates, the measured
-# targets, private tags) may tell whose device made it.
-_COLOUR_TAGS: Final = frozenset(
-    b"rXYZ gXYZ bXYZ rTRC gTRC bTRC kTRC wtpt bkpt chad A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 gamt cicp".split()
-)
-_PARAMETERS: Final = (1, 3, 4, 5, 7)  # how many numbers each kind of parametric curve has
-_NUMBER_TYPES: Final = frozenset(
-    (b"XYZ ", b"curv", b"para", b"sf32", b"mft1", b"mft2", b"mAB ", b"mBA ", b"cicp")
-)
+# Kinds of profiles that say how a device's colours look, and spaces that they say it in.
+_CLASSES: Final = (b"mntr", b"scnr", b"prtr", b"spac")
+_CONNECTIONS: Final = (b"XYZ ", b"Lab ")
 
 
 class Header(NamedTuple):
@@ -56,14 +52,18 @@ def header_of(icc: bytes) -> Header | None:
     return Header(icc[8:12], icc[12:16], icc[16:20], icc[20:24])
 
 
-def _tags(icc: bytes) -> dict[bytes, bytes]:
-    """Tag signature to data, only of tags that lie whole inside the profile."""
+def _tags(icc: bytes) -> dict[bytes, memoryview]:
+    """Tag signature to data, only of tags that lie whole inside the profile.
+
+    Views: two hundred tags may all be the whole profile.
+    """
+    whole = memoryview(icc)
     (count,) = struct.unpack_from(">I", icc, 128)
-    tags: dict[bytes, bytes] = {}
+    tags: dict[bytes, memoryview] = {}
     for at in range(132, min(132 + 12 * min(count, 256), len(icc) - 11), 12):
         name, offset, size = struct.unpack_from(">4sII", icc, at)
         if offset >= 132 and offset + size <= len(icc) and size >= 8:
-            tags[name] = icc[offset : offset + size]
+            tags[name] = whole[offset : offset + size]
     return tags
 
 
@@ -90,20 +90,21 @@ def looks_like_srgb(icc: bytes) -> bool:
         return False
 
 
-def _xyz(tag: bytes) -> tuple[float, float, float]:
+def _xyz(tag: memoryview) -> tuple[float, float, float]:
     x, y, z = struct.unpack_from(">3i", tag, 8)
     return x / 65536, y / 65536, z / 65536
 
 
-def _is_srgb_curve(tag: bytes) -> bool:
+def _is_srgb_curve(tag: memoryview) -> bool:
     curve = _curve(tag)
     # Half of an 8-bit step, measured in the encoded value, where the eye and the file see it.
     return all(abs(_srgb_encode(curve(v / 255)) - v / 255) < 0.5 / 255 for v in range(0, 256, 5))
 
 
-def _curve(tag: bytes) -> Curve:
+def _curve(tag: memoryview) -> Curve:
     """A tone curve (encoded 0..1 to linear) from its `curv` or `para` tag."""
-    if tag[:4] == b"curv":
+    kind = bytes(tag[:4])
+    if kind == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
         values = struct.unpack_from(f">{min(count, 65536)}H", tag, 12)
         if not values:
@@ -111,14 +112,14 @@ def _curve(tag: bytes) -> Curve:
         if len(values) == 1:
             return lambda v: v ** (values[0] / 256)
         return lambda v: _interpolate(values, v) / 65535
-    if tag[:4] == b"para":
-        (kind,) = struct.unpack_from(">H", tag, 8)
-        numbers = [n / 65536 for n in struct.unpack_from(f">{_PARAMETERS[min(kind, 4)]}i", tag, 12)]
+    if kind == b"para":
+        (form,) = struct.unpack_from(">H", tag, 8)
+        numbers = [n / 65536 for n in struct.unpack_from(f">{icctags.PARAMETERS[min(form, 4)]}i", tag, 12)]
         g, a, b, c, d, e, f = (
-            (numbers + [0.0] * 7)[:7] if kind else (numbers[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            (numbers + [0.0] * 7)[:7] if form else (numbers[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         )
-        if kind in (1, 2):  # below -b/a the curve is constant: c of kind 2, zero of kind 1
-            flat = c if kind == 2 else 0.0
+        if form in (1, 2):  # below -b/a the curve is constant: c of form 2, zero of form 1
+            flat = c if form == 2 else 0.0
             return lambda v: max(a * v + b, 0.0) ** g + flat
         return lambda v: max(a * v + b, 0.0) ** g + e if v >= d else c * v + f
     raise ValueError("no tone curve")
@@ -134,35 +135,28 @@ def _interpolate(values: tuple[int, ...], at: float) -> float:
 
 
 def rebuild(icc: bytes) -> bytes | None:
-    """The same colours without names, dates, makers or measurements; None if it is no RGB profile."""
+    """The same colours without names, dates, makers or measurements; None if it is no RGB profile, or not sound."""
     header = header_of(icc)
-    if header is None or header.space != b"RGB ":
+    if (
+        header is None
+        or header.space != b"RGB "
+        or header.device_class not in _CLASSES
+        or header.connection_space not in _CONNECTIONS
+    ):
         return None
-    try:
-        tags = {
-            name: data[: _numbers_end(data)]
-            for name, data in _tags(icc).items()
-            if name in _COLOUR_TAGS and data[:4] in _NUMBER_TYPES and data[4:8] == bytes(4)
-        }
-    except struct.error:
+    tags: dict[bytes, bytes] = {}
+    for name, data in _tags(icc).items():
+        if name not in icctags.COLOUR_TAGS:
+            continue
+        try:
+            tags[name] = icctags.clean(name, data)
+        except (struct.error, ValueError):
+            if name in icctags.FORWARD:  # without it the colours would be others
+                return None
+    if sum(map(len, set(tags.values()))) > MAX_PROFILE_BYTES:  # the same bytes, read as many things
         return None
     tags.setdefault(b"wtpt", _xyz_tag(_D50))
-    return _assemble(header, tags)
-
-
-def _numbers_end(tag: bytes) -> int:
-    """Where the numbers of a tag end; what lies behind them is nobody's colour."""
-    kind = tag[:4]
-    if kind == b"curv":
-        return 12 + 2 * struct.unpack_from(">I", tag, 8)[0]
-    if kind == b"para":
-        return 12 + 4 * _PARAMETERS[min(struct.unpack_from(">H", tag, 8)[0], 4)]
-    if kind in (b"mft1", b"mft2"):
-        inputs, outputs, grid = struct.unpack_from(">3B", tag, 8)
-        before, after = struct.unpack_from(">2H", tag, 48) if kind == b"mft2" else (256, 256)
-        entries = inputs * before + grid**inputs * outputs + outputs * after
-        return 52 + 2 * entries if kind == b"mft2" else 48 + entries
-    return {b"XYZ ": 20, b"sf32": 44, b"cicp": 12}.get(kind, len(tag))
+    return _assemble(header._replace(version=header.version[:2] + bytes(2)), tags)
 
 
 @cache

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cutoutd.models.decoding import icc
+from cutoutd.models.decoding import icc, icctags
 
 
 def profile(data: bytes) -> Any:
@@ -84,7 +86,7 @@ def test_a_rebuilt_profile_carries_no_name_date_maker_or_private_tag() -> None:
     assert secret not in rebuilt
     assert b"JANE" not in rebuilt
     assert rebuilt[24:36] == bytes(12)
-    assert set(icc._tags(rebuilt)) <= icc._COLOUR_TAGS | {b"desc", b"cprt"}
+    assert set(icc._tags(rebuilt)) <= icctags.COLOUR_TAGS | {b"desc", b"cprt"}
     opened = profile(rebuilt).profile
     assert (opened.profile_description, opened.manufacturer, opened.model) == ("RGB", None, None)
 
@@ -105,7 +107,37 @@ def test_bytes_behind_a_colour_tags_own_numbers_are_dropped() -> None:
 def with_tag(data: bytes, name: bytes, body: bytes) -> bytes:
     header = icc.header_of(data)
     assert header is not None
-    return icc._assemble(header, {**icc._tags(data), name: body})
+    return icc._assemble(header, {**{one: bytes(tag) for one, tag in icc._tags(data).items()}, name: body})
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [(10, b"JA"), (12, b"JANE"), (16, b"link"), (20, b"Jane")],
+    ids=["version", "class", "space", "pcs"],
+)
+def test_the_few_fields_that_are_taken_over_say_no_more_than_they_must(at: int, said: bytes) -> None:
+    original = icc.adobe_rgb_icc()
+    rebuilt = icc.rebuild(original[:at] + said + original[at + len(said) :])
+    assert rebuilt is None or said not in rebuilt
+
+
+def test_many_names_for_the_same_bytes_take_no_more_room_than_they_do() -> None:
+    """Two hundred tags may each be the whole profile, and every one a curve of eight million numbers."""
+    size = icc.MAX_PROFILE_BYTES
+    names = [*icctags.COLOUR_TAGS, *(b"%04d" % number for number in range(200))]
+    table = b"".join(struct.pack(">4sII", name, 4096, size - 4096) for name in names)
+    head = icc.adobe_rgb_icc()[:128] + struct.pack(">I", len(names)) + table
+    curve = b"curv\0\0\0\0" + struct.pack(">I", (size - 4096 - 12) // 2)
+    hostile = head.ljust(4096, b"\0") + curve.ljust(size - 4096, b"J")
+    tracemalloc.start()
+    try:
+        icc.looks_like_srgb(hostile)
+        rebuilt = icc.rebuild(hostile)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rebuilt is None
+    assert most < 8 * size
 
 
 def test_no_rgb_profile_no_rebuilding() -> None:
