@@ -19,17 +19,17 @@ def main() -> int:
         return _written_out(0, f"cutoutd {VERSION}\n")
     # All that a start makes stays: looking for garbage meanwhile takes 4 % of it. `LazyGroup` turns it on again.
     gc.disable()
-    code = _once() if _is_once(sys.argv[1:]) else _run()
+    code = _run_with_worker() if _works(sys.argv[1:]) else _run()
     gc.freeze()  # or the interpreter's end looks through all that there is, for another 5 %
     return _written_out(code)
 
 
-def _is_once(arguments: list[str]) -> bool:
+def _works(arguments: list[str]) -> bool:
     """Whether a worker will be wanted, or nearly always: the words may still turn out to make no sense."""
-    return arguments[:1] == ["once"] and not {"-h", "--help"} & set(arguments)
+    return arguments[:1] in (["once"], ["run"]) and not {"-h", "--help"} & set(arguments)
 
 
-def _once() -> int:
+def _run_with_worker() -> int:
     """The command with a worker that loads its modules while this process loads its own."""
     from cutoutd.daemon.workers.spawning import end_unused, start_ahead
 

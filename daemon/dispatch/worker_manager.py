@@ -20,6 +20,7 @@ from cutoutd.daemon.plan import Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.workers import pool
 from cutoutd.daemon.workers.engines import Loaded
+from cutoutd.daemon.workers.spawning import end_unused
 
 if TYPE_CHECKING:
     from cutoutd.daemon.fleet.link import RelayLink
@@ -146,6 +147,7 @@ class WorkerManager:
         self._started = True
         self.recycle()
         self.slots.start()
+        end_unused()  # the head of a fleet may have no worker of its own
 
     def next_due(self) -> float:
         """Monotonic time at which a worker has something to do, or is to be started."""

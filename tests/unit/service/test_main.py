@@ -99,7 +99,9 @@ def test_once_has_its_worker_load_beside_its_own_modules(tmp_path: Path) -> None
 
 def test_words_that_make_no_sense_leave_no_worker(tmp_path: Path) -> None:
     assert starts("once", tmp_path / "nothing.jpg", "-o", tmp_path / "out") == "2 [False] None"
+    assert starts("run", "--config", tmp_path / "nothing.toml") == "4 [False] None"
 
 
-def test_no_worker_is_started_for_help() -> None:
-    assert starts("once", "--help") == "0 [] None"
+@pytest.mark.parametrize("command", ["once", "run"])
+def test_no_worker_is_started_for_help(command: str) -> None:
+    assert starts(command, "--help") == "0 [] None"

@@ -10,6 +10,7 @@ import pytest
 from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation
 
+from cutoutd.daemon.dispatch import worker_manager
 from cutoutd.daemon.workers.engines import Loaded
 from cutoutd.daemon.workers.slot import SlotReady, SlotState, SlotStatus
 from cutoutd.models.networks.catalog import FAST, STANDARD
@@ -55,6 +56,18 @@ def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config
     two_kinds.reload()
     parts.slot_ready(_ready(0, STANDARD))
     assert set(parts.worker_manager.models) == {STANDARD}
+
+
+def test_a_worker_that_was_started_ahead_and_found_no_slot_is_ended(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(worker_manager, "end_unused", lambda: ended.append(len(ended)))
+    one = sim().boot()
+    assert ended == []
+    one.until(lambda: one.parts.worker_manager.warm)
+    one.run()
+    assert ended == [0]
 
 
 @pytest.mark.parametrize(
