@@ -55,12 +55,23 @@ def service(machine: Machine) -> Iterator[Machine]:
     """Ann's user service, with folders and ledger of its own, running."""
     machine.run("rm", "-rf", "Pictures", ".local/state/cutoutd", ".config/cutoutd", user="ann")
     machine.run("cutoutd", "init", user="ann")
+    thrifty(machine, "home/ann/.config/cutoutd/config.toml")
     done = machine.run("cutoutd", "service", "install", user="ann", check=False)
     assert done.returncode == 0, done.stderr + logs(machine)
     yield machine
     machine.run("cutoutd", "service", "uninstall", user="ann", check=False)
     machine.run("rm", "-rf", ".config/systemd/user/cutoutd.service.d", user="ann")
     machine.run("systemctl", "--user", "daemon-reload", user="ann")
+
+
+def thrifty(machine: Machine, config: str) -> None:
+    """One worker with the smaller network: each of the services' starts takes a core a second and a half less."""
+    path = machine.root / config.lstrip("/")
+    text = path.read_text()
+    for table, line in (("[engine]\n", "workers = 1\n"), ("[[inbox]]\n", 'quality = "fast"\n')):
+        assert table in text
+        text = text.replace(table, table + line, 1)
+    path.write_text(text)
 
 
 def drop(machine: Machine, *names: str, inbox: str = INBOX) -> None:
@@ -136,7 +147,7 @@ def test_a_users_service_from_installation_to_removal(service: Machine) -> None:
 
 
 def test_a_killed_daemon_comes_back_and_finishes_the_rest(service: Machine) -> None:
-    names = [f"IMG_{number}" for number in range(8)]
+    names = [f"IMG_{number}" for number in range(6)]
     drop(service, *(f"{name}.jpg" for name in names))
     assert wait_until(lambda: listing(service), CUTOUT_S)
     first = state(service)
@@ -209,6 +220,7 @@ def test_a_hardened_system_service(machine: Machine) -> None:
     config = "/etc/cutoutd/config.toml"
     machine.run("cutoutd", "init", "-c", config, "--inbox", "/srv/studio/in", "--outbox", "/srv/studio/out")
     machine.run("rmdir", "/srv/studio/in", "/srv/studio/out")  # so that the installation makes them
+    thrifty(machine, config)
     try:
         said = machine.run("cutoutd", "service", "install", "--system").stdout
         assert "usermod -aG cutoutd" in said

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 # A look at a value in memory is made every 5 ms. One at a ledger or a folder takes a core's time away from what is
-# waited for, where tests share few cores: it is made so often that it takes a tenth of the time, or ten times a second.
+# waited for, where tests share few cores: it is made so often that it takes a thirtieth of the time, or ten times a
+# second.
 PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
-LOOKS_SHARE = 0.1
+LOOKS_SHARE = 0.03
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
