@@ -56,7 +56,7 @@ class Corner(Daemon):
 
 @pytest.fixture(scope="session")
 def _shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    one = Daemon(tmp_path_factory.mktemp("shared-daemon")).start()
+    one = Daemon(tmp_path_factory.mktemp("shared-daemon"), config='quality = "fast"').start()
     yield one
     assert one.stop() == 0
 

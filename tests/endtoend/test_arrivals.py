@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tests.support.conditions import wait_until
 from tests.support.daemon_process import Daemon
-from tests.support.photos import alpha_of, encoded, iou, pixels
+from tests.support.photos import alpha_of, encoded, iou, pixels, small
 
 Make = Callable[..., Daemon]
 
@@ -82,8 +82,8 @@ WAYS: dict[str, Callable[[Path, bytes], None]] = {
 
 
 def test_each_arrival_becomes_one_cutout(daemon: Make) -> None:
-    one = daemon().start()
-    content = encoded("astronaut", exif=_exif())
+    one = daemon(config='quality = "fast"').start()
+    content = encoded("astronaut", size=(256, 256), exif=_exif())
     for number, way in enumerate(WAYS.values()):
         way(one.inbox / f"photo{number}.jpg", content)
     folder = one.inbox / "card" / "100"
@@ -91,10 +91,9 @@ def test_each_arrival_becomes_one_cutout(daemon: Make) -> None:
     (folder / "deep.jpg").write_bytes(content)
     expected = sorted([f"photo{n}.png" for n in range(len(WAYS))] + ["card/100/deep.png"])
     one.wait(lambda: one.outputs() == expected and one.settled(), f"the cutouts {expected}")
-    original = pixels("astronaut")
     for name in one.outputs():
         alpha = alpha_of(one.outbox / name)
-        assert alpha.shape == original.shape[:2]
+        assert alpha.shape == (256, 256)
         assert 0.3 < (alpha > 127).mean() < 0.75, name
         _assert_clean(one.outbox / name)
     assert one.stop() == 0
@@ -136,7 +135,7 @@ def test_alpha_fits_the_photo(corner: Daemon) -> None:
 
 def test_orientations_give_the_same_upright_cutout(corner: Daemon) -> None:
     one = corner
-    upright = Image.fromarray(pixels("astronaut"))
+    upright = Image.fromarray(pixels("astronaut")).resize((256, 256))
     undo = {
         1: None,
         3: Image.Transpose.ROTATE_180,
@@ -158,10 +157,10 @@ def test_what_lay_there_before_and_what_comes_during_the_scan(daemon: Make) -> N
     one = daemon()
     one.inbox.mkdir(parents=True)
     for number in range(5):
-        (one.inbox / f"old{number}.jpg").write_bytes(encoded("rocket", size=(320, 213)))
+        (one.inbox / f"old{number}.jpg").write_bytes(small())
     one.start(ready=False)
     for number in range(5):
-        (one.inbox / f"new{number}.jpg").write_bytes(encoded("rocket", size=(320, 213)))
+        (one.inbox / f"new{number}.jpg").write_bytes(small())
     one.wait(lambda: len(one.outputs()) == 10 and one.settled(), "ten cutouts")
     assert one.stop() == 0
 
@@ -169,7 +168,7 @@ def test_what_lay_there_before_and_what_comes_during_the_scan(daemon: Make) -> N
 def test_touch_is_no_new_work_and_new_content_replaces_its_own_cutout(corner: Daemon) -> None:
     one = corner
     photo = one.inbox / "a.jpg"
-    photo.write_bytes(encoded("astronaut"))
+    photo.write_bytes(small())
     one.wait(lambda: one.state_of("a.jpg") == "done", "the first cutout")
     cutout = one.outbox / "a.png"
     first = cutout.stat()
@@ -189,8 +188,8 @@ def test_two_sources_with_one_stem_and_a_stranger_in_the_outbox(corner: Daemon) 
     one = corner
     one.outbox.mkdir(parents=True)
     (one.outbox / "a.png").write_bytes(b"the user's own file")
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
-    (one.inbox / "A.png").write_bytes(encoded("chelsea", "PNG"))
+    (one.inbox / "a.jpg").write_bytes(small())
+    (one.inbox / "A.png").write_bytes(small("chelsea", "PNG"))
     one.wait(lambda: len(one.outputs()) == 3 and one.settled(), "two cutouts beside the stranger's file")
     assert (one.outbox / "a.png").read_bytes() == b"the user's own file"
     ours = [name for name in one.outputs() if name != "a.png"]
@@ -199,7 +198,7 @@ def test_two_sources_with_one_stem_and_a_stranger_in_the_outbox(corner: Daemon) 
 
 def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(corner: Daemon) -> None:
     one = corner
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.state_of("a.jpg") == "done", "the cutout")
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.wait(lambda: one.outputs() == ["b.png"], "the cutout to follow")
@@ -209,7 +208,7 @@ def test_renamed_inside_the_inbox_its_cutout_is_renamed_too(corner: Daemon) -> N
 def test_restart_owes_exactly_what_was_owed(daemon: Make) -> None:
     one = daemon().start()
     for number in range(12):
-        (one.inbox / f"p{number:02}.jpg").write_bytes(encoded("astronaut", size=(400 + number, 400)))
+        (one.inbox / f"p{number:02}.jpg").write_bytes(encoded("astronaut", size=(160 + number, 120)))
     one.wait(lambda: len(one.rows()) == 12 and len(one.outputs()) >= 1, "work to begin")
     one.kill()
     done_before = {name: (one.outbox / name).stat().st_ino for name in one.outputs()}
@@ -227,7 +226,7 @@ def test_restart_owes_exactly_what_was_owed(daemon: Make) -> None:
 def test_lost_ledger_costs_work_but_no_duplicates(daemon: Make) -> None:
     one = daemon().start()
     for name in ("astronaut", "chelsea"):
-        (one.inbox / f"{name}.jpg").write_bytes(encoded(name))
+        (one.inbox / f"{name}.jpg").write_bytes(small(name))
     one.wait(lambda: len(one.outputs()) == 2 and one.settled(), "two cutouts")
     one.stop()
     before = {name: (one.outbox / name).read_bytes() for name in one.outputs()}
@@ -256,7 +255,7 @@ def test_originals_go_where_they_are_sent_after_the_cutout_is_safe(daemon: Make,
         f'archive = "{target}"\n' if action == "archive" else ""
     )
     one.start()
-    content = encoded("astronaut")
+    content = small()
     (one.inbox / "day").mkdir()
     (one.inbox / "day" / "a.jpg").write_bytes(content)
     place = target / "day" / "a.jpg" if action == "archive" else one.root / "home/data/Trash/files/a.jpg"
@@ -264,7 +263,7 @@ def test_originals_go_where_they_are_sent_after_the_cutout_is_safe(daemon: Make,
     assert place.read_bytes() == content
     assert one.outputs() == ["day/a.png"]
     # The camera uses the name again: a new photo, and the earlier cutout stays.
-    (one.inbox / "day" / "a.jpg").write_bytes(encoded("chelsea"))
+    (one.inbox / "day" / "a.jpg").write_bytes(small("chelsea"))
     one.wait(lambda: one.outputs() == ["day/a (2).png", "day/a.png"] and one.settled(), "a second cutout")
     second = place.with_name("a (2).jpg")
     one.wait(second.exists, "the second original beside the first")
@@ -276,7 +275,7 @@ def test_originals_go_where_they_are_sent_after_the_cutout_is_safe(daemon: Make,
 def test_raw_and_jpeg_of_one_shot_are_processed_once(corner: Daemon) -> None:
     one = corner
     (one.inbox / "DSC_1.NEF").write_bytes(b"II*\0" + bytes(4000))
-    (one.inbox / "DSC_1.JPG").write_bytes(encoded("astronaut"))
+    (one.inbox / "DSC_1.JPG").write_bytes(small())
     one.wait(lambda: one.state_of("DSC_1.NEF") == "skipped" and one.outputs() == ["DSC_1.png"], "one cutout")
     assert (one.row("DSC_1.NEF") or {})["reason"] == "raw-pair"
 
@@ -285,16 +284,16 @@ def test_pause_and_resume(corner: Daemon) -> None:
     one = corner
     assert one.cli("pause").returncode == 0
     one.wait(lambda: one.live()["state"] == "paused", "the pause")
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.state_of("a.jpg") == "pending", "the photo to be remembered")
     assert one.cli("resume").returncode == 0
     wait_until(lambda: one.outputs() == ["a.png"], "the cutout")
 
 
 def test_redo_with_other_options_replaces_or_steps_aside(daemon: Make) -> None:
-    one = daemon().start()
+    one = daemon(config='quality = "fast"').start()
     for name in ("a", "b"):
-        (one.inbox / f"{name}.jpg").write_bytes(encoded("astronaut"))
+        (one.inbox / f"{name}.jpg").write_bytes(encoded("astronaut", size=(256, 256)))
     one.wait(lambda: one.outputs() == ["a.png", "b.png"] and one.settled(), "two cutouts")
     before = (one.outbox / "a.png").read_bytes()
     (one.outbox / "b.png").write_bytes(b"edited by the user")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.daemon_process import Daemon
-from tests.support.photos import encoded
+from tests.support.photos import encoded, small
 
 Make = Callable[..., Daemon]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which takes root")
@@ -66,13 +66,13 @@ def test_unreadable_files_fail_by_name_and_stay(corner: Daemon) -> None:
     listed = one.cli("failures").stdout
     assert all(name in listed for name in UNREADABLE)
     # It runs again whenever it changes.
-    (one.inbox / "truncated.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "truncated.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["truncated.png"], "the repaired photo")
 
 
 def test_content_decides_and_not_the_extension(corner: Daemon) -> None:
     one = corner
-    (one.inbox / "a.png").write_bytes(encoded("astronaut", "JPEG"))
+    (one.inbox / "a.png").write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout")
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_photo_is_skipped_unopened(corner: Daemon) -> None:
     one = corner
     names = ("film.mp4", "paper.pdf", "notes.txt")
     for name in names:
-        (one.inbox / name).write_bytes(encoded("astronaut"))
+        (one.inbox / name).write_bytes(small())
     one.wait(lambda: all(one.state_of(name) == "skipped" for name in names), "three skips")
     assert {_row(one, name)["reason"] for name in names} == {"not-a-photo"}
     assert one.status()["skipped"]["not-a-photo"] >= 3  # of others' photos too
@@ -150,7 +150,7 @@ def test_links_and_pipes_are_skipped(daemon: Make) -> None:
     one = daemon()
     one.inbox.mkdir(parents=True)
     outside = one.root / "outside.jpg"
-    outside.write_bytes(encoded("astronaut"))
+    outside.write_bytes(small())
     (one.inbox / "link.jpg").symlink_to(outside)
     (one.inbox / "loop").symlink_to(one.inbox)
     os.mkfifo(one.inbox / "pipe.jpg")
@@ -164,10 +164,10 @@ def test_links_and_pipes_are_skipped(daemon: Make) -> None:
 def test_junk_is_never_touched(corner: Daemon) -> None:
     one = corner
     for name in (".DS_Store", "._a.jpg", "a.jpg.part", "~a.jpg", "Thumbs.db", "a.xmp"):
-        (one.inbox / name).write_bytes(encoded("astronaut"))
+        (one.inbox / name).write_bytes(small())
     (one.inbox / "CaptureOne").mkdir()
-    (one.inbox / "CaptureOne" / "cache.jpg").write_bytes(encoded("astronaut"))
-    (one.inbox / "z.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "CaptureOne" / "cache.jpg").write_bytes(small())
+    (one.inbox / "z.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["z.png"] and one.settled(), "the one photo")
     assert [row["path"] for row in one.rows()] == [b"z.jpg"]
 
@@ -179,7 +179,7 @@ def test_no_permission_is_named_and_mended(daemon: Make) -> None:
     one = daemon(wrapper=wrapper)
     one.inbox.mkdir(parents=True)
     photo = one.inbox / "locked.jpg"
-    photo.write_bytes(encoded("astronaut"))
+    photo.write_bytes(small())
     photo.chmod(0)
     one.start()
     one.wait(lambda: one.state_of("locked.jpg") == "failed", "the failure", 60)
@@ -203,7 +203,7 @@ def test_what_was_shut_for_a_while_is_done_once_it_is_open(daemon: Make, shut: t
     for what in shut:
         photo = one.inbox / what / "a.jpg"
         photo.parent.mkdir()
-        photo.write_bytes(encoded("astronaut"))
+        photo.write_bytes(small())
         place = {"inbox": one.inbox, "folder": photo.parent, "photo": photo}[what]
         closed[place] = place.stat().st_mode & 0o777
     one.wait(lambda: len(one.rows("state = 'pending' AND settled = 1")) == len(shut), "the rows")
@@ -223,13 +223,13 @@ def test_vanished_and_back_again(corner: Daemon) -> None:
     one = corner
     one.cli("pause")
     photo = one.inbox / "a.jpg"
-    photo.write_bytes(encoded("astronaut"))
+    photo.write_bytes(small())
     one.wait(lambda: one.state_of("a.jpg") == "pending", "the row")
     photo.unlink()
     one.cli("resume")
     one.wait(lambda: one.state_of("a.jpg") == "skipped", "the skip")
     assert _row(one, "a.jpg")["reason"] == "vanished"
-    photo.write_bytes(encoded("astronaut"))
+    photo.write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "the cutout")
 
 
@@ -249,10 +249,10 @@ def test_a_missing_inbox_waits_while_the_others_go_on(daemon: Make, tmp_path: Pa
     one.start()
     shutil.rmtree(other / "in")
     one.wait(lambda: any(i["trouble"] for i in one.live()["inboxes"]), "the missing inbox to be noticed")
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "the other inbox to go on")
     (other / "in").mkdir()
-    (other / "in" / "b.jpg").write_bytes(encoded("astronaut"))
+    (other / "in" / "b.jpg").write_bytes(small())
     one.wait((other / "out" / "b.png").exists, "the inbox to be taken up again", 90)
     one.stop()
 
@@ -266,7 +266,7 @@ def test_a_full_outbox_pauses_and_goes_on_by_itself(daemon: Make) -> None:
         one.start()
         ballast = one.outbox / "ballast"
         ballast.write_bytes(bytes(2_900_000))
-        (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+        (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))  # whose cutout is too large for what is left
         one.wait(lambda: one.live()["inboxes"][0]["trouble"], "the pause")
         assert one.state_of("a.jpg") in ("pending", "running")
         assert one.rows("state = 'failed'") == []
@@ -302,7 +302,7 @@ def test_a_full_ledger_disk_pauses_and_goes_on_by_itself(daemon: Make) -> None:
 def test_an_outbox_that_goes_and_comes_back(daemon: Make) -> None:
     one = daemon().start()
     one.outbox.rename(one.root / "away")
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.live()["inboxes"][0]["trouble"], "the pause")
     assert not one.outbox.exists()
     (one.root / "away").rename(one.outbox)
@@ -312,7 +312,7 @@ def test_an_outbox_that_goes_and_comes_back(daemon: Make) -> None:
 
 def test_too_slow_twice_is_a_failure_that_names_the_setting(daemon: Make) -> None:
     one = daemon(tables='[limits]\ntime_per_photo = "5ms"').start()
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut", size=(2000, 2000)))
+    (one.inbox / "a.jpg").write_bytes(encoded("astronaut", size=(1000, 1000)))
     one.wait(lambda: one.state_of("a.jpg") == "failed", "the failure", 110)
     row = _row(one, "a.jpg")
     assert (row["reason"], row["attempts"]) == ("too-slow", 2)
@@ -341,7 +341,7 @@ def test_out_of_memory_twice_is_a_failure_that_names_the_setting(daemon: Make) -
     one = daemon(tables='[limits]\nworker_memory = "800MB"').start()
     # Unpacked it takes 528 MB, and as much again without its alpha: more than a worker may use.
     (one.inbox / "huge.png").write_bytes(_plain_png(12000, 11000))
-    (one.inbox / "small.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "small.jpg").write_bytes(small())
     one.wait(lambda: one.state_of("huge.png") == "failed", "the failure", 110)
     row = _row(one, "huge.png")
     assert row["reason"] == "out-of-memory"
@@ -352,7 +352,7 @@ def test_out_of_memory_twice_is_a_failure_that_names_the_setting(daemon: Make) -
 
 def test_a_photo_whose_workers_die_fails_and_blocks_nobody(daemon: Make) -> None:
     one = daemon(tables="[engine]\nworkers = 1").start()
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut", size=(5000, 5000)))
+    (one.inbox / "a.jpg").write_bytes(encoded("astronaut", size=(3000, 3000)))
 
     def kill_its_worker() -> bool:
         if one.state_of("a.jpg") == "running":
@@ -362,6 +362,6 @@ def test_a_photo_whose_workers_die_fails_and_blocks_nobody(daemon: Make) -> None
 
     one.wait(kill_its_worker, "the failure", 110)
     assert _row(one, "a.jpg")["reason"] in ("crashed", "out-of-memory")
-    (one.inbox / "b.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "b.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["b.png"], "the next photo", 60)
     one.stop()

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.photos import frames
 from tests.support.daemon_process import Daemon
 from tests.support.models import add_large_stand_in
-from tests.support.photos import encoded
+from tests.support.photos import small
 
 Make = Callable[..., Daemon]
 
@@ -61,12 +61,12 @@ def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make)
     one = daemon(
         config='model = "slow"\ndraft_then_final = true\nsettle = "50ms"', tables="[engine]\nthreads = 1"
     )
-    # A second and a half for a final, on one thread however many cores there are: long enough to be stopped in.
-    add_large_stand_in(one.root / "models", "slow", busy_layers=6, weights=(18.0, 8.0, -14.0))
+    # Most of a second for a final, on one thread however many cores there are: long enough to be stopped in.
+    add_large_stand_in(one.root / "models", "slow", busy_layers=3, weights=(18.0, 8.0, -14.0))
     _start(one)
     workers = one.workers()
     assert len(workers) == 2
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: _in_hand(one, "a.jpg", "slow"), "the first frame's final to begin", 120)
     assert one.outputs() == ["a.png"]  # its draft
     begun = {pid: _computed_s(pid) for pid in workers}
@@ -79,7 +79,7 @@ def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make)
     one.wait(found, "a worker to compute it", 60)
     os.kill(computing[0], signal.SIGSTOP)  # from now on this final takes as long as we like
     try:
-        (one.inbox / "b.jpg").write_bytes(encoded("chelsea"))
+        (one.inbox / "b.jpg").write_bytes(small("chelsea"))
         one.wait(lambda: "b.png" in one.outputs(), "the second frame's draft", 60)
         assert _in_hand(one, "a.jpg", "slow"), "the draft came only after the other frame's final"
     finally:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tests.support.conditions import wait_until
 from tests.support.fleet import Fleet
+from tests.support.models import STAND_IN
 
 from cutoutd.config.errors import ExitCode
 from cutoutd.daemon.fleet import dask
@@ -86,7 +87,7 @@ def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Pat
         made_there = fleet.head.outputs()[0]
         here = fleet.root / "here"
         original = fleet.head.inbox / Path(made_there).with_suffix(".jpg")
-        made = fleet.head.cli("once", str(original), "-o", str(here), "--model", "fast")
+        made = fleet.head.cli("once", str(original), "-o", str(here), "--model", STAND_IN)
         assert made.returncode == 0, made.stderr
         assert (here / made_there).read_bytes() == (fleet.head.outbox / made_there).read_bytes()
     finally:

@@ -34,7 +34,6 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     command = json.dumps([sys.executable, str(script), str(tmp_path / "heard")])
     one = Daemon(
         tmp_path,
-        config='quality = "fast"\n',
         tables=f'[[hook]]\nname = "append"\non = ["done", "failed"]\ncommand = {command}\n',
     )
     one.start()
@@ -66,7 +65,7 @@ def heard(daemon: Daemon) -> list[dict[str, Any]]:
 
 def drop(daemon: Daemon, *names: str) -> None:
     for number, name in enumerate(names):
-        (daemon.root / f".{name}").write_bytes(encoded(size=(300 + number, 300)))
+        (daemon.root / f".{name}").write_bytes(encoded(size=(160 + number, 120)))
         os.rename(daemon.root / f".{name}", daemon.inbox / name)
 
 

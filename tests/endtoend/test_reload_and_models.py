@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,20 +10,17 @@ from pathlib import Path
 import pytest
 from tests.support.daemon_process import Daemon
 from tests.support.models import add_large_stand_in
-from tests.support.photos import encoded
-
-import cutoutd.models.bundled
+from tests.support.photos import encoded, small
+from tests.support.tiny_onnx import tiny_network
 
 Make = Callable[..., Daemon]
 
 
 def _add_own_model(one: Daemon) -> None:
-    """The bundled network's file again, made smaller differently: another model with answers that differ."""
-    assert cutoutd.models.bundled.__file__ is not None
-    source = Path(cutoutd.models.bundled.__file__).parent / "cutout-m.onnx"
+    """Another model, with answers that differ."""
     one.root.mkdir(exist_ok=True)
     own = one.root / "own.onnx"
-    shutil.copyfile(source, own)
+    own.write_bytes(tiny_network(320, weights=(20.0, 2.0, -14.0), bias=-4.0))
     answer = one.cli(
         "models", "add", str(own), "--like", "cutout-s", "--name", "own", "--resample", "lanczos"
     )
@@ -35,13 +31,13 @@ def test_an_added_model_by_reload_without_losing_a_photo(daemon: Make) -> None:
     one = daemon().start()
     _add_own_model(one)
     for number in range(6):
-        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(300 + number, 300)))
+        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(160 + number, 120)))
     one.config = 'model = "own"'
     one.write_config()
     one.send(signal.SIGHUP)
     one.wait(lambda: one.said("new config is in force"), "the reload")
     for number in range(3):
-        (one.inbox / f"after{number}.jpg").write_bytes(encoded("chelsea", size=(300 + number, 200)))
+        (one.inbox / f"after{number}.jpg").write_bytes(encoded("chelsea", size=(170 + number, 120)))
     one.wait(lambda: len(one.outputs()) == 9 and one.settled(), "all nine cutouts", 90)
     models = {os.fsdecode(row["path"]): row["model"] for row in one.rows("state = 'done'")}
     assert {models[f"after{n}.jpg"] for n in range(3)} == {"own"}
@@ -61,10 +57,10 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
         one.wait(lambda: one.log.read_text(errors="replace").count(said) >= times, "the reload", 60)
 
     for number in range(3):
-        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(300 + number, 300)))
+        (one.inbox / f"before{number}.jpg").write_bytes(encoded("astronaut", size=(160 + number, 120)))
     reloaded('model = "large"\ndraft_then_final = true', 1)
     for number in range(3):
-        (one.inbox / f"during{number}.jpg").write_bytes(encoded("chelsea", size=(300 + number, 200)))
+        (one.inbox / f"during{number}.jpg").write_bytes(encoded("chelsea", size=(170 + number, 120)))
     one.wait(
         lambda: (
             [row["model"] for row in one.rows("CAST(path AS TEXT) LIKE 'during%' AND state = 'done'")]
@@ -76,7 +72,7 @@ def test_a_large_network_comes_and_goes_by_reload_without_losing_a_photo(daemon:
     both = {"cutout-s", "large"}
     one.wait(lambda: set(one.live()["models"]) == both, "the status to know both networks", 30)
     reloaded('quality = "standard"', 2)
-    (one.inbox / "after.jpg").write_bytes(encoded("astronaut", size=(310, 310)))
+    (one.inbox / "after.jpg").write_bytes(small())
     one.wait(lambda: len(one.outputs()) == 7 and one.settled(), "all seven cutouts", 120)
     after = one.row("after.jpg")
     assert after is not None
@@ -97,7 +93,7 @@ def test_a_broken_config_keeps_the_old_one_and_says_why(daemon: Make) -> None:
     one.write_config()
     one.wait(lambda: one.said("old one stays in force"), "the refusal", 30)
     assert one.said("did you mean")
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "work to go on")
     one.stop()
 
@@ -116,12 +112,12 @@ def test_inboxes_come_and_go_by_reload(daemon: Make, tmp_path: Path) -> None:
     one.tables = f'[[inbox]]\npath = "{second / "in"}"\noutbox = "{second / "out"}"'
     one.write_config()
     one.wait((second / "in").exists, "the second inbox", 30)
-    (second / "in" / "b.jpg").write_bytes(encoded("astronaut"))
+    (second / "in" / "b.jpg").write_bytes(small())
     one.wait((second / "out" / "b.png").exists, "its cutout")
     one.tables = ""
     one.write_config()
     one.wait(lambda: len(one.live()["inboxes"]) == 1, "the second inbox to go", 30)
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
+    (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "the first inbox to go on")
     one.stop()
 
@@ -131,7 +127,7 @@ def test_the_draft_comes_first_and_the_final_replaces_it(daemon: Make) -> None:
     _add_own_model(one)
     one.start()
     for number in range(4):
-        (one.inbox / f"frame{number}.jpg").write_bytes(encoded("astronaut", size=(640 + number, 640)))
+        (one.inbox / f"frame{number}.jpg").write_bytes(encoded("astronaut", size=(160 + number, 120)))
     expected = [f"frame{number}.png" for number in range(4)]
     one.wait(lambda: one.outputs() == expected, "the drafts")
     one.kill()  # between drafts and finals: nothing is lost or doubled

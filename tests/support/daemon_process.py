@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.support.conditions import wait_until
 from tests.support.folders import Below
+from tests.support.models import STAND_IN, lay_stand_in
 
 
 @dataclass
@@ -24,8 +25,9 @@ class Daemon(Below):
 
     `config` is extra TOML inside the `[[inbox]]` table; `tables` is TOML after it. `wrapper` goes in front of
     the command (faketime, setpriv …). What they leave open is cheap, which counts where hundreds of tests start a
-    daemon: one worker (each takes a core a second and more to start) and the smaller network (a third of a second
-    less to start, half the time for a photo). `as_shipped`, for what measures, leaves it as users have it.
+    daemon: one worker (each takes a core a second and more to start) and a stand-in for the network (a third of a
+    second less to start, half the time for a photo); `quality = "fast"` in `config` has a real one look.
+    `as_shipped`, for what measures, leaves it as users have it.
     """
 
     config: str = ""
@@ -60,7 +62,8 @@ class Daemon(Below):
             f"{self.tables}\n{engine}"
         )
         if not self.as_shipped and not re.search("^(quality|model) =", text, re.MULTILINE):
-            text = text.replace("[[inbox]]\n", '[[inbox]]\nquality = "fast"\n')
+            lay_stand_in(Path(self.env()["CUTOUTD_MODELS_DIR"]))
+            text = text.replace("[[inbox]]\n", f'[[inbox]]\nmodel = "{STAND_IN}"\n')
         path.write_text(text)
         return path
 

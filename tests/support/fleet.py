@@ -60,7 +60,7 @@ class Fleet:
             f'[fleet]\nscheduler = "{self.address}"\ncertificates = "{self.certificates}"\n'
             f"local = {str(self.local).lower()}\n[engine]\nworkers = 1\n{self.tables}"
         )
-        self.head = Daemon(self.root, config=f'quality = "fast"\n{self.config}', tables=fleet)
+        self.head = Daemon(self.root, config=self.config, tables=fleet)
 
     @property
     def address(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.models.networks.catalog import ModelSpec, catalogue
 from cutoutd.models.networks.store import add
+
+# What daemons under test ask where nobody looks at the shape of a cutout (`lay_stand_in`).
+STAND_IN = "stand-in"
 
 
 def spec_for(content: bytes, path: Path | None = None, **changed: Any) -> ModelSpec:
@@ -53,6 +58,24 @@ def add_large_stand_in(models_dir: Path, name: str = "large", **network: Any) ->
     file = models_dir.parent / f"{name}.onnx"
     file.write_bytes(tiny_network(1024, **network))
     return add(file, models_dir, like="isnet-general-use", name=name)
+
+
+@functools.cache
+def _stand_in() -> dict[str, bytes]:
+    """The files of a models folder with that network in it, made once for each process."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file, folder = Path(scratch, "made.onnx"), Path(scratch, "models")
+        file.write_bytes(tiny_network(320, weights=(18.0, 8.0, -14.0), bias=-4.0))
+        folder.mkdir()
+        add(file, folder, like="cutout-s", name=STAND_IN, probe=lambda _spec: None)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def lay_stand_in(models_dir: Path) -> None:
+    """A network that takes what is warm in colour for the subject: most of a portrait or a cat, nothing of a wall."""
+    models_dir.mkdir(parents=True, exist_ok=True)
+    for name, content in _stand_in().items():
+        (models_dir / name).write_bytes(content)
 
 
 def skimage_photo(name: str) -> NDArray[np.uint8]:

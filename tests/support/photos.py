@@ -37,6 +37,11 @@ def encoded(
     return target.getvalue()
 
 
+def small(name: str = "astronaut", kind: str = "JPEG") -> bytes:
+    """One that a worker is done with at once, for tests that look at what becomes of a photo and not at its pixels."""
+    return encoded(name, kind, size=(160, 120))
+
+
 def alpha_of(path: Any) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         assert image.mode == "RGBA", image.mode

@@ -218,7 +218,7 @@ def test_a_real_daemon_and_its_hooks_say_no_name(tmp_path: Path) -> None:
     hook = f'[[hook]]\non = ["done", "failed"]\ncommand = ["{sys.executable}", "{tmp_path}/hook.py"]\nattempts = 1\n'
     one = Daemon(
         tmp_path / "daemon",
-        config=f'quality = "fast"\n[inbox.after]\naction = "archive"\narchive = "{tmp_path}/archive"\n',
+        config=f'[inbox.after]\naction = "archive"\narchive = "{tmp_path}/archive"\n',
         tables=f'[log]\nfilenames = false\nlevel = "debug"\n[limits]\nattempts_after_death = 1\n{hook}',
         environment={"PYTHONWARNINGS": "always"},
     ).start()

@@ -48,7 +48,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Daemon] = []
 
     def one(config: str) -> Daemon:
-        made.append(Daemon(tmp_path / "one", config=f'quality = "fast"\n{config}'))
+        made.append(Daemon(tmp_path / "one", config=config))
         made[-1].root.mkdir(parents=True)
         return made[-1].start()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.daemon_process import Daemon
-from tests.support.photos import encoded
+from tests.support.photos import small
 
 # As many deaths as photos take turns; every test run has two.
 FULL = os.environ.get("CUTOUTD_FULL_ATTACKS") == "1"
@@ -29,8 +29,8 @@ def _trashed(one: Daemon) -> list[str]:
 def test_an_original_in_the_trash_is_done_again_until_it_is_gone(trashing: Daemon) -> None:
     """Workers are confined to the inboxes, so that a photo in the trash was once refused as unreadable."""
     one = trashing.start()
-    (one.inbox / "a.jpg").write_bytes(encoded("astronaut"))
-    (one.inbox / "b.jpg").write_bytes(encoded("chelsea"))
+    (one.inbox / "a.jpg").write_bytes(small())
+    (one.inbox / "b.jpg").write_bytes(small("chelsea"))
     one.wait(lambda: _trashed(one) == ["a.jpg", "b.jpg"], "both originals in the trash", 60)
     one.wait(lambda: one.outputs() == ["a.png", "b.png"], "both cutouts")
     answer = one.cli("redo", str(one.inbox / "a.jpg"), "--format", "webp")
@@ -50,7 +50,7 @@ def test_an_original_in_the_trash_is_done_again_until_it_is_gone(trashing: Daemo
 def test_kills_on_the_way_to_the_trash_lose_no_original(trashing: Daemon) -> None:
     one, photos = (
         trashing,
-        {f"{number}.jpg": encoded("astronaut") + b"%d" % number for number in range(12 if FULL else 6)},
+        {f"{number}.jpg": small() + b"%d" % number for number in range(12 if FULL else 6)},
     )
     one.start(ready=False)
     for name, data in photos.items():
