@@ -6,6 +6,7 @@ inside TIFF (`tiff`), and not for turning or colour management (`photo`).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 from typing import Any, Final
@@ -27,7 +28,8 @@ _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _ALONE: Final = frozenset((0x01, _SOI, *range(0xD0, 0xD8)))  # markers without a length
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
 _PROGRESSIVE: Final = frozenset((0xC2, 0xCA))
-_READ: Final = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))
+_ARITHMETIC: Final = frozenset((0xC9, 0xCA))
+_READ: Final = frozenset((0xC0, 0xC1, 0xC2, *_ARITHMETIC))
 _HIERARCHICAL: Final = frozenset((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF))
 
 # The decoder needs these; everything else is facts about the picture, or another's business.
@@ -35,8 +37,16 @@ _TABLES: Final = frozenset((_DQT, _DRI, _DHT, _DAC, *_FRAMES))
 
 # Bytes that some encoders, webcams above all, leave between the picture's last bit and the end marker.
 _STRAY_BYTES: Final = 16
+# Behind an arithmetic scan, to see whether its decoder needs them: an encoder leaves out zeros at the end, and what
+# follows those is like no data.
+_BEHIND: Final = bytes(8) + b"\xaa" * 4096
 # Searched for markers at a time: the positions of its FF bytes stay few.
 _SEARCH_BYTES: Final = 1 << 20
+
+# What the decoder is asked for, by the number of channels.
+_COLOURS: Final = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+# What Adobe's marker may say of so many channels; of what else it says the decoder complains.
+_TRANSFORMS: Final = {3: (1, 0), 4: (2, 0)}
 
 _EXTRANEOUS: Final = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
@@ -251,7 +261,7 @@ def _refuse_gaps(found: Markers) -> None:
     if not found.scans:
         raise refusals.incomplete(_JPEG)
     for part in found.parts:
-        if isinstance(part, bytes) and part[1] == _DQT and _has_zero_steps(part[4:]):
+        if isinstance(part, bytes) and part[1] == _DQT and jpegzeros.has_zero_steps(part[4:]):
             raise refusals.damaged(_JPEG, "its tables are overwritten")
     # Every coefficient of every channel to its last bit: a copy that broke off between two scans lacks some.
     missing = {one: set(range(64)) for one in found.components}
@@ -269,17 +279,6 @@ def _refuse_gaps(found: Markers) -> None:
         raise refusals.incomplete(_JPEG, "some of its scans are missing")
 
 
-def _has_zero_steps(tables: bytes) -> bool:
-    at = 0
-    while at < len(tables):
-        size = 128 if tables[at] >> 4 else 64
-        steps = tables[at + 1 : at + 1 + size]
-        if len(steps) < size or (not any(steps) if size == 128 else 0 in steps):
-            return True
-        at += 1 + size
-    return False
-
-
 def _decoded(data: bytes, found: Markers, reduction: int = 1) -> NDArray[np.uint8]:
     """uint8 (H, W, 1 | 3 | 4), after the decoder had nothing to complain of that matters.
 
@@ -287,20 +286,24 @@ def _decoded(data: bytes, found: Markers, reduction: int = 1) -> NDArray[np.uint
     """
     channels = len(found.components)
     out = np.empty((-(-found.height // reduction), -(-found.width // reduction), channels), np.uint8)
-    colours = {1: "GRAY", 3: "RGB", 4: "CMYK"}[channels]
+    colours = _COLOURS[channels]
     last = found.scans[-1]
-    if not found.has_end and _padding(data, last) > _STRAY_BYTES:
+    if not found.has_end and jpegzeros.padding(data, last.start, last.end) > _STRAY_BYTES:
         # Space that was reserved and never written, or padding: the picture must be complete without it.
-        last.end -= _padding(data, last)
+        last.end -= jpegzeros.padding(data, last.start, last.end)
     complaint = _decode(_lean(data, found), colours, out)
     stray = _EXTRANEOUS.search(complaint)
     if complaint and stray is None:
         raise _named(complaint)
     if stray is None:
         return _without_holes(out, data, found)
-    if int(stray[2], 16) == _EOI and int(stray[1]) > _STRAY_BYTES and _padding(data, last):
+    if (
+        int(stray[2], 16) == _EOI
+        and int(stray[1]) > _STRAY_BYTES
+        and jpegzeros.padding(data, last.start, last.end)
+    ):
         # The same where the end marker stands behind it: a hole of zeros would fill the picture up, too.
-        last.end -= _padding(data, last)
+        last.end -= jpegzeros.padding(data, last.start, last.end)
         complaint = _decode(_lean(data, found), colours, out)
         stray = _EXTRANEOUS.search(complaint)
         if not complaint:
@@ -311,7 +314,9 @@ def _decoded(data: bytes, found: Markers, reduction: int = 1) -> NDArray[np.uint
 
 
 def _without_holes(out: NDArray[np.uint8], data: bytes, found: Markers) -> NDArray[np.uint8]:
-    """The same pixels, unless zeros that cannot be their data were decoded without a complaint."""
+    """The same pixels, unless what cannot be their data was decoded without a complaint: zeros, or nothing."""
+    if found.frame in _ARITHMETIC:
+        _refuse_early_end(out, data, found)
     tables: list[bytes] = []
     for part in found.parts:
         if isinstance(part, bytes):
@@ -323,35 +328,36 @@ def _without_holes(out: NDArray[np.uint8], data: bytes, found: Markers) -> NDArr
     return out
 
 
-def _padding(data: bytes, scan: _Scan) -> int:
-    """How many bytes 00 and FF end a scan without being its data."""
-    end = scan.end
-    while end > scan.start:
-        block = data[max(scan.start, end - 4096) : end]
-        kept = len(block.rstrip(b"\0\xff"))
-        end -= len(block) - kept
-        if kept:
-            break
-    if data[end : end + 2] == b"\xff\0":  # the last of the data, an FF of the picture's own
-        end += 2
-    return max(0, scan.end - end)
+def _refuse_early_end(out: NDArray[np.uint8], data: bytes, found: Markers) -> None:
+    """Arithmetic coding has no end of its own, and its decoder goes on with zeros without a word.
+
+    So it is decoded once more with something behind each scan: a whole picture stays the same to the bit.
+    """
+    before = hashlib.blake2b(out.data).digest()
+    _decode(_lean(data, found, _BEHIND), _COLOURS[len(found.components)], out)
+    if hashlib.blake2b(out.data).digest() != before:
+        raise refusals.incomplete(_JPEG)
 
 
-def _lean(data: bytes, found: Markers) -> bytes:
-    """The picture alone, ended by its marker: no oddity of anything else can make the decoder complain."""
+def _lean(data: bytes, found: Markers, behind: bytes = b"") -> bytes:
+    """The picture alone, ended by its marker: no oddity of anything else can make the decoder complain.
+
+    `behind` comes after each scan.
+    """
     pieces: list[bytes | memoryview] = [b"\xff\xd8"]
     view = memoryview(data)
     if found.has_jfif:
         pieces.append(_segment(_APP0, b"JFIF\0\1\1\0\0\1\0\1\0\0"))
     if found.adobe is not None:
-        known = found.adobe if found.adobe in (0, 1, 2) else {3: 1, 4: 2}.get(len(found.components), 0)
+        usual, *others = _TRANSFORMS.get(len(found.components), (0,))
+        known = found.adobe if found.adobe in others else usual
         pieces.append(_segment(_APP14, b"Adobe\0\x64\0\0\0\0" + bytes((known,))))
     for part in found.parts:
         if isinstance(part, bytes):
             pieces.append(part)
             continue
         head = part.header if found.frame in _PROGRESSIVE else part.header[:-3] + b"\0\x3f\0"
-        pieces += (_segment(_SOS, head), view[part.start : part.end])
+        pieces += (_segment(_SOS, head), view[part.start : part.end], behind)
     return b"".join((*pieces, b"\xff\xd9"))
 
 

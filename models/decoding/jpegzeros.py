@@ -77,3 +77,29 @@ def _has_cluster(data: bytes, start: int, end: int) -> bool:
             return True
         at = stop
     return False
+
+
+def has_zero_steps(tables: bytes) -> bool:
+    """Whether quantisation tables hold steps of zero, or end too early."""
+    at = 0
+    while at < len(tables):
+        size = 128 if tables[at] >> 4 else 64
+        steps = tables[at + 1 : at + 1 + size]
+        if len(steps) < size or (not any(steps) if size == 128 else 0 in steps):
+            return True
+        at += 1 + size
+    return False
+
+
+def padding(data: bytes, start: int, end: int) -> int:
+    """How many bytes 00 and FF end a scan without being its data."""
+    whole = end
+    while end > start:
+        block = data[max(start, end - 4096) : end]
+        kept = len(block.rstrip(b"\0\xff"))
+        end -= len(block) - kept
+        if kept:
+            break
+    if data[end : end + 2] == b"\xff\0":  # the last of the data, an FF of the picture's own
+        end += 2
+    return max(0, whole - end)

@@ -128,6 +128,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+def arithmetic() -> bytes:
+    return (FILES / "A05_arith.jpg").read_bytes()
+
+
 def jpegs() -> list[Case]:
     read, damaged = Answer.READ, Answer.DAMAGED
     cases = [Case("JPEG", name, read, functools.partial(jpeg, **how), 4) for name, how in VARIANTS.items()]
@@ -150,7 +154,17 @@ def jpegs() -> list[Case]:
     film = b"\0\0\0\x18ftypmp42" + JUNK(5000) + bytes(3000)
     return [
         *cases,
-        Case("JPEG", "arithmetic coding", read, (FILES / "A05_arith.jpg").read_bytes, 4),
+        Case("JPEG", "arithmetic coding", read, arithmetic, 4),
+        Case("JPEG", "arithmetic coding, end marker missing", read, lambda: arithmetic()[:-2], 4),
+        Case("JPEG", "arithmetic coding, end marker missing, then zeros", read,
+             lambda: arithmetic()[:-2] + bytes(9000), 4),
+        Case("JPEG", "arithmetic coding, broken off", damaged, lambda: half(arithmetic())),
+        Case("JPEG", "arithmetic coding, broken off near its end", damaged, lambda: arithmetic()[:-400]),
+        Case("JPEG", "arithmetic coding, half a picture and an end marker", damaged, lambda: half(arithmetic(), EOI)),
+        Case("JPEG", "arithmetic coding, space reserved, half written", damaged,
+             lambda: half(arithmetic(), bytes(60_000))),
+        Case("JPEG", "arithmetic coding, zeros up to the end marker", damaged,
+             lambda: half(arithmetic(), bytes(60_000) + EOI)),
         Case("JPEG", "a real copy with 4 KB of zeros", damaged, (FILES / "A18_zero_hole_4k_middle.jpg").read_bytes),
         Case("JPEG", "motion photo, its film ends in zeros", read, (FILES / "motion_free_box.jpg").read_bytes, 4),
         Case("JPEG", "a film behind it", read, lambda: jpeg() + film, 4),
@@ -163,6 +177,9 @@ def jpegs() -> list[Case]:
              lambda: with_segment(jpeg(), 0xE2, b"ICC_PROFILE\0\5\7x"), 4),
         Case("JPEG", "an unknown Adobe transform", read,
              lambda: with_segment(jpeg(), 0xEE, b"Adobe\0\x64\0\0\0\0\x09"), 4),
+        Case("JPEG", "an Adobe transform for another number of channels", read,
+             lambda: saved("JPEG", picture().convert("CMYK"), quality=95).replace(
+                 b"Adobe\0\x64\0\0\0\0\0", b"Adobe\0\x64\0\0\0\0\1"), None),
         Case("JPEG", "CMYK", read, lambda: saved("JPEG", picture().convert("CMYK"), quality=95), 6),
         Case("JPEG", "grey", read, lambda: saved("JPEG", picture().convert("L"))),
         Case("JPEG", "called .pjpeg", read, jpeg, 4, "photo.pjpeg"),
