@@ -38,6 +38,7 @@ from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, LiveStatus
 from cutoutd.daemon.lock import instance_id, wait_for_workers
+from cutoutd.daemon.news import News
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.watching.inbox import InboxWatcher
@@ -110,6 +111,7 @@ class Components:
         if instance != remembered:
             self.ledger.set_meta("instance", instance)
         self.control = Control(self.ledger)
+        self.news = News(self, self._listener)
         self.group_commit = GroupCommit(self.ledger)
         self.scheduler = Scheduler(self.ledger)
         self.inbox_watchers: dict[bytes, InboxWatcher] = {}
@@ -150,7 +152,7 @@ class Components:
             clock=self._clock,
             instance=instance,
             folder_mode=0o777 & ~self._places.umask,
-            news=self,
+            news=self.news,
         )
         self.workers = self.worker_manager.slots
         budget = Budget(limits.photos_in_flight, limits.megapixels_in_flight)
@@ -201,14 +203,14 @@ class Components:
         )
         outboxes = {one.settings.outbox for one in plan.inboxes}
         self.outboxes.configure(outboxes)
-        self.left_outboxes.follow(outboxes, self.temporaries_to_keep())
+        self.left_outboxes.follow(outboxes, self.news.temporaries_to_keep())
         wanted = {one.key: one for one in plan.inboxes}
         for key, inbox_watcher in list(self.inbox_watchers.items()):
             if key not in wanted or not wanted[key].watched_like(inbox_watcher.settings):
                 self.inbox_watchers.pop(key).close()
         for one in plan.inboxes:
             self._keep(one)
-        self._route()
+        self.route()
         self.worker_manager.follow(plan)
         now = {one.key: one.settings.outbox for one in plan.inboxes}
         moved = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
@@ -217,7 +219,7 @@ class Components:
             self.dispatcher.outbox_refusals.outbox_refuses(key)
         # Nobody opens an outbox that is open for another inbox: who goes there from now on goes on at once.
         for path in self.outboxes.opened() - self.outboxes.troubles().keys():
-            self._go_on(moved & self._whose(path))
+            self.news.go_on(moved & self.news.whose(path))
 
     def _keep(self, one: InboxPlan) -> None:
         stage = Stage.FINAL if one.draft is None else Stage.DRAFT
@@ -232,7 +234,7 @@ class Components:
             post=self._post,
             listener=self._listener,
             clock=self._clock,
-            news=self,
+            news=self.news,
             stage=stage,
         )
 
@@ -244,7 +246,8 @@ class Components:
             ):  # its watcher says, in a sentence, what is wrong with it, or that it hangs
                 run_with_timeout(LOOK_S, lambda: make_folder(inbox.path, mode), None)
 
-    def _route(self) -> None:
+    def route(self) -> None:
+        """Tells delivery and after-care where each inbox's cutouts and originals go, as things stand now."""
         self.publisher.remember_mounts()
         self.publisher.configure(
             {
@@ -356,82 +359,6 @@ class Components:
 
     def _misread(self, photo: int) -> None:
         self.dispatcher.misread(photo)
-
-    # --- what a file's news means for the others -------------------------------------------------------------
-
-    def file_complete(self, photo: int) -> None:
-        """What was made of it may be published."""
-        self.dispatcher.completion.settle(photo)
-
-    def file_gone(self, photo: int) -> None:
-        """Nothing is owed for it any more."""
-        self.dispatcher.completion.gone(photo)
-
-    def photo_stirs(self) -> None:
-        """Workers that were unloaded start while it settles."""
-        self.worker_manager.wake()
-
-    # --- what a folder's news means for the others -------------------------------------------------------------
-
-    def inbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        """Workers are bound to it, and what its originals are owed goes on."""
-        self.worker_manager.folder_lost(path)  # opened again means that it was lost
-        self.worker_manager.folder_open(path, inode)
-        self.aftercare.look_for_orphans(os.fsencode(path))
-        if self.worker_manager.warm:
-            self.aftercare.resume()
-
-    def inbox_silent(self, path: Path, why: str) -> None:
-        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
-        self.worker_manager.folder_hangs(path)
-        self.dispatcher.outbox_refusals.trouble(os.fsencode(path), why.rstrip("."))
-        self.dispatcher.take_from_workers(lambda one: one.path == path)
-
-    def inbox_answers(self, path: Path, inode: tuple[int, int]) -> None:
-        """Its photos are taken up again, unless their outbox is away."""
-        self.worker_manager.folder_open(path, inode)
-        one = self.plan.inbox(os.fsencode(path))
-        if one is not None and one.settings.outbox not in self.outboxes.troubles():
-            self.dispatcher.outbox_refusals.usable([one.key])
-
-    def outbox_open(self, path: Path, inode: tuple[int, int]) -> None:
-        """Photos that go there are taken up again, and what was being published goes on."""
-        self.worker_manager.folder_open(path, inode)
-        self._route()
-        keys = self._whose(path)
-        for key in keys:
-            self.dispatcher.outbox_refusals.outbox_takes(key)
-        if self._go_on(keys):
-            self._listener.notice(f"The outbox {path} can be used again.")
-
-    def _whose(self, outbox: Path) -> set[bytes]:
-        """The inboxes whose cutouts go there."""
-        return {one.key for one in self.plan.inboxes if one.settings.outbox == outbox}
-
-    def _go_on(self, inboxes: set[bytes]) -> bool:
-        """Their outbox is open. Returns whether photos of theirs waited for one."""
-        waited = self.dispatcher.outbox_refusals.usable(
-            {key for key in inboxes if not self.inbox_watchers[key].silent}
-        )
-        if inboxes and self.worker_manager.warm:
-            self.dispatcher.completion.resume_deliveries(inboxes)
-        return waited
-
-    def outbox_down(self, path: Path, why: str) -> None:
-        """Photos that go there wait, and none of them is at fault."""
-        for one in self.plan.inboxes:
-            if one.settings.outbox == path:
-                self.dispatcher.outbox_refusals.outbox_refuses(one.key)
-        self.dispatcher.outbox_refusals.outbox_down(path, why)
-
-    def outbox_silent(self, path: Path) -> None:
-        """A worker that waits for a dead share is of no use to others, and a new one must not be bound to it."""
-        self.worker_manager.folder_hangs(path)
-        self.dispatcher.take_from_workers(lambda one: one.outbox == path)
-
-    def temporaries_to_keep(self) -> frozenset[bytes]:
-        """Temporaries that are still to be published, or are being written now."""
-        return self.transitions.promised_temporaries() | self.hands.temporaries()
 
     def ask_outboxes(self, now: float) -> None:
         """Photos that take long may wait for a share that hangs; their folders are asked."""

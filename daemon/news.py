@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -18,20 +17,11 @@ from cutoutd.daemon.watching.inbox import InboxWatcher
 class Told(Protocol):
     """Those whom news concern. They are made one after the other, the first with this already in hand."""
 
-    @property
-    def aftercare(self) -> AfterCare: ...
-
-    @property
-    def dispatcher(self) -> Dispatcher: ...
-
-    @property
-    def inbox_watchers(self) -> Mapping[bytes, InboxWatcher]: ...
-
-    @property
-    def outboxes(self) -> Outboxes: ...
-
-    @property
-    def worker_manager(self) -> WorkerManager: ...
+    aftercare: AfterCare
+    dispatcher: Dispatcher
+    inbox_watchers: dict[bytes, InboxWatcher]
+    outboxes: Outboxes
+    worker_manager: WorkerManager
 
     def route(self) -> None:
         """Takes up what is known of the outboxes by now."""

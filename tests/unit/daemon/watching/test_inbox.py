@@ -33,13 +33,13 @@ def test_an_inbox_that_was_replaced_is_opened_anew_before_it_is_walked(
     one = sim().boot()
     one.run(12)
     opened: list[str] = []
-    real = one.parts.inbox_open
+    real = one.parts.news.inbox_open
 
     def hear(path: Path, inode: tuple[int, int]) -> None:
         opened.append("open")
         real(path, inode)
 
-    monkeypatch.setattr(one.parts, "inbox_open", hear)
+    monkeypatch.setattr(one.parts.news, "inbox_open", hear)
     one.inbox.rename(one.root / "aside")  # kept, so that the new folder cannot get its inode
     one.put("a.jpg", ONE)
     for _ in range(200):
