@@ -111,6 +111,7 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
         threads=settings.engine.threads or cores(),
         cache_dir=cache_dir,
         closed_form=any(one.settings.matte.closed_form for one in inboxes),
+        proven=bool(settings.fleet.scheduler),
     )
     files = tuple(spec.path for spec in specs.values() if spec.path is not None)
     here = settings.fleet.local

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 
 class Engines(Struct, frozen=True):
-    """What a worker loads at its warm-up: the models of all inboxes, how to run them, and the matting solver."""
+    """What a worker loads at its warm-up: the models of all inboxes, how to run them, and the matting solver.
+
+    `proven` asks for `Loaded.proof`, which only a fleet has a use for, also where the processor runs the networks.
+    """
 
     specs: tuple[ModelSpec, ...]
     providers: tuple[str, ...] | str
     threads: int
     cache_dir: Path | None
     closed_form: bool = False
+    proven: bool = True
 
 
 _loaded: dict[str, Segmenter] = {}
@@ -44,7 +48,7 @@ class Loaded(Struct, frozen=True):
 
 
 def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loaded], Most(100)]:
-    """Loads every model once and runs the bundled test pattern through the first; called once per worker.
+    """Loads every model once, and runs a built-in test pattern through it where that may tell; called once per worker.
 
     Returns:
         Facts for `status`, by the model's name.
@@ -65,19 +69,24 @@ def warm_up(engines: Engines) -> Annotated[dict[Annotated[str, Text(100)], Loade
 
 
 def _networks(engines: Engines) -> dict[str, Loaded]:
+    facts: dict[str, Loaded] = {}
+    for spec in engines.specs:
+        segmenter = segmenter_of(spec.name)
+        # An accelerator that cannot run what it has loaded shall say so now.
+        runs = engines.proven or segmenter.provider != "cpu"
+        why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
+        facts[spec.name] = Loaded(segmenter.provider, why_not, _proof(segmenter) if runs else "")
+    return facts
+
+
+def _proof(segmenter: Segmenter) -> str:
+    """A digest of the answer to the test pattern, asked once: processors that round differently do so in each look."""
     import numpy as np
 
-    facts: dict[str, Loaded] = {}
     rows, columns = np.mgrid[0:64, 0:64]
     disc = (rows - 30) ** 2 + (columns - 34) ** 2 < 20**2
     pattern = np.where(disc[..., None], (200, 60, 40), (230, 232, 235)).astype(np.uint8)
-    for spec in engines.specs:
-        segmenter = segmenter_of(spec.name)
-        # Once, not mirrored as well: processors that round differently do so in each look.
-        proof = hashlib.blake2b(segmenter.first_look(pattern).tobytes(), digest_size=16)
-        why_not = tuple(printed(one, 1000) for one in segmenter.why_not)
-        facts[spec.name] = Loaded(segmenter.provider, why_not, proof.hexdigest())
-    return facts
+    return hashlib.blake2b(segmenter.first_look(pattern).tobytes(), digest_size=16).hexdigest()
 
 
 def _what_else_a_photo_needs(engines: Engines) -> None:

@@ -306,7 +306,7 @@ def _load_ahead() -> None:
     """Most of what loads before the networks do; what cannot be loaded is said when it is wanted."""
     _quiet_blas()
     with contextlib.suppress(Exception):
-        for name in ("numpy", "PIL.Image", "cutoutd.daemon.workers.job"):
+        for name in ("numpy", "PIL.Image", "cutoutd.daemon.workers.job", "cutoutd.models.cutout"):
             import_module(name)
 
 

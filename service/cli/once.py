@@ -270,7 +270,7 @@ def _setup(spec: ModelSpec, settings: BatchSettings, reads: set[Path], scratch: 
         write_paths=(settings.folder,),
         memory_limit_bytes=settings.limits.worker_memory + 3 * spec.path.stat().st_size,
         warm_up=WARM_UP,
-        context=Engines((spec,), "auto", cores(), cache, settings.matte.closed_form),
+        context=Engines((spec,), "auto", cores(), cache, settings.matte.closed_form, proven=False),
         nice=0,  # somebody waits for it, unlike for the daemon
         threads=cores(),
         sandbox=bool(engine.sandbox),
