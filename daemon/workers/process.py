@@ -278,14 +278,13 @@ def _be_one_thread() -> None:
     """Landlock holds the thread that asks for it and those that it starts; one that exists already would escape.
 
     Raises:
-        EngineError: there is one: what is loaded ahead has started it, then the next worker loads nothing, or what comes
-            with this Python.
+        EngineError: there is one, started by what was loaded ahead (the next worker loads nothing) or with this Python.
     """
     with contextlib.suppress(FileNotFoundError):  # macOS confines the whole process
         if len(os.listdir("/proc/self/task")) > 1:
             raise EngineError(
                 "A thread was there before the sandbox, which would not hold it",
-                fix="A .pth file or sitecustomize.py starts one with Python: install cutoutd into an environment of its own.",
+                fix="A .pth file or sitecustomize.py may start it: install cutoutd into an environment of its own.",
             )
 
 
