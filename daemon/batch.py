@@ -20,7 +20,7 @@ from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError,
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of
 from cutoutd.daemon.delivery import publish
-from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE
+from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE, OF_THE_SIZE, SIZE_FIX
 from cutoutd.daemon.delivery.publish import How, Published
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_file
@@ -237,9 +237,10 @@ class Batch:
                 ]
             case protocol.OutboxRefused():
                 if self._is_its_own(number, result.code):
-                    return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {_ELSEWHERE}")
+                    fix = SIZE_FIX if result.code == OF_THE_SIZE else _ELSEWHERE
+                    return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {fix}")
                 # The detail names the outbox already.
-                raise OutboxError(result.detail, fix="Free space or choose another folder with -o.")
+                raise OutboxError(result.detail, fix=_of_the_whole(result.code))
             case protocol.Refused():
                 return self._failed(number, result.reason, result.detail)
             case protocol.Changed():
@@ -291,7 +292,7 @@ class Batch:
             raise OutboxError(
                 f"The cutout could not be put in place ({error.strerror})",
                 self._outbox,
-                "Free space or choose another folder with -o.",
+                _of_the_whole(error.errno or 0),
             ) from error
         return [os.path.join(self._outbox, place.name) for place in placed]
 
@@ -299,7 +300,9 @@ class Batch:
         """Whether an errno speaks of one cutout's name or folder, and not of the output folder as a whole."""
         *_, temporaries = self._in_hand[number]
         below = [_that_is_there(os.path.dirname(one)) for one in temporaries]
-        return code in OF_THE_NAME or (code in OF_THE_PLACE and any(one != self._outbox for one in below))
+        return code in OF_THE_NAME | {OF_THE_SIZE} or (
+            code in OF_THE_PLACE and any(one != self._outbox for one in below)
+        )
 
     def _place(
         self,
@@ -393,6 +396,12 @@ class Batch:
             os.path.join(self._outbox, os.fsencode(self._settings.exact)),
             "Close that program, or choose another name with -o.",
         )
+
+
+def _of_the_whole(code: int) -> str:
+    """What to do where the output folder itself refuses."""
+    first = "Free space" if code in (errno.ENOSPC, errno.EDQUOT) else "See that you may write there"
+    return f"{first}, or choose another folder with -o."
 
 
 def _that_is_there(folder: bytes) -> bytes:

@@ -23,6 +23,9 @@ OF_THE_WHOLE = frozenset(
         errno.ETIMEDOUT,
     }
 )  # fmt: skip
+# What it, or a limit on this process, answers to a file of that size: a smaller one is taken.
+OF_THE_SIZE = errno.EFBIG
+SIZE_FIX = "Raise the limit on a file's size there (`ulimit -f`, a service's LimitFSIZE=), or order a smaller picture."
 # After so many troubles with one photo, between which the outbox took files, the outbox is not at fault for them.
 MOST_TROUBLES = 3
 # What it answers where a folder on the way is a file, protected, or a mount of its own.

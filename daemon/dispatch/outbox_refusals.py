@@ -16,7 +16,7 @@ from cutoutd.config.errors import Reason, printable
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.delivery.outboxes import Outboxes
-from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_WHOLE
+from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_SIZE, OF_THE_WHOLE, SIZE_FIX
 from cutoutd.daemon.dispatch.claims import ROOM_BYTES, Claims
 from cutoutd.daemon.dispatch.failures import Failures
 from cutoutd.daemon.dispatch.hands import Hands
@@ -89,6 +89,9 @@ class OutboxRefusals(Struct):
         """
         if code in OF_THE_NAME:
             self.name_refused(row, "a link lies in its place" if code == errno.ELOOP else os.strerror(code))
+            return
+        if code == OF_THE_SIZE:
+            self.failures.tried(row, Reason.CANNOT_RENDER, f"{why}. {SIZE_FIX} Then `cutoutd retry` it.")
             return
         inside = list(dict.fromkeys(os.path.dirname(name) for name in temporaries))
         self._to_prove.setdefault(row.inbox, {})[row.id] = _Refused(code, inside, large)

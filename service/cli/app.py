@@ -183,6 +183,8 @@ def _unforeseen(error: Exception) -> str:
         return (
             f"{str(error) or 'There is not enough memory'}. Close other programs, or choose a smaller model."
         )
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _has_working_folder():
+        return "The folder that this was started in is gone. Change to another one, and try again."
     if isinstance(error, OSError) and error.strerror:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{where}{error.strerror}."
@@ -190,6 +192,14 @@ def _unforeseen(error: Exception) -> str:
         f"Something unforeseen went wrong ({type(error).__name__}: {error}). Please report it, with what "
         "CUTOUTD_TRACEBACK=1 in front of the same command shows."
     )
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib would be loaded for this alone
+    except OSError:
+        return False
+    return True
 
 
 def _reader_gone() -> int:

@@ -194,6 +194,23 @@ def test_an_output_folder_that_refuses_ends_the_run_though_photos_lie_below(
         run({"day/a.jpg": b"A"}, [protocol.OutboxRefused(b"/out", code, "/out refuses")])
 
 
+def test_a_limit_on_the_size_of_files_costs_large_cutouts_alone(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    found = run(
+        {"a.jpg": b"A", "b.jpg": b"B"}, [protocol.OutboxRefused(b"/out", errno.EFBIG, "File too large")]
+    )
+    assert sorted(one.state for one in found) == ["done", "failed"]
+    assert ["ulimit -f" in one.detail for one in found if one.state == "failed"] == [True]
+
+
+@pytest.mark.parametrize(("code", "first"), [(errno.ENOSPC, "Free space"), (errno.EROFS, "See that you may")])
+def test_what_to_do_fits_what_the_folder_says(run: Callable[..., Any], code: int, first: str) -> None:
+    with pytest.raises(OutboxError) as caught:
+        run({"a.jpg": b"A"}, [protocol.OutboxRefused(b"/out", code, "no")])
+    assert caught.value.fix.startswith(first)
+
+
 def test_a_second_run_makes_no_second_file(run: Callable[..., Any], tmp_path: Path) -> None:
     run({"a.jpg": b"A"})
     run({})

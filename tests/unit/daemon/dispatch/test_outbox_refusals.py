@@ -110,3 +110,17 @@ def test_what_new_workers_are_refused_too_is_that_photos_failure(sim: Make) -> N
     assert one.heard.failures == [Reason.CANNOT_RENDER]
     assert "though only for its worker" in one.rows()[0]["detail"]
     assert (one.inbox / "evil.jpg").exists()
+
+
+def test_a_limit_on_the_size_of_files_is_that_photos_failure_and_not_the_outboxs(sim: Make) -> None:
+    one = sim()
+    one.put("large.jpg", ONE)
+    one.put("small.jpg", TWO)
+    one.boot()
+    said = "The outbox cannot take a cutout (File too large)"
+    always(one, "large.jpg", lambda: protocol.OutboxRefused(bytes(one.outbox), errno.EFBIG, said))
+    wait_for_a_failure(one)
+    one.finish()
+    assert one.states() == {"large.jpg": "failed", "small.jpg": "done"}
+    assert one.heard.failures == [Reason.CANNOT_RENDER]
+    assert "ulimit -f" in one.rows()[0]["detail"]

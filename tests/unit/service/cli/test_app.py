@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -113,6 +114,21 @@ def test_the_systems_troubles_keep_the_systems_words(
     monkeypatch.setattr(app.cutoutd, "main", broken)
     assert app.run([]) == ExitCode.INTERNAL
     assert words in capsys.readouterr().err
+
+
+def test_a_working_folder_that_is_gone_is_said(home: dict[str, str], tmp_path: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "cutoutd.service", "once", "a.jpg", "-o", "out"])
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        ["sh", "-c", f"rmdir ../gone; {command}"],
+        cwd=tmp_path / "gone",
+        env=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "started in is gone" in done.stderr
 
 
 def test_mistakes_in_a_config_each_begin_their_line(home: dict[str, str], tmp_path: Path) -> None:
