@@ -98,16 +98,28 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
     """The config file in force, or None when there is none anywhere.
 
     Raises:
-        ConfigError: the file named by `--config` or `$CUTOUTD_CONFIG` does not exist.
+        ConfigError: the file named by `--config` or `$CUTOUTD_CONFIG` does not exist, or one may not be looked for.
     """
     if explicit is not None:
-        if not explicit.exists():
+        if not _lies_there(explicit):
             raise ConfigError("there is no such config file", explicit, "Check the name after --config.")
         return explicit.expanduser().absolute()
     candidates = places.config_candidates(environ)
-    if environ.get("CUTOUTD_CONFIG") and not candidates[0].exists():
+    if environ.get("CUTOUTD_CONFIG") and not _lies_there(candidates[0]):
         raise ConfigError("there is no such config file", candidates[0], "$CUTOUTD_CONFIG names it.")
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _lies_there(path) and path.is_file()), None)
+
+
+def _lies_there(path: Path) -> bool:
+    """Whether anything has this name; raises ConfigError where that may not be asked, as below another user's home."""
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise ConfigError(
+            f"it may not be seen whether there is a config file ({error.strerror})",
+            path,
+            "See that $HOME is this user's own, or name the file with --config or $CUTOUTD_CONFIG.",
+        ) from error
 
 
 def _read(path: Path, *, anew: bool) -> bytes:

@@ -8,7 +8,8 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,7 +19,7 @@ from msgspec import Struct, field
 
 from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
 from cutoutd.config.output import Deliverable
-from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of
+from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of, nearest_there
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE, OF_THE_SIZE, SIZE_FIX
 from cutoutd.daemon.delivery.publish import How, Published
@@ -132,7 +133,7 @@ class Batch:
                     yield outcome
         finally:
             self._workers.stop(now=True)
-            publish.discard([name for *_, names in self._in_hand.values() for name in names], self._fs)
+            self._discard([name for *_, names in self._in_hand.values() for name in names])
 
     def _without_work(self) -> Iterator[Outcome]:
         """What needs no worker: files with a problem, and what was done before."""
@@ -240,7 +241,7 @@ class Batch:
                     fix = SIZE_FIX if result.code == OF_THE_SIZE else _ELSEWHERE
                     return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {fix}")
                 # The detail names the outbox already.
-                raise OutboxError(result.detail, fix=_of_the_whole(result.code))
+                raise OutboxError(result.detail, fix=_fix_of(result.code))
             case protocol.Refused():
                 return self._failed(number, result.reason, result.detail)
             case protocol.Changed():
@@ -259,16 +260,22 @@ class Batch:
         if attempts >= self._settings.limits.attempts_after_death:
             return self._failed(number, reason, detail)
         *_, names = self._in_hand.pop(number)
-        publish.discard(names, self._fs)
+        self._discard(names)
         self._waiting.append(number)
         return []
 
     def _failed(self, number: int, reason: Reason, detail: str) -> list[Outcome]:
         source, started, names = self._in_hand.pop(number)
-        publish.discard(names, self._fs)
+        self._discard(names)
         for watching, plain in _NOT_WATCHED:
             detail = detail.replace(watching, plain)
         return [Outcome(source, Ended.FAILED, reason, detail, seconds=self._clock() - started)]
+
+    def _discard(self, names: Iterable[bytes]) -> None:
+        """What cannot be removed now is no photo's failure: the next batch in that folder removes it."""
+        for name in names:
+            with suppress(OSError):
+                publish.discard([name], self._fs)
 
     def _publish(self, source: Source, number: int, result: protocol.Finished) -> list[bytes]:
         """Gives each file its name.
@@ -292,14 +299,14 @@ class Batch:
             raise OutboxError(
                 f"The cutout could not be put in place ({error.strerror})",
                 self._outbox,
-                _of_the_whole(error.errno or 0),
+                _fix_of(error.errno or 0),
             ) from error
         return [os.path.join(self._outbox, place.name) for place in placed]
 
     def _is_its_own(self, number: int, code: int) -> bool:
         """Whether an errno speaks of one cutout's name or folder, and not of the output folder as a whole."""
         *_, temporaries = self._in_hand[number]
-        below = [_that_is_there(os.path.dirname(one)) for one in temporaries]
+        below = [nearest_there(os.path.dirname(one)) for one in temporaries]
         return code in OF_THE_NAME | {OF_THE_SIZE} or (
             code in OF_THE_PLACE and any(one != self._outbox for one in below)
         )
@@ -398,14 +405,7 @@ class Batch:
         )
 
 
-def _of_the_whole(code: int) -> str:
+def _fix_of(code: int) -> str:
     """What to do where the output folder itself refuses."""
     first = "Free space" if code in (errno.ENOSPC, errno.EDQUOT) else "See that you may write there"
     return f"{first}, or choose another folder with -o."
-
-
-def _that_is_there(folder: bytes) -> bytes:
-    """The folder, or the nearest one above it that is there."""
-    while identity_of(folder) is None and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    return folder

@@ -125,3 +125,10 @@ def identity_of(path: bytes) -> tuple[int, int] | None:
     except OSError:
         return None
     return facts.st_dev, facts.st_ino
+
+
+def nearest_there(folder: bytes) -> bytes:
+    """The folder, or the nearest one above it that is there."""
+    while identity_of(folder) is None and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder

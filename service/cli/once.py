@@ -230,7 +230,7 @@ def _outbox(
 
 
 def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[str, Any]]]:
-    """The configuration's limits and own presets; ours, with a warning, where one that nobody named is broken."""
+    """The configuration's limits and own presets; ours, with a warning, where one that nobody named is of no use."""
     try:
         if find_config(config_file) is not None:
             settings = load_settings(config_file).settings
@@ -238,7 +238,7 @@ def _configured(config_file: Path | None) -> tuple[Limits, Mapping[str, Mapping[
     except ConfigError as error:
         if config_file is not None:
             raise
-        words = "Your configuration has mistakes, so its presets and limits are not used here:"
+        words = "Your configuration cannot be used, so its presets and limits do not count here:"
         Console(stderr=True).print(
             Text(f"{words}\n{error}\n`cutoutd config check` says more.", style="yellow")
         )

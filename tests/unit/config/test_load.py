@@ -300,3 +300,15 @@ def test_folders_from_the_command_line_alone_name_no_file_and_no_line(tmp_path: 
         load_settings(inbox=tmp_path / "in", outbox=tmp_path / "in" / "out", environ={"CUTOUTD_CONFIG": ""})
     (problem,) = caught.value.problems
     assert problem.startswith(f"the outbox {tmp_path}/in/out lies inside the inbox {tmp_path}/in")
+
+
+def test_a_config_that_may_not_be_looked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As below another user's home, which `sudo -u` leaves in $HOME; root may look everywhere."""
+
+    def closed(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    for environ in ({"HOME": str(tmp_path)}, {"CUTOUTD_CONFIG": str(tmp_path / "c.toml")}):
+        with pytest.raises(ConfigError, match=r"Permission denied.*\$HOME"):
+            load_settings(environ=environ)

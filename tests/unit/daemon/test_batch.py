@@ -20,6 +20,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
+from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import Place
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.sources import gather
@@ -318,3 +319,18 @@ def test_of_two_cutouts_the_first_keeps_its_name_when_the_second_is_taken_away(
     found = run({"a.jpg": b"A"}, deliverables=two)
     assert [one.state for one in found] == ["done"]
     assert sorted(listing(tmp_path / "out")) == ["a-thumb.png", "a.png"]
+
+
+def test_a_temporary_that_cannot_be_removed_hides_no_reason(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of what went wrong were those of the tidying."""
+
+    def refuses(_names: object, _fs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(publish, "discard", refuses)
+    found = run({"a.jpg": b"A", "b.jpg": b"B"}, [protocol.Refused(Reason.UNREADABLE, "It is cut off.")])
+    assert sorted(one.reason for one in found) == ["", Reason.UNREADABLE]
+    with pytest.raises(OutboxError):
+        run({}, [protocol.OutboxRefused(b"/out", errno.EACCES, "no")])
