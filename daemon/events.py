@@ -139,7 +139,7 @@ def _cleaned(argument: Any, names: LogNames) -> Any:
         clean = names.value(told)
         return replace(argument, **{**clean, "outputs": tuple(clean["outputs"])})
     if isinstance(argument, LiveStatus):
-        return LiveStatus.model_validate(names.value(argument.model_dump(mode="json")))
+        return LiveStatus.from_plain(names.value(argument.plain()))
     return names.value(argument)
 
 

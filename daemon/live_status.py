@@ -7,9 +7,9 @@ left out. `status.py` fills it in.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from msgspec import DecodeError, Struct, convert, field, json
 
 # What the ledger keeps it under, as the one line of `to_json`.
 LIVE_STATUS = "status"
@@ -27,11 +27,23 @@ class DaemonState(StrEnum):
     STOPPED = "stopped"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class _Record(Struct, frozen=True, kw_only=True):
+    def plain(self) -> dict[str, Any]:
+        """As `json` can write it."""
+        made: dict[str, Any] = json.decode(json.encode(self))
+        return made
+
+    @classmethod
+    def from_plain(cls, values: object) -> Self:
+        """From what `plain` made.
+
+        Raises:
+            ValidationError: of msgspec, where something else is there.
+        """
+        return convert(values, cls)
 
 
-class Counts(_Record):
+class Counts(_Record, frozen=True, kw_only=True):
     """How many photos stand in each state."""
 
     pending: int = 0
@@ -52,7 +64,7 @@ class Counts(_Record):
         return self.pending + self.in_hand
 
 
-class HandStatus(_Record):
+class HandStatus(_Record, frozen=True, kw_only=True):
     """One photo in hand; `node` is the machine that works on it, empty for the daemon's own."""
 
     photo: int
@@ -62,7 +74,7 @@ class HandStatus(_Record):
     node: str = ""
 
 
-class InboxStatus(_Record):
+class InboxStatus(_Record, frozen=True, kw_only=True):
     """One inbox.
 
     Attributes:
@@ -88,14 +100,14 @@ class InboxStatus(_Record):
     trouble: str = ""
 
 
-class ModelStatus(_Record):
+class ModelStatus(_Record, frozen=True, kw_only=True):
     """How one network runs: the provider in use, and why others are not."""
 
     provider: str
     why_not: tuple[str, ...] = ()
 
 
-class NodeStatus(_Record):
+class NodeStatus(_Record, frozen=True, kw_only=True):
     """Another machine of the fleet.
 
     Attributes:
@@ -120,14 +132,14 @@ class NodeStatus(_Record):
     slots: int = 0
     busy: int = 0
     photos_per_minute: int = 0
-    providers: dict[str, str] = Field(default_factory=dict[str, str])
-    proofs: dict[str, str] = Field(default_factory=dict[str, str])
+    providers: dict[str, str] = field(default_factory=dict[str, str])
+    proofs: dict[str, str] = field(default_factory=dict[str, str])
     unconfined: str = ""
     certificate_expires: float = 0.0
     missing_since: float = 0.0
 
 
-class FleetStatus(_Record):
+class FleetStatus(_Record, frozen=True, kw_only=True):
     """The fleet, where one is configured.
 
     Attributes:
@@ -143,13 +155,13 @@ class FleetStatus(_Record):
     scheduler: str
     trouble: str = ""
     local: bool = True
-    proofs: dict[str, str] = Field(default_factory=dict[str, str])
+    proofs: dict[str, str] = field(default_factory=dict[str, str])
     version: str = ""
-    models: dict[str, str] = Field(default_factory=dict[str, str])
+    models: dict[str, str] = field(default_factory=dict[str, str])
     nodes: tuple[NodeStatus, ...] = ()
 
 
-class SandboxFacts(_Record):
+class SandboxFacts(_Record, frozen=True, kw_only=True):
     """What is in force in one process: a sentence for people and a yes or no, for each promise."""
 
     network: str
@@ -164,14 +176,14 @@ class SandboxFacts(_Record):
     capabilities_none: bool = False
 
 
-class SandboxStatus(_Record):
+class SandboxStatus(_Record, frozen=True, kw_only=True):
     """Both kinds of process; None for one that has not said anything yet."""
 
     daemon: SandboxFacts | None = None
     worker: SandboxFacts | None = None
 
 
-class LiveStatus(_Record):
+class LiveStatus(_Record, frozen=True, kw_only=True):
     """The whole.
 
     Attributes:
@@ -197,19 +209,19 @@ class LiveStatus(_Record):
     counts: Counts = Counts()
     in_hand: tuple[HandStatus, ...] = ()
     inboxes: tuple[InboxStatus, ...] = ()
-    models: dict[str, ModelStatus] = Field(default_factory=dict[str, ModelStatus])
+    models: dict[str, ModelStatus] = field(default_factory=dict[str, ModelStatus])
     workers: int = 0
     sandbox: SandboxStatus = SandboxStatus()
     fleet: FleetStatus | None = None
 
     def to_json(self) -> str:
         """One line for the ledger."""
-        return self.model_dump_json()
+        return json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> LiveStatus | None:
         """What `to_json` wrote; None for anything else."""
         try:
-            return cls.model_validate_json(text)
-        except ValidationError:
+            return json.decode(text, type=cls)
+        except DecodeError:
             return None

@@ -92,7 +92,7 @@ class LogNames(logging.Filter):
             return self.line(value)
         if isinstance(value, Mapping):
             return {key: self.value(one) for key, one in cast("Mapping[Any, Any]", value).items()}
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [self.value(one) for one in cast("list[Any]", value)]
         return value
 

@@ -70,7 +70,7 @@ def collect_status() -> dict[str, Any]:
         control, marked = Control(ledger), decided(ledger)
         live = control.published() if pid is not None else None
         return {
-            **({} if live is None else live.model_dump(mode="json")),
+            **({} if live is None else live.plain()),
             "running": pid is not None,
             "pid": pid,
             "state": _state(live, running=pid is not None),

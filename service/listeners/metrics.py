@@ -124,7 +124,7 @@ class MetricsListener(Listener):
                 "photos",
                 "gauge",
                 "Photos in the ledger by state.",
-                [({"state": state}, count) for state, count in sorted(self._states.model_dump().items())],
+                [({"state": state}, count) for state, count in sorted(self._states.plain().items())],
             ),
             ("photos_done_total", "counter", "Cutouts delivered since start.", _by_inbox(self._done)),
             (

@@ -49,7 +49,7 @@ class Reporter(Listener):
 
     def ready(self, status: LiveStatus) -> None:
         """Photos are taken up; what this process can do now is what it can do for good."""
-        say("ready", daemon=ability(Tries()), sandbox=status.sandbox.model_dump())
+        say("ready", daemon=ability(Tries()), sandbox=status.sandbox.plain())
 
     def photo_done(self, event: PhotoEvent) -> None:
         """The cutout lies in the outbox."""

@@ -92,6 +92,11 @@ def test_without_the_setting_everything_is_said() -> None:
     assert names.hide("a\nb") == "a\nb"
 
 
+def test_every_text_in_plain_values_is_one_line() -> None:
+    told = {"a": ["one\ntwo", {"b": ("\x07",)}], "n": 1, "none": None}
+    assert LogNames().value(told) == {"a": [r"one\ntwo", {"b": [r"\x07"]}], "n": 1, "none": None}
+
+
 def test_a_folder_reached_through_a_link_is_known_by_both_names(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

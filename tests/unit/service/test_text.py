@@ -24,4 +24,4 @@ from cutoutd.service.text import status_line
     ],
 )  # fmt: skip
 def test_status_line(status: dict[str, Any], line: str) -> None:
-    assert status_line(LiveStatus.model_validate({"state": "idle", **status})) == line
+    assert status_line(LiveStatus.from_plain({"state": "idle", **status})) == line

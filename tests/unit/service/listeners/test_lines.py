@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 from tests.support.live_samples import DONE, FAILED, STATUS
 
 from cutoutd.daemon.live_status import (
@@ -24,7 +25,7 @@ def test_at_the_start_everything_needed_is_said_and_ready_comes_last() -> None:
     assert "waiting: the folder is missing" in text
     assert "cutout-m on cpu, 1 worker\n" in text
     assert "network: refused; files: confined" in text
-    assert "Privacy" not in "\n".join(ready_lines(STATUS.model_copy(update={"sandbox": SandboxStatus()})))
+    assert "Privacy" not in "\n".join(ready_lines(replace(STATUS, sandbox=SandboxStatus())))
 
 
 def test_a_result_is_one_line() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.daemon.live_status import Counts, DaemonState, LiveStatus
 from cutoutd.service.listeners.sd_notify import Notifier
@@ -67,7 +68,7 @@ def test_the_line_is_sent_when_it_reads_differently(listener: SystemdListener, t
     lines(told)
     listener.status(STATUS)
     assert lines(told) == []
-    listener.status(STATUS.model_copy(update={"counts": Counts(done=4)}))
+    listener.status(replace(STATUS, counts=Counts(done=4)))
     assert any(line.startswith("STATUS=") and "4" in line for line in lines(told))
 
 
