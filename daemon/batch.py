@@ -240,8 +240,7 @@ class Batch:
                 if self._is_its_own(number, result.code):
                     fix = SIZE_FIX if result.code == OF_THE_SIZE else _ELSEWHERE
                     return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {fix}")
-                # The detail names the outbox already.
-                raise OutboxError(result.detail, fix=_fix_of(result.code))
+                raise OutboxError(result.detail, self._outbox, _fix_of(result.code))
             case protocol.Refused():
                 return self._failed(number, result.reason, result.detail)
             case protocol.Changed():

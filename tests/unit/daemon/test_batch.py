@@ -206,10 +206,13 @@ def test_a_limit_on_the_size_of_files_costs_large_cutouts_alone(
 
 
 @pytest.mark.parametrize(("code", "first"), [(errno.ENOSPC, "Free space"), (errno.EROFS, "See that you may")])
-def test_what_to_do_fits_what_the_folder_says(run: Callable[..., Any], code: int, first: str) -> None:
+def test_what_to_do_fits_what_the_folder_says(
+    run: Callable[..., Any], tmp_path: Path, code: int, first: str
+) -> None:
     with pytest.raises(OutboxError) as caught:
         run({"a.jpg": b"A"}, [protocol.OutboxRefused(b"/out", code, "no")])
     assert caught.value.fix.startswith(first)
+    assert str(tmp_path / "out") in str(caught.value)
 
 
 def test_a_second_run_makes_no_second_file(run: Callable[..., Any], tmp_path: Path) -> None:
