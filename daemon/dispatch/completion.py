@@ -22,7 +22,7 @@ from cutoutd.daemon.delivery.outcomes import (
 )
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.failures import Failures
-from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on, only_touched
+from cutoutd.daemon.dispatch.hands import Hands, InHand, may_hide_a_change, moved_on, only_touched
 from cutoutd.daemon.dispatch.outbox_refusals import OutboxRefusals
 from cutoutd.daemon.dispatch.renames import RenameDetector
 from cutoutd.daemon.dispatch.second_look import SecondLook
@@ -78,7 +78,7 @@ class Completion(Struct, frozen=True):
             self.publisher.discard(read)
             self.hands.let_go(photo)
             self.failures.changed(row)
-        elif row.settled and not hand.compared and self.renames.may_be_renamed(row, read.digest):
+        elif row.settled and not hand.compared and self._must_compare(row, read.digest):
             self._begin_comparing(hand, row, read.digest)
         elif row.settled and hand.compared and self.renames.renamed(row, read.digest):
             self.publisher.discard(read)
@@ -90,6 +90,11 @@ class Completion(Struct, frozen=True):
         elif row.settled:
             hand.delivering = True
             self._see_through(row, self.publisher.deliver(row, read, hand.deliverables))
+
+    def _must_compare(self, row: PhotoRow, digest: str) -> bool:
+        """Whether only its content tells that this is the photo that was read."""
+        hidden = row.archived_to is None and may_hide_a_change(row.facts, self.hands.ledger.clock())
+        return hidden or self.renames.may_be_renamed(row, digest)
 
     def _is_of_another_content(self, row: PhotoRow, digest: str) -> bool:
         """Whether what a `redo` asked for (a mask, a point, one deliverable of two) was meant for another picture."""
@@ -162,8 +167,9 @@ class Completion(Struct, frozen=True):
             Story(self._compare(hand, row, digest), self.failures.paid_by(row.id))
 
     async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
-        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; or a
-        row with the content that its worker claims to have read may turn out to be the photo's.
+        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; its times
+        are too coarse to show a change; or a row with the content that its worker claims to have read may turn out to be
+        the photo's.
         """
         hand.comparing = True
         now = await self.aftercare.content_of(row)
@@ -171,7 +177,9 @@ class Completion(Struct, frozen=True):
         if self.hands.photos.get(row.id) is not hand or hand.finished is None:
             return
         if now == digest:
-            hand.row, hand.compared = row, True
+            seen = self.hands.row(row.id)
+            # Where it is being written again since, it is compared once more when it has settled.
+            hand.row, hand.compared = row, seen is not None and bool(seen.settled)
             self.settle(row.id)
             return
         large = self.hands.large(row.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +23,11 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.plan import InboxPlan, Plan
 from cutoutd.daemon.workers import protocol
+
+# Times in whole ticks of this length are those of a file system that knows no finer ones.
+COARSE_NS: Final = 10_000_000
+# A share's clock may differ from ours by so much.
+CLOCKS_DIFFER_S: Final = 3600.0
 
 
 class InHand(Struct):
@@ -149,6 +155,21 @@ def only_touched(before: PhotoRow, now: PhotoRow, read: Facts) -> bool:
         and not differ(now.facts, read)
         and (before.size, before.mtime_ns, before.inode) == (now.size, now.mtime_ns, now.inode)
     )
+
+
+def may_hide_a_change(now: Facts, wall_s: float) -> bool:
+    """Whether the photo may have been written again without its facts showing it: same size, same tick of a clock.
+
+    Nobody writes twice within the nanoseconds of most file systems. HFS+, ext3 and many shares count whole seconds, FAT
+    two, exFAT hundredths.
+
+    Args:
+        now: what the file system says of it.
+        wall_s: seconds since 1970; of a file that was last changed long before, nothing is hidden.
+    """
+    last_ns = max(now.mtime_ns, now.ctime_ns)
+    coarse = now.mtime_ns % COARSE_NS == 0 and now.ctime_ns % COARSE_NS == 0
+    return coarse and wall_s - last_ns / 1e9 < CLOCKS_DIFFER_S
 
 
 def moved_on(before: PhotoRow, now: PhotoRow) -> bool:

@@ -73,7 +73,7 @@ class Intake:
             # The outcome compares what the worker read with these facts and runs again when they differ.
             self._refresh(row, facts, settled=settled, keep_state=True)
             return Seen.WAITING, row.id
-        if row.state == State.DELIVERING and same:
+        if row.state == State.DELIVERING and same and not closed:
             return Seen.WAITING, row.id
         if row.state == State.DELIVERING:
             # Names are committed and a delivery may take hours (an outbox that is away): what lies here now is

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.simulation import PretendedWorkers, Simulation, cutout_of
 
 from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.ledger.states import Stage
+from cutoutd.daemon.watching import arrivals
 from cutoutd.daemon.workers import pool, protocol
 
 pytestmark = pytest.mark.slow
@@ -96,6 +99,35 @@ def test_other_content_of_equal_size_and_time_is_not_taken_for_a_changed_mode(
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(TWO[: len(ONE)])}
     assert len(worked) == 2
+    assert one.leftovers() == []
+
+
+def _in_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ext3, HFS+ and many shares tell times; the change time falls into the same second each time."""
+    exact = arrivals.facts_of
+
+    def coarse(found: Any) -> Facts:
+        return replace(exact(found), ctime_ns=0)
+
+    monkeypatch.setattr(arrivals, "facts_of", coarse)
+
+
+@pytest.mark.parametrize(("rewritten", "times"), [(True, 2), (False, 1)])
+def test_where_times_are_coarse_the_content_tells_whether_it_was_written_again(
+    sim: Make, monkeypatch: pytest.MonkeyPatch, *, rewritten: bool, times: int
+) -> None:
+    """A second version of the same size within the same second: its cutout showed the first."""
+    _in_whole_seconds(monkeypatch)
+    one = sim()
+    worked = _work_counted(monkeypatch)
+    one.put("a.jpg", ONE)
+    second = int(one.wall)
+    os.utime(one.inbox / "a.jpg", (second, second))
+    tag, answer = _touched_while_in_hand(one, _rewritten if rewritten else Path.stat)
+    one.daemon.post(pool.Finished(tag, answer))
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(TWO[: len(ONE)] if rewritten else ONE)}
+    assert len(worked) == times
     assert one.leftovers() == []
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import pytest
 from tests.support.simulation import Simulation
+
+from cutoutd.daemon.dispatch.hands import may_hide_a_change
+from cutoutd.daemon.ledger.records import Facts
 
 Make = Callable[..., Simulation]
 
@@ -53,3 +57,20 @@ def test_a_reload_changes_how_many_may_be_in_hand(sim: Make) -> None:
     one.workers.hang = True
     one.run(40)
     assert len(one.parts.hands.photos) == 1
+
+
+@pytest.mark.parametrize(
+    ("mtime_s", "ctime_s", "hides"),
+    [
+        (100.0, 100.0, True),  # whole seconds, just now
+        (100.25, 100.25, True),  # hundredths
+        (100.0, 100.123456789, False),  # a camera's time of writing, in a file system that knows nanoseconds
+        (100.123456789, 100.123456789, False),
+        (100.0, 0.0, True),  # a share that tells no change time
+        (-5000.0, -4000.0, False),  # long before
+        (9000.0, 9000.0, True),  # a clock that is ahead
+    ],
+)
+def test_times_of_whole_ticks_may_hide_a_change(mtime_s: float, ctime_s: float, *, hides: bool) -> None:
+    facts = Facts(1, round(mtime_s * 1e9), 1, 0, round(ctime_s * 1e9))
+    assert may_hide_a_change(facts, 101.0) is hides

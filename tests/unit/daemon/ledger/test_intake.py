@@ -78,6 +78,19 @@ def test_a_changed_file_is_a_new_row_beside_the_old(intake: Intake, state: State
     assert (new.live, new.state, new.facts) == (1, State.PENDING, OTHER)
 
 
+def test_a_file_that_is_closed_while_its_cutout_gets_its_name_is_read_again_though_it_looks_the_same(
+    intake: Intake,
+) -> None:
+    """Times of whole seconds hide a second version; the content tells."""
+    photo = _new(intake, state=State.DELIVERING)
+    assert intake.observe(BOX, PATH, FACTS, settled=Settled.KNOWN) == (Seen.WAITING, photo)
+    seen, after = intake.observe(BOX, PATH, FACTS, settled=Settled.KNOWN, closed=True)
+    assert seen is Seen.CHANGED
+    new = intake.get(after or 0)
+    assert new is not None
+    assert (new.state, new.previous) == (State.PENDING, photo)
+
+
 def test_while_it_is_read_the_facts_follow_so_that_the_outcome_can_be_compared(intake: Intake) -> None:
     photo = _new(intake, state=State.RUNNING)
     assert _see(intake, OTHER) == (Seen.WAITING, photo)
