@@ -167,9 +167,9 @@ class Completion(Struct, frozen=True):
             Story(self._compare(hand, row, digest), self.failures.paid_by(row.id))
 
     async def _compare(self, hand: InHand, row: PhotoRow, digest: str) -> None:
-        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; its times
-        are too coarse to show a change; or a row with the content that its worker claims to have read may turn out to be
-        the photo's.
+        """The content decides: something changed that is neither size nor time of writing, perhaps only the mode; its
+        times are too coarse to show a change; or a row with the content that its worker claims to have read may turn
+        out to be the photo's.
         """
         hand.comparing = True
         now = await self.aftercare.content_of(row)
