@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cutoutd.daemon.delivery.leftovers import FOREIGN_TEMPORARY_AGE_S
-from cutoutd.daemon.delivery.publish import discard, reserved_by
+from cutoutd.daemon.delivery.placeholder import reserved_by
+from cutoutd.daemon.delivery.publish import discard
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.listing import files_below

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.naming import NAMES_TRIED, Addressed, Route, Wanted, Wish, is_called_so
-from cutoutd.daemon.delivery.publish import How
+from cutoutd.daemon.delivery.publish import How, Published
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import candidates, name_key
 from cutoutd.daemon.ledger.outbox_names import Taken
 from cutoutd.daemon.ledger.records import Delivery
@@ -45,6 +46,16 @@ def find(wanted: Wanted, finished: Finished, route: Route) -> list[Addressed]:
         one = address(route, file, wish, taken, earlier[file.label], given_up)
         claimed.add(one.place.key)
         found.append(one)
+    return found
+
+
+def lying(deliveries: list[Delivery]) -> list[Published]:
+    """Which of the cutouts lie whole under their names. Raises OSError when an outbox cannot be looked at."""
+    found: list[Published] = []
+    for one in deliveries:
+        fs = RealFileSystem(one.outbox)
+        whole = publish.holds(one.outbox, one.name, one.out_digest, one.out_size, fs)
+        found.append(Published.DONE if whole else Published.GONE)
     return found
 
 

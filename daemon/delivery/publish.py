@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Callable, Container, Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
 
+from cutoutd.daemon.delivery import placeholder
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import has_content
-from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
+from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.daemon.files.names import name_key, parse_temporary
+from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.files.writers import Writers, writers
 
 NOTHING_GIVEN_UP: Mapping[str, Mapping[str, int]] = {}
@@ -28,10 +28,6 @@ NOTHING_GIVEN_UP: Mapping[str, Mapping[str, int]] = {}
 # Of so many files that somebody gave our cutout's name and size the content is compared; beyond, names are only free
 # or taken: a folder full of them must not be read for each cutout.
 MOST_COMPARED = 20
-
-_PLACEHOLDER = re.compile(rb"The cutout of cutoutd's photo ([0-9a-f]+)-\d+ is about to lie here\.\n")
-# Twice as much as the longest id and the largest row need.
-_LONGEST_PLACEHOLDER = 200
 
 
 class How(StrEnum):
@@ -273,7 +269,7 @@ def _publish_opened(
     if earlier is not None and _holds(final, earlier.digest, earlier.size, fs):
         fs.fchmod(fd, mode)
         return _replace(fd, temporary, final, earlier, fs, leases=leases)
-    if _is_our_placeholder(final, temporary, fs):
+    if placeholder.is_ours(final, temporary, fs):
         fs.fchmod(fd, mode)
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
@@ -294,7 +290,7 @@ def _take_free_name(fd: int, temporary: bytes, final: bytes, fs: FileSystem) -> 
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            if not _publish_over_placeholder(temporary, final, fs):
+            if not placeholder.publish_over(temporary, final, fs):
                 return Published.TAKEN
         else:
             fs.unlink(temporary)
@@ -349,62 +345,6 @@ def is_at_rest(path: bytes, digest: str, fs: FileSystem, *, size: int = 0, lease
         return writers(fd, device) is not Writers.SOMEBODY and has_content(fd, digest, size, fs)
     finally:
         fs.close(fd)
-
-
-def _placeholder(temporary: bytes) -> bytes:
-    """What a placeholder for a photo's cutout holds; not nothing, which is what a file holds that is just saved."""
-    parts = parse_temporary(os.path.basename(temporary))
-    whose = os.path.basename(temporary) if parts is None else f"{parts.instance}-{parts.photo}".encode()
-    return b"The cutout of cutoutd's photo " + whose + b" is about to lie here.\n"
-
-
-def reserved_by(path: bytes, fs: FileSystem) -> str:
-    """Whose placeholder lies under a name, as the id of a daemon or batch; empty where it is none."""
-    try:
-        facts = fs.lstat(path)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LONGEST_PLACEHOLDER:
-            return ""
-        fd = fs.open(path, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError, UnsafePath):
-        return ""
-    try:
-        match = _PLACEHOLDER.fullmatch(fs.read(fd, _LONGEST_PLACEHOLDER))
-    finally:
-        fs.close(fd)
-    return "" if match is None else match[1].decode()
-
-
-def _is_our_placeholder(final: bytes, temporary: bytes, fs: FileSystem) -> bool:
-    """Whether a crash left a placeholder under a name that is committed to this photo."""
-    text = _placeholder(temporary)
-    try:
-        fd = fs.open(final, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError, UnsafePath):
-        return False
-    try:
-        return fs.fstat(fd).st_size == len(text) and fs.read(fd, len(text) + 1) == text
-    finally:
-        fs.close(fd)
-
-
-def _publish_over_placeholder(temporary: bytes, final: bytes, fs: FileSystem) -> bool:
-    """Where neither exclusive renames nor links exist: reserve the name, then rename over it."""
-    try:
-        fd = fs.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return False
-    try:
-        write_all(fs, fd, _placeholder(temporary))
-    except OSError:  # a full disk; after a crash right here an empty file stays, which might be anybody's
-        with contextlib.suppress(OSError):
-            fs.unlink(final)
-        raise
-    finally:
-        fs.close(fd)
-    if not _is_our_placeholder(final, temporary, fs):
-        return False
-    fs.rename(temporary, final)
-    return True
 
 
 def discard(temporaries: Iterable[bytes], fs: FileSystem) -> None:

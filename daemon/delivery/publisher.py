@@ -22,16 +22,15 @@ from cutoutd.daemon.delivery.failures import FailureLines
 from cutoutd.daemon.delivery.group_calls import GroupCalls
 from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route
 from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles
-from cutoutd.daemon.delivery.places import find
+from cutoutd.daemon.delivery.places import find, lying
 from cutoutd.daemon.delivery.publish import Published
 from cutoutd.daemon.delivery.withdraw import Withdrawer
-from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import Calls, run, send
-from cutoutd.daemon.files.usable import Answer, can_be_used
+from cutoutd.daemon.files.usable import can_be_used
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
@@ -310,19 +309,16 @@ class Publisher:
     async def _what_lies(self, deliveries: list[Delivery], route: Route) -> list[Published]:
         """Which of the cutouts lie under their names already; none, where that cannot be seen."""
         try:
-            return await run(route.io, lambda: [_lying(one) for one in deliveries])
+            return await run(route.io, lying, deliveries)
         except OSError:
             return [Published.GONE] * len(deliveries)
 
     def _undelivered(self, row: PhotoRow) -> list[Delivery]:
         return [d for d in self._transitions.deliveries(row.id) if d.state is DeliveryState.DELIVERING]
 
-    def _outbox_there(self, route: Route) -> Answer:
-        """On the I/O thread: whether the outbox is the folder it was, and not an unmounted stand-in."""
-        return can_be_used(route.settings.outbox, self._mounts.get(route.outbox))
-
     def _must_be_there(self, route: Route) -> None:
-        answer = self._outbox_there(route)
+        """On the I/O thread: the outbox has to be the folder it was, and not an unmounted stand-in."""
+        answer = can_be_used(route.settings.outbox, self._mounts.get(route.outbox))
         if not answer:
             raise FileNotFoundError(errno.ENOENT, answer.sentence)
 
@@ -393,12 +389,6 @@ class Publisher:
 
 def _sync(fs: FileSystem, folder: bytes) -> None:
     fs.fsync_dir(folder)
-
-
-def _lying(delivery: Delivery) -> Published:
-    fs = RealFileSystem(delivery.outbox)
-    whole = publish.holds(delivery.outbox, delivery.name, delivery.out_digest, delivery.out_size, fs)
-    return Published.DONE if whole else Published.GONE
 
 
 def _through(deliveries: list[Delivery], outcome: list[Published]) -> list[str]:

@@ -6,7 +6,6 @@ All methods run in the supervisor's loop.
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from cutoutd.config.errors import PhotoError, Reason, UsageError, mistake
 from cutoutd.config.settings import Inbox
-from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import Claims
@@ -32,7 +30,6 @@ from cutoutd.daemon.dispatch.second_look import SecondLook, said_of_its_file
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
-from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
@@ -288,23 +285,13 @@ class Dispatcher:
         elif isinstance(result, protocol.OutboxRefused):
             self.outbox_refusals.said(row, result.code, result.detail, hand.temporaries, large=large)
         elif isinstance(result, protocol.Refused):
-            if hand.node and self._is_seen_here(row, result.reason):
+            if hand.node and self.second_look.is_readable_here(row, result.reason):
                 self.worker_manager.doubt(hand.node, UNSEEN)
                 self.transitions.again(row.id)
             else:
                 self.failures.refused(row, result.reason, result.detail)
         else:  # `fault` is told, or the row would stay "running" with nobody at work on it
             raise TypeError(f"no answer about a photo: {type(result).__name__}")
-
-    def _is_seen_here(self, row: PhotoRow, reason: Reason) -> bool:
-        """Whether a photo that a node calls gone, or may not read, can be read on this machine."""
-        from cutoutd.daemon.fleet.records import OF_THE_FOLDER
-
-        if reason not in OF_THE_FOLDER or row.path is None:
-            return False
-        path = row.archived_to or os.path.join(row.inbox, row.path)
-        fs = RealFileSystem(os.path.dirname(path))
-        return run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False)
 
     async def _known(self, hand: InHand, before: PhotoRow, result: protocol.Unchanged) -> None:
         """A worker says that this content was dealt with before: nothing is made of it, so we read it too."""

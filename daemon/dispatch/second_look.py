@@ -48,6 +48,16 @@ class SecondLook(Struct):
             row.facts, Facts(facts.st_size, facts.st_mtime_ns, facts.st_ino, 0, facts.st_ctime_ns)
         )
 
+    def is_readable_here(self, row: PhotoRow, reason: Reason) -> bool:
+        """Whether a photo that a node calls gone, or may not read, can be read on this machine."""
+        from cutoutd.daemon.fleet.records import OF_THE_FOLDER
+
+        if reason not in OF_THE_FOLDER or row.path is None:
+            return False
+        path = row.archived_to or os.path.join(row.inbox, row.path)
+        fs = RealFileSystem(os.path.dirname(path))
+        return run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False)
+
     def unseen(self, row: PhotoRow, what: str, *, large: bool) -> None:
         """A worker said something that is not so: the photo is tried again, and in the end both are blamed.
 

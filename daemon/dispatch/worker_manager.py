@@ -15,6 +15,7 @@ from cutoutd.config.fleet import NODES_FOLDER
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.mounts import inode_of
+from cutoutd.daemon.ledger.originals import owed_elsewhere
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.plan import Plan, worker_setups
 from cutoutd.daemon.sandbox.guard import SandboxState
@@ -99,7 +100,9 @@ class WorkerManager:
             for folder in (one.settings.after.archive, one.settings.after.failed)
             if folder is not None
         }
-        elsewhere = [Path(os.fsdecode(path)) for path in self._transitions.owed_elsewhere(ELSEWHERE_AT_ONCE)]
+        elsewhere = [
+            Path(os.fsdecode(path)) for path in owed_elsewhere(self._transitions.ledger, ELSEWHERE_AT_ONCE)
+        ]
         return worker_setups(self._plan, self._state, self._present, elsewhere)
 
     def follow(self, plan: Plan) -> None:

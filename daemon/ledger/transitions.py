@@ -332,15 +332,6 @@ class Transitions:
         rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE state = ? ORDER BY id", (state,))
         return [photo_row(row) for row in rows]
 
-    def owed_elsewhere(self, limit: int) -> list[bytes]:
-        """Where originals lie that are to be done again and were archived, trashed or put aside; absolute paths."""
-        rows = self.ledger.read(
-            "SELECT archived_to FROM photos WHERE state IN ('pending', 'running') AND archived_to IS NOT NULL"
-            " ORDER BY arrived, id LIMIT ?",
-            (limit,),
-        )
-        return [row["archived_to"] for row in rows]
-
     def aftercare(
         self, photo: int, status: Aftercare, *, hidden: bytes | None = None, to: bytes | None = None
     ) -> None:
@@ -387,33 +378,3 @@ class Transitions:
             " WHERE id = ? AND aftercare = 'hidden'",
             (ctime_ns, photo),
         )
-
-    def hidden_names(self) -> frozenset[bytes]:
-        """Absolute paths of the originals that lie under our own names on their way to another folder."""
-        rows = self.ledger.read(
-            "SELECT hidden_name FROM photos WHERE hidden_name IS NOT NULL AND aftercare = 'hidden'"
-        )
-        return frozenset(row["hidden_name"] for row in rows)
-
-    def hidden(self) -> dict[bytes, list[PhotoRow]]:
-        """By inbox, the photos whose originals lie under our own names, or were to be given such."""
-        rows = self.ledger.read(f"SELECT {COLUMNS} FROM photos WHERE aftercare = 'hidden' ORDER BY id")
-        found: dict[bytes, list[PhotoRow]] = {}
-        for row in map(photo_row, rows):
-            found.setdefault(row.inbox, []).append(row)
-        return found
-
-    def aftercare_owed(self, inbox: bytes | None = None) -> list[int]:
-        """Ids of rows whose original is still to be archived or trashed; those that failed before come last.
-
-        One that is hidden is always among them: also that of a photo which is to be done again since.
-
-        Args:
-            inbox: only rows of this one; of all, if not given.
-        """
-        rows = self.ledger.read(
-            "SELECT id FROM photos WHERE (aftercare = 'hidden' OR (aftercare = 'owed' AND state IN ('done', 'failed')))"
-            " AND inbox = coalesce(?, inbox) ORDER BY state = 'failed' OR detail <> '', id",
-            (inbox,),
-        )
-        return [row["id"] for row in rows]

@@ -20,10 +20,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.backoff import NEVER
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.copying import StillWritten, digest_at_rest
+from cutoutd.daemon.files.copying import digest_at_rest
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
 from cutoutd.daemon.files.interface import FileSystem
@@ -35,22 +33,20 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.originals import aftercare_owed
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals import giving_back, move
 from cutoutd.daemon.originals.left_inboxes import LeftInboxes
 from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.notes import Notes
-from cutoutd.daemon.originals.orphans import OrphanSearch, ours
+from cutoutd.daemon.originals.orphans import OrphanSearch
 from cutoutd.daemon.originals.retry_queue import RetryQueue
+from cutoutd.daemon.originals.setbacks import Setbacks, TooLargeToCopy
 from cutoutd.daemon.originals.trash import Trash, find_trash
 from cutoutd.daemon.originals.way import Way, way_of
-
-
-class TooLargeToCopy(OSError):  # noqa: N818 - a fact about a file that callers ask for, not a failure
-    """The original is larger than any photo may be, and a copy of it would take minutes or hours; it stays."""
 
 
 class AfterCare:
@@ -101,6 +97,7 @@ class AfterCare:
         self._keep_names = True
         self._largest_copy = sys.maxsize
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
+        self._setbacks = Setbacks(transitions, listener, clock, lambda inbox: inbox in self._inboxes)
         self._notes = Notes(listener)
         self._orphans = OrphanSearch(transitions, listener, instance)
         self._left = LeftInboxes(
@@ -159,7 +156,7 @@ class AfterCare:
         if inbox not in self._inboxes:
             retries.drop()
             return
-        retries.owed(self._transitions.aftercare_owed(inbox))
+        retries.owed(aftercare_owed(self._ledger, inbox))
         retries.retry()
         self._go_on(retries)
 
@@ -197,7 +194,7 @@ class AfterCare:
     async def _turn_of(
         self, row: PhotoRow, relative: bytes, inbox: Inbox, io: IoThread, retries: RetryQueue
     ) -> None:
-        with alone(lambda error: self._later(row, error, retries)):
+        with alone(lambda error: self._setbacks.later(row, error, retries)):
             await self._care_for(row, relative, inbox, io, retries)
         retries.under_way.discard(row.id)
         if row.id in self._misread_now:  # told only now: what becomes of it may be after-care again
@@ -234,7 +231,7 @@ class AfterCare:
             step, original = await run(io, self._look, original, inbox.path, way, owed=owed)
             if owed:
                 if step is not Step.READY:
-                    self._not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
+                    self._setbacks.not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
                     return
                 if not await run(self._on_disk, self._transitions.hiding, row.id, hidden):
                     # A `redo` came first, and what is made then owes it anew.
@@ -250,10 +247,11 @@ class AfterCare:
                 if ready.step is Step.MOVED:
                     break
                 if ready.step is Step.MISREAD:
-                    self._misread(row, ready.ctime_ns, retries)
+                    self._setbacks.misread(row, ready.ctime_ns, retries)
+                    self._misread_now.add(row.id)
                     return
                 if ready.step is not Step.READY:
-                    self._not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
+                    self._setbacks.not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
                     return
                 planned = ready.target
                 await run(
@@ -267,7 +265,7 @@ class AfterCare:
                 if await run(io, move.move, original, planned, trash=trash, fs=fs):
                     break  # else the place was taken meanwhile: the next one is looked for
         except OSError as error:
-            await self._put_off(row, original, io, RealFileSystem(root), error, retries)
+            await self._setbacks.put_off(row, original, io, RealFileSystem(root), error, retries)
             return
 
         self._transitions.aftercare(row.id, Aftercare.DONE, to=ready.target)
@@ -283,9 +281,9 @@ class AfterCare:
         planned = row.archived_to or b""
         roots = (row.inbox, os.path.dirname(planned)) if planned else (row.inbox,)
         try:
-            back = await run(io, move.bring_back, hidden, path, planned, fs=RealFileSystem(*roots))
+            back = await run(io, giving_back.bring_back, hidden, path, planned, fs=RealFileSystem(*roots))
         except OSError as error:
-            self._later(row, error, retries)
+            self._setbacks.later(row, error, retries)
             return
         self._transitions.aftercare(row.id, Aftercare.NONE if back else Aftercare.DONE)
         retries.went_well(row.id)
@@ -339,75 +337,6 @@ class AfterCare:
             return await run(there[1], digest_at_rest, path, RealFileSystem(row.inbox), None)
         except OSError:
             return ""
-
-    # --- its exceptional ends ----------------------------------------------------------------------------------
-
-    def _not_now(
-        self, row: PhotoRow, step: Step, rest_s: float, retries: RetryQueue, *, hidden: bool
-    ) -> None:
-        """It is not what was read, may not be at rest yet, or lies behind a link, perhaps under our own name."""
-        if step is Step.WRITTEN:
-            self._transitions.aftercare(row.id, Aftercare.OWED)
-            retries.rest(row.id, self._clock(), max(1.0, rest_s) if rest_s > 0 else NEVER)
-            return
-        # A link where its folder was: most come back. One that waits there under our own name is never given up.
-        if step is Step.BEHIND_LINK and (hidden or not retries.rested_long(row.id)):
-            retries.rest(row.id, self._clock(), NEVER)
-            return
-        # Somebody moved or replaced it: what lies there now is theirs, and a new photo if it is one.
-        self._transitions.aftercare(row.id, Aftercare.NONE)
-        retries.resting.pop(row.id, None)
-
-    def _misread(self, row: PhotoRow, ctime_ns: int, retries: RetryQueue) -> None:
-        """Its content is not what its worker said, or was changed without a trace: it has to be read again."""
-        self._transitions.given_back(row.id, ctime_ns)  # the new change time is our own doing
-        self._not_now(row, Step.REPLACED, NEVER, retries, hidden=True)
-        self._misread_now.add(row.id)
-
-    async def _put_off(
-        self,
-        row: PhotoRow,
-        original: Original,
-        io: IoThread,
-        fs: FileSystem,
-        error: OSError,
-        retries: RetryQueue,
-    ) -> None:
-        """Back to its name with the original, which nobody may miss while an archive is full or away."""
-        if row.inbox not in self._inboxes:
-            return  # what becomes of it is `left_inboxes.py`'s
-
-        def back() -> int | None:
-            if not move.give_back(original.hidden, original.path, for_good=False, fs=fs):
-                return None
-            return fs.lstat(original.path).st_ctime_ns
-
-        try:
-            changed = await run(io, back)
-        except OSError as second:
-            changed, error = None, second
-        if changed is not None:
-            self._transitions.given_back(
-                row.id, int(changed)
-            )  # a row that holds anything else cannot be repaired
-        if isinstance(error, StillWritten):
-            retries.rest(row.id, self._clock(), NEVER)
-        else:
-            self._later(row, error, retries)
-
-    def _later(self, row: PhotoRow, error: Exception, retries: RetryQueue) -> None:
-        if row.inbox not in self._inboxes:
-            return
-        systems = isinstance(error, OSError)
-        why = (error.strerror or str(error)) if systems else ours(error)
-        self._transitions.aftercare_failed(row.id, why)
-        alone = isinstance(error, UnsafePath | TooLargeToCopy) or not systems
-        retries.went_wrong(row.id, self._clock(), alone=alone)
-        if why not in retries.warned:
-            retries.warned.add(why)
-            self._listener.warning(
-                f"An original could not be moved ({why}); it stays in the inbox and it is tried again."
-            )
 
     # --- originals that a lost or restored ledger left hidden ----------------------------------------------------
 

@@ -23,10 +23,11 @@ from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.files.usable import must_be_usable
 from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.folders import Folders
+from cutoutd.daemon.ledger.originals import hidden
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import Aftercare
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals import giving_back
 from cutoutd.daemon.originals.retry_queue import RETRY_FIRST_S, RETRY_LONGEST_S, RetryQueue
 
 
@@ -73,7 +74,7 @@ class LeftInboxes:
             queues: for each inbox, which of its originals are in hand: those end their own story first.
             now: monotonic seconds.
         """
-        left = {inbox: rows for inbox, rows in self._transitions.hidden().items() if inbox not in there}
+        left = {inbox: rows for inbox, rows in hidden(self._transitions.ledger).items() if inbox not in there}
         self._again = {inbox: one for inbox, one in self._again.items() if inbox in left}
         for inbox, rows in left.items():
             again = self._again.get(inbox)
@@ -141,7 +142,7 @@ def _back(row: PhotoRow, mount: MountIdentity | None) -> _Lies:
     planned = row.archived_to or b""
     roots = (row.inbox, os.path.dirname(planned)) if planned else (row.inbox,)
     fs = RealFileSystem(*roots)
-    if not move.bring_back(row.hidden_name or b"", path, planned, fs=fs):
+    if not giving_back.bring_back(row.hidden_name or b"", path, planned, fs=fs):
         return _Lies(arrived=True)
     try:
         now = fs.lstat(path)

@@ -34,6 +34,7 @@ from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import LONGEST_NAME, candidates
 from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ, folded
+from cutoutd.daemon.originals.giving_back import to_its_name
 from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
 
 # Of so many files of the original's name and size in the archive the content is compared; beyond, it takes the next
@@ -222,14 +223,14 @@ def _make_sure(original: Original, fs: FileSystem) -> Ready:
     try:
         same = _is_it(original, fs)
     except StillWritten:
-        _give_back(original.hidden, original.path, fs)
+        to_its_name(original.hidden, original.path, fs)
         return Ready(Step.WRITTEN)
     except UnsafePath:  # swapped by somebody who saw our name
         if not _is_reached(original.hidden, fs):
             return Ready(Step.BEHIND_LINK)
         same = False
     if not same:
-        _give_back(original.hidden, original.path, fs)
+        to_its_name(original.hidden, original.path, fs)
         return _as_it_lies(original, fs)
     return Ready(Step.READY)
 
@@ -368,60 +369,3 @@ def _rename_away(original: bytes, hidden: bytes, fs: FileSystem) -> None:
         fs.rename_noreplace(original, hidden)
     except RenameUnsupported:
         fs.rename(original, hidden)
-
-
-def give_back(hidden: bytes, original: bytes, *, for_good: bool, fs: FileSystem) -> bool:
-    """Puts a hidden original back under its name.
-
-    Args:
-        hidden: where it lies, if it does.
-        original: its name.
-        for_good: take the next free name when another file has taken its own; else it then stays hidden.
-        fs: the file system.
-
-    Returns:
-        Whether it is back; False when nothing was hidden, or its name is taken.
-
-    Raises:
-        OSError: the folder cannot be changed now.
-    """
-    try:
-        if for_good:
-            _give_back(hidden, original, fs)
-        else:
-            take_name(hidden, original, fs)
-    except (FileNotFoundError, FileExistsError):
-        return False
-    return True
-
-
-def bring_back(hidden: bytes, original: bytes, planned: bytes, *, fs: FileSystem) -> bool:
-    """Puts an original that is to stay back under its name, or the next free one.
-
-    Args:
-        hidden: where it lies, if it has not arrived.
-        original: its name.
-        planned: where it was to go, if it had got that far; else empty.
-        fs: the file system.
-
-    Returns:
-        False where it lies at its planned place already.
-
-    Raises:
-        OSError: a folder cannot be used now.
-    """
-    if give_back(hidden, original, for_good=True, fs=fs) or not planned:
-        return True
-    return not fs.exists(planned) and fs.exists(original)
-
-
-def _give_back(hidden: bytes, original: bytes, fs: FileSystem) -> None:
-    """The file is a newer photo: back to its name, or to a free one beside it if the name is taken again."""
-    stem, extension = os.path.splitext(os.path.basename(original))
-    folder = os.path.dirname(original)
-    for name in candidates(folder, os.fsdecode(stem), os.fsdecode(extension)):
-        try:
-            take_name(hidden, name, fs)
-        except FileExistsError:
-            continue
-        return

@@ -17,8 +17,9 @@ from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.listing import files_below
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.faults import paid_by
+from cutoutd.daemon.ledger.originals import hidden_names
 from cutoutd.daemon.ledger.transitions import Transitions
-from cutoutd.daemon.originals.move import give_back
+from cutoutd.daemon.originals.giving_back import give_back
 
 # A hidden original of another cutoutd's is left alone this long: it may be at work. Its own file's change time says
 # since when it is hidden.
@@ -49,7 +50,7 @@ class OrphanSearch(Struct, frozen=True):
         )
 
     async def _find(self, key: bytes, inbox: Inbox, io: IoThread) -> None:
-        known = self.transitions.hidden_names()
+        known = hidden_names(self.transitions.ledger)
         root = os.fsencode(inbox.path)
         # What is hidden after this look is hidden after the search too: the thread makes one call after the other.
         try:

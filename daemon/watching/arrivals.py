@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
@@ -26,7 +26,7 @@ from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.ledger.states import OWED, Stage
 from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
-from cutoutd.daemon.watching.scan import Found, examine, partners
+from cutoutd.daemon.watching.scan import Found, examine, facts_of, partners
 from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
 from cutoutd.daemon.watching.watcher import Hint
 
@@ -98,13 +98,6 @@ class Look(Struct, frozen=True):
     partner: bool = False
     writing: Writers = Writers.UNKNOWN
     mistake: Exception | None = None
-
-
-def facts_of(found: Found | FileFacts) -> Facts:
-    """What the ledger keeps of a stat."""
-    owner = getattr(found, "uid", 0)
-    changed = getattr(found, "ctime_ns", 0)
-    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16, changed)
 
 
 class Arrivals:

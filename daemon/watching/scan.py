@@ -21,6 +21,7 @@ from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import Entry, FileSystem
+from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.watching.filters import (
     RAW_EXTENSIONS,
     Kind,
@@ -81,6 +82,13 @@ class Found(Struct, frozen=True):
     def facts(self) -> FileFacts:
         """The same as the settle tracker takes it."""
         return FileFacts(self.size, self.mtime_ns, self.inode, self.device, self.mode)
+
+
+def facts_of(found: Found | FileFacts) -> Facts:
+    """What the ledger keeps of a stat."""
+    owner = getattr(found, "uid", 0)
+    changed = getattr(found, "ctime_ns", 0)
+    return Facts(found.size, found.mtime_ns, found.inode, found.mode | owner << 16, changed)
 
 
 def walk(

@@ -34,6 +34,7 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.ledger import states
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.originals import aftercare_owed
 from cutoutd.daemon.originals import left_inboxes as left_inboxes_module
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Supervisor
@@ -354,7 +355,7 @@ class Simulation(Below):
             busy = (
                 parts.owed()
                 or parts.dispatcher.in_hand
-                or parts.transitions.aftercare_owed()
+                or aftercare_owed(parts.ledger)
                 or parts.aftercare.busy()
                 or parts.publisher.in_transit()
             )

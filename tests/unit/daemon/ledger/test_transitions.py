@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.daemon.conftest import Clock
 from tests.unit.daemon.ledger.rows_in_hand import (
-    BOX,
     FACTS,
     a_delivery,
     claim_names,
@@ -17,6 +16,7 @@ from tests.unit.daemon.ledger.rows_in_hand import (
 )
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.ledger.originals import aftercare_owed
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
@@ -79,7 +79,7 @@ def test_an_original_that_was_to_be_moved_and_changed_while_done_again_is_owed_t
         "UPDATE photos SET state = 'running', forced = 1, aftercare = 'owed' WHERE id = ?", (row.id,)
     )
     transitions.changed_while_read(the_row(transitions, row.id))
-    assert transitions.aftercare_owed() == []
+    assert aftercare_owed(transitions.ledger) == []
 
 
 def test_a_name_that_is_forgotten_before_it_is_replaced_is_replaced_all_the_same(
@@ -154,20 +154,11 @@ def test_a_draft_is_followed_by_the_final_which_replaces_it(transitions: Transit
 def test_aftercare_goes_through_its_states(transitions: Transitions) -> None:
     row = deliver_all(transitions, running_photo(transitions), a_delivery())
     transitions.aftercare(row.id, Aftercare.HIDDEN, hidden=b"/inbox/.h", to=b"/archive/a.jpg")
-    assert transitions.aftercare_owed() == [row.id]
+    assert aftercare_owed(transitions.ledger) == [row.id]
     transitions.given_back(row.id, 77)
     again = the_row(transitions, row.id)
     assert (again.aftercare, again.hidden_name, again.archived_to, again.ctime_ns) == ("owed", None, None, 77)
     transitions.aftercare(row.id, Aftercare.DONE, to=b"/archive/a.jpg")
     done = the_row(transitions, row.id)
     assert (done.live, done.archived_to) == (0, b"/archive/a.jpg")
-    assert transitions.aftercare_owed() == []
-
-
-def test_aftercare_is_owed_per_inbox_and_what_failed_before_comes_last(transitions: Transitions) -> None:
-    """Also after a start: the same few that always fail are not again the ones that are tried first."""
-    ids = [running_photo(transitions, name).id for name in (b"a.jpg", b"b.jpg", b"c.jpg")]
-    transitions.ledger.write("UPDATE photos SET state = 'done', aftercare = 'owed'")
-    transitions.aftercare_failed(ids[0], "no space")
-    assert transitions.aftercare_owed(BOX) == [ids[1], ids[2], ids[0]]
-    assert transitions.aftercare_owed(b"/another") == []
+    assert aftercare_owed(transitions.ledger) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.simulation import ALL_IO, BROKEN, Simulation, cutout_of
 
-from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals import giving_back
 
 pytestmark = pytest.mark.slow
 
@@ -128,14 +128,14 @@ def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(sim: Make) -> None
 def test_a_mistake_of_ours_with_one_is_tried_again(sim: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = _begun(sim)
     one.until(lambda: any("original" in path for path in one.leftovers()))
-    real, mistaken = move.bring_back, [True]
+    real, mistaken = giving_back.bring_back, [True]
 
     def bring_back(*arguments: Any, **named: Any) -> bool:
         if mistaken:
             raise KeyError("ours")
         return real(*arguments, **named)
 
-    monkeypatch.setattr(move, "bring_back", bring_back)
+    monkeypatch.setattr(giving_back, "bring_back", bring_back)
     one.die()
     one.tables["inbox"] = one.tables["inbox"][1:]
     one.boot()

@@ -15,6 +15,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem, RenameUnsupported
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.ledger.records import Facts
 from cutoutd.daemon.originals import move
+from cutoutd.daemon.originals.giving_back import give_back
 from cutoutd.daemon.originals.move import Step
 from cutoutd.daemon.originals.notes import leave_note
 
@@ -181,17 +182,6 @@ def test_a_copy_that_came_out_wrong_is_not_trusted(inbox: Inbox) -> None:
     assert Path(os.fsdecode(inbox.hidden)).read_bytes() == PHOTO
 
 
-def test_giving_back_replaces_nothing(inbox: Inbox) -> None:
-    assert not move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
-    inbox.hide()
-    assert move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
-    inbox.hide()
-    Path(os.fsdecode(inbox.original)).write_bytes(b"the next frame")
-    assert not move.give_back(inbox.hidden, inbox.original, for_good=False, fs=REAL)
-    assert move.give_back(inbox.hidden, inbox.original, for_good=True, fs=REAL)
-    assert inbox.copies() == ["in/day/a (2).jpg"]
-
-
 def test_hidden_names_hold_the_photos_own_and_are_never_too_long(tmp_path: Path) -> None:
     assert move.hidden_name(b"day/a.jpg", "ab12", 7) == b"day/.cutoutd-ab12-7.original.a.jpg"
     name = os.path.basename(move.hidden_name(b"x" * 251 + b".jpg", "ab12", 123456789))
@@ -293,8 +283,8 @@ def test_without_an_exclusive_rename_nothing_is_replaced_and_nothing_of_others_u
 ) -> None:
     inbox.hide(fs=fs)
     Path(os.fsdecode(inbox.original)).write_bytes(b"the next frame")
-    assert not move.give_back(inbox.hidden, inbox.original, for_good=False, fs=fs)
-    assert move.give_back(inbox.hidden, inbox.original, for_good=True, fs=fs)
+    assert not give_back(inbox.hidden, inbox.original, for_good=False, fs=fs)
+    assert give_back(inbox.hidden, inbox.original, for_good=True, fs=fs)
     assert Path(os.fsdecode(inbox.original)).read_bytes() == b"the next frame"
     assert inbox.copies() == ["in/day/a (2).jpg"]
     (inbox.inbox / "day" / "a (2).jpg").rename(os.fsdecode(inbox.original))
@@ -403,7 +393,7 @@ def test_a_link_in_the_archive_is_refused_before_anything_moves(inbox: Inbox) ->
     (inbox.archive / "day").symlink_to(inbox.root / "theirs")
     with pytest.raises(UnsafePath):
         inbox.hide(fs=below(inbox))
-    assert move.give_back(inbox.hidden, inbox.original, for_good=False, fs=below(inbox))
+    assert give_back(inbox.hidden, inbox.original, for_good=False, fs=below(inbox))
     assert inbox.copies() == ["in/day/a.jpg"]
 
 
@@ -467,14 +457,3 @@ def test_of_many_namesakes_of_equal_size_few_are_compared(inbox: Inbox) -> None:
     ready = inbox.hide(fs=fs)
     assert ready.target.endswith(b"/a (%d).jpg" % (3 * move.MOST_COMPARED + 1))
     assert fs.counts()["open"] <= 2 * move.MOST_COMPARED + 4
-
-
-def test_an_original_that_is_to_stay_is_brought_back_unless_it_has_arrived(tmp_path: Path) -> None:
-    fs, root = RealFileSystem(b"/"), os.fsencode(tmp_path)
-    hidden, original, planned = root + b"/.hidden", root + b"/a.jpg", root + b"/archived.jpg"
-    (tmp_path / "archived.jpg").write_bytes(b"frame")
-    assert not move.bring_back(hidden, original, planned, fs=fs)
-    (tmp_path / "archived.jpg").rename(tmp_path / ".hidden")
-    assert move.bring_back(hidden, original, planned, fs=fs)
-    assert os.listdir(tmp_path) == ["a.jpg"]
-    assert move.bring_back(hidden, original, planned, fs=fs), "it was never hidden"
