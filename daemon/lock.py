@@ -33,6 +33,7 @@ class StateLock:
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise LedgerError(
                 f"The state folder cannot be used ({error.strerror})", state, "Check its permissions."
@@ -43,7 +44,7 @@ class StateLock:
             if pid is None and time.monotonic() < until:
                 time.sleep(0.01)  # only a `cutoutd status` that was looking at this very moment
                 continue
-            os.close(self._fd)
+            self.release()
             raise AlreadyRunningError(
                 f"Another cutoutd (process {pid or 'unknown'}) is already at work with this state folder",
                 state,
@@ -59,19 +60,24 @@ class StateLock:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        # Who tidies up may remove the file; the folder stays as long as anything in it.
+        if _is_locked(self._folder, fcntl.LOCK_EX):
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # or `holder` would meet our own
+            return False
         return True
 
     def release(self) -> None:
         """Lets another daemon start; the number that stays behind means nothing without the lock."""
         os.close(self._fd)
+        os.close(self._folder)
 
 
 def holder(state: Path) -> int | None:
-    """The pid of the daemon at work with a state folder, or None when none is."""
+    """The pid of the daemon at work with a state folder, 0 where that is not known; None when none is."""
     try:
         fd = os.open(state / "daemon.lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return 0 if _folder_is_locked(state) else None
     except PermissionError:
         return None
     try:
@@ -80,9 +86,31 @@ def holder(state: Path) -> int | None:
         text = os.pread(fd, PID_BYTES, 0).strip()
         return int(text) if text.isdigit() else 0
     else:
-        return None
+        return 0 if _folder_is_locked(state) else None
     finally:
         os.close(fd)
+
+
+def _folder_is_locked(state: Path) -> bool:
+    try:
+        fd = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _is_locked(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+def _is_locked(fd: int, how: int) -> bool:
+    """Takes a folder's lock. Returns whether another holds it; not on file systems that lock no folders (NFS)."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def workers_gone(lock_path: Path) -> bool:

@@ -91,6 +91,10 @@ def address(
     if leaves is None and earlier is not None and earlier.name and earlier.outbox == route.outbox:
         extension = os.path.splitext(earlier.name)[1]
         how = publish.may_replace(route.outbox, earlier.name, earlier.out_digest, earlier.out_size, route.fs)
+        if how is None and publish.holds(
+            route.outbox, earlier.name, file.out_digest, file.out_size, route.fs
+        ):
+            how = How.ADOPT  # the ledger is an older one, which knows an earlier cutout there
         if how is not None and extension == file.extension.encode():
             place = publish.Place(earlier.name, earlier.name_key, how)
             return Addressed(place, earlier.out_digest if how is How.REPLACE else "")

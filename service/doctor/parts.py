@@ -73,9 +73,12 @@ def check_state() -> Iterator[Finding]:
     else:
         yield Finding("ledger", "ok", f"{printable(state)}, private to its user")
     pid = holder(state)
-    running = f"a daemon is at work (process {pid})" if pid is not None else "no daemon is at work"
+    running = "no daemon is at work" if pid is None else f"a daemon is at work (process {pid or 'unknown'})"
     yield Finding(
-        "daemon", "ok" if pid is not None else "note", running, "" if pid else "Start it: `cutoutd run`."
+        "daemon",
+        "ok" if pid is not None else "note",
+        running,
+        "Start it: `cutoutd run`." if pid is None else "",
     )
 
 

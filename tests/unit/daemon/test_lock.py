@@ -44,9 +44,22 @@ def test_the_second_is_refused_by_the_firsts_pid_and_free_after_its_death(tmp_pa
     StateLock(tmp_path).release()
 
 
-def test_a_mere_look_at_the_lock_turns_no_daemon_away(tmp_path: Path) -> None:
+def test_a_lock_file_that_somebody_removed_lets_no_second_daemon_in(tmp_path: Path) -> None:
+    first = StateLock(tmp_path)
+    for _ in range(2):  # the second time the file is there again, and nobody holds it
+        first.path.unlink()
+        with pytest.raises(AlreadyRunningError, match="unknown"):
+            StateLock(tmp_path)
+        assert holder(tmp_path) == 0
+    first.release()
+    assert holder(tmp_path) is None
     StateLock(tmp_path).release()
-    looker = os.open(tmp_path / "daemon.lock", os.O_RDWR)
+
+
+@pytest.mark.parametrize("at", ["daemon.lock", "."])
+def test_a_mere_look_at_the_lock_turns_no_daemon_away(tmp_path: Path, at: str) -> None:
+    StateLock(tmp_path).release()
+    looker = os.open(tmp_path / at, os.O_RDONLY)
     fcntl.flock(looker, fcntl.LOCK_SH)
 
     def done() -> None:

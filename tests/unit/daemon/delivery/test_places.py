@@ -152,3 +152,18 @@ def test_a_refusal_on_the_way_leaves_none_behind(sim: Make, monkeypatch: pytest.
         one.finish(400)
     assert one.outputs() == _expected(_swapped(NAMES), ONE, b"better")
     assert one.leftovers() == []
+
+
+def test_an_older_ledger_takes_over_the_cutout_that_it_does_not_know_yet(sim: Make) -> None:
+    """As from a backup: the same bytes lay down beside it."""
+    one = sim()
+    one.put("p.jpg", ONE)
+    one.boot().finish()
+    one.put("p.jpg", TWO)
+    (one.outbox / "p.png").write_bytes(cutout_of(TWO))  # made by a life of which the ledger knows nothing
+    one.finish(400)
+    assert one.outputs() == {"p.png": cutout_of(TWO)}
+    one.put("p.jpg", ONE)  # it is its own from then on
+    one.finish(400)
+    assert one.outputs() == {"p.png": cutout_of(ONE)}
+    assert one.leftovers() == []
