@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "lifecycle.py": ({".unlink", ".write_bytes"}, OWN),
     "lock.py": ({".mkdir", ".read_bytes", ".replace", "os.open"}, OWN),
     "plan.py": (
-        {".exists", ".is_dir", ".mkdir", ".stat"},
+        {".is_dir", ".mkdir", ".stat"},
         "the background picture, the models and our own cache, by the config",
     ),
     "sources.py": (
