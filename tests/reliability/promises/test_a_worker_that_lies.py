@@ -1,8 +1,8 @@
 """A worker that a photo has taken over, after its sandbox stands: what it can make the real daemon do. Nothing.
 
 The daemon and its workers are real. A `sitecustomize` on the import path waits, in the worker alone, for the module
-that loads networks (it is loaded inside the sandbox) and replaces the function that works on photos: from then on our
-code runs where a decoder's would that a hostile file had taken over. It writes to the pipe what it likes, or does what
+with the function that works on photos and replaces it: what is called inside the sandbox is our code, where a decoder's
+would be that a hostile file had taken over. It writes to the pipe what it likes, or does what
 it likes.
 """
 
@@ -26,18 +26,22 @@ TAKE_OVER = """
 import sys
 if any("cutoutd.daemon.workers.process" in part for part in sys.orig_argv):
     import importlib.abc, importlib.util
+    # The second is loaded by the first call with a photo, and must be there before; a worker that was started ahead
+    # loads it first of all.
+    WAITED_FOR = ["cutoutd.daemon.workers.engines", "cutoutd.daemon.workers.job"]
     class Finder(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path, target=None):
-            if name != "cutoutd.daemon.workers.engines":
+            if name not in WAITED_FOR:
                 return None
-            sys.meta_path.remove(self)
+            WAITED_FOR.remove(name)
             spec = importlib.util.find_spec(name)
             honest = spec.loader.exec_module
             def exec_module(module):
                 honest(module)
-                import evil
-                import cutoutd.daemon.workers.job as jobs
-                evil.take_over(jobs)
+                import cutoutd.daemon.workers.job as jobs  # where it is what loads the other, it is not whole yet
+                if module is jobs:
+                    import evil
+                    evil.take_over(jobs)
             spec.loader.exec_module = exec_module
             return spec
     sys.meta_path.insert(0, Finder())
