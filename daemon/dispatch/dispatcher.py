@@ -30,6 +30,7 @@ from cutoutd.daemon.dispatch.second_look import SecondLook, said_of_its_file
 from cutoutd.daemon.dispatch.self_test import SELF_TEST, SelfTest
 from cutoutd.daemon.dispatch.worker_manager import WorkerManager
 from cutoutd.daemon.events import Listener, PhotoEvent
+from cutoutd.daemon.files.folders import OTHERS
 from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
@@ -239,7 +240,7 @@ class Dispatcher:
 
     def umask_of(self, inbox: InboxPlan) -> int:
         """The mode mask for what is published from an inbox."""
-        return int(inbox.settings.umask, 8) if inbox.settings.umask else self.umask
+        return int(inbox.settings.umask, 8) & OTHERS if inbox.settings.umask else self.umask
 
     # --- taking back -----------------------------------------------------------------------------------------
 

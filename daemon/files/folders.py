@@ -13,6 +13,15 @@ from pathlib import Path
 from cutoutd.daemon.files.filesystem import sync_folder
 from cutoutd.daemon.files.interface import FileSystem
 
+# What the owner may do is never masked away: a folder that not even we may write takes no cutout, and nobody could
+# look at one that its owner may not read.
+OTHERS = 0o077
+
+
+def private_umask() -> int:
+    """Makes what this process makes private; returns the user's own mask, for what is theirs."""
+    return os.umask(OTHERS) & OTHERS
+
 
 def make_folder(path: Path, mode: int) -> None:
     """Makes a folder and its parents with the user's own mode bits, though this process's umask is private.

@@ -50,3 +50,14 @@ def test_the_top_of_a_mount_is_where_the_device_changes(tmp_path: Path) -> None:
     assert tmp_path.is_relative_to(top)
     assert top.stat().st_dev == tmp_path.stat().st_dev
     assert top == top.parent or top.parent.stat().st_dev != top.stat().st_dev
+
+
+@pytest.mark.parametrize(("mask", "theirs"), [(0o777, 0o077), (0o022, 0o022), (0o577, 0o077), (0, 0)])
+def test_a_mask_never_takes_the_owners_own_rights(mask: int, theirs: int) -> None:
+    """Photos of sub-folders failed: not even we could write into the folders that we had made."""
+    before = os.umask(mask)
+    try:
+        assert folders.private_umask() == theirs
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
