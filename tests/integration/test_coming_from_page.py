@@ -10,12 +10,14 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from skimage import data
 
@@ -24,6 +26,7 @@ from cutoutd.daemon import batch
 from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
 from cutoutd.models.matting import closed_form
+from cutoutd.models.networks.catalog import FAST, STANDARD, catalogue
 from cutoutd.service.cli import app
 from cutoutd.service.cli import once as once_module
 
@@ -89,6 +92,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo_bytes: bytes) 
     for name in ("CUTOUTD_CONFIG", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(batch.pool, "Workers", Inline)
+    # Under the default's name the smaller network answers, in a third of the time: nothing here looks at its answers.
+    monkeypatch.setitem(catalogue(), STANDARD, replace(catalogue()[FAST], name=STANDARD))
     # Its compiler takes most of a minute; tests/unit/models/matting tries the solver itself.
     monkeypatch.setattr(closed_form, "solver", lambda: None)
     monkeypatch.setattr(once_module, "guard_supervisor", lambda: None)
@@ -100,18 +105,12 @@ def _leave_alone(*_names: str) -> None:
     """In place of what makes the program's own streams endure: these are the tests'."""
 
 
-class _Bytes(io.TextIOWrapper):
-    """A standard stream of bytes that is no terminal."""
-
-    def __init__(self, content: bytes = b"") -> None:
-        super().__init__(io.BytesIO(content), encoding="utf-8")
-
-
 def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Path], list[str]]:
     """Runs it as a shell would; the files that are new, and its words."""
-    words, target = _redirected(shlex.split(command)[1:], folder, monkeypatch)
-    before = set(folder.rglob("*"))
-    assert app.run(list(words)) == 0, command
+    with ExitStack() as opened:
+        words, target = _redirected(shlex.split(command)[1:], folder, monkeypatch, opened)
+        before = set(folder.rglob("*"))
+        assert app.run(list(words)) == 0, command
     if target is not None:
         sys.stdout.flush()
         target.write_bytes(sys.stdout.buffer.getvalue())  # type: ignore[attr-defined]
@@ -119,7 +118,7 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[li
 
 
 def _redirected(
-    words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, opened: ExitStack
 ) -> tuple[list[str], Path | None]:
     """Globs are spelled out, and `<` and `>` become this process's standard streams."""
     left: list[str] = []
@@ -127,10 +126,11 @@ def _redirected(
     while words:
         word = words.pop(0)
         if word == "<":
-            monkeypatch.setattr(sys, "stdin", _Bytes((folder / words.pop(0)).read_bytes()))
+            file = (folder / words.pop(0)).open(encoding="utf-8")
+            monkeypatch.setattr(sys, "stdin", opened.enter_context(file))
         elif word == ">":
             target = folder / words.pop(0)
-            monkeypatch.setattr(sys, "stdout", _Bytes())
+            monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
         elif "*" in word:
             left += sorted(str(path.relative_to(folder)) for path in folder.glob(word))
         else:
