@@ -82,7 +82,7 @@ WAYS: dict[str, Callable[[Path, bytes], None]] = {
 
 
 def test_each_arrival_becomes_one_cutout(daemon: Make) -> None:
-    one = daemon(config='quality = "fast"').start()
+    one = daemon(config='quality = "fast"', anew=True).start()
     content = encoded("astronaut", size=(256, 256), exif=_exif())
     for number, way in enumerate(WAYS.values()):
         way(one.inbox / f"photo{number}.jpg", content)

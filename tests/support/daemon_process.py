@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
 from tests.support.conditions import wait_until
 from tests.support.folders import Below
 from tests.support.models import STAND_IN, lay_stand_in
+from tests.support.warm import Forked
 
 
 @dataclass
@@ -27,7 +29,8 @@ class Daemon(Below):
     the command (faketime, setpriv …). What they leave open is cheap, which counts where hundreds of tests start a
     daemon: one worker (each takes a core a second and more to start) and a stand-in for the network (a third of a
     second less to start, half the time for a photo); `quality = "fast"` in `config` has a real one look.
-    `as_shipped`, for what measures, leaves it as users have it.
+    `as_shipped`, for what measures, leaves it as users have it. And where neither it nor a wrapper or an environment
+    is asked for, daemon and commands are copies of a process that has loaded them (`warm.py`); `anew` starts Python.
     """
 
     config: str = ""
@@ -35,7 +38,8 @@ class Daemon(Below):
     wrapper: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict[str, str])
     as_shipped: bool = False
-    process: subprocess.Popen[bytes] | None = None
+    anew: bool = False
+    process: subprocess.Popen[bytes] | Forked | None = None
     starts: int = 0
 
     @property
@@ -71,27 +75,26 @@ class Daemon(Below):
         for folder in (self.inbox, self.outbox, self.root / "home"):
             folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
-        command = [
-            *self.wrapper,
-            sys.executable,
-            "-m",
-            "cutoutd.service",
-            "run",
-            "-c",
-            str(self.write_config()),
-        ]
+        arguments = ["run", "-c", str(self.write_config())]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=self.env(),
-                start_new_session=True,
-            )
+            if self._may_be_forked:
+                self.process = warm.start(arguments, self.env(), log.fileno(), log.fileno())
+            else:
+                self.process = subprocess.Popen(
+                    [*self.wrapper, sys.executable, "-m", "cutoutd.service", *arguments],
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    env=self.env(),
+                    start_new_session=True,
+                )
         if ready:
             self.wait(lambda: self.said("ready"), "the daemon to be ready", 60)
         return self
+
+    @property
+    def _may_be_forked(self) -> bool:
+        return warm.POSSIBLE and not (self.anew or self.as_shipped or self.wrapper or self.environment)
 
     def said(self, text: str) -> bool:
         return text in self.log.read_text(errors="replace")
@@ -124,6 +127,8 @@ class Daemon(Below):
         self.process = None
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if self._may_be_forked:
+            return warm.ask(list(arguments), self.env())
         return subprocess.run(
             [sys.executable, "-m", "cutoutd.service", *arguments],
             env=self.env(),
