@@ -73,7 +73,6 @@ class Daemon:
         supervisor = self._supervisor
         if supervisor.finished:
             return
-        supervisor.renew_queue()
         try:
             parts = supervisor.make_components()
         except (LedgerError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from cutoutd.config.errors import printable
 from cutoutd.config.version import VERSION
@@ -21,6 +22,42 @@ from cutoutd.daemon.live_status import (
 from cutoutd.daemon.plan import InboxPlan
 from cutoutd.daemon.sandbox.guard import SandboxState
 from cutoutd.daemon.watching.inbox import InboxWatcher
+
+# The live status is written at most this often, and takes at most this share of the loop's time: it counts all rows …
+STATUS_EVERY_S = 1.0
+STATUS_SHARE = 0.05
+# … but no single long look, as on a disk that rests, keeps it from being written for longer than this.
+STATUS_AT_LEAST_S = 10.0
+
+
+class Changes:
+    """Looks for changes of the status now and then.
+
+    Attributes:
+        due: monotonic time of the next look.
+        unseen: whether something may have changed since the last one.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.due = float("-inf")
+        self.unseen = False
+        self._clock = clock
+        self._last: LiveStatus | None = None
+
+    def look(self, now: float, asked: Callable[[], LiveStatus]) -> LiveStatus | None:
+        """The status, where it is time to look and it has changed."""
+        self.unseen = now < self.due
+        if self.unseen:
+            return None
+        begun = self._clock()
+        status = asked()
+        ended = self._clock()
+        pause_s = min((ended - begun) / STATUS_SHARE, STATUS_AT_LEAST_S)
+        self.due = ended + max(STATUS_EVERY_S, pause_s)
+        if status == self._last:
+            return None
+        self._last = status
+        return status
 
 
 def live_status(

@@ -13,10 +13,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
 
 from cutoutd.config.errors import CutoutError, EngineError
 from cutoutd.daemon import host_load, status
@@ -29,6 +27,7 @@ from cutoutd.daemon.ledger.database import refuse_share
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.troubles import is_ledgers_own
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
+from cutoutd.daemon.mailbox import Mailbox, OfConfig, Signal
 from cutoutd.daemon.mistakes import Mistakes
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -47,25 +46,6 @@ SETTLE_GRACE_S = 5.0
 MESSAGES_PER_TURN = 200
 # A loop that is this late was stopped or suspended: deadlines move by as much.
 LATE_S = 1.0
-# The live status is written at most this often, and takes at most this share of the loop's time: it counts all rows …
-STATUS_EVERY_S = 1.0
-STATUS_SHARE = 0.05
-# … but no single long look, as on a disk that rests, keeps it from being written for longer than this.
-STATUS_AT_LEAST_S = 10.0
-
-
-class _Signal(Struct, frozen=True):
-    number: int
-
-
-class _OfConfig(Struct, frozen=True):
-    """An answer about the file of the configuration, which is no matter of one life's parts."""
-
-    done: Done
-
-
-# What is meant for the daemon, whichever of its lives hears it.
-_FOR_ANY_LIFE = (_Signal, _OfConfig)
 
 
 class Supervisor:
@@ -101,21 +81,18 @@ class Supervisor:
         self.mistakes = Mistakes(self.listener)
         self._plan = plan
         self._places = places
-        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._mailbox = Mailbox()
         self._config_file = ConfigFile(
-            config_path, load, news=self, post=lambda done: self.post(_OfConfig(done)), clock=clock
+            config_path, load, news=self, post=lambda done: self.post(OfConfig(done)), clock=clock
         )
         self._hung_up = hung_up
         self._clock = clock
         self._signals = 0
-        self._kept: list[_Signal | _OfConfig] = []  # between two lives
         self.finished = False
         self._housekeeping_at = clock()
         self._stop_at = self._grace_until = float("inf")
-        self._status_due = float("-inf")
-        self._unannounced = False
         self.was_ready = False
-        self._last_status: LiveStatus | None = None
+        self._changes = status.Changes(clock)
         self._foreign_load = host_load.ForeignLoad()
         self._link: RelayLink | None = None
 
@@ -136,13 +113,9 @@ class Supervisor:
             from cutoutd.daemon.fleet.link import RelayLink
 
             refuse_share(self._places.state)
-            try:
-                self._link = RelayLink(fleet.scheduler, fleet.certificates)
-            except OSError as error:
-                raise EngineError(f"The fleet's relay cannot be started ({error.strerror})") from error
+            self._link = RelayLink(fleet.scheduler, fleet.certificates)
         self.sandbox = guard_supervisor()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda number, _frame: self._queue.put(_Signal(number)))
+        self._mailbox.hear_signals()
 
     def end(self) -> None:
         """After the last life: the relay goes too."""
@@ -150,30 +123,19 @@ class Supervisor:
             self._link.close()
 
     def make_components(self) -> Components:
-        """The parts of one life, made but not started.
+        """The parts of one life, made but not started; of what an earlier one's parts still say nothing is heard.
 
         Raises:
             LedgerError: the ledger cannot be opened.
         """
+        self._mailbox.renew()
         self.components = Components(
-            self._plan, self._places, self.listener, self._queue.put, self._clock, link=self._link
+            self._plan, self._places, self.listener, self._mailbox.queue.put, self._clock, link=self._link
         )
         return self.components
 
-    def renew_queue(self) -> None:
-        """What was said to an earlier life is of no use to the next, unless it is meant for the daemon."""
-        old, self._queue = self._queue, SimpleQueue()
-        for kept in self._kept:
-            self._queue.put(kept)
-        self._kept.clear()
-        with suppress(Empty):
-            while True:
-                message = old.get_nowait()
-                if isinstance(message, _FOR_ANY_LIFE):
-                    self._queue.put(message)
-
     def rest(self, longest_s: float) -> bool:
-        """Between two lives: hears only whether it is to end; what else is for any life is kept for the next.
+        """Between two lives: hears only whether it is to end; other signals are kept for the next life.
 
         Returns:
             Whether it rested so long and heard nothing.
@@ -181,15 +143,9 @@ class Supervisor:
         if self._signals:  # before the rest began
             self.finished = True
             return False
-        try:
-            message = self._queue.get(timeout=longest_s)
-        except Empty:
-            return True
-        if isinstance(message, _Signal) and message.number in (signal.SIGINT, signal.SIGTERM):
-            self.finished = True
-        elif isinstance(message, _FOR_ANY_LIFE):
-            self._kept.append(message)
-        return False
+        heard = self._mailbox.between_lives(longest_s)
+        self.finished = isinstance(heard, Signal) and heard.ends
+        return heard is None
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
@@ -203,12 +159,12 @@ class Supervisor:
         planned = self._clock()
         while not self.finished:
             with suppress(Empty):
-                self._message(self._queue.get(timeout=max(0.0, planned - self._clock())))
+                self._message(self._mailbox.queue.get(timeout=max(0.0, planned - self._clock())))
             planned = self.turn(planned)
 
     def post(self, message: Any) -> None:
         """Hands a message to the loop, from any thread."""
-        self._queue.put(message)
+        self._mailbox.queue.put(message)
 
     def turn(self, planned: float) -> float:
         """One turn: every message that has come, all work that is due, one commit, or two where one has to be durable.
@@ -238,7 +194,7 @@ class Supervisor:
     def _hear(self) -> None:
         with suppress(Empty):
             for _ in range(MESSAGES_PER_TURN):
-                self._message(self._queue.get_nowait())
+                self._message(self._mailbox.queue.get_nowait())
 
     def _next_turn(self) -> float:
         now, wall = self._clock(), self.components.ledger.clock()
@@ -248,8 +204,8 @@ class Supervisor:
         times = [self._housekeeping_at, self.components.next_due()]
         if pending is not None:
             times.append(now + max(0.0, pending - wall))
-        if self._unannounced:
-            times.append(self._status_due)
+        if self._changes.unseen:
+            times.append(self._changes.due)
         if self.stopping:
             settled_at = self._stop_at + SETTLE_GRACE_S
             times.append(settled_at if now < settled_at else self._grace_until)
@@ -281,7 +237,7 @@ class Supervisor:
         match message:
             case Done():
                 message.then(message.value, message.error)
-            case _OfConfig():
+            case OfConfig():
                 self._handle(message.done)
             case Hint() | Rescan() | Unwatched() | WatchLost():
                 self._seen(message)
@@ -300,7 +256,7 @@ class Supervisor:
                     f"A worker could not start ({message.error}); tried again in {message.retry_in_s:.0f} s. "
                     "No photo is lost."
                 )
-            case _Signal():
+            case Signal():
                 self._signal(message.number)
             case _:
                 raise TypeError(f"unknown message {message!r}")
@@ -333,7 +289,10 @@ class Supervisor:
             self._housekeep()
         if parts.dispatcher.dispatch():
             parts.worker_manager.at_work(now)
-        self._announce(now)
+        changed = self._changes.look(now, self.status)
+        if changed is not None:
+            parts.ledger.set_meta(LIVE_STATUS, changed.to_json())
+            self.listener.status(changed)
         if self.stopping:
             self._wind_down(now)
 
@@ -374,21 +333,6 @@ class Supervisor:
             yielding=self.yielding,
             mistake=self.mistakes.so_far(),
         )
-
-    def _announce(self, now: float) -> None:
-        """Publishes the status when it changed; looks for changes, which costs a count of all rows, now and then."""
-        self._unannounced = now < self._status_due
-        if self._unannounced:
-            return
-        begun = self._clock()
-        status = self.status()
-        ended = self._clock()
-        pause_s = min((ended - begun) / STATUS_SHARE, STATUS_AT_LEAST_S)
-        self._status_due = ended + max(STATUS_EVERY_S, pause_s)
-        if status != self._last_status:
-            self._last_status = status
-            self.components.ledger.set_meta(LIVE_STATUS, status.to_json())
-            self.listener.status(status)
 
     def reload(self) -> None:
         """Has a changed config read, away from the loop; it is taken up as a whole, or the old one stays."""

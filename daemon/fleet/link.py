@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from cutoutd.config.errors import EngineError
 from cutoutd.daemon.fleet.keeper import LONGEST_FROM_RELAY, STEADY_S
 from cutoutd.daemon.fleet.records import FromRelay, RelayGone, ToRelay
 from cutoutd.daemon.fleet.spawning import spawn
@@ -39,7 +40,7 @@ class RelayLink:
             keeper ended so soon that the next would too.
 
     Raises:
-        OSError: no process can be started.
+        EngineError: no process can be started.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class RelayLink:
     ) -> None:
         self.ended = ""
         self._clock, self._started = clock, clock()
-        self._spawned = spawn(KEEPER, scheduler, str(certificates))
+        try:
+            self._spawned = spawn(KEEPER, scheduler, str(certificates))
+        except OSError as error:
+            raise EngineError(f"The fleet's relay cannot be started ({error.strerror})") from error
         sys.setswitchinterval(SWITCH_S)
         self._messages: SimpleQueue[ToRelay | None] = SimpleQueue()
         self._calls = itertools.count()

@@ -371,7 +371,7 @@ class Simulation(Below):
         """Whether anything but the clock makes something happen next."""
         waiting = any(io.calls and not io.hangs for io in ALL_IO)
         in_hand = self.workers.jobs and not self.workers.hang
-        return bool(waiting or in_hand or not vars(self.daemon)["_queue"].empty())
+        return bool(waiting or in_hand or not vars(self.daemon)["_mailbox"].queue.empty())
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turns until the condition holds."""

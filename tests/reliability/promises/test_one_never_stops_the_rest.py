@@ -30,7 +30,7 @@ from cutoutd.daemon.files.names import date_of
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled, folded
-from cutoutd.daemon.supervisor import _Signal  # pyright: ignore[reportPrivateUsage]
+from cutoutd.daemon.mailbox import Signal
 from cutoutd.daemon.watching.watcher import Hint, Rescan
 from cutoutd.daemon.workers import pool, protocol
 
@@ -284,7 +284,7 @@ def _order(one: Simulation, commands: list[tuple[str, str]]) -> None:
     one.parts.ledger.commit()
     with closing(sqlite3.connect(one.parts.ledger.path)) as other, other:
         other.executemany("INSERT INTO commands (verb, arguments, created) VALUES (?, ?, 0)", commands)
-    one.daemon.post(_Signal(signal.SIGUSR1))
+    one.daemon.post(Signal(signal.SIGUSR1))
 
 
 def test_a_listener_that_raises_is_logged_once_and_the_others_hear(caplog: pytest.LogCaptureFixture) -> None:

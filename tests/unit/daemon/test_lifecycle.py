@@ -237,7 +237,7 @@ def test_a_reload_survives_a_full_ledger_disk(plan: Plan, monkeypatch: pytest.Mo
 
     def reloads_and_fills_up() -> None:
         supervisor.reload()
-        wait_until(lambda: not vars(supervisor)["_queue"].empty(), "the config to be read")
+        wait_until(lambda: not vars(supervisor)["_mailbox"].queue.empty(), "the config to be read")
         fills_up()
 
     lives = Lives([(None, reloads_and_fills_up), (None, lambda: None)])

@@ -12,7 +12,8 @@ from tests.support.simulation import Simulation
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.daemon.supervisor import MESSAGES_PER_TURN, STATUS_AT_LEAST_S
+from cutoutd.daemon.status import STATUS_AT_LEAST_S
+from cutoutd.daemon.supervisor import MESSAGES_PER_TURN
 
 
 def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(

@@ -13,14 +13,22 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.support.conditions import wait_until
+from tests.support.models import STAND_IN, lay_stand_in
 from tests.support.photos import encoded
 
 from cutoutd.config.errors import ExitCode
 
 pytestmark = pytest.mark.slow
 
-# The smaller network, which loads in half the time: of all that is told here it changes nothing.
-PROGRAM = [sys.executable, "-m", "cutoutd.service", "once", "--model", "fast"]
+# Of all that is told here the network changes nothing.
+PROGRAM = [sys.executable, "-m", "cutoutd.service", "once", "--model", STAND_IN]
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in is installed."""
+    lay_stand_in(tmp_path / "models")
+    monkeypatch.setenv("CUTOUTD_MODELS_DIR", str(tmp_path / "models"))
 
 
 @pytest.fixture
@@ -32,7 +40,8 @@ def photo(tmp_path: Path) -> Path:
 
 def once(tmp_path: Path, config: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs it with this configuration in the place where the user's is looked for."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CUTOUTD_", "XDG_"))}
+    others = ("CUTOUTD_C", "CUTOUTD_S", "CUTOUTD_T", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     place = tmp_path / "config.toml"
     place.write_text(config)
     return subprocess.run(
