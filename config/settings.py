@@ -190,7 +190,8 @@ class Inbox(Section):
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
         default=None,
-        description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own.',
+        description='Mode mask of cutouts, e.g. "077" for private files; unset, the process\'s own. '
+        "A folder with a default ACL gives them its own rights instead.",
         examples=["077"],
     )
 

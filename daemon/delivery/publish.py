@@ -261,19 +261,25 @@ def _publish_opened(
     leases: bool,
 ) -> Published:
     if not fs.exists(final):
-        fs.fchmod(fd, mode)
+        _open_up(fd, final, mode, fs)
         return _take_free_name(fd, temporary, final, fs)
     if _holds(final, made.digest, made.size, fs):
         fs.unlink(temporary)
         return Published.DONE
     if earlier is not None and _holds(final, earlier.digest, earlier.size, fs):
-        fs.fchmod(fd, mode)
+        _open_up(fd, final, mode, fs)
         return _replace(fd, temporary, final, earlier, fs, leases=leases)
     if placeholder.is_ours(final, temporary, fs):
-        fs.fchmod(fd, mode)
+        _open_up(fd, final, mode, fs)
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
     return Published.TAKEN
+
+
+def _open_up(fd: int, final: bytes, mode: int, fs: FileSystem) -> None:
+    """Gives a file the user's permissions, unless its folder gave it some when it was made."""
+    if not fs.inherits(os.path.dirname(final)):
+        fs.fchmod(fd, mode)
 
 
 def _take_free_name(fd: int, temporary: bytes, final: bytes, fs: FileSystem) -> Published:

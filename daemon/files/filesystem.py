@@ -182,6 +182,11 @@ class RealFileSystem:
         """See FileSystem."""
         os.fchmod(fd, mode)
 
+    def inherits(self, folder: bytes) -> bool:
+        """See FileSystem."""
+        with self._folder(folder) as fd:
+            return has_default_acl(fd)
+
     def chmod(self, path: bytes, mode: int) -> None:
         """See FileSystem."""
         with self._at(path) as (folder, name):
@@ -289,6 +294,17 @@ class _Entry:
     def stat(self, *, follow_symlinks: Literal[False]) -> os.stat_result:
         """See Entry."""
         return self._entry.stat(follow_symlinks=follow_symlinks)
+
+
+def has_default_acl(folder: int | bytes | os.PathLike[str]) -> bool:
+    """Whether a folder gives what is made in it permissions of its own, for which no umask counts."""
+    if sys.platform != "linux":  # macOS adds its lists to the permission bits, which stay the umask's
+        return False
+    try:
+        os.getxattr(folder, "system.posix_acl_default")
+    except OSError:  # it has none, or its file system knows none
+        return False
+    return True
 
 
 def sync_folder(fd: int) -> None:

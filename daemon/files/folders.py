@@ -10,7 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from cutoutd.daemon.files.filesystem import sync_folder
+from cutoutd.daemon.files.filesystem import has_default_acl, sync_folder
 from cutoutd.daemon.files.interface import FileSystem
 
 # What the owner may do is never masked away: a folder that not even we may write takes no cutout, and nobody could
@@ -35,7 +35,8 @@ def make_folder(path: Path, mode: int) -> None:
     missing = [one for one in (path, *path.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
-        one.chmod(mode)
+        if not has_default_acl(one.parent):
+            one.chmod(mode)
         fd = os.open(one.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sync_folder(fd)
@@ -67,7 +68,7 @@ def make_below(fs: FileSystem, top: bytes, folder: bytes, mode: int) -> None:
             before = os.umask(0o777 & ~mode)
             try:
                 with contextlib.suppress(FileExistsError):
-                    fs.mkdir(path, mode)
+                    fs.mkdir(path)
             finally:
                 os.umask(before)
         fs.fsync_dir(os.path.dirname(path))

@@ -101,6 +101,10 @@ class FileSystem(Protocol):
         """Set permission bits of what was opened."""
         ...
 
+    def inherits(self, folder: bytes) -> bool:
+        """Whether what is made in a folder has the permissions that the folder gives it (a default ACL)."""
+        ...
+
     def chmod(self, path: bytes, mode: int) -> None:
         """Set permission bits of a plain file or folder that we may read."""
         ...

@@ -137,7 +137,8 @@ class TemporaryWriter:
         make_below(fs, self._outbox, os.path.dirname(self._path), self._folder_mode)
         with contextlib.suppress(FileNotFoundError):
             self._empty()  # left over from an earlier attempt that a crash cut short
-        return fs.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        # Private by this process's umask, which does not count where the folder gives permissions of its own.
+        return fs.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)
 
     def _empty(self) -> None:
         """Workers may not unlink, but they can truncate; what lies there may be no link, nor a second name."""

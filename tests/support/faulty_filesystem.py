@@ -134,6 +134,10 @@ class FaultyFileSystem:
         self.gate("fchmod", self._named(fd))
         self.inner.fchmod(fd, mode)
 
+    def inherits(self, folder: bytes) -> bool:
+        self.gate("inherits", folder)
+        return self.inner.inherits(folder)
+
     def chmod(self, path: bytes, mode: int) -> None:
         self.gate("chmod", path)
         self.inner.chmod(path, mode)

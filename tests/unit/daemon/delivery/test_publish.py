@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
+from tests.support.folders import give_default_acl
 
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.publish import How, Published
@@ -361,3 +362,20 @@ def test_what_was_given_up_is_known_by_its_size_first(tmp_path: Path) -> None:
         root, names, taken=frozenset[str](), digest=digest_of(DATA), size=len(DATA), fs=fs, given_up=gone
     )
     assert (place.name, place.how, place.replaces) == (b"a.png", How.REPLACE, digest_of(b"gone"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("rights", "mode"), [((6, 6, 0), 0o660), ((6, 0, 0), 0o600), ((7, 5, 5), 0o644)])
+def test_a_folder_that_gives_rights_of_its_own_gives_them_to_cutouts_too(
+    tmp_path: Path, way: RealFileSystem, rights: tuple[int, int, int], mode: int
+) -> None:
+    """A shared folder of a team: cutouts were open to others, and the team could not write them."""
+    user, group, others = rights
+    give_default_acl(tmp_path, user=user, group=group, others=others)
+    before = os.umask(0o077)
+    try:
+        outcome = _publish(tmp_path, _written(tmp_path), fs=way, mode=0o644)
+    finally:
+        os.umask(before)
+    assert outcome is Published.DONE
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == mode

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.faulty_filesystem import FaultyFileSystem
+from tests.support.folders import give_default_acl
 
 from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.beneath import UnsafePath
@@ -61,3 +62,14 @@ def test_a_mask_never_takes_the_owners_own_rights(mask: int, theirs: int) -> Non
         assert os.umask(0o077) == 0o077
     finally:
         os.umask(before)
+
+
+def test_below_a_folder_that_gives_rights_of_its_own_folders_have_those(tmp_path: Path) -> None:
+    give_default_acl(tmp_path, user=7, group=7, others=0)
+    before = os.umask(0o077)
+    try:
+        folders.make_below(RealFileSystem(b"/"), os.fsencode(tmp_path), os.fsencode(tmp_path / "a/b"), 0o755)
+        folders.make_folder(tmp_path / "c/d", 0o755)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / one).stat().st_mode & 0o777 for one in ("a", "a/b", "c", "c/d")] == [0o770] * 4

@@ -36,7 +36,11 @@ def _written(folder: Path, data: bytes = DATA) -> bytes:
 def test_a_temporary_is_private_whole_and_known_by_its_digest(tmp_path: Path) -> None:
     temporary = _temporary(tmp_path / "new" / "sub")
     (tmp_path / "new").mkdir()
-    digest = write_temporary(os.fsencode(tmp_path / "new"), temporary, DATA, folder_mode=0o751)
+    before = os.umask(0o077)  # as each process of ours has it
+    try:
+        digest = write_temporary(os.fsencode(tmp_path / "new"), temporary, DATA, folder_mode=0o751)
+    finally:
+        os.umask(before)
     assert digest == digest_of(DATA) == digest_file(temporary)
     assert os.stat(temporary).st_mode & 0o777 == 0o600
     assert (tmp_path / "new" / "sub").stat().st_mode & 0o777 == 0o751
