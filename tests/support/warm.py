@@ -31,7 +31,7 @@ from cutoutd.service.main import main
 
 POSSIBLE = sys.platform == "linux" and hasattr(os, "pidfd_open")
 # Used most, and what they load when they are called: by far the most of a start.
-LOADED = ("run", "status", "failures", "pause", "redo", "events")
+LOADED = ("run", "once", "status", "failures", "pause", "redo", "events")
 LOADED_LATER = (
     "cutoutd.daemon.lifecycle",
     "cutoutd.daemon.plan",

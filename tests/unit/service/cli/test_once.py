@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.support import warm
 from tests.support.conditions import wait_until
 from tests.support.models import STAND_IN, lay_stand_in
 from tests.support.photos import encoded
@@ -21,7 +22,8 @@ from cutoutd.config.errors import ExitCode
 pytestmark = pytest.mark.slow
 
 # Of all that is told here the network changes nothing.
-PROGRAM = [sys.executable, "-m", "cutoutd.service", "once", "--model", STAND_IN]
+COMMAND = ["once", "--model", STAND_IN]
+PROGRAM = [sys.executable, "-m", "cutoutd.service", *COMMAND]
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +46,13 @@ def once(tmp_path: Path, config: str, *arguments: str | Path) -> subprocess.Comp
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     place = tmp_path / "config.toml"
     place.write_text(config)
+    environment = {**kept, "HOME": str(tmp_path), "CUTOUTD_CONFIG": str(place)}
+    words = [*map(str, arguments), "-o", str(tmp_path / "out"), "--workers", "1"]
+    if warm.POSSIBLE:
+        return warm.ask([*COMMAND, *words], environment)
     return subprocess.run(
-        [*PROGRAM, *map(str, arguments), "-o", str(tmp_path / "out"), "--workers", "1"],
-        env={**kept, "HOME": str(tmp_path), "CUTOUTD_CONFIG": str(place)},
+        [*PROGRAM, *words],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
