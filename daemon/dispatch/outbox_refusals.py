@@ -159,7 +159,12 @@ class OutboxRefusals(Struct):
         row = self.hands.row(photo)
         one = None if row is None else self.hands.plan.inbox(row.inbox)
         whole = claim.code in OF_THE_WHOLE
-        if row is None or one is None or row.state != State.PENDING or (whole and not self._has_room(row)):
+        if (
+            row is None
+            or one is None
+            or row.state != State.PENDING
+            or (whole and not self._has_room(row, claim.inside))
+        ):
             self._troubles.forget(photo)
             return
         why = await self.outboxes.refusal(one.settings.outbox, claim.inside)
@@ -190,15 +195,24 @@ class OutboxRefusals(Struct):
         self.failures.refusals.pop(row.id, None)
         self.listener.photo_failed(self.hands.event(row, reason=Reason.CANNOT_RENDER, detail=detail))
 
-    def _has_room(self, row: PhotoRow) -> bool:
-        """Whether its outbox, as this process sees it, holds more than any cutout needs."""
+    def _has_room(self, row: PhotoRow, inside: Sequence[bytes] = ()) -> bool:
+        """Whether its outbox, as this process sees it, holds more than any cutout needs.
+
+        So do folders in it that are there, each of which may be another disk.
+        """
         inbox = self.hands.plan.inbox(row.inbox)
         if inbox is None:
             return False
         outbox = os.fsencode(inbox.settings.outbox)
+        fs = RealFileSystem(outbox)
+
+        def least() -> int:
+            """What the fullest of them can still take."""
+            return min(fs.free_bytes(one) for one in (outbox, *inside) if fs.exists(one))
+
         try:
-            free = run_with_timeout(LOOK_S, lambda: RealFileSystem(outbox).free_bytes(outbox), otherwise=0)
-        except OSError:
+            free = run_with_timeout(LOOK_S, least, otherwise=0)
+        except (OSError, ValueError):
             return False
         return free > ROOM_BYTES
 

@@ -124,3 +124,39 @@ def test_a_limit_on_the_size_of_files_is_that_photos_failure_and_not_the_outboxs
     assert one.states() == {"large.jpg": "failed", "small.jpg": "done"}
     assert one.heard.failures == [Reason.CANNOT_RENDER]
     assert "ulimit -f" in one.rows()[0]["detail"]
+
+
+def test_a_folder_of_the_outbox_that_is_a_full_disk_makes_its_photos_wait(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They failed, as if the outbox took all but them."""
+    one = sim()
+    (one.outbox / "sub").mkdir(parents=True)
+    one.put("sub/a.jpg", ONE)
+    one.put("b.jpg", TWO)
+    one.boot()
+    full = [True]
+
+    def free(_self: RealFileSystem, path: bytes) -> int:
+        return 0 if full and path.endswith(b"/sub") else 10**12
+
+    monkeypatch.setattr(RealFileSystem, "free_bytes", free)
+    work = one.workers.work
+
+    def refused(job: protocol.Job) -> protocol.Result:
+        if full and b"/sub/" in job.temporaries[0]:
+            said.append(1)
+            return protocol.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
+        return work(job)
+
+    said: list[int] = []
+    vars(one.workers)["work"] = refused
+    for _ in range(2000):  # so often that a claim that nobody sees would have ended it; the pauses double
+        if len(said) <= MOST_CLAIMS:
+            one.turn()
+    assert len(said) > MOST_CLAIMS
+    assert one.states() == {"sub/a.jpg": "pending", "b.jpg": "done"}
+    full.clear()
+    one.finish(2000)
+    assert one.states() == {"sub/a.jpg": "done", "b.jpg": "done"}
+    assert one.heard.failures == []
