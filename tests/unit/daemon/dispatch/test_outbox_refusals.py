@@ -11,6 +11,7 @@ from tests.support.simulation import Simulation, cutout_of
 from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_failure
 
 from cutoutd.config.errors import Reason
+from cutoutd.daemon.delivery.outboxes import Outboxes
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.workers import protocol
@@ -140,7 +141,11 @@ def test_a_folder_of_the_outbox_that_is_a_full_disk_makes_its_photos_wait(
     def free(_self: RealFileSystem, path: bytes) -> int:
         return 0 if full and path.endswith(b"/sub") else 10**12
 
+    async def full_too(_self: Outboxes, _outbox: object, inside: Sequence[bytes]) -> str:
+        return "No space left on device" if full and any(one.endswith(b"/sub") for one in inside) else ""
+
     monkeypatch.setattr(RealFileSystem, "free_bytes", free)
+    monkeypatch.setattr(Outboxes, "refusal", full_too)
     work = one.workers.work
 
     def refused(job: protocol.Job) -> protocol.Result:
