@@ -25,6 +25,7 @@ from benchmarks.scale import fill
 from tests.support.conditions import wait_until
 from tests.support.daemon_process import Daemon
 from tests.support.fleet import Fleet
+from tests.support.warm import Forked
 
 OWED = 100_000
 # Nodes, slots of each, seconds that a photo takes there, and for how long it is watched.
@@ -50,10 +51,10 @@ def run(options: Options) -> dict[str, Any]:
 
 def _slot(options: Options, count: int, rounds: int) -> dict[str, Any]:
     """Single photos, one after the other, to a daemon with one worker and to a head whose only slot is a node's."""
-    alone = daemon(
-        options.fresh("alone"), config=f'quality = "fast"\n{_UNSETTLED}', tables="[engine]\nworkers = 1"
-    )
-    fleet = Fleet(options.fresh("fleet"), local=False, config=_UNSETTLED)
+    inbox = f'quality = "fast"\n{_UNSETTLED}'
+    alone = daemon(options.fresh("alone"), config=inbox, tables="[engine]\nworkers = 1")
+    fleet = Fleet(options.fresh("fleet"), local=False, config=inbox)
+    fleet.head.anew = True  # as the other is
     try:
         alone.start()
         fleet.start("anna")
@@ -86,7 +87,7 @@ def _slot(options: Options, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _pids_of(*processes: subprocess.Popen[bytes] | None) -> list[int]:
+def _pids_of(*processes: subprocess.Popen[bytes] | Forked | None) -> list[int]:
     return [one.pid for one in processes if one is not None]
 
 
@@ -125,6 +126,7 @@ def _own_cpu_s(pid: int) -> float:
 def _head(options: Options) -> dict[str, Any]:
     """One head with everything owed from the start; one set of stand-ins after the other works for it."""
     fleet = Fleet(options.fresh("head"), local=False)
+    fleet.head.anew = True
     owed = 400 if options.quick else OWED
     try:
         fleet.init("standin")
