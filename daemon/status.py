@@ -44,6 +44,10 @@ class Changes:
         self._clock = clock
         self._last: LiveStatus | None = None
 
+    def at_once(self) -> None:
+        """The next look is the very next: what was just told aloud holds for whoever asks now."""
+        self.due = float("-inf")
+
     def look(self, now: float, asked: Callable[[], LiveStatus]) -> LiveStatus | None:
         """The status, where it is time to look and it has changed."""
         self.unseen = now < self.due

@@ -250,6 +250,7 @@ class Supervisor:
             case pool.SlotReady():
                 if parts.slot_ready(message):
                     self.was_ready = True
+                    self._changes.at_once()
                     self.listener.ready(self.status())
             case pool.SlotFailed():
                 self.listener.warning(

@@ -11,7 +11,7 @@ from tests.support.simulation import Simulation
 
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.states import Stage
-from cutoutd.daemon.live_status import LiveStatus
+from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.status import STATUS_AT_LEAST_S
 from cutoutd.daemon.supervisor import MESSAGES_PER_TURN
 
@@ -71,6 +71,14 @@ def test_what_is_committed_is_acted_on_before_work_is_given_out_however_many_mes
 
 
 @pytest.mark.slow
+def test_once_it_is_ready_whoever_asks_is_told_so(sim: Callable[..., Simulation]) -> None:
+    one = sim().boot()
+    one.until(lambda: one.daemon.was_ready)
+    told = one.parts.control.published()
+    assert told is not None
+    assert (told.state, told.inboxes[0].watching) == (DaemonState.IDLE, True)
+
+
 @pytest.mark.parametrize(
     ("takes_s", "every_s"), [(0.0, 1.0), (0.01, 1.0), (0.2, 4.0), (60.0, STATUS_AT_LEAST_S)]
 )
