@@ -19,9 +19,9 @@ RERUNS := --reruns 2
 CHOSEN ?= not alone and not thorough
 INTEGRATION := tests/integration tests/reliability/property tests/reliability/fuzz
 ENDTOEND := tests/endtoend tests/reliability/torture tests/reliability/promises tests/packaging
-# Processes that share the tests. Two for each core at most: end-to-end tests wait more than they compute.
+# Processes that share the tests. End-to-end tests wait more than they compute: two more of them than there are cores.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
-WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 1 )))
+WAITING_JOBS ?= $(shell echo $$(( $(JOBS) + 2 )))
 UNIT = $(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" tests/unit $(PYTEST_ARGS)
 PROCESSES = $(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(INTEGRATION) $(PYTEST_ARGS)
 WHEEL = $(BIN)/python tests/packaging/check_wheel.py
@@ -91,7 +91,7 @@ unit: $(VENV)/.dev
 integration: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m "$(CHOSEN)" $(RERUNS) $(INTEGRATION) $(PYTEST_ARGS)
 
-# Real daemons. They wait for one another more than they compute, so one more than there are cores runs; those of
+# Real daemons. They wait for one another more than they compute, so two more than there are cores run; those of
 # one machine or image (`xdist_group` in their file) one after the other, because it is made once for all of them.
 endtoend: $(VENV)/.dev
 	$(BIN)/pytest -n $(WAITING_JOBS) --dist loadgroup -m "$(CHOSEN)" $(RERUNS) $(ENDTOEND) $(PYTEST_ARGS)

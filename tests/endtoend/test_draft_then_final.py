@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,21 @@ def _computed_s(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _resting(pids: list[int]) -> Callable[[], bool]:
+    """Whether none of them has computed anything for a moment: the daemon is ready before its last worker is."""
+    seen: list[float] = []
+    since = time.monotonic()
+
+    def rest() -> bool:
+        nonlocal since
+        now = [_computed_s(pid) for pid in pids]
+        if now != seen:
+            seen[:], since = now, time.monotonic()
+        return time.monotonic() > since + 0.5
+
+    return rest
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.timeout(600)  # 10 s of processor time, on a machine that may have other work
 def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make) -> None:
@@ -66,6 +82,7 @@ def test_a_new_frames_draft_does_not_wait_for_another_frames_final(daemon: Make)
     _start(one)
     workers = one.workers()
     assert len(workers) == 2
+    one.wait(_resting(workers), "both workers to be loaded", 60)
     (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: _in_hand(one, "a.jpg", "slow"), "the first frame's final to begin", 120)
     assert one.outputs() == ["a.png"]  # its draft
