@@ -359,7 +359,7 @@ def _scale(results: Results) -> str:
 def _startup(results: Results) -> str:
     rows = [
         ["`cutoutd --version`", ranged(results["version_s"], "s", 3)],
-        ["start to `ready` (folders watched, model warm)", ranged(results["ready_s"], "s", 2)],
+        ["start to `ready` (folders watched, model loaded)", ranged(results["ready_s"], "s", 2)],
         ["start to the first 24 MP cutout", ranged(results["first_cutout_s"], "s", 2)],
     ]
     states = {
