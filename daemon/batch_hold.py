@@ -7,7 +7,6 @@ temporaries. Those of daemons have no such mark.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
@@ -20,6 +19,7 @@ from cutoutd.daemon.delivery.leftovers import FOREIGN_TEMPORARY_AGE_S
 from cutoutd.daemon.delivery.placeholder import reserved_by
 from cutoutd.daemon.delivery.publish import discard
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.flock import hold
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.listing import files_below
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
@@ -42,7 +42,7 @@ def held_folder(folder: Path) -> Generator[str]:
     with suppress(OSError):
         held = fs.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        if held is not None and not _hold(held):
+        if held is not None and not hold(held):
             with suppress(OSError):
                 fs.unlink(mark)
             # Somebody may have taken it for dead in this moment, and look for what has its id.
@@ -106,7 +106,7 @@ def _dead(mark: bytes, fs: FileSystem, *, only_old: bool) -> int | None:
     # Earlier versions gave such a name to a photo's temporary, and nobody knows whether that is being written.
     empty = stat.S_ISREG(facts.st_mode) and facts.st_size == 0
     old = time.time() - facts.st_mtime > FOREIGN_TEMPORARY_AGE_S
-    if empty and (old or not only_old) and _hold(fd):
+    if empty and (old or not only_old) and hold(fd):
         return fd
     fs.close(fd)
     return None
@@ -119,11 +119,3 @@ def _left_by(dead: Container[str], outbox: bytes, fs: FileSystem) -> Iterator[by
         whose = reserved_by(entry.path, fs) if parts is None else parts.instance
         if whose in dead and (parts is None or parts.photo > 0):
             yield entry.path
-
-
-def _hold(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -19,8 +19,6 @@ def main() -> int:
         return _written_out(0, f"cutoutd {VERSION}\n")
     # All that a start makes stays: looking for garbage meanwhile takes 4 % of it. `LazyGroup` turns it on again.
     gc.disable()
-    # Nobody else's code has a say in what a configuration means, nor is it looked for in all that is installed.
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     code = _run_with_worker() if _works(sys.argv[1:]) else _run()
     gc.freeze()  # or the interpreter's end looks through all that there is, for another 5 %
     return _written_out(code)

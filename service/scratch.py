@@ -5,7 +5,6 @@ A photo from standard input lies there while it is cut out. Nothing can be done 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -15,6 +14,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from cutoutd.daemon.files.flock import hold
 
 PREFIX: Final = "cutoutd-work-"
 # Whoever made a folder just now may not have taken hold of it yet.
@@ -32,7 +33,7 @@ def scratch_folder() -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         held = _open(folder)
         try:
-            _hold(held)
+            hold(held)
             yield Path(folder)
         finally:
             os.close(held)
@@ -54,7 +55,7 @@ def _sweep(home: str) -> None:
 def _remove_unless_held(folder: str) -> None:
     handle = _open(folder)
     try:
-        if _hold(handle):
+        if hold(handle):
             shutil.rmtree(folder)
     finally:
         os.close(handle)
@@ -62,12 +63,3 @@ def _remove_unless_held(folder: str) -> None:
 
 def _open(folder: str) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _hold(handle: int) -> bool:
-    """Whether it is ours alone; where the file system keeps no locks it never is, and nothing is swept."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -18,7 +18,7 @@ from cutoutd.daemon.files.interface import FileSystem
 OTHERS = 0o077
 
 
-def private_umask() -> int:
+def take_umask() -> int:
     """Makes what this process makes private; returns the user's own mask, for what is theirs."""
     return os.umask(OTHERS) & OTHERS
 

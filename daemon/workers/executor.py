@@ -22,7 +22,7 @@ from cutoutd.daemon.workers.ipc import (
     something_waits,
     write_all,
 )
-from cutoutd.daemon.workers.spawning import spawned
+from cutoutd.daemon.workers.spawning import spawned, start
 
 # How long a worker that broke the rules may take to be gone, once killed, before its answer is reported all the same.
 _GONE_S: Final = 5.0
@@ -56,12 +56,15 @@ class WorkerExecutor(Executor):
     The thread that makes it must live as long as the worker shall: Linux ends a worker when the *thread* that started
     it ends.
 
+    Args:
+        ahead: it may be one that was started ahead, before this process gave up anything.
+
     Raises:
         OSError: no process can be started.
     """
 
-    def __init__(self) -> None:
-        self.process, self._calls, self._answers = spawned()
+    def __init__(self, *, ahead: bool = True) -> None:
+        self.process, self._calls, self._answers = spawned() if ahead else start()
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._number = 0
         # A daemon: a worker that cannot be killed must not keep the program from ending.

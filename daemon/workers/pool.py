@@ -279,7 +279,8 @@ class Workers:
         setup = self._setups[slot.number]
         call = Call(None, now + setup.start_limit_s, exit_status.oom_kills(), retry_in_s)
         try:
-            worker = Worker(slot.number, setup, WorkerExecutor(), call)
+            # Without a sandbox of its own it has at least what it inherits: this process's refused network.
+            worker = Worker(slot.number, setup, WorkerExecutor(ahead=setup.sandbox), call)
             future = worker.executor.submit(begin_task(setup.warm_up), setup.plain())
         except (OSError, RuntimeError) as error:
             self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))

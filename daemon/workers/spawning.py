@@ -39,7 +39,7 @@ def start_ahead() -> None:
     `spawned` will say why.
     """
     try:
-        _ahead.append(_start("ahead"))
+        _ahead.append(start("ahead"))
     except OSError:
         return
 
@@ -55,7 +55,7 @@ def spawned() -> Piped:
         if one.process.poll() is None:
             return one
         one.close()
-    return _start()
+    return start()
 
 
 def end_unused() -> None:
@@ -67,5 +67,6 @@ def end_unused() -> None:
         one.close()
 
 
-def _start(ahead: str = "") -> Piped:
+def start(ahead: str = "") -> Piped:
+    """A new worker process; `ahead` has it load what every photo needs. Raises OSError."""
     return piped.start(_BOOT, ahead, quiet=True)

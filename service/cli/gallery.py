@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cutoutd.config.errors import EngineError
 from cutoutd.config.places import state_dir
-from cutoutd.daemon.files.folders import private_umask
+from cutoutd.daemon.files.folders import take_umask
 from cutoutd.daemon.ledger.previews import FOLDER
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.cli.control import open_ledger_file
@@ -53,7 +53,7 @@ def gallery(target: Path | None, last: int, watch: bool, client: bool, full: boo
     the state folder until their photo is forgotten. With --watch a new photo is on the screen a moment after its
     cutout is done. Marks that are made there come back with `cutoutd review`.
     """
-    umask = private_umask()
+    umask = take_umask()
     guard_supervisor()
     home = state_dir() / FOLDER
     folder = home if target is None else Path(os.path.abspath(target.expanduser()))  # noqa: PTH100 - links stay

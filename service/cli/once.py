@@ -24,7 +24,7 @@ from cutoutd.config.settings import Engine
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_hold import held_folder
 from cutoutd.daemon.batch_settings import BatchSettings
-from cutoutd.daemon.files.folders import make_folder, private_umask
+from cutoutd.daemon.files.folders import make_folder, take_umask
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
@@ -123,7 +123,7 @@ def once(
     streams.endure("stderr") if out == STREAM else streams.endure("stdout", "stderr")
     limits, custom = _configured(config_file)
     matte, fixes = matte_options(options), fixes_of(options)
-    umask = private_umask()
+    umask = take_umask()
     with scratch_folder() as scratch:
         gathered = _gathered(paths, scratch, limits)
         corrects(mask, fixes, one=len(gathered.photos) == 1)

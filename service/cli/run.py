@@ -11,7 +11,7 @@ import click
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import cache_dir, models_dir, state_dir
 from cutoutd.daemon.components import Places
-from cutoutd.daemon.files.folders import private_umask
+from cutoutd.daemon.files.folders import take_umask
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.lifecycle import Daemon
 from cutoutd.daemon.plan import Plan, make_plan
@@ -57,7 +57,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     terminal = streams.Terminal()
     # A background job that prints on a terminal with `stty tostop` would be stopped, not only its output.
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    umask = private_umask()
+    umask = take_umask()
     listener, finish = listeners(loaded.settings)
     state = state_dir()
     supervisor = Supervisor(

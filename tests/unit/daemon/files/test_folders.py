@@ -58,7 +58,7 @@ def test_a_mask_never_takes_the_owners_own_rights(mask: int, theirs: int) -> Non
     """Photos of sub-folders failed: not even we could write into the folders that we had made."""
     before = os.umask(mask)
     try:
-        assert folders.private_umask() == theirs
+        assert folders.take_umask() == theirs
         assert os.umask(0o077) == 0o077
     finally:
         os.umask(before)

@@ -65,6 +65,19 @@ def test_one_that_was_started_ahead_has_loaded_what_photos_need(ahead: bool) -> 
         executor.process.wait()
 
 
+def test_a_worker_without_a_sandbox_inherits_what_this_process_has_given_up() -> None:
+    spawning.start_ahead()
+    [ahead] = spawning._ahead  # pyright: ignore[reportPrivateUsage]
+    executor = WorkerExecutor(ahead=False)
+    try:
+        assert executor.process.pid != ahead.process.pid
+    finally:
+        executor.shutdown(wait=False)
+        executor.process.kill()
+        executor.process.wait()
+        spawning.end_unused()
+
+
 def test_one_that_died_meanwhile_is_not_handed_out(taken: list[Piped]) -> None:
     spawning.start_ahead()
     [dead] = spawning._ahead  # pyright: ignore[reportPrivateUsage] - it has to be killed before it is taken
