@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.daemon.workers import pool as module
+from cutoutd.daemon.workers import spawning
 from cutoutd.daemon.workers.ipc import Task
 from cutoutd.daemon.workers.pool import (
     Died,
@@ -551,3 +552,16 @@ def test_replacing_many_times_leaks_nothing(bench: Callable[..., Bench]) -> None
     made.until(lambda: made.workers.next_deadline() is None)
     made.until(lambda: held() <= before)
     assert held() <= before
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_only_a_worker_with_a_sandbox_of_its_own_may_be_older_than_what_we_gave_up(
+    bench: Callable[..., Bench], sandbox: bool
+) -> None:
+    spawning.start_ahead()
+    try:
+        one = bench(sandbox=sandbox)
+        one.ready()
+        assert (one.do(jobs.LOADED, "numpy") == Finished(1, 1)) is sandbox
+    finally:
+        spawning.end_unused()
