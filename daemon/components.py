@@ -30,7 +30,8 @@ from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.files.question import ASK_EVERY_S
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import Control
-from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
+from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.file import open_ledger
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.group_commit import GroupCommit
 from cutoutd.daemon.ledger.retry_rules import RetryRule, retry_rules

@@ -1,7 +1,7 @@
 """From the state folder's lock to the last commit: lives of the daemon's parts that follow one another.
 
-One life is the usual case. A ledger that cannot be written for a while, or is damaged, ends it, and the next one
-recovers as after a crash. What a life does is `supervisor`'s.
+One life is the usual case. A ledger that cannot be written for a while, is damaged, or is no longer where it was, ends
+it, and the next one recovers as after a crash. What a life does is `supervisor`'s.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from cutoutd.config.errors import LedgerError, printable
-from cutoutd.daemon.ledger.database import LEDGER_NAME, is_held, move_aside
-from cutoutd.daemon.ledger.troubles import is_busy, is_damage, is_passing_trouble
+from cutoutd.daemon.components import Components
+from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.file import is_held, move_aside, save_removed
+from cutoutd.daemon.ledger.troubles import LedgerMovedError, is_busy, is_damage, is_passing_trouble
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.supervisor import Supervisor
 
@@ -60,6 +62,7 @@ class Daemon:
             self._live(first=True)
             while not self._supervisor.finished:
                 self._wait_for_ledger()
+                lock = lock.renewed()
                 self._live(first=False)
         finally:
             self._supervisor.end()
@@ -84,6 +87,8 @@ class Daemon:
             parts.recover(count=first)
             supervisor.work()
             parts.close()
+        except LedgerMovedError:
+            self._follow(parts)
         except sqlite3.DatabaseError as error:
             parts.abandon()
             if is_damage(error):
@@ -98,6 +103,32 @@ class Daemon:
             except sqlite3.Error as second:  # the first error is the one to be told
                 error.add_note(f"Nor could the ledger be closed ({second}); the next start recovers.")
             raise
+
+    # --- a ledger that was removed or replaced ---------------------------------------------------------------
+
+    def _follow(self, parts: Components) -> None:
+        """Puts a ledger back that was removed: it is still open, and whole. Another in its place is taken up."""
+        path = parts.ledger.path
+        try:
+            copy = save_removed(parts.ledger)
+        except (sqlite3.Error, OSError) as error:
+            parts.abandon()
+            self._listener.warning(
+                f"The ledger {printable(path)} was removed and cannot be put back ({error}); "
+                "it is rebuilt from what is there."
+            )
+            return
+        parts.abandon()
+        if copy is None:
+            self._listener.warning(
+                f"Another ledger lies at {printable(path)}; cutoutd goes on with that one."
+            )
+            return
+        copy.replace(path)
+        self._listener.warning(
+            f"The ledger {printable(path)} was removed while in use. It is back as it was; "
+            "`cutoutd forget --all` empties it."
+        )
 
     # --- a damaged ledger ------------------------------------------------------------------------------------
 

@@ -66,6 +66,21 @@ class StateLock:
             return False
         return True
 
+    def renewed(self) -> StateLock:
+        """This one; or, where the state folder was removed, with all that lies in it, the one of a folder made anew.
+
+        Raises:
+            AlreadyRunningError: another daemon was quicker.
+            LedgerError: the folder cannot be made.
+        """
+        state = self.path.parent
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._folder), state.stat()):
+                return self
+        new = StateLock(state)
+        self.release()
+        return new
+
     def release(self) -> None:
         """Lets another daemon start; the number that stays behind means nothing without the lock."""
         os.close(self._fd)

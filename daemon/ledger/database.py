@@ -22,7 +22,7 @@ from cutoutd.daemon.files.mounts import filesystem_kind
 from cutoutd.daemon.ledger import migrations, states
 from cutoutd.daemon.ledger.migrations import VERSION
 from cutoutd.daemon.ledger.states import Stage, State
-from cutoutd.daemon.ledger.troubles import LedgerCorruptError, LedgerOldError, is_busy
+from cutoutd.daemon.ledger.troubles import LedgerCorruptError, LedgerMovedError, LedgerOldError
 
 LEDGER_NAME = "ledger.sqlite"  # in the state folder
 
@@ -114,6 +114,7 @@ class Ledger:
             self.db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self.db.row_factory = sqlite3.Row
             self._prepare()
+            self._file = path.stat()
             self.secret = bytes(self._meta("secret") or b"")
         except LedgerError:
             self._close_quietly()
@@ -296,8 +297,24 @@ class Ledger:
         return self.db.total_changes
 
     def data_version(self) -> int:
-        """A number that changes when another process wrote to the ledger."""
+        """A number that changes when another process wrote to the ledger.
+
+        Raises:
+            LedgerMovedError: its name means another file, or none: what others write would never be heard of.
+        """
+        if not self._in_place():
+            raise LedgerMovedError(
+                "The ledger was removed or replaced", self.path, "Start this command again."
+            )
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), self._file)
+        except FileNotFoundError:
+            return False
+        except OSError:  # a folder that may not be looked into says nothing
+            return True
 
     def nameless(self, name_key: str) -> str:
         """What stands for a cutout's name key when its name is gone; no relative name begins with a slash."""
@@ -340,52 +357,6 @@ class Ledger:
         if hasattr(self, "db"):
             with contextlib.suppress(sqlite3.Error):
                 self.db.close()
-
-
-def is_held(path: Path) -> bool:
-    """Whether another program holds the ledger at `path` so that it cannot be written now."""
-    address = f"{path.absolute().as_uri()}?mode=rw"  # never makes one
-    try:
-        with contextlib.closing(sqlite3.connect(address, timeout=0, isolation_level=None, uri=True)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            other.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        return is_busy(error)
-    return False
-
-
-def open_ledger(path: Path, *, clock: Callable[[], float] = time.time) -> tuple[Ledger, Path | None]:
-    """The ledger at `path`; a damaged one is moved aside first.
-
-    Returns:
-        The ledger, and where the damaged file went, or None.
-
-    Raises:
-        LedgerError: when it cannot be opened for another reason.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        return Ledger(path, clock=clock), None
-    except LedgerCorruptError:
-        aside = move_aside(path, clock())
-        return Ledger(path, clock=clock), aside
-
-
-def move_aside(path: Path, wall: float) -> Path:
-    """Puts a damaged ledger, which nobody has open, out of the way of a new one. Returns where it lies.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    aside = path.with_name(f"{path.name}.damaged-{int(wall)}")
-    number = 1
-    while aside.exists():  # put aside in the same second, or under a clock that was set back
-        number += 1
-        aside = path.with_name(f"{path.name}.damaged-{int(wall)}-{number}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside
 
 
 def refuse_share(folder: Path) -> None:

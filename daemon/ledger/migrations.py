@@ -105,23 +105,30 @@ def save_copy(path: Path, version: int) -> Path:
     """
     target = path.with_name(f"{path.name}.version-{version}")
     part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    try:
-        with (
-            contextlib.closing(sqlite3.connect(path)) as source,
-            contextlib.closing(sqlite3.connect(part)) as copy,
-        ):
-            source.backup(copy, pages=_ALL_PAGES)
-        _sync(part)
-        part.replace(target)
-        _sync(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with contextlib.closing(sqlite3.connect(path)) as source:
+        write_copy(source, part)
+    part.replace(target)
+    _sync(path.parent)
     for old in backups(path)[:-BACKUPS_KEPT]:
         old.unlink(missing_ok=True)
     return target
+
+
+def write_copy(source: sqlite3.Connection, target: Path) -> None:
+    """Copies an open ledger to a file, mode 0600, whole and on the disk when it returns.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be written; nothing stays of it.
+    """
+    target.unlink(missing_ok=True)
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(target)) as copy:
+            source.backup(copy, pages=_ALL_PAGES)
+        _sync(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def discard_copies(path: Path) -> int:

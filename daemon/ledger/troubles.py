@@ -16,6 +16,10 @@ class LedgerCorruptError(LedgerError):
     """The ledger file is damaged; it can be moved aside and rebuilt by a scan."""
 
 
+class LedgerMovedError(LedgerError):
+    """Somebody removed the ledger file, or put another in its place, while it was in use."""
+
+
 def is_ledgers_own(error: BaseException) -> bool:
     """Whether an error is about the ledger file, so that no photo is at fault for it."""
     if isinstance(error, LedgerError):

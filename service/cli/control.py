@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from cutoutd.config.errors import ConfigError, UsageError, printable
+from cutoutd.config.errors import ConfigError, LedgerError, UsageError, printable
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
 from cutoutd.config.settings import Settings
@@ -53,6 +53,10 @@ def open_ledger_file() -> Generator[Ledger]:
     """The ledger, without the daemon's checks. Raises UsageError when cutoutd has never run here."""
     path = state_dir() / "ledger.sqlite"
     if not path.exists():
+        if holder(state_dir()) is not None:  # it starts, or somebody removed the ledger
+            raise LedgerError(
+                "The ledger is not there", path, "The daemon writes it within seconds; try again."
+            )
         raise UsageError("cutoutd has not run here yet", path, "Start it with `cutoutd run`.")
     ledger = _opened(path)
     try:

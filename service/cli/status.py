@@ -59,7 +59,7 @@ def collect_status() -> dict[str, Any]:
     if not (state_dir() / LEDGER_NAME).exists():
         return {
             "running": pid is not None,
-            "state": "not started yet",
+            "state": "not started yet" if pid is None else DaemonState.STARTING,
             "counts": {},
             "needs_review": 0,
             "recent": [],

@@ -43,7 +43,7 @@ json.dump(found, sys.stdout)
 def check_state() -> Iterator[Finding]:
     """The ledger's folder: ours, private, on a disk of this machine; and whether a daemon is at work."""
     from cutoutd.daemon.files.mounts import filesystem_kind
-    from cutoutd.daemon.ledger.database import SHARED_NOTHING
+    from cutoutd.daemon.ledger.database import LEDGER_NAME, SHARED_NOTHING
     from cutoutd.daemon.lock import holder
 
     state = places.state_dir()
@@ -80,6 +80,9 @@ def check_state() -> Iterator[Finding]:
         running,
         "Start it: `cutoutd run`." if pid is None else "",
     )
+    if pid is not None and not (state / LEDGER_NAME).exists():
+        missing = f"{printable(state / LEDGER_NAME)} is not there"
+        yield Finding("ledger", "warning", missing, "The daemon writes it within seconds; look again then.")
 
 
 def check_decoders() -> Iterator[Finding]:

@@ -55,6 +55,7 @@ class Lives:
     seen: list[str] = field(default_factory=list[str])
     applied: list[Plan] = field(default_factory=list[Plan])
     close_error: Exception | None = None
+    ledger: Ledger = field(init=False)
 
     def __call__(self, plan: Plan, *_rest: object, **_more: object) -> Lives:
         self.plans.append(plan)
@@ -83,6 +84,8 @@ class Lives:
 
     def abandon(self) -> None:
         self.seen.append("abandoned")
+        if hasattr(self, "ledger"):
+            self.ledger.abandon()
 
 
 @pytest.fixture
@@ -179,6 +182,38 @@ def test_a_ledger_that_breaks_while_in_use_is_put_aside_and_made_anew(
     assert len(list(state.glob(f"{LEDGER_NAME}.damaged-*"))) == 1
     assert not (state / LEDGER_NAME).exists()
     assert "rebuilt" in heard.warnings[0]
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("what", ["removed", "replaced", "cannot be put back"])
+def test_a_ledger_that_is_no_longer_there_is_put_back_and_another_is_taken_up(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    state = plan.inboxes[0].settings.path.parent / "state"
+    path = state / LEDGER_NAME
+    lives: Lives
+
+    def is_taken_away() -> None:
+        lives.ledger = Ledger(path)
+        lives.ledger.set_meta("n1", 1)
+        lives.ledger.commit()
+        path.unlink()
+        if what == "replaced":
+            path.touch()
+        elif what == "cannot be put back":
+            path.with_name(f"{LEDGER_NAME}.removed.part").mkdir()
+        lives.ledger.data_version()
+
+    lives = Lives([(None, is_taken_away), (None, ends)])
+    supervisor, heard = supervise(lives, plan, monkeypatch)
+    with pytest.raises(EnoughError):
+        run(supervisor, plan)
+    assert lives.seen == ["counted", "abandoned", "recovered", "closed"]
+    said = {"removed": "back as it was", "replaced": "goes on with that one"}
+    assert said.get(what, "it is rebuilt") in heard.warnings[0]
+    found = Ledger(path)
+    assert found.get_meta("n1") == (1 if what == "removed" else None)
+    found.close()
 
 
 @pytest.mark.usefixtures("handlers")

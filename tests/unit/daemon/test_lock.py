@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -141,3 +142,19 @@ print(os.getpid(), holder(state))
     assert run.returncode == 0, run.stderr
     pid, told = run.stdout.split()
     assert told == (pid if known else "0")
+
+
+def test_the_lock_follows_a_state_folder_that_was_removed(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    lock = StateLock(state)
+    assert lock.renewed() is lock
+    shutil.rmtree(state)
+    assert holder(state) is None
+    lock = lock.renewed()
+    assert holder(state) == os.getpid()
+    shutil.rmtree(state)
+    quicker = StateLock(state)
+    with pytest.raises(AlreadyRunningError):
+        lock.renewed()
+    quicker.release()
+    lock.release()

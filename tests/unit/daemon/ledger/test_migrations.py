@@ -15,7 +15,8 @@ from tests.support.ledgers import integrity
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.ledger import migrations
 from cutoutd.daemon.ledger.control import Control
-from cutoutd.daemon.ledger.database import Ledger, open_ledger
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.file import open_ledger
 from cutoutd.daemon.ledger.folders import Folders
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.migrations import VERSION, Step, backups

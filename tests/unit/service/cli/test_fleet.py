@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cutoutd.daemon.ledger.database import LEDGER_NAME, open_ledger
+from cutoutd.daemon.ledger.database import LEDGER_NAME
+from cutoutd.daemon.ledger.file import open_ledger
 from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, FleetStatus, LiveStatus, NodeStatus
 from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.app import cutoutd

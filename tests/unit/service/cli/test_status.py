@@ -11,6 +11,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from cutoutd.config.errors import LedgerError
+from cutoutd.daemon.lock import StateLock
+from cutoutd.service.cli.control import pause
 from cutoutd.service.cli.status import show_status, status
 
 
@@ -35,6 +38,18 @@ def test_before_the_first_start_it_says_how_to_start() -> None:
     assert "not started yet" in result.output
     assert "Start it with `cutoutd run`" in result.output
     assert json.loads(CliRunner().invoke(status, ["--json"]).output)["running"] is False
+
+
+def test_a_daemon_whose_ledger_is_not_there_is_no_stopped_one(state: Path) -> None:
+    """It has just begun, or somebody removed the file: it will be there within seconds."""
+    lock = StateLock(state)
+    try:
+        assert "cutoutd is starting" in CliRunner().invoke(status, []).output
+        refused = CliRunner().invoke(pause, [])
+    finally:
+        lock.release()
+    assert isinstance(refused.exception, LedgerError)
+    assert "within seconds" in refused.exception.fix
 
 
 def test_a_long_path_is_not_broken() -> None:

@@ -34,7 +34,14 @@ def test_the_ledgers_folder(folders: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert levels(list(parts.check_state())) == ["ok", "note"]
     lock = StateLock(state)
     try:
-        assert f"process {os.getpid()}" in list(parts.check_state())[1].what
+        _, daemon, ledger = parts.check_state()
+        assert f"process {os.getpid()}" in daemon.what
+        assert (ledger.level, ledger.fix) == (
+            "warning",
+            "The daemon writes it within seconds; look again then.",
+        )
+        (state / "ledger.sqlite").touch()
+        assert levels(list(parts.check_state())) == ["ok", "ok"]
     finally:
         lock.release()
     monkeypatch.setattr("cutoutd.daemon.files.mounts.filesystem_kind", lambda _path: "nfs4")
