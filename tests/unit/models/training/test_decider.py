@@ -80,6 +80,20 @@ def test_samples_keep_what_is_not_to_be_judged(kept: Kept, tmp_path: Path) -> No
     assert set(np.unique(truth)) >= {IGNORED + 1, 255}
 
 
+def test_hard_answers_are_drawn_more_often(kept: Kept, tmp_path: Path) -> None:
+    writable = open_kept(tmp_path, 4)
+    for place in range(3):
+        writable.looks[place] = np.maximum(writable.truths[place], IGNORED + 1) - IGNORED - 1
+        writable.looks[place][writable.looks[place] > 0] = 255
+    writable.looks[2, 0, :60] = (
+        20  # an error of .11 of its subject's area; the last one's is beyond the limit
+    )
+    wrong = decider.hardness(open_kept(tmp_path))
+    assert wrong == pytest.approx([0, 0, 60 * SIDE * 20 / 255 / 14_000 - 0.05, 0.4])
+    drawn = np.bincount(next(decider.draws(kept, np.random.default_rng(0), 4000, 0.5)), minlength=4) / 4000
+    assert drawn == pytest.approx(0.125 + 0.5 * wrong / wrong.sum(), abs=0.03)
+
+
 def test_half_tones_count_away_from_the_edge_and_not_at_it() -> None:
     truth = torch.zeros(1, 1, 64, 64)
     truth[..., 16:48, 16:48] = 1
@@ -95,7 +109,16 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
     torch.manual_seed(0)
     torch.save(CutoutNet("lite0").state_dict(), start)
     options = argparse.Namespace(
-        answers=kept.folder, out=out, start=start, total=2, batch=2, size=64, peak=1e-3, decay=0.9, seed=0
+        answers=kept.folder,
+        out=out,
+        start=start,
+        total=2,
+        batch=2,
+        size=64,
+        peak=1e-3,
+        decay=0.9,
+        seed=0,
+        hard=0.5,
     )
     decider.train(options)
     first = torch.load(out / "run.pt", weights_only=True)
