@@ -41,13 +41,12 @@ from cutoutd.models.training.train import (
     half_weights,
     learning_rate,
     note,
+    short_floats,
     update_average,
     write_atomic,
 )
 
 Random = np.random.Generator
-# A processor that has to imitate them takes eight times as long as with single precision.
-HAS_BFLOAT16: Final = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 Pixels = NDArray[np.uint8]
 
 # What may be subject belongs to the part that is shown, with room around it in shares of its side.
@@ -208,7 +207,7 @@ def train(options: argparse.Namespace) -> None:
         valid = (truths != IGNORED).float()
         truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
         hints = hints_of(torch.from_numpy(shown.answers).unsqueeze(1).float() / 255)
-        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
+        with short_floats(torch.device("cpu")):
             logits = net(normalise(torch.from_numpy(shown.photos)), hints)
         loss = decider_loss([each.float() for each in logits], truth, valid)
         optimiser.zero_grad(set_to_none=True)
