@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts
+from benchmarks import charts, readme
 from benchmarks.fleet_report import fleet_section
 from benchmarks.plots import Bar, bars
 from benchmarks.targets import Results, largest_run, ranged, targets
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 GAINS = ROOT / "benchmarks" / "gains.json"
 DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
+README = ROOT / "README.md"
 PICTURES = ROOT / "docs" / "performance"
 
 # What the sections are called, by benchmark.
@@ -63,6 +64,8 @@ def write() -> None:
             sections.append(section(found[name]["results"]) + _measured_by(found[name]))
     sections.append(gains(json.loads(GAINS.read_text(encoding="utf-8"))))
     DOCUMENT.write_text("\n\n".join(part.strip() for part in sections if part) + "\n", encoding="utf-8")
+    if "latency" in found:
+        readme.write(found["latency"], README)
 
 
 def gains(rows: Sequence[Mapping[str, str]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import delivered, hops, photos, report, stages
+from benchmarks import delivered, hops, photos, readme, report, stages
 from benchmarks.options import Options
 from numpy.typing import NDArray
 from PIL import Image
@@ -57,6 +57,9 @@ def test_a_benchmark_runs_and_its_results_are_told(
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(report, "DOCUMENT", tmp_path / "PERFORMANCE.md")
     monkeypatch.setattr(report, "PICTURES", tmp_path / "pictures")
+    page = tmp_path / "README.md"
+    page.write_text("<!-- figures: latency -->\n<!-- end of figures -->\n")
+    monkeypatch.setattr(report, "README", page)
     options = Options(quick=True, rounds=1, sizes=(2,), counts=(2,))
     results: dict[str, Any] = importlib.import_module(f"benchmarks.{name}").run(options)
     machine = dict.fromkeys(("processor", "memory_gb", "system", "file_system", "fsync_ms", "python"), "a")
@@ -70,6 +73,11 @@ def test_a_benchmark_runs_and_its_results_are_told(
     report.save(name, results, machine, f"python -m benchmarks {name}")
     report.write()
     assert f"python -m benchmarks {name}" in (tmp_path / "PERFORMANCE.md").read_text(encoding="utf-8")
+    assert ("at once" in page.read_text(encoding="utf-8")) == (name == "latency")
+
+
+def test_the_first_page_says_what_was_measured() -> None:
+    assert readme.block(report.load()["latency"]) in report.README.read_text(encoding="utf-8")
 
 
 def test_what_is_delivered_is_judged_and_a_refused_photo_counts_as_an_empty_one(
