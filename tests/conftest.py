@@ -20,6 +20,10 @@ settings.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+# As workers have it (`_quiet_blas` in daemon/workers/process.py). NumPy's products are small here: a second thread, in
+# each process that shares the tests, spun for longer than it multiplied. Read once, when NumPy is loaded.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(1, str(Path(__file__).parent.parent / "packaging"))  # recipes: scripts, no package
 

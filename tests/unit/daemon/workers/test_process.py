@@ -36,6 +36,7 @@ print(json.dumps({{
     "ignored": int(status["SigIgn"], 16), "blocked": int(status["SigBlk"], 16),
     "data": resource.getrlimit(resource.RLIMIT_DATA)[0], "nice": os.nice(0),
     "umask": os.umask(0), "telemetry": os.environ["ORT_DISABLE_TELEMETRY"], "threads": os.environ["OMP_NUM_THREADS"],
+    "products": os.environ["OPENBLAS_NUM_THREADS"],
 }}), file=sys.stderr, flush=True)
 sys.stdin.read()
 """
@@ -52,7 +53,11 @@ def setup(tmp_path: Path, **changed: Any) -> dict[str, Any]:
 def start(tmp_path: Path, **changed: Any) -> subprocess.Popen[bytes]:
     code = PROGRAM.format(fields=repr(setup(tmp_path, **changed)))
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
     )
 
 
@@ -71,7 +76,7 @@ def test_signals_of_the_terminal_do_not_reach_it_and_limits_hold(tmp_path: Path)
     assert found["blocked"] & both == 0
     assert (found["data"], found["umask"]) == (2 * 10**9, 0o077)
     assert found["nice"] >= 3
-    assert (found["telemetry"], found["threads"]) == ("1", "2")
+    assert (found["telemetry"], found["threads"], found["products"]) == ("1", "2", "1")
     worker.communicate()
 
 
