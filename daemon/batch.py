@@ -27,7 +27,7 @@ from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
-from cutoutd.daemon.files.names import Temporary, mirrored_folder, name_key
+from cutoutd.daemon.files.names import Temporary, name_key
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
@@ -161,7 +161,6 @@ class Batch:
 
     def _job(self, number: int, source: Source) -> protocol.Job:
         settings = self._settings
-        date = time.strftime("%Y-%m-%d")
         return protocol.Job(
             photo=number,
             path=source.full,
@@ -173,7 +172,7 @@ class Batch:
             temporaries=tuple(
                 os.path.join(
                     self._outbox,
-                    mirrored_folder(source.path, one.folder, date=date, label=one.label),
+                    settings.folder_of(source, one),
                     Temporary(self._instance, number + 1, self._attempts.get(number, 0), index).name(),
                 )
                 for index, one in enumerate(settings.deliverables)

@@ -17,7 +17,7 @@ from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, extension
 from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, stem_of
+from cutoutd.daemon.files.names import candidates, mirrored_folder, name_key, portable, stem_of
 from cutoutd.daemon.sources import Source
 
 
@@ -32,6 +32,7 @@ class BatchSettings(Struct, frozen=True):
         fixes: corrections for the one photo.
         mask: absolute path of a mask for it, or empty.
         skip_existing: leave photos alone whose cutouts lie in the folder already, by name.
+        plain: the folder refuses characters that others take.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class BatchSettings(Struct, frozen=True):
     skip_existing: bool = False
     fixes: Fixes = NOTHING_FIXED
     mask: bytes = b""
+    plain: bool = False
 
     def names(self, photo: Source, number: int, one: Deliverable) -> Iterator[bytes]:
         """The names for a photo's cutout, in the order they are tried, as far as they are known beforehand."""
@@ -66,11 +68,15 @@ class BatchSettings(Struct, frozen=True):
         """The same once everything is known."""
         if self.exact:
             return iter([os.fsencode(self.exact)])
-        folder = mirrored_folder(photo.path, one.folder, date=time.strftime("%Y-%m-%d"), label=one.label)
         stem = stem_of(
             one.name, photo.path, mtime_ns=mtime_ns, counter=number + 1, digest=digest, label=one.label
         )
-        return candidates(folder, stem, extension)
+        return candidates(self.folder_of(photo, one), portable(stem) if self.plain else stem, extension)
+
+    def folder_of(self, photo: Source, one: Deliverable) -> bytes:
+        """Where a photo's cutout goes below the output folder."""
+        today = time.strftime("%Y-%m-%d")
+        return mirrored_folder(photo.path, one.folder, date=today, label=one.label, plain=self.plain)
 
 
 def finished_before(settings: BatchSettings, photos: Sequence[Source]) -> dict[int, tuple[bytes, ...]]:

@@ -249,7 +249,9 @@ def wishes(
     """
     path = row.path or b"photo"
     date = date_of(finished.mtime_ns)
-    folders = [mirrored_folder(path, one.folder, date=date, label=one.label) for one in deliverables]
+    folders = [
+        mirrored_folder(path, one.folder, date=date, label=one.label, plain=plain) for one in deliverables
+    ]
     stems = [
         stem_of(
             deliverable.name,

@@ -22,7 +22,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling
+from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, takes_plain_names_only
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import Story, run, send
@@ -35,8 +35,6 @@ from cutoutd.daemon.ledger.folders import Folders
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
 # Room that must be there again before a full outbox is tried: one large cutout.
 PROBE_BYTES = 1 << 20
-# File systems whose names may not hold everything a camera or a Mac writes.
-NOT_POSIX_NAMES = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs"})
 
 
 class OutboxOpened(Struct, frozen=True):
@@ -255,7 +253,7 @@ class Outboxes:
             self._news.outbox_down(folder.path, why)
             return
         self._mounts.record(folder.path, opened.identity)
-        folder.portable_names = opened.identity.fstype in NOT_POSIX_NAMES
+        folder.portable_names = takes_plain_names_only(opened.identity.fstype)
         folder.leases = not needs_polling(opened.identity.fstype)
         folder.inode = opened.inode
         folder.use.opened()

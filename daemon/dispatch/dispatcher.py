@@ -207,6 +207,7 @@ class Dispatcher:
             umask=self.umask_of(inbox),
             outbox_inode=self.outboxes.inode(inbox.settings.outbox),
             masks=masks.folder_of(self.ledger.path.parent),
+            plain=self.outboxes.portable_names(inbox.settings.outbox),
         )
         job = make_job(row, inbox, options, now)
         self.transitions.started(row.id, model.name)

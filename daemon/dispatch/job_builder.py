@@ -29,6 +29,7 @@ class Circumstances(Struct, frozen=True):
         umask: the mode mask of what is published.
         outbox_inode: device and inode of the outbox as it was opened.
         masks: the folder of masks that were edited by hand.
+        plain: the outbox refuses characters that others take.
     """
 
     instance: str
@@ -39,6 +40,7 @@ class Circumstances(Struct, frozen=True):
     umask: int
     outbox_inode: tuple[int, int] | None
     masks: Path = Path()
+    plain: bool = False
 
 
 def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circumstances) -> Job:
@@ -83,7 +85,9 @@ def _temporaries(
     return tuple(
         os.path.join(
             outbox,
-            mirrored_folder(row.path or b"", deliverable.folder, date=date, label=deliverable.label),
+            mirrored_folder(
+                row.path or b"", deliverable.folder, date=date, label=deliverable.label, plain=now.plain
+            ),
             Temporary(now.instance, row.id, now.attempt, index).name(),
         )
         for index, deliverable in enumerate(deliverables)

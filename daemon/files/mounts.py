@@ -13,6 +13,9 @@ from msgspec.structs import asdict
 
 _UNKNOWN = "unknown"
 
+# Kinds whose names may not hold everything that a camera or a Mac writes. "fuseblk": NTFS or exFAT by a program.
+PLAIN_NAMES = frozenset({"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs"})
+
 # Kinds whose files other machines (or the host of a virtual machine) change without this kernel's knowledge:
 # a write from here gives an event, a camera's write to the same share does not. A probe cannot tell.
 POLLED_KINDS: dict[str, str] = {
@@ -136,6 +139,11 @@ def filesystem_kind(path: Path) -> str:
 def needs_polling(kind: str) -> bool:
     """Whether changes on this kind of file system may come without an event."""
     return kind in POLLED_KINDS or (kind.startswith("fuse.") and kind not in LOCAL_FUSE)
+
+
+def takes_plain_names_only(kind: str) -> bool:
+    """Whether names on this kind of file system may not hold everything that a camera or a Mac writes."""
+    return kind in PLAIN_NAMES
 
 
 def mounts_without_events(folder: Path) -> list[tuple[bytes, MountIdentity]]:

@@ -17,6 +17,8 @@ LONGEST_NAME = 255
 _NUMBER_ROOM = 7
 # What FAT, exFAT, NTFS and SMB refuse in names.
 _NOT_PORTABLE = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f\udc80-\udcff]')
+# What Windows takes for a device, whatever extension follows.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9]) *(?:\.|$)", re.IGNORECASE)
 _TEMPORARY = re.compile(rb"^\.cutoutd-([0-9a-f]+)-(\d+)-(\d+)-(\d+)\.part$")
 
 
@@ -47,10 +49,21 @@ def name_key(path: bytes) -> str:
     return text.encode("utf-8", "backslashreplace").decode()  # bytes that are no UTF-8 as visible escapes
 
 
-def mirrored_folder(path: bytes, folder: str, *, date: str, label: str) -> bytes:
-    """Where a photo's cutout goes inside the outbox: the deliverable's own sub-folder, then the inbox's tree."""
+def mirrored_folder(path: bytes, folder: str, *, date: str, label: str, plain: bool = False) -> bytes:
+    """Where a photo's cutout goes inside the outbox: the deliverable's own sub-folder, then the inbox's tree.
+
+    Args:
+        path: the photo's, in its inbox.
+        folder: the deliverable's template.
+        date: of the photo.
+        label: the deliverable's.
+        plain: folders get names that FAT, NTFS and SMB take too.
+    """
     own = folder.format(date=date, deliverable=label) if folder else ""
-    return os.path.join(os.fsencode(own), os.path.dirname(path))
+    mirrored = os.path.join(os.fsencode(own), os.path.dirname(path))
+    if not plain:
+        return mirrored
+    return os.fsencode("/".join(portable(one) for one in os.fsdecode(mirrored).split("/") if one))
 
 
 # The last day that 64 bits of nanoseconds reach, and one that no photo is older than.
@@ -88,8 +101,9 @@ def stem_of(template: str, path: bytes, *, mtime_ns: int, counter: int, digest: 
 
 
 def portable(stem: str) -> str:
-    """A stem with what FAT, NTFS and SMB refuse replaced by `_`."""
-    return _NOT_PORTABLE.sub("_", stem).rstrip(" .") or "photo"
+    """A stem, or a folder's name, with what FAT, NTFS and SMB refuse replaced by `_`."""
+    plain = _NOT_PORTABLE.sub("_", stem).rstrip(" .") or "photo"
+    return f"_{plain}" if _DEVICE.match(plain) else plain
 
 
 def name_prefix(folder: bytes, stem: str) -> str:

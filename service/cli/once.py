@@ -25,6 +25,7 @@ from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_hold import held_folder
 from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.files.folders import make_folder, take_umask
+from cutoutd.daemon.files.mounts import filesystem_kind, takes_plain_names_only
 from cutoutd.daemon.plan import accelerator, bundled_folder, usable_cache
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.daemon.sources import Gathered, folder_that_eats, gather
@@ -144,6 +145,7 @@ def once(
         settings = BatchSettings(
             folder, spec.name, wanted, matte, limits, umask, overwrite, target.name, skip_existing,
             fixes, b"" if mask is None else os.fsencode(mask.resolve()),
+            takes_plain_names_only(filesystem_kind(folder)),
         )  # fmt: skip
         size = min(pool_size_for([spec], workers or 0).size, max(1, len(gathered.photos)))
         guard_supervisor()

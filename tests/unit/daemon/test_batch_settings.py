@@ -60,3 +60,15 @@ def test_a_name_made_of_the_content(album: Path) -> None:
     stem = digest_of((album / "a.jpg").read_bytes())[:8]
     (album.parent / f"out/{stem}.png").touch()
     assert before(album, name="{hash}") == ["a.jpg"]
+
+
+def test_names_that_the_folder_cannot_hold_are_made_plain(album: Path) -> None:
+    """As on a stick or a Windows share; a photo in such a folder stopped the whole run."""
+    (album / "8:30").mkdir()
+    (album / "8:30" / "what?.jpg").touch()
+    out = album.parent / "out"
+    one = Deliverable()  # pyright: ignore[reportCallIssue]
+    settings = BatchSettings(out, "m", (one,), Matte(), Limits(), 0o022, plain=True)
+    photo = next(photo for photo in gather([album]).photos if b"what" in photo.path)
+    assert settings.folder_of(photo, one) == b"8_30"
+    assert next(settings.names(photo, 0, one)) == b"8_30/what_.png"

@@ -76,3 +76,12 @@ def test_an_original_that_was_archived_is_read_where_it_lies(ledger: Ledger, tmp
     job = make_job(row, inbox, options_for(inbox.settings, settings.limits, NO_OVERRIDES), NOW)
     assert job.path == b"/archive/a (2).jpg"
     assert job.name == "a.jpg"
+
+
+def test_a_temporary_lies_where_the_outbox_can_have_a_folder(ledger: Ledger, tmp_path: Path) -> None:
+    """And where its cutout will lie: beside it, so that one rename publishes it."""
+    inbox, settings = _inbox(tmp_path)
+    row = _row(ledger, tmp_path / "in", b"8:30/a.jpg")
+    options = options_for(inbox.settings, settings.limits, NO_OVERRIDES)
+    (temporary,) = make_job(row, inbox, options, replace(NOW, plain=True)).temporaries
+    assert os.path.dirname(temporary) == os.fsencode(tmp_path / "out/8_30")

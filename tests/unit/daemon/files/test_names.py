@@ -59,6 +59,16 @@ def test_folder_mirrors_the_tree_inside_the_orders_own() -> None:
     assert mirrored_folder(b"day/a.jpg", "{deliverable}/{date}", date="d", label="web") == b"web/d/day"
 
 
+def test_folders_get_names_that_the_outbox_can_hold() -> None:
+    path = b"8:30/aux/What?. /\xff/a:b.jpg"
+    assert (
+        mirrored_folder(path, "for:{deliverable}", date="d", label="w", plain=True)
+        == b"for_w/8_30/_aux/What_/_"
+    )
+    assert mirrored_folder(b"a:b.jpg", "", date="d", label="web", plain=True) == b""
+    assert mirrored_folder(path, "", date="d", label="web") == os.path.dirname(path)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(b"A.png", b"a.PNG"), ("é.png".encode(), "e\u0301.png".encode()), (b"STRASSE", "straße".encode())],
@@ -102,6 +112,16 @@ def test_portable_replaces_what_windows_shares_refuse() -> None:
     assert portable('a:b?c"<>|*.') == "a_b_c_____"
     assert portable("...") == "photo"
     assert portable("\udcff") == "_"
+
+
+@pytest.mark.parametrize("name", ["CON", "con.front", "Lpt1", "AUX .x", "nul"])
+def test_portable_gives_no_name_that_windows_takes_for_a_device(name: str) -> None:
+    assert portable(name) == f"_{name}"
+
+
+@pytest.mark.parametrize("name", ["console", "com10", "contact.1", "beacon", "com"])
+def test_portable_leaves_names_that_only_begin_like_one(name: str) -> None:
+    assert portable(name) == name
 
 
 def test_temporaries_say_whose_they_are() -> None:
