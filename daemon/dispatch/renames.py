@@ -8,6 +8,7 @@ times are only guesses. All methods run in the supervisor's loop.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -134,6 +135,8 @@ class RenameDetector:
             return _Original.GONE
         if facts is None:
             return _Original.OPEN
+        if not stat.S_ISREG(facts.st_mode):
+            return _Original.GONE  # a folder, a link: nothing that a photo could still be found in
         if twin.live:
             same = twin.is_of(facts.st_size, facts.st_mtime_ns, facts.st_ino)
             return _Original.THERE if same else _Original.OPEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
@@ -280,3 +281,17 @@ def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim:
     one.finish()
     assert one.outputs() == {"b.png": cutout_of(ONE, b"edited")}
     assert list(masks.folder_of(one.state).iterdir()) == []
+
+
+@pytest.mark.parametrize("takes_its_name", [Path.mkdir, lambda path: path.symlink_to("b.jpg")])
+def test_a_photo_at_whose_old_name_lies_no_file_follows_at_once(
+    sim: Make, takes_its_name: Callable[[Path], None]
+) -> None:
+    """It waited to be told what that is, which nobody would tell, and then kept both cutouts."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    takes_its_name(one.inbox / "a.jpg")
+    one.finish()
+    assert one.outputs() == {"b.png": cutout_of(ONE)}
