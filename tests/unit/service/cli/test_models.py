@@ -15,10 +15,14 @@ from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, ModelError, NetworkError, UsageError
+from cutoutd.daemon.workers import trial
+from cutoutd.models.networks.bench import Figures
 from cutoutd.models.networks.catalog import BUNDLED, FAST, STANDARD, Source, catalogue, installed
+from cutoutd.models.networks.probe import probe
 from cutoutd.service.cli.models import models_group
 
 pytestmark = pytest.mark.slow
+HERE = pytest.mark.usefixtures("tried_here")
 
 CONTENT = tiny_network(padding_bytes=50_000)
 
@@ -28,6 +32,12 @@ def models(tmp_path: Path, monkeypatch: Any) -> Path:
     monkeypatch.setenv("CUTOUTD_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("CUTOUTD_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "models"
+
+
+@pytest.fixture
+def tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are tried in this process, where what is asked is not who tries them: a worker costs half a second."""
+    monkeypatch.setattr(trial, "probe", probe)
 
 
 @pytest.fixture
@@ -60,6 +70,7 @@ def test_list_names_every_network_its_terms_and_what_is_here() -> None:
     assert "* no commercial use" not in run("list", "--installed").output
 
 
+@HERE
 def test_list_marks_the_best_of_what_is_here(mine: Path) -> None:
     mine.write_bytes(tiny_network(1024))
     run("add", mine, "--like", "isnet-general-use")
@@ -82,6 +93,7 @@ def test_add_speaks_of_the_file_that_was_named(tmp_path: Path) -> None:
     assert error.path == tmp_path / "ünfit.onnx"
 
 
+@HERE
 def test_list_as_json_is_complete(mine: Path) -> None:
     run("add", mine, "--like", "u2netp")
     everything = json.loads(run("list", "--json").output)
@@ -113,6 +125,7 @@ def test_pull_says_whom_it_contacts_and_that_the_model_works(models: Path, serve
     assert result.stdout == f"tiny is installed and works: {installed(models)['tiny'].path}\n"
 
 
+@HERE
 def test_pull_as_json_keeps_the_output_clean(server: Manners) -> None:
     result = run("pull", "tiny", "--json")
     (fact,) = json.loads(result.stdout)
@@ -126,6 +139,7 @@ def test_pull_without_a_connection_is_one_error(server: Manners) -> None:
     assert result.exception.exit_code == ExitCode.NETWORK
 
 
+@HERE
 def test_pull_of_the_bundled_contacts_nobody() -> None:
     result = run("pull", STANDARD)
     assert result.exit_code == 0
@@ -155,6 +169,7 @@ def test_add_passes_on_every_change(models: Path, mine: Path) -> None:
     assert json.loads(result.output)["like"] == "u2netp"
 
 
+@HERE
 def test_add_without_changes_keeps_the_arithmetic(models: Path, mine: Path) -> None:
     assert run("add", mine, "--like", "u2netp").exit_code == 0
     spec, base = installed(models)["mine"], catalogue()["u2netp"]
@@ -165,6 +180,7 @@ def test_add_needs_to_know_what_it_is_like(mine: Path) -> None:
     assert isinstance(run("add", mine).exception, UsageError)
 
 
+@HERE
 def test_verify_finds_the_one_that_rotted(models: Path, mine: Path) -> None:
     run("add", mine, "--like", "u2netp")
     assert run("verify", "mine").exit_code == 0
@@ -179,28 +195,36 @@ def test_verify_finds_the_one_that_rotted(models: Path, mine: Path) -> None:
     assert "damaged or exchanged" in bad["problem"]
 
 
+@HERE
 def test_remove_says_what_it_freed(models: Path, mine: Path) -> None:
     run("add", mine, "--like", "u2netp")
     assert run("remove", "mine").output == "mine removed, 0.1 MB freed\n"
     assert list(installed(models)) == [*BUNDLED]
 
 
-def test_bench_prints_milliseconds_memory_and_provider() -> None:
+def test_bench_prints_milliseconds_memory_and_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     (figures,) = json.loads(run("bench", FAST, "--runs", "1", "--threads", "1", "--json").output)
     assert figures["model"] == FAST
     assert figures["provider"] == "cpu"
     assert figures["photo_ms"] > 0
     assert 5 < figures["resting_mb"] <= figures["peak_mb"] < 2000
-    table = run("bench", FAST, "--runs", "1").output
+
+    def measured(*_: object, **__: object) -> Figures:
+        return Figures(**figures)
+
+    monkeypatch.setattr(trial, "measure", measured)
+    table = run("bench", FAST).output
     assert "ms/photo" in table
     assert FAST in table
 
 
+@HERE
 def test_another_folder_can_be_named(tmp_path: Path, mine: Path) -> None:
     run("--models-dir", tmp_path / "other", "add", mine, "--like", "u2netp")
     assert "mine" in installed(tmp_path / "other")
 
 
+@HERE
 def test_the_machines_own_service_has_its_own_models(tmp_path: Path, mine: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(places, "SYSTEM_STATE", tmp_path / "var")
     run("--system", "add", mine, "--like", "u2netp")
