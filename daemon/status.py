@@ -135,7 +135,7 @@ def _inbox(daemon: Components, one: InboxPlan, inbox_watcher: InboxWatcher) -> I
         polled=inbox_watcher.polled,
         being_written=inbox_watcher.arrivals.held(),
         no_events=inbox_watcher.no_events,
-        trouble=inbox_watcher.trouble or daemon.dispatcher.paused.get(one.key, ""),
+        trouble=inbox_watcher.trouble or daemon.dispatcher.outbox_refusals.trouble_of(one.key),
     )
 
 

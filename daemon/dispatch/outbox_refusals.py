@@ -26,7 +26,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.story import Story
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import OWED, State
 from cutoutd.daemon.ledger.transitions import Transitions
 
 NAME_FIX = (
@@ -62,6 +62,8 @@ class OutboxRefusals(Struct):
     worker_manager: WorkerManager
     listener: Listener
     paused: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    # Photos that wait for room in a folder of their outbox that is a disk of its own, with that folder and why.
+    _for_room: dict[int, tuple[bytes, str]] = field(default_factory=dict[int, tuple[bytes, str]])
     # Photos whose place refused this process, which the next probe will judge, with why.
     _to_probe: dict[bytes, dict[int, str]] = field(default_factory=dict[bytes, dict[int, str]])
     # What workers claim of outboxes as a whole and nobody else has seen; and what the next probe will judge, by photo.
@@ -76,6 +78,18 @@ class OutboxRefusals(Struct):
     def took(self, photo: int) -> None:
         """A worker wrote its cutout: what it claimed before is forgotten."""
         self._troubles.forget(photo)
+        self._for_room.pop(photo, None)
+
+    def trouble_of(self, inbox: bytes) -> str:
+        """Why photos of an inbox wait, all of them or some; empty when none does."""
+        for photo in list(self._for_room):
+            row = self.hands.row(photo)
+            if row is None or row.state not in OWED:
+                del self._for_room[photo]
+            elif row.inbox == inbox and inbox not in self.paused:
+                folder, why = self._for_room[photo]
+                return f"photos that go to {printable(folder)}, a disk of its own, wait: {why}"
+        return self.paused.get(inbox, "")
 
     def said(self, row: PhotoRow, code: int, why: str, temporaries: Sequence[bytes], *, large: bool) -> None:
         """A worker says that the outbox does not take the cutout.
@@ -95,7 +109,7 @@ class OutboxRefusals(Struct):
             return
         inside = list(dict.fromkeys(os.path.dirname(name) for name in temporaries))
         self._to_prove.setdefault(row.inbox, {})[row.id] = _Refused(code, inside, large)
-        self.place_refused(row, code, why)
+        self.place_refused(row, code, why, inside)
 
     def name_refused(self, row: PhotoRow, why: str) -> None:
         """The outbox cannot hold this one cutout's name or path; others are not held up by it."""
@@ -107,7 +121,9 @@ class OutboxRefusals(Struct):
         detail = f"The outbox refuses the name or the folder{named} of its cutout: {why}."
         self.failures.tried(row, Reason.CANNOT_RENDER, f"{detail} {NAME_FIX}")
 
-    def place_refused(self, row: PhotoRow, code: int, why: str, *, seen: bool = False) -> None:
+    def place_refused(
+        self, row: PhotoRow, code: int, why: str, inside: Sequence[bytes] = (), *, seen: bool = False
+    ) -> None:
         """The outbox, or only a folder in it, does not take this cutout: which of them, a probe of the outbox shows.
 
         The photo waits meanwhile, and longer each time, so that it is not the first to be tried again.
@@ -116,6 +132,7 @@ class OutboxRefusals(Struct):
             row: of the photo.
             code: the errno.
             why: the same in words.
+            inside: folders in the outbox that it was to lie in, as far as they are known.
             seen: this process met it, beside probes of the outbox that went well; unset, a worker only says so.
         """
         now = self.hands.row(row.id)
@@ -125,12 +142,31 @@ class OutboxRefusals(Struct):
         self.failures.refusals[row.id] = refusals
         self.transitions.again(row.id, pause_s=backoff_s(refusals, REFUSED_PAUSE_S, LONGEST_REFUSED_PAUSE_S))
         inbox = self.hands.plan.inbox(row.inbox)
-        if inbox is None or (code in OF_THE_WHOLE and not (seen and self._has_room(row))):
+        whole = code in OF_THE_WHOLE and not (seen and self._has_room(row))
+        if inbox is None or (whole and not self._wait_for_room(row, code, why, inside)):
             self.outbox_trouble(row.inbox, why)
             return
         if seen:
             self._to_probe.setdefault(row.inbox, {})[row.id] = os.strerror(code)
         self.outboxes.probe(inbox.settings.outbox)
+
+    def _wait_for_room(self, row: PhotoRow, code: int, why: str, inside: Sequence[bytes]) -> bool:
+        """Whether a photo waits alone, because what is full is a disk of its own in the outbox; tells of each once."""
+        inbox = self.hands.plan.inbox(row.inbox)
+        if inbox is None or code not in (errno.ENOSPC, errno.EDQUOT):
+            return False
+        outbox = os.fsencode(inbox.settings.outbox)
+        folder = run_with_timeout(LOOK_S, lambda: on_another_disk(outbox, inside), otherwise=b"")
+        if not folder:
+            return False
+        known = any(folder == other for other, _ in self._for_room.values())
+        self._for_room[row.id] = folder, why
+        if not known:
+            self.listener.warning(
+                f"Photos that go to {printable(folder)}, a disk of its own, wait: {why}. Nothing is lost; they go"
+                " on by themselves, and the others do so now."
+            )
+        return True
 
     def outbox_takes(self, inbox: bytes) -> None:
         """The probe of an inbox's outbox went well: those whose path it refused are themselves at fault.
@@ -242,3 +278,22 @@ class OutboxRefusals(Struct):
         """Their folders can be used: photos are taken up again. Returns whether any of them waited."""
         waited = [self.paused.pop(key, None) for key in inboxes]
         return any(why is not None for why in waited)
+
+
+def on_another_disk(outbox: bytes, inside: Sequence[bytes]) -> bytes:
+    """The first of these folders in an outbox that lies on another file system than the outbox; empty when none does.
+
+    Of a folder that is still to be made, the one above it counts.
+    """
+    try:
+        fs = RealFileSystem(outbox)
+        own = fs.stat(outbox).st_dev
+        for one in inside:
+            there = one
+            while there != outbox and not fs.exists(there):
+                there = os.path.dirname(there)
+            if fs.stat(there).st_dev != own:
+                return there
+    except (OSError, ValueError):
+        pass  # it is away, or one of them lies elsewhere
+    return b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from tests.support.simulation import Simulation, cutout_of
@@ -12,7 +13,9 @@ from tests.unit.daemon.dispatch.dishonest_workers import always, wait_for_a_fail
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.delivery.outboxes import Outboxes
+from cutoutd.daemon.dispatch import outbox_refusals
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
+from cutoutd.daemon.dispatch.outbox_refusals import on_another_disk
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.workers import protocol
 
@@ -165,3 +168,51 @@ def test_a_folder_of_the_outbox_that_is_a_full_disk_makes_its_photos_wait(
     one.finish(2000)
     assert one.states() == {"sub/a.jpg": "done", "b.jpg": "done"}
     assert one.heard.failures == []
+
+
+def test_photos_that_go_elsewhere_do_not_wait_for_a_folder_that_is_a_full_disk(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They shared its pauses, which grow; who looks at the status is told which folder is full."""
+    one = sim()
+    for number in range(20):
+        one.put(f"sub/{number}.jpg", ONE + b"%d" % number)
+    one.boot()
+    full = [True]
+
+    def below(outbox: bytes, inside: Sequence[bytes]) -> bytes:
+        return next((one for one in inside if one != outbox), b"")
+
+    def free(_self: RealFileSystem, path: bytes) -> int:
+        return 0 if path.endswith(b"/sub") else 10**12
+
+    monkeypatch.setattr(outbox_refusals, "on_another_disk", below)
+    monkeypatch.setattr(RealFileSystem, "free_bytes", free)
+    work = one.workers.work
+
+    def refused(job: protocol.Job) -> protocol.Result:
+        if full and b"/sub/" in job.temporaries[0]:
+            return protocol.OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
+        return work(job)
+
+    vars(one.workers)["work"] = refused
+    one.put("b.jpg", TWO)
+    for _ in range(200):
+        one.turn()
+        assert one.parts.dispatcher.paused == {}
+    assert one.outputs() == {"b.png": cutout_of(TWO)}
+    (inbox,) = one.daemon.status().inboxes
+    assert "/sub, a disk of its own, wait: No space left on device" in inbox.trouble
+    assert len([text for text in one.heard.warnings if "a disk of its own" in text]) == 1
+    full.clear()
+    one.finish(2000)
+    assert set(one.states().values()) == {"done"}
+    (inbox,) = one.daemon.status().inboxes
+    assert inbox.trouble == ""
+
+
+def test_a_folder_on_another_disk_is_known_by_what_is_there(tmp_path: Path) -> None:
+    root = os.fsencode(tmp_path)
+    assert on_another_disk(root, [root, root + b"/not/there", root + b"/too"]) == b""
+    assert on_another_disk(b"/", [b"/", b"/proc/not/there"]) == b"/proc"
+    assert on_another_disk(root + b"/gone", [root]) == b""

@@ -283,7 +283,11 @@ def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim:
     assert list(masks.folder_of(one.state).iterdir()) == []
 
 
-@pytest.mark.parametrize("takes_its_name", [Path.mkdir, lambda path: path.symlink_to("b.jpg")])
+def _is_linked(path: Path) -> None:
+    path.symlink_to("b.jpg")
+
+
+@pytest.mark.parametrize("takes_its_name", [Path.mkdir, _is_linked])
 def test_a_photo_at_whose_old_name_lies_no_file_follows_at_once(
     sim: Make, takes_its_name: Callable[[Path], None]
 ) -> None:
