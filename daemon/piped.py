@@ -10,7 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+# `ps` and `top` show 15 bytes of the one, `ps -f` and `pgrep -f` the other.
+_NAMED: Final = """# {name}
+try:
+    with open("/proc/self/comm", "w") as comm:
+        comm.write("{name}")
+except OSError:
+    pass
+"""
 
 
 class Piped(NamedTuple):
@@ -26,13 +35,19 @@ class Piped(NamedTuple):
             os.close(fd)
 
 
-def start(boot: str, *arguments: str, quiet: bool) -> Piped:
+def named(name: str, boot: str) -> str:
+    """Python source for a process that who looks for it finds by this name, where the kernel keeps one."""
+    return f"{_NAMED.format(name=name)}{boot}"
+
+
+def start(name: str, boot: str, *arguments: str, quiet: bool) -> Piped:
     """Runs `boot` with our import path as JSON, `arguments`, and its ends of both pipes on its command line.
 
     The import path travels there because it decides where everything else is found; "-P" keeps the folder we stand in
     out of it until then. SIGINT and SIGTERM are blocked in the new process until its first acts ignore or unblock them.
 
     Args:
+        name: what it is called in lists of processes.
         boot: Python source.
         arguments: further words.
         quiet: nothing that it prints is shown; else its errors are.
@@ -46,7 +61,7 @@ def start(boot: str, *arguments: str, quiet: bool) -> Piped:
     ends = str(calls_read), str(answers_write)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", boot, json.dumps(_import_path()), *arguments, *ends],
+            [sys.executable, "-P", "-c", named(name, boot), json.dumps(_import_path()), *arguments, *ends],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if quiet else None,

@@ -23,6 +23,7 @@ from cutoutd.config.errors import CutoutError, EngineError, ExitCode
 from cutoutd.config.fleet import NODE_FILE, Node, load_node
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.confining import confine
+from cutoutd.daemon.piped import named
 from cutoutd.daemon.workers.process import die_with
 
 # EX_TEMPFAIL: the node asks to be started again.
@@ -96,7 +97,7 @@ def keep(folder: Path, slots: int, state: Path, models: Path, cache: Path) -> in
 def _run_once(child: list[subprocess.Popen[bytes]], stopped: list[int], arguments: list[str | int]) -> int:
     path = json.dumps([entry for entry in sys.path if entry])
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _BOOT, path, json.dumps(arguments)],
+        [sys.executable, "-P", "-c", named("cutoutd node", _BOOT), path, json.dumps(arguments)],
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches it through us, once
     )

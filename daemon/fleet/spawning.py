@@ -25,4 +25,5 @@ def spawn(module: str, *arguments: str) -> Piped:
     Raises:
         OSError: no process can be started.
     """
-    return piped.start(_BOOT, module, json.dumps([*arguments, os.getpid()]), quiet=False)
+    name = f"cutoutd {module.rpartition('.')[2]}"
+    return piped.start(name, _BOOT, module, json.dumps([*arguments, os.getpid()]), quiet=False)

@@ -69,4 +69,4 @@ def end_unused() -> None:
 
 def start(ahead: str = "") -> Piped:
     """A new worker process; `ahead` has it load what every photo needs. Raises OSError."""
-    return piped.start(_BOOT, ahead, quiet=True)
+    return piped.start("cutoutd worker", _BOOT, ahead, quiet=True)

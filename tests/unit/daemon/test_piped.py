@@ -37,7 +37,7 @@ def test_it_is_given_its_words_and_inherits_two_pipes_alone(monkeypatch: pytest.
     kept = os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(kept, True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    one = piped.start(ECHO, "a word", quiet=False)
+    one = piped.start("cutoutd test", ECHO, "a word", quiet=False)
     try:
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
         os.write(one.calls, b"a question")
@@ -54,8 +54,23 @@ def test_it_is_given_its_words_and_inherits_two_pipes_alone(monkeypatch: pytest.
     assert said["more"] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel keeps no name that a process may change")
+def test_it_is_found_by_its_name() -> None:
+    """Whoever wonders what computes sees no bare interpreter, whichever of its names a list shows."""
+    say = "import os, sys; os.write(int(sys.argv[-1]), b'up'); os.read(int(sys.argv[-2]), 1)"
+    one = piped.start("cutoutd worker", say, quiet=True)
+    try:
+        assert os.read(one.answers, 2) == b"up"
+        process = Path(f"/proc/{one.process.pid}")
+        assert (process / "comm").read_text() == "cutoutd worker\n"
+        assert b"cutoutd worker" in (process / "cmdline").read_bytes()
+    finally:
+        one.close()
+        one.process.wait()
+
+
 def test_its_pipe_ends_with_us() -> None:
-    one = piped.start("import os, sys; os.read(int(sys.argv[-2]), 1)", quiet=True)
+    one = piped.start("cutoutd test", "import os, sys; os.read(int(sys.argv[-2]), 1)", quiet=True)
     one.close()
     wait_until(lambda: one.process.poll() is not None, "the end of a process that nobody speaks to")
     assert one.process.returncode == 0
@@ -69,6 +84,6 @@ def test_where_nothing_can_be_started_no_pipe_is_left(monkeypatch: pytest.Monkey
     listed = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
     before = len(list(listed.iterdir()))
     with pytest.raises(OSError, match="no more processes"):
-        piped.start("", quiet=True)
+        piped.start("cutoutd test", "", quiet=True)
     assert len(list(listed.iterdir())) == before
     assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, ())

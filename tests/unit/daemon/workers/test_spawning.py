@@ -39,8 +39,8 @@ def test_one_that_was_started_ahead_is_taken_and_the_next_is_new(
     started: list[Piped] = []
     start = spawning.piped.start
 
-    def counted(boot: str, *words: str, quiet: bool) -> Piped:
-        started.append(start(boot, *words, quiet=quiet))
+    def counted(name: str, boot: str, *words: str, quiet: bool) -> Piped:
+        started.append(start(name, boot, *words, quiet=quiet))
         return started[-1]
 
     monkeypatch.setattr(spawning.piped, "start", counted)
