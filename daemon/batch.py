@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from msgspec import Struct, field
 
 from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
-from cutoutd.config.output import Deliverable
-from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of, nearest_there
+from cutoutd.daemon.batch_places import BatchPlaces
+from cutoutd.daemon.batch_settings import BatchSettings, finished_before, nearest_there
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE, OF_THE_SIZE, SIZE_FIX
-from cutoutd.daemon.delivery.publish import How, Published
-from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_file
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.mounts import filesystem_kind, needs_polling
-from cutoutd.daemon.files.names import Temporary, name_key
+from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
@@ -96,10 +89,9 @@ class Batch:
         self._clock = clock
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._workers = pool.Workers((setup,) * size, post=self._queue.put, clock=clock)
-        self._taken: set[str] = set()
+        self._places = BatchPlaces(settings, (), self._fs)
         self._in_hand: dict[int, tuple[Source, float, tuple[bytes, ...]]] = {}
         self._attempts: dict[int, int] = {}
-        self._originals: frozenset[tuple[int, int]] = frozenset()
         self._all: list[Source] = []
         self._waiting: deque[int] = deque()
         self._stopping = False
@@ -120,7 +112,7 @@ class Batch:
             CutoutError: no worker can start.
         """
         self._all = photos
-        self._originals = frozenset(photo.identity for photo in photos)
+        self._places = BatchPlaces(self._settings, photos, self._fs)
         try:
             yield from self._without_work()
             left = len(self._waiting)
@@ -286,9 +278,9 @@ class Batch:
         placed: list[publish.Place] = []
         try:
             for file, one in zip(result.files, self._settings.deliverables, strict=True):
-                placed.append(self._place(source, number, result, file, one))
+                placed.append(self._places.publish(source, number, result, file, one))
         except FileNotFoundError:
-            self._taken -= {place.key for place in placed}  # done again, they adopt what lies there
+            self._places.give_back(placed)
             raise
         except OSError as error:
             if self._is_its_own(number, error.errno or 0):
@@ -307,99 +299,6 @@ class Batch:
         below = [nearest_there(os.path.dirname(one)) for one in temporaries]
         return code in OF_THE_NAME | {OF_THE_SIZE} or (
             code in OF_THE_PLACE and any(one != self._outbox for one in below)
-        )
-
-    def _place(
-        self,
-        source: Source,
-        number: int,
-        result: protocol.Finished,
-        file: protocol.FinishedFile,
-        deliverable: Deliverable,
-    ) -> publish.Place:
-        names = self._settings.names_for(
-            source,
-            number,
-            deliverable,
-            mtime_ns=result.mtime_ns,
-            digest=result.digest,
-            extension=file.extension,
-        )
-        mode = 0o666 & ~self._settings.umask
-        while True:
-            place = self._place_for(names, file)
-            replaces = ""
-            if place.how is How.REPLACE:
-                try:
-                    replaces = digest_file(os.path.join(self._outbox, place.name), self._fs)
-                except (FileNotFoundError, PermissionError, UnsafePath):
-                    continue  # gone or something else by now, or so much somebody's that it may not even be read
-            outcome = publish.publish(
-                self._outbox,
-                place.name,
-                file.temporary,
-                file.out_digest,
-                size=file.out_size,
-                fresh=True,
-                replaces=replaces,
-                mode=mode,
-                leases=self._leases,
-                fs=self._fs,
-            )
-            if outcome is Published.DONE:
-                self._taken.add(place.key)
-                return place
-            if outcome is Published.GONE:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file.temporary)
-
-    @functools.cached_property
-    def _leases(self) -> bool:
-        return not needs_polling(filesystem_kind(Path(os.fsdecode(self._outbox))))
-
-    def _place_for(self, names: Iterator[bytes], file: protocol.FinishedFile) -> publish.Place:
-        """Raises PhotoError when the one name that is wanted is taken."""
-        if self._settings.overwrite:
-            return self._overwritten(names)
-        if self._settings.exact:
-            name = os.fsencode(self._settings.exact)
-            if self._fs.exists(os.path.join(self._outbox, name)) and not publish.holds(
-                self._outbox, name, file.out_digest, file.out_size, self._fs
-            ):
-                raise PhotoError(
-                    Reason.NAME_TAKEN,
-                    "Another file has the name that the cutout is to have",
-                    os.path.join(self._outbox, name),
-                    "--overwrite replaces it, --skip-existing leaves the photo alone.",
-                )
-            names = iter([name])
-        return publish.find_place(
-            self._outbox,
-            names,
-            taken=frozenset(self._taken),
-            digest=file.out_digest,
-            size=file.out_size,
-            fs=self._fs,
-        )
-
-    def _overwritten(self, names: Iterator[bytes]) -> publish.Place:
-        """The first name that this run has not used itself, whichever file lies there, unless it is one of the photos.
-
-        Raises PhotoError when there is no other: somebody writes the file, or it is none.
-        """
-        for name in names:
-            path = os.path.join(self._outbox, name)
-            there = identity_of(path)
-            if name_key(name) in self._taken or there in self._originals:
-                continue
-            if there is None:
-                return publish.Place(name, name_key(name), How.NEW)
-            if stat.S_ISREG(self._fs.lstat(path).st_mode):
-                return publish.Place(name, name_key(name), How.REPLACE)
-        raise PhotoError(
-            Reason.NAME_TAKEN,
-            "What has the name that the cutout is to have is no file, or a program has it open",
-            os.path.join(self._outbox, os.fsencode(self._settings.exact)),
-            "Close that program, or choose another name with -o.",
         )
 
 

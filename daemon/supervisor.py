@@ -270,7 +270,7 @@ class Supervisor:
             case Hint():
                 inbox_watcher.arrivals.hint(message)
             case Rescan():
-                inbox_watcher.rescan(message.why, message.path)
+                inbox_watcher.rescan(message.path)
             case Unwatched():
                 inbox_watcher.unwatched()
             case WatchLost():

@@ -134,7 +134,7 @@ class Commands:
         answer = carry_out(self._ledger, command.verb, command.arguments, lambda: self._settings)
         if command.verb == "rescan":
             for inbox_watcher in self._inbox_watchers.values():
-                inbox_watcher.rescan("command")
+                inbox_watcher.rescan()
         return answer
 
     def _cannot(self, command: Command, error: Exception) -> None:

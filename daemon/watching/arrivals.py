@@ -109,7 +109,7 @@ class Arrivals:
         intake: where rows are made.
         io: the inbox's I/O thread.
         news: who is told.
-        doubt: called when something was not seen for certain, with a sentence that says what: scan soon.
+        doubt: called when something was not seen for certain: scan soon.
         clock: monotonic seconds.
         stage: `draft` where a quick cutout comes first.
         fs: the file system; unset, the real one.
@@ -124,7 +124,7 @@ class Arrivals:
         io: IoThread,
         news: FileNews,
         *,
-        doubt: Callable[[str], None],
+        doubt: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         stage: Stage = Stage.FINAL,
         fs: FileSystem | None = None,
@@ -210,7 +210,7 @@ class Arrivals:
         their rows (`_is_answered`): otherwise they take the room again, and what lies behind them waits for ever.
         """
         if not self._tracker.hint(path, kind, now):
-            self._doubt("more files at once than settle together")
+            self._doubt()  # more files at once than settle together
 
     # --- the story of one batch ----------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Arrivals:
         """Neither there nor gone: the inbox itself is in trouble. A scan settles them later."""
         for path in paths:
             self._tracker.forget(path)
-        self._doubt("an inbox that could not be looked at")
+        self._doubt()
 
     def _all_at_fault(self, paths: list[bytes], error: Exception) -> None:
         """What came back is about no single file: each of the batch fails by name, until a scan meets it again."""
@@ -384,7 +384,7 @@ class Arrivals:
         elif self._polled or age_s <= OLD_ENOUGH_S:
             self._track(found.path, kind, now)
         elif not self._tracker.rested(found.path, found.facts, now):
-            self._doubt("more files at once than settle together")
+            self._doubt()  # more files at once than settle together
 
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:

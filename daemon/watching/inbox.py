@@ -31,6 +31,7 @@ from cutoutd.daemon.watching.limits import NoEvents
 from cutoutd.daemon.watching.opening import events_arrive, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.stall import Stall
+from cutoutd.daemon.watching.timetable import Timetable
 from cutoutd.daemon.watching.unheard import Unheard
 from cutoutd.daemon.watching.walker import MOST_IN_PART, Walker
 from cutoutd.daemon.watching.watcher import Watcher
@@ -65,8 +66,6 @@ class InboxWatcher:
     ) -> None:
         self.settings = settings
         self.key = os.fsencode(settings.path)
-        self.name = str(settings.path)
-        self.scanned = False
         self.scanned_clean: float | None = None  # wall-clock start of the last walk that was free of errors
         self.polled = False
         self._ledger = ledger
@@ -77,13 +76,14 @@ class InboxWatcher:
         )
         self._stall = Stall(self.key, self._question, clock())
         rules = Rules(include=settings.include, exclude=settings.exclude)
+        self._walks = Timetable(clock)
         self.arrivals = Arrivals(
             settings,
             rules,
             Intake(ledger),
             self.io,
             news,
-            doubt=self._later,
+            doubt=self._walks.later,
             clock=clock,
             stage=stage,
         )
@@ -104,13 +104,8 @@ class InboxWatcher:
         self._watcher: Watcher | None = None
         self._use = FolderUse(Retry(RETRY_FIRST_S, RETRY_LONGEST_S, at=clock()))
         self._closed = False
-        self._scanning = False
-        self._scan_again: str | None = None
         self._unheard = Unheard(settings.poll_every, listener.warning)
-        self._walking_blind = False
         self._inode = (0, 0)
-        self._scan_at = float("inf")
-        self._poll_at = float("inf")
 
     def follow(self, settings: Inbox, stage: Stage) -> None:
         """Other settings are in force, with which it is watched as before."""
@@ -166,14 +161,14 @@ class InboxWatcher:
         self.arrivals.believe_leases(opened.leases)
         if opened.polled:
             self.arrivals.poll()
-            self._poll_at = now + self.settings.poll_every
+            self._walks.poll_next(self.settings.poll_every)
         else:
             self.arrivals.listen()
-            self._poll_at = float("inf")
+            self._walks.poll_no_more()
         self._take_stock(opened.no_events, now)
         self._mounts.record(self.settings.path, opened.identity)
         # Its own thread makes one call after the other: photos are looked for before what was to be done is resumed.
-        self.rescan("start")
+        self.rescan()
         self._news.inbox_open(self.settings.path, opened.inode)
 
     # --- what gives no events ------------------------------------------------------------------------------
@@ -188,7 +183,7 @@ class InboxWatcher:
         if self._watcher is None:
             return  # still opening: what it lacks is asked for then
         now = self._clock()
-        self._poll_at = min(self._poll_at, now)
+        self._walks.poll_now()
         self._take_stock(None, now)
 
     def _take_stock(self, whole: NoEvents | None, now: float) -> None:
@@ -229,24 +224,24 @@ class InboxWatcher:
         watcher = self._watcher
         if watcher is None or not watcher.blind:
             return
-        self._walking_blind, started = True, self._clock()
+        started = self._clock()
+        self._walks.poll_starts()
         try:
             await run(self.io, self._walker.walk_blind, watcher)
         except OSError:
-            self._later("folders without events that could not be walked")
-        self._walking_blind = False
-        now = self._clock()
-        self._plan_poll(now, now - started)
+            self._walks.later()
+        self._walks.poll_ended()
+        self._plan_poll(self._clock() - started)
 
-    def _plan_poll(self, now: float, took_s: float) -> None:
+    def _plan_poll(self, took_s: float) -> None:
         """After a walk of what gives no events: says what that is, and when to walk it again."""
-        self._poll_at = float("inf")
+        now = self._clock()
+        self._walks.poll_no_more()
         if self._watcher is not None:
             self._take_stock(None, now)
         if self.polled or (self._watcher is not None and self._watcher.blind):
             self._unheard.look_at_limits(now)
-            # A walk that takes long is not started again at once: at most half the time goes into polling.
-            self._poll_at = now + max(self.settings.poll_every, took_s)
+            self._walks.poll_next(self.settings.poll_every, took_s)
 
     # --- losing it and closing it -----------------------------------------------------------------------------
 
@@ -281,7 +276,9 @@ class InboxWatcher:
         if self._closed:
             return
         self._drop_watcher()
-        self._use.opening = self._scanning = self._walking_blind = False
+        self._use.opening = False
+        self._walks.broke_off()
+        self._walks.poll_ended()
         why = f"cutoutd made a mistake with {printable(self.key)} ({mistake(error)}); please report it."
         self._missing(why, self._clock())
 
@@ -301,15 +298,12 @@ class InboxWatcher:
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
-        times: list[float] = []
+        times = [self._use.due(), self.arrivals.next_due()]
         if self._may_scan():
-            times += [self._scan_at, self._unheard.try_at]
-            if not self._walking_blind:
-                times.append(self._poll_at)
-        times.append(self._use.due())
+            times += [self._walks.next_due(), self._unheard.try_at]
         if self.io.waiting:
             times.append(self._stall.next_due())
-        return min([*times, self.arrivals.next_due()])
+        return min(times)
 
     def tick(self, now: float, late_s: float = 0.0) -> None:
         """Does what is due: reopening, looks at settling files, scans, asking a folder that lets us wait.
@@ -325,12 +319,11 @@ class InboxWatcher:
         self.arrivals.tick(now)
         if not self._may_scan():
             return
-        if now >= self._scan_at:
-            self.rescan("interval")
-        if now >= self._poll_at and not self._walking_blind:
-            self._poll_at = float("inf")
+        if self._walks.walk_due():
+            self.rescan()
+        if self._walks.poll_due():
             if self.polled:
-                self.rescan("poll")
+                self.rescan()
             else:
                 Story(self._walk_blind(), paid_by(self._fault))
         if now >= self._unheard.try_at:
@@ -358,42 +351,33 @@ class InboxWatcher:
         self._stall.answered()
         self._listener.notice(f"The inbox {printable(self.key)} answers again.")
         self._news.inbox_answers(self.settings.path, self._inode)
-        self.rescan("it answers again")
+        self.rescan()
 
     def _may_scan(self) -> bool:
         """A folder that is away cannot be walked, and the end of a walk plans the next: neither is waited for."""
-        return self.watching and not self._scanning
+        return self.watching and not self._walks.walking
 
     # --- scanning ----------------------------------------------------------------------------------
 
-    def _later(self, why: str) -> None:
-        self._scan_again = why
-        self._scan_at = min(self._scan_at, self._clock() + 2.0)
-
-    def rescan(self, why: str, under: bytes = b"") -> None:
+    def rescan(self, under: bytes = b"") -> None:
         """Walks all of it, or what lies below `under`, on its I/O thread; one asked for during another follows it."""
         if not self.watching or self._closed:
             return
-        if self._scanning:
-            self._scan_again = why
-            return
-        if under and not self.polled:
+        if under and not self.polled and not self._walks.walking:
             Story(self._scan_part(under), paid_by(self._fault))
-            return
-        self._scanning = True
-        self._scan_at = float("inf")
-        Story(self._scan(), paid_by(self._fault))
+        elif self._walks.start():
+            Story(self._scan(), paid_by(self._fault))
 
     async def _scan_part(self, under: bytes) -> None:
         """Takes up what lies in a new sub-folder."""
         try:
             found = await run(self.io, self._walker.walk_part, under)
         except OSError:
-            self._later("a folder that could not be read")
+            self._walks.later()
             return
         self.arrivals.take([(one, None) for one in found])
         if len(found) == MOST_IN_PART:
-            self._later("a large new folder")
+            self._walks.later()
         self._recheck.look(walked_cleanly=False)
 
     async def _scan(self) -> None:
@@ -403,20 +387,14 @@ class InboxWatcher:
         try:
             clean = await run(self.io, self._walker.walk_all, stones=stones)
         except OSError as error:
-            self._scanning = False
+            self._walks.broke_off()
             self.lost(words(error))
             if not self._use.opening:  # one that can be opened but not read: no faster than a missing one
                 self._use.retry.failed(self._clock())
             return
-        self._scanning = False
-        now = self._clock()
         self._use.retry.well()
-        self.scanned = True
-        self._scan_at = now + self.settings.rescan_every
-        self._plan_poll(now, now - started)
+        self._walks.ended(self.settings.rescan_every)
+        self._plan_poll(self._clock() - started)
         if clean:
             self.scanned_clean = wall
         self._recheck.look(walked_cleanly=bool(clean))
-        if self._scan_again is not None:
-            self._scan_again = None
-            self._scan_at = min(self._scan_at, now + 1.0)

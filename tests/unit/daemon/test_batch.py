@@ -21,7 +21,6 @@ from cutoutd.daemon import batch as batch_module
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_settings import BatchSettings
 from cutoutd.daemon.delivery import publish
-from cutoutd.daemon.delivery.publish import Place
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
 from cutoutd.daemon.sources import gather
 from cutoutd.daemon.workers import pool, protocol
@@ -275,14 +274,14 @@ def test_workers_that_cannot_start_end_the_run(
 def test_stopped_while_a_cutout_gets_its_name_it_is_counted_and_nothing_is_left_over(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Batch._place  # pyright: ignore[reportPrivateUsage]
+    named = Batch._publish  # pyright: ignore[reportPrivateUsage]
 
-    def stopped(self: Batch, *arguments: Any) -> Place:
-        found = place(self, *arguments)
+    def stopped(self: Batch, *arguments: Any) -> list[bytes]:
+        found = named(self, *arguments)
         self.stop()  # as a signal that comes in this moment
         return found
 
-    monkeypatch.setattr(Batch, "_place", stopped)
+    monkeypatch.setattr(Batch, "_publish", stopped)
     found = run({"a.jpg": b"A", "b.jpg": b"B"})
     assert [one.state for one in found] == ["done"]
     assert list(listing(tmp_path / "out")) == [os.fsdecode(os.path.basename(found[0].outputs[0]))]

@@ -44,7 +44,7 @@ class Box:
         self.root.mkdir()
         self.ledger = ledger
         self.now = 1000.0
-        self.doubts: list[str] = []
+        self.doubts: list[float] = []
         self.fs = FaultyFileSystem()
         self.posted: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.io = IoThread("inbox", self.posted.put)
@@ -56,7 +56,7 @@ class Box:
             Intake(ledger),
             self.io,
             Unheard(),
-            doubt=self.doubts.append,
+            doubt=lambda: self.doubts.append(self.now),
             clock=lambda: self.now,
             fs=self.fs,
             limit=limit,
