@@ -167,7 +167,7 @@ def _of_the_ledger(error: sqlite3.DatabaseError) -> CutoutError:
     from cutoutd.daemon.ledger.troubles import LedgerCorruptError, is_busy, is_damage
 
     if is_damage(error):
-        fix = "A running daemon moves it aside and rebuilds it; else `cutoutd run` does. No photo is lost."
+        fix = "The daemon moves it aside and rebuilds it, at its next start at the latest. No photo is lost."
         return LedgerCorruptError("The ledger is damaged", state_dir() / LEDGER_NAME, fix)
     if is_busy(error):
         return LedgerError(
