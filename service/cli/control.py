@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -300,8 +299,9 @@ def resume() -> None:
 def rescan() -> None:
     """Look through all inboxes now, instead of waiting for the next regular look."""
     if holder(state_dir()) is None:
-        click.echo("cutoutd is not running; it looks through all inboxes when it starts.", err=True)
-        sys.exit(1)
+        raise UsageError(
+            "the daemon is not running", fix="It looks through all inboxes when it starts: `cutoutd run`."
+        )
     _say(command("rescan"), "Looking through the inboxes.")
 
 

@@ -15,7 +15,7 @@ from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
-from cutoutd.service.cli.control import forget, redo, retry
+from cutoutd.service.cli.control import forget, redo, rescan, retry
 from cutoutd.service.cli.status import failures, status
 
 
@@ -44,6 +44,12 @@ def test_a_name_that_means_no_photo_is_said_and_is_no_success(state: Path) -> No
         assert "nope.jpg: no photo is known by this name" in str(error)
         everything = CliRunner().invoke(command, ["--all"])
         assert (everything.exit_code, everything.output[:3]) == (0, "No "), everything.output
+
+
+def test_nobody_looks_through_inboxes_while_no_daemon_is_there() -> None:
+    error = CliRunner().invoke(rescan, []).exception
+    assert isinstance(error, UsageError)
+    assert "when it starts" in error.fix
 
 
 def test_points_are_for_one_photo(state: Path, tmp_path: Path) -> None:
