@@ -26,7 +26,13 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
-from cutoutd.daemon.files.mounts import MountIdentity, identify, inode_of, needs_polling
+from cutoutd.daemon.files.mounts import (
+    MountIdentity,
+    identify,
+    inode_of,
+    needs_polling,
+    takes_plain_names_only,
+)
 from cutoutd.daemon.files.story import Calls, Story, run
 from cutoutd.daemon.files.usable import must_be_usable
 from cutoutd.daemon.ledger.database import Ledger
@@ -324,7 +330,14 @@ class AfterCare:
         if planned and not any(planned.startswith(root + b"/") for root in roots):
             roots.append(os.path.dirname(planned))  # the setting changed after it had got that far
         fs = RealFileSystem(*roots)
-        ready = move.hide(original, folder=folder, folder_mode=self._folder_mode, planned=planned, fs=fs)
+        ready = move.hide(
+            original,
+            folder=folder,
+            folder_mode=self._folder_mode,
+            planned=planned,
+            plain=seen is not None and takes_plain_names_only(seen.fstype),
+            fs=fs,
+        )
         return ready, seen, fs
 
     async def content_of(self, row: PhotoRow) -> str:

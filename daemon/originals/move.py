@@ -31,7 +31,7 @@ from cutoutd.daemon.files.filesystem import (
 )
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.daemon.files.names import LONGEST_NAME, candidates
+from cutoutd.daemon.files.names import LONGEST_NAME, candidates, mirrored_folder, portable
 from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ, folded
 from cutoutd.daemon.originals.giving_back import to_its_name
@@ -157,6 +157,7 @@ def hide(
     folder: bytes | Trash,
     folder_mode: int = 0o755,
     planned: bytes = b"",
+    plain: bool = False,
     fs: FileSystem,
 ) -> Ready:
     """Takes the original out of everybody's way, makes sure it is the photo that was read, and finds its place.
@@ -168,6 +169,7 @@ def hide(
         folder: where it goes.
         folder_mode: permission bits of sub-folders that are made there.
         planned: where an earlier life meant to put it, if it got that far.
+        plain: the folder refuses characters that others take.
         fs: the file system.
 
     Returns:
@@ -198,7 +200,7 @@ def hide(
         if planned and still_planned(original.path, planned, fs):
             return Ready(Step.READY, planned)
         return Ready(Step.READY, trash_target(original.path, folder, fs))
-    return _find_place(original, folder, folder_mode, fs)
+    return _find_place(original, folder, folder_mode, plain=plain, fs=fs)
 
 
 def _take_away(original: Original, planned: bytes, fs: FileSystem) -> Ready | None:
@@ -281,12 +283,14 @@ def _is_it(original: Original, fs: FileSystem) -> bool:
     return True
 
 
-def _find_place(original: Original, folder: bytes, mode: int, fs: FileSystem) -> Ready:
-    target_folder = os.path.join(folder, os.path.dirname(original.relative))
+def _find_place(original: Original, folder: bytes, mode: int, *, plain: bool, fs: FileSystem) -> Ready:
+    mirrored = mirrored_folder(original.relative, "", date="", label="", plain=plain)
+    target_folder = os.path.join(folder, mirrored)
     make_below(fs, folder, target_folder.rstrip(b"/"), mode)
     stem, extension = os.path.splitext(os.path.basename(original.relative))
     size, compared = fs.lstat(original.hidden).st_size, 0
-    for name in candidates(target_folder, os.fsdecode(stem), os.fsdecode(extension)):
+    shown = portable(os.fsdecode(stem)) if plain else os.fsdecode(stem)
+    for name in candidates(target_folder, shown, os.fsdecode(extension)):
         if not fs.exists(name):
             return Ready(Step.READY, name)
         if original.digest is None or compared >= MOST_COMPARED or fs.lstat(name).st_size != size:
@@ -324,7 +328,8 @@ def move(original: Original, target: bytes, *, trash: bool, fs: FileSystem) -> b
 
 def _copy_across(original: Original, target: bytes, fs: FileSystem) -> bool:
     """To another file system: copy, sync, compare, publish without replacing, and only then let go."""
-    part = os.path.join(os.path.dirname(target), os.path.basename(original.hidden) + b".part")
+    hidden = portable(os.fsdecode(os.path.basename(original.hidden)))  # there it may have to be plain
+    part = os.path.join(os.path.dirname(target), os.fsencode(f"{hidden}.part"))
     with contextlib.suppress(FileNotFoundError):
         fs.unlink(part)  # left over from a try that a crash cut short
     try:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.digests import digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
@@ -66,6 +67,35 @@ def test_the_archive_mirrors_the_tree(inbox: Inbox) -> None:
     assert ready == move.Ready(Step.READY, os.fsencode(inbox.archive / "day" / "a.jpg"))
     assert inbox.move(ready.target)
     assert inbox.copies() == ["archive/day/a.jpg"]
+
+
+def test_names_that_the_archive_cannot_hold_are_made_plain(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a stick or a Windows share such an original was tried again for ever; the copy's own name is plain too."""
+    path = inbox.inbox / "8:30" / "why?.jpg"
+    path.parent.mkdir()
+    os.rename(inbox.original, path)
+    hidden = move.hidden_name(os.fsencode(path), "abcd", 1)
+    one = replace(inbox.one(), path=os.fsencode(path), hidden=hidden, relative=b"8:30/why?.jpg")
+    ready = move.hide(one, folder=os.fsencode(inbox.archive), plain=True, fs=REAL)
+    assert ready == move.Ready(Step.READY, os.fsencode(inbox.archive / "8_30" / "why_.jpg"))
+    copied: list[bytes] = []
+    copy_file = move.copy_file
+
+    def noted(source: bytes, target: bytes, fs: FileSystem, *, device: int | None) -> None:
+        copied.append(os.path.basename(target))
+        copy_file(source, target, fs, device=device)
+
+    def elsewhere(*_arguments: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(move, "copy_file", noted)
+    monkeypatch.setattr(move, "_move_to_folder", elsewhere)
+    assert inbox.move(ready.target, one=one)
+    assert inbox.copies() == ["archive/8_30/why_.jpg"]
+    assert b":" not in copied[0]
+    assert b"?" not in copied[0]
 
 
 def test_an_archived_namesake_is_never_replaced(inbox: Inbox) -> None:
