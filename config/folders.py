@@ -85,18 +85,27 @@ def _deliveries_inside_inboxes(inboxes: tuple[Inbox, ...], inside: _Inside) -> I
             (("outbox",), "the outbox", inbox.outbox),
             (("after", "archive"), "the archive", inbox.after.archive),
             (("after", "failed"), "the folder for failed photos", inbox.after.failed),
+            *((("outbox",), "the outbox's sub-folder", folder) for folder in _own_folders(inbox)),
         ]
+        told: set[Place] = set()
         for key, what, folder in targets:
-            if folder is None:
+            if folder is None or key in told:
                 continue
             around = next((other for other in inboxes if inside(folder, other.path)), None)
             if around is not None:
+                told.add(key)
                 yield Problem(
                     ("inbox", index, *key),
                     f"{what} {printable(folder)} lies inside the inbox {printable(around.path)}, so its "
                     f"files would be taken for new photos: choose a folder beside the inbox, such as "
                     f"{printable(around.path.parent / folder.name)}{_not_itself(around, folder)}",
                 )
+
+
+def _own_folders(inbox: Inbox) -> list[Path]:
+    """Where cutouts lie below the outbox, as far as the settings alone say."""
+    named = [one.folder.format(date="{date}", deliverable=one.label) for one in inbox.any_deliverables()]
+    return [inbox.outbox / folder for folder in dict.fromkeys([*named, inbox.review]) if folder]
 
 
 def _originals_among_cutouts(inboxes: tuple[Inbox, ...], inside: _Inside) -> Iterator[Problem]:

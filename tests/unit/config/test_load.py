@@ -272,6 +272,22 @@ def test_symbolic_links_are_seen_through(tmp_path: Path) -> None:
     assert "lies inside the inbox" in line
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'review = "two"',
+        '[[inbox.deliver]]\nfolder = "two/{date}"',
+        '[[inbox.rule]]\nmatch = "a*"\n[[inbox.rule.deliver]]\nlabel = "two"\nfolder = "{deliverable}"',
+    ],
+)
+def test_cutouts_in_a_sub_folder_that_is_an_inbox_would_be_cut_out_for_ever(
+    tmp_path: Path, table: str
+) -> None:
+    (line,) = problems(config((tmp_path / "out/two", tmp_path / "out", table)))
+    assert "the outbox's sub-folder" in line
+    assert "lies inside the inbox" in line
+
+
 def test_one_inbox_twice(tmp_path: Path) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
