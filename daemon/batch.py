@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
 from cutoutd.daemon.batch_places import BatchPlaces
-from cutoutd.daemon.batch_settings import BatchSettings, finished_before, nearest_there
+from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of, nearest_there
 from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE, OF_THE_SIZE, SIZE_FIX
 from cutoutd.daemon.files.filesystem import RealFileSystem
@@ -295,6 +295,8 @@ class Batch:
 
     def _is_its_own(self, number: int, code: int) -> bool:
         """Whether an errno speaks of one cutout's name or folder, and not of the output folder as a whole."""
+        if code == errno.ENOENT and identity_of(self._outbox):
+            return True  # it is there, and answers so to a name that it cannot hold (exFAT), or lost a folder in it
         *_, temporaries = self._in_hand[number]
         below = [nearest_there(os.path.dirname(one)) for one in temporaries]
         return code in OF_THE_NAME | {OF_THE_SIZE} or (

@@ -186,6 +186,14 @@ def test_a_folder_of_the_output_that_is_none_costs_its_own_photos_alone(
     assert listing(tmp_path / "out")["z.png"] == b"cutout of Z"
 
 
+def test_a_name_that_a_folder_does_not_find_costs_its_own_photo(run: Callable[..., Any]) -> None:
+    """As exFAT answers to one with a colon; the folder itself is there."""
+    no_such = protocol.OutboxRefused(b"/out", errno.ENOENT, "No such file or directory")
+    found = run({"8:30/a.jpg": b"A", "z.jpg": b"Z"}, [no_such])
+    assert sorted(one.state for one in found) == ["done", "failed"]
+    assert [one.reason for one in found if one.state == "failed"] == [Reason.CANNOT_RENDER]
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
 def test_an_output_folder_that_refuses_ends_the_run_though_photos_lie_below(
     run: Callable[..., Any], code: int
