@@ -14,6 +14,7 @@ from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.deliverable_rules import chosen, problems_of_list
+from cutoutd.daemon.lock import holder
 from cutoutd.service.folders import make_folders
 from cutoutd.service.listeners.desktop import notifier_warnings
 
@@ -124,7 +125,17 @@ def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> N
     for folder in make_folders(load_settings(path).settings):
         click.echo(f"made {printable(folder)}")
     settings = load_settings(path).settings
-    click.echo(f"Save photos into {printable(settings.inbox[0].path)}; start with `cutoutd run`.")
+    click.echo(f"Save photos into {printable(settings.inbox[0].path)}; {_what_next(path)}.")
+
+
+def _what_next(path: Path) -> str:
+    pid = holder(places.state_dir())
+    if pid is None:
+        return "start with `cutoutd run`"
+    at_work = f"the daemon at work (process {pid or 'unknown'})"
+    if path == places.config_path().absolute():
+        return f"{at_work} takes it up within seconds, unless it was started with folders of its own or another configuration"
+    return f"stop {at_work}, and start it with this configuration"
 
 
 def write_new(path: Path, text: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cutoutd.config.load import load_settings
-from cutoutd.config.places import cache_dir, models_dir, state_dir
+from cutoutd.config.places import cache_dir, config_path, models_dir, state_dir
 from cutoutd.daemon.components import Places
 from cutoutd.daemon.files.folders import take_umask
 from cutoutd.daemon.ledger.control import Control
@@ -41,15 +41,16 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     what is in hand; a second Ctrl-C stops at once. Whatever is not done stays owed and is done next time.
     """
     loaded = load_settings(config_file, inbox=inbox, outbox=outbox, model=model)
+    file = loaded.path or config_file
 
     def plan() -> Plan:
         """From the configuration as it is now; raises CutoutError."""
         from cutoutd.service.managers.systemd_unit import check_unit_allows
 
-        # The very file that was taken at the start: one that is away for a moment does not make others count.
-        settings = load_settings(
-            loaded.path or config_file, inbox=inbox, outbox=outbox, model=model, anew=True
-        ).settings
+        nonlocal file
+        # The very file that was taken first: one that is away for a moment does not make others count.
+        now = load_settings(file, inbox=inbox, outbox=outbox, model=model, anew=True)
+        file, settings = now.path, now.settings
         check_unit_allows(settings)
         return make_plan(settings, models_dir(), cache_dir())
 
@@ -65,7 +66,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
         Places(state, umask),
         listener,
         load=plan,
-        config_path=loaded.path,
+        config_path=loaded.path or config_path(),  # there `cutoutd init` puts one
         hung_up=terminal.gone,
     )
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support import warm
 from tests.support.daemon_process import Daemon
 from tests.support.models import add_large_stand_in
 from tests.support.photos import encoded, small
@@ -42,6 +43,30 @@ def test_an_added_model_by_reload_without_losing_a_photo(daemon: Make) -> None:
     models = {os.fsdecode(row["path"]): row["model"] for row in one.rows("state = 'done'")}
     assert {models[f"after{n}.jpg"] for n in range(3)} == {"own"}
     assert one.stop() == 0
+
+
+def test_a_first_config_is_taken_up_by_a_daemon_that_began_without(daemon: Make) -> None:
+    """`cutoutd init` was read at the next start, and what was saved into its folder lay there."""
+
+    class Bare(Daemon):
+        def env(self) -> dict[str, str]:
+            home = str(self.root / "home")
+            return {**super().env(), "XDG_CONFIG_HOME": home, "XDG_PICTURES_DIR": home}
+
+    one = Bare(daemon().root)
+    (one.root / "home").mkdir()
+    log = one.log.open("wb")
+    one.process = warm.start(["run"], one.env(), log.fileno(), log.fileno())
+    try:
+        one.wait(lambda: one.said("ready"), "the daemon to be ready", 60)
+        said = one.cli("init", "--inbox", str(one.inbox), "--outbox", str(one.outbox)).stdout
+        assert f"the daemon at work (process {one.process.pid}) takes it up" in said
+        (one.inbox / "a.jpg").write_bytes(small())
+        one.wait(lambda: one.outputs() == ["a.png"], "the cutout")
+        assert one.stop() == 0
+    finally:
+        one.kill()
+        log.close()
 
 
 @pytest.mark.timeout(300)

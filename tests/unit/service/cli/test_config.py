@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from cutoutd.config.errors import ConfigError, FolderError, ModelError, UsageError
 from cutoutd.config.load import load_settings, parse_settings
+from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.config import config, init, write_new
 from cutoutd.service.folders import make_folders
 
@@ -108,6 +110,24 @@ def test_init_writes_once_and_makes_folders(tmp_path: Path) -> None:
     assert f"kept {path}" in again.output
     assert "changed nothing" in again.output
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_init_beside_a_daemon_says_what_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, usual: bool
+) -> None:
+    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("CUTOUTD_CONFIG", str(tmp_path / "usual.toml"))
+    path = tmp_path / ("usual.toml" if usual else "other.toml")
+    folders = ["--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out")]
+    assert "start with `cutoutd run`" in CliRunner().invoke(init, ["-c", str(path), *folders]).output
+    lock = StateLock(tmp_path / "state")
+    try:
+        said = CliRunner().invoke(init, ["-c", str(path), *folders]).output
+    finally:
+        lock.release()
+    assert ("takes it up within seconds" if usual else "start it with this configuration") in said
+    assert str(os.getpid()) in said
 
 
 def test_init_shortens_paths_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
