@@ -134,7 +134,7 @@ def _what_next(path: Path) -> str:
         return "start with `cutoutd run`"
     at_work = f"the daemon at work (process {pid or 'unknown'})"
     if path == places.config_path().absolute():
-        return f"{at_work} takes it up within seconds, unless it was started with folders of its own or another configuration"
+        return f"{at_work} takes it up within seconds, unless it was started with a configuration or folders of its own"
     return f"stop {at_work}, and start it with this configuration"
 
 
