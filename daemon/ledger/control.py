@@ -15,7 +15,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.retention import ENDED
-from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.ledger.states import OWED, State
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 
 # Which rows a command can be about.
@@ -122,6 +122,15 @@ class Control:
         ):
             counts[row["state"]] = row["n"]
         return counts
+
+    def owed(self) -> dict[bytes, int]:
+        """How many photos of each inbox are still to be finished."""
+        rows = self.ledger.read(
+            f"SELECT inbox, count(*) AS n FROM photos WHERE state IN ({', '.join('?' * len(OWED))})"
+            " GROUP BY inbox ORDER BY inbox",
+            OWED,
+        )
+        return {row["inbox"]: row["n"] for row in rows}
 
     def recent(self, count: int) -> list[PhotoRow]:
         """The photos that ended last, newest first."""

@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from cutoutd.config.errors import printable
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
@@ -87,8 +88,19 @@ def collect_status() -> dict[str, Any]:
             "session": control.ended_since(live.since) if live is not None and live.since else None,
             "recent": [row_dict(row, control) for row in control.recent(8)],
             "aftercare": control.aftercare_troubles(),
+            "left": [] if live is None else _left(control, live),
             "ledger": str(ledger.path),
         }
+
+
+def _left(control: Control, live: LiveStatus) -> list[dict[str, Any]]:
+    """Inboxes that are not in the configuration in force, and what their photos are owed: it waits for them."""
+    watched = {one.path for one in live.inboxes}
+    return [
+        {"path": os.fsdecode(inbox), "owed": owed}
+        for inbox, owed in control.owed().items()
+        if printable(inbox) not in watched
+    ]
 
 
 def _state(live: LiveStatus | None, *, running: bool) -> DaemonState:
@@ -223,6 +235,9 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
             console.print(said(f"{label}: {ended['done']} done, {ended['failed']} failed", style="dim"))
     for inbox in facts.get("inboxes", ()):
         _show_inbox(inbox, console)
+    for left in facts.get("left", ()):
+        waits = f"{counted(left['owed'], 'photo')} owed in {left['path']}, which is not in the configuration"
+        console.print(said(f"! {waits}", style="yellow"))
     for model, one in facts.get("models", {}).items():
         console.print(said(f"model {model} on {one['provider']}", style="dim"))
         for reason in one.get("why_not", ()):

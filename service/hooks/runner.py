@@ -116,7 +116,7 @@ class HookRunner:
         event: Event = hand.run.event
         if ended.well:
             self._queue.succeeded(hand.hook.key, event.id)
-            log.info("%s: %s event %d", hand.hook.label, event.kind, event.id)
+            log.info("%s ran for event %d (%s)", printable(hand.hook.label), event.id, event.kind)
             return
         if self._ended:
             return  # ended with us and not by itself: owed as before

@@ -58,6 +58,14 @@ def test_the_live_status_comes_back(control: Control) -> None:
     assert control.published() == told
 
 
+def test_what_is_owed_is_told_by_inbox(control: Control, ledger: Ledger) -> None:
+    _photo(ledger, b"a.jpg", State.PENDING)
+    _photo(ledger, b"b.jpg", State.RUNNING)
+    _photo(ledger, b"c.jpg", State.DONE)
+    _photo(ledger, b"d.jpg", State.PENDING, inbox=b"/gone")
+    assert control.owed() == {BOX: 2, b"/gone": 1}
+
+
 def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(
     control: Control, ledger: Ledger
 ) -> None:

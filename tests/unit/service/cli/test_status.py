@@ -12,6 +12,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cutoutd.config.errors import LedgerError
+from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.records import Facts, Settled
+from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, InboxStatus, LiveStatus
 from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.control import pause
 from cutoutd.service.cli.status import show_status, status
@@ -72,6 +76,24 @@ def test_a_provider_that_should_run_and_does_not_is_said_and_others_are_not() ->
     assert "  not on cuda: The provider 'cuda' does not start" in text
     assert "rocm" not in text
     assert "coreml" not in text
+
+
+def test_photos_of_an_inbox_that_left_the_configuration_are_said_to_wait(state: Path) -> None:
+    """A redo of yesterday's photos is owed, and nobody carries it out: "idle, 5 owed" explained nothing."""
+    lock = StateLock(state)
+    ledger = Ledger(state / "ledger.sqlite")
+    for inbox in (b"/watched", b"/gone \x1b"):
+        Intake(ledger).observe(inbox, b"a.jpg", Facts(1, 2, 3), settled=Settled.KNOWN)
+    live = LiveStatus(state=DaemonState.IDLE, inboxes=(InboxStatus(path="/watched", outbox="/out"),))
+    ledger.set_meta(LIVE_STATUS, live.to_json())
+    ledger.close()
+    try:
+        facts = json.loads(CliRunner().invoke(status, ["--json"]).output)
+        said = CliRunner().invoke(status, []).output
+    finally:
+        lock.release()
+    assert facts["left"] == [{"path": "/gone \x1b", "owed": 1}]
+    assert "! 1 photo owed in /gone \\x1b, which is not in the configuration" in said
 
 
 def test_what_waits_and_why_is_said() -> None:
