@@ -5,6 +5,7 @@ For benchmarks/edges.py and the tests of models/matting/matte.py; not for traini
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -319,6 +320,7 @@ THIN: dict[str, Callable[[Rng], Plane]] = {
 }
 
 
+@functools.cache
 def textures() -> list[NDArray[np.uint8]]:
     """The public-domain photos that scikit-image carries, as RGB."""
     from skimage import data  # type: ignore[import-untyped]

@@ -12,6 +12,7 @@ from benchmarks import delivered, hops, photos, readme, report, stages
 from benchmarks.options import Options
 from numpy.typing import NDArray
 from PIL import Image
+from tests.support.photos import pixels as photo_of
 
 from cutoutd.models.evaluation.cases import find_cases
 
@@ -23,10 +24,8 @@ TINY_WEEKLY = ("latency", "scale", "fleet")
 
 def small(picture: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """In place of the enlarged photo: as large as it is, which needs a tenth of the time."""
-    from skimage import data
-
     width, height = size[0] // 4, size[1] // 4
-    pixels = np.asarray(getattr(data, picture)(), np.uint8)[:, :, :3]
+    pixels = photo_of(picture)
     return np.asarray(Image.fromarray(pixels).resize((width, height)))
 
 
@@ -83,10 +82,8 @@ def test_the_first_page_says_what_was_measured() -> None:
 def test_what_is_delivered_is_judged_and_a_refused_photo_counts_as_an_empty_one(
     tmp_path: Path,
 ) -> None:
-    from skimage import data
-
     for folder, name, pixels in (
-        ("cats", "chelsea", np.asarray(data.chelsea(), np.uint8)[::2, ::2]),
+        ("cats", "chelsea", photo_of("chelsea")[::2, ::2]),
         ("walls", "grey", np.full((150, 225, 3), 190, np.uint8)),
     ):
         (tmp_path / folder).mkdir()

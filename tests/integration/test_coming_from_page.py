@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from skimage import data
+from tests.support import photos
 
 from cutoutd.config.load import load_settings
 from cutoutd.daemon import batch
@@ -43,7 +43,6 @@ CONFIGS = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SIZE = (300, 200)
 WARM: list[Any] = []
-pictures: Any = data  # the package comes without types
 
 
 class Inline:
@@ -78,7 +77,7 @@ class Inline:
 @pytest.fixture(scope="session")
 def photo_bytes() -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pictures.coffee()).resize(SIZE).save(out, "JPEG", quality=92)
+    Image.fromarray(photos.pixels("coffee")).resize(SIZE).save(out, "JPEG", quality=92)
     return out.getvalue()
 
 

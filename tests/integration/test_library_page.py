@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
+from tests.support import photos
 
 PAGE = Path(__file__).parents[2] / "docs/LIBRARY.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-pictures: Any = data  # the package comes without types
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    Image.fromarray(pictures.coffee()).save(tmp_path / "photo.jpg", quality=92)
+    Image.fromarray(photos.pixels("coffee")).save(tmp_path / "photo.jpg", quality=92)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -31,7 +29,7 @@ def test_the_first_example_writes_a_cutout(folder: Path, capsys: pytest.CaptureF
     run(EXAMPLES[0])
     with Image.open(folder / "cutout.png") as cutout:
         alpha = np.asarray(cutout.getchannel("A"))
-    height, width = pictures.coffee().shape[:2]
+    height, width = photos.pixels("coffee").shape[:2]
     assert alpha.shape == (height, width)
     share = float(alpha.mean()) / 255
     assert 0.05 < share < 0.8

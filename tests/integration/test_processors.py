@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.models import skimage_photo
+from tests.support.photos import pixels
 
 from cutoutd.models.networks.catalog import FAST, STANDARD, catalogue
 
@@ -50,7 +50,7 @@ def test_the_answer_has_the_same_bits_where_products_are_added_in_sixteen(
     name: str, side: int, tmp_path: Path
 ) -> None:
     photo = tmp_path / "cat.png"
-    Image.fromarray(skimage_photo("chelsea")).save(photo)
+    Image.fromarray(pixels("chelsea")).save(photo)
     command = [
         os.path.realpath(sys.executable),
         "-c",

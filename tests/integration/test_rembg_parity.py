@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from tests.support.models import skimage_photo, tiny_spec
+from tests.support.models import tiny_spec
+from tests.support.photos import pixels
 
 from cutoutd.config.errors import NetworkError
 from cutoutd.models.networks.catalog import BUNDLED, ModelSpec, catalogue, find_model, like_rembg
@@ -38,7 +39,7 @@ def photos(tmp_path_factory: Any) -> list[Path]:
     folder = tmp_path_factory.mktemp("photos")
     paths: list[Path] = [folder / f"{name}.png" for name in PHOTOS]
     for path in paths:
-        photo = skimage_photo(path.stem)
+        photo = pixels(path.stem)
         # One photo without any bright place: there division by the maximum differs from division by 255.
         Image.fromarray((photo * 0.6).astype(np.uint8) if path.stem == "coffee" else photo).save(path)
     return paths

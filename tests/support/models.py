@@ -10,10 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import skimage.data
 from msgspec.structs import replace
-from numpy.typing import NDArray
 from tests.support.tiny_onnx import tiny_network
 
 from cutoutd.models.networks.catalog import ModelSpec, catalogue
@@ -76,9 +73,3 @@ def lay_stand_in(models_dir: Path) -> None:
     models_dir.mkdir(parents=True, exist_ok=True)
     for name, content in _stand_in().items():
         (models_dir / name).write_bytes(content)
-
-
-def skimage_photo(name: str) -> NDArray[np.uint8]:
-    """One of the public-domain photos: astronaut, chelsea, coffee or rocket; uint8 (H, W, 3)."""
-    load: Any = getattr(skimage.data, name)
-    return np.asarray(load(), dtype=np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data
+from tests.support import photos
 from tests.support.profiles import one_way_icc
 
 from cutoutd.config.errors import PhotoError, Reason
@@ -30,8 +30,6 @@ from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.render import is_plain
 
 pytestmark = pytest.mark.slow
-
-pictures: Any = data  # the package comes without types
 
 
 class Disc:
@@ -79,7 +77,7 @@ class Veiled(Disc):
 
 def jpeg(size: tuple[int, int]) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pictures.astronaut()).resize(size).save(out, "JPEG", quality=92)
+    Image.fromarray(photos.pixels("astronaut")).resize(size).save(out, "JPEG", quality=92)
     return out.getvalue()
 
 
@@ -134,7 +132,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_the_photos_own_background_stays_beside_orders_that_remove_it() -> None:
-    photo = np.asarray(Image.fromarray(pictures.astronaut()).resize((300, 257)))
+    photo = np.asarray(Image.fromarray(photos.pixels("astronaut")).resize((300, 257)))
     keeping = Deliverable.model_validate(
         {"label": "lot", "background": "photo", "trim": True, "margin": "4px"}
     )
@@ -163,7 +161,7 @@ def test_notes_of_a_deliverable_name_it_where_there_are_several() -> None:
 
 
 def test_transparency_that_the_photo_brought_is_kept() -> None:
-    rgba = np.dstack([pictures.astronaut(), np.full((512, 512), 255, np.uint8)])
+    rgba = np.dstack([photos.pixels("astronaut"), np.full((512, 512), 255, np.uint8)])
     rgba[:, :200, 3] = 0
     out = io.BytesIO()
     Image.fromarray(rgba).save(out, "PNG")
@@ -189,7 +187,7 @@ REGIONS = ("50 100 250 240", "97% 97% 100% 100%", "0 0 100% 40%")
     ],
 )
 def test_a_region_is_cut_out_as_a_photo_of_its_own(engine: str, roi: str) -> None:
-    photo = np.asarray(Image.fromarray(pictures.astronaut()).resize((500, 400)))
+    photo = np.asarray(Image.fromarray(photos.pixels("astronaut")).resize((500, 400)))
     box = region(roi, 500, 400)
     assert box is not None
     part = np.s_[box.top : box.bottom, box.left : box.right]
@@ -204,7 +202,7 @@ def test_a_region_is_cut_out_as_a_photo_of_its_own(engine: str, roi: str) -> Non
 
 
 def test_a_region_without_a_subject_hands_on_the_whole_photo_if_asked_to() -> None:
-    photo = pictures.astronaut()
+    photo = photos.pixels("astronaut")
     got = pixels(cut(png(photo), Deliverable(), sees=Nothing(), roi="0 0 50% 50%", no_subject="pass"))
     assert np.array_equal(got[..., :3], photo)
     assert (got[..., 3] == 255).all()
@@ -222,7 +220,7 @@ def test_shares_are_of_the_whole_photo_whatever_part_is_matted() -> None:
 def tagged(profile: bytes) -> bytes:
     """The astronaut's own numbers, which mean other colours in the profile's space."""
     out = io.BytesIO()
-    Image.fromarray(pictures.astronaut()).resize((256, 256)).save(out, "PNG", icc_profile=profile)
+    Image.fromarray(photos.pixels("astronaut")).resize((256, 256)).save(out, "PNG", icc_profile=profile)
     return out.getvalue()
 
 
@@ -293,7 +291,7 @@ def test_orders_that_are_the_cutout_itself(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("orientation", [pytest.param(1, marks=pytest.mark.thorough), 6])
 def test_a_photo_is_decoded_smaller_where_all_orders_are(orientation: int) -> None:
-    turned = Image.fromarray(pictures.astronaut()).resize((2101, 2600))
+    turned = Image.fromarray(photos.pixels("astronaut")).resize((2101, 2600))
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -326,7 +324,7 @@ def test_a_point_is_told_in_the_photos_pixels_whatever_is_ordered() -> None:
 def test_a_subject_that_is_transparent_is_a_named_failure_and_no_empty_file() -> None:
     y, x = np.ogrid[:120, :160]
     hidden = np.where(np.hypot(y - 64, (x - 75) * 0.75) < 50, 0, 255).astype(np.uint8)  # where the disc is
-    picture = Image.fromarray(pictures.astronaut()[:120, :160])
+    picture = Image.fromarray(photos.pixels("astronaut")[:120, :160])
     picture.putalpha(Image.fromarray(hidden))
     out = io.BytesIO()
     picture.save(out, "PNG")

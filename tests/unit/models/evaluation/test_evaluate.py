@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
+from tests.support import photos
 
 from cutoutd.models.evaluation import evaluate
 from cutoutd.models.evaluation.cases import find_cases, resized
@@ -33,7 +33,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     images, masks = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("masks")
     segmenter = Segmenter(catalogue()[FAST], providers=["cpu"], threads=1)
     for name in ("people/astronaut", "animals/chelsea", "animals/rocket"):
-        rgb = np.asarray(getattr(skimage.data, name.split("/")[1])())[::2, ::2]
+        rgb = photos.pixels(name.split("/")[1])[::2, ::2]
         alpha = resized(segmenter.alpha(rgb), *rgb.shape[:2])
         for folder in (images, masks):
             (folder / name).parent.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from skimage import data
+from tests.support import photos
 
 from cutoutd.models.matting import closed_form
 from cutoutd.models.matting.matte import refine
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def sample(name: str) -> NDArray[np.uint8]:
-    return np.asarray(getattr(data, name)(), np.uint8)
+    return photos.pixels(name)
 
 
 def disc(side: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.support.models import skimage_photo
+from tests.support.photos import pixels
 
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import TILE, FullSize
@@ -16,7 +16,7 @@ from cutoutd.models.matting.matte import prepare
 pytestmark = pytest.mark.slow
 
 # More than one tile each way, a band between two others, and sides that are no multiple of a tile.
-PHOTO = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : TILE + 11])
+PHOTO = np.ascontiguousarray(np.tile(pixels("astronaut"), (2, 2, 1))[: 2 * TILE + 37, : TILE + 11])
 
 
 def disc(side: int = 160) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ def test_bands_together_are_the_whole(controls: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("controls", [{}, {"edge": "soft"}, {"grow": 2.0}])
 def test_between_edges_several_tiles_apart_the_photo_stays(controls: dict[str, object]) -> None:
-    photo = np.ascontiguousarray(np.tile(skimage_photo("astronaut"), (1, 4, 1))[:300, : 7 * TILE + 19])
+    photo = np.ascontiguousarray(np.tile(pixels("astronaut"), (1, 4, 1))[:300, : 7 * TILE + 19])
     alpha = np.zeros((60, 400), np.float32)
     alpha[:30, 60:330], alpha[30:, 380:] = 1, 1
     found, colour = prepare(alpha, photo, engine="plain", controls=MatteControls(**controls)).whole()  # type: ignore[arg-type]

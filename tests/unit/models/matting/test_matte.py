@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data
+from tests.support import photos
 
 from cutoutd.models.evaluation.solidity import share_of, thinned
 from cutoutd.models.matting import matte, refiner
@@ -47,7 +47,7 @@ edges = _benchmark("edges")
 
 
 def sample(name: str) -> NDArray[np.uint8]:
-    return np.asarray(getattr(data, name)(), np.uint8)
+    return photos.pixels(name)
 
 
 def disc(height: int, width: int) -> NDArray[np.float32]:

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
-from tests.support.models import skimage_photo, tiny_spec
+from tests.support.models import tiny_spec
+from tests.support.photos import pixels
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.decoding import colour, icc
@@ -37,7 +38,7 @@ FAST = resolve("fast", Path("/nowhere"))
 
 @pytest.fixture(scope="module")
 def cat() -> Photo:
-    return skimage_photo("chelsea")
+    return pixels("chelsea")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +203,7 @@ def test_any_shape_of_photo_is_answered(bundled: Segmenter, shape: tuple[int, in
 
 def test_a_24_megapixel_photo_is_shrunk_quickly_and_faithfully() -> None:
     rng = np.random.default_rng(0)
-    astronaut = Image.fromarray(skimage_photo("astronaut")).resize((6000, 4000))
+    astronaut = Image.fromarray(pixels("astronaut")).resize((6000, 4000))
     noise = np.tile(rng.normal(0, 12, (500, 500, 1)).astype(np.int16), (8, 12, 1))
     photo = np.clip(np.asarray(astronaut) + noise, 0, 255).astype(np.uint8)
     times: list[float] = []

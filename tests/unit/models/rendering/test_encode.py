@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageFilter
-from tests.support.models import skimage_photo
+from tests.support.photos import pixels
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.output import Output
@@ -20,7 +20,7 @@ from cutoutd.models.rendering.encode import Picture, encode
 
 pytestmark = pytest.mark.slow
 
-PHOTO = skimage_photo("astronaut")[:200, :300].copy()
+PHOTO = pixels("astronaut")[:200, :300].copy()
 ALPHA = np.zeros((200, 300), np.uint8)
 ALPHA[40:160, 60:240] = 255
 ALPHA[40:160, 60:70] = 128
@@ -64,7 +64,7 @@ BLOCK_PX, NOISE = 16, 16
     ],
 )
 def test_a_lossy_format_keeps_nothing_of_the_background(photo: str, kind: str) -> None:
-    colour = skimage_photo(photo)[:200, :260].copy()
+    colour = pixels(photo)[:200, :260].copy()
     y, x = np.mgrid[: colour.shape[0], : colour.shape[1]]
     away = np.hypot((y - 100) / 64, (x - 130) / 64)
     alpha = (np.clip((1.05 - away) / 0.1, 0, 1) * 255).astype(np.uint8)

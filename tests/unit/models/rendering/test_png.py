@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data
+from tests.support import photos
 from tests.support.metadata import png_chunks, read
 
 from cutoutd.models.rendering import png, rows
 
-pictures: Any = data  # the package comes without types
-ASTRONAUT: NDArray[np.uint8] = pictures.astronaut()
+ASTRONAUT: NDArray[np.uint8] = photos.pixels("astronaut")
 
 
 def alpha_disc(height: int, width: int, top: int = 255) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import tifffile
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
-from skimage import data
+from tests.support import photos
 from tests.support.metadata import read
 
 from cutoutd.config.errors import PhotoError, Reason
@@ -22,8 +22,7 @@ from cutoutd.models.rendering.render import Rendered, Subject, render
 
 pytestmark = pytest.mark.slow
 
-pictures: Any = data  # the package comes without types
-COFFEE: NDArray[np.uint8] = pictures.coffee()  # 400 × 600
+COFFEE: NDArray[np.uint8] = photos.pixels("coffee")  # 400 × 600
 
 
 def disc(height: int, width: int, soft: float = 8.0) -> NDArray[np.uint8]:
