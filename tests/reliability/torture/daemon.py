@@ -14,6 +14,10 @@ from typing import Any
 from tests.support.daemon_process import Daemon
 
 
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+
+
 @dataclass
 class Attacked(Daemon):
     """A `Daemon` that keeps count of its deaths and remembers its logs."""
@@ -72,9 +76,7 @@ class Attacked(Daemon):
     def a_worker(self, pick: int) -> int | None:
         """The process number of a worker; None when none lives."""
         with contextlib.suppress(OSError, AssertionError):
-            found = [
-                pid for pid in self.workers() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ]
+            found = [pid for pid in self.workers() if _name(pid) == "cutoutd worker"]
             if found:
                 return found[pick % len(found)]
         return None

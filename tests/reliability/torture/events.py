@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import stat
 import time
 from collections.abc import Callable
@@ -489,11 +490,39 @@ def permissions(world: World) -> None:
 
 
 def lose_ledger(world: World) -> None:
+    if world.rng.random() < 0.5:
+        remove_ledger(world)
+        return
     world.daemon.murder()
     for path in world.daemon.state.glob("ledger.sqlite*"):
         path.unlink()
     world.lost_ledger = True
     world.daemon.ensure()
+
+
+def remove_ledger(world: World) -> None:
+    """Beneath a daemon at work, which puts it back whole; on a full disk it may have to begin anew."""
+    world.daemon.ensure(ready=True)
+    add(world)
+    path = world.daemon.state / "ledger.sqlite"
+    secret = _secret(path)
+    if world.rng.random() < 0.3 and not world.daemon.state.is_mount():
+        shutil.rmtree(world.daemon.state, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    world.count("ledger removed in use")
+    world.daemon.wait(lambda: _secret(path) or not world.daemon.alive(), "the ledger to be back", 60)
+    world.lost_ledger |= _secret(path) != secret
+
+
+def _secret(path: Path) -> bytes:
+    """What a ledger has from its first day on; nothing where none is there."""
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db,
+    ):
+        return bytes(db.execute("SELECT value FROM meta WHERE name = 'secret'").fetchone()[0])
+    return b""
 
 
 def damage_ledger(world: World) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.reliability.torture.daemon import Attacked
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,3 +34,15 @@ def test_a_seeded_run_loses_doubles_and_harms_nothing(seed: int) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=1440,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_what_attacks_workers_finds_them(tmp_path: Path) -> None:
+    """A change of how workers are started once left the runs without a single attack on one."""
+    one = Attacked(tmp_path)
+    try:
+        one.start()
+        assert one.a_worker(0) in one.workers()
+        assert one.kill_worker(0)
+    finally:
+        one.kill()
