@@ -166,7 +166,7 @@ def _watch(*, as_json: bool) -> None:
     console = _console()
     before: dict[str, Any] = {}
     try:
-        if console.is_terminal and not as_json:
+        if console.is_terminal and not (as_json or console.is_dumb_terminal):
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
                     live.update(_Picture(collect_status()), refresh=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from cutoutd.daemon.log_names import LogNames
 from cutoutd.service import streams
 
 _LOG = logging.getLogger(__name__)
+
+# Terminals that only print, as an editor's shell or a serial line: of a live view nothing would be seen there.
+_CANNOT_DRAW = frozenset({"dumb", "unknown"})
 
 
 def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
@@ -41,7 +45,7 @@ def listeners(settings: Settings) -> tuple[Listener, Callable[[], None]]:
     threading.excepthook = _log_last_words
     everyone: list[Listener] = []
     finish: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end without a terminal
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in _CANNOT_DRAW:
         from rich.console import Console
 
         from cutoutd.service.listeners.terminal import TerminalListener

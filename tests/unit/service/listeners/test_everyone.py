@@ -43,8 +43,18 @@ def test_without_a_terminal_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_on_a_terminal_there_is_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     everyone, finish = listeners(settings())
     assert kinds(everyone) == {"TerminalListener"}
+    finish()
+
+
+def test_a_terminal_that_only_prints_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a live view nothing was seen there but that the daemon is ready, and what it had done at the end."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    everyone, finish = listeners(settings())
+    assert kinds(everyone) == {"LogListener"}
     finish()
 
 
