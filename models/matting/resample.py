@@ -235,13 +235,17 @@ def window_sums(x: Plane, radius: int, axis: int) -> Plane:
         """A range along the axis, all of the others."""
         return tuple(slice(start, stop) if one == axis else slice(None) for one in range(x.ndim))
 
+    def twice(sums: Plane, size: int) -> Plane:
+        """Sums of twice as many neighbours, from those of `size`."""
+        return sums[part(0, -size)] + sums[part(size, sums.shape[axis])]
+
     doubled = np.zeros([side + 2 * radius * (one == axis) for one, side in enumerate(x.shape)], x.dtype)
     doubled[part(radius, radius + length)] = x
 
     result = doubled[part(0, length)].copy()  # the width is odd: its lowest digit is 1
     size, done = 1, 1
     while 2 * size <= width:
-        doubled = doubled[part(0, -size)] + doubled[part(size, doubled.shape[axis])]
+        doubled = twice(doubled, size)
         size *= 2
         if width & size:
             result += doubled[part(done, done + length)]
