@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support import warm
 
 from cutoutd.config.errors import ExitCode
 from cutoutd.service.cli import app
@@ -27,6 +28,8 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def run(home: dict[str, str], *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
+    if warm.POSSIBLE:
+        return warm.ask(list(arguments), {**home, **options})
     return subprocess.run(
         [*PROGRAM, *arguments],
         env={**home, **options},

@@ -177,7 +177,7 @@ def test_ctrl_c_says_how_far_it_came_and_a_second_run_goes_on(tmp_path: Path, ph
         (tmp_path / f"{number}.jpg").write_bytes(photo.read_bytes())
     photos = [str(tmp_path / f"{number}.jpg") for number in range(6)]
     out = tmp_path / "out"
-    command = [*PROGRAM, *photos, "-o", str(out), "--workers", "1", "--skip-existing"]
+    command = [*PROGRAM, *photos, "-o", str(out), "--workers", "1"]
     environment = {**os.environ, "HOME": str(tmp_path), "CUTOUTD_CONFIG": ""}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: out.exists() and list(out.glob("*.png")), "a first cutout", 90)
@@ -188,7 +188,7 @@ def test_ctrl_c_says_how_far_it_came_and_a_second_run_goes_on(tmp_path: Path, ph
     assert f"Stopped: {done} of 6 done" in said
     assert "--skip-existing goes on" in said
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    again = once(tmp_path, "", *photos, "--skip-existing")
     assert again.returncode == 0, again.stderr
     assert f"{6 - done} done, {done} done before" in again.stderr
     assert sorted(path.name for path in out.iterdir()) == [f"{number}.png" for number in range(6)]
