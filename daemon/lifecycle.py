@@ -47,6 +47,7 @@ class Daemon:
         self._clock = clock
         self._waiting_said_at = float("-inf")
         self._rebuilt_at = float("-inf")
+        self._at_once = False  # the next life need not wait for anything
 
     def run(self) -> None:
         """Holds the state folder, does the work until told to stop, and leaves everything owed in the ledger.
@@ -119,6 +120,7 @@ class Daemon:
             )
             return
         parts.abandon()
+        self._at_once = True  # nobody has it open now: what removes it in this moment takes it for good
         if copy is None:
             self._listener.warning(
                 f"Another ledger lies at {printable(path)}; cutoutd goes on with that one."
@@ -167,8 +169,10 @@ class Daemon:
         """Until the state folder takes writes and nobody holds the ledger, or the daemon is told to stop."""
         while not self._supervisor.finished:
             self._sign_of_life()
-            if self._supervisor.rest(LEDGER_RETRY_S) and self._takes_writes():
-                return
+            if self._supervisor.rest(0.0 if self._at_once else LEDGER_RETRY_S):
+                self._at_once = False
+                if self._takes_writes():
+                    return
 
     def _takes_writes(self) -> bool:
         probe = self._state / "probe"
@@ -176,6 +180,8 @@ class Daemon:
             probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
             probe.unlink()
             return not is_held(self._state / LEDGER_NAME)
+        except FileNotFoundError:
+            return True  # the folder was removed, and is made for the next life
         except OSError:
             with suppress(OSError):
                 probe.unlink(missing_ok=True)

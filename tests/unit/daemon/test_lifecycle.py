@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Generator
@@ -20,6 +21,7 @@ from cutoutd.daemon import supervisor as supervisor_module
 from cutoutd.daemon.components import Places
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.lifecycle import Daemon
+from cutoutd.daemon.lock import holder
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.workers.sizing import PoolSize
@@ -214,6 +216,28 @@ def test_a_ledger_that_is_no_longer_there_is_put_back_and_another_is_taken_up(
     found = Ledger(path)
     assert found.get_meta("n1") == (1 if what == "removed" else None)
     found.close()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_state_folder_that_is_removed_between_two_lives_is_made_again(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon waited without an end for a folder to take writes that was no longer there."""
+    state = plan.inboxes[0].settings.path.parent / "state"
+
+    def removed_and_full() -> None:
+        shutil.rmtree(state)
+        fills_up()
+
+    def ends_in_its_folder() -> None:
+        assert holder(state) == os.getpid()
+        ends()
+
+    supervisor, _ = supervise(
+        Lives([(None, removed_and_full), (None, ends_in_its_folder)]), plan, monkeypatch
+    )
+    with pytest.raises(EnoughError):
+        run(supervisor, plan)
 
 
 @pytest.mark.usefixtures("handlers")
