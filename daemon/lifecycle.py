@@ -110,27 +110,27 @@ class Daemon:
     def _follow(self, parts: Components) -> None:
         """Puts a ledger back that was removed: it is still open, and whole. Another in its place is taken up."""
         path = parts.ledger.path
+        said = f"The ledger {printable(path)} was removed while in use"
+        closed = False
         try:
             copy = save_removed(parts.ledger)
-        except (sqlite3.Error, OSError) as error:
+            closed = True
             parts.abandon()
+            if copy is not None:
+                copy.replace(path)
+        except (sqlite3.Error, OSError) as error:
+            if not closed:
+                parts.abandon()
             self._listener.warning(
-                f"The ledger {printable(path)} was removed and cannot be put back ({error}); "
-                "it is rebuilt from what is there."
+                f"{said} and cannot be put back ({error}); it is rebuilt from what is there."
             )
             return
-        parts.abandon()
         self._at_once = True  # nobody has it open now: what removes it in this moment takes it for good
         if copy is None:
-            self._listener.warning(
-                f"Another ledger lies at {printable(path)}; cutoutd goes on with that one."
-            )
-            return
-        copy.replace(path)
-        self._listener.warning(
-            f"The ledger {printable(path)} was removed while in use. It is back as it was; "
-            "`cutoutd forget --all` empties it."
-        )
+            said = f"Another ledger lies at {printable(path)}; cutoutd goes on with that one."
+        else:
+            said = f"{said}. It is back as it was; `cutoutd forget --all` empties it."
+        self._listener.warning(said)
 
     # --- a damaged ledger ------------------------------------------------------------------------------------
 
