@@ -22,8 +22,8 @@ from synthetic_mattes import LOOKS, SCENES, THIN, Matte, look, network_like, per
 from cutoutd.models.evaluation.solidity import share_of, thinned
 from cutoutd.models.matting.matte import Engine, refine
 from cutoutd.models.networks.catalog import STANDARD, catalogue
-from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.strays import tidied
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -210,7 +210,7 @@ def looks(path: Path, width: int = 360) -> None:
     rows: list[Bytes] = []
     for name in LOOKS:
         truth = look(name, 1)
-        answer = settled(segmenter.alpha(truth.photo))
+        answer = tidied(segmenter.alpha(truth.photo))
         grey = resample(answer, truth.photo, Image.Resampling.BILINEAR)[0]
         cells = [truth.photo, np.repeat(grey[:, :, None], 3, axis=2)]
         for engine_name in names:

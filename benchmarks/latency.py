@@ -82,6 +82,7 @@ def _burst(options: Options, running: Daemon, number: int) -> dict[str, Any]:
     return {
         **_percentiles(latencies),
         "frames": len(sources),
+        "first_s": min(latencies),
         "whole_s": max(latencies),
         "stages_s": _median_stages(found),
     }

@@ -29,9 +29,9 @@ from cutoutd.models.evaluation.scores import summarise
 from cutoutd.models.matting.matte import refine
 from cutoutd.models.networks.bench import measure
 from cutoutd.models.networks.catalog import BUNDLED, STANDARD, ModelSpec, find_model
-from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.pull import Tell, pull
 from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.strays import tidied
 
 MODELS = (*BUNDLED, "u2netp", "isnet-imgly-small", "isnet-imgly")
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -124,7 +124,7 @@ def picture(out: Path, names: tuple[str, ...], pictures: list[np.ndarray], heigh
     for photo in pictures:
         tiles = [photo]
         for segmenter in segmenters:
-            alpha, colour = refine(settled(segmenter.alpha(photo)), photo)
+            alpha, colour = refine(tidied(segmenter.alpha(photo)), photo)
             share = alpha[..., np.newaxis] / 255.0
             tiles.append((colour * share + np.array(BACKDROP) * (1 - share)).round().astype(np.uint8))
         rows.append(np.hstack(tiles))

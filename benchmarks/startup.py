@@ -15,6 +15,7 @@ from benchmarks.running import daemon, visible
 from tests.support.daemon_process import Daemon
 
 ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
 IDLE_S = 60.0
 _UNLOAD_S = 2
 
@@ -35,12 +36,13 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _installed(folder: Path) -> tuple[Path, dict[str, int]]:
-    """The product alone in an empty environment: its program, and bytes per top-level package."""
+    """The product alone in an empty environment, as `make run` installs it: its program, and bytes per package."""
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
     site = next((folder / "env" / "lib").glob("python*/site-packages"))
     before = set(site.iterdir())
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", str(ROOT)], check=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS), str(ROOT)]
+    subprocess.run(install, check=True)
     sizes: dict[str, int] = {}
     for entry in sorted(set(site.iterdir()) - before):
         sizes[entry.name] = _bytes(entry)

@@ -36,8 +36,10 @@ class Matte(Section):
         default=0,
         description="Holes smaller than this share of the photo, in percent, are filled; 0 fills none.",
     )
-    keep: Literal["all", "largest"] | Annotated[int, Field(ge=1)] = Field(
-        default="all", description="Which separate subjects stay: all, the largest, or the N largest."
+    keep: Literal["auto", "all", "largest"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="Which separate pieces stay: all but small ones that lie apart from the subject or are cut off by "
+        "the frame (auto, of what the bundled networks find), all, the largest, or the N largest.",
     )
     min_island: Percent = Field(
         default=0,

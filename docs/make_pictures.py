@@ -205,8 +205,10 @@ SECTIONS = (
     ),
     Section(
         "keep",
-        "Every separate piece, or the largest alone.",
+        "Small pieces that lie apart from the subject or that the frame cuts off go by themselves, but for what the "
+        "network is sure of: one of a set, a ball. `all` keeps every piece that it found, `largest` one alone.",
         (
+            Shot("keep-auto", "rocket", "--keep auto --background '#dddddd'"),
             Shot("keep-all", "rocket", "--keep all --background '#dddddd'"),
             Shot("keep-largest", "rocket", "--keep largest --background '#dddddd'"),
         ),

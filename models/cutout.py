@@ -289,7 +289,7 @@ def controls_of(matte: Matte, photo: tuple[int, int], box: Box | None = None) ->
         edge=matte.edge,
         solidify=matte.solidify / 100,
         fill_holes=matte.fill_holes * times or False,
-        keep=matte.keep,
+        keep="all" if matte.keep == "auto" else matte.keep,
         min_island=matte.min_island * times,
         grow=matte.grow,
         longer_side=max(photo),

@@ -19,6 +19,7 @@ from cutoutd.models.decoding.photo import Photo
 from cutoutd.models.networks.confidence import Confidence, confidence
 from cutoutd.models.networks.fixups import corrected
 from cutoutd.models.networks.haze import settled
+from cutoutd.models.networks.strays import tidied
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, has_subject
 from cutoutd.models.rendering.layout import Box
 
@@ -76,7 +77,11 @@ def find_subject(
             "model, see `cutoutd models list`.",
         )
     judged = confidence(alpha) if reading == OF_BUNDLED else None
-    return Found(settled(alpha) if reading.decides else alpha, box, judged)
+    if reading.decides:
+        # What a point keeps is 1 from there on.
+        wanted = alpha >= 1.0 if fixes.keep else None
+        alpha = tidied(alpha, wanted) if matte.keep == "auto" else settled(alpha)
+    return Found(alpha, box, judged)
 
 
 def region(roi: str, width: int, height: int) -> Box | None:

@@ -40,8 +40,8 @@ from cutoutd.models.networks.catalog import (
     find_model,
     known_model,
 )
-from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.segmenter import Segmenter
+from cutoutd.models.networks.strays import tidied
 from cutoutd.models.networks.subject import reading_of
 
 ALL: Final = "all"
@@ -161,7 +161,7 @@ def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
     spec = segmenter.spec
     reading = reading_of(spec.like or spec.name)
     alpha = segmenter.alpha(rgb)
-    return settled(alpha) if reading.decides else alpha
+    return tidied(alpha) if reading.decides else alpha
 
 
 def finished(alpha: Alpha, rgb: NDArray[np.uint8], engine: Engine | None) -> Alpha:

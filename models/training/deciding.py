@@ -24,8 +24,8 @@ from cutoutd.models.matting.refiner import Network
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.closer import Alpha
 from cutoutd.models.networks.decider import SHARE, SIDE, decided, part_to_decide
-from cutoutd.models.networks.haze import settled
 from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, to_planes
+from cutoutd.models.networks.strays import tidied
 from cutoutd.models.training.terminal import say
 
 Photo = NDArray[np.uint8]
@@ -65,7 +65,7 @@ def main() -> None:
     for case in find_cases(options.images, options.masks, options.names, options.every):
         photo, mask = read_photo(case.photo), read_mask(case.mask)
         for name, alpha in zip(judged, both(segmenter, photo, network, options.share), strict=True):
-            fitted = resized(settled(alpha), *mask.shape)
+            fitted = resized(tidied(alpha), *mask.shape)
             judged[name].append((score(fitted, mask), solidity(fitted, mask)))
     for name, each in judged.items():
         scores, solid = summarise([one for one, _ in each]), mean_solidity([one for _, one in each])

@@ -40,7 +40,7 @@ def problems(text: str) -> list[str]:
         (GOOD + 'recursive = "maybe"', '/c.toml:4: inbox[1].recursive: "maybe" is not true or false'),
         (GOOD + "name = 3", "/c.toml:4: inbox[1].name: 3 is not a text in quotes"),
         (GOOD + 'include = "*.jpg"', '/c.toml:4: inbox[1].include: "*.jpg" is not a list such as ["a", "b"]'),
-        (GOOD + '[inbox.matte]\nkeep = "bigest"', '/c.toml:5: inbox[1].matte.keep: "bigest" is not "all", "largest" or a whole number'),
+        (GOOD + '[inbox.matte]\nkeep = "bigest"', '/c.toml:5: inbox[1].matte.keep: "bigest" is not "auto", "all", "largest" or a whole number'),
         (GOOD + "[inbox.matte]\nkeep = 0", "/c.toml:5: inbox[1].matte.keep: 0 is too small: at least 1"),
         (
             GOOD + '[engine]\nproviders = ["cpu",\n "cdua"]',

@@ -11,7 +11,7 @@ def test_a_region_that_is_none_is_a_fault_of_the_settings() -> None:
         Matte(roi="50% 50% 20% 20%")
 
 
-@pytest.mark.parametrize("keep", ["all", "largest", 1, 40])
+@pytest.mark.parametrize("keep", ["auto", "all", "largest", 1, 40])
 def test_subjects_that_stay_are_named_or_counted(keep: str | int) -> None:
     assert Matte.model_validate({"keep": keep}).keep == keep
 

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.matte import Matte
 from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_header
 from cutoutd.models.find_subject import find_subject, region
+from cutoutd.models.networks.subject import OF_BUNDLED, Reading, reading_of
 from cutoutd.models.rendering.layout import Box
 
 
@@ -54,6 +56,36 @@ def test_nothing_seen_is_a_named_failure_or_all_of_the_photo() -> None:
     assert error.value.reason is Reason.NO_SUBJECT
     passed = find_subject(photo(200, 100), Eye(0.0), Matte(no_subject="pass"))
     assert (passed.box, float(passed.alpha.min()), passed.confidence) == (None, 1.0, None)
+
+
+class EyeForCrumbs(Eye):
+    """Sees a crumb far from the subject as well."""
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        seen = np.zeros((128, 128), np.float32)
+        seen[48:112, 48:112] = self._alpha
+        seen[4:8, 4:8] = 0.8
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("matte", "fixes", "reading", "stays"),
+    [
+        (Matte(), Fixes(), OF_BUNDLED, False),
+        (Matte(keep="all"), Fixes(), OF_BUNDLED, True),
+        (Matte(), Fixes(keep=("5%,5%",)), OF_BUNDLED, True),
+        (Matte(), Fixes(keep=("50%,50%",)), OF_BUNDLED, False),
+        (Matte(), Fixes(), reading_of("somebody-elses"), True),
+    ],
+)
+def test_crumbs_go_unless_the_user_keeps_them_or_the_network_is_not_ours(
+    matte: Matte, fixes: Fixes, reading: Reading, stays: bool
+) -> None:
+    found = find_subject(photo(200, 100), EyeForCrumbs(1.0), matte, fixes=fixes, reading=reading)
+    assert bool(found.alpha[4:8, 4:8].all()) == bool(found.alpha[4:8, 4:8].any()) == stays
+    assert found.alpha[80, 80] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Leaves away what is small beside the subject and seldom belongs to it: crumbs, half a passer-by at the frame.
+
+Not for telling one subject from several (`matting.controls`, where the user says how many), and not for points
+(fixups.py). Pure functions of planes. How often such pieces belong to the subject, and what leaving them away is worth:
+models/training/NOTES.md, "Small pieces apart".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from cutoutd.models.matting.controls import components
+from cutoutd.models.matting.resample import dilate
+from cutoutd.models.networks.haze import settled
+
+Alpha = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# From this alpha on, what hangs together is a piece, and from this one on there is something that a neck can join.
+APPARENT, SOLID = 0.25, 0.5
+# Pieces of at least this share of the largest are subjects of their own; what is smaller than the others may go.
+MAIN, SMALL, CRUMB = 0.25, 0.1, 0.01
+# A piece belongs to a subject that it reaches by gaps no wider than twice this, in samples of the answer, from piece to
+# piece: a strap, a chain and a wire are seen in parts. What the frame cuts off has to lie nearer.
+GAP, GAP_CUT_OFF = 8, 5
+# What the network is as sure of as this, on average, stays if it lies whole in the photo: one of a set, a ball.
+SURE_WHOLE: Final = 0.75
+# The same of what the frame cuts off and a neck joins to a subject: an arm, a strap.
+SURE_JOINED: Final = 0.85
+# A fainter rim goes with its piece.
+RIM: Final = 4
+# A neck is at most twice this wide, and a sample more.
+NECK: Final = 2
+
+
+class _Pieces(Struct):
+    """What hangs together in an answer. Piece 0 is all the rest and has no size.
+
+    labels: int32 (h, w), the piece at each sample.
+    share: its size beside the largest, float64 (n,), where a size is the sum of its alpha.
+    sure: the mean of what the network saw there, before haze was decided, float64 (n,).
+    cut_off: whether it touches the frame, bool (n,).
+    """
+
+    labels: NDArray[np.int32]
+    share: NDArray[np.float64]
+    sure: NDArray[np.float64]
+    cut_off: Mask
+
+    def among(self, where: Mask) -> Mask:
+        """Which pieces have a sample there, bool (n,)."""
+        return self._named(self.labels[where])
+
+    def _named(self, labels: NDArray[np.int32]) -> Mask:
+        found = np.zeros(len(self.share), np.bool_)
+        found[labels] = True
+        return found
+
+
+def tidied(alpha: Alpha, wanted: Mask | None = None) -> Alpha:
+    """A bundled network's alpha, float32 (h, w) in 0..1, as the product reads it: haze decided, strays left away."""
+    return without_strays(settled(alpha), alpha, wanted)
+
+
+def without_strays(alpha: Alpha, seen: Alpha, wanted: Mask | None = None) -> Alpha:
+    """The answer without small pieces that lie apart from its subjects, or that the frame cuts off.
+
+    Args:
+        alpha: float32 (h, w) in 0..1, a bundled network's answer at its own scale, its haze decided.
+        seen: the same before it was.
+        wanted: bool (h, w), what the photo's owner said belongs to it; pieces with any of that stay.
+
+    Returns:
+        float32 (h, w); the same array where nothing goes.
+    """
+    return _without_hangers(_without_islands(alpha, seen, wanted), seen, wanted)
+
+
+def _without_islands(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
+    """Without small pieces that lie apart from every subject."""
+    pieces = _pieces(alpha > APPARENT, alpha, seen)
+    goes = pieces.share < SMALL
+    if not goes[1:].any():
+        return alpha
+    goes &= pieces.cut_off & ~_reaching(pieces, GAP_CUT_OFF) | (
+        (pieces.sure < SURE_WHOLE) | (pieces.share < CRUMB)
+    ) & ~_reaching(pieces, GAP)
+    return _without(alpha, _those(pieces, goes, wanted)[pieces.labels])
+
+
+def _reaching(pieces: _Pieces, gap: int) -> Mask:
+    """Which pieces gaps of twice as many samples join to a subject, directly or over others."""
+    there = pieces.labels > 0
+    joined = components(dilate(there, gap), diagonal=True)
+    subjects = np.zeros(int(joined.max()) + 1, np.bool_)
+    subjects[joined[(pieces.share >= MAIN)[pieces.labels] & there]] = True
+    return pieces.among(subjects[joined] & there)
+
+
+def _without_hangers(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
+    """Without small and unsure pieces that the frame cuts off and only a neck joins to a subject."""
+    if max(float(side.max()) for side in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])) <= SOLID:
+        return alpha
+    pieces = _pieces(~dilate(alpha <= SOLID, NECK), alpha, seen)
+    goes = _those(pieces, (pieces.share < SMALL) & pieces.cut_off & (pieces.sure < SURE_JOINED), wanted)
+    if not goes.any():
+        return alpha
+    gone = goes[pieces.labels]
+    stays = (pieces.labels > 0) & ~gone
+    gone = dilate(gone, NECK + 1) & ~dilate(stays, NECK)
+    # What only hung on it goes with it.
+    rest = _pieces((alpha > APPARENT) & ~gone, alpha, seen)
+    return _without(alpha, gone | ~rest.among(stays)[rest.labels] & (rest.labels > 0))
+
+
+def _pieces(there: Mask, alpha: Alpha, seen: Alpha) -> _Pieces:
+    labels = components(there, diagonal=True)
+    counts = np.bincount(labels.ravel())
+    sizes = np.bincount(labels.ravel(), weights=alpha.ravel())
+    sizes[0] = 0.0
+    sure = np.bincount(labels.ravel(), weights=seen.ravel()) / np.maximum(counts, 1)
+    pieces = _Pieces(labels, sizes / max(float(sizes.max()), 1e-9), sure, np.zeros(len(counts), np.bool_))
+    frame = np.ones(labels.shape, np.bool_)
+    frame[1:-1, 1:-1] = False
+    pieces.cut_off = pieces.among(frame)
+    return pieces
+
+
+def _those(pieces: _Pieces, goes: Mask, wanted: Mask | None) -> Mask:
+    """The pieces that go, less what the photo's owner wants."""
+    goes[0] = False
+    return goes if wanted is None else goes & ~pieces.among(wanted)
+
+
+def _without(alpha: Alpha, gone: Mask) -> Alpha:
+    """Nothing is left of what is gone, nor of its rim, but for the rims of what stays."""
+    if not gone.any():
+        return alpha
+    stays = (alpha > APPARENT) & ~gone
+    return np.where(gone | dilate(gone, RIM) & ~dilate(stays, RIM), np.float32(0), alpha)
