@@ -107,5 +107,7 @@ def test_a_bad_value_names_its_flag(arguments: tuple[str, ...], words: str) -> N
 
 
 def test_a_bad_value_is_said_as_in_a_configuration() -> None:
-    with pytest.raises(UsageError, match=r'^--keep: "banana" is not "auto", "all", "largest" or a whole number'):
+    with pytest.raises(
+        UsageError, match=r'^--keep: "banana" is not "auto", "all", "largest" or a whole number'
+    ):
         matte_options(values("--keep", "banana"))
