@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
@@ -37,6 +38,9 @@ OLD_ENOUGH_S = 10.0
 LONG_AGO_S = 3600.0
 # On a share the change time comes from the server's clock, which may differ from ours.
 OLD_ENOUGH_FAR_S = 3600.0
+# So many times as many files as settle together wait for their look in turn, 300 bytes each; the rest of a full inbox
+# that was written within the hour is met by another walk, which costs as much as all looks of a turn.
+WAITING_TIMES = 10
 # The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
 # apart. A JPEG that came since is seen at the RAW's last look, as long as this is well below its wait (`RawPairs`).
 LISTING_GOOD_FOR_S = 2.0
@@ -144,6 +148,8 @@ class Arrivals:
         self._polled = False
         self._leases: int | None = None
         self._tracker = self._listening_tracker()
+        self._waiting: OrderedDict[bytes, FileFacts] = OrderedDict()  # rested files that find no room yet
+        self._left_out = False  # there are more of them
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
         self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
@@ -157,6 +163,7 @@ class Arrivals:
         if self._polled:
             return
         self._polled = True
+        self._waiting.clear()
         self._tracker = SettleTracker(self._settings.settle_polled, self._settings.settle_polled, self._limit)
 
     def believe_leases(self, device: int | None) -> None:
@@ -171,6 +178,7 @@ class Arrivals:
         """Events come (again); files that were settling are found by the scan that follows."""
         if self._polled:
             self._polled = False
+            self._waiting.clear()
             self._tracker = self._listening_tracker()
 
     def _listening_tracker(self) -> SettleTracker:
@@ -179,17 +187,27 @@ class Arrivals:
 
     def next_due(self) -> float:
         """Monotonic time at which `tick` has something to do."""
+        if self._waiting and self._has_room():
+            return self._clock()
         due = (self._tracker.next_due(), self._pairs.next_due())
         return min((at for at in due if at is not None), default=float("inf"))
 
     def tick(self, now: float) -> None:
         """Looks at files whose time has come."""
+        while self._waiting and self._has_room():
+            self._tracker.rested(*self._waiting.popitem(last=False), now)
+        if self._left_out and not self._waiting:  # no walk before that: looks would wait for its end
+            self._left_out = False
+            self._doubt()
         due = self._tracker.due(now)
         if due:
             Story(self._settle(due), paid_by(lambda error: self._all_at_fault(due, error)))
         for raw in self._pairs.due(now):
             self._lone_raws.add(raw)
             self._track(raw, "found", now)
+
+    def _has_room(self) -> bool:
+        return len(self._tracker) < self._limit
 
     def hint(self, hint: Hint) -> None:
         """Something happened at a path."""
@@ -384,7 +402,14 @@ class Arrivals:
         elif self._polled or age_s <= OLD_ENOUGH_S:
             self._track(found.path, kind, now)
         elif not self._tracker.rested(found.path, found.facts, now):
-            self._doubt()  # more files at once than settle together
+            self._wait_for_room(found)
+
+    def _wait_for_room(self, found: Found) -> None:
+        """Its look comes once others had theirs; of very many the rest is left to another walk."""
+        if len(self._waiting) < WAITING_TIMES * self._limit:
+            self._waiting[found.path] = found.facts
+        else:
+            self._left_out = True
 
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:

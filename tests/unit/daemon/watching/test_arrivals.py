@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import queue
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -282,6 +283,42 @@ def test_more_new_files_than_settle_together_take_their_turns(
     assert Counter(one.rows().values()) == ends
     assert one.rounds() == 1
     assert one.arrivals.next_due() == float("inf")
+
+
+def of_a_minute_ago(one: Box) -> None:
+    """A walk is taken in; every file was written a minute ago."""
+    found = walk(one.root, one.rules, recursive=True)
+    one.arrivals.take([(replace(each, ctime_ns=time.time_ns() - 60 * 10**9), None) for each in found])
+
+
+@pytest.mark.parametrize(("count", "doubts"), [(110, False), (111, True)])
+def test_files_that_lay_still_have_their_look_in_turn_from_one_walk(
+    count: int, doubts: bool, box: Callable[..., Box]
+) -> None:
+    """Each ten of them took another walk of all: a hundred thousand photos were known after four minutes."""
+    one = box(limit=10)
+    one.put(*(f"{number:03}.jpg" for number in range(count)))
+    of_a_minute_ago(one)
+    assert one.doubts == []
+    one.rest(1.0)
+    assert bool(one.doubts) == doubts
+    assert Counter(one.rows().values()) == {"pending": 110}
+    assert one.arrivals.next_due() == float("inf")
+
+
+def test_what_is_written_or_goes_while_it_waits_for_its_look_is_not_taken_as_it_was(
+    box: Callable[..., Box],
+) -> None:
+    one = box(limit=2)
+    one.put("a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    of_a_minute_ago(one)
+    (one.root / "c.jpg").write_bytes(b"more of it")
+    (one.root / "d.jpg").unlink()
+    one.rest(0.5)
+    assert set(one.rows()) == {"a.jpg", "b.jpg"}
+    one.rest()
+    assert set(one.rows()) == {"a.jpg", "b.jpg", "c.jpg"}
+    assert one.ledger.read("SELECT size FROM photos WHERE path = ?", (b"c.jpg",))[0]["size"] == 10
 
 
 def test_a_raw_that_waits_for_its_jpeg_takes_no_room(box: Callable[..., Box]) -> None:
