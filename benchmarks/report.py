@@ -345,8 +345,8 @@ def _scale(results: Results) -> str:
         "",
         (
             "The photos were written just before. Of files that changed within the last hour it is proved one by one "
-            "that nobody writes them any more, which takes half of the time; older ones are known by the first walk. "
-            "Photos that are known are worked on meanwhile."
+            "that nobody writes them any more, which takes more than half of the time; older ones are known by the "
+            "first walk. Photos that are known are worked on meanwhile."
         ),
         "",
         _table(heads, rows),
