@@ -38,8 +38,8 @@ OLD_ENOUGH_S = 10.0
 LONG_AGO_S = 3600.0
 # On a share the change time comes from the server's clock, which may differ from ours.
 OLD_ENOUGH_FAR_S = 3600.0
-# So many times as many files as settle together wait for their look in turn, 300 bytes each; the rest of a full inbox
-# that was written within the hour is met by another walk, which costs as much as all looks of a turn.
+# So many times as many files as settle together wait for their look in turn, some 400 bytes each; the rest of a full
+# inbox that was written within the hour is met by another walk of all.
 WAITING_TIMES = 10
 # The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
 # apart. A JPEG that came since is seen at the RAW's last look, as long as this is well below its wait (`RawPairs`).

@@ -37,28 +37,29 @@ RIM: Final = 4
 NECK: Final = 2
 
 
-class _Pieces(Struct):
+class _Pieces(Struct, frozen=True):
     """What hangs together in an answer. Piece 0 is all the rest and has no size.
 
     labels: int32 (h, w), the piece at each sample.
     share: its size beside the largest, float64 (n,), where a size is the sum of its alpha.
     sure: the mean of what the network saw there, before haze was decided, float64 (n,).
-    cut_off: whether it touches the frame, bool (n,).
     """
 
     labels: NDArray[np.int32]
     share: NDArray[np.float64]
     sure: NDArray[np.float64]
-    cut_off: Mask
 
     def among(self, where: Mask) -> Mask:
         """Which pieces have a sample there, bool (n,)."""
-        return self._named(self.labels[where])
-
-    def _named(self, labels: NDArray[np.int32]) -> Mask:
         found = np.zeros(len(self.share), np.bool_)
-        found[labels] = True
+        found[self.labels[where]] = True
         return found
+
+    def cut_off(self) -> Mask:
+        """Which pieces touch the frame, bool (n,)."""
+        frame = np.ones(self.labels.shape, np.bool_)
+        frame[1:-1, 1:-1] = False
+        return self.among(frame)
 
 
 def tidied(alpha: Alpha, wanted: Mask | None = None) -> Alpha:
@@ -86,7 +87,7 @@ def _without_islands(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
     goes = pieces.share < SMALL
     if not goes[1:].any():
         return alpha
-    goes &= pieces.cut_off & ~_reaching(pieces, GAP_CUT_OFF) | (
+    goes &= pieces.cut_off() & ~_reaching(pieces, GAP_CUT_OFF) | (
         (pieces.sure < SURE_WHOLE) | (pieces.share < CRUMB)
     ) & ~_reaching(pieces, GAP)
     return _without(alpha, _those(pieces, goes, wanted)[pieces.labels])
@@ -106,7 +107,7 @@ def _without_hangers(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
     if max(float(side.max()) for side in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])) <= SOLID:
         return alpha
     pieces = _pieces(~dilate(alpha <= SOLID, NECK), alpha, seen)
-    goes = _those(pieces, (pieces.share < SMALL) & pieces.cut_off & (pieces.sure < SURE_JOINED), wanted)
+    goes = _those(pieces, (pieces.share < SMALL) & pieces.cut_off() & (pieces.sure < SURE_JOINED), wanted)
     if not goes.any():
         return alpha
     gone = goes[pieces.labels]
@@ -123,11 +124,7 @@ def _pieces(there: Mask, alpha: Alpha, seen: Alpha) -> _Pieces:
     sizes = np.bincount(labels.ravel(), weights=alpha.ravel())
     sizes[0] = 0.0
     sure = np.bincount(labels.ravel(), weights=seen.ravel()) / np.maximum(counts, 1)
-    pieces = _Pieces(labels, sizes / max(float(sizes.max()), 1e-9), sure, np.zeros(len(counts), np.bool_))
-    frame = np.ones(labels.shape, np.bool_)
-    frame[1:-1, 1:-1] = False
-    pieces.cut_off = pieces.among(frame)
-    return pieces
+    return _Pieces(labels, sizes / max(float(sizes.max()), 1e-9), sure)
 
 
 def _those(pieces: _Pieces, goes: Mask, wanted: Mask | None) -> Mask:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
+from tests.unit.daemon.conftest import Clock
 
 from cutoutd.daemon.watching.timetable import AFTER_ANOTHER_S, LATER_S, Timetable
 
 EVERY_S = 3600.0
 NEVER = float("inf")
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
