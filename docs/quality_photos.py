@@ -287,11 +287,8 @@ PHOTOS: tuple[Photo, ...] = (
         "scikit-learn",
         "flower.jpg",
         PLANTS,
-        "fix",
-        (
-            "The bloom is perfect; of the second one, which the frame cuts off, the rim of a petal stays "
-            "(`--keep largest` leaves it out, as both rivals do)."
-        ),
+        "keep",
+        ("The bloom is perfect; the second one, which the frame cuts off, is left out, as with both rivals."),
     ),
     Photo(
         CV,

@@ -82,20 +82,22 @@ def without_strays(alpha: Alpha, seen: Alpha, wanted: Mask | None = None) -> Alp
 
 
 def _without_islands(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
-    """Without small pieces that lie apart from every subject."""
+    """Without small pieces that lie apart from every subject; what reached one only over those goes with them."""
     pieces = _pieces(alpha > APPARENT, alpha, seen)
-    goes = pieces.share < SMALL
-    if not goes[1:].any():
+    small = pieces.share < SMALL
+    if not small[1:].any():
         return alpha
-    goes &= pieces.cut_off() & ~_reaching(pieces, GAP_CUT_OFF) | (
-        (pieces.sure < SURE_WHOLE) | (pieces.share < CRUMB)
-    ) & ~_reaching(pieces, GAP)
-    return _without(alpha, _those(pieces, goes, wanted)[pieces.labels])
+    cut_off = _those(pieces, small & pieces.cut_off() & ~_reaching(pieces, GAP_CUT_OFF), wanted)
+    unsure = (pieces.sure < SURE_WHOLE) | (pieces.share < CRUMB)
+    apart = small & unsure & ~_reaching(pieces, GAP, without=cut_off)
+    return _without(alpha, _those(pieces, cut_off | apart, wanted)[pieces.labels])
 
 
-def _reaching(pieces: _Pieces, gap: int) -> Mask:
-    """Which pieces gaps of twice as many samples join to a subject, directly or over others."""
+def _reaching(pieces: _Pieces, gap: int, without: Mask | None = None) -> Mask:
+    """Which pieces gaps of twice as many samples join to a subject, directly or over others but for some."""
     there = pieces.labels > 0
+    if without is not None:
+        there &= ~without[pieces.labels]
     joined = components(dilate(there, gap), diagonal=True)
     subjects = np.zeros(int(joined.max()) + 1, np.bool_)
     subjects[joined[(pieces.share >= MAIN)[pieces.labels] & there]] = True

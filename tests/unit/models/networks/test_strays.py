@@ -87,6 +87,15 @@ def test_a_strap_that_is_seen_in_parts_stays_to_its_end() -> None:
     assert not left[150:154, 240:].any()
 
 
+def test_what_reached_the_subject_only_over_what_goes_goes_too() -> None:
+    """Of a second bloom, which the frame cuts off, the rim of a petal stayed."""
+    cut_off, rim = np.s_[150:155, 224:320], np.s_[168:172, 300:310]
+    alpha, seen = scene((*cut_off, FAINT), (*rim, FAINT))
+    left = without_strays(alpha, seen)
+    assert not left[:, 220:].any()
+    assert left[110:210, 110:210].all()
+
+
 def test_a_limb_that_the_frame_cuts_off_stays() -> None:
     arm = np.s_[150:170, 200:320]
     alpha, seen = scene((*arm, FAINT))
