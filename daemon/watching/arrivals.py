@@ -13,21 +13,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import Struct
-
 from cutoutd.config.errors import Reason, mistake
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
+from cutoutd.daemon.files.filesystem import FileFacts
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
-from cutoutd.daemon.files.writers import Writers, writers_of
 from cutoutd.daemon.ledger.faults import alone, paid_by
 from cutoutd.daemon.ledger.intake import Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.ledger.states import OWED, Stage
-from cutoutd.daemon.watching.filters import Kind, Rules, classify, raw_pair_key
-from cutoutd.daemon.watching.scan import Found, examine, facts_of, partners
+from cutoutd.daemon.watching.filters import Kind, Rules, classify
+from cutoutd.daemon.watching.look import Look, Looks
+from cutoutd.daemon.watching.scan import Found, facts_of
 from cutoutd.daemon.watching.settle import LIMIT, HintKind, PairVerdict, RawPairs, SettleTracker, Verdict
 from cutoutd.daemon.watching.watcher import Hint
 
@@ -41,9 +39,6 @@ OLD_ENOUGH_FAR_S = 3600.0
 # So many times as many files as settle together wait for their look in turn, some 400 bytes each; the rest of a full
 # inbox that was written within the hour is met by another walk of all.
 WAITING_TIMES = 10
-# The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
-# apart. A JPEG that came since is seen at the RAW's last look, as long as this is well below its wait (`RawPairs`).
-LISTING_GOOD_FOR_S = 2.0
 
 SKIP_SENTENCES = {
     Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
@@ -87,23 +82,6 @@ class InboxNews(FileNews, Protocol):
         ...
 
 
-class Look(Struct, frozen=True):
-    """One look at a settling file; `failed` when the inbox could not be looked at, `partner` of a RAW on disk.
-
-    `begun` and `at` are the clock's times before and after it. `writing` says who had it open for writing; `mistake`
-    is one of ours, which this file's name or facts brought out.
-    """
-
-    path: bytes
-    found: Found | None
-    begun: float
-    at: float
-    failed: bool = False
-    partner: bool = False
-    writing: Writers = Writers.UNKNOWN
-    mistake: Exception | None = None
-
-
 class Arrivals:
     """Settles the files of one inbox and hands them to the ledger.
 
@@ -135,7 +113,6 @@ class Arrivals:
         limit: int = LIMIT,
     ) -> None:
         self._stage = stage
-        self._fs = fs
         self._limit = limit
         self._settings = settings
         self._key = os.fsencode(settings.path)
@@ -146,13 +123,12 @@ class Arrivals:
         self._doubt = doubt
         self._clock = clock
         self._polled = False
-        self._leases: int | None = None
+        self._looks = Looks(settings.path, rules, clock, fs)
         self._tracker = self._listening_tracker()
         self._waiting: OrderedDict[bytes, FileFacts] = OrderedDict()  # rested files that find no room yet
         self._left_out = False  # there are more of them
         self._pairs = RawPairs()
         self._lone_raws: set[bytes] = set()
-        self._listed: dict[bytes, tuple[float, frozenset[bytes]]] = {}  # the I/O thread's alone
 
     def make(self, stage: Stage) -> None:
         """From now on new photos begin with this stage."""
@@ -168,7 +144,7 @@ class Arrivals:
 
     def believe_leases(self, device: int | None) -> None:
         """Sets the file system on which the kernel knows who writes; None where it does not (a share)."""
-        self._leases = device
+        self._looks.leases = device
 
     def held(self) -> int:
         """How many files wait because somebody has them open for writing."""
@@ -235,7 +211,7 @@ class Arrivals:
     async def _settle(self, due: list[bytes]) -> None:
         """Looks at files whose time has come, and judges each by what was seen; what is settled is then committed."""
         try:
-            looks = await run(self._io, lambda: [self._examine(path) for path in due])
+            looks = await run(self._io, self._looks.take, due)
         except OSError:
             self._not_seen(due)
             return
@@ -254,34 +230,6 @@ class Arrivals:
         """What came back is about no single file: each of the batch fails by name, until a scan meets it again."""
         for path in paths:
             self.fault(path, error)
-
-    def _examine(self, path: bytes) -> Look:
-        try:
-            return self._look_at(path)
-        except Exception as mistake:  # noqa: BLE001 - the other files of the batch are looked at all the same
-            return Look(path, None, self._clock(), self._clock(), mistake=mistake)
-
-    def _look_at(self, path: bytes) -> Look:
-        begun = self._clock()
-        try:
-            found = examine(self._settings.path, path, self._rules, self._fs)
-            partner = found is not None and found.kind is Kind.RAW and self._partner_on_disk(path)
-        except OSError:
-            return Look(path, None, begun, self._clock(), failed=True)
-        writing = Writers.UNKNOWN
-        if found is not None and found.problem is None and found.kind is not Kind.OTHER:
-            writing = writers_of(
-                os.path.join(self._key, path), self._leases, self._fs or RealFileSystem(self._key)
-            )
-        return Look(path, found, begun, self._clock(), partner=partner, writing=writing)
-
-    def _partner_on_disk(self, raw: bytes) -> bool:
-        """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
-        folder, now = os.path.dirname(raw), self._clock()
-        if folder not in self._listed or self._listed[folder][0] + LISTING_GOOD_FOR_S <= now:
-            fresh = {f: one for f, one in self._listed.items() if one[0] + LISTING_GOOD_FOR_S > now}
-            self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
-        return raw_pair_key(raw) in self._listed[folder][1]
 
     def _judge(self, look: Look) -> None:
         path, found, at = look.path, look.found, look.at
