@@ -215,7 +215,8 @@ SECTIONS = (
     ),
     Section(
         "keep x,y, remove x,y, mask",
-        "For one photo that came out wrong; `cutoutd redo PHOTO` takes the same, also while the daemon runs. "
+        "For one photo that came out wrong, or in which no subject was seen; `cutoutd redo PHOTO` takes the same, "
+        "also while the daemon runs. "
         "A point of what does not belong to the subject: what stands apart there goes. Where things hang "
         "together, a point says what stays, and they part where the colours change. Or a mask: have one "
         "written (`--preset mask`), paint in it with any picture editor (white is subject; a coarse edge will "

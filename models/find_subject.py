@@ -73,8 +73,9 @@ def find_subject(
         raise PhotoError(
             Reason.NO_SUBJECT,
             "No subject stands out in this photo",
-            fix='Nothing was written. To hand such photos on unchanged, set no_subject = "pass"; to try a larger '
-            "model, see `cutoutd models list`.",
+            fix="Nothing was written. Where there is one, say so with --keep x,y, --roi or --mask, for `cutoutd redo` "
+            'or `once`. To hand such photos on unchanged, set no_subject = "pass"; to try a larger model, see '
+            "`cutoutd models list`.",
         )
     judged = confidence(alpha) if reading == OF_BUNDLED else None
     if reading.decides:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,7 +25,11 @@ TRIM_EVERY_S = 3600.0
 
 
 def carry_out(
-    ledger: Ledger, verb: str, arguments: dict[str, Any], settings: Callable[[], Settings | None]
+    ledger: Ledger,
+    verb: str,
+    arguments: dict[str, Any],
+    settings: Callable[[], Settings | None],
+    inboxes: Collection[bytes] | None = None,
 ) -> CommandAnswer:
     """Carries out one command on the ledger alone; works with the daemon up or down.
 
@@ -35,6 +39,7 @@ def carry_out(
         arguments: `paths` (texts from `os.fsdecode`) and `photos` (ids), each None or left out for all, `since`
             (wall-clock seconds), `overrides` (`Overrides.told`), `everything`.
         settings: those in force; None where nobody knows them.
+        inboxes: those that are watched; unset, nobody knows what the next daemon will watch.
 
     Returns:
         What happened, for the command line.
@@ -47,9 +52,10 @@ def carry_out(
             ledger.set_meta("paused", int(verb == "pause"))
             answer = CommandAnswer()
         case "retry":
-            answer = CommandAnswer(control.retry(raw, _photos(arguments)))
+            watched = _Watched(inboxes)
+            answer = CommandAnswer(control.retry(raw, _photos(arguments), watched), left_out=watched.left_out)
         case "redo":
-            answer = _redo(control, raw, arguments, settings())
+            answer = _redo(control, raw, arguments, settings(), inboxes)
         case "forget":
             ledger.commit()
             everything = bool(arguments.get("everything"))
@@ -65,22 +71,43 @@ def _photos(arguments: Mapping[str, Any]) -> frozenset[int] | None:
     return None if photos is None else frozenset(int(photo) for photo in photos)
 
 
+class _Watched:
+    """Whether a photo's inbox is watched: else nobody would take it up, and it is left out and counted."""
+
+    def __init__(
+        self, inboxes: Collection[bytes] | None, judge: Callable[[bytes, bytes], bool] | None = None
+    ) -> None:
+        self._inboxes = inboxes
+        self._judge = judge
+        self.left_out = 0
+
+    def __call__(self, inbox: bytes, path: bytes) -> bool:
+        if self._inboxes is not None and inbox not in self._inboxes:
+            self.left_out += 1
+            return False
+        return self._judge is None or self._judge(inbox, path)
+
+
 def _redo(
-    control: Control, paths: list[bytes] | None, arguments: dict[str, Any], settings: Settings | None
+    control: Control,
+    paths: list[bytes] | None,
+    arguments: dict[str, Any],
+    settings: Settings | None,
+    inboxes: Collection[bytes] | None,
 ) -> CommandAnswer:
     try:
         overrides = Overrides.of(arguments.get("overrides") or {})
-        meant = None if settings is None else meant_by(settings, overrides)
+        watched = _Watched(inboxes, None if settings is None else meant_by(settings, overrides))
         count = control.redo(
             paths,
             since=arguments.get("since"),
             overrides=overrides,
-            meant=meant,
+            meant=watched,
             photos=_photos(arguments),
         )
     except UsageError as error:
         return CommandAnswer(refused=str(type(error)(error.what, error.path)), fix=error.fix)
-    return CommandAnswer(count)
+    return CommandAnswer(count, left_out=watched.left_out)
 
 
 class Commands:
@@ -131,7 +158,9 @@ class Commands:
         self.paused = bool(self._ledger.get_meta("paused"))
 
     def _carried_out(self, command: Command) -> CommandAnswer:
-        answer = carry_out(self._ledger, command.verb, command.arguments, lambda: self._settings)
+        answer = carry_out(
+            self._ledger, command.verb, command.arguments, lambda: self._settings, self._inbox_watchers.keys()
+        )
         if command.verb == "rescan":
             for inbox_watcher in self._inbox_watchers.values():
                 inbox_watcher.rescan()

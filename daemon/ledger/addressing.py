@@ -58,7 +58,7 @@ class AddressBook:
                 short += [os.path.basename(row.archived_to)]
             self._known.append(_Known(row, tuple(paths), tuple(short)))
 
-    def find(self, typed: str, *, folder: str | None = None) -> list[PhotoRow]:
+    def find(self, typed: str, *, folder: str | None = None, below: bool = True) -> list[PhotoRow]:
         """The photos that are meant, oldest first; empty when there are none.
 
         A path of an original, of its place in an archive or a folder of failed ones, of a cutout, of a folder with
@@ -67,12 +67,15 @@ class AddressBook:
         Args:
             typed: as it stands on the command line; escapes that cutoutd prints for odd characters are understood.
             folder: where a relative path starts; unset, the working directory.
+            below: a folder means what is in it; unset, it does.
         """
         expanded = os.path.expanduser(typed)
         absolute = os.path.abspath(os.path.join(folder or os.getcwd(), expanded))
         wanted = {os.fsencode(absolute), os.fsencode(os.path.realpath(absolute))}
         shown = {printable(path) for path in wanted} | {absolute}
-        found = [one.row for one in self._known if any(_is_at(path, wanted, shown) for path in one.paths)]
+        found = [
+            one.row for one in self._known if any(_is_at(path, wanted, shown, below) for path in one.paths)
+        ]
         if found or os.path.isabs(expanded):
             return found
         name = os.path.normpath(typed)
@@ -83,8 +86,8 @@ class AddressBook:
         return [one.row for one in self._known if one.row.id == int(number[1])]
 
 
-def _is_at(path: bytes, wanted: Iterable[bytes], shown: set[str]) -> bool:
-    return any(path == one or path.startswith(one.rstrip(b"/") + b"/") for one in wanted) or (
+def _is_at(path: bytes, wanted: Iterable[bytes], shown: set[str], below: bool) -> bool:
+    return any(path == one or (below and path.startswith(one.rstrip(b"/") + b"/")) for one in wanted) or (
         printable(path) in shown
     )
 

@@ -22,7 +22,7 @@ from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 _MEANT = {
     "retry": "state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)",
     # A row that stepped back for a newer photo at its path has no original of its own any more.
-    "redo": "state = 'done' AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
+    "redo": "state IN ('done', 'failed') AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
     "forget": ENDED,
 }
 # Delivered photos at whose cutout somebody should look, whose originals we know.
@@ -55,12 +55,14 @@ class CommandAnswer(Struct, frozen=True):
         refused: why nothing was done, as a sentence: the command makes no sense; else empty.
         fix: what to do then.
         waiting: the daemon has not answered yet, and will carry it out.
+        left_out: how many more were meant whose inboxes are not in the configuration: nobody would take them up.
     """
 
     count: int | None = None
     refused: str = ""
     fix: str = ""
     waiting: bool = False
+    left_out: int = 0
 
 
 class Control:
@@ -104,7 +106,12 @@ class Control:
         if row is None:
             return None
         told = dict[str, Any](json.loads(row["answer"] or "{}"))
-        return CommandAnswer(told.get("count"), told.get("refused", ""), told.get("fix", ""))
+        return CommandAnswer(
+            told.get("count"),
+            told.get("refused", ""),
+            told.get("fix", ""),
+            left_out=told.get("left_out", 0),
+        )
 
     def published(self) -> LiveStatus | None:
         """The last live status; None when no daemon has run, or said something that nobody understands."""
@@ -198,9 +205,14 @@ class Control:
         )
         return [os.path.join(row["outbox"], row["name"]) for row in rows]
 
-    def retry(self, paths: list[bytes] | None, photos: Collection[int] | None = None) -> int:
-        """Failed photos (all, those at these absolute paths, or with these ids) become pending. Returns how many."""
-        return self._revive(_MEANT["retry"], paths, NO_OVERRIDES, photos=photos)
+    def retry(
+        self,
+        paths: list[bytes] | None,
+        photos: Collection[int] | None = None,
+        meant: Callable[[bytes, bytes], bool] | None = None,
+    ) -> int:
+        """Failed photos become pending; the arguments, and what is returned, are those of `redo`."""
+        return self._revive(_MEANT["retry"], paths, NO_OVERRIDES, meant, photos)
 
     def redo(
         self,
@@ -212,6 +224,8 @@ class Control:
         photos: Collection[int] | None = None,
     ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
+
+        Failed ones only where `photos` names them: a point or a mask may be all that they lacked.
 
         Args:
             paths: absolute paths of originals, or None for all.
@@ -227,6 +241,8 @@ class Control:
             UsageError: from `meant`; then none will.
         """
         condition = _MEANT["redo"]
+        if photos is None:
+            condition += " AND state = 'done'"
         if since is not None:
             condition += f" AND finished >= {float(since)}"
         return self._revive(condition, paths, overrides, meant, photos)

@@ -124,7 +124,11 @@ def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
     else:
         region = _region(alpha < 0.5, cell)
         if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
-            raise _nothing_there(text, "The network sees nothing", "belongs to the subject")
+            raise PhotoError(
+                Reason.CANNOT_RENDER,
+                f"The network sees nothing at {text}, which belongs to the subject",
+                fix="Choose a point further inside, have a part alone looked at with --roi, or give a mask with --mask.",
+            )
     return np.where(region, np.float32(1.0), alpha)
 
 
@@ -145,7 +149,11 @@ def _without(
     joined = _parted(alpha, cell, kept, colours)
     if joined is not None:
         return np.where(joined, np.float32(0.0), alpha)
-    raise _nothing_there(text, "The network sees one piece with the subject", "does not belong to it")
+    raise PhotoError(
+        Reason.CANNOT_RENDER,
+        f"The network sees one piece with the subject at {text}, which does not belong to it",
+        fix="Choose a point further inside, say what stays with --keep x,y beside it, or give a mask with --mask.",
+    )
 
 
 def _parted(
@@ -165,14 +173,6 @@ def _closed(region: Mask, gap: int) -> Mask:
     outside = components(~np.pad(wide, 1), diagonal=False)
     filled = outside[1:-1, 1:-1] != outside[0, 0]
     return ~_grown(~filled, gap)[gap:-gap, gap:-gap]
-
-
-def _nothing_there(text: str, what: str, wish: str) -> PhotoError:
-    return PhotoError(
-        Reason.CANNOT_RENDER,
-        f"{what} at {text}, which {wish}",
-        fix="Choose a point further inside, say what stays with --keep x,y beside it, or give a mask with --mask.",
-    )
 
 
 def _grown(mask: Mask, pixels: int) -> Mask:

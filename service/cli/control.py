@@ -129,12 +129,15 @@ def _settings() -> Settings | None:
 def _say(answer: CommandAnswer, done: str, nothing: str = "") -> None:
     if answer.refused:
         raise UsageError(answer.refused, fix=answer.fix)
-    if nothing and answer.count == 0:
-        click.echo(nothing)
-    elif answer.waiting:
+    if answer.waiting:
         click.echo("The daemon is busy; it carries this out as soon as it can.")
-    else:
+    elif not nothing or answer.count:
         click.echo(done.format(photos=counted(answer.count or 0, "photo")))
+    elif not answer.left_out:
+        click.echo(nothing)
+    if answer.left_out:
+        left = counted(answer.left_out, "photo")
+        click.echo(f"Left out: {left} of inboxes that are not in the configuration.")
 
 
 # --- which photos ------------------------------------------------------------------------------------------------
@@ -164,6 +167,11 @@ def _meant(verb: str, typed: tuple[str, ...], *, all_of_them: bool) -> tuple[lis
     for text in typed:
         found = book.find(text)
         meant = [row.id for row in found if row.id in able]
+        if verb == "redo":  # one that failed is done again where it is named itself, not with its folder
+            named = {row.id for row in book.find(text, below=False)}
+            meant = [
+                row.id for row in found if row.id in able and (row.state == State.DONE or row.id in named)
+            ]
         photos += meant
         if not meant:
             unmeant.append(f"{printable(text)}: {_why_not(verb, text, found)}")
@@ -240,7 +248,8 @@ def redo(
 
     PATHS are photos, cutouts or folders as cutoutd prints them: in the inbox, the archive or the outbox, or bare
     names. The new cutout replaces its own earlier one; a cutout you have edited stays, and the new one takes the
-    next free name.
+    next free name. A photo that has failed is meant where it is named itself: --keep, --roi or --mask say where
+    its subject is.
     """
     fixes = fixes_of(options)
     corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())

@@ -135,7 +135,25 @@ def test_no_subject_is_an_answer(corner: Daemon) -> None:
     row = _row(one, "wall.jpg")
     assert row["reason"] == "no-subject"
     assert "no_subject" in str(row["detail"])
+    assert "--keep x,y" in one.cli("failures").stdout
     assert one.outputs() == []
+
+    photo = str(one.inbox / "wall.jpg")
+    assert one.cli("redo", photo, "--keep", "50%,50%").returncode == 0
+    one.wait(lambda: "sees nothing at 50%,50%" in str(_row(one, "wall.jpg")["detail"]), "an answer to that")
+    assert one.state_of("wall.jpg") == "failed"
+    mask = one.root / "wall-mask.png"
+    grey = Image.new("L", (400, 300))
+    grey.paste(255, (100, 75, 300, 225))
+    grey.save(mask)
+    answer = one.cli("redo", photo, "--mask", str(mask))
+    assert answer.returncode == 0, answer.stderr
+    one.wait(lambda: one.outputs() == ["wall.png"] and one.settled(), "the subject that the mask names")
+    with Image.open(one.outbox / "wall.png") as image:
+        alpha = image.getchannel("A")
+        assert alpha.getpixel((alpha.width // 2, alpha.height // 2)) == 255
+        assert alpha.getpixel((2, 2)) == 0
+    one.wait(lambda: not list((one.state / "masks").iterdir()), "the copy to go")
 
 
 @pytest.mark.thorough  # tests/unit/models/test_cutout.py passes photos on as well

@@ -67,6 +67,21 @@ def test_redo_by_path_works_without_a_daemon_too(sim: Make) -> None:
     assert one.outputs() == {"a.png": cutout_of(b"one", b"better"), "b.png": cutout_of(b"two")}
 
 
+def test_photos_of_inboxes_that_are_not_watched_are_left_out_and_counted(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", b"one")
+    one.put("b.jpg", b"two")
+    one.boot().finish()
+    one.parts.ledger.write("UPDATE photos SET inbox = x'2f6f6c64' WHERE path = ?", (b"b.jpg",))
+    redone = _from_outside(one, "redo", since=0.0)
+    one.parts.commands.carry_out()
+    assert one.parts.control.answered(redone) == CommandAnswer(1, left_out=1)
+    assert one.states() == {"a.jpg": "pending", "b.jpg": "done"}
+    one.parts.ledger.write("UPDATE photos SET state = 'failed'")
+    answer = carry_out(one.parts.ledger, "retry", {}, one.settings, {os.fsencode(one.inbox)})
+    assert answer == CommandAnswer(1, left_out=1)
+
+
 def test_trimming_runs_by_itself_and_makes_no_photo_new(sim: Make) -> None:
     one = sim()
     one.tables = {"history": {"keep": "1h"}}

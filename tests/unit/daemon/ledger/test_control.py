@@ -95,6 +95,14 @@ def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, l
     assert [_state(ledger, one) for one in (live, stepped_back, archived)] == ["pending", "done", "pending"]
 
 
+def test_redo_takes_failed_photos_that_are_named_and_no_others(control: Control, ledger: Ledger) -> None:
+    done, failed = _photo(ledger, b"a.jpg", State.DONE), _photo(ledger, b"b.jpg", State.FAILED)
+    gone = _photo(ledger, b"c.jpg", State.FAILED, live=0)
+    assert control.redo(None, since=None) == 1
+    assert control.redo(None, since=None, photos={done, failed, gone}) == 1
+    assert [_state(ledger, one) for one in (done, failed, gone)] == ["pending", "pending", "failed"]
+
+
 def test_paths_name_photos_and_whole_folders(control: Control, ledger: Ledger) -> None:
     for name in (b"day/a.jpg", b"day/b.jpg", b"daylight.jpg", b"\xff.jpg"):
         _photo(ledger, name, State.DONE)
@@ -142,6 +150,6 @@ def test_which_photos_each_command_can_be_about(control: Control, ledger: Ledger
     done = _photo(ledger, b"c.jpg", State.DONE)
     waiting = _photo(ledger, b"d.jpg", State.PENDING)
     assert control.able("retry") == {failed}
-    assert control.able("redo") == {done}
+    assert control.able("redo") == {done, failed}
     assert control.able("forget") == {failed, gone, done}
     assert waiting not in control.able("forget")

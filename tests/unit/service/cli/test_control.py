@@ -151,6 +151,10 @@ def states(state: Path) -> dict[int, str]:
         (redo, "photo 1", "done"),
         (redo, "1", "done"),
         (redo, "./in/sub/done.jpg", "done"),
+        (redo, "{0}/in", "done"),  # of a folder no failed ones
+        (redo, "{0}/in/moved.jpg", "moved"),
+        (redo, "{0}/failed/moved (2).jpg.txt", "moved"),
+        (redo, "bad\\xff.jpg", "failed"),
     ],
 )
 def test_whatever_is_printed_is_understood(
@@ -176,7 +180,7 @@ def test_whatever_is_printed_is_understood(
     ("command", "typed", "says"),
     [
         (retry, "done.jpg", "it is done; `cutoutd redo` makes it again"),
-        (redo, "moved.jpg", "it has failed; `cutoutd retry` tries it again"),
+        (redo, "{0}/failed", "it has failed; `cutoutd retry` tries it again"),
         (retry, "new.jpg", "it is waiting to be cut out"),
         (retry, "film.mov", "it was skipped (not-a-photo)"),
         (forget, "new.jpg", "it is waiting to be cut out"),
@@ -184,9 +188,9 @@ def test_whatever_is_printed_is_understood(
     ],
 )
 def test_what_is_meant_but_cannot_be_says_why(
-    known: dict[str, int], command: click.Command, typed: str, says: str
+    known: dict[str, int], tmp_path: Path, command: click.Command, typed: str, says: str
 ) -> None:
-    error = CliRunner().invoke(command, [typed]).exception
+    error = CliRunner().invoke(command, [typed.format(tmp_path)]).exception
     assert isinstance(error, UsageError)
     assert says in str(error)
 
