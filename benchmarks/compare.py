@@ -129,9 +129,8 @@ def _latency(
     def frame(name: str) -> Callable[[], float]:
         def go() -> float:
             running, stem = daemons[name], f"frame-{numbers[name]:03}"
-            data = photos[numbers[name] % len(photos)].read_bytes() + numbers[name].to_bytes(
-                4
-            )  # no frame is known
+            # With its number behind it no frame is one that the daemon has seen before.
+            data = photos[numbers[name] % len(photos)].read_bytes() + numbers[name].to_bytes(4)
             numbers[name] += 1
             closed = save(data, running.inbox / f"{stem}.jpg")
             return visible(running.outbox / f"{stem}.png") - closed

@@ -242,9 +242,8 @@ class Components:
     def _make_on_first_start(self, inbox: Inbox) -> None:
         if Folders(self.ledger).recorded(inbox.path) is None:
             mode = 0o777 & ~self._places.umask
-            with suppress(
-                OSError
-            ):  # its watcher says, in a sentence, what is wrong with it, or that it hangs
+            # Its watcher says, in a sentence, what is wrong with it, or that it hangs.
+            with suppress(OSError):
                 run_with_timeout(LOOK_S, lambda: make_folder(inbox.path, mode), None)
 
     def route(self) -> None:

@@ -91,9 +91,8 @@ class Enduring(io.TextIOBase):
         with suppress(OSError, ValueError):
             empty = os.open(os.devnull, os.O_WRONLY)
             if self.gone:
-                os.dup2(
-                    empty, self._stream.fileno()
-                )  # what is held back goes there, also at the program's end
+                # What is held back goes there, also at the program's end.
+                os.dup2(empty, self._stream.fileno())
             os.close(empty)
 
     def isatty(self) -> bool:

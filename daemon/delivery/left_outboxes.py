@@ -63,14 +63,9 @@ class LeftOutboxes:
 
     def discard(self, temporaries: Iterable[bytes]) -> None:
         """Removes temporaries that nobody will publish, in whichever of the folders known here they lie."""
-        known = sorted(self._mounts(), key=len, reverse=True)
-        by_folder: dict[bytes, list[bytes]] = {}
-        for name in temporaries:
-            folder = next((one for one in known if name.startswith(one + b"/")), None)
-            if folder is not None:
-                by_folder.setdefault(folder, []).append(name)
-        for folder, names in by_folder.items():
-            self._there(Path(os.fsdecode(folder)), _discard, names)
+        there, _elsewhere = leftovers.by_outbox(temporaries, self._mounts())
+        for outbox, names in there.items():
+            self._there(Path(os.fsdecode(outbox)), _discard, names)
 
     def close(self, timeout_s: float) -> None:
         """Waits for what is under way, but not for a mount that hangs."""

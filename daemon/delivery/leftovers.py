@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Iterable
 
 from cutoutd.daemon.delivery.publish import discard
 from cutoutd.daemon.files.interface import Entry, FileSystem
@@ -52,6 +53,24 @@ def sweep(
         else:
             removed += 1
     return removed
+
+
+def by_outbox(
+    temporaries: Iterable[bytes], outboxes: Collection[bytes]
+) -> tuple[dict[bytes, list[bytes]], list[bytes]]:
+    """Temporaries by the outbox that they lie in (of nested ones the innermost), and those that lie in none of them.
+
+    Args:
+        temporaries: absolute paths.
+        outboxes: absolute paths of folders.
+    """
+    innermost_first = sorted(outboxes, key=len, reverse=True)
+    there: dict[bytes, list[bytes]] = {}
+    elsewhere: list[bytes] = []
+    for name in temporaries:
+        outbox = next((one for one in innermost_first if name.startswith(one + b"/")), None)
+        (elsewhere if outbox is None else there.setdefault(outbox, [])).append(name)
+    return there, elsewhere
 
 
 def _is_leftover(entry: Entry, instance: str, now: float, fs: FileSystem, before: int | None) -> bool:

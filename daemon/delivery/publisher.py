@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from cutoutd.config.errors import CutoutError
 from cutoutd.config.output import Deliverable
-from cutoutd.daemon.delivery import manifest, publish
+from cutoutd.daemon.delivery import leftovers, manifest, publish
 from cutoutd.daemon.delivery.failures import FailureLines
 from cutoutd.daemon.delivery.group_calls import GroupCalls
 from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route
@@ -273,6 +273,7 @@ class Publisher:
     ) -> list[Published]:
         """On the I/O thread: each file under its name, and in the manifest when all are. Raises OSError."""
         lines = [one.manifest for one in deliveries if one.manifest]
+        to_sync = None if lines else route.calls.to_sync  # a manifest says what cannot be lost any more
         for one in deliveries:
             self._make_folder(one, route)
         outcome = [
@@ -287,9 +288,7 @@ class Publisher:
                 replaces_size=sizes.get(d.replaces, 0),
                 mode=route.mode,
                 leases=route.leases,
-                to_sync=None
-                if lines
-                else route.calls.to_sync,  # a manifest says what cannot be lost any more
+                to_sync=to_sync,
                 fs=route.fs,
             )
             for d in deliveries
@@ -377,14 +376,12 @@ class Publisher:
 
         They lie in the outbox that was its own when they were ordered, which may be another inbox's or nobody's by now.
         """
-        left = set(temporaries)
-        for outbox, route in {route.outbox: route for route in self._routes.values()}.items():
-            there = tuple(name for name in left if name.startswith(outbox + b"/"))
-            left.difference_update(there)
-            if there:
-                send(route.io, publish.discard, there, route.fs)
-        if left:
-            self._discard_elsewhere(left)
+        routes = {route.outbox: route for route in self._routes.values()}
+        there, elsewhere = leftovers.by_outbox(temporaries, routes)
+        for outbox, names in there.items():
+            send(routes[outbox].io, publish.discard, names, routes[outbox].fs)
+        if elsewhere:
+            self._discard_elsewhere(elsewhere)
 
 
 def _sync(fs: FileSystem, folder: bytes) -> None:

@@ -38,7 +38,7 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.retry_rules import RetryRule
-from cutoutd.daemon.ledger.states import Stage, State
+from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
@@ -69,9 +69,8 @@ class Dispatcher:
     instance: str
     umask: int
     stopped: bool = False
-    _sizes: Claims = field(
-        default_factory=Claims
-    )  # what workers claim of photos' sizes, and nobody else has seen
+    # What workers claim of photos' sizes, and nobody else has seen.
+    _sizes: Claims = field(default_factory=Claims)
     workers: pool.Workers | FleetSlots = field(init=False)
     failures: Failures = field(init=False)
     outbox_refusals: OutboxRefusals = field(init=False)
@@ -95,7 +94,9 @@ class Dispatcher:
         self.failures = Failures(
             self.hands, self.transitions, self.worker_manager, self.publisher, self.aftercare, self.listener
         )
-        self.second_look = SecondLook(self.hands, self.failures, self.transitions)
+        self.second_look = SecondLook(
+            self.hands, self.failures, self.transitions, self.aftercare, self.renames
+        )
         self.outbox_refusals = OutboxRefusals(
             self.hands, self.failures, self.transitions, self.outboxes, self.worker_manager, self.listener
         )
@@ -266,7 +267,7 @@ class Dispatcher:
         self.publisher.discard_all(hand.temporaries)
         if isinstance(result, protocol.Unchanged) and not moved_on(hand.row, row):
             self.hands.budget.take(event.tag, 0.0)
-            Story(self._known(hand, row, result), self.failures.paid_by(row.id))
+            Story(self.second_look.known_content(hand, row, result), self.failures.paid_by(row.id))
             return
         large = self.hands.large(event.tag)
         self.hands.let_go(event.tag)
@@ -294,25 +295,6 @@ class Dispatcher:
                 self.failures.refused(row, result.reason, result.detail)
         else:  # `fault` is told, or the row would stay "running" with nobody at work on it
             raise TypeError(f"no answer about a photo: {type(result).__name__}")
-
-    async def _known(self, hand: InHand, before: PhotoRow, result: protocol.Unchanged) -> None:
-        """A worker says that this content was dealt with before: nothing is made of it, so we read it too."""
-        hand.comparing = True
-        digest = await self.aftercare.content_of(before)
-        hand.comparing = False
-        row = self.hands.row(before.id)
-        if self.hands.photos.get(before.id) is not hand:
-            return
-        large = self.hands.large(before.id)
-        self.hands.let_go(before.id)
-        if row is None or row.state != State.RUNNING:
-            return
-        if moved_on(hand.row, row) or not digest:
-            self.transitions.again(row.id)
-        elif digest == result.digest:
-            self.renames.unchanged(row, result.same_as, result.digest)
-        else:
-            self.second_look.unseen(row, "its content was known", large=large)
 
     def _in_a_workers_hand(self, photo: int) -> tuple[InHand, PhotoRow] | tuple[None, None]:
         """The photo that an answer is about; nothing where none is awaited: let go, or answered before."""
@@ -386,7 +368,7 @@ class Dispatcher:
         self.stopped = stopped
 
     def next_due(self) -> float:
-        """Monotonic time at which the examiner has something to do, or infinity."""
+        """Monotonic time at which the self-test has something to do, or infinity."""
         return self.self_test.next_due()
 
     def misread(self, photo: int) -> None:

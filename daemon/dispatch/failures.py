@@ -152,8 +152,8 @@ class Failures:
             # It may simply not be complete yet: look again when it is.
             self.transitions.again(row.id, pause_s=max(1.0, 2 * self._settle_s(row)))
             return
-        if reason is Reason.NO_PERMISSION and row.path is not None:
-            path = row.archived_to or os.path.join(row.inbox, row.path)
+        path = row.original
+        if reason is Reason.NO_PERMISSION and path is not None:
             inbox = self.hands.plan.inbox(row.inbox)
             root = b"" if inbox is None else root_of(row, inbox)
             fs = RealFileSystem(root or os.path.dirname(path))

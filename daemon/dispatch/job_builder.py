@@ -45,12 +45,11 @@ class Circumstances(Struct, frozen=True):
 
 def make_job(row: PhotoRow, inbox: InboxPlan, options: PhotoOptions, now: Circumstances) -> Job:
     """One photo's job, with a temporary of its own for each deliverable."""
-    path = row.path or b""
     outbox = os.fsencode(inbox.settings.outbox)
     return Job(
         photo=row.id,
-        path=row.archived_to or os.path.join(row.inbox, path),
-        name=printable(os.path.basename(path)),
+        path=row.original or b"",
+        name=printable(os.path.basename(row.path or b"")),
         model=inbox.model(row.stage).name,
         deliverables=options.deliverables,
         outboxes=(outbox,) * len(options.deliverables),

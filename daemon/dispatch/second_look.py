@@ -1,4 +1,4 @@
-"""What a worker says of a photo's file, held against a look of the supervisor's own; it reads no photo's content.
+"""What a worker says of a photo's file, held against a look of the supervisor's own.
 
 "It changed", "it is gone", "it is known already", "it lies in the outbox": where that is true it costs no attempt. A
 worker that was taken over could say so for ever, or of the photos that it gets after the one that did it, and each of
@@ -16,11 +16,13 @@ from cutoutd.config.errors import Reason
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS, Claims
 from cutoutd.daemon.dispatch.failures import Failures
-from cutoutd.daemon.dispatch.hands import Hands
+from cutoutd.daemon.dispatch.hands import Hands, InHand, moved_on
+from cutoutd.daemon.dispatch.renames import RenameDetector
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, differ
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.transitions import Transitions
+from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.workers import protocol
 
 
@@ -30,6 +32,8 @@ class SecondLook(Struct):
     hands: Hands
     failures: Failures
     transitions: Transitions
+    aftercare: AfterCare
+    renames: RenameDetector
     _claims: Claims = field(default_factory=Claims)
     _digests: Claims = field(default_factory=Claims)
 
@@ -52,11 +56,36 @@ class SecondLook(Struct):
         """Whether a photo that a node calls gone, or may not read, can be read on this machine."""
         from cutoutd.daemon.fleet.records import OF_THE_FOLDER
 
-        if reason not in OF_THE_FOLDER or row.path is None:
+        path = row.original
+        if reason not in OF_THE_FOLDER or path is None:
             return False
-        path = row.archived_to or os.path.join(row.inbox, row.path)
         fs = RealFileSystem(os.path.dirname(path))
         return run_with_timeout(LOOK_S, lambda: fs.is_readable(path), otherwise=False)
+
+    async def known_content(self, hand: InHand, before: PhotoRow, result: protocol.Unchanged) -> None:
+        """A worker says that this content was dealt with before: nothing is made of it, so we read it too.
+
+        Args:
+            hand: the photo in its worker's hand; it is let go once its content is read.
+            before: its row as the answer came.
+            result: the answer.
+        """
+        hand.comparing = True
+        digest = await self.aftercare.content_of(before)
+        hand.comparing = False
+        row = self.hands.row(before.id)
+        if self.hands.photos.get(before.id) is not hand:
+            return
+        large = self.hands.large(before.id)
+        self.hands.let_go(before.id)
+        if row is None or row.state != State.RUNNING:
+            return
+        if moved_on(hand.row, row) or not digest:
+            self.transitions.again(row.id)
+        elif digest == result.digest:
+            self.renames.unchanged(row, result.same_as, result.digest)
+        else:
+            self.unseen(row, "its content was known", large=large)
 
     def unseen(self, row: PhotoRow, what: str, *, large: bool) -> None:
         """A worker said something that is not so: the photo is tried again, and in the end both are blamed.

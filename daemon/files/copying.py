@@ -145,9 +145,8 @@ def _fill(reading: int, copy: int, target: bytes, fs: FileSystem, device: int | 
     total = new_digest()
     try:
         before = fs.fstat(reading)
-        if before.st_size > fs.free_bytes(
-            os.path.dirname(target)
-        ):  # a file with holes may seem to hold terabytes
+        # A file with holes may seem to hold terabytes.
+        if before.st_size > fs.free_bytes(os.path.dirname(target)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(target))
         while block := fs.read(reading, _BLOCK):
             total.update(block)

@@ -76,9 +76,8 @@ def date_of(mtime_ns: int) -> str:
     Args:
         mtime_ns: nanoseconds since the epoch, whatever a camera or a file system made of them.
     """
-    if (
-        not _BEFORE_PHOTOGRAPHY_NS <= mtime_ns < 1 << 63
-    ):  # the ledger keeps what is too large as a negative number
+    # The ledger keeps what is too large as a negative number.
+    if not _BEFORE_PHOTOGRAPHY_NS <= mtime_ns < 1 << 63:
         return _LAST_DAY
     return time.strftime("%Y-%m-%d", time.localtime(mtime_ns / 1e9))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -106,6 +107,11 @@ class PhotoRow(Struct, frozen=True):
     def is_of(self, size: int, mtime_ns: int, inode: int) -> bool:
         """Whether a file with these facts, as the file system says them, is what this row was made of."""
         return (self.size, self.mtime_ns, self.inode) == (folded(size), folded(mtime_ns), folded(inode))
+
+    @property
+    def original(self) -> bytes | None:
+        """Where its original lies, an absolute path: in its inbox, or moved to; None once its names are forgotten."""
+        return None if self.path is None else self.archived_to or os.path.join(self.inbox, self.path)
 
     @property
     def facts(self) -> Facts:

@@ -65,9 +65,8 @@ class History:
         """What was remembered or drawn of photos whose names are gone, once the rows are for certain."""
         remarks.drop_orphans(self.ledger)
         self.ledger.commit()
-        with contextlib.suppress(
-            OSError
-        ):  # a gallery that cannot be touched stops no daemon; `forget` says so
+        # A gallery that cannot be touched stops no daemon; `forget` says so.
+        with contextlib.suppress(OSError):
             previews.drop_orphans(self.ledger)
 
     def _bury(self, condition: str, values: tuple[float, ...]) -> None:

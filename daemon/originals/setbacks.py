@@ -86,9 +86,8 @@ class Setbacks(Struct, frozen=True):
         except OSError as second:
             changed, error = None, second
         if changed is not None:
-            self.transitions.given_back(
-                row.id, int(changed)
-            )  # a row that holds anything else cannot be repaired
+            # A row that holds anything else cannot be repaired.
+            self.transitions.given_back(row.id, int(changed))
         if isinstance(error, StillWritten):
             retries.rest(row.id, self.clock(), NEVER)
         else:

@@ -276,9 +276,8 @@ class Arrivals:
         self._lone_raws.discard(found.path)
         row = self._intake.live(self._key, found.path)
         if row is not None and row.state in OWED:
-            self._owe(
-                found, settled
-            )  # it was taken up alone before its JPEG came: what was begun is finished
+            # It was taken up alone before its JPEG came: what was begun is finished.
+            self._owe(found, settled)
         else:
             self._skip(found, Reason.RAW_PAIR)
 
@@ -291,9 +290,8 @@ class Arrivals:
 
     def _skip(self, found: Found, reason: Reason) -> None:
         if reason is Reason.NOT_A_REGULAR_FILE:
-            self._gone(
-                found.path
-            )  # a photo that was owed under this name is no more: a link or pipe lies there
+            # A photo that was owed under this name is no more: a link or pipe lies there.
+            self._gone(found.path)
         self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
 
     def _gone(self, path: bytes) -> None:

@@ -71,10 +71,8 @@ class InboxWatcher:
         self._ledger = ledger
         self._mounts = Folders(ledger)
         self.io = IoThread(f"inbox {settings.label}", post)
-        self._question = Question(
-            settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock
-        )
-        self._stall = Stall(self.key, self._question, clock())
+        question = Question(settings.path, lambda: IoThread(f"asking inbox {settings.label}", post), clock)
+        self._stall = Stall(self.key, question, clock())
         rules = Rules(include=settings.include, exclude=settings.exclude)
         self._walks = Timetable(clock)
         self.arrivals = Arrivals(
@@ -287,7 +285,7 @@ class InboxWatcher:
         self._closed = True
         self._walker.close()
         self._drop_watcher()
-        for thread in (self.io, *self._question.threads()):
+        for thread in (self.io, *self._stall.threads()):
             thread.stop()
 
     def join(self, timeout_s: float) -> None:
@@ -346,9 +344,8 @@ class InboxWatcher:
         Story(self._ask(now), paid_by(self._fault))
 
     async def _ask(self, now: float) -> None:
-        if not await self._question.ask(now) or not self.silent or self._closed:
+        if not await self._stall.ask(now) or self._closed:
             return
-        self._stall.answered()
         self._listener.notice(f"The inbox {printable(self.key)} answers again.")
         self._news.inbox_answers(self.settings.path, self._inode)
         self.rescan()

@@ -50,9 +50,8 @@ class Looks:
     def __init__(
         self, inbox: Path, rules: Rules, clock: Callable[[], float], fs: FileSystem | None = None
     ) -> None:
-        self.leases: int | None = (
-            None  # the file system on which the kernel knows who writes; None where it does not
-        )
+        # The file system on which the kernel knows who writes; None where it does not.
+        self.leases: int | None = None
         self._inbox = inbox
         self._key = os.fsencode(inbox)
         self._rules = rules

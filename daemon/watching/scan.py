@@ -288,7 +288,6 @@ class PollState:
     def __init__(self) -> None:
         self._keys = array("Q")  # sorted 64-bit digests of paths, and beside each
         self._signs = array("Q")  # a digest of size, mtime and inode
-        self._new: dict[int, int] = {}
         self._next: list[tuple[int, int]] = []
 
     def __len__(self) -> int:

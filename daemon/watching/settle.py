@@ -46,9 +46,8 @@ class _Entry(Struct):
     walked: bool = False  # its folder gives no events, so silence says less
     look_at: float | None = None  # None while a look is under way
     facts: FileFacts | None = None
-    said: bool = (
-        False  # a close or rename hint came, and no hint since: the writer's word for exactly this content
-    )
+    # A close or rename hint came, and no hint since: the writer's word for exactly this content.
+    said: bool = False
     closed: bool = False  # a writer closed it while it settled
     held: bool = False  # the last look showed that somebody has it open for writing
 
@@ -177,9 +176,8 @@ class SettleTracker:
         else:
             entry.facts = stat
         rested = entry.since + self._wait_s(entry, stat)
-        if (
-            now >= rested
-        ):  # not `now - since >= wait`, which rounding can keep false at the very time of the look
+        # Not `now - since >= wait`, which rounding can keep false at the very time of the look.
+        if now >= rested:
             entry.held = writing is Writers.SOMEBODY
             if entry.held and now < entry.since + HELD_S:
                 self._look(path, entry, now + HELD_LOOK_S)

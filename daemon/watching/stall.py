@@ -1,4 +1,4 @@
-"""Whether calls to an inbox return: it answers no more, or one call to it hangs; it makes no calls itself.
+"""Whether calls to an inbox return: it answers no more, or one call to it hangs. All that is done there is to ask.
 
 All methods run in the supervisor's loop.
 """
@@ -6,6 +6,7 @@ All methods run in the supervisor's loop.
 from __future__ import annotations
 
 from cutoutd.config.errors import printable
+from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.question import ASK_EVERY_S, Question
 
 # A call that has not returned for so long is told of, though the folder itself answers: whoever wonders why nothing
@@ -56,9 +57,16 @@ class Stall:
         )
         return True
 
-    def answered(self) -> None:
-        """The folder answers again."""
+    async def ask(self, now: float) -> bool:
+        """Asks the folder, where that is due. Returns whether it answers again, after it was silent."""
+        if not await self._question.ask(now) or not self.silent:
+            return False
         self.silent = ""
+        return True
+
+    def threads(self) -> list[IoThread]:
+        """The thread that asks, if any was needed."""
+        return self._question.threads()
 
     def gets_stuck(self, now: float) -> bool:
         """Whether it has just become clear that one call hangs: from now on `stuck` says so."""

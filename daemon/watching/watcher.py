@@ -292,9 +292,8 @@ class Watcher:
         why, code = explain(Path(os.fsdecode(folder)), error)
         if path:
             self.add_blind(path, NoEvents(why, code))
-        elif (
-            path == b"" and self._started
-        ):  # watches are set anew after an overflow, and the inbox's own is refused
+        # Watches are set anew after an overflow, and the inbox's own is refused.
+        elif path == b"" and self._started:
             self._lose(why, code)
 
     def _on_unmount(self) -> None:

@@ -229,9 +229,8 @@ def load(data: bytes, reduction: int = 1) -> Opened:
     pixels = _decoded(data, found, reduction)
     picture: Any = pixels
     if len(found.components) == 4:
-        picture = Image.fromarray(
-            np.subtract(255, pixels, out=pixels), "CMYK"
-        )  # stored as negatives, as Adobe does
+        # Stored as negatives, as Adobe does.
+        picture = Image.fromarray(np.subtract(255, pixels, out=pixels), "CMYK")
     elif len(found.components) == 1:
         picture = Image.fromarray(pixels[:, :, 0])
     return Opened(picture, None, exif.orientation(found.exif), _profile(found), _dpi(found))

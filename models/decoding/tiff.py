@@ -29,12 +29,8 @@ _YCBCR: Final = 6
 _LEAST_TILE: Final = 1 << 20
 # JPEG 2000 of luminance and colour differences, which its decoder takes for RGB.
 _YCC: Final = (33003, 33004)
-_MEANINGS_OF_PICTURES: Final = (
-    0,
-    1,
-    2,
-    6,
-)  # grey, RGB, YCbCr (which the pictures' own decoders turn into RGB)
+# Grey, RGB, YCbCr (which the pictures' own decoders turn into RGB).
+_MEANINGS_OF_PICTURES: Final = (0, 1, 2, 6)
 
 
 def header(data: bytes) -> HeaderFacts:

@@ -257,9 +257,8 @@ def box_mean(planes: Plane, radius: int) -> Plane:
     """Means over a square window of 2*radius+1 that shrinks at the borders; float32 (c, h, w)."""
     result = np.empty_like(planes)
     counts = _counts(planes.shape[1], radius)[:, None] * _counts(planes.shape[2], radius)
-    together = max(
-        1, IN_CACHE // max(1, planes[0].nbytes)
-    )  # planes at a time: few calls, and none leaves the cache
+    # So many planes at a time: few calls, and none leaves the cache.
+    together = max(1, IN_CACHE // max(1, planes[0].nbytes))
     for first in range(0, len(planes), together):
         some = np.s_[first : first + together]
         np.divide(window_sums(window_sums(planes[some], radius, 1), radius, 2), counts, out=result[some])

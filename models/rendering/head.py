@@ -13,10 +13,8 @@ _HEIGHT_PER_WIDTH, _HEIGHT_PER_NECK = 1.4, 2.0
 # What makes an outline that of a head. Of 460 masks of people, in full length and groups too, 90 % pass; of 690 of
 # things, cats and flowers 9 to 14 % (the training photos).
 _PROPORTIONS = 0.85, 1.8  # crown to chin, in widths of the head
-_NEAR_CROWN, _ROUNDNESS = (
-    0.08,
-    (0.3, 0.85),
-)  # this far down, a round head is this wide; a box or a spike is not
+# This far down, a round head is this wide; a box or a spike is not.
+_NEAR_CROWN, _ROUNDNESS = (0.08, (0.3, 0.85))
 _LEAST_NECK = 0.4  # in widths of the head; a stem is thinner
 _SHOULDERS = 1.25  # times as wide as the head at least, soon below the neck
 _LEAST_SHARE = 0.12, 0.09  # of the subject's width and height: a grown person measures seven and a half heads

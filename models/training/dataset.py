@@ -60,7 +60,6 @@ class Collection(Struct, frozen=True):
     validation: list[Pair]
     cutouts: list[Pair]
     backgrounds: list[Pixels]
-    held_backgrounds: list[Pixels]
 
 
 def data_folder(argument: str | None) -> Path:
@@ -143,5 +142,4 @@ def read_all(data: Path, every: int = 1) -> Collection:
         validation=[p for k, p in pairs if held_out(k)],
         cutouts=read_cutouts(data),
         backgrounds=[image for name, image in backgrounds.items() if not held_out_background(name)],
-        held_backgrounds=[image for name, image in backgrounds.items() if held_out_background(name)],
     )

@@ -31,7 +31,6 @@ class Textures:
             for s in ("ccp", "icoseg", "human", "duts", "cats")
             for p in (data / "segmentation" / s).glob("*.webp")
         )
-        self.emoji = sorted((data / "cutouts_rgba" / "emoji").glob("*.webp"))
 
     def texture(self, rng: np.random.Generator) -> np.ndarray:
         """A square of real pixels float32 (SIDE, SIDE, 3), 0..1: mirrored rather than enlarged, to stay

@@ -115,9 +115,7 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
     return {
         "photo": row.id,
         "name": name,
-        "original": None
-        if row.path is None
-        else os.fsdecode(row.archived_to or os.path.join(row.inbox, row.path)),  # noqa: PTH118 - bytes
+        "original": None if row.original is None else os.fsdecode(row.original),
         "inbox": os.fsdecode(row.inbox),
         "state": row.state,
         "reason": row.reason,
@@ -241,9 +239,8 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     for model, one in facts.get("models", {}).items():
         console.print(said(f"model {model} on {one['provider']}", style="dim"))
         for reason in one.get("why_not", ()):
-            if (
-                "does not start" in reason or "memory" in reason
-            ):  # the rest is as it should be; --json has all
+            # The rest is as it should be; --json has all.
+            if "does not start" in reason or "memory" in reason:
                 console.print(said(f"  not on {reason}", style="yellow"))
     sandbox: dict[str, Any] = facts.get("sandbox") or {}
     worker: dict[str, Any] | None = sandbox.get("worker")

@@ -64,9 +64,8 @@ class Maker:
 
     def __init__(self, ledger: Ledger, home: Path, studio: Studio, wishes: Wishes) -> None:
         self._elsewhere = wishes.folder != home
-        if (
-            self._elsewhere
-        ):  # the folder in the state folder is ours, and another page may just be coming into it
+        # The folder in the state folder is ours, and another page may just be coming into it.
+        if self._elsewhere:
             pages.check_folder(wishes.folder)
         self._ledger, self._studio, self._wishes = ledger, studio, wishes
         self._stem = pages.CLIENT if wishes.client else pages.OWN

@@ -64,9 +64,8 @@ def _shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]
 @pytest.fixture
 def corner(_shared_daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """Such a folder, with a daemon that was running before and runs on."""
-    one = Corner(
-        _shared_daemon, f"{request.node.originalname} {time.monotonic_ns()}"
-    )  # another for each rerun
+    # Another for each rerun.
+    one = Corner(_shared_daemon, f"{request.node.originalname} {time.monotonic_ns()}")
     yield one
     assert _shared_daemon.process is not None
     assert _shared_daemon.process.poll() is None

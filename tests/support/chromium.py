@@ -141,9 +141,3 @@ class Chromium:
         """What a developer would see in red: console messages, errors, refusals by the page's own policy."""
         bad = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
         return [json.dumps(event["params"]) for event in self.events if event["method"] in bad]
-
-    def requested(self) -> list[str]:
-        """Addresses that were asked for, data inside the page left out."""
-        asked = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
-        urls = [str(event["params"]["request"]["url"]) for event in asked]
-        return [url for url in urls if not url.startswith("data:")]

@@ -194,9 +194,8 @@ class Fleet:
         process.kill()
         process.wait(20)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(
-                inner, signal.SIGCONT
-            )  # one that was stopped before it had bound its life to the keeper's
+            # One that was stopped before it had bound its life to the keeper's.
+            os.kill(inner, signal.SIGCONT)
         wait_until(lambda: not Path(f"/proc/{inner}").exists(), "the node to die with its keeper", 20)
 
     def stop_node(self, name: str) -> int:

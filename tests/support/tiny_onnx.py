@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FLOAT, FLOAT16 = 1, 10
+FLOAT = 1
 
 
 def _varint(value: int) -> bytes:

@@ -207,7 +207,7 @@ def test_forgetting_takes_the_names_out_of_damaged_ledgers_too(
         assert list(path.parent.glob("*.damaged-*"))
         one.stop()
     one.boot()
-    carry_out(one.parts.ledger, "forget", {"all": True}, one.settings)
+    carry_out(one.parts.ledger, "forget", {"everything": True}, one.settings)
     one.parts.ledger.commit()
     one.stop()
     for file in path.parent.rglob("*"):

@@ -242,9 +242,8 @@ def one(
     with simulated(monkeypatch):
         made = Unsteady(tmp_path, tables={"engine": {"workers": 8}}, rng=rng)
         made.inbox_table = options_of(rng, made.archive)
-        made.tables["history"] = rng.choice(
-            [{}, {"filenames": False}, {"keep": "1s"}]
-        )  # trimmed at each start
+        # Trimmed at each start.
+        made.tables["history"] = rng.choice([{}, {"filenames": False}, {"keep": "1s"}])
         if "model" in made.inbox_table:
             add_large_stand_in(made.root / "models")
         made.boot()

@@ -21,9 +21,8 @@ def test_an_output_has_its_presets_options_and_what_it_says_itself() -> None:
     raw: dict[str, Any] = {"inbox": [{"output": {"preset": name, "own": 1}}]}
     output = expand_presets(raw)["inbox"][0]["output"]
     assert (output["preset"], output[option], output["own"]) == (name, value, 1)
-    assert raw == {
-        "inbox": [{"output": {"preset": name, "own": 1}}]
-    }  # the table that was given is left alone
+    # The table that was given is left alone.
+    assert raw == {"inbox": [{"output": {"preset": name, "own": 1}}]}
 
 
 def test_an_own_preset_is_found_and_an_explicit_option_wins() -> None:

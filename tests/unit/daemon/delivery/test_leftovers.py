@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.daemon.delivery.leftovers import FOREIGN_TEMPORARY_AGE_S, sweep
+from cutoutd.daemon.delivery.leftovers import FOREIGN_TEMPORARY_AGE_S, by_outbox, sweep
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary
 
@@ -45,3 +45,9 @@ def test_a_link_in_the_outbox_is_not_followed(tmp_path: Path) -> None:
 def test_an_outbox_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sweep(os.fsencode(tmp_path / "gone"), "ab12", frozenset(), fs=FS)
+
+
+def test_a_temporary_belongs_to_the_innermost_outbox_that_it_lies_in_and_else_to_none() -> None:
+    there, elsewhere = by_outbox([b"/a/x", b"/a/in/y", b"/ab/z", b"/a/in/deep/w"], {b"/a", b"/a/in"})
+    assert there == {b"/a": [b"/a/x"], b"/a/in": [b"/a/in/y", b"/a/in/deep/w"]}
+    assert elsewhere == [b"/ab/z"]

@@ -25,9 +25,8 @@ def _ends_by_name(one: Simulation, said: str) -> None:
     one.finish()
     assert one.states() == {"evil.jpg": "failed", "good.jpg": "done"}
     assert one.heard.failures == [Reason.CRASHED]
-    (row,) = [
-        row for row in one.rows() if row["path"] == b"evil.jpg"
-    ]  # and not one for each time it was said
+    # One row, and not one for each time it was said.
+    (row,) = [row for row in one.rows() if row["path"] == b"evil.jpg"]
     assert said in row["detail"]
     assert (one.inbox / "evil.jpg").read_bytes() == ONE
     assert one.outputs()["good.png"] == cutout_of(TWO)

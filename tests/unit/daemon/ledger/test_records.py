@@ -59,3 +59,13 @@ def test_a_row_knows_the_file_that_it_was_made_of(ledger: Ledger) -> None:
     assert row is not None
     assert row.is_of(1, 2**64 + 2, 3)
     assert not row.is_of(1, 2**64 + 3, 3)
+
+
+def test_a_row_says_where_its_original_lies_as_long_as_it_keeps_names(ledger: Ledger) -> None:
+    intake = Intake(ledger)
+    _, photo = intake.observe(b"/in", b"day/a.jpg", FACTS, settled=Settled.KNOWN)
+    row = intake.get(photo or 0)
+    assert row is not None
+    assert row.original == b"/in/day/a.jpg"
+    assert replace(row, archived_to=b"/archive/a.jpg").original == b"/archive/a.jpg"
+    assert replace(row, path=None, archived_to=None).original is None

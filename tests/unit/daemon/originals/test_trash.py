@@ -61,9 +61,8 @@ def test_a_namesake_in_the_trash_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     Path(os.fsdecode(first)).write_bytes(b"last week's")
     assert target_of(original).endswith(b"/a (2).jpg")
     os.unlink(first)
-    trash.write_trash_info(
-        original, first, RealFileSystem(b"/")
-    )  # only the note is left: restoring needs the pair
+    # Only the note is left: restoring needs the pair.
+    trash.write_trash_info(original, first, RealFileSystem(b"/"))
     assert target_of(original).endswith(b"/a (2).jpg")
 
 
@@ -80,9 +79,8 @@ def test_a_place_that_a_crash_left_with_our_note_alone_is_taken(
     assert trash.still_planned(original, planned, fs)
     trash.write_trash_info(original, planned, fs)
     assert trash.still_planned(original, planned, fs)
-    assert not trash.still_planned(
-        other, planned, fs
-    )  # the note of another file of that name, on its way here
+    # That is the note of another file of the name, on its way here.
+    assert not trash.still_planned(other, planned, fs)
     Path(os.fsdecode(planned)).write_bytes(b"a photo")
     assert not trash.still_planned(original, planned, fs)
     shutil.rmtree(tmp_path / "data")  # the trash was emptied by hand: its folders are to be made anew

@@ -98,9 +98,8 @@ def test_a_second_close_restarts_the_short_wait() -> None:
     tracker.observe(A, FACTS, 0.0)
     tracker.observe(A, grown(2000), 0.4)
     tracker.hint(A, "closed", 0.6)
-    assert (
-        tracker.observe(A, grown(3000), 0.6) is Verdict.WAITING
-    )  # written before that close: no change after it
+    # Written before that close: no change after it.
+    assert tracker.observe(A, grown(3000), 0.6) is Verdict.WAITING
     assert tracker.observe(A, grown(3000), 1.0) is Verdict.WAITING
     assert tracker.observe(A, grown(3000), 1.1) in SETTLED
 

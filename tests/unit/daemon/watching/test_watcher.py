@@ -536,9 +536,8 @@ def test_a_sub_folder_beyond_the_watch_limit_is_told_with_the_setting_to_raise(t
         assert "b'd" in child.until("Unwatched")
         ready = child.until("ready")
         assert ready.startswith("ready True [b'd")
-        assert (
-            "sudo sysctl user.max_inotify_watches=524288" in ready
-        )  # the namespace's own limit is the one that is met
+        # The namespace's own limit is the one that is met.
+        assert "sudo sysctl user.max_inotify_watches=524288" in ready
         assert "is 3)" in ready
         assert "disk" not in ready
         (tmp_path / "new").mkdir()

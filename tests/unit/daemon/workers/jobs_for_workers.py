@@ -127,31 +127,6 @@ def status_of_self(_: None) -> Annotated[dict[Words, Words], Most(200)]:
     }
 
 
-def write_raw(data: bytes) -> None:
-    """Writes bytes of its own to the pipe for answers, as a worker that was taken over would."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(answers_fd(), view) :]
-
-
-def answers_fd() -> int:
-    """The pipe that can be written to."""
-    return next(fd for fd in range(3, 64) if _is_writable_pipe(fd))
-
-
-def _is_writable_pipe(fd: int) -> bool:
-    import fcntl
-    import stat
-
-    try:
-        return (
-            stat.S_ISFIFO(os.fstat(fd).st_mode)
-            and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
-        )
-    except OSError:
-        return False
-
-
 WARM_UP: Task[Any, Warm] = Task(warm_up)
 DOUBLE: Task[int, int] = Task(double)
 PID: Task[None, int] = Task(pid)

@@ -75,8 +75,7 @@ def test_the_nearby_look_lies_where_it_was_taken() -> None:
     far = with_box(80, 160, 80, 240)
     part = Part(0.2, 0.6, 0.2, 0.8)
     rows, columns = part.pixels(320, 320)
-    shown = np.kron(
-        far[rows, columns][::2, ::3], np.ones((4, 4), np.float32)
-    )  # the same picture at another size
+    # The same picture at another size.
+    shown = np.kron(far[rows, columns][::2, ::3], np.ones((4, 4), np.float32))
     answer = joined([far, far], shown, part)
     assert np.abs((answer > 0.5) ^ (far > 0.5)).mean() < 0.005

@@ -85,9 +85,8 @@ def test_hard_answers_are_drawn_more_often(kept: Kept, tmp_path: Path) -> None:
     for place in range(3):
         writable.looks[place] = np.maximum(writable.truths[place], IGNORED + 1) - IGNORED - 1
         writable.looks[place][writable.looks[place] > 0] = 255
-    writable.looks[2, 0, :60] = (
-        20  # an error of .11 of its subject's area; the last one's is beyond the limit
-    )
+    # An error of .11 of its subject's area; the last one's is beyond the limit.
+    writable.looks[2, 0, :60] = 20
     wrong = decider.hardness(open_kept(tmp_path))
     assert wrong == pytest.approx([0, 0, 60 * SIDE * 20 / 255 / 14_000 - 0.05, 0.4])
     drawn = np.bincount(next(decider.draws(kept, np.random.default_rng(0), 4000, 0.5)), minlength=4) / 4000

@@ -79,9 +79,8 @@ def test_what_has_no_picture_yet_is_left_out_and_what_has_none_any_more_is_count
         empty = feed(
             shots, lambda _p, _q: None, whole, Tone("g", client=False, live=True), NOTHING, making=making
         )
-        assert [one["state"] for one in empty["photos"]] == [
-            "failed"
-        ]  # its sentence is to be seen all the same
+        # Its sentence is to be seen all the same.
+        assert [one["state"] for one in empty["photos"]] == ["failed"]
         assert (empty["making"], empty["absent"]) == (making, absent)
 
 
