@@ -127,7 +127,7 @@ def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
             raise PhotoError(
                 Reason.CANNOT_RENDER,
                 f"The network sees nothing at {text}, which belongs to the subject",
-                fix="Choose a point further inside, have a part alone looked at with --roi, or give a mask with --mask.",
+                fix="Choose a point further inside, look at a part alone with --roi, or give a mask with --mask.",
             )
     return np.where(region, np.float32(1.0), alpha)
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, TypeGuard
 import click
 from click.shell_completion import CompletionItem
 
-from cutoutd.config.errors import ConfigError, CutoutError, ExitCode, LedgerError, printable
+from cutoutd.config.errors import (
+    ConfigError,
+    CutoutError,
+    ExitCode,
+    LedgerError,
+    mistake,
+    printable,
+    printable_lines,
+)
 from cutoutd.config.version import VERSION
 from cutoutd.service.cli.examples import EXAMPLES, with_examples
 
@@ -121,6 +129,7 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write(_sentence(error))
         return int(error.exit_code)
     except click.ClickException as error:
+        error.message = printable_lines(error.message)  # it quotes what was typed
         error.show()
         return int(ExitCode.USAGE) if isinstance(error, click.UsageError) else error.exit_code
     except click.exceptions.Exit as leave:
@@ -189,7 +198,7 @@ def _unforeseen(error: Exception) -> str:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{where}{error.strerror}."
     return (
-        f"Something unforeseen went wrong ({type(error).__name__}: {error}). Please report it, with what "
+        f"Something unforeseen went wrong ({mistake(error)}). Please report it, with what "
         "CUTOUTD_TRACEBACK=1 in front of the same command shows."
     )
 

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ NAMES: dict[str, bytes] = {
     "return": f"d\r{FORGED}.jpg".encode(),
     "separators": f"e\u2028{FORGED}\u2029.jpg".encode(),
     "bidi": "f\u202egpj.\u202d\u2066\u2067\u2069\u200f\u061c.jpg".encode(),
+    "unseen": "in\u200bvoice\u200d\u2060\ufeff\u00ad\u3164\U000e0041\ufe0f.jpg".encode(),
     "markup": b"[red]g[blink] [] [bold [link=file:x]y[\\].jpg",
     "html": b"h\"><script>alert(1)<img src=x onerror='a()'>&amp;{{policy}}.jpg",
     "quotes": b"i'\"`$(touch x);\\\\ %s {0} {name}.jpg",
@@ -50,8 +52,10 @@ NAMES: dict[str, bytes] = {
     "dash": b"--help=\x1b.jpg",
 }
 FORBIDDEN = {
-    chr(one) for one in (*range(32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x2070))
-} | set("\u061c\u200e\u200f\ufeff")
+    *map(chr, (*range(32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x2070))),
+    *(one for one in map(chr, range(0x110000)) if unicodedata.category(one) == "Cf"),
+    *"\u3164\ufe0f",
+}
 
 
 def assert_harmless(text: str) -> None:
@@ -149,6 +153,7 @@ def test_in_the_log_the_live_view_and_notifications(
         ["failures", "--json"],
         ["events"],
         ["events", "--json"],
+        ["review"],
         ["retry", *(os.fsdecode(name) for name in NAMES.values() if not name.startswith(b"-"))],
         ["redo", "--", os.fsdecode(NAMES["dash"]), "no\x1b[2J such\nname"],
     ],
@@ -209,6 +214,39 @@ def test_in_the_gallery_and_the_manifest(done: tuple[Simulation, list[PhotoEvent
     assert {os.path.basename(source) for source in told["failed"]} == {
         b"bad " + name for name in NAMES.values()
     }
+
+
+@pytest.mark.parametrize("name", ["title", "bidi", "unseen", "bytes"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["{}"], ["once", "--{}"], ["redo", "{}", "--keep", "{}"], ["redo", "a", "--since", "{}"], ["run", "-c", "{}"],
+        ["config", "check", "--for", "{}"], ["config", "check", "-c", "keys.toml"], ["doctor", "-c", "keys.toml"],
+        ["models", "pull", "{}"], ["once", "{}", "-o", "{}/{}"], ["gallery", "-o", "{}", "--size", "{}"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_in_what_is_said_of_what_was_typed_or_configured(
+    command: list[str],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    odd = os.fsdecode(NAMES[name])
+    monkeypatch.chdir(tmp_path)
+    for variable in ("HOME", "CUTOUTD_STATE_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("CUTOUTD_CONFIG", "")
+    quoted = json.dumps(odd.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    Path("keys.toml").write_text(
+        f"[[inbox]]\npath = {quoted}\nquality = {quoted}\n{quoted} = 1\n[{quoted}]\n", encoding="utf-8"
+    )
+    assert run([word.replace("{}", odd) for word in command]) != 0
+    said = capsys.readouterr()
+    assert said.err or command[0] == "doctor"
+    assert_harmless(said.out)
+    assert_harmless(said.err)
 
 
 @pytest.mark.slow

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cutoutd.config import errors
-from cutoutd.config.errors import SKIPPED, ConfigError, CutoutError, ExitCode, PhotoError, Reason, printable
+from cutoutd.config.errors import (
+    SKIPPED,
+    ConfigError,
+    CutoutError,
+    ExitCode,
+    PhotoError,
+    Reason,
+    json_line,
+    printable,
+)
 
 ALL = [
     one
@@ -65,6 +76,9 @@ def test_what_is_skipped_is_no_failure() -> None:
     assert len(set(Reason)) == len({reason.value for reason in Reason})
 
 
+SHAPED = "👨\u200d👩\u200d👧 ❤\ufe0f 👁\ufe0f\u200d🗨\ufe0f می\u200cخواهم क्\u200dष 葛\U000e0100.jpg"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -73,10 +87,29 @@ def test_what_is_skipped_is_no_failure() -> None:
         ("photo\u202egnp.jpg".encode(), r"photo\u202egnp.jpg"),
         ("\u009b31m.jpg".encode(), r"\x9b31m.jpg"),
         ("Žluťoučký 写真 🐈.jpg".encode(), "Žluťoučký 写真 🐈.jpg"),
+        ("in\u200bvoice\u00ad.jpg".encode(), r"in\u200bvoice\xad.jpg"),
+        ("a\u200db\u200c\u3164\ufe0f.jpg".encode(), r"a\u200db\u200c\u3164\ufe0f.jpg"),
+        ("tag\U000e0041.jpg".encode(), r"tag\U000e0041.jpg"),
+        # What shapes letters and pictures is part of them.
+        (SHAPED.encode(), SHAPED),
     ],
 )
 def test_what_acts_on_a_terminal_is_shown_instead(name: bytes, text: str) -> None:
     assert printable(name) == text
+
+
+def test_what_nobody_would_see_is_shown_in_text_and_in_json() -> None:
+    unseen = [
+        one for one in map(chr, range(0x110000)) if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")
+    ]
+    assert len(unseen) > 200
+    for one in unseen:
+        name = f"a{one}b"
+        assert one not in printable(name.replace("\0", ""))
+        line = json_line(name, plain=True)
+        assert one not in line
+        assert json.loads(line) == name
+    assert json_line(SHAPED, plain=True) == f'"{SHAPED}"'
 
 
 @given(st.binary(max_size=64))
