@@ -54,8 +54,8 @@ def test_the_changelog_begins_with_it() -> None:
     known = release.sections((PROJECT / "CHANGELOG.md").read_text())
     assert next(iter(known)) == VERSION
     assert all(re.fullmatch(r"unreleased|\d{4}-\d{2}-\d{2}", when) for when, _ in known.values())
-    assert all(lines.startswith("- ") for _, lines in known.values())
-    assert release.notes().startswith("- ")
+    assert all("\n- " in f"\n{lines}" for _, lines in known.values())
+    assert release.notes().rstrip() == known[VERSION][1]
 
 
 @pytest.mark.parametrize("tag", ["v0.0.1", "0.2.0", ""])
