@@ -131,6 +131,7 @@ def test_a_photo_in_hand_when_its_outbox_changes_leaves_nothing_in_the_earlier_o
     assert list(one.outbox.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stays", [False, True])
 def test_what_one_outbox_refused_is_not_asked_of_another(sim: Callable[..., Simulation], stays: bool) -> None:
     """The next one took files, and so the photo was said to be at fault for what the earlier one had refused."""

@@ -57,6 +57,7 @@ def test_a_lock_file_that_somebody_removed_lets_no_second_daemon_in(tmp_path: Pa
     StateLock(tmp_path).release()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["daemon.lock", "."])
 def test_a_mere_look_at_the_lock_turns_no_daemon_away(tmp_path: Path, at: str) -> None:
     StateLock(tmp_path).release()

@@ -86,6 +86,7 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     assert setup.context.cache_dir is None
 
 
+@pytest.mark.slow
 def test_only_the_first_slots_load_a_large_network_and_know_where_it_is(tmp_path: Path) -> None:
     large = add_large_stand_in(tmp_path / "models")
     assert large.path is not None
@@ -107,6 +108,7 @@ def test_only_the_first_slots_load_a_large_network_and_know_where_it_is(tmp_path
     assert plan.engines_for(large=False).specs == third.context.specs
 
 
+@pytest.mark.slow
 def test_stages_that_need_a_large_network(tmp_path: Path) -> None:
     add_large_stand_in(tmp_path / "models")
 

@@ -79,6 +79,7 @@ def test_once_it_is_ready_whoever_asks_is_told_so(sim: Callable[..., Simulation]
     assert (told.state, told.inboxes[0].watching) == (DaemonState.IDLE, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("takes_s", "every_s"), [(0.0, 1.0), (0.01, 1.0), (0.2, 4.0), (60.0, STATUS_AT_LEAST_S)]
 )

@@ -22,6 +22,7 @@ OF_THE_PRODUCT = sorted(
 )
 
 
+@pytest.mark.slow
 def test_the_engine_is_told_to_report_nothing_home() -> None:
     code = (
         "import onnxruntime as ort; calls = []; ort.disable_telemetry_events = lambda: calls.append(1);"
@@ -30,6 +31,7 @@ def test_the_engine_is_told_to_report_nothing_home() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first",
     [

@@ -96,6 +96,7 @@ def test_a_list_that_begins_now_does_not_speak_of_the_past(sim: Make) -> None:
     assert lines(one) == []
 
 
+@pytest.mark.slow
 def test_an_outbox_that_takes_no_lines_is_left_alone_for_a_while_and_then_has_them(
     sim: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

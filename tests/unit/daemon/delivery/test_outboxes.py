@@ -132,6 +132,7 @@ def test_an_answer_may_be_as_late_as_the_whole_daemon_was(sim: Make) -> None:
     assert one.parts.outboxes.troubles()
 
 
+@pytest.mark.slow
 def test_a_folder_that_owes_an_answer_is_not_looked_at_before_it_gives_it(sim: Make) -> None:
     one = sim().boot()
     one.run(10)

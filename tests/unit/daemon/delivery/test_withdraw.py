@@ -93,6 +93,7 @@ def test_an_outbox_that_is_away_is_waited_for(sim: Callable[..., Simulation]) ->
     assert one.outputs() == {"b.png": cutout_of(b"frame one")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeper", ["outbox", "others"], ids=["another inbox has it", "no inbox has it"])
 @pytest.mark.parametrize("how", ["reload", "crash"])
 def test_what_was_to_go_when_the_inbox_got_another_outbox_still_goes(
@@ -286,6 +287,7 @@ def test_the_cutout_of_an_earlier_frame_that_was_archived_stays(sim: Callable[..
     assert sorted(one.outputs()) == ["a (2).png", "a.png", "web/a.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alike", [False, True], ids=["other bytes", "the same bytes"])
 @pytest.mark.parametrize("then", ["saved anew", "redo", "names forgotten"])
 def test_another_label_takes_over_the_name(

@@ -97,6 +97,7 @@ def test_a_step_that_the_table_of_states_forbids_costs_that_photo_alone(sim: Mak
 WRONG = Refused(Reason.CANNOT_RENDER, "The mask has 9 × 9 px and the photo 4 × 3: another shape.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wish", [{"mask": "0" * 32}, {"fixes": {"keep": ["1,1"]}}, {"matte": {"roi": "0,0,9,9"}}]
 )

@@ -56,6 +56,7 @@ def test_what_is_not_so_ends_the_photo_by_name(sim: Make, lie: protocol.Result, 
     assert renewed  # whoever said it has ended
 
 
+@pytest.mark.slow
 def test_a_cutout_that_is_never_there_ends_the_photo_by_name(sim: Make) -> None:
     one = sim()
     one.put("evil.jpg", ONE)
@@ -85,6 +86,7 @@ def _lying_about_the_content(one: Simulation, photo: str, digest: str) -> None:
     vars(one.workers)["work"] = work
 
 
+@pytest.mark.slow
 def test_content_that_its_worker_lied_about_is_not_moved_nor_done_again_for_ever(sim: Make) -> None:
     """Hidden, found to hold something else and given back it has a new change time: that makes no new photo."""
     one = sim()
@@ -97,6 +99,7 @@ def test_content_that_its_worker_lied_about_is_not_moved_nor_done_again_for_ever
     assert [path.name for path in one.archive.iterdir()] == ["good.jpg"]
 
 
+@pytest.mark.slow
 def test_such_a_photo_goes_to_the_folder_for_failed_ones(sim: Make) -> None:
     one = sim()
     one.inbox_table = {"after": {"action": "archive", "archive": one.archive, "failed": one.failed}}
@@ -140,6 +143,7 @@ def test_content_that_was_changed_without_a_trace_is_done_again(sim: Make) -> No
     assert one.heard.failures == []
 
 
+@pytest.mark.slow
 def test_no_photo_becomes_another_one_because_its_worker_says_so(sim: Make) -> None:
     """The other's file is gone: as if it had been renamed to this name, so that this one would owe nothing."""
     one = sim()

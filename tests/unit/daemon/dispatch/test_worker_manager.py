@@ -32,6 +32,7 @@ def _ready(slot: int, *names: str) -> SlotReady:
     return SlotReady(slot, warm_up={name: Loaded("cpu", ()) for name in names})
 
 
+@pytest.mark.slow
 def test_photos_are_taken_up_by_the_first_worker_and_ready_is_said_by_the_one_with_every_network(
     two_kinds: Simulation,
 ) -> None:
@@ -45,6 +46,7 @@ def test_photos_are_taken_up_by_the_first_worker_and_ready_is_said_by_the_one_wi
     assert (parts.worker_manager.ready, len(resumed)) == (True, 1)
 
 
+@pytest.mark.slow
 def test_status_names_every_network_that_is_loaded_and_none_that_left_the_config(
     two_kinds: Simulation,
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_worker_that_was_started_ahead_and_found_no_slot_is_ended(
     assert ended == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("states", "well"),
     [((IDLE, IDLE), True), ((IDLE, WAITING), True), ((WAITING, IDLE), False)],

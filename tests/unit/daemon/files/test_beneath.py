@@ -212,6 +212,7 @@ def test_of_nested_roots_the_inner_one_counts(root: Path, outside: Path) -> None
         RealFileSystem(name(root)).exists(name(root / "archive" / "a.jpg"))
 
 
+@pytest.mark.slow
 def test_swapping_at_full_speed_leads_nowhere_else(root: Path, outside: Path) -> None:
     """A neighbour changes a folder for a link and back as fast as it can; what is read is ours or nothing."""
     real, link, there = root / "real", root / "link", root / "sub" / "deep"

@@ -54,6 +54,7 @@ def test_a_copy_is_its_owners_alone_and_outlives_the_file(ledger: Ledger, drawn:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "words"), [(None, "cannot be read"), (0, "is empty"), (masks.MOST_MASK_BYTES + 1, "200 MB")]
 )

@@ -173,6 +173,7 @@ database.Ledger(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_middle_leaves_it_as_it_was(earlier: Path) -> None:
     before = _rows(earlier, "photos")
     done = subprocess.run([sys.executable, "-c", _CRASH, str(earlier)], check=False, capture_output=True)

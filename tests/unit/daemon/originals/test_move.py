@@ -166,6 +166,7 @@ def test_to_another_disk_it_is_copied_compared_and_keeps_its_time(inbox: Inbox) 
     assert (facts.st_mtime, facts.st_mode & 0o777) == (1_000_000_000, 0o640)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [REAL, OtherDisk(b"/")])
 def test_dying_at_any_call_keeps_the_photo_and_the_next_try_ends_well(
     tmp_path: Path, inner: FileSystem

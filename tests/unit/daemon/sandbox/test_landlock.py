@@ -85,6 +85,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 @needs_landlock
 def test_a_confined_process_reads_inboxes_and_creates_in_outboxes(folders: tuple[Path, Path]) -> None:
     assert confined(folders, ALLOWED)["answers"] == dict.fromkeys(ALLOWED, "done")

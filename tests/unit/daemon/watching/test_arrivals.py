@@ -264,6 +264,7 @@ def test_a_raw_taken_up_alone_and_written_again_is_finished_beside_its_late_jpeg
     assert [row["settled"] for row in one.ledger.read("SELECT settled FROM photos ORDER BY path")] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "ends"),
     [

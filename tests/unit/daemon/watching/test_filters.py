@@ -163,12 +163,14 @@ def test_the_tables_do_not_contradict_each_other() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=1, max_size=40).filter(lambda path: b"\0" not in path))
 def test_any_bytes_are_a_name(path: bytes) -> None:
     assert classify(path, Rules(include=("**",), exclude=("[z]",))) in Kind
     assert raw_pair_key(path) == raw_pair_key(path)
 
 
+@pytest.mark.slow
 @given(st.text(string.ascii_letters + "*?[]!-^\\&~|./", min_size=1, max_size=12), st.binary(max_size=12))
 def test_any_pattern_is_a_pattern(pattern: str, path: bytes) -> None:
     assert classify(path + b".jpg", Rules(include=(pattern,))) in Kind

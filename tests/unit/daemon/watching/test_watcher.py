@@ -169,6 +169,7 @@ def test_a_new_tree_is_walked_after_its_watches_stand(inbox: Watched) -> None:
     inbox.wait(lambda: "closed" in inbox.hints("day/one/a.jpg"), "an event in the new folder")
 
 
+@pytest.mark.slow
 def test_two_hundred_folders_each_with_a_file_at_once(inbox: Watched) -> None:
     for number in range(200):
         folder = inbox.root / f"d{number}"
@@ -499,6 +500,7 @@ def test_an_instance_without_its_pipe_is_given_back(tmp_path: Path, monkeypatch:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 def test_a_sub_folder_that_moves_away_and_comes_back_is_heard_again(inbox: Watched, tmp_path: Path) -> None:
     (inbox.root / "day/cards").mkdir(parents=True)
     inbox.flush()
@@ -528,6 +530,7 @@ def with_watch_limit(count: int) -> list[str]:
     return prefix
 
 
+@pytest.mark.slow
 def test_a_sub_folder_beyond_the_watch_limit_is_told_with_the_setting_to_raise(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"d{number}").mkdir()
@@ -547,6 +550,7 @@ def test_a_sub_folder_beyond_the_watch_limit_is_told_with_the_setting_to_raise(t
         child.end()
 
 
+@pytest.mark.slow
 def test_an_inbox_beyond_the_watch_limit_is_lost_with_the_setting_to_raise(tmp_path: Path) -> None:
     child = Child(tmp_path, *with_watch_limit(0))
     try:
@@ -558,6 +562,7 @@ def test_an_inbox_beyond_the_watch_limit_is_lost_with_the_setting_to_raise(tmp_p
         child.end()
 
 
+@pytest.mark.slow
 def test_a_sub_folder_without_permission_is_told(tmp_path: Path) -> None:
     (tmp_path / "shut").mkdir(mode=0)
     # Root without its capabilities is refused like anyone; for another user this changes nothing.
@@ -574,6 +579,7 @@ def test_a_sub_folder_without_permission_is_told(tmp_path: Path) -> None:
         child.end()
 
 
+@pytest.mark.slow
 def test_an_unmounted_inbox_is_lost(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to make a mount namespace (root)")

@@ -36,6 +36,7 @@ def _seen_off(reaper: Reaper, now: float) -> bool:
     return not reaper.deadlines()
 
 
+@pytest.mark.slow
 def test_an_idle_worker_that_is_asked_goes_by_itself(tmp_path: Path) -> None:
     reaper, worker = Reaper(lambda: 100.0), _worker(tmp_path)
     reaper.ask(worker)
@@ -57,6 +58,7 @@ def test_a_busy_one_is_killed(tmp_path: Path, late: bool) -> None:
     assert worker.gone()
 
 
+@pytest.mark.slow
 def test_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
     reaper = Reaper(time.monotonic)
     workers = [_worker(tmp_path, busy_s) for busy_s in (0.0, 600.0)]

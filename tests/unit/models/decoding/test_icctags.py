@@ -103,6 +103,7 @@ def _seen(profile: bytes) -> bytes:
     return seen.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [b"", SECRET])
 def test_a_profile_of_tables_keeps_its_colours(hidden: bytes) -> None:
     header = icc.Header(b"\x04\x30\0\0", b"scnr", b"RGB ", b"XYZ ")

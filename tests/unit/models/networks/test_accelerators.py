@@ -39,6 +39,7 @@ def test_auto_expects_what_is_installed(tmp_path: Path, monkeypatch: pytest.Monk
     assert expected("auto") == ("cpu",)
 
 
+@pytest.mark.slow
 def test_the_engine_is_not_loaded_to_find_out() -> None:
     script = (
         "import sys; from cutoutd.models.networks.accelerators import expected, opened; opened(expected('auto'))\n"

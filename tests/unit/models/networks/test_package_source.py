@@ -100,6 +100,7 @@ def _no_bar(_done: int, _total: int | None) -> None:
     """Shows nothing."""
 
 
+@pytest.mark.slow
 def test_a_client_that_hangs_is_given_up(monkeypatch: Any, tmp_path: Any) -> None:
     from cutoutd.config.errors import NetworkError
 

@@ -14,6 +14,7 @@ from cutoutd.models.networks.catalog import STANDARD, find_model
 from cutoutd.models.networks.probe import made_up_picture, probe
 
 
+@pytest.mark.slow
 def test_the_bundled_network_passes(tmp_path: Path) -> None:
     probe(find_model(STANDARD, tmp_path))
 

@@ -47,6 +47,7 @@ def test_a_network_in_eight_bits_goes_past_what_is_less_exact_in_them(
     assert choose_for(bundled, ("openvino", "cpu"))[0] == ("openvino", "cpu")
 
 
+@pytest.mark.slow
 def test_auto_says_what_runs_and_why_not_the_others() -> None:
     segmenter = Segmenter(resolve("fast", Path("/nowhere")), threads=1)
     said = {reason.partition(":")[0] for reason in segmenter.why_not}

@@ -8,6 +8,7 @@ from cutoutd.models.networks.catalog import FAST
 from cutoutd.models.networks.ready import ready
 
 
+@pytest.mark.slow
 def test_a_network_is_loaded_once_and_uses_every_core() -> None:
     fast = ready("fast")
     assert ready("fast") is fast

@@ -63,6 +63,7 @@ def test_names_that_begin_alike_do_not_touch_each_other(mine: Path, models: Path
     Segmenter(find_model("own-2", models), threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "like", "reason"),
     [
@@ -130,6 +131,7 @@ def test_a_file_of_the_catalogue_is_recognised_by_its_digest(mine: Path, models:
         assert find_model("tiny", models).licence == catalogue()["tiny"].licence
 
 
+@pytest.mark.slow
 def test_terms_are_accepted_before_anything_is_copied(mine: Path, models: Path) -> None:
     mine.write_bytes(tiny_network(1024))
     with pytest.raises(ModelError, match=r"CC BY-NC 4.0: commercial work is forbidden .* --accept-license"):

@@ -29,6 +29,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[int], None]]:
         one.close()
 
 
+@pytest.mark.slow
 def test_a_pipe_that_is_set_not_to_wait_is_read_to_its_end(
     tmp_path: Path, stdin: Callable[[int], None]
 ) -> None:

@@ -48,6 +48,7 @@ def known(ledger: Ledger, one: Hook) -> None:
     HookQueue(ledger).take_up(one.key, ())
 
 
+@pytest.mark.slow
 def test_every_event_is_run_once_and_in_order(ledger: Ledger, tmp_path: Path) -> None:
     out = tmp_path / "ids"
     one = hook(WRITE, str(out))
@@ -90,6 +91,7 @@ def test_a_hook_that_fails_holds_back_no_other_event(ledger: Ledger, tmp_path: P
     assert standing.trouble == "exit code 1: refused"
 
 
+@pytest.mark.slow
 def test_as_many_at_once_as_allowed(ledger: Ledger, tmp_path: Path) -> None:
     """Each command waits until three are there, so fewer at once would never end."""
     meet = tmp_path / "meet"
@@ -132,6 +134,7 @@ def test_new_events_are_heard_while_it_runs(ledger: Ledger, tmp_path: Path) -> N
         other.close()
 
 
+@pytest.mark.slow
 def test_stopping_lets_a_command_finish_and_a_second_stop_ends_it_unpaid(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def sheet() -> Any:
     one.view.stop()
 
 
+@pytest.mark.slow
 def test_elapsed_time_runs_while_a_photo_is_in_hand(sheet: Screen) -> None:
     sheet.view.ready(status())
     sheet.view.photo_started(event("web/[b]x[/].jpg"))

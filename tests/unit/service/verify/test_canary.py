@@ -57,6 +57,7 @@ def test_a_text_is_found_however_it_was_written(canary: Canary, written: object)
     assert not serial.found_in(data[::-1])
 
 
+@pytest.mark.slow
 def test_two_runs_share_nothing(canary: Canary) -> None:
     other = plant("fedcba9876543210")
     assert [n.name for n in other.needles if n.found_in(canary.data)] == []

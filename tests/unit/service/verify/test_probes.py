@@ -57,6 +57,7 @@ def test_limits_are_the_processs_own() -> None:
     assert found["engine_loaded"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
 def test_a_guarded_process_finds_the_network_shut_and_its_filter_counted() -> None:
     found = in_a_process(

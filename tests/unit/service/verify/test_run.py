@@ -73,6 +73,7 @@ def test_a_daemon_that_does_not_get_there_is_a_sentence(says: Says, code: str, w
     assert "cutoutd doctor" in caught.value.fix
 
 
+@pytest.mark.slow
 def test_a_daemon_that_takes_too_long_is_a_sentence(says: Says) -> None:
     with pytest.raises(VerifyError, match="not ready within 0 s"):
         says(WAIT).wait("ready", 0.2)
