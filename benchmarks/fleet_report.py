@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.targets import Results, borne_per_s, efficiency, ranged
+from benchmarks.tables import ranged, table
+from benchmarks.targets import Results, borne_per_s, efficiency
 
 HEADS = [
     "nodes × slots",
@@ -36,16 +37,14 @@ def fleet_section(results: Results) -> str:
         ),
         "",
         (
-            f"How much one head bears, with {results['owed']:,} photos owed from the start: head, relay and scheduler "
-            "are real processes over TLS. The nodes are stand-ins, one process with a real Dask worker for each, which "
-            "reads and digests the photo, waits, and writes a small temporary. All of it shares this machine's "
-            "two cores, so what each process costs per photo (ms of processor time) says more than photos per second; "
-            "memory is resident, before and after the row's run."
+            f"How much one head bears, with {results['owed']:,} photos waiting from the start: head, relay and "
+            "scheduler are real processes over TLS. The nodes are stand-ins, one process with a real Dask worker for "
+            "each, which reads and digests the photo, waits, and writes a small temporary. All of it shares this "
+            "machine's two cores, so what each process costs per photo (ms of processor time) says more than photos "
+            "per second; memory is resident, before and after the row's run."
         ),
         "",
-        "| " + " | ".join(HEADS) + " |",
-        "|" + " --- |" * len(HEADS),
-        *("| " + " | ".join(row) + " |" for row in rows),
+        table(HEADS, rows),
         "",
         (
             f"By processor time, the process that needs most would bear {borne_per_s(results):.0f} photos per second "

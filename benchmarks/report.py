@@ -9,8 +9,9 @@ from typing import Any
 
 from benchmarks import charts, readme
 from benchmarks.fleet_report import fleet_section
-from benchmarks.plots import Bar, bars
-from benchmarks.targets import Results, largest_run, ranged, targets
+from benchmarks.scale_report import scale_section
+from benchmarks.tables import ranged, table
+from benchmarks.targets import Results, largest_run, targets
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -25,7 +26,7 @@ _TITLES = {
     "latency": "“Latency”",
     "limits": "“The floor”",
     "overnight": "“A night's work”",
-    "scale": "“Many photos owed”",
+    "scale": "“Many photos waiting”",
     "fleet": "“A fleet”",
     "startup": "“Starting and resting”",
 }
@@ -75,7 +76,7 @@ def gains(rows: Sequence[Mapping[str, str]]) -> str:
         "## What each gain cost\n\n"
         "Processor time on one thread, the least of several rounds in which both commits took turns, means over the "
         "pictures (`python -m benchmarks.stages` shows the same by stage). Lines: added less removed, docstrings "
-        "included, tests not.\n\n" + _table(heads, [[one[head] for head in heads] for one in rows])
+        "included, tests not.\n\n" + table(heads, [[one[head] for head in heads] for one in rows])
     )
 
 
@@ -164,7 +165,7 @@ def _reach(found: Mapping[str, dict[str, Any]]) -> str:
     rows: list[list[str]] = []
     for measure, target, value, met in targets({name: one["results"] for name, one in found.items()}):
         rows.append([measure, target, value, "met" if met else "**not met**"])
-    return "" if not rows else "## Targets\n\n" + _table(["measure", "target", "measured", ""], rows)
+    return "" if not rows else "## Targets\n\n" + table(["measure", "target", "measured", ""], rows)
 
 
 # --- the sections
@@ -201,7 +202,7 @@ def _throughput(results: Results) -> str:
                 ]
             )
     heads = ["photos", "program", "wall", "photos/s", "speed", "CPU s/photo", "peak MB", "memory"]
-    lines.append(_table(heads, rows))
+    lines.append(table(heads, rows))
     largest = largest_run(results)
     if largest is not None:
         charts.rivals(PICTURES, largest)
@@ -239,7 +240,7 @@ def _latency(results: Results) -> str:
             "idle daemon, bundled network. The settle time (0.5 s) is included; it passes while the photo is worked on."
         ),
         "",
-        _table(["photos", "count", "p50", "p95", "p99"], rows),
+        table(["photos", "count", "p50", "p95", "p99"], rows),
         "",
         (
             "Where a lone photo's time goes (medians, ms; what remains of the latency is waiting for the file to "
@@ -262,7 +263,7 @@ def _latency(results: Results) -> str:
 
 
 def _stage_table(stages: Mapping[str, float]) -> str:
-    return _table(list(stages), [[f"{seconds * 1000:.0f}" for seconds in stages.values()]])
+    return table(list(stages), [[f"{seconds * 1000:.0f}" for seconds in stages.values()]])
 
 
 def _limits(results: Results) -> str:
@@ -278,7 +279,7 @@ def _limits(results: Results) -> str:
             "",
             f"One {results['megapixels']}-megapixel photo in one process, no daemon, bundled network, all cores.",
             "",
-            _table(["", "what it includes", "seconds"], rows),
+            table(["", "what it includes", "seconds"], rows),
             "",
             (
                 f"Pipeline to bare: {ranged(results['pipeline_to_bare'], '×', 2)}; worker to pipeline: "
@@ -303,66 +304,12 @@ def _overnight(results: Results) -> str:
     return (
         "## A night's work\n\n"
         f"{results['photos']} photos of {results['megapixels']} megapixels at once into the inbox of a warm daemon, "
-        "two deliverables each: a 2,000-pixel JPEG on white and a 400-pixel WebP.\n\n"
-        + _table(["", ""], rows)
+        "two deliverables each: a 2,000-pixel JPEG on white and a 400-pixel WebP.\n\n" + table(["", ""], rows)
     )
 
 
 def _scale(results: Results) -> str:
-    rows: list[list[str]] = []
-    idle = next((one for one in results["runs"] if one["owed"] == 0), None)
-    for one in results["runs"]:
-        choosing, recording = one.get("choosing_ms"), one.get("recording_ms")
-        above = one["supervisor_resident_mb"] - (idle["supervisor_resident_mb"] if idle else 0)
-        rows.append(
-            [
-                f"{one['owed']:,}",
-                f"{one['known_after_s']:.1f} s",
-                f"{one['supervisor_cpu_s']:.1f} s",
-                f"{one['supervisor_resident_mb']:.0f} MB",
-                f"{above:+.0f} MB",
-                "–" if choosing is None else ranged(choosing, "ms", 2),
-                "–" if recording is None else ranged(recording, "ms", 2),
-            ]
-        )
-    heads = [
-        "owed",
-        "all known after",
-        "supervisor CPU",
-        "supervisor resident",
-        "above idle",
-        "choosing",
-        "recording",
-    ]
-    lines = [
-        "## Many photos owed",
-        "",
-        (
-            "A paused daemon started on an inbox with that many photos in folders of a thousand. “All known” is when "
-            "the ledger holds a row for each, counted from the process's start. Choosing and recording are the "
-            "ledger's work for one photo while so many wait; recording holds one synced commit."
-        ),
-        "",
-        (
-            "The photos were written just before. Of files that changed within the last hour it is proved one by one "
-            "that nobody writes them any more, which takes more than half of the time; older ones are known by the "
-            "first walk. Photos that are known are worked on meanwhile."
-        ),
-        "",
-        _table(heads, rows),
-        "",
-        "![Memory with photos owed](performance/scale.png)",
-    ]
-    bars(
-        PICTURES / "scale.png",
-        "The supervisor's memory by photos owed",
-        [
-            Bar(f"{one['owed']:,}", (one["supervisor_resident_mb"],), f"{one['supervisor_resident_mb']:.0f}")
-            for one in results["runs"]
-        ],
-        unit="MB resident",
-    )
-    return "\n".join(lines)
+    return scale_section(results, PICTURES / "scale.png")
 
 
 def _startup(results: Results) -> str:
@@ -397,18 +344,10 @@ def _startup(results: Results) -> str:
         [
             "## Starting and resting",
             "",
-            _table(["", ""], rows),
+            table(["", ""], rows),
             "",
-            _table(["", "supervisor resident", "whole tree (PSS)", "processes", "processor"], memory),
+            table(["", "supervisor resident", "whole tree (PSS)", "processes", "processor"], memory),
             "",
             f"Installed: {results['installed_mb']['all']:.0f} MB in all ({sizes}).",
         ]
     )
-
-
-# --- forms
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,4 +1,4 @@
-"""A thousand, ten thousand, a hundred thousand photos owed: what the daemon's look at them costs, and its memory."""
+"""A thousand, ten thousand, a hundred thousand photos waiting: what the daemon's look at them costs, and its memory."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.tables import ranged
+
 Results = Mapping[str, Any]
 
 
@@ -16,7 +18,7 @@ def targets(found: Mapping[str, Results]) -> list[tuple[str, str, str, bool]]:
         ("throughput", _beside_rembg),
         ("latency", _waiting),
         ("overnight", _a_night),
-        ("scale", _owed),
+        ("scale", _many),
         ("fleet", _fleet),
         ("startup", _resting),
     ):
@@ -87,11 +89,11 @@ def _a_night(rows: _Rows, found: Mapping[str, Results]) -> None:
     rows.least("a night's 12 MP photos, two deliverables each", speed, 6, f"{speed:.1f} photos/s", "photos/s")
 
 
-def _owed(rows: _Rows, found: Mapping[str, Results]) -> None:
+def _many(rows: _Rows, found: Mapping[str, Results]) -> None:
     owed = {one["owed"]: one["supervisor_resident_mb"] for one in found["scale"]["runs"]}
     if 100_000 in owed:
         more = owed[100_000] - owed[0]
-        rows.most("100,000 photos owed: memory above idle", more, 50, f"{more:.0f} MB", "MB")
+        rows.most("100,000 photos waiting: memory above idle", more, 50, f"{more:.0f} MB", "MB")
 
 
 def _fleet(rows: _Rows, found: Mapping[str, Results]) -> None:
@@ -135,10 +137,3 @@ def largest_run(results: Results) -> dict[str, Any] | None:
     runs = [run for run in results["runs"] if run["megapixels"] == 24]
     runs.sort(key=lambda run: (run["photos"] > 1, run["rounds"] > 1, run["photos"]))
     return runs[-1] if runs else None
-
-
-def ranged(values: Mapping[str, float], unit: str, digits: int) -> str:
-    """The median with its unit, and the range where there is one."""
-    middle = f"{values['median']:.{digits}f} {unit}"
-    low, high = f"{values['least']:.{digits}f}", f"{values['greatest']:.{digits}f}"
-    return middle if low == high else f"{middle} [{low} … {high}]"

@@ -276,7 +276,7 @@ class Settings(Section):
     stop_grace: Seconds = Field(
         default=30,
         gt=0,
-        description="After SIGTERM photos in hand get this long to finish; the rest stays owed.",
+        description="After SIGTERM photos in hand get this long to finish; the rest is done after the next start.",
     )
     reload_on_change: StrictBool = Field(
         default=True, description="Take up a changed config file without a signal."

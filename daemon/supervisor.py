@@ -181,7 +181,7 @@ class Supervisor:
         """
         self._hear()
         if self._link is not None and self._link.ended and not self.stopping:
-            fix = "What is owed is done after the next start; service managers start it again by themselves."
+            fix = "What is left is done after the next start; service managers start it again by themselves."
             raise EngineError(self._link.ended, fix=fix)
         for done in self.components.group_commit.carry_out():
             # At once, whatever else waits: a photo whose final is owed from now on is still in hand for its draft.

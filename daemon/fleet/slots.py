@@ -331,7 +331,7 @@ class FleetSlots:
                     self._owe(node, call, pool.Died(call.tag, "killed", message.why))
             case RelayGone():
                 self._linked, self._why = False, message.why
-                self._warning(f"{message.why} What nodes had in hand is owed again.")
+                self._warning(f"{message.why} What nodes had in hand is given out again.")
                 self._stand(())
 
     def _stand(self, nodes: Sequence[NodeFacts]) -> None:
@@ -343,7 +343,7 @@ class FleetSlots:
             for call in list(node.calls.values()):
                 self._owe(node, call, pool.Died(call.tag, "killed", "The node is gone."))
             self._roomy.pop(node.base, None)
-            hand = f"; {owed} photos that it had in hand are owed again" if owed else ""
+            hand = f"; {owed} photos that it had in hand are given out again" if owed else ""
             if node.facts.joined is not None:
                 if len(self._away) < MOST_NODES or node.facts.name in self._away:
                     self._away[node.facts.name] = time.time()

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "once": ("cutoutd.service.cli.once", "once", "Cut out files and folders, once."),
     "init": ("cutoutd.service.cli.config", "init", "Write a commented config and make the folders."),
     "config": ("cutoutd.service.cli.config", "config", "Check and show the configuration."),
-    "status": ("cutoutd.service.cli.status", "status", "What is owed, in hand, done and failed."),
+    "status": ("cutoutd.service.cli.status", "status", "What is waiting, in hand, done and failed."),
     "failures": ("cutoutd.service.cli.status", "failures", "Failed photos, why, and what to do."),
     "review": (
         "cutoutd.service.cli.review",

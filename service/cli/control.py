@@ -148,7 +148,7 @@ _STATES = {
     State.DELIVERING: "is being delivered",
     State.DONE: "is done; `cutoutd redo` makes it again",
     State.FAILED: "has failed; `cutoutd retry` tries it again",
-    State.SKIPPED: "was skipped ({reason}), and nothing is owed for it",
+    State.SKIPPED: "was skipped ({reason}), and gets no cutout",
     State.SUPERSEDED: "has given way to a newer photo of its name",
 }
 

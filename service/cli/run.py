@@ -38,7 +38,7 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     """Watch the inboxes in the foreground.
 
     Without any configuration one inbox and one outbox are made under your Pictures folder. Ctrl-C finishes
-    what is in hand; a second Ctrl-C stops at once. Whatever is not done stays owed and is done next time.
+    what is in hand; a second Ctrl-C stops at once. Whatever is not done then is done next time.
     """
     loaded = load_settings(config_file, inbox=inbox, outbox=outbox, model=model)
     file = loaded.path or config_file
@@ -83,5 +83,5 @@ def _close(since: float) -> None:
     with open_ledger_file() as ledger:
         control = Control(ledger)
         ended, counts = control.ended_since(since), control.counts()
-    owed = counts["pending"] + counts["running"] + counts["delivering"]
-    click.echo(closing_line(ended["done"], ended["failed"], owed), err=not sys.stdout.isatty())
+    left = counts["pending"] + counts["running"] + counts["delivering"]
+    click.echo(closing_line(ended["done"], ended["failed"], left), err=not sys.stdout.isatty())

@@ -120,7 +120,11 @@ def _order(name: str, act: Callable[[ServiceManager], None], text: str) -> None:
 
 
 _order("start", lambda manager: manager.start(), "Start the installed service.")
-_order("stop", lambda manager: manager.stop(), "Stop it; photos in hand are finished, the rest stays owed.")
+_order(
+    "stop",
+    lambda manager: manager.stop(),
+    "Stop it; photos in hand are finished, the rest is done after the next start.",
+)
 _order("restart", lambda manager: manager.restart(), "Stop and start it.")
 
 

@@ -94,7 +94,7 @@ def collect_status() -> dict[str, Any]:
 
 
 def _left(control: Control, live: LiveStatus) -> list[dict[str, Any]]:
-    """Inboxes that are not in the configuration in force, and what their photos are owed: it waits for them."""
+    """Inboxes that are not in the configuration in force, and how many of their photos wait for that."""
     watched = {one.path for one in live.inboxes}
     return [
         {"path": os.fsdecode(inbox), "owed": owed}
@@ -137,7 +137,7 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
     "--healthy", is_flag=True, help="For health checks: exit code 0 while photos are taken up, else 1."
 )
 def status(as_json: bool, watch: bool, healthy: bool) -> None:
-    """What is owed, in hand, done and failed; works with the daemon up or down.
+    """What is waiting, in hand, done and failed; works with the daemon up or down.
 
     With --watch and --json each change is one line.
     """
@@ -219,9 +219,9 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         console.print(said("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
     counts = facts["counts"]
     if counts:
-        owed = counts["pending"] + counts["running"] + counts["delivering"]
+        to_do = counts["pending"] + counts["running"] + counts["delivering"]
         line = (
-            f"{owed} owed · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
+            f"{to_do} to do · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
         )
         console.print(said(line, style="bold"))
     if facts.get("needs_review"):
@@ -234,7 +234,9 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     for inbox in facts.get("inboxes", ()):
         _show_inbox(inbox, console)
     for left in facts.get("left", ()):
-        waits = f"{counted(left['owed'], 'photo')} owed in {left['path']}, which is not in the configuration"
+        waits = (
+            f"{counted(left['owed'], 'photo')} waiting in {left['path']}, which is not in the configuration"
+        )
         console.print(said(f"! {waits}", style="yellow"))
     for model, one in facts.get("models", {}).items():
         console.print(said(f"model {model} on {one['provider']}", style="dim"))

@@ -47,9 +47,9 @@ def _below(path: str, outbox: str) -> str:
     return path.removeprefix(folder) if outbox and path.startswith(folder) else path.rsplit("/", 1)[-1]
 
 
-def closing_line(done: int, failed: int, owed: int) -> str:
-    """`38 done, 4 failed, 2 owed`: what came of this session."""
-    rest = f", {owed} owed: done at the next start" if owed else ""
+def closing_line(done: int, failed: int, left: int) -> str:
+    """`38 done, 4 failed, 2 left`: what came of this session."""
+    rest = f", {left} left: done at the next start" if left else ""
     return f"{done} done, {failed} failed{rest}"
 
 
@@ -87,4 +87,4 @@ class LogListener(Listener):
 
     def stopping(self) -> None:
         """Says that photos in hand are being finished."""
-        log.info("Stopping: photos in hand are finished, the rest stays owed.")
+        log.info("Stopping: photos in hand are finished, the rest is done after the next start.")

@@ -37,7 +37,7 @@ _REASONS = {
     "Label": "The name launchctl knows it by.",
     "ProgramArguments": "The program that installed this.",
     "RunAtLoad": "Starts with the login.",
-    "KeepAlive": "Comes back after a crash and does what is owed; a clean stop stays one.",
+    "KeepAlive": "Comes back after a crash and goes on with its work; a clean stop stays one.",
     "ThrottleInterval": "A pause between starts, so that a failing disk is not hammered.",
     "ExitTimeOut": "Longer than stop_grace, so that photos in hand are finished and the ledger is closed.",
     "ProcessType": "Neither throttled as a background job (a photographer waits) nor favoured.",

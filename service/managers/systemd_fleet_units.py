@@ -65,7 +65,7 @@ def _life(command: list[str], *, stop_s: float) -> Iterator[Directive]:
     yield Directive("Type", "exec", "Started means: the program runs.")
     yield Directive("ExecStart", command_line(command), "The program that installed this.")
     yield Directive(
-        "Restart", "always", "It comes back whatever ended it; what was in hand is owed on the head."
+        "Restart", "always", "It comes back whatever ended it; the head gives what was in hand out again."
     )
     yield from no_vain_restarts()
     yield Directive("TimeoutStopSec", f"{stop_s:g}", "Time to finish what is in hand.")

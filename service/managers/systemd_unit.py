@@ -123,7 +123,9 @@ def _life(installation: Installation) -> Iterator[Directive]:
         "have no other.)",
     )
     yield Directive(
-        "Restart", "on-failure", "After a crash it comes back and does what is owed; a clean stop stays one."
+        "Restart",
+        "on-failure",
+        "After a crash it comes back and goes on with its work; a clean stop stays one.",
     )
     yield from no_vain_restarts()
     yield Directive(

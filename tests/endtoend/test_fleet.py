@@ -83,7 +83,7 @@ def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Pat
         fleet.head.wait(lambda: fleet.head.said("The node anna has left."), "the head to hear of it")
         fleet.head.wait(lambda: not fleet.head.rows("state IN ('running', 'delivering')"), "its photos")
         assert 1 <= done(fleet) < 8
-        assert not fleet.head.said("owed again")
+        assert not fleet.head.said("given out again")
         made_there = fleet.head.outputs()[0]
         here = fleet.root / "here"
         original = fleet.head.inbox / Path(made_there).with_suffix(".jpg")

@@ -93,7 +93,7 @@ def test_photos_of_an_inbox_that_left_the_configuration_are_said_to_wait(state: 
     finally:
         lock.release()
     assert facts["left"] == [{"path": "/gone \x1b", "owed": 1}]
-    assert "! 1 photo owed in /gone \\x1b, which is not in the configuration" in said
+    assert "! 1 photo waiting in /gone \\x1b, which is not in the configuration" in said
 
 
 def test_what_waits_and_why_is_said() -> None:
