@@ -56,13 +56,22 @@ def header(data: bytes, kind: str) -> HeaderFacts:
         data = contents.picture
     elif kind == formats.BMP:
         data = _readable_bitmap(data)
-    image = _READERS[kind](io.BytesIO(data))
+    image = _opened(data, kind)
     turn = _orientation(image) if contents is None else orientation_of(contents.exif)
     width, height = _shown(image, data, kind).size
     if turn >= 5 and kind != formats.TIFF:  # Pillow gives the upright size of a TIFF, and turns it itself
         width, height = height, width
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     return HeaderFacts(width, height, turn, 16 if _is_deep(image, data, kind) else 8, has_alpha)
+
+
+def _opened(data: bytes, kind: str) -> Image.Image:
+    """The picture, not decoded yet, without its XMP: where EXIF and container are silent, Pillow would turn it by that,
+    which no other format's reader does, nor any browser.
+    """
+    image = _READERS[kind](io.BytesIO(data))
+    image.info.pop("xmp", None)
+    return image
 
 
 def _orientation(image: Image.Image) -> int:
@@ -114,7 +123,7 @@ def _is_deep(image: Any, data: bytes, kind: str) -> bool:
 
 def open_tiff(data: bytes) -> Image.Image:
     """The first picture of a TIFF, not decoded yet."""
-    return TiffImageFile(io.BytesIO(data))
+    return _opened(data, formats.TIFF)
 
 
 def open_jpeg2000(data: bytes) -> Image.Image:
@@ -132,7 +141,7 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
         data = contents.picture
     elif kind == formats.BMP:
         data = _readable_bitmap(data)
-    image = _READERS[kind](io.BytesIO(data))
+    image = _opened(data, kind)
     image.load()
     if kind == formats.AVIF:
         image = _cropped(image, _shown(image, data, kind))

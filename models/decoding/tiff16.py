@@ -18,7 +18,8 @@ from cutoutd.config.installing import pip_install
 from cutoutd.models.decoding import formats, refusals, tiffpacked
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
-_BITS, _MEANING, _PLANAR, _COMPRESSION = 258, 262, 284, 259
+_BITS, _MEANING, _PLANAR, _COMPRESSION, _NUMBERS = 258, 262, 284, 259, 339
+_SIGNED: Final = 2
 _SEPARATE: Final = 2
 _WHITE_IS_ZERO: Final = 0
 _SEPARATED, _ICC_LAB = 5, 9
@@ -78,18 +79,20 @@ def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> 
 
 
 def is_needed(data: bytes) -> bool:
-    """True for a TIFF that Pillow cannot open, or opens as garbage (16-bit separate planes, uncompressed)."""
+    """True for a TIFF that Pillow cannot open, or opens as garbage: 16-bit separate planes, uncompressed; grey of 32
+    bits without a sign, whose upper half it takes for negative; grey of less with a sign: where its black is, nobody
+    can say.
+    """
     if data.startswith(_BIG_ENDIAN_BIGTIFF):
         return True
     try:
         image: Any = TiffImageFile(io.BytesIO(data))
     except SyntaxError as exc:
         return "pixel mode" in str(exc)
-    return (
-        bits_per_channel(image) > 8
-        and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
-        and image.tag_v2.get(_COMPRESSION, 1) == 1
-    )
+    bits, signed = bits_per_channel(image), _most(image.tag_v2.get(_NUMBERS, (1,))) == _SIGNED
+    if image.mode in ("L", "I") and signed != (bits == 32) and (signed or image.mode == "I"):
+        return True
+    return bits > 8 and image.tag_v2.get(_PLANAR, 1) == _SEPARATE and image.tag_v2.get(_COMPRESSION, 1) == 1
 
 
 def bits_per_channel(image: Any) -> int:
@@ -234,7 +237,9 @@ def _sixteen(values: NDArray[Any]) -> NDArray[np.uint16]:
     if values.dtype == np.uint8:
         return values.astype(np.uint16) * 257
     if values.dtype == np.uint32:
-        return (values >> 16).astype(np.uint16)
+        top = int(values.max(initial=0))
+        # Programs that count in whole numbers write 8 or 16 bits in 32.
+        return (values * 257 if top <= 255 else values if top <= 65535 else values >> 16).astype(np.uint16)
     raise PhotoError(Reason.UNREADABLE, f"TIFF pixels of type {values.dtype} cannot be read", None, _EXPORT)
 
 

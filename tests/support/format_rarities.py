@@ -236,6 +236,11 @@ def tiffs() -> list[Case]:
           for bits in (8, 16)),
         Case("TIFF", "CMYK of 16 bits with alpha", READ, lambda: inks(deep=True, alpha=200), 1),
         Case("TIFF", "CMYK, transparent everywhere", INVISIBLE, lambda: inks(deep=False, alpha=0)),
+        Case("TIFF", "32 bits of grey", READ,
+             lambda: tiff(coffee()[:, :, 1].astype(np.uint32) << 24, photometric="minisblack")),
+        *(Case("TIFF", f"{bits} bits of grey with a sign", Answer.UNREAD,
+               lambda b=bits: tiff((coffee()[:, :, 1] >> 1).astype(f"i{b // 8}"), photometric="minisblack"))
+          for bits in (8, 16)),
         Case("TIFF", "YCbCr, uncompressed", READ, lambda: saved("TIFF", picture().convert("YCbCr")), 2),
         Case("TIFF", "YCbCr in JPEG", READ, lambda: saved("TIFF", picture().convert("YCbCr"), compression="jpeg"), 4),
     ]  # fmt: skip

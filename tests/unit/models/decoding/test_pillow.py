@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from tests.support import photos
 from tests.support.shared import shared_folder
 
@@ -121,6 +121,24 @@ def test_a_jpeg_with_a_second_picture_gives_its_first() -> None:
     data = saved(astronaut(), "MPO", save_all=True, append_images=[Image.new("RGB", (160, 120), "red")])
     got = opened(data)
     assert got.header.format == "JPEG"
+    assert difference(got.rgb, np.asarray(astronaut())) < 9
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_xmp_alone_turns_no_picture(kind: str) -> None:
+    """It often stays behind when a program has turned the pixels and taken the orientation out of the EXIF."""
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", packet.decode())
+        data = saved(astronaut(), kind, pnginfo=text)
+    else:
+        data = saved(
+            astronaut(), kind, **({"tiffinfo": {700: packet}} if kind == "TIFF" else {"xmp": packet})
+        )
+    assert b"Orientation" in data
+    got = opened(data)
+    assert (got.header.width, got.header.height) == astronaut().size
     assert difference(got.rgb, np.asarray(astronaut())) < 9
 
 

@@ -274,6 +274,25 @@ def test_a_depth_that_nothing_reads_says_what_to_do() -> None:
     assert caught.value.reason is Reason.UNREADABLE
 
 
+@pytest.mark.parametrize(
+    ("factor", "kind"), [(1, "u4"), (1, "i4"), (257, "u4"), (1 << 24, "u4"), (8421504, "i4")]
+)
+@pytest.mark.parametrize("packed", [None, "zlib"])
+def test_grey_of_thirty_two_bits_is_no_negative_number(factor: int, kind: str, packed: str | None) -> None:
+    grey = np.tile(np.arange(256, dtype=np.int64), (40, 1))
+    stored = tiff((grey * factor).astype(kind), photometric="minisblack", compression=packed)
+    assert np.abs(opened(stored).rgb[:, :, 0].astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2"])
+def test_grey_with_a_sign_is_asked_for_without(kind: str) -> None:
+    """Its darker half came out black, or all of it half as light."""
+    stored = tiff(np.tile(np.arange(-100, 100).astype(kind), (40, 1)), photometric="minisblack")
+    with pytest.raises(PhotoError, match="of type int") as caught:
+        opened(stored)
+    assert "Export it" in caught.value.fix
+
+
 def test_colours_that_nothing_reads_are_asked_for_in_rgb() -> None:
     rgb, unknown = (struct.pack("<HHIHH", 262, 3, 1, meaning, 0) for meaning in (2, 10))
     data = tiff(DEEP, photometric="rgb").replace(rgb, unknown)
