@@ -51,7 +51,7 @@ class Margin(Struct, frozen=True):
 
 
 def parse_length(text: str) -> Length:
-    """Read "40", "40px" or "10%"; raise ValueError with an example for anything else."""
+    """Read "40", "40px" or "10%"; ValueError with an example for anything else."""
     found = _LENGTH.match(text)
     if found is None:
         raise ValueError(f'"{text}" is no length: write pixels such as "40px", or per cent such as "10%"')
@@ -59,7 +59,11 @@ def parse_length(text: str) -> Length:
 
 
 def parse_margin(text: str) -> Margin:
-    """Read one to four lengths in CSS order: all; vertical horizontal; top horizontal bottom; t r b l."""
+    """Read one to four lengths in CSS order: all; vertical horizontal; top horizontal bottom; t r b l.
+
+    Raises:
+        ValueError: it is none, with an example.
+    """
     sides = [parse_length(part) for part in text.split()]
     match sides:
         case [every]:
@@ -76,8 +80,8 @@ def parse_margin(text: str) -> Margin:
             )
 
 
-def parse_roi(text: str) -> tuple[tuple[float, str], ...]:
-    """Four (number, unit) pairs, unit "px" or "%", from `"10% 0 90% 100%"`; empty text gives an empty tuple.
+def parse_roi(text: str) -> tuple[Length, ...]:
+    """Left, top, right and bottom edge from `"10% 0 90% 100%"`; empty text gives an empty tuple.
 
     Raises:
         ValueError: when the text is not four lengths, or ends before it starts.
@@ -89,9 +93,9 @@ def parse_roi(text: str) -> tuple[tuple[float, str], ...]:
     if len(edges) != 4:
         raise ValueError(f'roi wants four lengths, "left top right bottom", not {len(edges)}')
     for first, last, names in ((0, 2, ("right", "left")), (1, 3, ("bottom", "top"))):
-        (start, unit), (stop, other) = edges[first], edges[last]
+        start, stop = edges[first], edges[last]
         # Pixels and per cent can only be compared once there is a photo.
-        if unit == other and stop <= start:
+        if start.percent == stop.percent and stop.value <= start.value:
             raise ValueError(
                 f'"{text}" has its {names[0]} edge at {parts[last]}, not beyond its {names[1]} edge at '
                 f"{parts[first]}: write the edges left, top, right and bottom, all counted from the photo's top "
@@ -100,8 +104,8 @@ def parse_roi(text: str) -> tuple[tuple[float, str], ...]:
     return tuple(edges)
 
 
-def parse_point(text: str) -> tuple[tuple[float, str], tuple[float, str]]:
-    """Two (number, unit) pairs, unit "px" or "%", from "1200,800" or "45%,60%".
+def parse_point(text: str) -> tuple[Length, Length]:
+    """How far to the right and down from the top left corner, from "1200,800" or "45%,60%".
 
     Raises:
         ValueError: when the text is not two lengths, or one of them is negative.
@@ -110,25 +114,24 @@ def parse_point(text: str) -> tuple[tuple[float, str], tuple[float, str]]:
     if len(parts) != 2:
         raise ValueError(f'"{text}" is no point: write "x,y", such as "1200,800" or "45%,60%"')
     x, y = (_edge(part) for part in parts)
-    if x[0] < 0 or y[0] < 0:
+    if x.value < 0 or y.value < 0:
         raise ValueError(f'"{text}" lies outside of any photo: points count from the top left corner')
     return x, y
 
 
-def _edge(text: str) -> tuple[float, str]:
+def _edge(text: str) -> Length:
     """One edge of a region; below 0 and beyond the photo is allowed, and means the photo's own edge."""
-    unit = "%" if text.endswith("%") else "px"
     try:
         number = float(text.removesuffix("%").removesuffix("px"))
     except ValueError:
         number = math.nan
     if not math.isfinite(number):  # Python reads "nan" and "inf" as numbers
         raise ValueError(f'"{text}" is not a length: write "120px" or "10%"')
-    return number, unit
+    return Length(number, text.endswith("%"))
 
 
 def parse_pixels(text: str) -> tuple[int, int]:
-    """Read "2000x1500" as (width, height) in pixels."""
+    """Read "2000x1500" as (width, height) in pixels; ValueError where it is none, or a side is beyond MAX_SIDE_PX."""
     found = _PIXELS.match(text)
     if found is None:
         raise ValueError(f'"{text}" is no size in pixels: write width x height such as "2000x2000"')
@@ -139,7 +142,7 @@ def parse_pixels(text: str) -> tuple[int, int]:
 
 
 def parse_physical(text: str) -> tuple[float, float]:
-    """Read "35x45mm", "2x2in" or "9x13cm" as (width, height) in inches."""
+    """Read "35x45mm", "2x2in" or "9x13cm" as (width, height) in inches, 0.1 to 100 each; else ValueError."""
     found = _PHYSICAL.match(text)
     if found is None:
         raise ValueError(f'"{text}" is no physical size: write one such as "35x45mm" or "2x2in"')
@@ -153,7 +156,7 @@ def parse_physical(text: str) -> tuple[float, float]:
 
 
 def parse_ratio(text: str) -> float:
-    """Read "4:5" as width divided by height."""
+    """Read "4:5" as width divided by height, 0.05 to 20; else ValueError."""
     found = _RATIO.match(text)
     if found is None or float(found[1]) == 0 or float(found[2]) == 0:
         raise ValueError(f'"{text}" is no aspect ratio: write width:height such as "4:5"')
@@ -164,7 +167,11 @@ def parse_ratio(text: str) -> float:
 
 
 def parse_position(text: str) -> tuple[float, float]:
-    """Read "center", "bottom", "top left" or "50% 100%" as the share of free room to the left and above."""
+    """Read "center", "bottom", "top left" or "50% 100%" as the shares of free room to the left and above, 0 to 1.
+
+    Raises:
+        ValueError: it is none, with examples.
+    """
     words = text.lower().split()
     problem = f'"{text}" is no position: write "center", "bottom", "top left" or per cent such as "50% 100%"'
     if words in (["top"], ["bottom"]):

@@ -92,8 +92,8 @@ def region(roi: str, width: int, height: int) -> Box | None:
         return None
     sides = (width, height, width, height)
     edges = [
-        round(number * side / 100) if unit == "%" else round(number)
-        for (number, unit), side in zip(lengths, sides, strict=True)
+        round(one.value * side / 100) if one.percent else round(one.value)
+        for one, side in zip(lengths, sides, strict=True)
     ]
     left, top = max(0, min(edges[0], width - 8)), max(0, min(edges[1], height - 8))
     right, bottom = min(width, max(edges[2], left + 8)), min(height, max(edges[3], top + 8))

@@ -84,7 +84,7 @@ def address(
     """The name for one file: that of its own earlier cutout, or the first one that is free or given up.
 
     An earlier one on the other side of `review`, or in a format that the configuration no longer asks for, gives no
-    name: it is to go from there.
+    name: it is to go from there. On the outbox's I/O thread. Raises OSError.
     """
     earlier = None if earlier is None else _named(earlier, wish, file, taken)
     leaves = earlier if earlier is not None and _is_aside(route, earlier, wish) else None

@@ -121,7 +121,7 @@ class Dispatcher:
 
     @property
     def in_hand(self) -> Mapping[int, InHand]:
-        """Photos in hand."""
+        """Photos in hand, by the id of their row."""
         return self.hands.photos
 
     @property
@@ -247,7 +247,7 @@ class Dispatcher:
     # --- taking back -----------------------------------------------------------------------------------------
 
     def finished(self, event: pool.Finished) -> None:
-        """A worker returned a result."""
+        """A worker returned a result; TypeError where it is no answer about a photo."""
         if event.tag == SELF_TEST:
             self.self_test.passed()
             return

@@ -27,7 +27,7 @@ def paid_by(fault: Callable[[Exception], None]) -> Callable[[Exception], None]:
     """What a story tells its mistakes: `fault`, but for trouble with the ledger itself, which passes."""
 
     def told(error: Exception) -> None:
-        """Told one."""
+        """One mistake, or the ledger's trouble raised anew."""
         with alone(fault):
             raise error
 

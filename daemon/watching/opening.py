@@ -91,5 +91,5 @@ def look_for_shares(settings: Inbox, watcher: Watcher) -> None:
 
 
 def events_arrive(settings: Inbox) -> bool:
-    """Whether a polled inbox would give events now."""
+    """Whether a polled inbox would give events now; on its I/O thread. Raises OSError."""
     return probe_events(settings.path, PROBE_S) is None

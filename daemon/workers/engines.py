@@ -103,7 +103,7 @@ def _what_else_a_photo_needs(engines: Engines) -> None:
 
 
 def segmenter_of(name: str) -> Segmenter:
-    """The network of that name, loaded once per worker."""
+    """The network of that name, loaded once per worker; RuntimeError before `warm_up`."""
     from cutoutd.models.networks.segmenter import Segmenter
 
     if _engines is None:

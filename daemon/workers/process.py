@@ -135,7 +135,10 @@ def error_of(fault: Fault) -> Exception:
 
 
 def begin_task(warm_up: Task[Any, Any]) -> Task[PlainSetup, Facts]:
-    """The first call to a new worker; its answer is read by what the warm-up says of its own."""
+    """The first call to a new worker; its answer is read by what the warm-up says of its own.
+
+    Reading raises SchemaError where that is not what the warm-up and the sandbox promise to say.
+    """
 
     def read(setup: PlainSetup, begun: Begun) -> Facts:
         """What the worker said, as records; raises what it could not do."""

@@ -81,8 +81,8 @@ def plan(icc: bytes | None, mode: str, colour: Colour) -> Plan:
 def to_srgb(icc: bytes | None) -> Convert | None:
     """How pixels of a photo that `plan` gave this profile reach sRGB: uint8 (h, w, 3) in and out.
 
-    None for sRGB itself. Pixel by pixel the numbers are those of the same photo planned for "srgb"; from Display P3,
-    which lies between, they may differ by the rounding.
+    None for sRGB itself; ValueError for a profile that `plan` gives to no photo. Pixel by pixel the numbers are those
+    of the same photo planned for "srgb"; from Display P3, which lies between, they may differ by the rounding.
     """
     if icc is None:
         return None

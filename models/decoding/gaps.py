@@ -42,14 +42,23 @@ _HOLE: Final = "a part of it was never written"
 
 
 def refuse(data: bytes, kind: str, pixels: _Pixels) -> None:
-    """Raise PhotoError where a picture of format `kind`, decoded to `pixels`, has a hole that its decoder filled."""
+    """Says whether a file has a hole that its decoder filled up.
+
+    Args:
+        data: the file.
+        kind: its format, of `formats`.
+        pixels: what it was decoded to.
+
+    Raises:
+        PhotoError: damaged, since a part of it was never written.
+    """
     asked = _ASKED.get(kind)
     if asked is not None and asked(data, pixels):
         raise refusals.damaged(kind, _HOLE)
 
 
 def refuse_rows(data: bytes, start: int, end: int, row: int, kind: str) -> None:
-    """The same for uncompressed pixels between two offsets, `row` bytes each row.
+    """The same for uncompressed pixels between two offsets, `row` bytes each row; raises PhotoError as `refuse` does.
 
     A hole begins and ends somewhere inside rows, and right beside it is a photo; what is black for whole rows in a
     sound picture begins with a row, or after other black.

@@ -77,7 +77,7 @@ def header(data: bytes) -> HeaderFacts:
 
 
 def load(data: bytes) -> Opened:
-    """Decode the primary picture, upright."""
+    """Decode the primary picture, upright; OSError where the file holds another size than it announces."""
     picture, shown = _open(data)
     announced = picture.size
     pixels: Any = picture.data

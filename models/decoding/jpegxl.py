@@ -97,7 +97,7 @@ def load(data: bytes) -> Opened:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """All pixels as a Pillow image, for a part of another file."""
+    """All pixels, for a part of another file: upright, of mode L, LA, RGB, RGBA, I;16 or F; raises as `load` does."""
     decoded = _decode(data)
     return Image.open(io.BytesIO(decoded), formats=("JPEG",)) if isinstance(decoded, bytes) else decoded
 

@@ -122,12 +122,12 @@ def _is_deep(image: Any, data: bytes, kind: str) -> bool:
 
 
 def open_tiff(data: bytes) -> Image.Image:
-    """The first picture of a TIFF, not decoded yet."""
+    """The first picture of a TIFF, not decoded yet; raises what Pillow raises for what it cannot open."""
     return _opened(data, formats.TIFF)
 
 
 def open_jpeg2000(data: bytes) -> Image.Image:
-    """A JPEG 2000 picture, bare or in its container, not decoded yet."""
+    """A JPEG 2000 picture, bare or in its container, not decoded yet; raises as `open_tiff` does."""
     return Jpeg2KImageFile(io.BytesIO(data))
 
 

@@ -69,7 +69,16 @@ def low_bytes(data: bytes, kind: str) -> Image.Image | None:
 
 
 def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> Image.Image | None:
-    """Transparency of a picture in which one 16-bit grey or RGB value is transparent; None if none has it."""
+    """Transparency of a picture in which one 16-bit grey or RGB value is transparent.
+
+    Args:
+        key: that value, one number or three, 0..65535.
+        high: the upper bytes, mode L or RGB.
+        low: the lower ones, likewise.
+
+    Returns:
+        Mode L, 0 where that value is and 255 elsewhere; None if no pixel has it.
+    """
     same = combine(np.asarray(high), np.asarray(low)) == np.array(key, np.uint16)
     hidden = same if same.ndim == 2 else same.all(axis=-1)
     return Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)) if hidden.any() else None

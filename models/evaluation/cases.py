@@ -99,6 +99,6 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def resized(alpha: Alpha, height: int, width: int) -> Alpha:
-    """The alpha at the mask's size, bilinear."""
+    """An alpha float32 (h, w) in 0..1 at another size, (height, width), bilinear."""
     image = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32).clip(0, 1)

@@ -157,7 +157,10 @@ def adjusted(spec: ModelSpec, options: argparse.Namespace) -> ModelSpec:
 
 
 def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
-    """The network's answer, read as the product reads it; a candidate to be bundled is read as the bundled one."""
+    """The network's answer to a photo uint8 (H, W, 3): float32 (h, w) in 0..1 at its own scale.
+
+    It is read as the product reads it; a candidate to be bundled is read as the bundled one.
+    """
     spec = segmenter.spec
     reading = reading_of(spec.like or spec.name)
     alpha = segmenter.alpha(rgb)
@@ -165,7 +168,16 @@ def look(segmenter: Segmenter, rgb: NDArray[np.uint8]) -> Alpha:
 
 
 def finished(alpha: Alpha, rgb: NDArray[np.uint8], engine: Engine | None) -> Alpha:
-    """The alpha as it is delivered: drawn at the photo's size by an edge engine; unset: as the network gave it."""
+    """The alpha as it is delivered, float32 (H, W) in 0..1.
+
+    Args:
+        alpha: float32 (h, w) in 0..1, from `look`.
+        rgb: the photo, uint8 (H, W, 3).
+        engine: what draws it at the photo's size; None: it stays as the network gave it.
+
+    Raises:
+        ModelError: the refiner network cannot be loaded.
+    """
     if engine is None:
         return alpha
     return refine(alpha, rgb, engine=engine)[0].astype(np.float32) / np.float32(255)
@@ -250,7 +262,7 @@ def _cell(rows: dict[str, dict[str, Any]], name: str, field: str, more: bool) ->
 
 
 def tile(pixels: NDArray[np.uint8]) -> Image.Image:
-    """A picture fitted into a square of SHEET_SIDE, white around it."""
+    """A picture, uint8 (h, w, 3), fitted into a square of SHEET_SIDE pixels, white around it."""
     image = Image.fromarray(pixels).convert("RGB")
     image.thumbnail((SHEET_SIDE, SHEET_SIDE))
     square = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")
@@ -259,14 +271,14 @@ def tile(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def over_green(rgb: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
-    """The cutout laid over green, which no photo has much of."""
+    """The cutout laid over green, which no photo has much of: uint8 (H, W, 3), with an alpha of any size in 0..1."""
     full = resized(alpha, *rgb.shape[:2])[..., None]
     green = np.array([0, 180, 60], np.float32)
     return (rgb * full + green * (1 - full)).round().astype(np.uint8)
 
 
 def sheet(segmenters: dict[str, Segmenter], cases: Sequence[Case]) -> Image.Image:
-    """One row per case: photo, true cutout, then each model's cutout, over green."""
+    """One row per case: photo, true cutout, then each model's cutout, over green. Raises PhotoError, UsageError."""
     page = Image.new("RGB", (SHEET_SIDE * (len(segmenters) + 2), SHEET_SIDE * len(cases)), "white")
     for row, case in enumerate(cases):
         rgb, mask = read_photo(case.photo), read_mask(case.mask)

@@ -137,14 +137,20 @@ def summarise(scores: list[PhotoScore]) -> Summary:
 
 
 def iou(ours: Mask, truth: Mask) -> float:
-    """Intersection over union; 1 where both are empty."""
+    """Intersection over union of two masks, bool (H, W): 0..1; 1 where both are empty."""
     either = np.count_nonzero(ours | truth)
     return float(np.count_nonzero(ours & truth) / either) if either else 1.0
 
 
 def precision_recall(values: Alpha, truth: Mask) -> tuple[Curve, Curve]:
-    """Precision and recall of `values >= t / 255` for t = 254 .. 0, as the U²-Net authors' tool counts
-    them.
+    """Precision and recall of `values >= t / 255` for t = 254 .. 0, as the U²-Net authors' tool counts them.
+
+    Args:
+        values: float32 in 0..1, the pixels that are judged.
+        truth: bool, which of them are subject.
+
+    Returns:
+        Two curves, float64 (255,), in 0..1.
     """
     bins = np.arange(THRESHOLDS + 1)
     levels = values * np.float32(THRESHOLDS)
@@ -155,32 +161,44 @@ def precision_recall(values: Alpha, truth: Mask) -> tuple[Curve, Curve]:
 
 
 def max_f(precisions: list[Curve], recalls: list[Curve]) -> float:
-    """The largest F over all thresholds of the mean precision and mean recall."""
+    """The largest F (0..1) over all thresholds of mean precision and mean recall, curves of `precision_recall`."""
     precision, recall = np.mean(precisions, 0), np.mean(recalls, 0)
     below = BETA_SQUARED * precision + recall
     f = (1 + BETA_SQUARED) * precision * recall / np.maximum(below, 1e-8)
     return float(f.max())
 
 
-def eroded(mask: Mask, radius: int) -> Mask:
-    """What is left after taking `radius` pixels off every edge (square window); outside the photo counts as
-    empty.
+def eroded(mask: Mask, radius: int, *, frame_is_edge: bool = True) -> Mask:
+    """What is left of a mask, bool (H, W), after taking `radius` pixels off every edge (square window).
+
+    Args:
+        mask: the mask.
+        radius: pixels, 1 or more.
+        frame_is_edge: outside the photo counts as empty; else the mask goes on there as it is at the frame.
     """
     side = 2 * radius + 1
-    padded = np.pad(mask, radius).astype(np.int32)
+    padded = np.pad(mask, radius, mode="constant" if frame_is_edge else "edge").astype(np.int32)
     sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     window = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return window == side * side
+    return np.asarray(window == side * side)
 
 
 def boundary_iou(ours: Mask, truth: Mask) -> float:
-    """IoU of the inner bands along both outlines; the frame of the photo counts as an outline."""
+    """IoU (0..1) of the inner bands along the outlines of two masks, bool (H, W); the photo's frame is an outline too.
+
+    After Cheng, Girshick, Dollár, Berg and Kirillov 2021, with a band of BOUNDARY_SHARE of the diagonal.
+    """
     radius = max(1, round(BOUNDARY_SHARE * float(np.hypot(*truth.shape))))
     return iou(ours & ~eroded(ours, radius), truth & ~eroded(truth, radius))
 
 
 def s_measure(alpha: Alpha, truth: Mask) -> float:
-    """Structure measure (Fan, Cheng, Liu, Li, Borji 2017), object and region parts weighed equally."""
+    """Structure measure (Fan, Cheng, Liu, Li, Borji 2017), object and region parts weighed equally: 0..1.
+
+    Args:
+        alpha: float32 (H, W) in 0..1.
+        truth: bool (H, W).
+    """
     share = float(truth.mean())
     if share == 0:
         return 1 - float(alpha.mean())

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cutoutd.models.evaluation.scores import TRIMAP_GREY, Alpha, Mask, is_trimap
+from cutoutd.models.evaluation.scores import TRIMAP_GREY, Alpha, Mask, eroded, is_trimap
 
 # Of the photo's diagonal; the same band as boundary IoU's.
 AWAY_SHARE: Final = 0.02
@@ -56,7 +56,7 @@ def solidity(alpha: Alpha, mask: NDArray[np.uint8]) -> Solidity:
     if not area:
         return Solidity(*(float("nan"),) * 4)
     radius = max(1, round(AWAY_SHARE * float(np.hypot(*mask.shape))))
-    inner, outer = away(truth, radius), away(outside, radius)
+    inner, outer = (eroded(one, radius, frame_is_edge=False) for one in (truth, outside))
     low, high = HALF_TONES
     half = (alpha >= low) & (alpha < high) & (inner | outer)
     return Solidity(
@@ -68,7 +68,7 @@ def solidity(alpha: Alpha, mask: NDArray[np.uint8]) -> Solidity:
 
 
 def share_of(found: Mask, among: Mask) -> float:
-    """The share of `among` that is found; nan where there is none."""
+    """The share of `among` that is `found`, both bool (H, W): 0..1; nan where `among` is empty."""
     count = int(np.count_nonzero(among))
     return float(np.count_nonzero(found & among) / count) if count else float("nan")
 
@@ -82,15 +82,6 @@ def mean_solidity(each: list[Solidity]) -> Solidity:
         return float(np.mean(values)) if values else float("nan")
 
     return Solidity(**{name: mean(name) for name in Solidity.__struct_fields__})
-
-
-def away(mask: Mask, radius: int) -> Mask:
-    """What is further than `radius` pixels from the mask's outline; beyond the frame the mask goes on."""
-    side = 2 * radius + 1
-    padded = np.pad(mask, radius, mode="edge").astype(np.int32)
-    sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    window = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return np.asarray(window == side * side)
 
 
 def thinned(mask: Mask) -> Mask:

@@ -154,7 +154,7 @@ def solidify(alpha: Plane, strength: float) -> Plane:
 def drop_islands(alpha: Plane, keep: int | None, min_percent: float) -> Plane:
     """Clears all but the `keep` largest shapes (None: any number), and those under `min_percent` of the photo.
 
-    A shape's size is the sum of its alpha; the largest shape always stays.
+    A shape's size is the sum of its alpha; the largest shape always stays. float32 (h, w) in and out, 0..1.
     """
     labels = components(alpha >= SHAPE, diagonal=True)
     sizes = np.bincount(labels.ravel(), weights=alpha.ravel())
@@ -176,7 +176,7 @@ def _core(labels: NDArray[np.int32], stays: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def fill_holes(alpha: Plane, max_percent: float) -> Plane:
-    """Makes enclosed transparent areas opaque, up to `max_percent` of the photo each."""
+    """Makes enclosed transparent areas opaque, up to `max_percent` of the photo each; float32 (h, w), 0..1."""
     labels = components(alpha < 0.5, diagonal=False)
     sizes = np.bincount(labels.ravel())
     fills = sizes <= max_percent / 100 * alpha.size
@@ -195,6 +195,9 @@ def components(mask: NDArray[np.bool_], *, diagonal: bool) -> NDArray[np.int32]:
     Args:
         mask: bool (h, w).
         diagonal: whether touching corners connect.
+
+    Returns:
+        int32 (h, w), numbered in the order of their first pixels.
     """
     h, w = mask.shape
     edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)

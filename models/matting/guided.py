@@ -192,7 +192,7 @@ def carry(pixels: Plane, alpha: Plane) -> Plane:
 
 
 def steps(alpha: Plane) -> NDArray[np.bool_]:
-    """Where a neighbour differs by more than half: an edge with no half-transparent sample in it."""
+    """Where a neighbour in alpha, float32 (h, w), differs by more than half: edges without half-tones, bool."""
     found = np.zeros(alpha.shape, np.bool_)
     down = np.abs(np.diff(alpha, axis=0)) > 0.5
     across = np.abs(np.diff(alpha, axis=1)) > 0.5

@@ -25,7 +25,7 @@ class Network(Protocol):
     """The part of an ONNX Runtime session that is used here; the package ships no types."""
 
     def run(self, outputs: list[str], feed: dict[str, Plane]) -> list[Plane]:
-        """The named outputs for the named inputs."""
+        """The named outputs for the named inputs, float32 each, with a first axis of one photo."""
         ...
 
 
@@ -90,6 +90,9 @@ def redraw(
         boxes: `asked_boxes` of that band.
         ratio: work pixels per grid sample along one side.
         threads: how many may work on the tiles; the result is the same for any number.
+
+    Raises:
+        ModelError: the refiner network cannot be loaded.
     """
     shape = (work.shape[1], work.shape[2])
     flat = (planes[0] >= 0.5).astype(np.float32)
@@ -110,7 +113,13 @@ def asked_for(boxes: list[Box], shape: tuple[int, ...]) -> int:
 
 
 def asked_boxes(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> list[Box]:
-    """The boxes of the work scale that the network is run on, without their margin."""
+    """The boxes of the work scale that the network is run on, without their margin.
+
+    Args:
+        band: bool (gh, gw), where the alpha may change, on the grid.
+        ratio: work pixels per grid sample along one side.
+        shape: (height, width) of the work scale, which no box leaves.
+    """
     largest = -(-LARGEST[0] // ratio), -(-LARGEST[1] // ratio)
     found = cut(band, margin=MARGIN / ratio, call=CALL / ratio**2, largest=largest)
     return [box.times(ratio, shape) for box in found]

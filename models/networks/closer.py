@@ -99,7 +99,7 @@ def joined(looks: Sequence[Alpha], near: Alpha | None = None, part: Part | None 
 
 
 def stretched(answer: Alpha, shape: tuple[int, ...]) -> Alpha:
-    """An answer at the size of another, bilinear."""
+    """An answer float32 (h, w) at another (height, width), bilinear; the same array where it has that already."""
     if answer.shape == shape:
         return answer
     image = Image.fromarray(np.ascontiguousarray(answer))

@@ -93,7 +93,7 @@ def with_doubt(judged: Confidence, doubt: Doubt) -> Confidence:
 
 
 def expected_overlap(alpha: Alpha) -> float:
-    """The IoU of `alpha > 0.5` with a truth of which every alpha is the chance; 0 where nothing is above."""
+    """The IoU (0..1) of `alpha > 0.5` with a truth of which every alpha is the chance; 0 where none is above."""
     taken = alpha > 0.5
     sure, missed = float(alpha[taken].sum(dtype=np.float64)), float(alpha[~taken].sum(dtype=np.float64))
     both = np.count_nonzero(taken) + missed

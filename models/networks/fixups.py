@@ -96,9 +96,8 @@ def _cell(
 ) -> tuple[int, int]:
     """Row and column of the answer in which a point lies."""
     left, top, width, height = part
-    (x, x_unit), (y, y_unit) = parse_point(text)
-    across = (x / 100 * shape[1] if x_unit == "%" else x) - left
-    down = (y / 100 * shape[0] if y_unit == "%" else y) - top
+    x, y = parse_point(text)
+    across, down = x.pixels(shape[1]) - left, y.pixels(shape[0]) - top
     if not (0 <= across <= width and 0 <= down <= height):
         raise PhotoError(
             Reason.CANNOT_RENDER,

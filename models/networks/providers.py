@@ -101,7 +101,10 @@ def choose(providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def choose_for(spec: ModelSpec, providers: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """As `choose`; "auto" also passes over those that answer this network less exactly than the processor does."""
+    """As `choose`; "auto" also passes over those that answer this network less exactly than the processor does.
+
+    Raises as `choose` does.
+    """
     tried, why_not = choose(providers)
     if providers != "auto" or spec.family != BUNDLED_FAMILY:
         return tried, why_not

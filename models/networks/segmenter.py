@@ -356,7 +356,16 @@ def to_planes(resized: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32
 
 
 def to_alpha(answer: NDArray[np.float32], inside: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
-    """The network's plane as alpha: padding cut away, stretched if the spec asks for it, held in 0..1."""
+    """The network's plane as alpha: padding cut away, stretched if the spec asks for it, held in 0..1.
+
+    Args:
+        answer: float32 (h, w), after `activate`.
+        inside: from `fit_to_input`, (height, width) of what is photo, in pixels of the network's input.
+        spec: the network.
+
+    Returns:
+        float32 (h', w') in 0..1.
+    """
     height, width = answer.shape
     cut_h = max(1, round(inside[0] * height / spec.input_size))
     cut_w = max(1, round(inside[1] * width / spec.input_size))
@@ -377,7 +386,7 @@ def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def activate(answer: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
-    """The answer in 0..1: 1 / (1 + exp(-x)) for logits, without overflow for very negative x."""
+    """The answer, float32 of any shape, in 0..1: 1 / (1 + exp(-x)) for logits, without overflow for very negative x."""
     if spec.activation == "none":
         return answer
     return (0.5 * (1.0 + np.tanh(0.5 * answer))).astype(np.float32)

@@ -17,7 +17,7 @@ _FILTER = Image.Resampling.BICUBIC  # as in `rescale`
 
 
 def subject_box(alpha: NDArray[np.uint8]) -> Box | None:
-    """The smallest box that holds everything with alpha above 0, or None where nothing has."""
+    """The smallest box that holds everything with alpha, uint8 (H, W), above 0, or None where nothing has."""
     rows = np.flatnonzero(alpha.any(axis=1))
     if rows.size == 0:
         return None

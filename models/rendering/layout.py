@@ -120,6 +120,9 @@ def place(
 
     Returns:
         The placement; its canvas is exactly output.canvas or size where one is ordered, reduced to max_size.
+
+    Raises:
+        ValueError: output.fit is "head", and no head is given.
     """
     frame = Box(0, 0, *photo)
     if output.fit == "head":

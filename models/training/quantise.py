@@ -241,6 +241,9 @@ def pads_into_convolutions(graph: GraphProto) -> int:
     Exporters pad before a convolution that halves its input, since that needs more on one side than on the other.
     Such a pad has its numbers brought out of eight bits and back again, a sixth of the network's time. A convolution
     pads by itself, with the number that stands for 0: the answer keeps its bits.
+
+    Raises:
+        ValueError: a pad adds channels, or lies between two ranges.
     """
     tensors = values(graph)
     maker = {name: node for node in graph.node for name in node.output}

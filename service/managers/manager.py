@@ -63,7 +63,10 @@ class ServiceState(Struct, frozen=True):
 
 
 class ServiceManager(Protocol):
-    """One way of having a program started and watched."""
+    """One way of having a program started and watched.
+
+    What `install` to `restart` cannot do, or the system's own program refuses, is a ServiceError, with what to do.
+    """
 
     @property
     def name(self) -> str:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cutoutd.config.fixes import MOST_POINTS, Fixes
-from cutoutd.config.lengths import parse_point
+from cutoutd.config.lengths import Length, parse_point
 
 
 @pytest.mark.parametrize(
     ("text", "point"),
     [
-        ("1200,800", ((1200.0, "px"), (800.0, "px"))),
-        ("45%, 60.5%", ((45.0, "%"), (60.5, "%"))),
-        ("3px,50%", ((3.0, "px"), (50.0, "%"))),
+        ("1200,800", (Length(1200.0), Length(800.0))),
+        ("45%, 60.5%", (Length(45.0, percent=True), Length(60.5, percent=True))),
+        ("3px,50%", (Length(3.0), Length(50.0, percent=True))),
     ],
 )
-def test_points_are_in_pixels_or_per_cent(
-    text: str, point: tuple[tuple[float, str], tuple[float, str]]
-) -> None:
+def test_points_are_in_pixels_or_per_cent(text: str, point: tuple[Length, Length]) -> None:
     assert parse_point(text) == point
 
 

@@ -31,14 +31,14 @@ def test_what_is_no_margin_is_refused_with_an_example(text: str) -> None:
     ("text", "edges"),
     [
         ("", ()),
-        ("10% 0 90% 100px", ((10.0, "%"), (0.0, "px"), (90.0, "%"), (100.0, "px"))),
-        ("1,2,3,4", ((1.0, "px"), (2.0, "px"), (3.0, "px"), (4.0, "px"))),
-        ("-5% -5% 105% 105%", ((-5.0, "%"), (-5.0, "%"), (105.0, "%"), (105.0, "%"))),
-        ("50% 50% 20px 20px", ((50.0, "%"), (50.0, "%"), (20.0, "px"), (20.0, "px"))),
+        ("10% 0 90% 100px", ("10%", "0px", "90%", "100px")),
+        ("1,2,3,4", ("1px", "2px", "3px", "4px")),
+        ("-5% -5% 105% 105%", ("-5%", "-5%", "105%", "105%")),
+        ("50% 50% 20px 20px", ("50%", "50%", "20px", "20px")),
     ],
 )
-def test_a_region_is_four_edges(text: str, edges: tuple[tuple[float, str], ...]) -> None:
-    assert lengths.parse_roi(text) == edges
+def test_a_region_is_four_edges(text: str, edges: tuple[str, ...]) -> None:
+    assert tuple(map(str, lengths.parse_roi(text))) == edges
 
 
 @pytest.mark.parametrize("text", ["1 2 3", "1 2 3 4 5", "a b c d", "10mm 0 0 0"])

@@ -103,6 +103,13 @@ def test_erosion_takes_the_frame_for_an_edge() -> None:
     assert scores.eroded(full, 2)[2:-2, 2:-2].all()
 
 
+def test_erosion_that_goes_on_beyond_the_frame_takes_outlines_alone() -> None:
+    mask = np.zeros((20, 20), np.bool_)
+    mask[:, :10] = True
+    inner = scores.eroded(mask, 3, frame_is_edge=False)
+    assert np.array_equal(inner, np.broadcast_to(np.arange(20) < 7, (20, 20)))
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_masks_without_or_full_of_subject(share: float) -> None:
     truth = np.full((40, 50), bool(share))

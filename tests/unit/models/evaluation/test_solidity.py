@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from cutoutd.models.evaluation.solidity import away, mean_solidity, solidity, thinned
+from cutoutd.models.evaluation.solidity import mean_solidity, solidity, thinned
 
 Mask = NDArray[np.uint8]
 
@@ -112,9 +112,3 @@ def test_thinning_keeps_lines_whole_and_thin() -> None:
     assert (thin & drawn).sum() == thin.sum()
     assert thin.sum() < 1.25 * reference.sum()
     assert thin[:, 20:100].any(0).all()
-
-
-def test_away_goes_on_beyond_the_frame() -> None:
-    mask = np.zeros((20, 20), np.bool_)
-    mask[:, :10] = True
-    assert np.array_equal(away(mask, 3), np.broadcast_to(np.arange(20) < 7, (20, 20)))
