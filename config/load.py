@@ -18,11 +18,11 @@ from cutoutd.config.errors import ConfigError, UsageError, printable
 from cutoutd.config.explain import Problem, key_text, problems_of, truth_meant, unknown_option
 from cutoutd.config.folders import folder_problems
 from cutoutd.config.locate import Place, line_of, locate
+from cutoutd.config.missing import missing_things
 from cutoutd.config.output import Deliverable, Output
-from cutoutd.config.plain import bounded, read_plain
+from cutoutd.config.plain_file import bounded, read_plain
 from cutoutd.config.rules import deliverables_of, unpack_deliverable
 from cutoutd.config.settings import Settings
-from cutoutd.config.there import missing_things
 from cutoutd.config.units import BASE_FOLDER
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -71,7 +71,7 @@ def load_settings(
         outbox: the outbox of `inbox`.
         model: replaces the model of every inbox.
         environ: environment to look for `$CUTOUTD_CONFIG` in.
-        look: find missing what options name too (`there.py`), for `config check` and the doctor; the daemon itself
+        look: find missing what options name too (`missing.py`), for `config check` and the doctor; the daemon itself
             starts without a background picture, whose disk may come later.
         anew: by a daemon at work, which waits for no pipe that was put in the file's place.
 

@@ -17,9 +17,9 @@ from cutoutd.config.hooks import Hook
 from cutoutd.config.limits import Limits
 from cutoutd.config.matte import Matte
 from cutoutd.config.output import Deliverable, Output
+from cutoutd.config.reporting import History, Log, Metrics, Notify
 from cutoutd.config.rules import Rule
 from cutoutd.config.section import Section
-from cutoutd.config.telling import History, Log, Metrics, Notify
 from cutoutd.config.units import ByteCount, Folder, Seconds
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from cutoutd.config.errors import CutoutError
 from cutoutd.config.output import Deliverable
 from cutoutd.daemon.delivery import leftovers, manifest, publish
-from cutoutd.daemon.delivery.failures import FailureLines
+from cutoutd.daemon.delivery.failure_lines import FailureLines
 from cutoutd.daemon.delivery.group_calls import GroupCalls
 from cutoutd.daemon.delivery.naming import Addressed, NameSearch, Route
 from cutoutd.daemon.delivery.outcomes import Delivered, Lost, MadeAgain, Outcome, Troubles

@@ -16,7 +16,7 @@ from cutoutd.config.errors import UsageError, printable
 from cutoutd.config.explain import problems_of
 from cutoutd.config.output import Deliverable
 from cutoutd.config.photo_list import PhotoList
-from cutoutd.config.plain import read_plain
+from cutoutd.config.plain_file import read_plain
 from cutoutd.config.presets import expand
 from cutoutd.config.rules import Rule, named_apart, unpack_deliverable
 from cutoutd.config.settings import Inbox

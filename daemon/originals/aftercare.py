@@ -45,6 +45,7 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import giving_back, move
+from cutoutd.daemon.originals.destination import Destination, destination_of
 from cutoutd.daemon.originals.left_inboxes import LeftInboxes
 from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.notes import Notes
@@ -52,7 +53,6 @@ from cutoutd.daemon.originals.orphans import OrphanSearch
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.setbacks import Setbacks, TooLargeToCopy
 from cutoutd.daemon.originals.trash import Trash, find_trash
-from cutoutd.daemon.originals.way import Way, way_of
 
 
 class AfterCare:
@@ -220,24 +220,24 @@ class AfterCare:
         root = os.fsencode(inbox.path)
         path = os.path.join(root, relative)
         hidden = row.hidden_name or os.path.join(root, move.hidden_name(relative, self._instance, row.id))
-        way = way_of(row, inbox, self._folders.recorded)
-        if way is None:  # the setting changed meanwhile, or the photo is to be done again
+        destination = destination_of(row, inbox, self._folders.recorded)
+        if destination is None:  # the setting changed meanwhile, or the photo is to be done again
             await self._let_it_stay(row, path, hidden, io, retries)
             return
 
         # Where the clock was set back since, as far as that: it is no time to wait for besides.
         rested_s = abs(self._ledger.clock() - (row.finished or self._ledger.clock()))
-        patient = bool(row.proven) or rested_s >= way.rest_s
+        patient = bool(row.proven) or rested_s >= destination.rest_s
         digest = row.digest if row.state == State.DONE else None
         original = Original(path, hidden, relative, row.facts, digest, patient)
-        trash = way.folder is None
+        trash = destination.folder is None
         try:
             owed = row.aftercare is Aftercare.OWED
             planned = row.archived_to or b""
-            step, original = await run(io, self._look, original, inbox.path, way, owed=owed)
+            step, original = await run(io, self._look, original, inbox.path, destination, owed=owed)
             if owed:
                 if step is not Step.READY:
-                    self._setbacks.not_now(row, step, way.rest_s - rested_s, retries, hidden=False)
+                    self._setbacks.not_now(row, step, destination.rest_s - rested_s, retries, hidden=False)
                     return
                 if not await run(self._on_disk, self._transitions.hiding, row.id, hidden):
                     # A `redo` came first, and what is made then owes it anew.
@@ -245,11 +245,11 @@ class AfterCare:
                     return
 
             while True:
-                ready, seen, fs = await run(io, self._hide, original, inbox.path, way, planned)
-                if seen is not None and way.folder is not None:
-                    self._on_folder(way.folder, self._inodes[way.folder])
-                    if seen != way.mounts.get(way.folder):
-                        self._folders.record(way.folder, seen)
+                ready, seen, fs = await run(io, self._hide, original, inbox.path, destination, planned)
+                if seen is not None and destination.folder is not None:
+                    self._on_folder(destination.folder, self._inodes[destination.folder])
+                    if seen != destination.mounts.get(destination.folder):
+                        self._folders.record(destination.folder, seen)
                 if ready.step is Step.MOVED:
                     break
                 if ready.step is Step.MISREAD:
@@ -257,7 +257,9 @@ class AfterCare:
                     self._misread_now.add(row.id)
                     return
                 if ready.step is not Step.READY:
-                    self._setbacks.not_now(row, ready.step, way.rest_s - rested_s, retries, hidden=True)
+                    self._setbacks.not_now(
+                        row, ready.step, destination.rest_s - rested_s, retries, hidden=True
+                    )
                     return
                 planned = ready.target
                 await run(
@@ -294,9 +296,11 @@ class AfterCare:
         self._transitions.aftercare(row.id, Aftercare.NONE if back else Aftercare.DONE)
         retries.went_well(row.id)
 
-    def _look(self, original: Original, inbox: Path, way: Way, *, owed: bool) -> tuple[Step, Original]:
+    def _look(
+        self, original: Original, inbox: Path, destination: Destination, *, owed: bool
+    ) -> tuple[Step, Original]:
         """On the I/O thread: whether it may be moved, and where leases are to be believed."""
-        mount = way.mounts.get(inbox)
+        mount = destination.mounts.get(inbox)
         must_be_usable(inbox, mount)
         believed = mount is not None and not needs_polling(mount.fstype)
         fs = RealFileSystem(os.fsencode(inbox))
@@ -305,27 +309,27 @@ class AfterCare:
         if not owed:
             return Step.READY, one
         if (
-            way.folder is not None
+            destination.folder is not None
             and one.facts.size > self._largest_copy
-            and lies_elsewhere(way.folder, device)
+            and lies_elsewhere(destination.folder, device)
         ):
             raise TooLargeToCopy(errno.EFBIG, "it is too large to be copied to another file system")
         return move.look(one, fs), one
 
     def _hide(
-        self, original: Original, inbox: Path, way: Way, planned: bytes
+        self, original: Original, inbox: Path, destination: Destination, planned: bytes
     ) -> tuple[Ready, MountIdentity | None, FileSystem]:
         """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
-        must_be_usable(inbox, way.mounts.get(inbox))
+        must_be_usable(inbox, destination.mounts.get(inbox))
         seen = None
-        if way.folder is not None:
-            if way.folder not in way.mounts:
-                make_folder(way.folder, self._folder_mode)
-            must_be_usable(way.folder, way.mounts.get(way.folder))
-            self._inodes[way.folder] = inode_of(way.folder) or (0, 0)
-            seen = identify(way.folder)
+        if destination.folder is not None:
+            if destination.folder not in destination.mounts:
+                make_folder(destination.folder, self._folder_mode)
+            must_be_usable(destination.folder, destination.mounts.get(destination.folder))
+            self._inodes[destination.folder] = inode_of(destination.folder) or (0, 0)
+            seen = identify(destination.folder)
         inside = os.fsencode(inbox)
-        folder = find_trash(inside) if way.folder is None else os.fsencode(way.folder)
+        folder = find_trash(inside) if destination.folder is None else os.fsencode(destination.folder)
         roots = [inside, folder.root if isinstance(folder, Trash) else folder]
         if planned and not any(planned.startswith(root + b"/") for root in roots):
             roots.append(os.path.dirname(planned))  # the setting changed after it had got that far

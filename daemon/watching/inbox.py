@@ -28,11 +28,11 @@ from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.watching.arrivals import Arrivals, InboxNews
 from cutoutd.daemon.watching.filters import Rules
 from cutoutd.daemon.watching.limits import NoEvents
+from cutoutd.daemon.watching.missing_events import MissingEvents
 from cutoutd.daemon.watching.opening import events_arrive, open_inbox
 from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.stall import Stall
 from cutoutd.daemon.watching.timetable import Timetable
-from cutoutd.daemon.watching.unheard import Unheard
 from cutoutd.daemon.watching.walker import MOST_IN_PART, Walker
 from cutoutd.daemon.watching.watcher import Watcher
 
@@ -102,7 +102,7 @@ class InboxWatcher:
         self._watcher: Watcher | None = None
         self._use = FolderUse(Retry(RETRY_FIRST_S, RETRY_LONGEST_S, at=clock()))
         self._closed = False
-        self._unheard = Unheard(settings.poll_every, listener.warning)
+        self._missing_events = MissingEvents(settings.poll_every, listener.warning)
         self._inode = (0, 0)
 
     def follow(self, settings: Inbox, stage: Stage) -> None:
@@ -174,7 +174,7 @@ class InboxWatcher:
     @property
     def no_events(self) -> str:
         """What of it gives no events though they were wished for, and what is done; empty when all of it does."""
-        return self._unheard.sentence
+        return self._missing_events.sentence
 
     def unwatched(self) -> None:
         """A sub-folder got no watch: it is walked at once, and on a timer from now on."""
@@ -186,12 +186,12 @@ class InboxWatcher:
 
     def _take_stock(self, whole: NoEvents | None, now: float) -> None:
         """Says what gives no events; `whole` is why the inbox as a whole gives none though they were wished for."""
-        if self._unheard.take_stock(self._watcher, whole, now) and not self.polled:
+        if self._missing_events.take_stock(self._watcher, whole, now) and not self.polled:
             self._listener.notice(f"All of {printable(self.key)} gives file events again.")
 
     def _try_events(self, now: float) -> None:
         """Asks, on the I/O thread, whether more of it would give events now; if so, it is opened anew."""
-        self._unheard.tried(now)
+        self._missing_events.tried(now)
         Story(self._open_if_events_come(self._watcher), paid_by(self._fault))
 
     async def _open_if_events_come(self, watcher: Watcher | None) -> None:
@@ -238,7 +238,7 @@ class InboxWatcher:
         if self._watcher is not None:
             self._take_stock(None, now)
         if self.polled or (self._watcher is not None and self._watcher.blind):
-            self._unheard.look_at_limits(now)
+            self._missing_events.look_at_limits(now)
             self._walks.poll_next(self.settings.poll_every, took_s)
 
     # --- losing it and closing it -----------------------------------------------------------------------------
@@ -298,7 +298,7 @@ class InboxWatcher:
         """Monotonic time at which `tick` has something to do."""
         times = [self._use.due(), self.arrivals.next_due()]
         if self._may_scan():
-            times += [self._walks.next_due(), self._unheard.try_at]
+            times += [self._walks.next_due(), self._missing_events.try_at]
         if self.io.waiting:
             times.append(self._stall.next_due())
         return min(times)
@@ -324,7 +324,7 @@ class InboxWatcher:
                 self.rescan()
             else:
                 Story(self._walk_blind(), paid_by(self._fault))
-        if now >= self._unheard.try_at:
+        if now >= self._missing_events.try_at:
             self._try_events(now)
 
     # --- a folder that lets us wait --------------------------------------------------------------------------

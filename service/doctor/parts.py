@@ -193,12 +193,12 @@ def check_sandbox(settings: Settings | None = None) -> Iterator[Finding]:
 def check_worker(settings: Settings) -> Iterator[Finding]:
     """A worker's start inside its sandbox, and which system calls the sandbox refused it."""
     from cutoutd.daemon.plan import accelerator
-    from cutoutd.daemon.workers import refusals
+    from cutoutd.daemon.workers import refused_calls
     from cutoutd.models.networks.catalog import resolve
 
     engine = settings.engine
     model = resolve("standard", places.models_dir()).name
-    start = refusals.started(model, places.models_dir(), engine.providers, accelerator(engine))
+    start = refused_calls.started(model, places.models_dir(), engine.providers, accelerator(engine))
     refused = f"; refused system calls: {start.named()}" if start.refused else ""
     if not start.error:
         yield Finding("sandbox", "ok", f"a worker starts in it{refused}")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import printable
+from cutoutd.config.reporting import Notify
 from cutoutd.config.settings import Settings
-from cutoutd.config.telling import Notify
 from cutoutd.daemon.events import Listener, PhotoEvent
 
 # A desktop that refuses this often in a row has no place for notifications.

@@ -18,8 +18,8 @@ from msgspec import Struct, field
 from cutoutd.config.dump import to_toml
 from cutoutd.config.errors import VerifyError
 from cutoutd.config.output import Deliverable
+from cutoutd.config.reporting import Log, Metrics, Notify
 from cutoutd.config.settings import Inbox, Settings
-from cutoutd.config.telling import Log, Metrics, Notify
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.verify.canary import Canary, plant
 

@@ -20,7 +20,7 @@ from tests.support.simulation import BROKEN, Simulation, simulated
 
 from cutoutd.config.errors import printable
 from cutoutd.config.load import parse_settings
-from cutoutd.config.telling import Notify
+from cutoutd.config.reporting import Notify
 from cutoutd.daemon.events import Listener, Listeners, PhotoEvent
 from cutoutd.daemon.ledger.shots import Standing, last_shots
 from cutoutd.service.cli.app import run

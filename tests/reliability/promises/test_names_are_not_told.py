@@ -23,7 +23,7 @@ from tests.support.simulation import BROKEN, InlineIo, Simulation, simulated
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.load import parse_settings
-from cutoutd.config.telling import Notify
+from cutoutd.config.reporting import Notify
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.live_status import LiveStatus

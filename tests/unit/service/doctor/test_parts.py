@@ -14,8 +14,8 @@ from tests.unit.service.doctor.conftest import levels, settings
 from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, ModelError
 from cutoutd.daemon.lock import StateLock
-from cutoutd.daemon.workers import refusals
-from cutoutd.daemon.workers.refusals import Start
+from cutoutd.daemon.workers import refused_calls
+from cutoutd.daemon.workers.refused_calls import Start
 from cutoutd.models.networks.accelerators import NEEDS, Needs
 from cutoutd.service.doctor import parts
 from cutoutd.service.managers import choice
@@ -133,7 +133,7 @@ def test_what_is_opened_for_an_accelerator_is_said(
 def test_a_worker_that_cannot_start_has_its_refused_calls_named(
     folders: Path, monkeypatch: pytest.MonkeyPatch, start: Start, level: str, words: str
 ) -> None:
-    monkeypatch.setattr(refusals, "started", lambda *_arguments: start)
+    monkeypatch.setattr(refused_calls, "started", lambda *_arguments: start)
     (found,) = parts.check_worker(settings(folders))
     assert (found.level, bool(found.fix)) == (level, level == "error")
     assert words in found.what

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cutoutd.config.reporting import Notify
 from cutoutd.config.settings import Settings
-from cutoutd.config.telling import Notify
 from cutoutd.daemon.events import PhotoEvent
 from cutoutd.service.listeners.desktop import (
     DesktopListener,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.config.plain import read_plain
+from cutoutd.config.plain_file import read_plain
 
 
 def test_a_file_and_a_link_to_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import State
 
 
-class Way(Struct, frozen=True):
+class Destination(Struct, frozen=True):
     """Where an original goes.
 
     Attributes:
@@ -27,11 +27,13 @@ class Way(Struct, frozen=True):
     mounts: Mapping[Path, MountIdentity]
 
 
-def way_of(row: PhotoRow, inbox: Inbox, recorded: Callable[[Path], MountIdentity | None]) -> Way | None:
+def destination_of(
+    row: PhotoRow, inbox: Inbox, recorded: Callable[[Path], MountIdentity | None]
+) -> Destination | None:
     """Where the settings send this original; None when it is to stay.
 
     Args:
-        row: a photo in any state; only finished and failed ones have a way.
+        row: a photo in any state; only finished and failed ones have a destination.
         inbox: the settings of its inbox.
         recorded: what a folder was mounted from when it was seen last, if ever.
     """
@@ -46,4 +48,6 @@ def way_of(row: PhotoRow, inbox: Inbox, recorded: Callable[[Path], MountIdentity
         return None
     folders = (inbox.path, *(() if folder is None else (folder,)))
     known = {folder: recorded(folder) for folder in folders}
-    return Way(folder, rest_s, {folder: mount for folder, mount in known.items() if mount is not None})
+    return Destination(
+        folder, rest_s, {folder: mount for folder, mount in known.items() if mount is not None}
+    )

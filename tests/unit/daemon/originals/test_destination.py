@@ -11,7 +11,7 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
-from cutoutd.daemon.originals.way import Way, way_of
+from cutoutd.daemon.originals.destination import Destination, destination_of
 
 IN, OUT, ARCHIVE, FAILED = Path("/in"), Path("/out"), Path("/archive"), Path("/failed")
 DISK = MountIdentity("/dev/sda1", "ext4", "/", "/in", False)
@@ -56,27 +56,27 @@ def _row(state: State) -> PhotoRow:
     )
 
 
-def _way(state: State, **after: Any) -> Way | None:
+def _destination(state: State, **after: Any) -> Destination | None:
     inbox = Inbox(path=IN, outbox=OUT, after=after)  # pyright: ignore[reportArgumentType] - as the file has it
-    return way_of(_row(state), inbox, {IN: DISK}.get)
+    return destination_of(_row(state), inbox, {IN: DISK}.get)
 
 
 def test_a_finished_one_goes_where_its_inbox_says() -> None:
-    archived = _way(State.DONE, action="archive", archive=ARCHIVE, rest="40s")
-    assert archived == Way(ARCHIVE, 40.0, {IN: DISK})  # an archive that was never seen has no mount
-    trashed = _way(State.DONE, action="trash", archive=ARCHIVE)
+    archived = _destination(State.DONE, action="archive", archive=ARCHIVE, rest="40s")
+    assert archived == Destination(ARCHIVE, 40.0, {IN: DISK})  # an archive that was never seen has no mount
+    trashed = _destination(State.DONE, action="trash", archive=ARCHIVE)
     assert trashed is not None
     assert trashed.folder is None
-    assert _way(State.DONE, action="keep", failed=FAILED) is None
+    assert _destination(State.DONE, action="keep", failed=FAILED) is None
 
 
 def test_a_failed_one_goes_only_to_the_folder_for_such() -> None:
-    failed = _way(State.FAILED, action="archive", archive=ARCHIVE, failed=FAILED, failed_after="90s")
+    failed = _destination(State.FAILED, action="archive", archive=ARCHIVE, failed=FAILED, failed_after="90s")
     assert failed is not None
     assert (failed.folder, failed.rest_s) == (FAILED, 90.0)
-    assert _way(State.FAILED, action="archive", archive=ARCHIVE) is None
+    assert _destination(State.FAILED, action="archive", archive=ARCHIVE) is None
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in (State.DONE, State.FAILED)])
-def test_one_that_is_to_be_done_has_no_way(state: State) -> None:
-    assert _way(state, action="trash", failed=FAILED) is None
+def test_one_that_is_to_be_done_has_no_destination(state: State) -> None:
+    assert _destination(state, action="trash", failed=FAILED) is None

@@ -18,7 +18,7 @@ TRY_FIRST_S, TRY_LONGEST_S = 60.0, 3600.0
 SAY_EVERY_S = 60.0
 
 
-class Unheard:
+class MissingEvents:
     """Keeps what is known of an inbox's missing events.
 
     Args:

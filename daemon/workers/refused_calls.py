@@ -25,7 +25,7 @@ _CODE: Final = """
 import json, sys
 path, said = map(json.loads, sys.argv[1:])
 sys.path[:] = path
-from cutoutd.daemon.workers.refusals import try_start
+from cutoutd.daemon.workers.refused_calls import try_start
 try_start(**said)
 """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from cutoutd.config.reporting import History, Log, Metrics, Notify
 from cutoutd.config.section import Section
-from cutoutd.config.telling import History, Log, Metrics, Notify
 
 
 def test_nobody_is_told_unless_the_user_says_so() -> None:

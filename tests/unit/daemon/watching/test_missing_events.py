@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 
 from cutoutd.daemon.watching.limits import NoEvents
-from cutoutd.daemon.watching.unheard import SAY_EVERY_S, TRY_FIRST_S, TRY_LONGEST_S, Unheard
+from cutoutd.daemon.watching.missing_events import SAY_EVERY_S, TRY_FIRST_S, TRY_LONGEST_S, MissingEvents
 
 WHY = NoEvents("/in/a cannot be watched: the limit is reached.", "limit")
 LATER = NoEvents("/in/b cannot be watched: the limit is reached.", "limit")
 SHARE = NoEvents("/in lies on a share.", "mount")
 
 
-class Kept(Unheard):
+class Kept(MissingEvents):
     """With what it said and limits that a test can raise."""
 
     def __init__(self) -> None:

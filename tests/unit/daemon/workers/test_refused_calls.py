@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.daemon.workers.refusals import Start, started
+from cutoutd.daemon.workers.refused_calls import Start, started
 from cutoutd.models.networks.accelerators import Opened
 from cutoutd.models.networks.catalog import FAST
 

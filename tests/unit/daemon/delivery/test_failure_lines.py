@@ -11,7 +11,7 @@ import pytest
 from tests.support.simulation import Simulation
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.delivery import failures, manifest
+from cutoutd.daemon.delivery import failure_lines, manifest
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.workers.protocol import Refused
 
@@ -80,7 +80,7 @@ def test_a_list_as_csv_has_a_header_and_a_row_for_each(sim: Make) -> None:
 
 def test_a_crash_before_the_cursor_moved_doubles_no_line(sim: Make) -> None:
     one = failing(sim)
-    one.parts.ledger.set_meta(failures.CURSOR, 0)
+    one.parts.ledger.set_meta(failure_lines.CURSOR, 0)
     one.parts.ledger.commit()
     one.die()
     one.boot().finish()
