@@ -29,6 +29,8 @@ _FLAT_LOSSY, _FLAT_LOSSLESS = 64.0, 1.9
 _OF_HEVC: Final = 16
 # An empty packet of JPEG 2000 is one zero, and a flat picture of many layers has many of them.
 _OF_PACKETS: Final = 2048
+_SOC_SIZ: Final = b"\xff\x4f\xff\x51"
+_SOT: Final = 0xFF90  # begins a part of a tile: its number, and the length of the part
 # Cameras pad their RAW files, by less than a twentieth.
 _SHARE_OF_RAW: Final = 20
 _LEAST_OF_RAW: Final = 1 << 16
@@ -162,7 +164,25 @@ def _in_heif(data: bytes, _: _Pixels) -> bool:
 
 
 def _in_jpeg2000(data: bytes, _: _Pixels) -> bool:
-    return data.find(bytes(_OF_PACKETS), max(0, data.find(b"\xff\x4f\xff\x51"))) >= 0
+    start = max(0, data.find(_SOC_SIZ))
+    return data.find(bytes(_OF_PACKETS), start) >= 0 or _lacks_tiles(data, start)
+
+
+def _lacks_tiles(data: bytes, start: int) -> bool:
+    """Whether a codestream has fewer tiles than it says, although it goes on or ends well after them."""
+    sides = struct.unpack_from(">8I", data, start + 8)
+    across, down = (-(-(sides[at] - sides[at + 6]) // max(1, sides[at + 4])) for at in (0, 1))
+    found: set[int] = set()
+    at = start + 2
+    while data[at : at + 1] == b"\xff" and at + 12 <= len(data):
+        kind, length = struct.unpack_from(">HH", data, at)
+        if kind != _SOT:
+            at += 2 + length
+            continue
+        tile, size = struct.unpack_from(">HI", data, at + 4)
+        found.add(tile)
+        at = at + size if size else len(data)  # 0: as far as the end
+    return len(found) < across * down
 
 
 def _in_raw(data: bytes, _: _Pixels) -> bool:

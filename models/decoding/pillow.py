@@ -143,7 +143,9 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
         data = _readable_bitmap(data)
     image = _opened(data, kind)
     image.load()
-    if kind == formats.AVIF:
+    if contents is not None:
+        png.refuse_early_end(data, image.crop((0, image.height - 1, *image.size)).tobytes())
+    elif kind == formats.AVIF:
         image = _cropped(image, _shown(image, data, kind))
     elif kind == formats.BMP:
         image = _without_empty_alpha(image)

@@ -131,6 +131,54 @@ def _built(data: bytes, kept: list[_Chunk]) -> bytes:
     return b"".join((*pieces, struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))))
 
 
+# --- pixels that are not there
+
+# Channels by colour type; Adam7's passes as the first column and row of each, and their steps.
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+PASSES: Final = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+_PLAIN: Final = ((0, 0, 1, 1),)
+# Unpacked at a time, and thrown away.
+_PIECE: Final = 1 << 20
+
+
+def refuse_early_end(picture: bytes, last_row: bytes) -> None:
+    """Raise PhotoError where the pixels' packing ends well, but before the picture does: the rest is empty then.
+
+    Args:
+        picture: from `take_apart`.
+        last_row: the bytes of the last row as they were decoded; only where they are empty is there something to find.
+    """
+    interlaced = picture[28] == 1  # then any row may be among those that are not there
+    if any(last_row) and not interlaced:
+        return
+    left = sum(_unpacked_sizes(picture, PASSES if interlaced else _PLAIN))
+    opener = zlib.decompressobj()
+    for chunk in _chunks(picture):
+        rest = picture[chunk.start : chunk.end] if chunk.kind == b"IDAT" else b""
+        while rest and left > 0 and not opener.eof:
+            left -= len(opener.decompress(rest, _PIECE))
+            rest = opener.unconsumed_tail
+    if left > 0:
+        raise refusals.incomplete(_PNG)
+
+
+def _unpacked_sizes(picture: bytes, passes: tuple[tuple[int, int, int, int], ...]) -> Iterator[int]:
+    """Bytes of the rows of each pass, each with the byte that names its filter."""
+    width, height, bits, colours = struct.unpack_from(">IIBB", picture, 16)
+    for left, top, right, down in passes:
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            yield rows * (1 + (columns * bits * _CHANNELS[colours] + 7) // 8)
+
+
 def _note(kind: bytes) -> str:
     name = kind.decode("ascii") if kind.isalpha() else "?"
     what = {

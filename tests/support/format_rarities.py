@@ -40,6 +40,8 @@ from tests.support.format_cases import (
     with_segment,
 )
 
+from cutoutd.models.decoding import png
+
 DOC = Path(__file__).parents[2] / "docs" / "FORMATS.md"
 READ, DAMAGED, NOTED, INVISIBLE = Answer.READ, Answer.DAMAGED, Answer.NOTED, Answer.INVISIBLE
 
@@ -167,12 +169,29 @@ def pngs() -> list[Case]:
              lambda: with_chunks(chunk(b"XyZW", b"x", sound=False)), 0),
         Case("PNG", "gamma with a wrong sum", NOTED, lambda: with_chunks(GAMMA_1[:-1] + b"x"), 0),
         Case("PNG", "a wrong sum of its pixels", DAMAGED, wrong_sum),
+        *(Case("PNG", f"of {rows} of its 400 rows, {how}", DAMAGED if rows < 400 else READ,
+               lambda r=rows, h=how: of_rows(r, interlaced=h == "interlaced"))
+          for how in ("plain", "interlaced") for rows in (200, 399, 400)),
         Case("PNG", "animated: its first picture", READ, lambda: film("PNG"), 0),
         Case("PNG", "animated, with a picture for viewers that show no films", READ,
              lambda: film("PNG", default_image=True), 0),
         Case("PNG", "a palette, transparent everywhere", INVISIBLE,
              lambda: saved("PNG", format_cases.in_palette(4), transparency=bytes(256))),
     ]  # fmt: skip
+
+
+def of_rows(rows: int, *, interlaced: bool) -> bytes:
+    """A PNG whose packing ends well with a row, and has the right sum, but not all rows."""
+    picture = coffee()[:400]
+    height, width = picture.shape[:2]
+    packed = b""
+    for left, top, right, down in png.PASSES if interlaced else ((0, 0, 1, 1),):
+        last = rows if down <= 2 else height  # of the interlaced one only the finest rows are missing
+        part = picture[top:last:down, left::right]
+        packed += b"".join(b"\0" + row.tobytes() for row in part)
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, int(interlaced))
+    chunks = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(packed)), chunk(b"IEND", b""))
+    return png.SIGNATURE + b"".join(chunks)
 
 
 def wrong_sum() -> bytes:
@@ -266,10 +285,19 @@ def others() -> list[Case]:
         Case("AVIF", "transparent everywhere", INVISIBLE, lambda: saved("AVIF", hidden, speed=10)),
         Case("JPEG XL", "transparent everywhere", INVISIBLE, lambda: format_cases.jpegxl(hidden)),
         Case("JPEG 2000", "transparent everywhere", INVISIBLE, lambda: saved("JPEG2000", hidden)),
+        *(Case("JPEG 2000", f"a tile left out, {place}", DAMAGED, lambda n=number: without_tile(n))
+          for number, place in ((0, "the first"), (5, "in the middle"), (-1, "the last"))),
         Case("BMP", "32 bits, their last unused", READ, lambda: format_cases.bitmap(40, 32), 0),
         Case("Icon", "of one picture", Answer.UNREAD,
              lambda: saved("ICO", picture().resize((64, 64))), None, "photo.ico"),
     ]  # fmt: skip
+
+
+def without_tile(number: int) -> bytes:
+    data = saved("JPEG2000", irreversible=False, tile_size=(200, 200))
+    begins = [*(one.start() for one in re.finditer(rb"\xff\x90\0\x0a", data)), len(data) - 2]
+    number %= len(begins) - 1
+    return data[: begins[number]] + data[begins[number + 1] :]
 
 
 CASES = [*format_cases.CASES, *jpegs(), *pngs(), *tiffs(), *others()]
