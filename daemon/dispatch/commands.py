@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from cutoutd.config.errors import UsageError, mistake
 from cutoutd.config.settings import Settings
 from cutoutd.daemon.dispatch.photo_options import meant_by
 from cutoutd.daemon.ledger import masks
-from cutoutd.daemon.ledger.control import Command, CommandAnswer, Control
+from cutoutd.daemon.ledger.control import Command, CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import alone
-from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.watching.inbox import InboxWatcher
 
@@ -26,8 +23,8 @@ TRIM_EVERY_S = 3600.0
 
 def carry_out(
     ledger: Ledger,
-    verb: str,
-    arguments: dict[str, Any],
+    verb: Verb,
+    arguments: CommandArguments,
     settings: Callable[[], Settings | None],
     inboxes: Collection[bytes] | None = None,
 ) -> CommandAnswer:
@@ -35,9 +32,8 @@ def carry_out(
 
     Args:
         ledger: open for writing.
-        verb: one of `control.VERBS`.
-        arguments: `paths` (texts from `os.fsdecode`) and `photos` (ids), each None or left out for all, `since`
-            (wall-clock seconds), `overrides` (`Overrides.told`), `everything`.
+        verb: what is to be done.
+        arguments: with which photos, and how.
         settings: those in force; None where nobody knows them.
         inboxes: those that are watched; unset, nobody knows what the next daemon will watch.
 
@@ -45,30 +41,23 @@ def carry_out(
         What happened, for the command line.
     """
     control = Control(ledger)
-    paths = arguments.get("paths")
-    raw = None if paths is None else [os.fsencode(path) for path in paths]
     match verb:
-        case "pause" | "resume":
-            ledger.set_meta("paused", int(verb == "pause"))
+        case Verb.PAUSE | Verb.RESUME:
+            ledger.set_meta("paused", int(verb is Verb.PAUSE))
             answer = CommandAnswer()
-        case "retry":
+        case Verb.RETRY:
             watched = _Watched(inboxes)
-            answer = CommandAnswer(control.retry(raw, _photos(arguments), watched), left_out=watched.left_out)
-        case "redo":
-            answer = _redo(control, raw, arguments, settings(), inboxes)
-        case "forget":
+            answer = CommandAnswer(control.retry(arguments.photos, watched), left_out=watched.left_out)
+        case Verb.REDO:
+            answer = _redo(control, arguments, settings(), inboxes)
+        case Verb.FORGET:
             ledger.commit()
-            everything = bool(arguments.get("everything"))
-            answer = CommandAnswer(History(ledger).forget(everything=everything, photos=_photos(arguments)))
-        case _:
+            everything, photos = arguments.everything, arguments.photos
+            answer = CommandAnswer(History(ledger).forget(everything=everything, photos=photos))
+        case Verb.RESCAN:  # nothing of the ledger's
             answer = CommandAnswer()
     ledger.commit()
     return answer
-
-
-def _photos(arguments: Mapping[str, Any]) -> frozenset[int] | None:
-    photos = arguments.get("photos")
-    return None if photos is None else frozenset(int(photo) for photo in photos)
 
 
 class _Watched:
@@ -90,24 +79,23 @@ class _Watched:
 
 def _redo(
     control: Control,
-    paths: list[bytes] | None,
-    arguments: dict[str, Any],
+    arguments: CommandArguments,
     settings: Settings | None,
     inboxes: Collection[bytes] | None,
 ) -> CommandAnswer:
+    overrides = arguments.overrides
     try:
-        overrides = Overrides.of(arguments.get("overrides") or {})
         watched = _Watched(inboxes, None if settings is None else meant_by(settings, overrides))
         count = control.redo(
-            paths,
-            since=arguments.get("since"),
-            overrides=overrides,
-            meant=watched,
-            photos=_photos(arguments),
+            since=arguments.since, overrides=overrides, meant=watched, photos=arguments.photos
         )
     except UsageError as error:
-        return CommandAnswer(refused=str(type(error)(error.what, error.path)), fix=error.fix)
+        return _refused(error)
     return CommandAnswer(count, left_out=watched.left_out)
+
+
+def _refused(error: UsageError) -> CommandAnswer:
+    return CommandAnswer(refused=str(type(error)(error.what, error.path)), fix=error.fix)
 
 
 class Commands:
@@ -158,10 +146,14 @@ class Commands:
         self.paused = bool(self._ledger.get_meta("paused"))
 
     def _carried_out(self, command: Command) -> CommandAnswer:
-        answer = carry_out(
-            self._ledger, command.verb, command.arguments, lambda: self._settings, self._inbox_watchers.keys()
-        )
-        if command.verb == "rescan":
+        verb = Verb(command.verb)
+        try:
+            arguments = CommandArguments.from_json(command.arguments)
+        except UsageError as error:
+            return _refused(error)
+        inboxes = self._inbox_watchers.keys()
+        answer = carry_out(self._ledger, verb, arguments, lambda: self._settings, inboxes)
+        if verb is Verb.RESCAN:
             for inbox_watcher in self._inbox_watchers.values():
                 inbox_watcher.rescan()
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -18,33 +19,88 @@ from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import OWED, State
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 
+
+class Verb(StrEnum):
+    """What the command line can ask of the daemon."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESCAN = "rescan"
+    RETRY = "retry"
+    REDO = "redo"
+    FORGET = "forget"
+
+
 # Which rows a command can be about.
 _MEANT = {
-    "retry": "state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)",
+    Verb.RETRY: "state = 'failed' AND (live = 1 OR archived_to IS NOT NULL)",
     # A row that stepped back for a newer photo at its path has no original of its own any more.
-    "redo": "state IN ('done', 'failed') AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
-    "forget": ENDED,
+    Verb.REDO: "state IN ('done', 'failed') AND path IS NOT NULL AND (live = 1 OR archived_to IS NOT NULL)",
+    Verb.FORGET: ENDED,
 }
 # Delivered photos at whose cutout somebody should look, whose originals we know.
 _TO_REVIEW = "state = 'done' AND doubts <> '' AND (live = 1 OR archived_to IS NOT NULL)"
-VERBS = ("pause", "resume", "rescan", "retry", "redo", "forget")
+
+
+class CommandArguments(Struct, frozen=True):
+    """What a command is about, and how; a command takes what it knows of.
+
+    Attributes:
+        photos: ids of their rows; None: all.
+        since: only photos finished after this, wall-clock seconds; None: whenever.
+        overrides: what differs from the configuration.
+        everything: `forget` drops the rows too.
+    """
+
+    photos: frozenset[int] | None = None
+    since: float | None = None
+    overrides: Overrides = NO_OVERRIDES
+    everything: bool = False
+
+    @classmethod
+    def from_json(cls, text: str) -> CommandArguments:
+        """The record of a row's text; an empty one says nothing.
+
+        Raises:
+            UsageError: from `Overrides.of`.
+            ValueError, TypeError: it says something else.
+        """
+        told = dict[str, Any](json.loads(text or "{}"))
+        photos, since, overrides = (
+            told.pop("photos", None),
+            told.pop("since", None),
+            told.pop("overrides", None),
+        )
+        everything = bool(told.pop("everything", False))
+        if told:  # another version's, or nobody's: it may have meant fewer photos
+            raise ValueError(f"it is also told {', '.join(told)}")
+        return cls(
+            None if photos is None else frozenset(int(photo) for photo in photos),
+            None if since is None else float(since),
+            Overrides.of(overrides or {}),
+            everything,
+        )
+
+    def to_json(self) -> str:
+        """The text for a row, with nothing that is not set."""
+        every = {
+            "photos": None if self.photos is None else sorted(self.photos),
+            "since": self.since,
+            "overrides": self.overrides.told() or None,
+            "everything": self.everything or None,
+        }
+        return json.dumps({name: value for name, value in every.items() if value is not None})
+
+
+ABOUT_ALL = CommandArguments()
 
 
 class Command(Struct, frozen=True):
-    """One command from the command line, not yet taken up."""
+    """One command from the command line, not yet taken up: a row's texts, which are read when it is carried out."""
 
     id: int
     verb: str
-    text: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What it was given.
-
-        Raises:
-            ValueError: the row holds something else.
-        """
-        return dict(json.loads(self.text or "{}"))
+    arguments: str
 
 
 class CommandAnswer(Struct, frozen=True):
@@ -71,12 +127,12 @@ class Control:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
-    def command(self, verb: str, arguments: dict[str, Any]) -> int:
+    def command(self, verb: Verb, arguments: CommandArguments = ABOUT_ALL) -> int:
         """Leaves a command for the daemon; durable, so it is carried out even after a restart."""
         with self.ledger.durably():
             cursor = self.ledger.write(
                 "INSERT INTO commands (verb, arguments, created) VALUES (?, ?, ?)",
-                (verb, json.dumps(arguments), self.ledger.clock()),
+                (verb, arguments.to_json(), self.ledger.clock()),
             )
         return int(cursor.lastrowid or 0)
 
@@ -85,7 +141,7 @@ class Control:
         rows = self.ledger.read("SELECT id, verb, arguments FROM commands WHERE taken IS NULL ORDER BY id")
         return [Command(row["id"], row["verb"], row["arguments"]) for row in rows]
 
-    def able(self, verb: str) -> set[int]:
+    def able(self, verb: Verb) -> set[int]:
         """The photos that a command can be about: `retry`, `redo` or `forget`."""
         return {row["id"] for row in self.ledger.read(f"SELECT id FROM photos WHERE {_MEANT[verb]}")}
 
@@ -207,18 +263,16 @@ class Control:
 
     def retry(
         self,
-        paths: list[bytes] | None,
         photos: Collection[int] | None = None,
         meant: Callable[[bytes, bytes], bool] | None = None,
     ) -> int:
         """Failed photos become pending; the arguments, and what is returned, are those of `redo`."""
-        return self._revive(_MEANT["retry"], paths, NO_OVERRIDES, meant, photos)
+        return self._revive(_MEANT[Verb.RETRY], NO_OVERRIDES, meant, photos)
 
     def redo(
         self,
-        paths: list[bytes] | None,
         *,
-        since: float | None,
+        since: float | None = None,
         overrides: Overrides = NO_OVERRIDES,
         meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
@@ -228,8 +282,7 @@ class Control:
         Failed ones only where `photos` names them: a point or a mask may be all that they lacked.
 
         Args:
-            paths: absolute paths of originals, or None for all.
-            since: only photos finished after this wall-clock time.
+            since: only photos finished after this wall-clock time; None: whenever.
             overrides: what differs from the configuration, kept with the row; unset, nothing.
             photos: ids of rows, or None for all.
             meant: whether the photo with this inbox and path is to be done again; all, if not given.
@@ -240,31 +293,26 @@ class Control:
         Raises:
             UsageError: from `meant`; then none will.
         """
-        condition = _MEANT["redo"]
+        condition = _MEANT[Verb.REDO]
         if photos is None:
             condition += " AND state = 'done'"
         if since is not None:
             condition += f" AND finished >= {float(since)}"
-        return self._revive(condition, paths, overrides, meant, photos)
+        return self._revive(condition, overrides, meant, photos)
 
     def _revive(
         self,
         condition: str,
-        paths: list[bytes] | None,
         overrides: Overrides,
         meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
         rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
-        wanted = None if paths is None else set(paths)
-        found: list[tuple[int, bytes, bytes]] = []
-        for row in rows:
-            if photos is not None and row["id"] not in photos:
-                continue
-            path: bytes | None = row["path"]
-            full = b"" if path is None else os.path.join(bytes(row["inbox"]), path)
-            if wanted is None or any(full == p or full.startswith(p + b"/") for p in wanted):
-                found.append((row["id"], bytes(row["inbox"]), path or b""))
+        found: list[tuple[int, bytes, bytes]] = [
+            (row["id"], bytes(row["inbox"]), row["path"] or b"")
+            for row in rows
+            if photos is None or row["id"] in photos
+        ]
         # Asked before anything is written.
         chosen = [photo for photo, inbox, path in found if meant is None or meant(inbox, path)]
         afresh = {

@@ -4,7 +4,7 @@ The filter answers a refused call by SIGSYS instead of an error (`seccomp.instal
 the call and lets it return the very error that the filter would have given. So one run shows every refusal, and
 behaves as it would without being watched. A handler in Python may not run while the interpreter is being torn down:
 end the process by `os._exit`. Nor may it while another thread holds the interpreter and waits for the one that was
-refused, as compiled code does that starts threads of its own: whoever counts needs a time limit (`workers.refusals`).
+refused, as compiled code does that starts threads of its own: counting needs a time limit (`workers.refused_calls`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from cutoutd.config.errors import ConfigError, LedgerError, UsageError, printable
 from cutoutd.config.load import load_settings
@@ -20,7 +21,7 @@ from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.addressing import AddressBook
-from cutoutd.daemon.ledger.control import CommandAnswer, Control
+from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
@@ -77,17 +78,17 @@ def _opened(path: Path) -> Ledger:
         lock.release()
 
 
-def command(verb: str, *, mask: str = "", **arguments: Any) -> CommandAnswer:
+def command(verb: Verb, arguments: CommandArguments = ABOUT_ALL) -> CommandAnswer:
     """Has a command carried out: by the daemon if one is at work, else right here.
 
     Args:
-        verb: one of `control.VERBS`.
-        mask: the name of a copied mask that its overrides speak of, if any.
-        **arguments: as `carry_out` takes them.
+        verb: what is to be done.
+        arguments: with which photos, and how; a mask that its overrides speak of has been copied.
 
     Returns:
         What came of it, or that it waits.
     """
+    mask = arguments.overrides.mask
     with open_ledger_file() as ledger:
         pid = holder(state_dir())
         if pid is None:
@@ -153,7 +154,9 @@ _STATES = {
 }
 
 
-def _meant(verb: str, typed: tuple[str, ...], *, all_of_them: bool) -> tuple[list[int] | None, list[str]]:
+def _meant(
+    verb: Verb, typed: tuple[str, ...], *, all_of_them: bool
+) -> tuple[frozenset[int] | None, list[str]]:
     """The photos that a command is about (None: all), and a sentence for each name that means none of them."""
     if bool(typed) == all_of_them:
         raise UsageError("Say which photos", fix="Name files or folders, or give --all.")
@@ -162,44 +165,50 @@ def _meant(verb: str, typed: tuple[str, ...], *, all_of_them: bool) -> tuple[lis
     with open_ledger_file() as ledger:
         book = AddressBook(ledger)
         able = Control(ledger).able(verb)
-    photos: list[int] = []
+    photos: set[int] = set()
     unmeant: list[str] = []
     for text in typed:
         found = book.find(text)
         meant = [row.id for row in found if row.id in able]
-        if verb == "redo":  # one that failed is done again where it is named itself, not with its folder
+        if verb is Verb.REDO:  # one that failed is done again where it is named itself, not with its folder
             named = {row.id for row in book.find(text, below=False)}
             meant = [
                 row.id for row in found if row.id in able and (row.state == State.DONE or row.id in named)
             ]
-        photos += meant
+        photos.update(meant)
         if not meant:
             unmeant.append(f"{printable(text)}: {_why_not(verb, text, found)}")
-    return list(dict.fromkeys(photos)), unmeant
+    return frozenset(photos), unmeant
 
 
-def _why_not(verb: str, typed: str, found: list[PhotoRow]) -> str:
+def _why_not(verb: Verb, typed: str, found: list[PhotoRow]) -> str:
     if not found:
         return "no photo is known by this name, or its name is no longer kept."
     name = Path(typed).name
     # Several folders may have a photo of that name; it is said how the newest one stands.
     called = [row for row in found if Path(printable(row.path or b"")).name == name]
     if not called and len({row.path for row in found}) > 1:
-        wanted = {"retry": "has failed", "redo": "is done", "forget": "is finished"}[verb]
+        wanted = {Verb.RETRY: "has failed", Verb.REDO: "is done", Verb.FORGET: "is finished"}[verb]
         return f"no photo in it {wanted}."
     last = (called or found)[-1]
     return f"it {_STATES[State(last.state)].format(reason=last.reason)}."
 
 
 def _carry_out(
-    verb: str, typed: tuple[str, ...], done: str, nothing: str, *, all_of_them: bool, **arguments: Any
+    verb: Verb,
+    typed: tuple[str, ...],
+    done: str,
+    nothing: str,
+    *,
+    all_of_them: bool,
+    arguments: CommandArguments = ABOUT_ALL,
 ) -> None:
     """Has it carried out for what is meant. Raises UsageError where a name means nothing."""
     photos, unmeant = _meant(verb, typed, all_of_them=all_of_them)
     if photos is None or photos:
-        if verb != "forget" and holder(state_dir()) is None:
+        if verb is not Verb.FORGET and holder(state_dir()) is None:
             done = done.removesuffix(".") + " when cutoutd runs."
-        _say(command(verb, photos=photos, **arguments), done, nothing)
+        _say(command(verb, replace(arguments, photos=photos)), done, nothing)
     if unmeant:
         raise UsageError(
             "\n".join(unmeant).removesuffix("."), fix="`cutoutd status` and `cutoutd failures` show names."
@@ -219,7 +228,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     Exit code 2 where one of them means no failed photo.
     """
     _carry_out(
-        "retry", paths, "{photos} will be tried again.", "No photo has failed.", all_of_them=everything
+        Verb.RETRY, paths, "{photos} will be tried again.", "No photo has failed.", all_of_them=everything
     )
 
 
@@ -253,7 +262,7 @@ def redo(
     """
     fixes = fixes_of(options)
     corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())
-    kept = mask is not None and bool(_meant("redo", paths, all_of_them=False)[0])
+    kept = mask is not None and bool(_meant(Verb.REDO, paths, all_of_them=False)[0])
     overrides = Overrides(
         deliverable,
         output_options(options) if given(options, "output") else {},
@@ -263,15 +272,13 @@ def redo(
     )
     after = None if since is None else time.time() - _seconds(since)
     _carry_out(
-        "redo",
+        Verb.REDO,
         paths,
         "{photos} will be done again.",
         f"No finished photo {f'has a deliverable {deliverable!r}' if deliverable else 'is meant'}, or its name is no "
         "longer kept.",
         all_of_them=everything or (since is not None and not paths),
-        since=after,
-        overrides=overrides.told(),
-        mask=overrides.mask,
+        arguments=CommandArguments(since=after, overrides=overrides),
     )
 
 
@@ -295,13 +302,13 @@ def _seconds(text: str) -> float:
 @click.command()
 def pause() -> None:
     """Start no new photo; photos in hand are finished, new ones are remembered."""
-    _say(command("pause"), "Paused. `cutoutd resume` goes on.")
+    _say(command(Verb.PAUSE), "Paused. `cutoutd resume` goes on.")
 
 
 @click.command()
 def resume() -> None:
     """Go on after `pause`."""
-    _say(command("resume"), "Going on.")
+    _say(command(Verb.RESUME), "Going on.")
 
 
 @click.command()
@@ -311,7 +318,7 @@ def rescan() -> None:
         raise UsageError(
             "the daemon is not running", fix="It looks through all inboxes when it starts: `cutoutd run`."
         )
-    _say(command("rescan"), "Looking through the inboxes.")
+    _say(command(Verb.RESCAN), "Looking through the inboxes.")
 
 
 @click.command()
@@ -327,10 +334,10 @@ def forget(paths: tuple[str, ...], everything: bool) -> None:
     if paths and everything:
         raise UsageError("--all and PATHS exclude each other", fix="Leave one of them out.")
     _carry_out(
-        "forget",
+        Verb.FORGET,
         paths,
         "{photos} forgotten; nothing is done again for that.",
         "No photo is finished.",
         all_of_them=not paths,
-        everything=everything,
+        arguments=CommandArguments(everything=everything),
     )

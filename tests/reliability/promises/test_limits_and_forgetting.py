@@ -18,6 +18,7 @@ from tests.support.simulation import Crasher, Simulation, simulated
 
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandArguments, Verb
 from cutoutd.service.cli.app import run
 
 Make = Callable[..., Daemon]
@@ -175,7 +176,7 @@ def test_what_a_user_saves_under_a_cutouts_name_is_never_lost(
         one.put("a.jpg", b"photo")
         one.boot().finish()
         crasher.number = crasher.passed + at
-        carry_out(one.parts.ledger, "redo", {"overrides": {}}, one.settings)
+        carry_out(one.parts.ledger, Verb.REDO, ABOUT_ALL, one.settings)
         one.workers.variant = b"anew"
         one.run(60)
         if not saved:
@@ -207,7 +208,7 @@ def test_forgetting_takes_the_names_out_of_damaged_ledgers_too(
         assert list(path.parent.glob("*.damaged-*"))
         one.stop()
     one.boot()
-    carry_out(one.parts.ledger, "forget", {"everything": True}, one.settings)
+    carry_out(one.parts.ledger, Verb.FORGET, CommandArguments(everything=True), one.settings)
     one.parts.ledger.commit()
     one.stop()
     for file in path.parent.rglob("*"):

@@ -27,6 +27,7 @@ from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.events import Listener, Listeners
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import date_of
+from cutoutd.daemon.ledger.control import ABOUT_ALL, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled, folded
@@ -395,7 +396,7 @@ def test_what_one_folder_of_the_outbox_answers_is_blamed_on_it(
     assert len(struck) < 20
     assert not one.parts.dispatcher.paused
     monkeypatch.setattr(RealFileSystem, call, inner)
-    carry_out(one.parts.ledger, "retry", {}, one.settings)
+    carry_out(one.parts.ledger, Verb.RETRY, ABOUT_ALL, one.settings)
     one.finish()
     assert one.states()["wedding/late.jpg"] == "done"
     assert one.leftovers() == []

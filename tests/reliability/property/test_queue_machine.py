@@ -143,7 +143,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def redo_all(self) -> None:
-        self.sim.parts.control.redo(None, since=None)
+        self.sim.parts.control.redo()
 
     # --- what must hold ---------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _end(self) -> None:
         sim = self.sim
         sim.finish()
-        if sim.parts.control.retry(None):  # workers died with it twice, or the daemon six times
+        if sim.parts.control.retry():  # workers died with it twice, or the daemon six times
             sim.finish()
         made = Counter(sim.outputs().values())
         wanted: Any = Counter(cutout_of(photo) for photo in self.model.values())

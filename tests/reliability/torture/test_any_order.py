@@ -23,6 +23,8 @@ from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger import masks
+from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandArguments, Verb
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.models.networks.doubt import Doubt
 
 # Each takes some seconds: these each time, and the rest, with every option, weekly.
@@ -113,7 +115,7 @@ class Happenings:
         self.troubles = self.rng.randrange(1, 5)
 
     def all_is_done_again(self) -> None:
-        carry_out(self.one.parts.ledger, self.rng.choice(["redo", "retry"]), {}, lambda: None)
+        carry_out(self.one.parts.ledger, self.rng.choice([Verb.REDO, Verb.RETRY]), ABOUT_ALL, lambda: None)
 
     def some_are_done_otherwise(self) -> None:
         """In another format, under another name, by a mask, or one deliverable alone; it may be refused."""
@@ -131,8 +133,8 @@ class Happenings:
         with self.one.parts.ledger.durably():
             if "mask" in asked:
                 masks.keep(self.one.parts.ledger, asked["mask"])
-            arguments = {"photos": photos, "overrides": asked}
-            carry_out(self.one.parts.ledger, "redo", arguments, lambda: settings)
+            arguments = CommandArguments(photos=frozenset(photos), overrides=Overrides.of(asked))
+            carry_out(self.one.parts.ledger, Verb.REDO, arguments, lambda: settings)
 
     def _mask(self) -> str:
         self.numbers += 1
@@ -140,7 +142,8 @@ class Happenings:
         return masks.copied(self.one.state, self.drawn)
 
     def names_are_forgotten(self) -> None:
-        carry_out(self.one.parts.ledger, "forget", {"everything": self.rng.random() < 0.3}, lambda: None)
+        everything = CommandArguments(everything=self.rng.random() < 0.3)
+        carry_out(self.one.parts.ledger, Verb.FORGET, everything, lambda: None)
 
     def the_config_is_read_again(self) -> None:
         self.one.reload()
@@ -261,7 +264,7 @@ def test_nothing_is_lost_or_held_whatever_comes_in_which_order(
     for _ in range(HAPPENINGS):
         happenings.happen()
     happenings.troubles, one.workers.kill_next = 0, False
-    carry_out(one.parts.ledger, "retry", {}, lambda: None)
+    carry_out(one.parts.ledger, Verb.RETRY, ABOUT_ALL, lambda: None)
     one.finish(3000)
     said = f"seed {seed}: {happenings.count}"
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support.simulation import BROKEN, Crash, Crasher, Simulation, cutout_of, simulated
 
 from cutoutd.daemon.ledger import masks
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.models.networks.doubt import Doubt
@@ -65,7 +65,7 @@ def done_again(sim: Simulation) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
     sim.workers.variant = b"better"
-    sim.parts.control.redo(None, since=None)
+    sim.parts.control.redo()
     sim.finish()
 
 
@@ -81,7 +81,7 @@ def under_another_name(sim: Simulation) -> None:
 def there_and_back(sim: Simulation) -> None:
     """The first cutout's name is taken again, perhaps before that was withdrawn."""
     _done_otherwise(sim, format="webp")
-    sim.parts.control.redo(None, since=None)
+    sim.parts.control.redo()
     sim.finish()
 
 
@@ -91,7 +91,7 @@ def doubted(sim: Simulation) -> None:
     sim.put("sub/a.jpg", ONE)
     sim.finish()
     sim.workers.variant, sim.workers.doubts = b"better", ()
-    sim.parts.control.redo(None, since=None)
+    sim.parts.control.redo()
     sim.finish()
 
 
@@ -108,7 +108,7 @@ def masked(sim: Simulation) -> None:
         ledger.durably(),
     ):
         masks.keep(ledger, name)
-        Control(ledger).command("redo", {"overrides": {"mask": name}})
+        Control(ledger).command(Verb.REDO, CommandArguments(overrides=Overrides(mask=name)))
     sim.workers.hang = True
     sim.until_in_a_worker()
     sim.run(24)  # longer than the clean-up takes to come round
@@ -121,7 +121,7 @@ def _done_otherwise(sim: Simulation, **options: str) -> None:
     sim.put("a.jpg", ONE)
     sim.finish()
     sim.workers.variant = b"better"
-    sim.parts.control.redo(None, since=None, overrides=Overrides.of({"output": options}))
+    sim.parts.control.redo(overrides=Overrides.of({"output": options}))
     sim.finish()
 
 

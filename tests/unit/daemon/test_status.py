@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support.simulation import Simulation
 
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.live_status import DaemonState
 
@@ -33,7 +33,7 @@ def test_a_pause_and_who_asked_for_it(sim: Make) -> None:
     one = sim().boot()
     one.finish()
     other = Ledger(one.root / "state" / LEDGER_NAME, check=False)
-    Control(other).command("pause", {})
+    Control(other).command(Verb.PAUSE)
     other.close()
     one.pass_time(10)
     one.run(4)

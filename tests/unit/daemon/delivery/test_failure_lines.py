@@ -39,12 +39,12 @@ def test_a_failure_has_its_line_and_the_cutout_that_follows_supersedes_it(sim: M
     assert (failed["state"], failed["source"], failed["reason"]) == ("failed", "a.jpg", "no-subject")
     assert failed["detail"].startswith("nothing there")
     one.workers.refuse = None
-    one.parts.control.retry(None)
+    one.parts.control.retry()
     one.finish()
     done = lines(one)[1]
     assert (done["state"], done["output"], done["supersedes"]) == ("done", "a.png", failed["id"])
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
+    one.parts.control.redo(overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     again = lines(one)[2]
     assert (again["output"], again["supersedes"]) == ("a.webp", done["id"])
@@ -58,7 +58,7 @@ def test_every_line_supersedes_one_that_stands_there(sim: Make) -> None:
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     for options in ({}, {"output": {"format": "webp"}}):
-        one.parts.control.redo(None, since=None, overrides=Overrides.of(options))
+        one.parts.control.redo(overrides=Overrides.of(options))
         one.finish()
     first, second = lines(one)
     assert (first["output"], second["output"]) == ("a.png", "a.webp")
@@ -68,7 +68,7 @@ def test_every_line_supersedes_one_that_stands_there(sim: Make) -> None:
 def test_a_list_as_csv_has_a_header_and_a_row_for_each(sim: Make) -> None:
     one = failing(sim, "csv")
     one.workers.refuse = None
-    one.parts.control.retry(None)
+    one.parts.control.retry()
     one.finish()
     with (one.outbox / "manifest.csv").open(newline="") as file:
         failed, done = csv.DictReader(file)
@@ -113,7 +113,7 @@ def test_an_outbox_that_takes_no_lines_is_left_alone_for_a_while_and_then_has_th
 
     with monkeypatch.context() as patched:
         patched.setattr(manifest, "record", full)
-        one.parts.control.retry(None)
+        one.parts.control.retry()
         one.run(60)  # 15 seconds
     assert len(tried) == 1
     one.wall -= 1e8  # a clock that is set back makes that while no longer

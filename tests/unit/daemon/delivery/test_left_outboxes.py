@@ -105,7 +105,7 @@ def test_what_was_made_anew_with_the_same_bytes_goes_too(sim: Make) -> None:
     one.tables["inbox"] = _tables(one, one.outbox)
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.until(lambda: "delivering" in one.states().values())
     one.tables["inbox"] = _tables(one, one.root / "later")
     one.die()

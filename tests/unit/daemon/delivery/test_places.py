@@ -49,7 +49,7 @@ def test_a_redo_gives_each_its_name(
         monkeypatch.setattr(simulation, "cutout_of", _alike)
     one = _swap(sim, tables)
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish(400)
     assert one.outputs() == _expected(_swapped(tables), ONE, b"better")
     assert one.leftovers() == []
@@ -101,7 +101,7 @@ def test_a_name_that_another_keeps_is_not_free(
     one.boot().finish()
     one.inbox_table["deliver"] = [{**NAMES[0], "name": "{stem}-2"}, NAMES[1]]
     one.reload()
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish(400)
     assert one.states() == {"p.jpg": "done"}
     assert one.outputs() == {
@@ -116,7 +116,7 @@ def test_a_name_that_another_keeps_is_not_free(
 def test_what_its_owner_saves_meanwhile_stays(sim: Make, whose: str, turns: int, crash: bool) -> None:
     one = _swap(sim, NAMES)
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.until_in_a_worker()
     one.run(turns)
     (one.outbox / whose).write_bytes(b"retouched")
@@ -145,10 +145,10 @@ def test_a_refusal_on_the_way_leaves_none_behind(sim: Make, monkeypatch: pytest.
 
     monkeypatch.setattr(RealFileSystem, "exchange", refused)
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish(400)
     if one.states() != {"p.jpg": "done"}:
-        one.parts.control.retry(None)
+        one.parts.control.retry()
         one.finish(400)
     assert one.outputs() == _expected(_swapped(NAMES), ONE, b"better")
     assert one.leftovers() == []

@@ -99,7 +99,7 @@ def test_a_lost_temporary_is_made_again_over_the_old_cutout(sim: Make, broken: C
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     real = RealFileSystem.exists
     try:
         # The replacing rename never happens and the temporary is gone, as after a power cut that ate it.
@@ -320,7 +320,7 @@ def test_one_that_its_owner_retouched_stays_beside_the_one_in_a_new_format(sim: 
 
 def _again(one: Simulation, variant: bytes, *doubts: Doubt) -> None:
     one.workers.variant, one.workers.doubts = variant, doubts
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish()
 
 
@@ -418,7 +418,7 @@ def test_what_was_to_leave_stays_the_photos_own_if_the_better_one_does_not_come(
     assert one.outputs() == {"review/a.png": cutout_of(ONE)}
     assert one.parts.control.outputs(one.rows()[0]["id"]) == [os.fsencode(one.outbox / "review" / "a.png")]
     one.workers.refuse = None
-    one.parts.control.retry(None)
+    one.parts.control.retry()
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
 
@@ -455,7 +455,7 @@ def test_of_two_deliverables_the_one_that_came_through_stays_the_photos(
     with monkeypatch.context() as patch:
         patch.setattr(RealFileSystem, "exchange", refused)
         one.workers.variant = b"better"
-        one.parts.control.redo(None, since=None)
+        one.parts.control.redo()
         one.until(lambda: one.outputs()["a.png"] == cutout_of(ONE, b"better", "one"))
         one.run(8)
     one.workers.variant = b"best"
@@ -483,7 +483,7 @@ def test_of_two_deliverables_one_keeps_its_name_when_the_others_is_taken(
         one.workers.variant = before
         one.finish()
         one.workers.variant = b""
-        one.parts.control.redo(None, since=None)
+        one.parts.control.redo()
     _until_delivering(one)
     stranger.unlink()
     theirs.write_bytes(b"theirs, saved in this moment")

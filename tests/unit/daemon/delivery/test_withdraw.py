@@ -159,7 +159,7 @@ def test_a_redo_in_another_format_or_under_another_name_leaves_no_earlier_file(
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": options}))
+    one.parts.control.redo(overrides=Overrides.of({"output": options}))
     one.finish()
     assert one.outputs() == {name: cutout_of(b"frame one", b"better")}
 
@@ -169,7 +169,7 @@ def test_what_its_owner_changed_stays_beside_what_a_redo_makes(sim: Callable[...
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     (one.outbox / "a.png").write_bytes(THEIRS)
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
+    one.parts.control.redo(overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     assert one.outputs() == {"a.png": THEIRS, "a.webp": cutout_of(b"frame one")}
 
@@ -180,7 +180,7 @@ def test_only_the_deliverable_that_is_done_again_is_withdrawn(sim: Callable[...,
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     overrides = {"deliverable": "web", "output": {"format": "webp"}}
-    one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides))
+    one.parts.control.redo(overrides=Overrides.of(overrides))
     one.finish()
     assert sorted(one.outputs()) == ["a.png", "web/a.webp"]
 
@@ -190,7 +190,7 @@ def test_a_redo_that_fails_leaves_the_earlier_file(sim: Callable[..., Simulation
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     one.workers.refuse = Refused(Reason.NO_SUBJECT, "nothing there")
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}}))
+    one.parts.control.redo(overrides=Overrides.of({"output": {"format": "webp"}}))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"frame one")}
 
@@ -254,7 +254,7 @@ def test_what_shows_earlier_content_under_a_label_that_is_gone_goes(sim: Callabl
     one.reload()
     one.put("a.jpg", b"frame two!")
     one.finish()
-    one.parts.control.redo(None, since=None)  # what shows the very photo is nobody's mistake
+    one.parts.control.redo()  # what shows the very photo is nobody's mistake
     one.finish()
     assert one.outputs() == {
         "a.png": cutout_of(b"frame two!", label="master"),
@@ -311,7 +311,7 @@ def test_another_label_takes_over_the_name(
     one.reload()
     photo = b"frame one"
     if then == "redo":
-        one.parts.control.redo(None, since=None)
+        one.parts.control.redo()
     else:
         photo = b"frame two!"
         one.put("a.jpg", photo)
@@ -331,7 +331,7 @@ def test_one_deliverable_that_is_made_again_alone_takes_no_name_of_the_others(
     one.put("a.jpg", b"frame one")
     one.boot().finish()
     overrides = {"deliverable": "web", "output": {"name": "{stem}"}}
-    one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides))
+    one.parts.control.redo(overrides=Overrides.of(overrides))
     one.finish(300)
     assert sorted(one.outputs()) == ["a (2).png", "a.png"]
 

@@ -175,7 +175,7 @@ def test_what_a_redo_asked_for_is_not_done_to_another_picture(sim: Make, in_hand
     one = sim(deliver=[{"label": "one"}, {"label": "two", "folder": "two"}])
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides=Overrides(deliverable="two"))
+    one.parts.control.redo(overrides=Overrides(deliverable="two"))
     if in_hand:
         one.until_in_a_worker()
     one.put("a.jpg", TWO)
@@ -198,7 +198,7 @@ def test_what_was_owed_when_a_file_went_away_is_owed_when_it_is_back(sim: Make, 
     else:
         one.put("a.jpg", ONE)
         one.finish()
-        one.parts.control.redo(None, since=None)
+        one.parts.control.redo()
     (one.inbox / "a.jpg").rename(one.root / "a.jpg")
     one.workers.variant = b"second"
     one.until(lambda: one.states() == {"a.jpg": "skipped"})

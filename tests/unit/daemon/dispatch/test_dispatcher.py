@@ -188,7 +188,7 @@ def test_a_redo_that_a_newer_configuration_contradicts_says_so_and_holds_nothing
     one.put("a.jpg", ONE)
     one.boot().finish()
     overrides = {"output": {"background": "transparent"}}
-    assert one.parts.control.redo(None, since=None, overrides=Overrides.of(overrides)) == 1
+    assert one.parts.control.redo(overrides=Overrides.of(overrides)) == 1
     one.inbox_table = {
         **one.inbox_table,
         "output": {"preset": "product-white", "format": "jpeg", "background": "#fff"},
@@ -222,7 +222,7 @@ def test_a_list_that_comes_later_and_is_mended_decides_what_its_photos_become(si
     assert row["reason"] == "cannot-render"
     assert "orders.csv:3: " in row["detail"]
     listed.write_text("stem,name\na,red shoe\nb,hat\n")
-    assert one.parts.control.retry(None) == 1
+    assert one.parts.control.retry() == 1
     one.finish()
     assert one.outputs() == {"red shoe.png": cutout_of(ONE), "hat.png": cutout_of(TWO)}
 

@@ -109,7 +109,7 @@ def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None, overrides=Overrides.of(wish))
+    one.parts.control.redo(overrides=Overrides.of(wish))
     one.finish()
     assert one.states() == {"a.jpg": "done"}
     assert one.outputs() == {"a.png": cutout_of(ONE)}
@@ -120,7 +120,7 @@ def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
     assert row.needs_review == (Doubt.NOT_REDONE,)
     assert row.detail == f"{WRONG.detail} {wishes.STAYS}"
     one.workers.refuse, one.workers.variant = None, b"better"
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"fixes": {"keep": ["2,2"]}}))
+    one.parts.control.redo(overrides=Overrides.of({"fixes": {"keep": ["2,2"]}}))
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
     assert one.parts.control.to_review() == [], "what it said then is over"
@@ -132,7 +132,7 @@ def test_a_photo_that_fails_without_a_wish_is_put_aside_as_ever(sim: Make) -> No
     one.put("a.jpg", ONE)
     one.boot().finish()
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish()
     assert one.heard.failures == [Reason.CANNOT_RENDER]
     assert not (one.inbox / "a.jpg").exists()
@@ -143,7 +143,7 @@ def test_a_worker_that_dies_of_a_mask_costs_the_photo_nothing(sim: Make) -> None
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"mask": "0" * 32}))
+    one.parts.control.redo(overrides=Overrides.of({"mask": "0" * 32}))
     for _ in range(60):
         one.workers.kill_next = True
         one.turn()
@@ -162,7 +162,7 @@ def test_an_original_that_was_still_to_be_moved_is_moved_after_a_wish_in_vain(si
     one.parts.ledger.write("UPDATE photos SET aftercare = 'owed', archived_to = NULL, live = 1")
     (one.archive / "a.jpg").rename(one.inbox / "a.jpg")
     one.workers.refuse = WRONG
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"fixes": {"keep": ["1,1"]}}))
+    one.parts.control.redo(overrides=Overrides.of({"fixes": {"keep": ["1,1"]}}))
     one.finish()
     assert one.rows()[0]["state"] == "done"
     assert (one.archive / "a.jpg").read_bytes() == ONE
@@ -174,7 +174,7 @@ def test_a_wish_in_vain_leaves_no_other_photo_without_its_cutout(sim: Make, in_h
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides=Overrides.of({"mask": "0" * 32}))
+    one.parts.control.redo(overrides=Overrides.of({"mask": "0" * 32}))
     if in_hand:
         one.until_in_a_worker()
     one.workers.hang, one.workers.taken = True, set() if in_hand else {0, 1}

@@ -67,7 +67,7 @@ def test_a_photo_renamed_after_it_was_ordered_anew_follows_too(sim: Make) -> Non
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.finish()
     assert list(one.outputs().values()) == [cutout_of(ONE)]
@@ -246,7 +246,7 @@ def test_a_cutout_waits_for_its_successor_before_it_goes(sim: Make) -> None:
     one.run(20)
     assert one.outputs() == {"a.png": cutout_of(ONE)}
     one.workers.refuse = None
-    one.parts.control.retry(None)
+    one.parts.control.retry()
     one.finish()
     assert one.outputs() == {"c.png": cutout_of(ONE)}
 
@@ -255,7 +255,7 @@ def test_what_was_ordered_anew_under_the_old_name_is_made_under_the_new_one(sim:
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
-    one.parts.control.redo(None, since=None, overrides=Overrides(output={"format": "png"}))
+    one.parts.control.redo(overrides=Overrides(output={"format": "png"}))
     (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
     one.run(1)
     one.until(lambda: any(row["path"] == b"b.jpg" and row["overrides"] for row in one.rows()))
@@ -272,7 +272,7 @@ def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim:
     with one.parts.ledger.durably():
         mask = masks.copied(one.state, one.root / "edited.png")
         masks.keep(one.parts.ledger, mask)
-        one.parts.control.redo(None, since=None, overrides=Overrides(mask=mask))
+        one.parts.control.redo(overrides=Overrides(mask=mask))
     (one.inbox / "a.jpg").rename(one.root / "a.jpg")
     one.until(lambda: one.states() == {"a.jpg": "skipped"})
     one.pass_time(10)

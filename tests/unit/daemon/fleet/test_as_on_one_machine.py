@@ -13,7 +13,7 @@ from tests.support.simulation import cutout_of, simulated
 
 from cutoutd.config.errors import EngineError, Reason
 from cutoutd.daemon.fleet.records import Broke, Returned
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 
 pytestmark = pytest.mark.slow
@@ -43,22 +43,22 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Make]:
             one.die()
 
 
-def command(one: FleetSimulation, verb: str, **arguments: object) -> None:
+def command(one: FleetSimulation, verb: Verb) -> None:
     """What the command line does: another connection leaves an order."""
     other = Ledger(one.root / "state" / "ledger.sqlite", check=False)
-    Control(other).command(verb, dict(arguments))
+    Control(other).command(verb)
     other.close()
     one.pass_time(5)
 
 
 def test_pause_holds_photos_and_resume_lets_them_go(head: Make) -> None:
     one = head()
-    command(one, "pause")
+    command(one, Verb.PAUSE)
     one.run(4)
     one.put("a.jpg", b"photo")
     one.run(40)
     assert one.link.given == []
-    command(one, "resume")
+    command(one, Verb.RESUME)
     one.peace = True
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"photo")}
@@ -71,7 +71,7 @@ def test_no_subject_fails_by_name_and_retry_starts_afresh(head: Make) -> None:
     one.link.answer(0, Returned({"is": "Refused", "reason": "no-subject", "detail": "nothing stands out"}))
     one.finish()
     assert one.heard.failures == [Reason.NO_SUBJECT]
-    command(one, "retry")
+    command(one, Verb.RETRY)
     one.peace = True
     one.until(lambda: one.states() == {"a.jpg": "done"})
     assert one.outputs() == {"a.png": cutout_of(b"photo")}
@@ -117,12 +117,12 @@ def test_an_original_is_archived_once_its_cutout_is_safe(head: Make, tmp_path: P
 
 def test_the_newest_is_next_whichever_node_is_free(head: Make) -> None:
     one = head(order="newest")
-    command(one, "pause")
+    command(one, Verb.PAUSE)
     one.run(4)
     for number in range(6):
         one.put(f"{number}.jpg", b"photo %d" % number)
         one.run(20)
-    command(one, "resume")
+    command(one, Verb.RESUME)
     one.link.join("bert", slots=1, large=1)
     one.until(lambda: len(one.link.given) == 3)
     assert {Path(order.job.path.decode()).name for _, order in one.link.given} == {"5.jpg", "4.jpg", "3.jpg"}

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.daemon.conftest import Clock
 
 from cutoutd.config.errors import Reason
-from cutoutd.daemon.ledger.control import CommandAnswer, Control
+from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
@@ -15,6 +15,7 @@ from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import LIVE_STATUS, Counts, DaemonState, LiveStatus
 
 BOX = b"/inbox"
+SOME = CommandArguments(photos=frozenset({3, 17}))
 
 
 @pytest.fixture
@@ -36,12 +37,10 @@ def _state(ledger: Ledger, photo: int) -> str:
 
 
 def test_an_order_waits_for_a_daemon_and_is_answered_once(control: Control, clock: Clock) -> None:
-    first, second = control.command("pause", {}), control.command("retry", {"paths": ["a"]})
+    first, second = control.command(Verb.PAUSE), control.command(Verb.RETRY, SOME)
     control.ledger.rollback()
-    assert [(one.id, one.verb, one.arguments) for one in control.waiting()] == [
-        (first, "pause", {}),
-        (second, "retry", {"paths": ["a"]}),
-    ]
+    waiting = [(one.id, one.verb, CommandArguments.from_json(one.arguments)) for one in control.waiting()]
+    assert waiting == [(first, "pause", ABOUT_ALL), (second, "retry", SOME)]
     assert control.answered(first) is None
     control.answer(first, CommandAnswer(3, "why", "do this"))
     assert [one.id for one in control.waiting()] == [second]
@@ -74,7 +73,7 @@ def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(
     old = _photo(ledger, b"c.jpg", State.FAILED, live=0)
     done = _photo(ledger, b"d.jpg", State.DONE)
     assert {row.id for row in control.failures()} == {live, moved}
-    assert control.retry(None) == 2
+    assert control.retry() == 2
     assert [_state(ledger, one) for one in (live, moved, old, done)] == [
         "pending",
         "pending",
@@ -91,31 +90,51 @@ def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, l
     live = _photo(ledger, b"a.jpg", State.DONE)
     stepped_back = _photo(ledger, b"b.jpg", State.DONE, live=0)
     archived = _photo(ledger, b"c.jpg", State.DONE, live=0, archived_to=b"/archive/c.jpg")
-    assert control.redo(None, since=None, overrides=Overrides.of({"output": {"format": "webp"}})) == 2
+    assert control.redo(overrides=Overrides.of({"output": {"format": "webp"}})) == 2
     assert [_state(ledger, one) for one in (live, stepped_back, archived)] == ["pending", "done", "pending"]
 
 
 def test_redo_takes_failed_photos_that_are_named_and_no_others(control: Control, ledger: Ledger) -> None:
     done, failed = _photo(ledger, b"a.jpg", State.DONE), _photo(ledger, b"b.jpg", State.FAILED)
     gone = _photo(ledger, b"c.jpg", State.FAILED, live=0)
-    assert control.redo(None, since=None) == 1
-    assert control.redo(None, since=None, photos={done, failed, gone}) == 1
+    assert control.redo() == 1
+    assert control.redo(photos={done, failed, gone}) == 1
     assert [_state(ledger, one) for one in (done, failed, gone)] == ["pending", "pending", "failed"]
 
 
-def test_paths_name_photos_and_whole_folders(control: Control, ledger: Ledger) -> None:
-    for name in (b"day/a.jpg", b"day/b.jpg", b"daylight.jpg", b"\xff.jpg"):
-        _photo(ledger, name, State.DONE)
-    assert control.redo([b"/inbox/day"], since=None) == 2
-    assert control.redo([b"/inbox/\xff.jpg"], since=None) == 1
-    assert control.redo([b"/inbox/none.jpg"], since=None) == 0
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ABOUT_ALL,
+        SOME,
+        CommandArguments(photos=frozenset(), since=0.0),
+        CommandArguments(overrides=Overrides.of({"mask": "0" * 32, "fixes": {"keep": ["1,2"]}})),
+        CommandArguments(everything=True),
+    ],
+)
+def test_what_a_command_is_told_comes_back(arguments: CommandArguments) -> None:
+    assert CommandArguments.from_json(arguments.to_json()) == arguments
+
+
+def test_a_command_that_nobody_has_told_anything_is_about_all() -> None:
+    assert CommandArguments.from_json("") == CommandArguments.from_json("{}") == ABOUT_ALL
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "null", "[1]", '{"paths": ["a.jpg"]}', '{"photos": ["a"]}', '{"photos": 3}', '{"since": []}'],
+)
+def test_a_command_that_says_something_else_is_none(text: str) -> None:
+    """Taken for one about all photos, it would do more than was asked."""
+    with pytest.raises((ValueError, TypeError)):
+        CommandArguments.from_json(text)
 
 
 def test_since_is_by_the_time_it_was_finished(control: Control, ledger: Ledger, clock: Clock) -> None:
     _photo(ledger, b"old.jpg", State.DONE)
     clock.now += 100
     _photo(ledger, b"new.jpg", State.DONE)
-    assert control.redo(None, since=clock.now - 50) == 1
+    assert control.redo(since=clock.now - 50) == 1
 
 
 def test_counts_recent_and_skipped(control: Control, ledger: Ledger) -> None:
@@ -149,7 +168,7 @@ def test_which_photos_each_command_can_be_about(control: Control, ledger: Ledger
     gone = _photo(ledger, b"b.jpg", State.FAILED, live=0)
     done = _photo(ledger, b"c.jpg", State.DONE)
     waiting = _photo(ledger, b"d.jpg", State.PENDING)
-    assert control.able("retry") == {failed}
-    assert control.able("redo") == {done, failed}
-    assert control.able("forget") == {failed, gone, done}
-    assert waiting not in control.able("forget")
+    assert control.able(Verb.RETRY) == {failed}
+    assert control.able(Verb.REDO) == {done, failed}
+    assert control.able(Verb.FORGET) == {failed, gone, done}
+    assert waiting not in control.able(Verb.FORGET)

@@ -59,7 +59,7 @@ def test_doubt_is_told_with_the_finished_cutout_and_goes_with_a_better_one(sim: 
     ]
     assert [row.path for row in one.parts.control.to_review()] == [b"a.jpg"]
     one.workers.doubts = ()
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish()
     assert one.parts.control.to_review() == []
     assert Events(one.parts.ledger).since(0)[-1].confidence == 0.95

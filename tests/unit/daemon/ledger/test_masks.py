@@ -11,8 +11,9 @@ import pytest
 
 from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger import masks
-from cutoutd.daemon.ledger.control import CommandAnswer, Control
+from cutoutd.daemon.ledger.control import CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.retention import History
 
 
@@ -79,8 +80,10 @@ def test_masks_stay_while_a_photo_or_an_order_waits_for_them(ledger: Ledger, dra
     for state, mask in zip(("done", "failed", "superseded"), over, strict=False):
         photo(ledger, state, mask)
     control = Control(ledger)
-    control.command("redo", {"overrides": {"mask": waiting[3]}})
-    control.answer(control.command("redo", {"overrides": {"mask": over[3]}}), CommandAnswer(0))
+    control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=waiting[3])))
+    control.answer(
+        control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=over[3]))), CommandAnswer(0)
+    )
     ledger.write("INSERT INTO commands (verb, arguments, created) VALUES ('redo', 'nonsense', 0)")
     assert masks.drop_orphans(ledger) == 4
     assert left(ledger) == set(waiting)

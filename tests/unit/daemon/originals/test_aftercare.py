@@ -264,7 +264,7 @@ def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Mak
     assert (tmp_path / "failed" / "a.jpg.txt").read_text().startswith("too-large")
     assert [row.reason for row in one.parts.control.failures()] == ["too-large"]
     one.workers.refuse = None
-    assert one.parts.control.retry(None) == 1
+    assert one.parts.control.retry() == 1
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
@@ -292,7 +292,7 @@ def test_a_failed_original_without_its_note_is_known_to_be_moved(
     assert not [text for text in one.heard.warnings if "stays in the inbox" in text]
     assert len([text for text in one.heard.warnings if "No space left on device" in text]) == 1
     one.workers.refuse = None
-    assert one.parts.control.retry(None) == 2
+    assert one.parts.control.retry() == 2
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE), "b.png": cutout_of(TWO)}
 
@@ -424,7 +424,7 @@ def test_a_photo_ordered_anew_while_its_original_is_on_its_way_is_done_again(
         one.die()
         one.boot()
     control = one.parts.control
-    assert (control.retry(None) if failed else control.redo(None, since=None)) == 1
+    assert (control.retry() if failed else control.redo()) == 1
     one.parts.ledger.commit()
     if crash:  # it was ordered before the daemon ran again
         one.die()
@@ -448,7 +448,7 @@ def test_an_original_that_came_back_is_looked_for_where_it_lies(sim: Make, tmp_p
     one.boot().finish()
     assert (one.inbox / "a.jpg").read_bytes() == ONE
     one.workers.variant = b"better"
-    one.parts.control.redo(None, since=None)
+    one.parts.control.redo()
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
 
