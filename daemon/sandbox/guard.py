@@ -40,7 +40,7 @@ _SYSTEM_READ: Final = (
 _DEVICES: Final = ("/dev/null",)
 
 
-class SandboxState(Struct, frozen=True):
+class SandboxState(Struct, frozen=True, kw_only=True):
     """What is in force in one process: a sentence for people and a yes or no, for each promise."""
 
     network: str
@@ -92,7 +92,14 @@ def guard_supervisor() -> SandboxState:
     core_dumps, core_dumps_off = no_core_dumps()
     network, refused = give_up_network(seccomp.SUPERVISOR)
     files = "all of the user's, because this process publishes, archives and decodes nothing"
-    return SandboxState(network, refused, files, False, core_dumps, core_dumps_off)
+    return SandboxState(
+        network=network,
+        network_refused=refused,
+        files=files,
+        files_confined=False,
+        core_dumps=core_dumps,
+        core_dumps_off=core_dumps_off,
+    )
 
 
 def guard_worker(
@@ -126,7 +133,16 @@ def guard_worker(
     network, refused = give_up_network(policy, trap=trap)
     calls, listed = _calls(driver, enforced=refused)
     return SandboxState(
-        network, refused, sentence, confined, core_dumps, core_dumps_off, calls, listed, capabilities, none
+        network=network,
+        network_refused=refused,
+        files=sentence,
+        files_confined=confined,
+        core_dumps=core_dumps,
+        core_dumps_off=core_dumps_off,
+        calls=calls,
+        calls_listed=listed,
+        capabilities=capabilities,
+        capabilities_none=none,
     )
 
 
@@ -152,7 +168,14 @@ def unguarded() -> SandboxState:
     """What holds when the user has switched the sandbox off: only the core dumps, which nobody needs."""
     core_dumps, core_dumps_off = no_core_dumps()
     off = "not given up (engine.sandbox is off)"
-    return SandboxState(off, False, off, False, core_dumps, core_dumps_off)
+    return SandboxState(
+        network=off,
+        network_refused=False,
+        files=off,
+        files_confined=False,
+        core_dumps=core_dumps,
+        core_dumps_off=core_dumps_off,
+    )
 
 
 def give_up_network(policy: seccomp.Policy, *, trap: bool = False) -> tuple[str, bool]:
@@ -310,7 +333,14 @@ def _guard_worker_macos(
     files = (
         "not confined" if write is None or not done else "writing only in outboxes (macOS sandbox profile)"
     )
-    return SandboxState(sentence, done, files, done and write is not None, core_dumps, core_dumps_off)
+    return SandboxState(
+        network=sentence,
+        network_refused=done,
+        files=files,
+        files_confined=done and write is not None,
+        core_dumps=core_dumps,
+        core_dumps_off=core_dumps_off,
+    )
 
 
 def _macos_profile(*, keep_unix: bool, write: tuple[Path, ...] | None) -> tuple[str, bool]:

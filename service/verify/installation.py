@@ -32,7 +32,7 @@ def installation(settings: Settings, models_dir: Path, state_dir: Path, pid: int
             try:
                 spec = resolve(wanted, models_dir, settings.engine.effort)
             except CutoutError as error:
-                yield check("model", f"the model {wanted}", str(error), False)
+                yield check("model", f"the model {wanted}", str(error), holds=False)
                 continue
             if spec.name not in seen:
                 seen.add(spec.name)
@@ -48,11 +48,11 @@ def _model(spec: ModelSpec) -> Check:
     try:
         found = digest_file(spec.path) if spec.path is not None else None
     except OSError as error:
-        return check("model", tried, f"it cannot be read ({error.strerror})", False)
+        return check("model", tried, f"it cannot be read ({error.strerror})", holds=False)
     if found is None:
-        return check("model", tried, "not installed", False)
+        return check("model", tried, "not installed", holds=False)
     wrong = mismatch(found, spec)
-    return check("model", tried, wrong or f"as shipped ({found.sha256[:16]}…)", not wrong)
+    return check("model", tried, wrong or f"as shipped ({found.sha256[:16]}…)", holds=not wrong)
 
 
 def _running(pid: int) -> Check:
@@ -69,7 +69,7 @@ def _running(pid: int) -> Check:
         if bare
         else f"a filter is in force in it and its {len(processes) - 1} children"
     )
-    return check("network", tried, answer, not bare)
+    return check("network", tried, answer, holds=not bare)
 
 
 def _children(pid: int) -> list[int]:

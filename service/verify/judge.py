@@ -58,7 +58,7 @@ class Check(Struct, frozen=True):
         return self.verdict is Verdict.HOLDS or (self.verdict is Verdict.NOT_ENFORCED and not self.required)
 
 
-def check(area: str, tried: str, answer: str, holds: bool) -> Check:
+def check(area: str, tried: str, answer: str, *, holds: bool) -> Check:
     """A row whose promise is kept or broken."""
     return Check(area, tried, answer, Verdict.HOLDS if holds else Verdict.BROKEN)
 
@@ -95,7 +95,7 @@ def network(evidence: Evidence) -> Iterator[Check]:
                 "network",
                 f"{who}: ask the kernel which filters it applies",
                 f"{filters or 'none'}, {before or 'none'} at the start",
-                filters is not None and filters > before,
+                holds=filters is not None and filters > before,
             )
 
 
@@ -144,17 +144,17 @@ def reach(evidence: Evidence) -> Iterator[Check]:
         verdict = Verdict.BROKEN if enforced else Verdict.NOT_ENFORCED
         yield Check("reach", f"worker: {tried}", "it can", verdict, required=tried not in _BY_LANDLOCK)
     yield check(
-        "reach", "worker: system calls", str(said.get("calls") or "not said"), bool(said.get("calls"))
+        "reach", "worker: system calls", str(said.get("calls") or "not said"), holds=bool(said.get("calls"))
     )
     held = evidence.worker["capabilities"]
-    yield check("reach", "worker: capabilities", "none" if held == 0 else f"{held}", held == 0)
+    yield check("reach", "worker: capabilities", "none" if held == 0 else f"{held}", holds=held == 0)
     odd = {fd: kind for fd, kind in evidence.worker["descriptors"].items() if kind not in _KNOWN_DESCRIPTORS}
     pipes = sum(kind == "pipe" for kind in evidence.worker["descriptors"].values())
     yield check(
         "reach",
         "worker: descriptors it was left with",
         f"{pipes} pipes to the daemon, its lock, nothing else" if not odd else f"also: {odd}",
-        not odd and pipes == _PIPES,
+        holds=not odd and pipes == _PIPES,
     )
     # The kernel offers no way to take this away and leave what imports and decoders need.
     yield Check(
@@ -177,7 +177,7 @@ def memory(evidence: Evidence) -> Iterator[Check]:
         dumpable = facts["dumpable"]
         also = "" if dumpable is None else "; traceable" if dumpable else "; not traceable"
         off = facts["core_limit"] == 0 and not dumpable
-        yield check("memory", f"{who}: core dumps", f"at most {facts['core_limit']} bytes{also}", off)
+        yield check("memory", f"{who}: core dumps", f"at most {facts['core_limit']} bytes{also}", holds=off)
 
 
 def telemetry(evidence: Evidence) -> Iterator[Check]:
@@ -189,7 +189,7 @@ def telemetry(evidence: Evidence) -> Iterator[Check]:
         "telemetry",
         "worker: ONNX Runtime's usage data",
         f"switched {said} before it was loaded{loaded}",
-        worker["telemetry_off"] and worker["engine_loaded"],
+        holds=worker["telemetry_off"] and worker["engine_loaded"],
     )
     home = evidence.root / "home"
     left = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
@@ -197,7 +197,7 @@ def telemetry(evidence: Evidence) -> Iterator[Check]:
         "telemetry",
         "files below the home folder (a device number would lie there)",
         ", ".join(left) or "none",
-        not left,
+        holds=not left,
     )
 
 
@@ -212,18 +212,18 @@ def traces(evidence: Evidence) -> Iterator[Check]:
             "traces",
             f"{needle.name}, looked for in {evidence.files} files",
             f"found in {', '.join(places)}" if places else "nowhere",
-            not places,
+            holds=not places,
         )
     blind = [needle.name for needle in evidence.canary.needles if not in_the_photo(evidence, needle)]
     yield check(
         "traces",
         "counter-check: all of them, looked for in the photo itself",
         f"not found: {', '.join(blind)}" if blind else "all found there",
-        not blind,
+        holds=not blind,
     )
     original = evidence.root / "inbox" / "canary.jpg"
     same = original.exists() and original.read_bytes() == evidence.canary.data
-    yield check("traces", "the original", "untouched" if same else "changed or gone", same)
+    yield check("traces", "the original", "untouched" if same else "changed or gone", holds=same)
 
 
 def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
@@ -235,7 +235,7 @@ def in_the_photo(evidence: Evidence, needle: Needle) -> bool:
 def cutout(evidence: Evidence) -> Iterator[Check]:
     """The cutout: a subject, no metadata, and nothing of the background."""
     if not evidence.outputs:
-        yield check("cutout", "the photo's cutout", "there is none", False)
+        yield check("cutout", "the photo's cutout", "there is none", holds=False)
         return
     for path in evidence.outputs:
         if path.suffix != ".png":
@@ -244,7 +244,10 @@ def cutout(evidence: Evidence) -> Iterator[Check]:
         data = path.read_bytes()
         extras = png_extras(data)
         yield check(
-            "cutout", "anything beside the picture, chunk by chunk", ", ".join(extras) or "none", not extras
+            "cutout",
+            "anything beside the picture, chunk by chunk",
+            ", ".join(extras) or "none",
+            holds=not extras,
         )
         yield from _pixels(path)
 
@@ -257,18 +260,21 @@ def _pixels(path: Path) -> Iterator[Check]:
         pixels = np.asarray(image.convert("RGBA"), np.uint8)
     alpha = pixels[..., 3]
     covered = float((alpha > 127).mean())
-    yield check("cutout", "a subject was found", f"{covered:.0%} of the picture", 0.03 < covered < 0.7)
+    yield check("cutout", "a subject was found", f"{covered:.0%} of the picture", holds=0.03 < covered < 0.7)
     hidden = int(np.count_nonzero(pixels[alpha == 0][:, :3]))
     yield check(
         "cutout",
         "colours hidden where the picture is transparent",
         f"{hidden} values that are not zero" if hidden else f"none in {int((alpha == 0).sum()):,} pixels",
-        hidden == 0,
+        holds=hidden == 0,
     )
     sides = np.concatenate([pixels[:, :PATTERN_COLUMNS], pixels[:, -PATTERN_COLUMNS:]], axis=1)
     left = int(np.count_nonzero(sides))
     yield check(
-        "cutout", "the pattern in the background", f"{left} values left of it" if left else "gone", left == 0
+        "cutout",
+        "the pattern in the background",
+        f"{left} values left of it" if left else "gone",
+        holds=left == 0,
     )
 
 
@@ -292,7 +298,7 @@ def _lossy(path: Path, canary: Canary) -> Check:
         "cutout",
         f"the background's pattern in a lossy {path.suffix[1:].upper()}",
         f"at most {most} of 255 where it was, {like:.0%} like it",
-        most <= LOSSY_MOST and like < LOSSY_LIKE,
+        holds=most <= LOSSY_MOST and like < LOSSY_LIKE,
     )
 
 
@@ -328,7 +334,7 @@ def modes(evidence: Evidence) -> Iterator[Check]:
         "modes",
         "temporaries in the outbox",
         f"{answer}; the worker's umask is {mask:03o}",
-        mask == 0o077 and not any(mode & 0o077 for mode in seen),
+        holds=mask == 0o077 and not any(mode & 0o077 for mode in seen),
     )
 
 
@@ -346,4 +352,4 @@ def private(area: str, tried: str, folder: Path) -> Check:
             if mode & 0o077:
                 bad.append(f"{path.name} {mode:04o}")
     answer = f"open to others: {', '.join(bad)}" if bad else f"0700 and 0600 in all {count} places"
-    return check(area, tried, answer, not bad and count > 0)
+    return check(area, tried, answer, holds=not bad and count > 0)

@@ -248,9 +248,27 @@ def test_a_processor_without_a_filter_is_said_not_hidden(monkeypatch: pytest.Mon
 
 
 def test_the_summary_names_all_three() -> None:
-    state = guard.SandboxState("N", True, "F", False, "C", True)
+    state = guard.SandboxState(
+        network="N",
+        network_refused=True,
+        files="F",
+        files_confined=False,
+        core_dumps="C",
+        core_dumps_off=True,
+    )
     assert state.summary() == "network: N; files: F; core dumps: C"
-    whole = guard.SandboxState("N", True, "F", False, "C", True, "S", True, "P", True)
+    whole = guard.SandboxState(
+        network="N",
+        network_refused=True,
+        files="F",
+        files_confined=False,
+        core_dumps="C",
+        core_dumps_off=True,
+        calls="S",
+        calls_listed=True,
+        capabilities="P",
+        capabilities_none=True,
+    )
     assert whole.summary() == "network: N; files: F; system calls: S; capabilities: P; core dumps: C"
 
 
