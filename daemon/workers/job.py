@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, cast
 
@@ -34,6 +35,8 @@ from cutoutd.daemon.workers.protocol import (
 )
 
 if TYPE_CHECKING:
+    from cutoutd.models.cutout import Cutout
+    from cutoutd.models.decoding.photo import PhotoBytes
     from cutoutd.models.rendering.render import Rendered
 
 
@@ -106,6 +109,11 @@ def _run(job: Job) -> Answer:
         for number in range(len(written)):  # a full disk is not helped by our own leftovers
             empty_temporary(job.outboxes[number], job.temporaries[number], inode=job.outbox_inode)
         raise
+    return _report(read, cutout, written, watch.seconds)
+
+
+def _report(read: PhotoBytes, cutout: Cutout, written: list[Written], seconds: Mapping[str, float]) -> Report:
+    """What came of it, in the ranges and lengths that a report may have."""
     judged = cutout.confidence
     return Report(
         digest=read.digest,
@@ -116,7 +124,7 @@ def _run(job: Job) -> Answer:
         height=cutout.height,
         coverage=min(max(float(cutout.coverage), 0.0), 1.0),
         written=tuple(written),
-        timings=dict(watch.seconds),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - named by `stage`
+        timings=dict(seconds),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - named by `stage`
         notes=tuple(printed(note, LONGEST_SENTENCE) for note in cutout.notes[:MOST_NOTES]),
         confidence=None if judged is None or judged.iou is None else min(max(float(judged.iou), 0.0), 1.0),
         doubts=() if judged is None else judged.reasons,
