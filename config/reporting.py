@@ -27,7 +27,7 @@ class Log(Section):
     """What is written to the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level written."
+        default="info", description="Lowest level that is written."
     )
     filenames: StrictBool = Field(
         default=True, description="Off: photos appear in the log by number, not by name."
@@ -39,7 +39,7 @@ class Notify(Section):
 
     done: StrictBool = Field(default=False, description="Tell when photos are done.")
     failed: StrictBool = Field(default=False, description="Tell when a photo failed.")
-    at_most_every: Seconds = Field(default=30, ge=1, description="Least time between two notifications.")
+    at_most_every: Seconds = Field(default=30, ge=1, description="Shortest time between two notifications.")
 
 
 class Metrics(Section):
@@ -51,5 +51,7 @@ class Metrics(Section):
         examples=["/var/lib/prometheus/node-exporter/cutoutd.prom"],
     )
     every: Seconds = Field(
-        default=15, ge=1, description="Least time between two writes, only when something changed."
+        default=15,
+        ge=1,
+        description="Shortest time between two writes; nothing is written while nothing changes.",
     )

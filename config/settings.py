@@ -102,7 +102,7 @@ class After(Section):
     failed_after: Seconds = Field(
         default=600.0,
         ge=0,
-        description="The same for a photo that cannot be read: until then it counts as incomplete so far, is looked at "
+        description="The same for a photo that cannot be read: until then it counts as incomplete, is looked at "
         "again and stays where it is.",
     )
 
@@ -150,7 +150,7 @@ class Inbox(Section):
         description="Which waiting photo is next, by arrival; `newest` suits tethered shooting.",
     )
     priority: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=10, description="Turns this inbox gets relative to the others."
+        default=10, description="How many turns this inbox gets beside the others."
     )
     model: str = Field(default="", description="A model by name; unset, `quality` decides.")
     quality: str = Field(
@@ -234,16 +234,21 @@ class Service(Section):
     """Resources the service manager grants; written into the unit by `cutoutd service install`."""
 
     cpu_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
-        default=50, description="CPUWeight; 100 is the default."
+        default=50,
+        description="Share of the processor while others want it too (systemd's CPUWeight); other services have 100.",
     )
     io_weight: Annotated[int, Field(ge=1, le=10000)] = Field(
-        default=50, description="IOWeight; 100 is the default."
+        default=50, description="The same for disks (IOWeight)."
     )
     memory_high: ByteCount | None = Field(
-        default=None, description="MemoryHigh; unset, no limit.", examples=["4GB"]
+        default=None,
+        description="Beyond this much memory the service is slowed down (MemoryHigh); unset, no limit.",
+        examples=["4GB"],
     )
     memory_max: ByteCount | None = Field(
-        default=None, description="MemoryMax; unset, no limit.", examples=["6GB"]
+        default=None,
+        description="Beyond this much a worker is killed, and its photo tried again (MemoryMax); unset, no limit.",
+        examples=["6GB"],
     )
 
 
