@@ -7,9 +7,12 @@ import sqlite3
 
 from msgspec import Struct
 
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import doubts_of
 from cutoutd.daemon.ledger.remarks import Mark, Remarks, version_of
+from cutoutd.models.networks.doubt import Doubt
 
 # What nobody has looked at yet is no picture; what is owed again still has its draft or its earlier cutout.
 _SHOWN = (
@@ -47,6 +50,7 @@ class Shot(Struct, frozen=True):
         made: what it was made into.
         version: which cutouts these are.
         mark: what somebody decided about exactly these; None where nobody did.
+        fixes: the points that they were made with, or are being made with.
     """
 
     photo: int
@@ -59,6 +63,7 @@ class Shot(Struct, frozen=True):
     made: tuple[Made, ...]
     version: str
     mark: Mark | None
+    fixes: Fixes = NOTHING_FIXED
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -78,7 +83,7 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
     """The photos that were taken up last and whose names are kept, the newest first."""
     rows = ledger.read(
         "SELECT p.id, p.inbox, p.path, p.key, p.size, p.mtime_ns, p.state, p.started, p.finished, p.model,"
-        " p.reason, p.detail, p.confidence, p.doubts, p.archived_to FROM photos p"
+        " p.reason, p.detail, p.confidence, p.doubts, p.archived_to, p.overrides FROM photos p"
         f" WHERE {_SHOWN} ORDER BY p.id DESC LIMIT ?",
         (count,),
     )
@@ -104,6 +109,7 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
                 made=outputs,
                 version=version,
                 mark=mark if mark is not None and mark.version == version else None,
+                fixes=Overrides.from_json(row["overrides"]).fixes,
             )
         )
     return shots
@@ -114,7 +120,8 @@ def _said(row: sqlite3.Row, state: str) -> tuple[str, ...]:
         return (str(row["detail"] or row["reason"]),)
     doubts = doubts_of(row["doubts"]) if state == "done" else ()
     sure = "" if row["confidence"] is None else f" ({row['confidence']:.0%} sure)"
-    return (f"Worth a look: {', '.join(doubts)}{sure}.",) if doubts else ()
+    told = (f"Worth a look: {', '.join(doubts)}{sure}.",) if doubts else ()
+    return (*told, str(row["detail"])) if Doubt.NOT_REDONE in doubts and row["detail"] else told
 
 
 def standing(ledger: Ledger) -> Standing:

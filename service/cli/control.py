@@ -78,12 +78,15 @@ def _opened(path: Path) -> Ledger:
         lock.release()
 
 
-def command(verb: Verb, arguments: CommandArguments = ABOUT_ALL) -> CommandAnswer:
+def command(
+    verb: Verb, arguments: CommandArguments = ABOUT_ALL, wait_s: float = ANSWER_WAIT_S
+) -> CommandAnswer:
     """Has a command carried out: by the daemon if one is at work, else right here.
 
     Args:
         verb: what is to be done.
         arguments: with which photos, and how; a mask that its overrides speak of has been copied.
+        wait_s: how long a daemon's answer is waited for, seconds.
 
     Returns:
         What came of it, or that it waits.
@@ -110,7 +113,7 @@ def command(verb: Verb, arguments: CommandArguments = ABOUT_ALL) -> CommandAnswe
         if pid:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
-        until = time.monotonic() + ANSWER_WAIT_S
+        until = time.monotonic() + wait_s
         while time.monotonic() < until:
             answer = control.answered(number)
             if answer is not None:

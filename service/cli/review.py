@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from rich.console import Console
 
 from cutoutd.config.errors import UsageError
@@ -16,13 +16,15 @@ from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.remarks import VERDICTS
 from cutoutd.daemon.ledger.shots import decided
+from cutoutd.daemon.lock import holder
 from cutoutd.models.networks.doubt import Doubt
-from cutoutd.service.cli.control import json_option, open_ledger_file
+from cutoutd.service.cli.control import ANSWER_WAIT_S, command, json_option, open_ledger_file
 from cutoutd.service.cli.status import row_dict
-from cutoutd.service.gallery.choices import LARGEST_FILE, Taken, keep, read_choices
+from cutoutd.service.gallery.choices import LARGEST_FILE, Correction, Taken, current, keep, read_choices
 from cutoutd.service.gallery.feed import gallery_id
 from cutoutd.service.text import counted, said
 
@@ -43,8 +45,9 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
 
     Of each ten that are wrong it names seven or eight, and of ten that are right one or two.
 
-    With FILE, or - for standard input, it reads back what was accepted and rejected on the gallery's page
-    (`cutoutd-review.json`). Choices about cutouts that were made anew since are left out and counted.
+    With FILE, or - for standard input, it reads back what was accepted, rejected and pointed at on the gallery's page
+    (`cutoutd-review.json`): photos with points are made again with them, as `redo PATH --keep x,y --remove x,y` does.
+    Choices about cutouts that were made anew since are left out and counted.
     """
     if file is not None:
         _read_back(file, as_json=as_json)
@@ -64,21 +67,48 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
         _show(row, console)
     if not only:
         click.echo(
-            "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options."
+            "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options;\n"
+            "or point at what is wrong on the page of `cutoutd gallery`."
         )
 
 
 def _read_back(file: Path, *, as_json: bool) -> None:
     with open_ledger_file() as ledger:
-        taken = keep(ledger, read_choices(_text(file), gallery_id(ledger.key)))
+        saved = read_choices(_text(file), gallery_id(ledger.key))
+        taken = keep(ledger, saved.choices)
+        corrections = current(ledger, saved.corrections)
+    redone, refused = _made_again(corrections)
+    outdated = taken.outdated + len(saved.corrections) - redone - len(refused)
+    taken = replace(taken, outdated=outdated, redone=redone)
     click.echo(json.dumps(asdict(taken)) if as_json else _summary(taken))
+    if refused:
+        raise UsageError("\n".join(refused).removesuffix("."), fix="`cutoutd redo PATH` takes points too.")
+
+
+def _made_again(corrections: list[Correction]) -> tuple[int, list[str]]:
+    """Has photos made again with their points: how many, and a sentence for each that was refused."""
+    redone, refused, wait_s = 0, list[str](), ANSWER_WAIT_S
+    for one in corrections:
+        overrides = Overrides(fixes=one.fixes).told()
+        answer = command("redo", wait_s=wait_s, photos=[one.photo], overrides=overrides)
+        if answer.waiting:  # what is left for a busy daemon is carried out; nobody waits for each of it
+            wait_s = 0.0
+        if answer.refused:
+            refused.append(f"No. {one.photo}: {answer.refused}.")
+        redone += not answer.refused and answer.count != 0
+    return redone, refused
 
 
 def _summary(taken: Taken) -> str:
     back = f", {taken.taken_back} taken back" if taken.taken_back else ""
     old = f"; {taken.outdated} left out: their cutouts are no longer those that were seen"
-    accepted = counted(taken.accepted, "photo")
-    return f"{accepted} accepted, {taken.rejected} rejected{back}{old if taken.outdated else ''}."
+    verdicts = f"{counted(taken.accepted, 'photo')} accepted, {taken.rejected} rejected{back}"
+    again = f"{counted(taken.redone, 'photo')} made again with your points" + (
+        "" if holder(state_dir()) is not None else " when cutoutd runs"
+    )
+    decided_on = taken.accepted or taken.rejected or taken.taken_back or not taken.redone
+    parts = [*([verdicts] if decided_on else []), *([again] if taken.redone else [])]
+    return f"{'; '.join(parts)}{old if taken.outdated else ''}."
 
 
 def _text(file: Path) -> str:

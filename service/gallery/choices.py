@@ -1,17 +1,22 @@
-"""Choices that somebody made on a gallery's page and saved as a file: read, looked at, and kept in the ledger."""
+"""What somebody decided and pointed at on a gallery's page and saved as a file: read, looked at, kept in the ledger.
+
+It has nothing made anew: that is the daemon's (`cutoutd review` asks it to).
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from cutoutd.config.errors import UsageError
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.remarks import VERDICTS, Remarks
+from cutoutd.daemon.ledger.remarks import VERDICTS, Remarks, version_of
 from cutoutd.daemon.ledger.shots import versions
 from cutoutd.service.gallery.feed import FORMAT
 
@@ -31,17 +36,36 @@ class Choice(Struct, frozen=True):
     version: str
 
 
+class Correction(Struct, frozen=True):
+    """The points that one photo is to be made with; none at all: with none of those that it had."""
+
+    photo: int
+    fixes: Fixes
+    version: str
+
+
+class Saved(Struct, frozen=True):
+    """All that a file holds."""
+
+    choices: tuple[Choice, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+
+
 class Taken(Struct, frozen=True):
-    """What became of a file's choices: by verdict, and those about photos or cutouts that are no longer there."""
+    """What became of a file's choices: by verdict, photos to be made again with points, and what was outdated.
+
+    `outdated` are those about photos or cutouts that are no longer there.
+    """
 
     accepted: int = 0
     rejected: int = 0
     taken_back: int = 0
     outdated: int = 0
+    redone: int = 0
 
 
-def read_choices(text: str, gallery: str) -> list[Choice]:
-    """The choices in a saved file.
+def read_choices(text: str, gallery: str) -> Saved:
+    """What a saved file holds.
 
     Args:
         text: the file's.
@@ -64,23 +88,49 @@ def read_choices(text: str, gallery: str) -> list[Choice]:
             "These choices are about another ledger's photos",
             fix="Read them on the machine, and with the state folder, that made the page.",
         )
-    return [_choice(number, one) for number, one in cast("dict[str, Any]", told["marks"]).items()]
+    fixes: Any = told.get("fixes", {})
+    if not isinstance(fixes, dict):
+        raise UsageError("These are no choices of a gallery", fix=_NOT_OURS)
+    return Saved(
+        tuple(_choice(number, one) for number, one in cast("dict[str, Any]", told["marks"]).items()),
+        tuple(_correction(number, one) for number, one in cast("dict[str, Any]", fixes).items()),
+    )
 
 
 def _choice(number: str, told: Any) -> Choice:
-    one = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
-    verdict, version = one.get("verdict"), one.get("version")
+    one, version = _of_photo(number, told)
+    verdict = one.get("verdict")
     known = {kind.value: kind for kind in VERDICTS}
-    if (
-        not (number.isascii() and number.isdigit() and len(number) <= 18)
-        or not (isinstance(verdict, str) and (verdict == NONE or verdict in known))
-        or not (isinstance(version, str) and _VERSION.fullmatch(version))
-    ):
-        raise UsageError("One of these choices cannot be read", fix=_NOT_OURS)
+    if not (isinstance(verdict, str) and (verdict == NONE or verdict in known)):
+        raise _unreadable()
     return Choice(int(number), known.get(verdict), version)
 
 
-def keep(ledger: Ledger, choices: list[Choice]) -> Taken:
+def _correction(number: str, told: Any) -> Correction:
+    one, version = _of_photo(number, told)
+    try:
+        keep, remove = (convert(one.get(kind, []), tuple[str, ...]) for kind in ("keep", "remove"))
+        return Correction(int(number), Fixes.of(keep, remove), version)
+    except (ValidationError, ValueError) as error:
+        raise _unreadable() from error
+
+
+def _of_photo(number: str, told: Any) -> tuple[dict[str, Any], str]:
+    """What is told of a photo, and the version of its cutouts that it is about."""
+    one = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    version = one.get("version")
+    if not (number.isascii() and number.isdigit() and len(number) <= 18) or not (
+        isinstance(version, str) and _VERSION.fullmatch(version)
+    ):
+        raise _unreadable()
+    return one, version
+
+
+def _unreadable() -> UsageError:
+    return UsageError("One of these choices cannot be read", fix=_NOT_OURS)
+
+
+def keep(ledger: Ledger, choices: Sequence[Choice]) -> Taken:
     """Keeps choices about cutouts as they are now, in one transaction; what is kept already is left as it is."""
     remarks = Remarks(ledger)
     now, marks = versions(ledger), remarks.marks()
@@ -96,3 +146,9 @@ def keep(ledger: Ledger, choices: list[Choice]) -> Taken:
             if mark is None or (mark.verdict, mark.version) != (choice.verdict, choice.version):
                 remarks.mark(choice.photo, choice.verdict, choice.version)
     return Taken(count[EventKind.ACCEPTED], count[EventKind.REJECTED], count[None], outdated)
+
+
+def current(ledger: Ledger, corrections: Sequence[Correction]) -> list[Correction]:
+    """Those about cutouts as they are now, or about photos that have none as they had none then."""
+    now, none = versions(ledger), version_of(ledger, ())
+    return [one for one in corrections if now.get(one.photo, none) == one.version]

@@ -129,8 +129,10 @@ function mark(photo, verdict) {
 function review() {
   const marks = {};
   for (const [id, [verdict, version]] of Object.entries(own)) marks[id] = { verdict: verdict || "none", version };
-  return JSON.stringify({ cutoutd_review: FORMAT, gallery: feed.gallery, marks }, null, 1);
+  return JSON.stringify({ cutoutd_review: FORMAT, gallery: feed.gallery, marks, fixes: writtenPoints() }, null, 1);
 }
+
+const unsaved = () => new Set([...Object.keys(own), ...Object.keys(placed)]).size;
 
 // --- a photo's pictures ----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from cutoutd.config.errors import printable
 from cutoutd.daemon.ledger.previews import PICTURES
@@ -61,7 +62,7 @@ def feed(
     photos: list[dict[str, Any]] = []
     absent = 0
     for shot in shots:
-        told = _photo(shot, small, whole, client=tone.client)
+        told = _photo(shot, small, whole, client=tone.client, making=making > 0)
         if told is not None:
             photos.append(told)
         elif shot.state == "done" and not making:
@@ -85,8 +86,13 @@ def feed(
     return found
 
 
-def _photo(shot: Shot, small: FindSmall, whole: FindWhole, *, client: bool) -> dict[str, Any] | None:
-    """One photo; None where there is nothing to show of it yet, or nothing any more."""
+def _photo(
+    shot: Shot, small: FindSmall, whole: FindWhole, *, client: bool, making: bool
+) -> dict[str, Any] | None:
+    """One photo; None where there is nothing to show of it yet, or nothing any more.
+
+    One that was made again stays in hand until there is a small picture of its new cutout.
+    """
 
     def told(picture: Picture) -> dict[str, Any] | None:
         """What the page needs to show one picture; None where there is no small copy of it."""
@@ -103,12 +109,13 @@ def _photo(shot: Shot, small: FindSmall, whole: FindWhole, *, client: bool) -> d
     before = told(shot.before)
     made = [{"label": one.label, "picture": told(one.picture)} for one in shot.made]
     made = [one for one in made if one["picture"] is not None]
-    shown = bool(made) if client or shot.state == "done" else bool(made) or before is not None
-    if not shown and (client or shot.state != "failed"):
+    state = "working" if shot.state == "done" and not made and making else shot.state
+    shown = bool(made) if client or state == "done" else bool(made) or before is not None
+    if not shown and (client or state != "failed"):
         return None
     found: dict[str, Any] = {
         "id": shot.photo,
-        "state": shot.state,
+        "state": state,
         "version": shot.version,
         "mark": "" if shot.mark is None else shot.mark.verdict.value,
         "before": before,
@@ -116,6 +123,8 @@ def _photo(shot: Shot, small: FindSmall, whole: FindWhole, *, client: bool) -> d
     }
     if client:
         return found | {"state": "done"}
+    if shot.fixes:
+        found["fixes"] = asdict(shot.fixes)
     return found | {
         "name": printable(shot.name),
         "when": round(shot.when),

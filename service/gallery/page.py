@@ -19,7 +19,7 @@ MARK: Final = b'<meta name="generator" content="cutoutd gallery">'
 _MARK_WITHIN: Final = 1000
 # The pages of one folder: the photographer's, and the one that tells nothing.
 OWN, CLIENT = "index", "client"
-_SCRIPTS: Final = ("core.js", "sheet.js", "viewer.js")
+_SCRIPTS: Final = ("core.js", "points.js", "sheet.js", "viewer.js")
 # Beside the two policies' common ground: pictures and scripts from files of this machine, and from nowhere else.
 _NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 

@@ -26,14 +26,15 @@ function cellOf(photo) {
 }
 
 function fill(cell, photo) {
-  const verdict = markOf(photo), made = shownOf(photo);
-  const key = JSON.stringify([photo, verdict, made]);
+  const verdict = markOf(photo), made = shownOf(photo), pointed = Boolean(placed[photo.id]);
+  const key = JSON.stringify([photo, verdict, made, pointed]);
   if (key === cell.key) return;
   cell.key = key;
   const [dot, open, caption] = cell.element.children, said = photo.said ?? [];
   cell.element.className = `cell ${photo.state} ${verdict}`;
   cell.element.classList.toggle("look", photo.state === "done" && said.length > 0);
-  dot.textContent = verdict === "accepted" ? "✓" : "✕";
+  cell.element.classList.toggle("pointed", pointed);
+  dot.textContent = { accepted: "✓", rejected: "✕" }[verdict] ?? "±";
   const pictures = photo.before || made ? [pairOf(photo, made)] : [];
   if (photo.state === "failed") pictures.push(make("span", { class: "why" }, make("span", { text: said.join(" ") })));
   open.replaceChildren(...pictures);
@@ -118,7 +119,7 @@ function drawWords() {
   offer($("label"), [["", "the best fit"], ...labels.map((one) => [one, one])], choice.label);
   const filters = Object.entries(FILTERS).filter(([name]) => !feed.client || !["look", "failed"].includes(name));
   offer($("filter"), filters.map(([name, [word, test]]) => [name, `${word} (${feed.photos.filter(test).length})`]), choice.filter);
-  const open = Object.keys(own).length;
+  const open = unsaved();
   $("save").disabled = open === 0;
   $("save").textContent = open ? `Save ${open} ${open === 1 ? "choice" : "choices"}` : "Save choices";
 }

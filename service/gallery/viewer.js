@@ -11,6 +11,7 @@ function openViewer(id) {
   current = id;
   following = id === newestOf(wanted());
   zoomed = false;
+  pointing = "";
   if (!$("viewer").open) $("viewer").showModal();
   stage.wanted = null;
   drawViewer();
@@ -25,13 +26,14 @@ function drawViewer() {
   if (!$("viewer").open) return;
   // Who looks at the newest goes on looking at the newest; who looks at another is left alone.
   const list = wanted();
-  if (following && !zoomed) current = newestOf(list) ?? current;
+  if (following && !zoomed && !pointing) current = newestOf(list) ?? current;
   const photo = photoNow();
   if (!photo) { closeViewer(); return; }
   const at = list.findIndex((one) => one.id === current);
-  const made = shownOf(photo, label || choice.label);
+  if (!canPoint(photo)) pointing = "";
+  const made = shownNow(photo);
   whole = Boolean(photo.before?.full || made?.picture.full);
-  stage.show(photo, made, whole).then(drawZoom);
+  stage.show(photo, made, whole).then(() => { drawPoints(); drawZoom(); });
   $("previous").disabled = at <= 0;
   $("next").disabled = at < 0 || at >= list.length - 1;
   $("said-name").replaceChildren(titleOf(photo), make("span", { text: [`${at + 1} of ${list.length}`, timeOf(photo), photo.model ?? ""].filter(Boolean).join(" · ") }));
@@ -49,14 +51,44 @@ function drawViewer() {
     $(id).setAttribute("aria-pressed", verdict === name);
     $(id).disabled = !photo.made.length;
   }
+  for (const kind of Object.keys(KINDS)) {
+    $(kind).hidden = Boolean(feed.client);
+    $(kind).disabled = !canPoint(photo);
+    $(kind).setAttribute("aria-pressed", pointing === kind);
+  }
+  $("viewer").classList.toggle("pointing", Boolean(pointing));
+  drawPoints();
   drawZoom();
+}
+
+// The finished file that is seen; none while points are set on a photo on which it does not lie.
+function shownNow(photo) {
+  const made = shownOf(photo, label || choice.label);
+  return pointing && !liesExactly(photo, made) ? null : made;
+}
+
+function drawPoints() {
+  const photo = photoNow();
+  stage.pair?.querySelector(".points")?.remove();
+  if (photo && pointing) stage.pair?.append(dotsOf(photo));
+}
+
+function point(kind) {
+  if (feed.client || !canPoint(photoNow())) return;
+  pointing = pointing === kind ? "" : kind;
+  drawViewer();
+}
+
+function lastPointBack() {
+  const points = pointing && pointsOf(photoNow())[pointing];
+  if (points?.length) dropPoint(photoNow(), pointing, points.length - 1);
 }
 
 // Every pixel of the picture on one of the screen's; what is not there is not pretended.
 function drawZoom() {
   const photo = photoNow();
   if (!photo) return;
-  const made = shownOf(photo, label || choice.label);
+  const made = shownNow(photo);
   const seen = choice.view === "before" || !made ? photo.before : made.picture;
   const room = $("stage").firstElementChild;
   $("zoom").setAttribute("aria-pressed", zoomed);
@@ -68,7 +100,7 @@ function drawZoom() {
   if (zoomed && !was) { room.scrollLeft = (room.scrollWidth - room.clientWidth) / 2; room.scrollTop = (room.scrollHeight - room.clientHeight) / 2; }
   const size = `${seen.whole[0]} × ${seen.whole[1]}`, small = Math.max(...seen.size);
   const complete = Boolean(seen.full) || small >= Math.max(...seen.whole);
-  $("honest").textContent = !zoomed ? size : complete ? `100 % of ${size}`
+  $("honest").textContent = pointing ? pointWords(photo) : !zoomed ? size : complete ? `100 % of ${size}`
     : `Enlarged from a small picture of ${small} pixels: this is not the edge itself. ` + (feed.client ? "" : "`cutoutd gallery --full` shows every pixel.");
 }
 
@@ -78,6 +110,7 @@ function turn(by) {
   current = next.id;
   following = current === newestOf(list);
   zoomed = false;
+  pointing = "";
   drawViewer();
   for (const near of [list[at + 2 * by]]) { // the one after it is fetched already
     if (near) for (const one of [near.before, shownOf(near)?.picture]) if (one) new Image().src = one.file;
@@ -103,6 +136,7 @@ const KEYS = {
   " ": () => choose("view", choice.view === "before" ? "after" : "before"), s: () => choose("view", choice.view === "both" ? "after" : "both"),
   z: () => zoom(), b: () => choose("ground", GROUNDS[(GROUNDS.indexOf(choice.ground) + 1) % GROUNDS.length]), d: otherMade, f: fullscreen,
   a: () => mark(photoNow(), "accepted"), x: () => mark(photoNow(), "rejected"),
+  k: () => point("keep"), r: () => point("remove"), Backspace: lastPointBack,
 };
 
 // On the whole page: after the line was moved nothing has the focus.
@@ -118,7 +152,7 @@ addEventListener("keydown", (event) => {
 $("viewer").addEventListener("close", () => { label = ""; release(); cells.get(current)?.element.querySelector(".open").focus({ preventScroll: true }); });
 for (const [id, does] of Object.entries({
   close: closeViewer, previous: () => turn(-1), next: () => turn(1), zoom: () => zoom(), fullscreen, help: () => $("keys").showModal(),
-  accept: () => mark(photoNow(), "accepted"), reject: () => mark(photoNow(), "rejected"), "keys-close": () => $("keys").close(), "saving-close": () => $("saving").close(),
+  accept: () => mark(photoNow(), "accepted"), reject: () => mark(photoNow(), "rejected"), keep: () => point("keep"), remove: () => point("remove"), "keys-close": () => $("keys").close(), "saving-close": () => $("saving").close(),
 })) $(id).addEventListener("click", does);
 
 // In full screen the bars come when the pointer moves, and go again.
@@ -132,11 +166,22 @@ $("viewer").addEventListener("pointermove", () => {
 // At every pixel the picture is moved by hand; a swipe turns the page otherwise.
 let from = null;
 const room = $("stage").firstElementChild;
-room.addEventListener("dblclick", () => zoom());
+room.addEventListener("dblclick", () => { if (!pointing) zoom(); });
+let moved = false; // by hand, since the button went down: then it is no click
+room.addEventListener("click", (event) => {
+  const box = stage.pair?.getBoundingClientRect(), photo = photoNow();
+  if (!pointing || !photo || !box || moved) return;
+  const at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  if (at.every((one) => one >= 0 && one <= 1)) addPoint(photo, pointing, at.map((one) => Math.round(one * 10000) / 100));
+});
+// Esc ends pointing first.
+$("viewer").addEventListener("cancel", (event) => { if (pointing) { event.preventDefault(); point(pointing); } });
 room.addEventListener("pointerdown", (event) => {
+  moved = false;
   if (event.target.type !== "range") from = { x: event.clientX, y: event.clientY, left: room.scrollLeft, top: room.scrollTop, touch: event.pointerType === "touch" };
 });
 addEventListener("pointermove", (event) => {
+  if (from && Math.hypot(event.clientX - from.x, event.clientY - from.y) > 4) moved = true;
   if (from && zoomed && !from.touch) { room.scrollLeft = from.left + from.x - event.clientX; room.scrollTop = from.top + from.y - event.clientY; }
 });
 for (const kind of ["pointerup", "pointercancel"]) {
@@ -149,11 +194,12 @@ for (const kind of ["pointerup", "pointercancel"]) {
 // --- saving ------------------------------------------------------------------------------------------------------------
 
 $("save").addEventListener("click", () => {
-  const text = review(), count = Object.keys(own).length;
+  const text = review(), count = unsaved(), points = Object.keys(placed).length;
   $("saving-count").textContent = `${count} ${count === 1 ? "choice" : "choices"}`;
   $("saving-how").replaceChildren(...(feed.client
     ? ["Save the file and give it to your photographer. It holds the pictures' numbers and what you chose, nothing else."]
-    : ["Save the file, then let cutoutd read it: ", make("code", { text: "cutoutd review cutoutd-review.json" }), ". It holds numbers, no names."]));
+    : ["Save the file, then let cutoutd read it: ", make("code", { text: "cutoutd review cutoutd-review.json" }), ". It holds numbers, no names.",
+      points ? ` ${points === 1 ? "One photo is" : `${points} photos are`} then made again with your points.` : ""]));
   $("saving-text").value = text;
   if ($("saving-file").href) URL.revokeObjectURL($("saving-file").href);
   $("saving-file").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));

@@ -12,8 +12,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tests.support.chromium import BROWSER, Chromium
 from tests.support.conditions import wait_until
 from tests.support.daemon_process import Daemon
@@ -205,6 +207,120 @@ def test_choices_come_back(browser: Chromium, shoot: Shoot, monkeypatch: pytest.
     assert browser.run("feed.photos.find((one) => one.id === 4).mark") == "accepted"
 
 
+def clicked(browser: Chromium, across: float, down: float) -> None:
+    """A click on the picture alone, at shares of its width and height."""
+    left, top, width, height = browser.run(
+        "(() => { const b = stage.pair.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.mouse(kind, left + width * across, top + height * down)
+
+
+POINTS = "[...document.querySelectorAll('#stage .point')].map((one) => one.textContent).join('')"
+SHOWN = (
+    "['before', 'after'].map((one) => document.querySelector(`#stage .${one}`))"
+    ".filter((one) => one && getComputedStyle(one).display !== 'none').map((one) => one.className)"
+)
+
+
+@in_browser
+def test_points_are_set_taken_back_and_saved(browser: Chromium, shoot: Shoot) -> None:
+    opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
+    wait_until(lambda: browser.run("feed.making") == 0, "all small pictures", 60)
+    browser.run("choose('view', 'after'); openViewer(3)")
+    wait_until(lambda: browser.run("stage.pair?.querySelector('.after img')?.complete"), "the picture")
+    assert browser.run(SHOWN) == ["after"]
+    browser.key("r", 82)
+    assert browser.run(SHOWN) == ["before", "after"]  # what was left out is seen too, pale
+    clicked(browser, 0.25, 0.5)
+    clicked(browser, 0.75, 0.5)
+    browser.key("k", 75)
+    clicked(browser, 0.5, 0.25)
+    assert browser.run(POINTS) == "+−−"
+    assert "1 to keep, 2 to remove" in browser.run("$('honest').textContent")
+    clicked(browser, 0.25, 0.5)  # on a point
+    assert browser.run(POINTS) == "+−"
+    browser.key("Backspace", 8)
+    assert browser.run(POINTS) == "−"
+    # A finished file that does not lie on the photo gives way to it, and the points stay where they are.
+    browser.key("d", 68)
+    wait_until(lambda: browser.run(SHOWN) == ["before"], "the photo alone")
+    wait_until(lambda: browser.run(POINTS) == "−", "its point")
+    browser.key("d", 68)
+    wait_until(lambda: browser.run(SHOWN) == ["before", "after"], "both again")
+    browser.key("Escape", 27)
+    wait_until(lambda: browser.run("pointing") == "", "the end of pointing")
+    assert browser.run("[$('viewer').open, document.querySelectorAll('#stage .point').length]") == [True, 0]
+    browser.key("Escape", 27)
+    wait_until(lambda: browser.run("$('viewer').open") is False, "all pictures again")
+    assert browser.run("document.querySelector('.cell[data-photo=\"3\"]').classList.contains('pointed')")
+    assert browser.run("$('save').textContent") == "Save 1 choice"
+    told = browser.run("JSON.parse(review())")
+    assert told["marks"] == {}
+    ((x, y),) = (one.split(",") for one in told["fixes"]["3"]["remove"])
+    assert (float(x.removesuffix("%")), float(y.removesuffix("%"))) == (
+        pytest.approx(75, abs=0.5),
+        pytest.approx(50, abs=0.5),
+    )
+    # A photo that failed has no cutout, and can be pointed at all the same.
+    browser.run("openViewer(6)")
+    browser.key("k", 75)
+    wait_until(lambda: browser.run("stage.pair?.querySelector('.before img')?.complete"), "the photo")
+    clicked(browser, 0.5, 0.5)
+    assert browser.run("JSON.parse(review()).fixes['6'].keep.length") == 1
+    browser.run("closeViewer()")
+    clean(browser, shoot.state / "gallery")
+
+
+@in_browser
+def test_a_photo_is_made_again_as_it_was_pointed_at(
+    daemon: Callable[..., Daemon], browser: Chromium, tmp_path: Path
+) -> None:
+    running = daemon(config="quality = 'standard'").start()
+    (running.inbox / "astronaut.jpg").write_bytes(encoded("astronaut"))
+    running.wait(lambda: len(running.outputs()) == 1, "the first cutout", 90)
+    folder = running.state / "gallery"
+    helmet, suit, hair = (0.8, 0.85), (0.4, 0.65), (0.4, 0.2)
+
+    def seen() -> list[bool]:
+        """Whether the helmet is part of the cutout, and the suit."""
+        with Image.open(running.outbox / running.outputs()[0]) as image:
+            alpha = np.asarray(image.getchannel("A"))
+            return [bool(alpha[int(y * image.height), int(x * image.width)]) for x, y in (helmet, suit)]
+
+    assert seen() == [True, True]
+    with gallery(running.env(), tmp_path / "said", "--watch"):
+        wait_until((folder / "index-feed.js").exists, "the page", 60)
+        opened(browser, folder / "index.html", 1)
+        wait_until(lambda: drawn(browser), "the picture")
+        wait_until(lambda: browser.run("canPoint(feed.photos[0])"), "the photo to be done")
+        browser.run("openViewer(1)")
+        wait_until(lambda: browser.run("stage.pair?.querySelector('.after img')?.complete"), "the picture")
+        browser.key("r", 82)
+        clicked(browser, *helmet)
+        browser.key("k", 75)
+        clicked(browser, *suit)
+        clicked(browser, *hair)
+        saved = browser.run("review()")
+        (tmp_path / "cutoutd-review.json").write_text(saved)
+        answer = running.cli("review", str(tmp_path / "cutoutd-review.json"))
+        assert (answer.returncode, answer.stdout) == (0, "1 photo made again with your points.\n")
+        running.wait(lambda: seen() == [False, True], "a cutout without the helmet", 60)
+        # The page has nothing to save any more, and knows what the cutout was made with.
+        wait_until(
+            lambda: (
+                browser.run("[$('save').disabled, feed.photos[0].state, feed.photos[0].fixes?.keep?.length]")
+                == [True, "done", 2]
+            ),
+            "the page to hear of it",
+        )
+        assert browser.run("[$('viewer').open, current]") == [True, 1]  # it was not closed meanwhile
+        browser.key("k", 75)
+        wait_until(lambda: browser.run(POINTS) == "++−", "the points that it was made with")
+        clean(browser, folder)
+    assert running.stop() == 0
+
+
 @in_browser
 def test_names_are_only_ever_text(browser: Chromium, shoot: Shoot) -> None:
     opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
@@ -227,6 +343,9 @@ def test_a_clients_page_shows_no_name(browser: Chromium, shoot: Shoot) -> None:
         assert secret not in everything
     assert browser.run("$('said-name').firstChild.textContent") == "No. 5"
     browser.run("$('saving').close()")
+    browser.key("k", 75)
+    assert browser.run("[$('keep').hidden, $('remove').hidden, pointing]") == [True, True, ""]
+    browser.run("closeViewer()")
     clean(browser, shoot.state / "gallery")
 
 
@@ -347,10 +466,16 @@ def test_for_human_eyes(browser: Chromium, shoot: Shoot) -> None:
             browser.call(
                 "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}]
             )
-            opened(browser, shoot.state / "gallery" / "index.html", browser.run("feed.photos.length"))
+            opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
             wait_until(lambda: drawn(browser), "the large picture")
             browser.screenshot(target / f"gallery-{screen}-{mode}.png")
             browser.run("openViewer(4); choose('view', 'both')")
             wait_until(lambda: browser.run("stage.pair !== undefined"), "the picture alone")
             browser.screenshot(target / f"gallery-{screen}-{mode}-alone.png")
-            browser.run("closeViewer(); choose('view', 'after')")
+            browser.run("choose('view', 'after'); point('remove'); addPoint(photoNow(), 'remove', [30, 60])")
+            browser.run("addPoint(photoNow(), 'keep', [85, 20])")
+            wait_until(lambda: browser.run(POINTS) == "+−", "the points")
+            browser.screenshot(target / f"gallery-{screen}-{mode}-points.png")
+            browser.run(
+                "setPoints(photoNow(), { keep: [], remove: [] }); closeViewer(); choose('view', 'after')"
+            )

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from tests.support.shoot import Shoot
 
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import last_shots, standing, versions
+from cutoutd.models.networks.doubt import Doubt
 
 
 @pytest.fixture
@@ -65,6 +68,21 @@ def test_names_that_are_not_kept_are_not_shown_and_originals_are_found_where_the
     shoot.ledger.write("UPDATE photos SET path = NULL WHERE id = ?", (photo,))
     assert last_shots(shoot.ledger, 1) == []
     assert versions(shoot.ledger) == {}
+
+
+def test_what_a_photo_was_made_with_and_could_not_be_made_with_is_told(shoot: Shoot) -> None:
+    photo = shoot.add(b"a.jpg", "coffee", ("master",), Doubt.NOT_REDONE)
+    fixes = Fixes(("31%,45%",), ("120,80",))
+    shoot.ledger.write(
+        "UPDATE photos SET overrides = ?, detail = ? WHERE id = ?",
+        (Overrides(fixes=fixes).to_json(), "The network sees nothing at 31%,45%.", photo),
+    )
+    (shot,) = last_shots(shoot.ledger, 1)
+    assert shot.fixes == fixes
+    assert shot.said == (
+        "Worth a look: could not be done again as asked (71% sure).",
+        "The network sees nothing at 31%,45%.",
+    )
 
 
 def test_a_mark_says_nothing_about_a_later_cutout(shoot: Shoot) -> None:

@@ -12,16 +12,22 @@ from click.testing import CliRunner
 from tests.support.shoot import Shoot
 
 from cutoutd.config.errors import UsageError
+from cutoutd.config.fixes import Fixes
+from cutoutd.daemon.ledger.control import CommandAnswer
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import doubts_text
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import versions
+from cutoutd.daemon.ledger.states import State
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.service.cli.events import events
 from cutoutd.service.cli.review import review
 from cutoutd.service.cli.status import status
 from cutoutd.service.gallery.choices import LARGEST_FILE
 from cutoutd.service.gallery.feed import gallery_id
+
+VERSION = "0123456789ab"  # of no cutouts that there are
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +122,14 @@ def saved(shoot: Shoot, verdicts: dict[int, str]) -> str:
     return json.dumps({"cutoutd_review": 1, "gallery": gallery_id(shoot.ledger.key), "marks": marks})
 
 
+def pointed(shoot: Shoot, fixes: dict[int, dict[str, list[str]]]) -> str:
+    now = versions(shoot.ledger)
+    told = {str(photo): {**points, "version": now.get(photo, VERSION)} for photo, points in fixes.items()}
+    return json.dumps(
+        {"cutoutd_review": 1, "gallery": gallery_id(shoot.ledger.key), "marks": {}, "fixes": told}
+    )
+
+
 def run(*arguments: str, typed: str | bytes = "") -> str:
     return CliRunner().invoke(review, arguments, input=typed, catch_exceptions=False).output
 
@@ -167,6 +181,40 @@ def test_choices_about_earlier_cutouts_are_left_out(shoot: Shoot) -> None:
     shoot.ledger.write("UPDATE deliverables SET out_digest = 'anew' WHERE photo = 2")
     shoot.ledger.commit()
     assert "1 photo accepted, 0 rejected; 1 left out" in run("-", typed=before)
+
+
+def test_photos_are_made_again_with_their_points(shoot: Shoot) -> None:
+    points = pointed(shoot, {1: {"keep": ["31%,45%"]}, 3: {"keep": ["5%,5%"], "remove": ["90%,90%"]}})
+    assert run("-", typed=points) == "2 photos made again with your points when cutoutd runs.\n"
+    rows = {row["id"]: (row["state"], row["overrides"]) for row in shoot.ledger.read("SELECT * FROM photos")}
+    assert rows[2] == ("done", "")
+    assert rows[1][0] == rows[3][0] == State.PENDING
+    assert Overrides.from_json(rows[3][1]) == Overrides(fixes=Fixes(("5%,5%",), ("90%,90%",)))
+    # What is owed already, or gone, is no longer what was pointed at.
+    told = json.loads(run("-", "--json", typed=pointed(shoot, {1: {"keep": ["1%,1%"]}, 99: {}})))
+    assert (told["redone"], told["outdated"]) == (0, 2)
+
+
+def test_verdicts_and_points_of_one_file_are_both_taken(shoot: Shoot) -> None:
+    both = json.loads(saved(shoot, {2: "accepted"})) | {
+        "fixes": json.loads(pointed(shoot, {1: {"remove": ["1%,1%"]}}))["fixes"]
+    }
+    assert run("-", typed=json.dumps(both)) == (
+        "1 photo accepted, 0 rejected; 1 photo made again with your points when cutoutd runs.\n"
+    )
+
+
+def test_a_refused_photo_is_named_and_the_others_are_made_again(
+    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "cutoutd.service.cli.review.command",
+        lambda verb, photos, **_: CommandAnswer(1) if photos == [2] else CommandAnswer(refused="It cannot"),
+    )
+    answer = CliRunner().invoke(review, ["-"], input=pointed(shoot, {1: {}, 2: {}}))
+    assert answer.output == "1 photo made again with your points when cutoutd runs.\n"
+    assert isinstance(answer.exception, UsageError)
+    assert "No. 1: It cannot" in str(answer.exception)
 
 
 def test_what_cannot_be_read_changes_nothing(shoot: Shoot, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from tests.support.shoot import Shoot
 
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import Picture, Standing, last_shots, versions
 from cutoutd.service.gallery.feed import Tone, as_script, feed, pulse
@@ -55,6 +57,14 @@ def test_the_photographer_is_told_everything(shoot: Shoot) -> None:
     assert (everything["waiting"], everything["in_hand"], everything["failed"]) == (3, 1, 2)
 
 
+def test_the_photographer_alone_is_told_the_points_that_a_photo_was_made_with(shoot: Shoot) -> None:
+    assert not any("fixes" in one for one in told(shoot)["photos"])
+    fixes = Overrides(fixes=Fixes(("31%,45%",), ()))
+    shoot.ledger.write("UPDATE photos SET overrides = ? WHERE state = 'done'", (fixes.to_json(),))
+    assert told(shoot)["photos"][-1]["fixes"] == {"keep": ("31%,45%",), "remove": ()}
+    assert "fixes" not in told(shoot, client=True)["photos"][0]
+
+
 def test_the_client_is_told_no_name_no_time_no_network_and_no_failure(shoot: Shoot) -> None:
     script = as_script(told(shoot, client=True))
     (only,) = told(shoot, client=True)["photos"]
@@ -82,6 +92,23 @@ def test_what_has_no_picture_yet_is_left_out_and_what_has_none_any_more_is_count
         # Its sentence is to be seen all the same.
         assert [one["state"] for one in empty["photos"]] == ["failed"]
         assert (empty["making"], empty["absent"]) == (making, absent)
+
+
+def test_a_photo_that_was_made_again_is_in_hand_until_its_new_cutout_can_be_shown(shoot: Shoot) -> None:
+    shots = last_shots(shoot.ledger, 9)
+    befores = {shot.before for shot in shots}
+
+    def only_before(photo: int, picture: Picture) -> Kept | None:
+        return small(photo, picture) if picture in befores else None
+
+    tone = Tone("g", client=False, live=True)
+    told_of = feed(shots, only_before, whole, tone, NOTHING, making=1)["photos"]
+    assert [(one["state"], one["made"]) for one in told_of] == [
+        ("working", []),
+        ("failed", []),
+        ("working", []),
+    ]
+    assert len(feed(shots, only_before, whole, tone, NOTHING)["photos"]) == 2
 
 
 def test_the_pulse_is_a_small_picture_and_no_two_are_alike() -> None:
