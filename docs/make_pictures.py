@@ -216,12 +216,13 @@ SECTIONS = (
     Section(
         "keep x,y, remove x,y, mask",
         "For one photo that came out wrong, or in which no subject was seen; `cutoutd redo PHOTO` takes the same, "
-        "also while the daemon runs. "
+        "also while the daemon runs, and on the page of `cutoutd gallery` points are set with the mouse. "
         "A point of what does not belong to the subject: what stands apart there goes. Where things hang "
         "together, a point says what stays, and they part where the colours change. Or a mask: have one "
         "written (`--preset mask`), paint in it with any picture editor (white is subject; a coarse edge will "
         "do), and give it back: outline and edge colours are made anew. `redo` copies it, and the next `redo` "
-        "without `--mask` asks the network again. What cannot be followed leaves cutout and original as they are, and "
+        "without `--mask` asks the network again. Points stay with their photo: when it is done again, on white say, "
+        "they count as before, until others, a mask or `--forget-points` take their place. What cannot be followed leaves cutout and original as they are, and "
         "`cutoutd review` says why.",
         (
             Shot("fix-remove", "rocket", "--remove 31%,45% --remove 70%,55% --background '#dddddd'"),

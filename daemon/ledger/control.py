@@ -12,9 +12,11 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from cutoutd.config.errors import printable
+from cutoutd.config.fixes import NOTHING_FIXED
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import OWED, State
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
@@ -279,6 +281,8 @@ class Control:
     ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
 
+        The points that a photo was made with go on counting unless others, or a mask, take their place.
+
         Failed ones only where `photos` names them: a point or a mask may be all that they lacked.
 
         Args:
@@ -321,13 +325,14 @@ class Control:
             "not_before": 0.0,
             "forced": 1,
             "settled": 1,
-            "overrides": overrides.to_json(),
         }
+        points = Remarks(self.ledger).points()
         for photo in chosen:
             # That of a photo that is done goes on if nothing comes of this.
             self.ledger.write(
                 "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed' AND state = 'failed'",
                 (photo,),
             )
-            self.ledger.move(photo, State.PENDING, afresh)
+            wish = overrides.with_points(points.get(photo, NOTHING_FIXED)).to_json()
+            self.ledger.move(photo, State.PENDING, {**afresh, "overrides": wish})
         return len(chosen)

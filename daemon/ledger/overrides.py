@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
@@ -24,6 +25,7 @@ class Overrides(Struct, frozen=True):
         matte: options of the matte that differ.
         fixes: points that belong to the subject, or do not.
         mask: name of a mask kept in the state folder; empty: none.
+        forget_points: the points that the photo was made with count no more, though nothing takes their place.
     """
 
     deliverable: str = ""
@@ -31,6 +33,7 @@ class Overrides(Struct, frozen=True):
     matte: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fixes: Fixes = NOTHING_FIXED
     mask: str = ""
+    forget_points: bool = False
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Overrides:
@@ -45,6 +48,7 @@ class Overrides(Struct, frozen=True):
             dict(told.get("matte") or {}),
             _fixes(told.get("fixes") or {}),
             _mask(str(told.get("mask") or "")),
+            bool(told.get("forget_points")),
         )
 
     @classmethod
@@ -57,6 +61,10 @@ class Overrides(Struct, frozen=True):
         """
         return cls.of(json.loads(text)) if text else cls()
 
+    def with_points(self, made_with: Fixes) -> Overrides:
+        """The same for a photo made with these points, which go on counting unless something takes their place."""
+        return self if self.fixes or self.mask or self.forget_points else replace(self, fixes=made_with)
+
     def told(self) -> dict[str, Any]:
         """What is set, as plain values."""
         fixes = {"keep": list(self.fixes.keep), "remove": list(self.fixes.remove)} if self.fixes else {}
@@ -66,6 +74,7 @@ class Overrides(Struct, frozen=True):
             "matte": dict(self.matte),
             "fixes": fixes,
             "mask": self.mask,
+            "forget_points": self.forget_points,
         }
         return {name: value for name, value in every.items() if value}
 

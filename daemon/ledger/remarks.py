@@ -1,7 +1,7 @@
-"""What is remembered of a photo beside its row: whether somebody accepted or rejected its cutouts.
+"""What is remembered of a photo beside its row: a verdict on its cutouts, and the points that they were made with.
 
-It stands in the ledger's small table of names and values, under the row's number, and goes when the photo's name goes.
-It judges nothing: verdicts come from people; why a cutout may be wrong stands in the photo's row.
+They stand in the ledger's small table of names and values, under the row's number, and go when the photo's name goes.
+It judges nothing: both come from people; why a cutout may be wrong stands in the photo's row.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
 
 VERDICTS = (EventKind.ACCEPTED, EventKind.REJECTED)
 
 _MARK = "photo mark "
+_POINTS = "photo points "
 
 
 class Mark(Struct, frozen=True):
@@ -34,7 +36,7 @@ class Mark(Struct, frozen=True):
 
 
 class Remarks:
-    """The marks of one ledger's photos."""
+    """The marks and points of one ledger's photos."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -67,6 +69,23 @@ class Remarks:
             found[int(row["name"].removeprefix(_MARK))] = Mark(EventKind(verdict), version, at)
         return found
 
+    def made_with(self, photo: int, fixes: Fixes) -> None:
+        """Remembers the points of a photo's present cutouts; none are nothing to remember."""
+        name = f"{_POINTS}{photo:d}"
+        if fixes:
+            self._ledger.set_meta(name, json.dumps(to_builtins(fixes)))
+        else:
+            self._ledger.write("DELETE FROM meta WHERE name = ?", (name,))
+
+    def points(self) -> dict[int, Fixes]:
+        """The points of present cutouts, by photo."""
+        return {
+            int(row["name"].removeprefix(_POINTS)): convert(json.loads(row["value"]), Fixes)
+            for row in self._ledger.read(
+                "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (_POINTS, _POINTS + ":")
+            )
+        }
+
 
 def version_of(ledger: Ledger, digests: Sequence[str]) -> str:
     """A short text that stands for exactly these cutouts, by their digests in the order of their rows."""
@@ -74,9 +93,10 @@ def version_of(ledger: Ledger, digests: Sequence[str]) -> str:
 
 
 def drop_orphans(ledger: Ledger) -> None:
-    """Forgets marks of photos whose rows or names are gone."""
-    ledger.write(
-        "DELETE FROM meta WHERE name >= ? AND name < ? AND NOT EXISTS (SELECT 1 FROM photos p"
-        " WHERE p.path IS NOT NULL AND p.id = CAST(substr(meta.name, ?) AS INTEGER))",
-        (_MARK, _MARK + ":", len(_MARK) + 1),
-    )
+    """Forgets marks and points of photos whose rows or names are gone."""
+    for kind in (_MARK, _POINTS):
+        ledger.write(
+            "DELETE FROM meta WHERE name >= ? AND name < ? AND NOT EXISTS (SELECT 1 FROM photos p"
+            " WHERE p.path IS NOT NULL AND p.id = CAST(substr(meta.name, ?) AS INTEGER))",
+            (kind, kind + ":", len(kind) + 1),
+        )

@@ -88,7 +88,8 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
         (count,),
     )
     made = _made(ledger, min((row["id"] for row in rows), default=0))
-    marks = Remarks(ledger).marks()
+    remarks = Remarks(ledger)
+    marks, points = remarks.marks(), remarks.points()
     shots: list[Shot] = []
     for row in rows:
         photo = int(row["id"])
@@ -109,7 +110,9 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
                 made=outputs,
                 version=version,
                 mark=mark if mark is not None and mark.version == version else None,
-                fixes=Overrides.from_json(row["overrides"]).fixes,
+                fixes=Overrides.from_json(row["overrides"])
+                .with_points(points.get(photo, NOTHING_FIXED))
+                .fixes,
             )
         )
     return shots

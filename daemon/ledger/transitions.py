@@ -16,7 +16,9 @@ from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.outbox_names import leave_outdated
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, Delivery, PhotoRow, delivery_row, doubts_text, photo_row
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retry_rules import RetryRule
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
 from cutoutd.daemon.ledger.wishes import given_up, only_a_wish
@@ -301,6 +303,8 @@ class Transitions:
             leave_outdated(self.ledger, row.id)
             if not self._intake.has_cutout(row.previous):
                 self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
+        if row.overrides:
+            Remarks(self.ledger).made_with(row.id, Overrides.from_json(row.overrides).fixes)
         columns = {
             "forced": 0,
             "overrides": "",

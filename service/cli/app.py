@@ -129,7 +129,8 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write(_sentence(error))
         return int(error.exit_code)
     except click.ClickException as error:
-        error.message = printable_lines(error.message)  # it quotes what was typed
+        # It quotes what was typed; click declares it final.
+        vars(error)["message"] = printable_lines(error.message)
         error.show()
         return int(ExitCode.USAGE) if isinstance(error, click.UsageError) else error.exit_code
     except click.exceptions.Exit as leave:

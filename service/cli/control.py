@@ -247,6 +247,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
 )
 @remove_option
 @mask_option
+@click.option("--forget-points", is_flag=True, help="Leave out the points that a photo was made with before.")
 @output_and_matte_flags
 def redo(
     paths: tuple[str, ...],
@@ -254,6 +255,7 @@ def redo(
     since: str | None,
     deliverable: str,
     mask: Path | None,
+    forget_points: bool,
     **options: Any,
 ) -> None:
     """Make finished cutouts again, with the present config and the options given here.
@@ -261,7 +263,7 @@ def redo(
     PATHS are photos, cutouts or folders as cutoutd prints them: in the inbox, the archive or the outbox, or bare
     names. The new cutout replaces its own earlier one; a cutout you have edited stays, and the new one takes the
     next free name. A photo that has failed is meant where it is named itself: --keep, --roi or --mask say where
-    its subject is.
+    its subject is. Points that a photo was made with go on counting until others, or a mask, take their place.
     """
     fixes = fixes_of(options)
     corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())
@@ -272,6 +274,7 @@ def redo(
         matte_options(options).model_dump(exclude_unset=True) if given(options, "matte") else {},
         fixes,
         _copied(mask) if mask is not None and kept else "",
+        forget_points,
     )
     after = None if since is None else time.time() - _seconds(since)
     _carry_out(

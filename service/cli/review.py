@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.places import state_dir
-from cutoutd.daemon.ledger.control import Control
+from cutoutd.daemon.ledger.control import CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
@@ -89,8 +89,9 @@ def _made_again(corrections: list[Correction]) -> tuple[int, list[str]]:
     """Has photos made again with their points: how many, and a sentence for each that was refused."""
     redone, refused, wait_s = 0, list[str](), ANSWER_WAIT_S
     for one in corrections:
-        overrides = Overrides(fixes=one.fixes).told()
-        answer = command("redo", wait_s=wait_s, photos=[one.photo], overrides=overrides)
+        overrides = Overrides(fixes=one.fixes, forget_points=not one.fixes)
+        arguments = CommandArguments(photos=frozenset({one.photo}), overrides=overrides)
+        answer = command(Verb.REDO, arguments, wait_s)
         if answer.waiting:  # what is left for a busy daemon is carried out; nobody waits for each of it
             wait_s = 0.0
         if answer.refused:

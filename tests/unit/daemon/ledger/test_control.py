@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.daemon.conftest import Clock
 
 from cutoutd.config.errors import Reason
+from cutoutd.config.fixes import Fixes
 from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import LIVE_STATUS, Counts, DaemonState, LiveStatus
 
@@ -92,6 +95,26 @@ def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, l
     archived = _photo(ledger, b"c.jpg", State.DONE, live=0, archived_to=b"/archive/c.jpg")
     assert control.redo(overrides=Overrides.of({"output": {"format": "webp"}})) == 2
     assert [_state(ledger, one) for one in (live, stepped_back, archived)] == ["pending", "done", "pending"]
+
+
+def test_redo_makes_a_photo_with_the_points_that_it_had_unless_told_otherwise(
+    control: Control, ledger: Ledger
+) -> None:
+    corrected, other = _photo(ledger, b"a.jpg", State.DONE), _photo(ledger, b"b.jpg", State.DONE)
+    fixes = Fixes(("31%,45%",), ())
+    Remarks(ledger).made_with(corrected, fixes)
+
+    def owed(overrides: Overrides) -> list[Overrides]:
+        """What both rows say after a `redo`."""
+        ledger.write("UPDATE photos SET state = 'done'")
+        assert control.redo(overrides=overrides) == 2
+        rows = {row["id"]: row["overrides"] for row in ledger.read("SELECT id, overrides FROM photos")}
+        return [Overrides.from_json(rows[photo]) for photo in (corrected, other)]
+
+    white = Overrides.of({"output": {"background": "white"}})
+    assert owed(white) == [replace(white, fixes=fixes), white]
+    afresh = Overrides(forget_points=True)
+    assert owed(afresh) == [afresh, afresh]
 
 
 def test_redo_takes_failed_photos_that_are_named_and_no_others(control: Control, ledger: Ledger) -> None:

@@ -17,6 +17,7 @@ ALL: dict[str, Any] = {
     "matte": {"edge": "crisp"},
     "fixes": {"keep": ["5%,6%"], "remove": ["7,8"]},
     "mask": "0f" * 16,
+    "forget_points": True,
 }
 
 
@@ -28,7 +29,9 @@ def test_a_rows_text_holds_what_is_set_and_gives_it_back(name: str) -> None:
 
 
 def test_all_of_it_comes_back() -> None:
-    one = Overrides("web", {"format": "webp"}, {"edge": "crisp"}, Fixes(("5%,6%",), ("7,8",)), "0f" * 16)
+    one = Overrides(
+        "web", {"format": "webp"}, {"edge": "crisp"}, Fixes(("5%,6%",), ("7,8",)), "0f" * 16, True
+    )
     assert one.told() == ALL
     assert Overrides.from_json(one.to_json()) == one
 
@@ -36,6 +39,14 @@ def test_all_of_it_comes_back() -> None:
 def test_nothing_is_an_empty_text() -> None:
     assert NO_OVERRIDES.to_json() == ""
     assert Overrides.from_json("") == Overrides.from_json("{}") == NO_OVERRIDES
+
+
+def test_the_points_that_a_photo_was_made_with_count_until_something_takes_their_place() -> None:
+    before, others = Fixes(("1%,1%",)), Fixes((), ("2%,2%",))
+    assert NO_OVERRIDES.with_points(before) == Overrides(fixes=before)
+    assert Overrides("web").with_points(before) == Overrides("web", fixes=before)
+    for one in (Overrides(fixes=others), Overrides(mask="0f" * 16), Overrides(forget_points=True)):
+        assert one.with_points(before) is one
 
 
 @pytest.mark.parametrize(

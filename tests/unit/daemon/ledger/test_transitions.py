@@ -16,7 +16,10 @@ from tests.unit.daemon.ledger.rows_in_hand import (
 )
 
 from cutoutd.config.errors import Reason
+from cutoutd.config.fixes import Fixes
 from cutoutd.daemon.ledger.originals import aftercare_owed
+from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
 from cutoutd.daemon.ledger.transitions import INTERRUPTIONS_FAILED, Transitions
@@ -28,6 +31,19 @@ def test_names_are_on_the_disk_before_they_are_tried(transitions: Transitions) -
     transitions.ledger.rollback()  # the turn's end is not needed for it
     assert the_row(transitions, row.id).state == State.DELIVERING
     assert [d.name for d in transitions.deliveries(row.id)] == [b"a.png"]
+
+
+def test_the_points_of_a_photo_are_remembered_until_it_is_made_without(transitions: Transitions) -> None:
+    row, ledger = running_photo(transitions), transitions.ledger
+    fixes = Fixes(("31%,45%",), ())
+    for wish, then in ((Overrides(fixes=fixes), {row.id: fixes}), (Overrides(forget_points=True), {})):
+        ledger.write(
+            "UPDATE photos SET state = 'pending', overrides = ? WHERE id = ?", (wish.to_json(), row.id)
+        )
+        deliver_all(transitions, the_row(transitions, row.id), a_delivery())
+        assert Remarks(ledger).points() == then
+        assert the_row(transitions, row.id).overrides == ""
+        ledger.write("DELETE FROM deliverables")
 
 
 def test_a_name_that_another_row_holds_is_refused_as_a_whole(transitions: Transitions) -> None:

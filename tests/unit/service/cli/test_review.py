@@ -13,7 +13,7 @@ from tests.support.shoot import Shoot
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.fixes import Fixes
-from cutoutd.daemon.ledger.control import CommandAnswer
+from cutoutd.daemon.ledger.control import CommandAnswer, CommandArguments, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import doubts_text
@@ -190,6 +190,13 @@ def test_photos_are_made_again_with_their_points(shoot: Shoot) -> None:
     assert rows[2] == ("done", "")
     assert rows[1][0] == rows[3][0] == State.PENDING
     assert Overrides.from_json(rows[3][1]) == Overrides(fixes=Fixes(("5%,5%",), ("90%,90%",)))
+    shoot.ledger.write("UPDATE photos SET state = 'done', overrides = '' WHERE id = 3")
+    shoot.ledger.commit()
+    assert (
+        run("-", typed=pointed(shoot, {3: {}})) == "1 photo made again with your points when cutoutd runs.\n"
+    )
+    (row,) = shoot.ledger.read("SELECT overrides FROM photos WHERE id = 3")
+    assert Overrides.from_json(row["overrides"]) == Overrides(forget_points=True)
     # What is owed already, or gone, is no longer what was pointed at.
     told = json.loads(run("-", "--json", typed=pointed(shoot, {1: {"keep": ["1%,1%"]}, 99: {}})))
     assert (told["redone"], told["outdated"]) == (0, 2)
@@ -207,10 +214,10 @@ def test_verdicts_and_points_of_one_file_are_both_taken(shoot: Shoot) -> None:
 def test_a_refused_photo_is_named_and_the_others_are_made_again(
     shoot: Shoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "cutoutd.service.cli.review.command",
-        lambda verb, photos, **_: CommandAnswer(1) if photos == [2] else CommandAnswer(refused="It cannot"),
-    )
+    def command(_verb: Verb, arguments: CommandArguments, _wait_s: float) -> CommandAnswer:
+        return CommandAnswer(1) if arguments.photos == {2} else CommandAnswer(refused="It cannot")
+
+    monkeypatch.setattr("cutoutd.service.cli.review.command", command)
     answer = CliRunner().invoke(review, ["-"], input=pointed(shoot, {1: {}, 2: {}}))
     assert answer.output == "1 photo made again with your points when cutoutd runs.\n"
     assert isinstance(answer.exception, UsageError)
