@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -39,6 +39,7 @@ from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, LiveStatus
 from cutoutd.daemon.lock import instance_id, wait_for_workers
+from cutoutd.daemon.mailbox import Message
 from cutoutd.daemon.news import News
 from cutoutd.daemon.originals.aftercare import AfterCare
 from cutoutd.daemon.plan import InboxPlan, Plan
@@ -76,7 +77,7 @@ class Components:
         plan: Plan,
         places: Places,
         listener: Listener,
-        post: Callable[[Any], None],
+        post: Callable[[Message], None],
         clock: Callable[[], float] = time.monotonic,
         *,
         link: RelayLink | None = None,

@@ -8,11 +8,12 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from msgspec import Struct
 
 from cutoutd.daemon.files.iothread import Done
+from cutoutd.daemon.watching import watcher
+from cutoutd.daemon.workers import pool
 
 
 class Signal(Struct, frozen=True):
@@ -32,6 +33,8 @@ class OfConfig(Struct, frozen=True):
     done: Done
 
 
+# What a folder's thread has done, what a watch has seen, what became of a worker, what the system or the file says.
+Message = Done | watcher.Message | pool.Event | Signal | OfConfig
 # What is meant for the daemon, whichever of its lives hears it.
 _FOR_ANY_LIFE = (Signal, OfConfig)
 
@@ -44,7 +47,7 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self.queue: SimpleQueue[Any] = SimpleQueue()
+        self.queue: SimpleQueue[Message] = SimpleQueue()
         self._kept: list[Signal | OfConfig] = []  # between two lives
 
     def hear_signals(self) -> None:
@@ -64,7 +67,7 @@ class Mailbox:
                 if isinstance(message, _FOR_ANY_LIFE):
                     self.queue.put(message)
 
-    def between_lives(self, longest_s: float) -> Any:
+    def between_lives(self, longest_s: float) -> Message | None:
         """The next message, or None when none has come; the next life hears it too, unless that is not to be."""
         try:
             message = self.queue.get(timeout=longest_s)

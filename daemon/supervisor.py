@@ -27,7 +27,7 @@ from cutoutd.daemon.ledger.database import refuse_share
 from cutoutd.daemon.ledger.faults import alone
 from cutoutd.daemon.ledger.troubles import is_ledgers_own
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
-from cutoutd.daemon.mailbox import Mailbox, OfConfig, Signal
+from cutoutd.daemon.mailbox import Mailbox, Message, OfConfig, Signal
 from cutoutd.daemon.mistakes import Mistakes
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
@@ -162,7 +162,7 @@ class Supervisor:
                 self._message(self._mailbox.queue.get(timeout=max(0.0, planned - self._clock())))
             planned = self.turn(planned)
 
-    def post(self, message: Any) -> None:
+    def post(self, message: Message) -> None:
         """Hands a message to the loop, from any thread."""
         self._mailbox.queue.put(message)
 
@@ -211,7 +211,7 @@ class Supervisor:
             times.append(settled_at if now < settled_at else self._grace_until)
         return max(now, min(times))
 
-    def _message(self, message: Any) -> None:
+    def _message(self, message: Message) -> None:
         """Handles one message; what goes wrong with one photo is paid for by that photo, and nothing ends the loop."""
         try:
             self._handle(message)
@@ -232,7 +232,7 @@ class Supervisor:
             case _:
                 raise error
 
-    def _handle(self, message: Any) -> None:
+    def _handle(self, message: Message) -> None:
         parts = self.components
         match message:
             case Done():

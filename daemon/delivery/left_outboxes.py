@@ -14,7 +14,7 @@ from typing import Any
 
 from cutoutd.daemon.delivery import leftovers, publish
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import send
 from cutoutd.daemon.files.usable import must_be_usable
@@ -34,7 +34,7 @@ class LeftOutboxes:
         instance: whose temporaries go.
     """
 
-    def __init__(self, ledger: Ledger, *, post: Callable[[Any], None], instance: str) -> None:
+    def __init__(self, ledger: Ledger, *, post: Callable[[Done], None], instance: str) -> None:
         self._ledger = ledger
         self._post = post
         self._instance = instance

@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -21,7 +21,7 @@ from cutoutd.daemon.files import folders
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_folder
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import MountIdentity, identify, needs_polling, takes_plain_names_only
 from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
@@ -91,7 +91,7 @@ class Outboxes:
         self,
         ledger: Ledger,
         *,
-        post: Callable[[Any], None],
+        post: Callable[[Done], None],
         clock: Callable[[], float],
         instance: str,
         folder_mode: int,

@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -25,7 +24,7 @@ from cutoutd.daemon.files.copying import digest_at_rest
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import (
     MountIdentity,
     identify,
@@ -80,7 +79,7 @@ class AfterCare:
         instance: str,
         folder_mode: int = 0o755,
         listener: Listener,
-        post: Callable[[Any], None],
+        post: Callable[[Done], None],
         on_folder: Callable[[Path, tuple[int, int]], None] = lambda _folder, _inode: None,
         on_misread: Callable[[int], None] = lambda _photo: None,
         clock: Callable[[], float] = time.monotonic,

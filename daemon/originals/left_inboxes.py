@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,7 +16,7 @@ from cutoutd.config.errors import printable
 from cutoutd.daemon.backoff import NEVER, Retry
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import MountIdentity
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.files.usable import must_be_usable
@@ -49,7 +48,7 @@ class LeftInboxes:
         folders: Folders,
         listener: Listener,
         *,
-        post: Callable[[Any], None],
+        post: Callable[[Done], None],
         clock: Callable[[], float],
         over: Callable[[bytes], None],
     ) -> None:

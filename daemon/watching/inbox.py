@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from cutoutd.config.errors import mistake, printable, words
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.files.iothread import IoThread
+from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import Story, run, send
 from cutoutd.daemon.files.usable import FolderUse
@@ -34,7 +33,7 @@ from cutoutd.daemon.watching.recheck import Recheck
 from cutoutd.daemon.watching.stall import Stall
 from cutoutd.daemon.watching.timetable import Timetable
 from cutoutd.daemon.watching.walker import MOST_IN_PART, Walker
-from cutoutd.daemon.watching.watcher import Watcher
+from cutoutd.daemon.watching.watcher import Message, Watcher
 
 # A missing inbox is looked for this often; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
@@ -58,7 +57,7 @@ class InboxWatcher:
         settings: Inbox,
         ledger: Ledger,
         *,
-        post: Callable[[Any], None],
+        post: Callable[[Done | Message], None],
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
         news: InboxNews,

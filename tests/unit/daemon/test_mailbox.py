@@ -11,8 +11,10 @@ import pytest
 
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.mailbox import Mailbox, OfConfig, Signal
+from cutoutd.daemon.watching.watcher import Rescan
 
 HUP, TERM = Signal(signal.SIGHUP), Signal(signal.SIGTERM)
+SEEN, LATE = Rescan("inbox", "a folder was made"), Rescan("inbox", "another was made")
 ANSWER = OfConfig(Done(lambda _value, _error: None, None, None))
 
 
@@ -38,20 +40,20 @@ def heard(box: Mailbox) -> list[object]:
 def test_what_parts_say_goes_with_their_life_and_what_is_meant_for_the_daemon_stays() -> None:
     box = Mailbox()
     parts = box.queue.put  # what the parts of the first life have in hand
-    for message in ("a photo", HUP, "another", ANSWER):
+    for message in (SEEN, HUP, SEEN, ANSWER):
         parts(message)
     box.renew()
-    parts("said late")
+    parts(LATE)
     assert heard(box) == [HUP, ANSWER]
 
 
 def test_between_two_lives_only_an_end_is_not_kept_for_the_next() -> None:
     box = Mailbox()
     assert box.between_lives(0.0) is None
-    for message in (HUP, "a photo", ANSWER, TERM):
+    for message in (HUP, SEEN, ANSWER, TERM):
         box.queue.put(message)
-    assert [box.between_lives(0.0) for _ in range(4)] == [HUP, "a photo", ANSWER, TERM]
-    box.queue.put("said before the next began")
+    assert [box.between_lives(0.0) for _ in range(4)] == [HUP, SEEN, ANSWER, TERM]
+    box.queue.put(LATE)
     box.renew()
     assert heard(box) == [HUP, ANSWER]
 

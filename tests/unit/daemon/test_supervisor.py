@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from tests.support.simulation import Simulation
@@ -12,6 +13,7 @@ from tests.support.simulation import Simulation
 from cutoutd.daemon.files.iothread import Done
 from cutoutd.daemon.ledger.states import Stage
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
+from cutoutd.daemon.mailbox import Signal
 from cutoutd.daemon.status import STATUS_AT_LEAST_S
 from cutoutd.daemon.supervisor import MESSAGES_PER_TURN
 
@@ -26,7 +28,7 @@ def test_a_mistake_that_is_about_no_photo_is_told_counted_and_goes_on(
 
     for _ in range(2):
         one.daemon.post(Done(mistake, None, None))
-    one.daemon.post("no message at all")
+    one.daemon.post(cast("Signal", "no message at all"))
     one.put("a.jpg", b"frame")
     one.finish()
     assert one.states() == {"a.jpg": "done"}
