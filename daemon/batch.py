@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,6 +22,7 @@ from cutoutd.daemon.delivery import publish
 from cutoutd.daemon.delivery.outcomes import OF_THE_NAME, OF_THE_PLACE, OF_THE_SIZE, SIZE_FIX
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.names import Temporary
+from cutoutd.daemon.files.usable import ROOT_ALONE, ROOT_ALONE_FIX, by_root_alone
 from cutoutd.daemon.sources import Source
 from cutoutd.daemon.workers import engines, pool, protocol
 from cutoutd.daemon.workers import job as jobs
@@ -83,7 +85,7 @@ class Batch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._outbox = os.fsencode(settings.folder)
+        self._folder, self._outbox = settings.folder, os.fsencode(settings.folder)
         self._fs = RealFileSystem(self._outbox)
         self._instance = instance
         self._clock = clock
@@ -231,7 +233,7 @@ class Batch:
                 if self._is_its_own(number, result.code):
                     fix = SIZE_FIX if result.code == OF_THE_SIZE else _ELSEWHERE
                     return self._failed(number, Reason.CANNOT_RENDER, f"{result.detail}. {fix}")
-                raise OutboxError(result.detail, self._outbox, _fix_of(result.code))
+                raise OutboxError(result.detail, self._outbox, _fix_of(result.code, self._folder))
             case protocol.Refused():
                 return self._failed(number, result.reason, result.detail)
             case protocol.Changed():
@@ -289,7 +291,7 @@ class Batch:
             raise OutboxError(
                 f"The cutout could not be put in place ({error.strerror})",
                 self._outbox,
-                _fix_of(error.errno or 0),
+                _fix_of(error.errno or 0, self._folder),
             ) from error
         return [os.path.join(self._outbox, place.name) for place in placed]
 
@@ -304,7 +306,10 @@ class Batch:
         )
 
 
-def _fix_of(code: int) -> str:
+def _fix_of(code: int, folder: Path) -> str:
     """What to do where the output folder itself refuses."""
+    with suppress(OSError):
+        if code == errno.EACCES and by_root_alone(folder):
+            return f"{ROOT_ALONE.capitalize()}. {ROOT_ALONE_FIX}"
     first = "Free space" if code in (errno.ENOSPC, errno.EDQUOT) else "See that you may write there"
     return f"{first}, or choose another folder with -o."

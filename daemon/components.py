@@ -204,7 +204,7 @@ class Components:
             {one.key: (one.settings.priority, one.settings.order == "newest") for one in plan.inboxes}
         )
         outboxes = {one.settings.outbox for one in plan.inboxes}
-        self.outboxes.configure(outboxes)
+        self.outboxes.configure(outboxes, guarded=bool(plan.settings.engine.sandbox))
         self.left_outboxes.follow(outboxes, self.news.temporaries_to_keep())
         wanted = {one.key: one for one in plan.inboxes}
         for key, inbox_watcher in list(self.inbox_watchers.items()):

@@ -27,7 +27,7 @@ from cutoutd.daemon.files.names import Temporary
 from cutoutd.daemon.files.question import Question
 from cutoutd.daemon.files.story import Story, run, send
 from cutoutd.daemon.files.temporary import TemporaryError, write_temporary
-from cutoutd.daemon.files.usable import FolderUse, can_be_used
+from cutoutd.daemon.files.usable import ROOT_ALONE, ROOT_ALONE_FIX, FolderUse, by_root_alone, can_be_used
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.folders import Folders
@@ -103,10 +103,17 @@ class Outboxes:
         self._instance = instance
         self._folder_mode = folder_mode
         self._news = news
+        self._guarded = True
         self._folders: dict[Path, _Folder] = {}
 
-    def configure(self, paths: Iterable[Path]) -> None:
-        """Opens the folders that are new and lets go of those no longer named."""
+    def configure(self, paths: Iterable[Path], *, guarded: bool = True) -> None:
+        """Opens the folders that are new and lets go of those no longer named.
+
+        Args:
+            paths: of all outboxes.
+            guarded: workers have no rights beyond those of the files' owner; unset, they have not.
+        """
+        self._guarded = guarded
         wanted = set(paths)
         for path in [path for path in self._folders if path not in wanted]:
             for thread in _threads(self._folders.pop(path)):
@@ -243,6 +250,8 @@ class Outboxes:
         """Opens it on its I/O thread and commits what it is; in trouble it is looked at again after a pause."""
         recorded, keep = self._mounts.recorded(folder.path), self._news.temporaries_to_keep()
         try:
+            if self._guarded:
+                await run(folder.io, _refuse_roots_alone, folder.path)
             opened = await run(
                 folder.io, _open_on_thread, folder.path, recorded, self._instance, keep, self._folder_mode
             )
@@ -287,6 +296,18 @@ def _probe() -> bytes:
     return bytes(PROBE_BYTES if most == resource.RLIM_INFINITY else min(PROBE_BYTES, most))
 
 
+def _is_roots_alone(path: Path) -> bool:
+    with suppress(OSError):  # what is wrong with it is said by opening it
+        return by_root_alone(path)
+    return False
+
+
+def _refuse_roots_alone(path: Path) -> None:
+    if _is_roots_alone(path):
+        what = f"the outbox cannot be written ({ROOT_ALONE}). {ROOT_ALONE_FIX}"
+        raise OutboxError(what.removesuffix("."), path)
+
+
 def _refusal(root: Root, inside: list[bytes], instance: str, mode: int) -> str:
     """Writes to folders below the root as a worker does. Returns why one of them refuses; empty when none does."""
     fs = RealFileSystem(root)
@@ -296,6 +317,9 @@ def _refusal(root: Root, inside: list[bytes], instance: str, mode: int) -> str:
             write_temporary(root.path, probe, _probe(), inode=root.inode, folder_mode=mode, fs=fs)
         except TemporaryError as error:
             return os.strerror(error.code)
+        else:
+            if _is_roots_alone(Path(os.fsdecode(os.path.join(root.path, folder)))):
+                return ROOT_ALONE
         finally:
             with suppress(OSError):
                 publish.discard([probe], fs)

@@ -6,9 +6,14 @@ I/O thread. `FolderUse` is what the supervisor's loop knows of one folder.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import stat
+import sys
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -77,6 +82,32 @@ def can_be_used(folder: Path, recorded: MountIdentity | None) -> Answer:
             "Nothing is read, written or forgotten there until it is mounted again.",
         )
     return Answer(Usable.YES)
+
+
+def by_root_alone(folder: Path) -> bool:
+    """Whether only root's special rights let this process write into a folder: its workers have given them up.
+
+    A folder with an access control list is never said to be so: what that allows is the kernel's to work out.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return False
+    facts = folder.stat()
+    with contextlib.suppress(OSError):
+        os.getxattr(folder, "system.posix_acl_access")
+        return False
+    needed = stat.S_IWOTH | stat.S_IXOTH
+    if facts.st_uid == 0:
+        needed = stat.S_IWUSR | stat.S_IXUSR
+    elif facts.st_gid in (os.getegid(), *os.getgroups()):
+        needed = stat.S_IWGRP | stat.S_IXGRP
+    return facts.st_mode & needed != needed
+
+
+ROOT_ALONE: Final = "only root may write there, and workers give up root's rights"
+ROOT_ALONE_FIX: Final = "Run cutoutd as the user whose folder it is, or give root the folder (`chown root`)."
 
 
 def must_be_usable(folder: Path, recorded: MountIdentity | None) -> None:

@@ -15,6 +15,7 @@ from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.settings import Inbox, Settings
+from cutoutd.daemon.files.usable import ROOT_ALONE, ROOT_ALONE_FIX, by_root_alone
 from cutoutd.service.doctor.findings import Finding, Level
 from cutoutd.service.doctor.parts import (
     check_decoders,
@@ -100,6 +101,9 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
     for inbox in settings.inbox:
         moves = inbox.after.action != "keep" or inbox.after.failed is not None
         found = [*_folder(inbox.path, "inbox", write=moves), *_folder(inbox.outbox, "outbox", write=True)]
+        if not found and settings.engine.sandbox and by_root_alone(inbox.outbox):
+            said = f"the outbox {printable(inbox.outbox)}: {ROOT_ALONE}"
+            found = [Finding("folders", "error", said, ROOT_ALONE_FIX)]
         for folder, name in (
             (inbox.after.archive, "archive"),
             (inbox.after.failed, "folder for failed photos"),

@@ -34,6 +34,24 @@ def test_leftovers_of_an_earlier_life_go_and_foreign_ones_stay(sim: Make) -> Non
     assert theirs.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that its workers have not")
+def test_what_root_alone_may_write_is_no_place_for_its_workers(sim: Make) -> None:
+    """Each photo failed, as if the outbox took all cutouts but its own."""
+    one = sim()
+    one.outbox.mkdir()
+    os.chown(one.outbox, 4321, 4321)
+    one.boot().run(10)
+    one.put("a.jpg", b"photo")
+    one.run(30)
+    assert one.outputs() == {}
+    assert one.states() == {"a.jpg": "pending"}
+    (why,) = one.parts.outboxes.troubles().values()
+    assert "workers give up root's rights" in why
+    one.outbox.chmod(0o777)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(b"photo")}
+
+
 @pytest.mark.slow
 def test_a_folder_that_is_away_is_looked_for_with_growing_pauses(sim: Make) -> None:
     one = sim().boot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from cutoutd.daemon.backoff import NEVER, Retry
 from cutoutd.daemon.files import usable
 from cutoutd.daemon.files.mounts import MountIdentity
-from cutoutd.daemon.files.usable import FolderUse, Usable, can_be_used, must_be_usable
+from cutoutd.daemon.files.usable import FolderUse, Usable, by_root_alone, can_be_used, must_be_usable
 
 NFS = MountIdentity("nas:/photos", "nfs4", "/mnt/nas", "/in", is_own_mount=False)
 ROOT = MountIdentity("/dev/sda1", "ext4", "/", "/mnt/nas/in", is_own_mount=False)
@@ -55,6 +56,25 @@ def test_a_hung_or_broken_share_is_not_there(tmp_path: Path, monkeypatch: pytest
     answer = can_be_used(tmp_path, NFS)
     assert answer.usable is Usable.UNREACHABLE
     assert "Transport endpoint" in answer.sentence
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that its workers have not")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "alone"),
+    [
+        (4321, 4321, 0o755, True),
+        (4321, 4321, 0o777, False),
+        (4321, 4321, 0o1777, False),
+        (4321, 0, 0o775, False),
+        (4321, 4321, 0o775, True),
+        (0, 0, 0o755, False),
+        (0, 0, 0o555, True),
+    ],
+)
+def test_where_root_alone_may_write(tmp_path: Path, owner: int, group: int, mode: int, alone: bool) -> None:
+    tmp_path.chmod(mode)
+    os.chown(tmp_path, owner, group)
+    assert by_root_alone(tmp_path) is alone
 
 
 def test_a_missing_folder_and_a_file_in_its_place_are_not_there(tmp_path: Path) -> None:
