@@ -27,7 +27,7 @@ from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, mean_of, 
 from cutoutd.models.training.dataset import data_folder, read_all
 from cutoutd.models.training.sampling import Mixture, Shares
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]  # as `Kept` says of each
 
 SIDE: Final = 320
 # Of a kept truth: "do not judge"; the darkest half-tones of real masks lie far above.

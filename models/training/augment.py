@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cutoutd.models.training.dataset import Pair, Pixels
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.float64]  # (2, 2), or (2, 3) with where it moves to, in pixels
 Random = np.random.Generator
 
 # A crop that is nearly all subject or nearly none teaches guessing, not seeing.

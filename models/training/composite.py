@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cutoutd.models.training.augment import Random, Sample, about, bounding_box, photometric, turn
 from cutoutd.models.training.dataset import Pair, Pixels
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.float32]  # (n, n) or (n, n, 3) BGR, 0..255; alphas 0..1
 
 # Strands are drawn at this many times the size and averaged down: coverage of a hair thinner than a pixel is
 # exact to about 1/16 per axis together with OpenCV's own anti-aliasing.
@@ -264,7 +264,7 @@ def edged(rng: Random, photo: Pixels, mask: Plane) -> Subject:
 
 
 def shadowed(rng: Random, ground: Plane, alpha: Plane) -> Plane:
-    """The ground darkened by the subject's displaced, blurred alpha."""
+    """The ground, BGR 0..255, darkened by the subject's displaced, blurred alpha, 0..1."""
     size = alpha.shape[0]
     shift = np.array([[1, 0, rng.uniform(-0.08, 0.08) * size], [0, 1, rng.uniform(0, 0.08) * size]])
     cast = cv2.GaussianBlur(

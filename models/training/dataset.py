@@ -23,7 +23,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]  # (h, w, 3) BGR of a picture, (h, w) of a mask
 
 DATA_VARIABLE: Final = "CUTOUTD_TRAINING_DATA"
 

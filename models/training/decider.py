@@ -47,7 +47,7 @@ from cutoutd.models.training.train import (
 )
 
 Random = np.random.Generator
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]  # as `Kept` has them: photos RGB, answers and truths 0..255
 
 # What may be subject belongs to the part that is shown, with room around it in shares of its side.
 POSSIBLE: Final = 0.1
@@ -75,7 +75,7 @@ class Shown(NamedTuple):
 
 
 def part_of(rng: Random, answer: Pixels) -> tuple[slice, slice]:
-    """Rows and columns around what may be subject, with room that differs from time to time."""
+    """Rows and columns of an answer, uint8 (SIDE, SIDE), around what may be subject, with room that varies."""
     rows, columns = (np.flatnonzero((answer > POSSIBLE * 255).any(axis)) for axis in (1, 0))
     if len(rows) < 16 or len(columns) < 16 or rng.random() < WHOLE_SHARE:
         return slice(0, SIDE), slice(0, SIDE)
@@ -88,7 +88,7 @@ def part_of(rng: Random, answer: Pixels) -> tuple[slice, slice]:
 
 
 def one(rng: Random, kept: Kept, place: int, size: int) -> tuple[Pixels, Pixels, Pixels]:
-    """One kept sample as the network will see it: photo, first answer, truth."""
+    """One kept sample as the network will see it: photo (size, size, 3), first answer and truth (size, size)."""
     plain, mirrored, joined = kept.looks[place]
     answer = joined if rng.random() < JOINED_SHARE else (plain, mirrored)[int(rng.integers(2))]
     window = part_of(rng, answer)
@@ -104,7 +104,7 @@ def one(rng: Random, kept: Kept, place: int, size: int) -> tuple[Pixels, Pixels,
 
 
 def hardness(kept: Kept) -> NDArray[np.float64]:
-    """How wrong each plain look is, 0..HARD[1] - HARD[0]: its error in shares of the subject's area."""
+    """How wrong each plain look is, (N,), 0..HARD[1] - HARD[0]: its error in shares of the subject's area."""
     wrong = np.zeros(kept.done())
     for place in range(len(wrong)):
         truth = kept.truths[place]

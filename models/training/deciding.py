@@ -28,11 +28,11 @@ from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, to_planes
 from cutoutd.models.networks.strays import tidied
 from cutoutd.models.training.terminal import say
 
-Photo = NDArray[np.uint8]
+Photo = NDArray[np.uint8]  # (H, W, 3), sRGB
 
 
 def both(segmenter: Segmenter, photo: Photo, network: Network, share: float) -> tuple[Alpha, Alpha]:
-    """The first answer to a photo, and what the deciding network makes of it."""
+    """The first answer to a photo, and what the deciding network makes of it: float32 (h, w) in 0..1 both."""
     spec = segmenter.spec
     first = segmenter.alpha(photo)
     part = part_to_decide(first)

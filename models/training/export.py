@@ -30,7 +30,7 @@ from cutoutd.models.training.network import MEAN, STD, CutoutNet
 from cutoutd.models.training.terminal import say
 from cutoutd.models.training.train import load_weights
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.float32]  # with a first axis of one picture, as networks are fed
 Feed = Mapping[str, Plane]  # what a network is shown, by the names of its inputs
 
 INPUT: Final = "photo"
@@ -83,7 +83,7 @@ def halve_weights(path: Path) -> None:
 
 
 def run_onnx(path: Path, feed: Feed) -> Plane:
-    """ONNX Runtime's answer on the processor."""
+    """ONNX Runtime's answer on the processor: float32 (1, 1, s, s), 0..1."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return np.asarray(session.run([OUTPUT], dict(feed))[0], np.float32)
 

@@ -26,8 +26,8 @@ from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import to_planes
 from cutoutd.models.training.terminal import say
 
-Photo = NDArray[np.uint8]
-Alpha = NDArray[np.float32]
+Photo = NDArray[np.uint8]  # (H, W, 3), sRGB
+Alpha = NDArray[np.float32]  # (h, w), 0..1
 Way = Callable[[Photo], Alpha]
 
 BASE: Final = 320
