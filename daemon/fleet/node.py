@@ -175,11 +175,12 @@ class FleetNode:
     def _changed(self, why: str) -> None:
         """The machine cannot work, or can again: the head is told, and asks it to join again in its time."""
         _LOG.warning("%s", why or "the engine works again")
-        self._tell({"state": "unfit" if why else "well", "why": why})
+        self._tell(tasks.NodeSays.UNFIT if why else tasks.NodeSays.WELL, why)
 
-    def _tell(self, news: dict[str, str]) -> None:
+    def _tell(self, state: tasks.NodeSays, why: str = "") -> None:
         worker, loop = self._worker, self._loop
         if worker is not None and loop is not None:
+            news = {"state": str(state), "why": why}
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(worker.log_event, tasks.NEWS, news)
 
@@ -275,7 +276,7 @@ class FleetNode:
 
     async def _leave(self, worker: Any) -> None:
         """Takes nothing more, finishes what is in hand, and waits until the head has heard of it."""
-        self._tell({"state": "leaving", "why": ""})
+        self._tell(tasks.NodeSays.LEAVING)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._places.grace_s
         while self._pool.busy() and loop.time() < until and self._signals < 2:  # noqa: ASYNC110 - a thread's state

@@ -306,11 +306,11 @@ class Relay:
                 if node is None:
                     return
                 state, why = str(said["state"]), printed(said["why"], LONGEST_SENTENCE)
-                if state == "leaving":
+                if state == tasks.NodeSays.LEAVING:
                     node.facts = replace(node.facts, state=NodeState.LEAVING)
-                elif state == "unfit":
+                elif state == tasks.NodeSays.UNFIT:
                     node.facts = replace(node.facts, state=NodeState.UNFIT, why=why)
-                elif state == "well":
+                elif state == tasks.NodeSays.WELL:
                     node.ask_at = 0.0
             self._tell()
             self._bell.set()

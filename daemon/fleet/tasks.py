@@ -6,6 +6,7 @@ The relay imports this module too, for Dask sends a function, which `join` is, b
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from typing import Final, Protocol
 
 # The topic under which a node tells of itself between joinings.
@@ -14,6 +15,14 @@ NEWS: Final = "cutoutd-news"
 ANSWERS: Final = "cutoutd-answers"
 # The topic under which the scheduler tells that a node is gone.
 GONE: Final = "cutoutd-gone"
+
+
+class NodeSays(StrEnum):
+    """What a node may tell of itself between joinings."""
+
+    LEAVING = "leaving"  # it takes nothing more, and finishes what it has
+    UNFIT = "unfit"  # it cannot work, and says why
+    WELL = "well"  # it can again
 
 
 class NodeServer(Protocol):

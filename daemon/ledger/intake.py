@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from cutoutd.config.errors import SKIPPED, Reason
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, Facts, PhotoRow, Settled, differ, photo_row
@@ -18,6 +20,15 @@ class Seen(StrEnum):
     CHANGED = "changed"
     KNOWN = "known"
     WAITING = "waiting"
+
+
+class ToRecheck(Struct, frozen=True):
+    """A photo whose file may be gone, or readable by now."""
+
+    photo: int
+    path: bytes
+    state: State
+    reason: str
 
 
 class Intake:
@@ -290,14 +301,14 @@ class Intake:
             afresh = {**said, "attempts": 0, "not_before": 0.0, "forced": 1, "settled": row.settled}
             self.ledger.move(same_as, State.PENDING, afresh, only_from=(State.SKIPPED,))
 
-    def paths_to_recheck(self, inbox: bytes) -> list[tuple[int, bytes, str, str]]:
-        """(id, path, state, reason) of failed photos, and of those in hand that still settle, to be looked for."""
+    def paths_to_recheck(self, inbox: bytes) -> list[ToRecheck]:
+        """Failed photos, and those in hand that still settle, to be looked for."""
         rows = self.ledger.read(
             "SELECT id, path, state, reason FROM photos WHERE inbox = ? AND live = 1 AND path IS NOT NULL"
             " AND aftercare <> 'hidden' AND (state = 'failed' OR (state = 'running' AND settled = 0)) ORDER BY id",
             (inbox,),
         )
-        return [(row["id"], row["path"], row["state"], row["reason"]) for row in rows]
+        return [ToRecheck(row["id"], row["path"], State(row["state"]), row["reason"]) for row in rows]
 
     def gone_after_failure(self, photo: int) -> None:
         """A failed photo whose file is gone is no longer anybody's concern."""

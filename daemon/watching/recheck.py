@@ -13,14 +13,15 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.intake import Intake
+from cutoutd.daemon.ledger.intake import Intake, ToRecheck
+from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.watching.arrivals import FileNews
 
 
 class _Looks(Struct, frozen=True):
     """One look at each photo that may be gone, by row id."""
 
-    missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    missing: list[ToRecheck] = field(default_factory=list[ToRecheck])
     open: set[int] = field(default_factory=set[int])
     shut: set[int] = field(default_factory=set[int])
 
@@ -53,29 +54,29 @@ class Recheck:
         if rows:
             Story(self._look(rows, walked_cleanly=walked_cleanly))
 
-    async def _look(self, rows: list[tuple[int, bytes, str, str]], *, walked_cleanly: bool) -> None:
+    async def _look(self, rows: list[ToRecheck], *, walked_cleanly: bool) -> None:
         try:
             seen = await run(self._io, self._see, rows, walked_cleanly=walked_cleanly)
         except OSError:
             return  # the folder has left the config, or is in trouble that its walks tell of: the next one asks again
-        for photo, state in seen.missing:
-            if state == "failed":
-                self._intake.gone_after_failure(photo)
+        for row in seen.missing:
+            if row.state is State.FAILED:
+                self._intake.gone_after_failure(row.photo)
             else:
-                self._news.file_gone(photo)
+                self._news.file_gone(row.photo)
         for photo in seen.open - self._tried:
             self._intake.permitted(photo)
         self._tried = (self._tried | seen.open) - seen.shut
 
-    def _see(self, rows: list[tuple[int, bytes, str, str]], *, walked_cleanly: bool) -> _Looks:
+    def _see(self, rows: list[ToRecheck], *, walked_cleanly: bool) -> _Looks:
         """On the I/O thread."""
         seen = _Looks()
-        for photo, path, state, reason in rows:
-            full = os.path.join(self._inbox, path)
+        for row in rows:
+            full = os.path.join(self._inbox, row.path)
             if walked_cleanly and self._is_gone(full):
-                seen.missing.append((photo, state))
-            elif reason == Reason.NO_PERMISSION:
-                (seen.open if self._fs.is_readable(full) else seen.shut).add(photo)
+                seen.missing.append(row)
+            elif row.reason == Reason.NO_PERMISSION:
+                (seen.open if self._fs.is_readable(full) else seen.shut).add(row.photo)
         return seen
 
     def _is_gone(self, path: bytes) -> bool:

@@ -265,7 +265,7 @@ def test_doubtful_are_failed_photos_and_those_that_wait_to_settle(intake: Intake
     ):  # fmt: skip
         photo = _see(intake, path=name)[1] or 0
         _set(intake, photo, state=state, settled=settled)
-    assert [path for _, path, _, _ in intake.paths_to_recheck(BOX)] == [b"1", b"2"]
+    assert [one.path for one in intake.paths_to_recheck(BOX)] == [b"1", b"2"]
 
 
 def test_names_need_not_be_utf8(intake: Intake) -> None:
