@@ -18,7 +18,7 @@ from cutoutd.daemon.fleet.spawning import spawn
 from cutoutd.daemon.piped import Piped
 from cutoutd.daemon.workers.codec import dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import LONGEST_CALL_BYTES, FrameError, frame, read_frame, write_all
-from cutoutd.daemon.workers.process import die_with
+from cutoutd.daemon.workers.lifetime import die_with
 
 # A relay that ended is started again after this long, which doubles up to half a minute.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0

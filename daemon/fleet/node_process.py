@@ -24,7 +24,7 @@ from cutoutd.config.fleet import NODE_FILE, Node, load_node
 from cutoutd.daemon.backoff import Retry
 from cutoutd.daemon.fleet.confining import confine
 from cutoutd.daemon.piped import named
-from cutoutd.daemon.workers.process import die_with
+from cutoutd.daemon.workers.lifetime import die_with
 
 # EX_TEMPFAIL: the node asks to be started again.
 AGAIN: Final = 75

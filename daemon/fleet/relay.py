@@ -43,8 +43,8 @@ from cutoutd.daemon.fleet.records import (
 from cutoutd.daemon.fleet.roles import Role
 from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import LONGEST_CALL_BYTES, LONGEST_SENTENCE, frame, read_frame, write_all
+from cutoutd.daemon.workers.lifetime import die_with
 from cutoutd.daemon.workers.message_rules import printed
-from cutoutd.daemon.workers.process import die_with
 
 # Nodes that came or went are noticed within this time.
 LOOK_EVERY_S: Final = 0.5

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import os
 import resource
-import select
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -43,11 +39,10 @@ from cutoutd.daemon.workers.ipc import (
     read_frame,
     write_all,
 )
+from cutoutd.daemon.workers.lifetime import die_with, hold_lock, ignore_terminal, watch_parent
 from cutoutd.daemon.workers.memory import KEEP_BYTES, IdleRelease, give_back, keep_freed_memory
 from cutoutd.daemon.workers.message_rules import Most, Range, Raw, Text, printed
 
-_PR_SET_PDEATHSIG: Final = 1
-_UNDER_WATCH: Final = "cutoutd-parent-watch"
 # Inboxes that are not there are named in what the sandbox says.
 _LONGEST_STATEMENT: Final = 20_000
 _memory = IdleRelease()
@@ -161,12 +156,12 @@ def main(calls: int, answers: int, *, ahead: bool = False) -> NoReturn:
         answers: where their answers go.
         ahead: it was started before anybody could say what for, and has time to load what every photo needs.
     """
-    _ignore_terminal()
+    ignore_terminal()
     if ahead:
         _load_ahead()
     with contextlib.suppress(OSError, FrameError):
         while (body := read_frame(calls, LONGEST_CALL_BYTES)) is not None:
-            number, result, fault = _answered(body, partial(_watch_parent, calls))
+            number, result, fault = _answered(body, partial(watch_parent, calls))
             write_all(answers, answer_frame(number, result, fault, _resident_after()))
     # Without the interpreter's own clean-up: the engine's threads are still there, and nobody is left to hear it.
     os._exit(0)
@@ -251,7 +246,7 @@ def first_acts(setup: PlainSetup) -> guard.SandboxState:
         EngineError: the supervisor is gone, or the worker lock cannot be had.
     """
     die_with(setup.parent_pid)
-    _hold_lock(setup.lock_path)
+    hold_lock(setup.lock_path)
     # Before "not dumpable", after which /proc/self belongs to root. The kernel's choice when memory runs
     # out: a worker, never the supervisor.
     with contextlib.suppress(OSError):
@@ -314,55 +309,6 @@ def _load_ahead() -> None:
     with contextlib.suppress(Exception):
         for name in ("numpy", "PIL.Image", "cutoutd.daemon.workers.job", "cutoutd.models.cutout"):
             import_module(name)
-
-
-def _ignore_terminal() -> None:
-    """Ctrl-C and a service manager's TERM reach the whole group; only the supervisor answers them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    # They were blocked while spawning; now that they are ignored, what is pending evaporates.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-
-
-def die_with(parent_pid: int) -> None:
-    """When the supervisor dies, so does this worker, whatever it is doing.
-
-    Raises:
-        EngineError: it is dead already.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, *(ctypes.c_ulong(n) for n in (signal.SIGKILL, 0, 0, 0)))
-    # It may have died between the spawn and the call above.
-    if os.getppid() != parent_pid:
-        raise EngineError("The daemon that started this worker is gone")
-
-
-def _watch_parent(calls: int) -> None:
-    """Where the kernel does not end us with our supervisor, the end of its pipe tells."""
-    if sys.platform != "linux":
-        threading.Thread(target=_watch, args=(calls,), name=_UNDER_WATCH, daemon=True).start()
-
-
-def _watch(calls: int) -> None:
-    """Waits for the pipe's other end to close and follows it; what is in the pipe does not wake it."""
-    poll = select.poll()
-    poll.register(calls, 0)
-    poll.poll()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-_held: list[int] = []
-
-
-def _hold_lock(path: str) -> None:
-    """Takes a share of the worker lock; a next daemon's recovery waits until every share is gone."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_SH)
-    except OSError as error:
-        raise EngineError(f"The worker lock cannot be taken ({error.strerror})", path) from error
-    _held.append(handle)
 
 
 def _limit_memory(limit_bytes: int) -> None:

@@ -6,7 +6,6 @@ event to standard output. Not for any other use.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.daemon.plan import make_plan
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.workers import pool
+from cutoutd.daemon.workers.lifetime import signal_at_parents_end
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.verify.probes import ABILITY, Tries, ability
 
@@ -32,7 +32,6 @@ PROBE: Final = -77
 PROBE_LIMIT_S: Final = 60.0
 # What the canary photo is called.
 CANARY: Final = "canary.jpg"
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def say(event: str, **facts: Any) -> None:
@@ -82,10 +81,7 @@ class ProbedSupervisor(Supervisor):
 
 def main() -> int:
     """Runs until it is told to stop."""
-    if sys.platform == "linux":
-        # Nobody is left to read the lines when the process that started this one dies.
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, *(ctypes.c_ulong(n) for n in (signal.SIGTERM, 0, 0, 0)))
+    signal_at_parents_end(signal.SIGTERM)  # nobody is left then to read the lines
     config = Path(sys.argv[1])
     os.umask(0o077)
     before = ability(Tries())

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.conditions import wait_until
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.daemon.workers import process
@@ -27,9 +26,9 @@ pytestmark = pytest.mark.slow
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 PROGRAM = """
 import json, os, resource, signal, sys
-from cutoutd.daemon.workers import process
+from cutoutd.daemon.workers import lifetime, process
 setup = process.PlainSetup(**{fields})
-process._ignore_terminal()
+lifetime.ignore_terminal()
 state = process.first_acts(setup)
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 print(json.dumps({{
@@ -89,45 +88,6 @@ def test_it_holds_a_share_of_the_lock_for_as_long_as_it_lives(tmp_path: Path) ->
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         worker.communicate()
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@LINUX
-def test_one_whose_daemon_is_gone_does_not_begin(tmp_path: Path) -> None:
-    worker = start(tmp_path, parent_pid=1)
-    _, err = worker.communicate()
-    assert worker.returncode != 0
-    assert b"The daemon that started this worker is gone" in err
-
-
-@LINUX
-def test_it_dies_with_its_daemon(tmp_path: Path) -> None:
-    code = PROGRAM.format(fields=repr(setup(tmp_path)).replace(str(os.getpid()), "PARENT"))
-    starter = (
-        "import os, subprocess, sys, time\n"
-        f"code = {code!r}.replace('PARENT', str(os.getpid()))\n"
-        "w = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stderr=subprocess.PIPE)\n"
-        "w.stderr.readline(); print(w.pid, flush=True); time.sleep(60)"
-    )
-    daemon = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE)
-    assert daemon.stdout is not None
-    pid = int(daemon.stdout.readline())
-    daemon.kill()
-    daemon.wait()
-    daemon.stdout.close()
-
-    def gone() -> bool:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
-
-    wait_until(gone, "the worker to follow its daemon")
-
-
-def test_a_lock_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
-    worker = start(tmp_path, lock_path=str(tmp_path / "no folder" / "lock"))
-    _, err = worker.communicate()
-    assert b"The worker lock cannot be taken (No such file or directory)" in err
 
 
 @LINUX
