@@ -104,6 +104,8 @@ def words(error: BaseException) -> str:
     """An exception as part of a sentence: what we or the system say of it, else as a mistake."""
     if isinstance(error, CutoutError):
         return str(error)
+    if isinstance(error, OSError) and isinstance(error.filename, int):  # a descriptor's number names nothing
+        return printable(error.strerror or str(error))
     return printable(str(error)) if isinstance(error, OSError) else mistake(error)
 
 

@@ -254,8 +254,8 @@ class Supervisor:
                     self.listener.ready(self.status())
             case pool.SlotFailed():
                 self.listener.warning(
-                    f"A worker could not start ({message.error}); tried again in {message.retry_in_s:.0f} s. "
-                    "No photo is lost."
+                    f"A worker could not start ({message.error.removesuffix('.')}); tried again in"
+                    f" {message.retry_in_s:.0f} s. No photo is lost."
                 )
             case Signal():
                 self._signal(message.number)

@@ -244,7 +244,7 @@ class InboxWatcher:
 
     def _missing(self, why: str, now: float) -> None:
         if why != self._use.trouble:
-            self._listener.warning(f"The inbox is not there: {why}" if why else "The inbox is not there.")
+            self._listener.warning(f"The inbox cannot be used: {why}" if why else "The inbox is not there.")
         self._use.failed(why or "missing", now)
 
     def lost(self, why: str) -> None:

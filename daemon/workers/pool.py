@@ -283,7 +283,7 @@ class Workers:
             worker = Worker(slot.number, setup, WorkerExecutor(ahead=setup.sandbox), call)
             future = worker.executor.submit(begin_task(setup.warm_up), setup.plain())
         except (OSError, RuntimeError) as error:
-            self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error}).", retry_in_s))
+            self._post(SlotFailed(slot.number, f"A worker process cannot be started ({error})", retry_in_s))
             slot.wait(now, retry_in_s, str(error))
             return
         slot.worker, slot.state, slot.renew = worker, SlotState.STARTING, False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import pickle
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from cutoutd.config.errors import (
     Reason,
     json_line,
     printable,
+    words,
 )
 
 ALL = [
@@ -68,6 +71,15 @@ def test_an_error_survives_the_way_between_processes() -> None:
     came = pickle.loads(pickle.dumps(sent))  # noqa: S301 - our own
     assert (came.reason, str(came)) == (sent.reason, str(sent))
     assert str(pickle.loads(pickle.dumps(CutoutError("a", "/b", "C.")))) == "/b: a. C."  # noqa: S301 - same
+
+
+def test_a_descriptor_has_no_name_to_be_told(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    os.close(here)
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        os.stat(here)  # noqa: PTH116 - a descriptor is no path
+    assert words(caught.value) == "Bad file descriptor"
+    assert words(OSError(13, "Permission denied", "/in")).endswith("Permission denied: '/in'")
 
 
 def test_what_is_skipped_is_no_failure() -> None:

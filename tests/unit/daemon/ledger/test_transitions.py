@@ -174,7 +174,9 @@ def test_aftercare_goes_through_its_states(transitions: Transitions) -> None:
     transitions.given_back(row.id, 77)
     again = the_row(transitions, row.id)
     assert (again.aftercare, again.hidden_name, again.archived_to, again.ctime_ns) == ("owed", None, None, 77)
+    transitions.aftercare_failed(row.id, "no space")
+    assert "no space" in the_row(transitions, row.id).detail
     transitions.aftercare(row.id, Aftercare.DONE, to=b"/archive/a.jpg")
     done = the_row(transitions, row.id)
-    assert (done.live, done.archived_to) == (0, b"/archive/a.jpg")
+    assert (done.live, done.archived_to, done.detail) == (0, b"/archive/a.jpg", "")
     assert aftercare_owed(transitions.ledger) == []
