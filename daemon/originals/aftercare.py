@@ -226,61 +226,82 @@ class AfterCare:
 
         # Where the clock was set back since, as far as that: it is no time to wait for besides.
         rested_s = abs(self._ledger.clock() - (row.finished or self._ledger.clock()))
-        patient = bool(row.proven) or rested_s >= destination.rest_s
+        waits_s = destination.rest_s - rested_s
+        patient = bool(row.proven) or waits_s <= 0
         digest = row.digest if row.state == State.DONE else None
         original = Original(path, hidden, relative, row.facts, digest, patient)
-        trash = destination.folder is None
         try:
             owed = row.aftercare is Aftercare.OWED
-            planned = row.archived_to or b""
             step, original = await run(io, self._look, original, inbox.path, destination, owed=owed)
             if owed:
                 if step is not Step.READY:
-                    self._setbacks.not_now(row, step, destination.rest_s - rested_s, retries, hidden=False)
+                    self._setbacks.not_now(row, step, waits_s, retries, hidden=False)
                     return
                 if not await run(self._on_disk, self._transitions.hiding, row.id, hidden):
                     # A `redo` came first, and what is made then owes it anew.
                     retries.resting.pop(row.id, None)
                     return
 
-            while True:
-                ready, seen, fs = await run(io, self._hide, original, inbox.path, destination, planned)
-                if seen is not None and destination.folder is not None:
-                    self._on_folder(destination.folder, self._inodes[destination.folder])
-                    if seen != destination.mounts.get(destination.folder):
-                        self._folders.record(destination.folder, seen)
-                if ready.step is Step.MOVED:
-                    break
-                if ready.step is Step.MISREAD:
-                    self._setbacks.misread(row, ready.ctime_ns, retries)
-                    self._misread_now.add(row.id)
-                    return
-                if ready.step is not Step.READY:
-                    self._setbacks.not_now(
-                        row, ready.step, destination.rest_s - rested_s, retries, hidden=True
-                    )
-                    return
-                planned = ready.target
-                await run(
-                    self._on_disk,
-                    self._transitions.aftercare,
-                    row.id,
-                    Aftercare.HIDDEN,
-                    hidden=hidden,
-                    to=planned,
-                )
-                if await run(io, move.move, original, planned, trash=trash, fs=fs):
-                    break  # else the place was taken meanwhile: the next one is looked for
+            there = await self._bring_there(row, original, inbox.path, destination, waits_s, io, retries)
         except OSError as error:
             await self._setbacks.put_off(row, original, io, RealFileSystem(root), error, retries)
             return
 
-        self._transitions.aftercare(row.id, Aftercare.DONE, to=ready.target)
+        if there is None:
+            return
+        target, fs = there
+        self._transitions.aftercare(row.id, Aftercare.DONE, to=target)
         if row.state == State.FAILED:
-            await self._notes.leave(io, ready.target, f"{row.reason}: {row.detail}", fs)
+            await self._notes.leave(io, target, f"{row.reason}: {row.detail}", fs)
         elif not self._keep_names:
             self._history.drop_names(row.id)
         retries.went_well(row.id)
+
+    async def _bring_there(
+        self,
+        row: PhotoRow,
+        original: Original,
+        inbox: Path,
+        destination: Destination,
+        waits_s: float,
+        io: IoThread,
+        retries: RetryQueue,
+    ) -> tuple[bytes, FileSystem] | None:
+        """Hides it, commits its place, and moves it there; anew while others take the place meanwhile.
+
+        Returns:
+            Its last place, and the file system that knows it; None where it waits, which has been noted then.
+
+        Raises:
+            OSError: a folder is in trouble.
+        """
+        planned = row.archived_to or b""
+        while True:
+            ready, seen, fs = await run(io, self._hide, original, inbox, destination, planned)
+            if seen is not None and destination.folder is not None:
+                self._on_folder(destination.folder, self._inodes[destination.folder])
+                if seen != destination.mounts.get(destination.folder):
+                    self._folders.record(destination.folder, seen)
+            if ready.step is Step.MOVED:
+                return ready.target, fs
+            if ready.step is Step.MISREAD:
+                self._setbacks.misread(row, ready.ctime_ns, retries)
+                self._misread_now.add(row.id)
+                return None
+            if ready.step is not Step.READY:
+                self._setbacks.not_now(row, ready.step, waits_s, retries, hidden=True)
+                return None
+            planned = ready.target
+            await run(
+                self._on_disk,
+                self._transitions.aftercare,
+                row.id,
+                Aftercare.HIDDEN,
+                hidden=original.hidden,
+                to=planned,
+            )
+            if await run(io, move.move, original, planned, trash=destination.folder is None, fs=fs):
+                return planned, fs
 
     async def _let_it_stay(
         self, row: PhotoRow, path: bytes, hidden: bytes, io: IoThread, retries: RetryQueue
