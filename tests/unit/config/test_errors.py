@@ -77,7 +77,7 @@ def test_a_descriptor_has_no_name_to_be_told(tmp_path: Path) -> None:
     here = os.open(tmp_path, os.O_RDONLY)
     os.close(here)
     with pytest.raises(OSError, match="Bad file descriptor") as caught:
-        os.stat(here)  # noqa: PTH116 - a descriptor is no path
+        os.stat(here)
     assert words(caught.value) == "Bad file descriptor"
     assert words(OSError(13, "Permission denied", "/in")).endswith("Permission denied: '/in'")
 
