@@ -32,6 +32,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.faults import paid_by
 from cutoutd.daemon.ledger.folders import Folders
 
+# An outbox in trouble is looked at again after so long; the pause doubles up to the second figure.
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
 # Room that must be there again before a full outbox is tried: one large cutout.
 PROBE_BYTES = 1 << 20

@@ -11,12 +11,10 @@ import stat
 import sys
 
 from cutoutd.daemon.files.beneath import UnsafePath
-from cutoutd.daemon.files.digest import digest_opened, new_digest
+from cutoutd.daemon.files.digest import BLOCK_BYTES, digest_opened, new_digest
 from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, write_all
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.writers import Writers, writers
-
-_BLOCK = 1 << 20
 
 
 class StillWritten(OSError):  # noqa: N818 - a fact about a file that callers ask for, not a failure
@@ -66,8 +64,8 @@ def same_content(one: bytes, other: bytes, fs: FileSystem) -> bool:
             return False  # swapped since the look at it
         try:
             while True:
-                block = fs.read(left, _BLOCK)
-                if block != fs.read(right, _BLOCK):
+                block = fs.read(left, BLOCK_BYTES)
+                if block != fs.read(right, BLOCK_BYTES):
                     return False
                 if not block:
                     return True
@@ -148,7 +146,7 @@ def _fill(reading: int, copy: int, target: bytes, fs: FileSystem, device: int | 
         # A file with holes may seem to hold terabytes.
         if before.st_size > fs.free_bytes(os.path.dirname(target)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(target))
-        while block := fs.read(reading, _BLOCK):
+        while block := fs.read(reading, BLOCK_BYTES):
             total.update(block)
             write_all(fs, copy, block)
         keep_metadata(reading, copy, before)

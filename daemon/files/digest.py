@@ -7,7 +7,8 @@ import os
 
 from cutoutd.daemon.files.interface import FileSystem
 
-_BLOCK = 1 << 20
+# Read and compared at a time: calls are few beside what they carry, and a thread takes little memory.
+BLOCK_BYTES = 1 << 20
 
 
 def new_digest(data: bytes | memoryview = b"") -> hashlib.blake2b:
@@ -32,7 +33,7 @@ def digest_file(path: bytes, fs: FileSystem) -> str:
 def digest_opened(fd: int, fs: FileSystem) -> str:
     """The same, of a file that was opened and not read yet. Raises OSError."""
     total = new_digest()
-    while block := fs.read(fd, _BLOCK):
+    while block := fs.read(fd, BLOCK_BYTES):
         total.update(block)
     return total.hexdigest()
 
@@ -55,7 +56,7 @@ def has_content(fd: int, digest: str, size: int, fs: FileSystem) -> bool:
     if size and fs.fstat(fd).st_size != size:
         return False
     total, rest = new_digest(), size or None
-    while block := fs.read(fd, _BLOCK):
+    while block := fs.read(fd, BLOCK_BYTES):
         total.update(block)
         if rest is not None:
             rest -= len(block)

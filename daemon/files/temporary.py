@@ -9,12 +9,11 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.digest import new_digest
+from cutoutd.daemon.files.digest import BLOCK_BYTES, new_digest
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
 
-_BLOCK = 1 << 20
 # So many bytes are sent on their way to the disk at once: enough for a disk's liking, a tenth of a large cutout.
 _SEND_AT = 2 << 20
 
@@ -156,7 +155,7 @@ class TemporaryWriter:
         # Bytes, since views compare item by item; of bytes, and of a slice that is all of them, this makes no copy.
         expected, at = bytes(part), 0
         while at < len(expected):
-            block = self._fs.read(fd, min(_BLOCK, len(expected) - at))
+            block = self._fs.read(fd, min(BLOCK_BYTES, len(expected) - at))
             if not block or block != expected[at : at + len(block)]:
                 return False
             at += len(block)

@@ -22,6 +22,7 @@ from cutoutd.daemon.workers.codec import SchemaError, dumps, from_json, loads
 from cutoutd.daemon.workers.ipc import FrameError, frame, read_frame, write_all
 
 KEEPER: Final = "cutoutd.daemon.fleet.keeper"
+# A pipe that is full, or a relay that hangs, is not waited for any longer.
 GOODBYE_S: Final = 5.0
 # Two threads and the supervisor's loop share one interpreter: whoever waits asks for it after so long, by default 5 ms.
 SWITCH_S: Final = 0.001

@@ -22,6 +22,7 @@ Name = Annotated[str, Text(64)]
 Call = Annotated[int, Range(0, 1 << 53)]
 Slots = Annotated[int, Range(0, 512)]
 Seconds = Annotated[float, Range(0, 1e12)]
+# Far more than one head bears (docs/PERFORMANCE.md); beyond it a sender is mistaken or lies.
 MOST_NODES = 512
 # What a photo is said to be where its folder is another one on the node.
 OF_THE_FOLDER = frozenset({Reason.VANISHED, Reason.NO_PERMISSION, Reason.NOT_A_REGULAR_FILE})

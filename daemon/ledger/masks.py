@@ -22,7 +22,6 @@ FOLDER = "masks"
 COPYING = ".part"
 ABANDONED_S = 3600.0
 _NAME = re.compile(r"[0-9a-f]{32}")
-_BLOCK = 1 << 20
 
 # Of rows whose cutout is still to be made, also once their file is back or may be read, and of commands that nobody
 # has taken up.

@@ -21,6 +21,7 @@ BACKUPS_KEPT = 2
 # Pages copied between looks at whether the disk is full: all at once, the writers wait anyway.
 _ALL_PAGES = -1
 
+# Written at a time over a copy of the ledger that goes.
 _ZEROS = 1 << 20
 
 

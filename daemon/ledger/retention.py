@@ -26,6 +26,7 @@ _LEAVING = (
     " UNION SELECT gives_way_to FROM deliverables WHERE state = 'leaving' AND gives_way_to IS NOT NULL"
 )
 
+# When a forgotten photo's file was seen last is noted once a day: each scan would write all tombstones anew.
 SEEN_PRECISION_S = 86400.0
 # A disk that was away for so long may never come back, and names are not to be kept for it for ever.
 AWAY_S = 30 * 86400.0

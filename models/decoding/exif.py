@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-_ORIENTATION: Final = 0x0112
+from cutoutd.models.decoding import ifd
+
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _INTEROPERABILITY: Final = 0xA005
 _CENTIMETRE: Final = 3
@@ -21,7 +22,7 @@ def _parsed(stored: bytes) -> Any:
 def orientation(stored: bytes | None) -> int:
     """EXIF orientation 1..8; 1 where there is none."""
     try:
-        value = _parsed(stored).get(_ORIENTATION, 1) if stored else 1
+        value = _parsed(stored).get(ifd.ORIENTATION, 1) if stored else 1
     except Exception:  # noqa: BLE001 (damaged EXIF: the photo is shown as it was stored)
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -18,6 +18,8 @@ Curve = Callable[[float], float]
 # A CMYK profile of a printing house takes 0.5 to 3 MB; more than this is an attack or an accident.
 MAX_PROFILE_BYTES: Final = 16 << 20
 
+# White points: of the profile connection space (ICC.1, XYZ) and of daylight (CIE, x and y); the adaptation between
+# them is Bradford's, as ICC.1 annex E has it.
 _D50: Final = (0.9642, 1.0, 0.8249)
 _D65_XY: Final = (0.3127, 0.3290)
 _BRADFORD: Final = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))

@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, isobmff, png, tiff16
+from cutoutd.models.decoding import formats, ifd, isobmff, png, tiff16
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.exif import orientation as orientation_of
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, plausible_dpi, split
@@ -37,8 +37,6 @@ _READERS: Final[dict[str, Callable[[io.BytesIO], Image.Image]]] = {
 
 # What a Pillow that some distribution built may lack; its own wheels have both.
 _OPTIONAL: Final = {formats.AVIF: "avif", formats.WEBP: "webp", formats.JPEG_2000: "jpg_2000"}
-
-_ORIENTATION: Final = 0x0112
 
 
 def header(data: bytes, kind: str) -> HeaderFacts:
@@ -76,7 +74,7 @@ def _opened(data: bytes, kind: str) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ifd.ORIENTATION, 1)
     except Exception:  # noqa: BLE001 (damaged EXIF never costs a photo: it is shown as it was stored)
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -15,10 +15,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, refusals, tiffpacked
+from cutoutd.models.decoding import formats, ifd, refusals, tiffpacked
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
-_BITS, _MEANING, _PLANAR, _COMPRESSION, _NUMBERS = 258, 262, 284, 259, 339
 _SIGNED: Final = 2
 _SEPARATE: Final = 2
 _WHITE_IS_ZERO: Final = 0
@@ -52,7 +51,7 @@ def low_bytes(data: bytes, kind: str) -> Image.Image | None:
     if image.mode.startswith("I;16"):
         image.load()
         return Image.fromarray((np.asarray(image) & 255).astype(np.uint8))
-    separate = kind == formats.TIFF and image.tag_v2.get(_PLANAR, 1) == _SEPARATE
+    separate = kind == formats.TIFF and image.tag_v2.get(ifd.PLANAR, 1) == _SEPARATE
     if image.mode not in ("RGB", "RGBA") or separate:
         return None
     tiles: list[Any] = []
@@ -98,15 +97,19 @@ def is_needed(data: bytes) -> bool:
         image: Any = TiffImageFile(io.BytesIO(data))
     except SyntaxError as exc:
         return "pixel mode" in str(exc)
-    bits, signed = bits_per_channel(image), _most(image.tag_v2.get(_NUMBERS, (1,))) == _SIGNED
+    bits, signed = bits_per_channel(image), _most(image.tag_v2.get(ifd.SAMPLE_FORMAT, (1,))) == _SIGNED
     if image.mode in ("L", "I") and signed != (bits == 32) and (signed or image.mode == "I"):
         return True
-    return bits > 8 and image.tag_v2.get(_PLANAR, 1) == _SEPARATE and image.tag_v2.get(_COMPRESSION, 1) == 1
+    return (
+        bits > 8
+        and image.tag_v2.get(ifd.PLANAR, 1) == _SEPARATE
+        and image.tag_v2.get(ifd.COMPRESSION, 1) == 1
+    )
 
 
 def bits_per_channel(image: Any) -> int:
     """The most bits that a channel of an opened TIFF has."""
-    return _most(image.tag_v2.get(_BITS, (1,)))
+    return _most(image.tag_v2.get(ifd.BITS, (1,)))
 
 
 def _most(values: Any) -> int:
@@ -118,7 +121,7 @@ def is_negative(image: Any) -> bool:
     return (
         isinstance(image, TiffImageFile)
         and image.mode in ("I;16", "F")
-        and image.tag_v2.get(_MEANING) == _WHITE_IS_ZERO
+        and image.tag_v2.get(ifd.PHOTOMETRIC) == _WHITE_IS_ZERO
     )
 
 
@@ -261,7 +264,7 @@ def _whole(value: Any) -> int:
 
 def turn(page: Any) -> int:
     """Orientation 1..8 of a picture of `first_page`."""
-    tag = page.tags.get(274)
+    tag = page.tags.get(ifd.ORIENTATION)
     value = 1 if tag is None else tag.value
     return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -78,7 +78,8 @@ SOLID_COLUMNS: Final = (
     ("skeleton", "skeleton", True),
 )
 
-PLAIN_WIDTH: Final = 150
+PLAIN_WIDTH: Final = 150  # columns where standard output is no terminal: no table wraps
+# A sheet for the eye: the worst dozen, each picture large enough to judge and the whole no larger than a screen.
 SHEET_ROWS: Final = 12
 SHEET_SIDE: Final = 200
 

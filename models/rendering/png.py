@@ -24,7 +24,7 @@ from cutoutd.models.rendering.rows import Samples
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # samples per pixel → PNG colour type
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
-_ADLER_BASE = 65_521
+_ADLER_BASE = 65_521  # RFC 1950: the largest prime below 2**16
 BAND_ROWS = fullsize.TILE  # full-size pixels are worked out in bands of so many rows
 # isal's levels 1 to 3 are its own; from 4 on, zlib's search finds what isal's does not look for.
 _FIRST_ZLIB_LEVEL = 4

@@ -23,7 +23,7 @@ from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import json_option
 from cutoutd.service.text import counted, said
 
-DEFAULT_PORT = 8786
+DEFAULT_PORT = 8786  # Dask's own
 
 
 @click.group("fleet")

@@ -18,7 +18,7 @@ from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.service.listeners.lines import LogListener, outcome_text, ready_lines
 from cutoutd.service.text import said, status_line
 
-LAST_RESULTS = 6
+LAST_RESULTS = 6  # what has just come; `status` and the log have more
 # Elapsed time has one decimal; four pictures a second look like a running clock.
 TICK_S = 0.25
 

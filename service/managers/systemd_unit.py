@@ -20,6 +20,7 @@ from cutoutd.service.text import refuse_control_characters
 WRITABLE_VARIABLE = "CUTOUTD_WRITABLE_PATHS"
 
 _WIDEN = "sudo cutoutd service install --system"
+# The loop tells systemd that it lives several times in this; a start may wait for a disk that wakes up.
 _WATCHDOG_S = 60
 _START_S = 90
 # Room after the process's own grace for syncing the ledger and ending what it started.
