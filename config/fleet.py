@@ -13,6 +13,8 @@ from cutoutd.config.errors import ConfigError, printable
 from cutoutd.config.section import Section
 from cutoutd.config.units import BASE_FOLDER, Folder
 
+# Where a scheduler listens unless its address says otherwise: Dask's own port.
+DEFAULT_PORT = 8786
 # A node's own file, beside its certificate.
 NODE_FILE = "node.toml"
 # In the head's folder of certificates: one folder for each node, to be copied there.

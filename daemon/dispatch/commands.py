@@ -19,6 +19,9 @@ from cutoutd.daemon.watching.inbox import InboxWatcher
 
 # History is trimmed this often; a row more or less for an hour harms nobody.
 TRIM_EVERY_S = 3600.0
+# A tombstone stays for so long after its file went, however short `history.keep` is: a share or a card that is away
+# for some days brings old photos back.
+STONES_STAY_S = 7 * 86400.0
 
 
 def carry_out(
@@ -191,4 +194,4 @@ class Commands:
             self._ledger.truncate_wal()
         for key, inbox_watcher in self._inbox_watchers.items():
             if inbox_watcher.scanned_clean is not None and inbox_watcher.watching:
-                history.drop_stones(key, max(keep_s, 7 * 86400.0), scanned=inbox_watcher.scanned_clean)
+                history.drop_stones(key, max(keep_s, STONES_STAY_S), scanned=inbox_watcher.scanned_clean)

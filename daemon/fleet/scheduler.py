@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cutoutd.config.errors import EngineError
+from cutoutd.config.fleet import DEFAULT_PORT
 from cutoutd.daemon.fleet import dask
 from cutoutd.daemon.fleet.roles import Role
 
@@ -29,7 +30,7 @@ async def serve(address: str, certificates: Path, folder: Path, *, listen: str =
         EngineError: the package distributed is missing, or the port cannot be had.
     """
     security = dask.security(certificates, Role.HEAD)
-    port = urlsplit(address).port or 8786
+    port = urlsplit(address).port or DEFAULT_PORT
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

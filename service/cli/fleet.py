@@ -17,13 +17,12 @@ from rich.console import Console
 
 from cutoutd.config import places
 from cutoutd.config.errors import ConfigError, EngineError, UsageError, printable
+from cutoutd.config.fleet import DEFAULT_PORT
 from cutoutd.config.installing import pip_install
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import json_option
 from cutoutd.service.text import counted, said
-
-DEFAULT_PORT = 8786  # Dask's own
 
 
 @click.group("fleet")
