@@ -90,7 +90,8 @@ class After(Section):
     )
     failed: Folder | None = Field(
         default=None,
-        description="Move failed originals here with the reason beside them; unset, they stay.",
+        description="Move failed originals here with the reason beside them; unset, they stay. One that gets its "
+        "cutout after all, by `retry` or `redo`, lies here on, without the note.",
         examples=["~/Pictures/Cutouts/Failed"],
     )
     rest: Seconds = Field(

@@ -143,6 +143,8 @@ class Completion(Struct, frozen=True):
                 self.second_look.cutout_lost(row.id, large=large)
             case Delivered(owed=True):
                 self.aftercare.after(row.id)
+            case Delivered():
+                self.aftercare.cut_out(row)
             case NameRefused():
                 self.outbox_refusals.name_refused(row, outcome.why)
             case PlaceRefused():

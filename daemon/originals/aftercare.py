@@ -183,6 +183,13 @@ class AfterCare:
         self._transitions.aftercare(row.id, Aftercare.OWED)
         self.after(row.id)
 
+    def cut_out(self, row: PhotoRow) -> None:
+        """A photo has its cutout: where its original lies with the failed ones, the note beside it is true no more."""
+        there = self._inboxes.get(row.inbox)
+        folder = None if there is None else there[0].after.failed
+        if there is not None and folder is not None and row.archived_to is not None:
+            Story(self._notes.take_back(there[1], row.archived_to, folder))
+
     def _go_on(self, retries: RetryQueue) -> None:
         """Takes up those whose turn it is; the end of each comes back here, or the clock does."""
         while (photo := retries.next()) is not None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import Reason, printable
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.files.filesystem import write_all
+from cutoutd.daemon.files.filesystem import RealFileSystem, write_all
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import run
+
+# No note of ours is longer.
+_LONGEST: Final = 1 << 16
 
 
 class Notes(Struct):
@@ -34,6 +39,13 @@ class Notes(Struct):
                 f" ({why}); `cutoutd failures` says it. It is {printable(target)}"
             )
         self._why = why
+
+    async def take_back(self, io: IoThread, original: bytes, folder: Path) -> None:
+        """Removes the one beside an original in a folder for failed ones, whose photo has its cutout by now."""
+        root = os.fsencode(folder)
+        if original.startswith(root.rstrip(b"/") + b"/"):  # the folder may be another by now
+            with contextlib.suppress(OSError):  # it is away, or there is none
+                await run(io, take_note_back, original, RealFileSystem(root))
 
 
 def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
@@ -59,3 +71,16 @@ def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
             fs.unlink(path)
         return error.strerror or str(error)
     return ""
+
+
+def take_note_back(original: bytes, fs: FileSystem) -> None:
+    """Removes what `leave_note` left beside an original, if it still reads so. Raises OSError."""
+    path = original + b".txt"
+    fd = fs.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        text = fs.read(fd, _LONGEST)
+    finally:
+        fs.close(fd)
+    reason, _, rest = text.partition(b": ")
+    if reason.decode("ascii", "replace") in set(Reason) and rest.find(b"\n") == len(rest) - 1:
+        fs.unlink(path)

@@ -267,6 +267,8 @@ def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Mak
     assert one.parts.control.retry() == 1
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(ONE)}
+    one.run(5)
+    assert os.listdir(tmp_path / "failed") == ["a.jpg"]  # the note said what is no longer so
 
 
 def test_a_failed_original_without_its_note_is_known_to_be_moved(

@@ -16,7 +16,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story
-from cutoutd.daemon.originals.notes import Notes, leave_note
+from cutoutd.daemon.originals.notes import Notes, leave_note, take_note_back
 
 REAL = RealFileSystem(b"/")
 
@@ -77,3 +77,20 @@ def test_that_there_is_none_is_said_once_for_each_cause(original: bytes) -> None
     leave(REAL)
     leave(FaultyFileSystem(Fault("open", errno.ENOSPC, path=b".txt")))
     assert len(heard.warnings) == 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        (b"no-subject: none\n", False),
+        (b"no-subject: none\nand mine\n", True),
+        (b"to do: call Ann\n", True),
+        (b"", True),
+    ],
+)
+def test_only_what_still_reads_as_it_was_left_is_taken_back(
+    original: bytes, tmp_path: Path, text: bytes, stays: bool
+) -> None:
+    (tmp_path / "a.jpg.txt").write_bytes(text)
+    take_note_back(original, REAL)
+    assert (tmp_path / "a.jpg.txt").exists() is stays
