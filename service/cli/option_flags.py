@@ -233,6 +233,10 @@ def corrects(mask: Path | None, fixes: Fixes, *, one: bool) -> None:
         )
 
 
+# What is called so in a configuration's inbox is another option here.
+_OTHERWISE = {"quality": " (it is the file's; a network is chosen by `once --model`, or by the inbox)"}
+
+
 def sentence(error: ValueError, root: type[BaseModel]) -> str:
     """What is wrong with the options of a table, as one sentence per problem."""
     if not isinstance(error, ValidationError):
@@ -240,5 +244,5 @@ def sentence(error: ValueError, root: type[BaseModel]) -> str:
     parts: list[str] = []
     for problem in problems_of(error, root):
         where = "-".join(str(part).replace("_", "-") for part in problem.place[:1])
-        parts.append(f"--{where}: {problem.message}" if where else problem.message)
+        parts.append(f"--{where}: {problem.message}{_OTHERWISE.get(where, '')}" if where else problem.message)
     return "; ".join(dict.fromkeys(parts))

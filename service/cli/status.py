@@ -70,8 +70,14 @@ def collect_status() -> dict[str, Any]:
     with open_ledger_file() as ledger:
         control, marked = Control(ledger), decided(ledger)
         live = control.published() if pid is not None else None
+        told = {} if live is None else live.plain()
+        recent = control.recent(8)
+        ended = {
+            row.id for row in recent
+        }  # the ledger knows sooner than what the daemon said up to a second ago
         return {
-            **({} if live is None else live.plain()),
+            **told,
+            "in_hand": [hand for hand in told.get("in_hand", ()) if hand["photo"] not in ended],
             "running": pid is not None,
             "pid": pid,
             "state": _state(live, running=pid is not None),
@@ -86,7 +92,7 @@ def collect_status() -> dict[str, Any]:
             "skipped_files": [row_dict(row, control) for row in control.skipped_files(SKIPPED_NAMES)],
             "today": control.ended_since(_midnight()),
             "session": control.ended_since(live.since) if live is not None and live.since else None,
-            "recent": [row_dict(row, control) for row in control.recent(8)],
+            "recent": [row_dict(row, control) for row in recent],
             "aftercare": control.aftercare_troubles(),
             "left": [] if live is None else _left(control, live),
             "ledger": str(ledger.path),

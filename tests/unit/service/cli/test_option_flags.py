@@ -96,6 +96,7 @@ def test_a_users_preset_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "words"),
     [
         (("--quality", "many"), "--quality"),
+        (("--quality", "fast"), "once --model"),  # as an inbox has it
         (("--format", "gif"), "--format"),
         (("--background", "no colour"), "--background"),
     ],

@@ -15,7 +15,7 @@ from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
-from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, InboxStatus, LiveStatus
+from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, HandStatus, InboxStatus, LiveStatus
 from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.control import pause
 from cutoutd.service.cli.status import show_status, status
@@ -94,6 +94,26 @@ def test_photos_of_an_inbox_that_left_the_configuration_are_said_to_wait(state: 
         lock.release()
     assert facts["left"] == [{"path": "/gone \x1b", "owed": 1}]
     assert "! 1 photo waiting in /gone \\x1b, which is not in the configuration" in said
+
+
+def test_what_is_done_is_not_shown_as_in_hand_beside_it(state: Path) -> None:
+    """The daemon says once a second what it has in hand, and the ledger knows at once what is done."""
+    lock = StateLock(state)
+    ledger = Ledger(state / "ledger.sqlite")
+    ids = [
+        Intake(ledger).observe(b"/in", name, Facts(1, 2, 3), settled=Settled.KNOWN)[1] or 0
+        for name in (b"a", b"b")
+    ]
+    ledger.write("UPDATE photos SET state = 'done', finished = 1 WHERE id = ?", (ids[0],))
+    hands = tuple(HandStatus(photo=one, name=str(one)) for one in ids)
+    ledger.set_meta(LIVE_STATUS, LiveStatus(state=DaemonState.WORKING, in_hand=hands).to_json())
+    ledger.close()
+    try:
+        facts = json.loads(CliRunner().invoke(status, ["--json"]).output)
+    finally:
+        lock.release()
+    assert [hand["photo"] for hand in facts["in_hand"]] == [ids[1]]
+    assert [row["name"] for row in facts["recent"]] == ["a"]
 
 
 def test_what_waits_and_why_is_said() -> None:
