@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 
 from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, resized
-from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
+from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
+from cutoutd.models.planes import Alpha
 
 ALL: Final = "all"
 # Heading, and how often a figure is multiplied for it: shares are shown in per cent.

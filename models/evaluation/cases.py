@@ -14,7 +14,7 @@ from PIL import Image
 from cutoutd.config.errors import UsageError
 from cutoutd.models.decoding import photo as photos
 from cutoutd.models.decoding.formats import suffix_of
-from cutoutd.models.evaluation.scores import Alpha
+from cutoutd.models.planes import Alpha
 
 # Masks are drawn by hand for photos far below these; the limits only keep a wrong folder from filling the
 # memory.

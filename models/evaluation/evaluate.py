@@ -29,7 +29,7 @@ from rich.table import Table
 from cutoutd.config.errors import CutoutError, UsageError
 from cutoutd.config.places import models_dir
 from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_photo, resized
-from cutoutd.models.evaluation.scores import Alpha, PhotoScore, score, summarise
+from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.evaluation.solidity import Solidity, mean_solidity, solidity
 from cutoutd.models.matting.matte import Engine, refine
 from cutoutd.models.networks.catalog import (
@@ -43,6 +43,7 @@ from cutoutd.models.networks.catalog import (
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.strays import tidied
 from cutoutd.models.networks.subject import reading_of
+from cutoutd.models.planes import Alpha
 
 ALL: Final = "all"
 # Of a model's name or file: decided, as the product does by default; averaged with its mirrored look; with one from

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-Alpha = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from cutoutd.models.planes import Alpha, Mask
+
 Curve = NDArray[np.float64]
 
 # F-measure as the salient-object literature reports it: precision counts more than recall.

@@ -12,7 +12,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from cutoutd.models.evaluation.scores import TRIMAP_GREY, Alpha, Mask, eroded, is_trimap
+from cutoutd.models.evaluation.scores import TRIMAP_GREY, eroded, is_trimap
+from cutoutd.models.planes import Alpha, Mask
 
 # Of the photo's diagonal; the same band as boundary IoU's.
 AWAY_SHARE: Final = 0.02

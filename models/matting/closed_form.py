@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from cutoutd.config.installing import pip_install
 from cutoutd.models.matting import guided
-from cutoutd.models.matting.resample import Plane, dilate, reduced
+from cutoutd.models.matting.resample import dilate, reduced
+from cutoutd.models.planes import Plane
 
 LOG = logging.getLogger("cutoutd.matte")
 # A tile and its margin are at most 256 pixels a side: its matrix has 65,536 rows of 81 numbers, 80 MB.

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from cutoutd.models.matting.resample import Plane, dilate
+from cutoutd.models.matting.resample import dilate
+from cutoutd.models.planes import Plane
 
 Edge = Literal["crisp", "natural", "soft"]
 Bytes = NDArray[np.uint8]

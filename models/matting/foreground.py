@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models.matting.parallel import both
-from cutoutd.models.matting.resample import Plane
+from cutoutd.models.planes import Plane
 
 # How strongly the coarser level speaks where this level has nothing certain to say.
 COARSER_WEIGHT = 0.05

@@ -15,7 +15,8 @@ from cutoutd.models.matting import foreground
 from cutoutd.models.matting.canvas import Canvas, Pixels, Planes
 from cutoutd.models.matting.controls import MatteControls, finish_edges, move_edges
 from cutoutd.models.matting.parallel import side_by_side
-from cutoutd.models.matting.resample import Plane, Span, dilate, tiles, upsample
+from cutoutd.models.matting.resample import Span, dilate, tiles, upsample
+from cutoutd.models.planes import Plane
 
 LEVELS: Final = np.float32(255)
 # Full-size tiles: small enough that flat ones are common, large enough that threads seldom wait for one

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cutoutd.models.matting.resample import Plane, blocks, box_mean, dilate, span, upsample
+from cutoutd.models.matting.resample import blocks, box_mean, dilate, span, upsample
+from cutoutd.models.planes import Plane
 
 # Window radius in samples of the model-scale alpha (before upsampling). Large windows and a small
 # epsilon win by far for soft network alphas (benchmarks/edges.py).

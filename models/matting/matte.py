@@ -17,15 +17,8 @@ from cutoutd.models.matting.closed_form import solve_band
 from cutoutd.models.matting.controls import MatteControls, edit_shapes
 from cutoutd.models.matting.fullsize import Drawn, FullSize
 from cutoutd.models.matting.parallel import both, side_by_side
-from cutoutd.models.matting.resample import (
-    Plane,
-    blocks,
-    clip01,
-    dilate,
-    grid_step,
-    onto_grid,
-    reduced,
-)
+from cutoutd.models.matting.resample import blocks, clip01, dilate, grid_step, onto_grid, reduced
+from cutoutd.models.planes import Plane
 
 Engine = Literal["plain", "guided", "learned", "auto"]
 NATURAL = MatteControls()

@@ -17,8 +17,9 @@ from cutoutd.config.errors import ModelError
 from cutoutd.models.matting import foreground, guided
 from cutoutd.models.matting.boxes import Box, cut
 from cutoutd.models.matting.parallel import side_by_side
-from cutoutd.models.matting.resample import Plane, clip01, dilate, upsample, whole_axis
+from cutoutd.models.matting.resample import clip01, dilate, upsample, whole_axis
 from cutoutd.models.onnx_runtime import runtime
+from cutoutd.models.planes import Plane
 
 
 class Network(Protocol):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutoutd.models.matting.parallel import side_by_side
+from cutoutd.models.planes import Plane
 
-Plane = NDArray[np.float32]
 _Level = TypeVar("_Level", np.bool_, np.uint8)
 
 # Catmull-Rom: interpolating (a constant stays that constant) and the sharpest of the usual cubics.

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Alpha = NDArray[np.float32]
+from cutoutd.models.planes import Alpha
 
 # What the first looks give this much may be subject, and belongs to the part.
 POSSIBLE: Final = 0.3

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.subject import surest
-
-Alpha = NDArray[np.float32]
+from cutoutd.models.planes import Alpha
 
 # Expected overlap, and the mean IoU that held-out photos with it really had (596 validation photos as the product
 # answers them, in thirteen groups, those put together whose means did not rise).

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models.networks.closer import Alpha, Part, around, as_alpha, as_logit, stretched
+from cutoutd.models.networks.closer import Part, around, as_alpha, as_logit, stretched
+from cutoutd.models.planes import Alpha
 
 Planes = NDArray[np.float32]
 # Some inputs, {"photo": float32 (1, 3, SIDE, SIDE), "hints": float32 (1, 1, SIDE, SIDE)}, to as many answers, float32

@@ -18,9 +18,7 @@ from cutoutd.config.fixes import Fixes
 from cutoutd.config.lengths import parse_point
 from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.parting import at_a_neck, nearer
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from cutoutd.models.planes import Mask, Plane
 
 # Levels of certainty at which a region is told from its neighbours, the widest first.
 LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)

@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cutoutd.models.matting.resample import dilate
 from cutoutd.models.networks.confidence import expected_overlap
-
-Alpha = NDArray[np.float32]
+from cutoutd.models.planes import Alpha
 
 # Side of the window, in samples of the network's 320; an edge is two to four samples wide, and hair begins beside it.
 WINDOW: Final = 7

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models.matting.controls import components
+from cutoutd.models.planes import Mask, Plane
 
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Cell = tuple[int, int]
 
 # How far a neck may be narrowed until it parts, in samples of the answer; each is tried in turn.

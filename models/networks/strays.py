@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from cutoutd.models.matting.controls import components
 from cutoutd.models.matting.resample import dilate
 from cutoutd.models.networks.haze import settled
-
-Alpha = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from cutoutd.models.planes import Alpha, Mask
 
 # From this alpha on, what hangs together is a piece, and from this one on there is something that a neck can join.
 APPARENT, SOLID = 0.25, 0.5

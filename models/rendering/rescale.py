@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutoutd.models.matting.parallel import side_by_side
-from cutoutd.models.matting.resample import CUBIC_A, Plane, Run
+from cutoutd.models.matting.resample import CUBIC_A, Run
+from cutoutd.models.planes import Plane
 from cutoutd.models.rendering.rows import Samples
 
 # Bicubic, not Lanczos: it has no second ripple, so a hard edge leaves no faint ring of alpha outside the

@@ -22,10 +22,10 @@ from cutoutd.models.evaluation.scores import score, summarise
 from cutoutd.models.evaluation.solidity import mean_solidity, solidity
 from cutoutd.models.matting.refiner import Network
 from cutoutd.models.networks.catalog import STANDARD, catalogue
-from cutoutd.models.networks.closer import Alpha
 from cutoutd.models.networks.decider import SHARE, SIDE, decided, part_to_decide
 from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, to_planes
 from cutoutd.models.networks.strays import tidied
+from cutoutd.models.planes import Alpha
 from cutoutd.models.training.terminal import say
 
 Photo = NDArray[np.uint8]  # (H, W, 3), sRGB

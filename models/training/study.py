@@ -24,10 +24,10 @@ from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_ph
 from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.segmenter import to_planes
+from cutoutd.models.planes import Alpha
 from cutoutd.models.training.terminal import say
 
 Photo = NDArray[np.uint8]  # (H, W, 3), sRGB
-Alpha = NDArray[np.float32]  # (h, w), 0..1
 Way = Callable[[Photo], Alpha]
 
 BASE: Final = 320

@@ -29,6 +29,7 @@ ELSEWHERE = {
     ),
     "daemon/fleet/tasks.py": ("tests/endtoend/test_fleet.py", "names for what runs on a node"),
     "daemon/files/interface.py": ("tests/unit/daemon/files/test_filesystem.py", "a protocol without code"),
+    "models/planes.py": ("tests/unit/models/matting/test_resample.py", "names of types without code"),
     "models/networks/pull.py": ("tests/integration/test_pull.py", "needs a server in a process of its own"),
     "service/cli/gallery.py": ("tests/endtoend/test_gallery_page.py", "its page is looked at by a browser"),
     "service/cli/run.py": ("tests/endtoend/test_arrivals.py", "it is the daemon"),

@@ -15,8 +15,7 @@ from cutoutd.models.networks.confidence import (
     with_doubt,
 )
 from cutoutd.models.networks.doubt import Doubt
-
-Plane = NDArray[np.float32]
+from cutoutd.models.planes import Plane
 
 
 def blurred(plane: NDArray[np.float64] | Plane, sigma: float) -> Plane:

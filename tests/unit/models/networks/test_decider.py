@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cutoutd.models.networks import decider
-from cutoutd.models.networks.closer import Alpha, as_alpha, as_logit
+from cutoutd.models.networks.closer import as_alpha, as_logit
+from cutoutd.models.planes import Alpha
 
 
 @dataclass

@@ -13,8 +13,8 @@ from PIL import Image
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
 from cutoutd.models.networks.fixups import MASK_SIDE, corrected, read_mask
+from cutoutd.models.planes import Plane
 
-Plane = NDArray[np.float32]
 WHOLE = (600, 800)  # height and width of the photo
 
 

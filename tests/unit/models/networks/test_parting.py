@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from cutoutd.models.networks.parting import at_a_neck, nearer
+from cutoutd.models.planes import Plane
 
 pytestmark = pytest.mark.slow
 
-Plane = NDArray[np.float32]
 GREY = np.full((120, 200, 3), 0.5, np.float32)
 
 

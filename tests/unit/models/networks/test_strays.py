@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from cutoutd.models.networks.strays import tidied, without_strays
+from cutoutd.models.planes import Plane
 
-Plane = NDArray[np.float32]
 SIDE = 320
 FAINT, SURE = 0.7, 0.97
 
