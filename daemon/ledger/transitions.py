@@ -310,7 +310,7 @@ class Transitions:
             Remarks(self.ledger).made_with(row.id, Overrides.from_json(row.overrides).fixes)
         columns = {
             "forced": 0,
-            "overrides": "",
+            "overrides": "" if next_stage is None else row.overrides,  # the final is made as the draft was
             "reason": "",
             "detail": "",
             "attempts": 0,

@@ -156,14 +156,16 @@ def test_interruptions_are_no_attempts_but_end_too(transitions: Transitions) -> 
 
 
 def test_a_draft_is_followed_by_the_final_which_replaces_it(transitions: Transitions) -> None:
-    row = running_photo(transitions)
-    transitions.ledger.write("UPDATE photos SET stage = 'draft' WHERE id = ?", (row.id,))
+    """Made as the draft was: with the mask, say, of a photo in which no subject was seen."""
+    row, wish = running_photo(transitions), Overrides(mask="0" * 32).to_json()
+    transitions.ledger.write("UPDATE photos SET stage = 'draft', overrides = ? WHERE id = ?", (wish, row.id))
     row = the_row(transitions, row.id)
     claim_names(transitions, row, "content", [a_delivery()])
     transitions.delivered(row, timings={}, aftercare=Aftercare.NONE, next_stage=Stage.FINAL)
     row = the_row(transitions, row.id)
-    assert (row.state, row.stage) == (State.PENDING, "final")
+    assert (row.state, row.stage, row.overrides) == (State.PENDING, "final", wish)
     deliver_all(transitions, row, a_delivery(digest="d2", replaces="d1"))
+    assert the_row(transitions, row.id).overrides == ""
     assert [one[1:] for one in held_names(transitions)] == [("d1", "replaced"), ("d2", "done")]
 
 
