@@ -22,15 +22,11 @@ from cutoutd.config.settings import Inbox
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.copying import digest_at_rest
 from cutoutd.daemon.files.filesystem import RealFileSystem
-from cutoutd.daemon.files.folders import lies_elsewhere, make_folder
+from cutoutd.daemon.files.folders import lies_elsewhere
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import Done, IoThread
 from cutoutd.daemon.files.mounts import (
-    MountIdentity,
-    identify,
-    inode_of,
     needs_polling,
-    takes_plain_names_only,
 )
 from cutoutd.daemon.files.story import Calls, Story, run
 from cutoutd.daemon.files.usable import must_be_usable
@@ -44,14 +40,13 @@ from cutoutd.daemon.ledger.retention import History
 from cutoutd.daemon.ledger.states import Aftercare, State
 from cutoutd.daemon.ledger.transitions import Transitions
 from cutoutd.daemon.originals import giving_back, move
-from cutoutd.daemon.originals.destination import Destination, destination_of
+from cutoutd.daemon.originals.destination import Destination, Reached, destination_of, reach
 from cutoutd.daemon.originals.left_inboxes import LeftInboxes
 from cutoutd.daemon.originals.move import Original, Ready, Step
 from cutoutd.daemon.originals.notes import Notes
 from cutoutd.daemon.originals.orphans import OrphanSearch
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.setbacks import Setbacks, TooLargeToCopy
-from cutoutd.daemon.originals.trash import Trash, find_trash
 
 
 class AfterCare:
@@ -96,7 +91,6 @@ class AfterCare:
         self._on_folder = on_folder
         self._on_misread = on_misread
         self._misread_now: set[int] = set()
-        self._inodes: dict[Path, tuple[int, int]] = {}
         self._clock = clock
         self._inboxes: dict[bytes, tuple[Inbox, IoThread]] = {}
         self._keep_names = True
@@ -284,13 +278,13 @@ class AfterCare:
         """
         planned = row.archived_to or b""
         while True:
-            ready, seen, fs = await run(io, self._hide, original, inbox, destination, planned)
-            if seen is not None and destination.folder is not None:
-                self._on_folder(destination.folder, self._inodes[destination.folder])
-                if seen != destination.mounts.get(destination.folder):
-                    self._folders.record(destination.folder, seen)
+            ready, there = await run(io, self._hide, original, inbox, destination, planned)
+            if there.mount is not None and destination.folder is not None:
+                self._on_folder(destination.folder, there.inode)
+                if there.mount != destination.mounts.get(destination.folder):
+                    self._folders.record(destination.folder, there.mount)
             if ready.step is Step.MOVED:
-                return ready.target, fs
+                return ready.target, there.fs
             if ready.step is Step.MISREAD:
                 self._setbacks.misread(row, ready.ctime_ns, retries)
                 self._misread_now.add(row.id)
@@ -307,8 +301,8 @@ class AfterCare:
                 hidden=original.hidden,
                 to=planned,
             )
-            if await run(io, move.move, original, planned, trash=destination.folder is None, fs=fs):
-                return planned, fs
+            if await run(io, move.move, original, planned, trash=destination.folder is None, fs=there.fs):
+                return planned, there.fs
 
     async def _let_it_stay(
         self, row: PhotoRow, path: bytes, hidden: bytes, io: IoThread, retries: RetryQueue
@@ -345,31 +339,18 @@ class AfterCare:
 
     def _hide(
         self, original: Original, inbox: Path, destination: Destination, planned: bytes
-    ) -> tuple[Ready, MountIdentity | None, FileSystem]:
-        """On the I/O thread: the folder is made when it was never seen, else it must be the one that was seen."""
-        must_be_usable(inbox, destination.mounts.get(inbox))
-        seen = None
-        if destination.folder is not None:
-            if destination.folder not in destination.mounts:
-                make_folder(destination.folder, self._folder_mode)
-            must_be_usable(destination.folder, destination.mounts.get(destination.folder))
-            self._inodes[destination.folder] = inode_of(destination.folder) or (0, 0)
-            seen = identify(destination.folder)
-        inside = os.fsencode(inbox)
-        folder = find_trash(inside) if destination.folder is None else os.fsencode(destination.folder)
-        roots = [inside, folder.root if isinstance(folder, Trash) else folder]
-        if planned and not any(planned.startswith(root + b"/") for root in roots):
-            roots.append(os.path.dirname(planned))  # the setting changed after it had got that far
-        fs = RealFileSystem(*roots)
+    ) -> tuple[Ready, Reached]:
+        """On the I/O thread."""
+        there = reach(destination, inbox, planned, self._folder_mode)
         ready = move.hide(
             original,
-            folder=folder,
+            folder=there.place,
             folder_mode=self._folder_mode,
             planned=planned,
-            plain=seen is not None and takes_plain_names_only(seen.fstype),
-            fs=fs,
+            plain=there.plain,
+            fs=there.fs,
         )
-        return ready, seen, fs
+        return ready, there
 
     async def content_of(self, row: PhotoRow) -> str:
         """The digest of what lies under a photo's name in its inbox now; empty when it cannot be read or is written."""

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cutoutd.config.settings import Inbox
-from cutoutd.daemon.files.mounts import MountIdentity
+from cutoutd.daemon.files.mounts import MountIdentity, identify
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.states import Aftercare, Stage, State
-from cutoutd.daemon.originals.destination import Destination, destination_of
+from cutoutd.daemon.originals.destination import Destination, destination_of, reach
 
 IN, OUT, ARCHIVE, FAILED = Path("/in"), Path("/out"), Path("/archive"), Path("/failed")
 DISK = MountIdentity("/dev/sda1", "ext4", "/", "/in", False)
@@ -80,3 +80,34 @@ def test_a_failed_one_goes_only_to_the_folder_for_such() -> None:
 @pytest.mark.parametrize("state", [state for state in State if state not in (State.DONE, State.FAILED)])
 def test_one_that_is_to_be_done_has_no_destination(state: State) -> None:
     assert _destination(state, action="trash", failed=FAILED) is None
+
+
+def test_a_folder_that_was_never_seen_is_made_and_known_from_then_on(tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive" / "photos"
+    inbox.mkdir()
+    there = reach(Destination(archive, 0.0, {inbox: identify(inbox)}), inbox, b"", 0o750)
+    facts = archive.stat()
+    assert (there.place, there.mount) == (bytes(archive), identify(archive))
+    assert there.inode == (facts.st_dev, facts.st_ino)
+    assert facts.st_mode & 0o777 == 0o750
+    assert there.fs.exists(bytes(archive))
+
+
+def test_one_that_was_seen_is_not_made_again_when_it_is_away(tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    archive.mkdir()
+    seen = {inbox: identify(inbox), archive: identify(archive)}
+    archive.rmdir()
+    with pytest.raises(OSError, match="does not exist"):
+        reach(Destination(archive, 0.0, seen), inbox, b"", 0o755)
+    assert not archive.exists()
+
+
+def test_a_place_of_an_earlier_setting_is_reached_too(tmp_path: Path) -> None:
+    inbox, archive, before = tmp_path / "in", tmp_path / "archive", tmp_path / "before"
+    for folder in (inbox, archive, before):
+        folder.mkdir()
+    (before / "a.jpg").write_bytes(b"data")
+    there = reach(Destination(archive, 0.0, {}), inbox, bytes(before / "a.jpg"), 0o755)
+    assert there.fs.lstat(bytes(before / "a.jpg")).st_size == 4
