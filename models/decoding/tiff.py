@@ -20,6 +20,7 @@ from cutoutd.models.decoding.pixels import HeaderFacts, Opened, split
 
 _TIFF: Final = "TIFF"
 _NONE: Final = 1
+_OLD_JPEG: Final = 6
 # What Pillow's libtiff unpacks: none, fax, LZW, JPEG, deflate, PackBits, LZMA, Zstandard.
 _OF_PILLOW: Final = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000))
 _NAMES: Final = {34887: "LERC", 34892: "lossy DNG", 33007: "old JPEG", 34712: "JPEG 2000", 50002: "JPEG XL"}
@@ -57,10 +58,14 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
     elif compression not in _OF_PILLOW:
         opened = _by_extra(data, compression)
     elif tiff16.is_needed(data):
+        tiffstrips.refuse_missing(tiff16.first_page(data))
         opened = tiff16.load(data)
     else:
         opened = _with_whole_colours(data, pillow.load(data, formats.TIFF, want_16bit=want_16bit))
-        tiffstrips.refuse_damaged(data, tiff16.first_page(data))
+        page = tiff16.first_page(data)
+        if compression != _OLD_JPEG:  # one picture, wherever its strips are said to be
+            tiffstrips.refuse_missing(page)
+        tiffstrips.refuse_damaged(data, page)
     if not others:
         return opened
     note = f"The file holds {others + 1} pictures of this size: the first was taken."

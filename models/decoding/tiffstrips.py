@@ -6,6 +6,7 @@ sum, and LZW, LZMA and fax are checked well enough by libtiff.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ _INTERCHANGE: Final = 513
 _SOI: Final = b"\xff\xd8\xff"
 # Unpacked at a time, and thrown away.
 _PIECE: Final = 1 << 20
+_MISSING: Final = "a part of it is not in the file"
 
 
 class _Strips(NamedTuple):
@@ -44,6 +46,30 @@ def refuse_damaged(data: bytes, page: Any) -> None:
     check = _CHECKS.get(int(page.compression))
     if check is not None:
         check(data, page)
+
+
+def refuse_missing(page: Any) -> None:
+    """Raise PhotoError where a strip or tile of tifffile's `page` is not in the file, which readers fill with zeros.
+
+    Uncompressed ones are read by where they begin alone: there each must have room before the next.
+    """
+    strips = _strips(page)
+    width, height = int(page.imagewidth), int(page.imagelength)
+    across = -(-width // max(1, int(page.tilewidth))) if page.is_tiled else 1
+    planes = 1 if page.planarconfig == 1 else int(page.samplesperpixel)
+    down = -(-height // strips.rows)
+    if len(strips.places) < across * down * planes or any(not at for at, _ in strips.places):
+        raise refusals.damaged(_TIFF, _MISSING)
+    if len(strips.places) > 1 and not all(size for _, size in strips.places):
+        raise refusals.damaged(_TIFF, _MISSING)
+    if int(page.compression) != _NONE or int(page.photometric) == _YCBCR:
+        return
+    begins = sorted({at for at, _ in strips.places})
+    room = dict(itertools.pairwise(begins))  # the last one's is the end of the file, which its reader sees
+    for index, (at, _) in enumerate(strips.places):
+        rows = strips.rows if page.is_tiled else min(strips.rows, height - index % down * strips.rows)
+        if at in room and room[at] - at < rows * strips.row:
+            raise refusals.damaged(_TIFF, _MISSING)
 
 
 def inflate(strip: bytes, most: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import re
 import struct
@@ -255,6 +256,8 @@ def tiffs() -> list[Case]:
           for bits in (8, 16)),
         Case("TIFF", "CMYK of 16 bits with alpha", READ, lambda: inks(deep=True, alpha=200), 1),
         Case("TIFF", "CMYK, transparent everywhere", INVISIBLE, lambda: inks(deep=False, alpha=0)),
+        *(Case("TIFF", f"{layout}, one of them {how}", DAMAGED, lambda m=made, h=how: lacking(m(), h))
+          for layout, made in PARTS.items() for how in ("nowhere", "empty", "not listed")),
         Case("TIFF", "32 bits of grey", READ,
              lambda: tiff(coffee()[:, :, 1].astype(np.uint32) << 24, photometric="minisblack")),
         *(Case("TIFF", f"{bits} bits of grey with a sign", Answer.UNREAD,
@@ -263,6 +266,41 @@ def tiffs() -> list[Case]:
         Case("TIFF", "YCbCr, uncompressed", READ, lambda: saved("TIFF", picture().convert("YCbCr")), 2),
         Case("TIFF", "YCbCr in JPEG", READ, lambda: saved("TIFF", picture().convert("YCbCr"), compression="jpeg"), 4),
     ]  # fmt: skip
+
+
+PARTS: dict[str, Callable[[], bytes]] = {
+    "strips": lambda: tiff(coffee(), photometric="rgb", rowsperstrip=16),
+    "tiles side by side": lambda: tiff(coffee(), photometric="rgb", tile=(128, 128)),
+    "strips of channels apart": lambda: tiff(
+        np.moveaxis(coffee().astype(np.uint16) * 257, 2, 0),
+        photometric="rgb", planarconfig="separate", rowsperstrip=16,
+    ),
+    "strips of floats": lambda: tiff((coffee() / 255).astype(np.float32), photometric="rgb", rowsperstrip=16),
+    "deflated strips of floats": lambda: tiff(
+        (coffee() / 255).astype(np.float32), photometric="rgb", rowsperstrip=16, compression="zlib"
+    ),
+}  # fmt: skip
+
+
+def lacking(data: bytes, how: str) -> bytes:
+    """A TIFF whose list of strips or tiles says that the fourth is nowhere or empty, or leaves out the last."""
+    import tifffile
+
+    changed = bytearray(data)
+    tags = tifffile.TiffFile(io.BytesIO(data)).pages.first.tags
+    tiled = "TileOffsets" in tags
+    offsets, counts = (
+        tags["TileOffsets" if tiled else "StripOffsets"],
+        tags["TileByteCounts" if tiled else "StripByteCounts"],
+    )
+    for tag in (offsets, counts):
+        size = {3: 2, 4: 4}[int(tag.dtype)]
+        if how == "not listed":
+            changed[tag.offset + 4 : tag.offset + 8] = struct.pack("<I", tag.count - 1)
+        elif (tag is offsets) == (how == "nowhere"):
+            at = tag.valueoffset + 3 * size
+            changed[at : at + size] = bytes(size)
+    return bytes(changed)
 
 
 LAYOUTS: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [

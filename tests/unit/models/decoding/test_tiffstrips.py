@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.damage import overwritten
 from tests.support.format_cases import tiff
 
 from cutoutd.config.errors import PhotoError
-from cutoutd.models.decoding.tiffstrips import inflate, refuse_damaged
+from cutoutd.models.decoding.tiffstrips import inflate, refuse_damaged, refuse_missing
 
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(1, 255, (200, 90, 3), np.uint8)
@@ -85,3 +86,17 @@ def test_a_cut_strip_is_for_the_reader_to_judge_and_a_wrong_sum_is_not() -> None
     assert b"".join(inflate(packed[:-4], 10_000)) == b"a strip of a photo" * 100
     with pytest.raises(PhotoError):
         list(inflate(packed[:-1] + bytes((packed[-1] ^ 1,)), 10_000))
+
+
+@pytest.mark.parametrize(("cut", "sound"), [(0, True), (100, False)])
+def test_an_uncompressed_strip_has_room_before_the_next(cut: int, sound: bool) -> None:
+    """A copy that lost a part of it has all that follows too early, where the list was made for that."""
+    data = bytearray(tiff(PIXELS, photometric="rgb", rowsperstrip=20))
+    offsets = page_of(bytes(data)).tags["StripOffsets"]
+    at = offsets.valueoffset + 4 * 5
+    struct.pack_into("<I", data, at, struct.unpack_from("<I", data, at)[0] - cut)
+    if sound:
+        refuse_missing(page_of(bytes(data)))
+    else:
+        with pytest.raises(PhotoError, match="not in the file"):
+            refuse_missing(page_of(bytes(data)))
