@@ -15,6 +15,8 @@ from msgspec import Struct
 LONGEST_NAME = 255
 # Room for " (9999)" behind a stem, so that a numbered name stays within the limit too.
 _NUMBER_ROOM = 7
+# What is left for a stem before that and the longest extension of ours.
+_LONGEST_STEM = LONGEST_NAME - len(".avif") - _NUMBER_ROOM
 # What FAT, exFAT, NTFS and SMB refuse in names.
 _NOT_PORTABLE = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f\udc80-\udcff]')
 # What Windows takes for a device, whatever extension follows.
@@ -86,16 +88,26 @@ def stem_of(template: str, path: bytes, *, mtime_ns: int, counter: int, digest: 
     """The file name without extension that a template gives for one photo.
 
     `{date}` is the photo's own modification time, which cameras set to the moment of the shot, so that the same
-    photo gets the same name after a lost ledger too.
+    photo gets the same name after a lost ledger too. Where all of it has no room, the photo's own name is cut, and
+    what stands behind it stays: it tells the deliverables of one photo apart.
     """
+
+    def filled(stem: str) -> str:
+        return template.format(
+            stem=stem,
+            date=date_of(mtime_ns),
+            counter=f"{counter:04d}",
+            hash=digest[:8],
+            deliverable=label,
+        )
+
     stem = os.path.splitext(os.fsdecode(os.path.basename(path)))[0]
-    text = template.format(
-        stem=stem,
-        date=date_of(mtime_ns),
-        counter=f"{counter:04d}",
-        hash=digest[:8],
-        deliverable=label,
-    )
+    text = filled(stem)
+    over = len(os.fsencode(text)) - _LONGEST_STEM
+    if over > 0 and not text.endswith(stem):
+        times = max(1, template.count("{stem}"))
+        own = os.fsencode(stem)
+        text = filled(os.fsdecode(_cut(own, max(1, len(own) - -(-over // times)))))
     return text.replace("/", "_").replace("\0", "_").lstrip(".") or "photo"
 
 

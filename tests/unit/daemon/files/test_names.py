@@ -54,6 +54,23 @@ def test_date_is_the_photos_own() -> None:
     assert stem_of("{date}", b"a.jpg", **FACTS) == "2001-09-09"
 
 
+@pytest.mark.parametrize("name", ["a" * 251, "写" * 83, "\udcff" * 251, "é" * 125])
+@pytest.mark.parametrize(
+    "template", ["{stem}-{deliverable}", "{stem} {stem}_{deliverable}", "{deliverable} {stem}"]
+)
+def test_of_a_long_name_the_photos_own_part_is_cut(name: str, template: str) -> None:
+    """The pictures of a pack were all called by the same beginning, and numbered: nobody knew which is which."""
+    path = os.fsencode(f"{name}.jpg")
+    for label in ("amazon", "ebay"):
+        facts: dict[str, Any] = {**FACTS, "label": label}
+        stem = stem_of(template, path, **facts)
+        first = next(candidates(b"", stem, ".avif"))
+        assert len(first) <= LONGEST_NAME
+        assert label.encode() in first
+        assert name[:20] in os.fsdecode(first)
+        assert len(first) > 200
+
+
 def test_folder_mirrors_the_tree_inside_the_orders_own() -> None:
     assert mirrored_folder(b"day/a.jpg", "", date="d", label="web") == b"day"
     assert mirrored_folder(b"day/a.jpg", "{deliverable}/{date}", date="d", label="web") == b"web/d/day"
