@@ -37,6 +37,8 @@ _WORDS = {
 }
 _LINK = "It is a link, and links inside a folder are not followed; name it itself to have it cut out."
 
+_PIPE = "It is a pipe. Send its content to standard input, and name `-` instead."
+
 
 class Source(Struct, frozen=True):
     """One file to cut out: `root` joined with `path` is its name, `path` is mirrored in the output folder.
@@ -132,7 +134,10 @@ def _behind(path: Path, gathered: Gathered, *, recursive: bool) -> Iterator[Sour
     problem = problem_of(facts)
     real = os.fsencode(os.path.realpath(path)) if path.is_symlink() else b""
     identity = (facts.st_dev, facts.st_ino)
-    yield Source(root, name, problem, facts.st_size, _WORDS[problem] if problem else "", real, identity)
+    why = _WORDS[problem] if problem else ""
+    if problem is Reason.NOT_A_REGULAR_FILE and stat.S_ISFIFO(facts.st_mode):
+        why = _PIPE
+    yield Source(root, name, problem, facts.st_size, why, real, identity)
 
 
 def _missing(path: Path, error: OSError) -> tuple[Reason, int, str]:

@@ -67,6 +67,7 @@ def test_what_is_not_there_holds_up_nothing(album: Path) -> None:
         None,
     ]
     assert "link to nowhere" in photos[1].detail
+    assert "standard input" in photos[3].detail
     assert all(photo.detail for photo in photos[:-1])
 
 
