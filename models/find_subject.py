@@ -63,10 +63,17 @@ def find_subject(
     """
     box = region(matte.roi, photo.rgb.shape[1], photo.rgb.shape[0])
     seen = photo.rgb if box is None else photo.rgb[inside(box)]
-    alpha = segmenter.alpha(seen, lone=lone, to_srgb=to_srgb(photo.icc))
-    height, width = photo.rgb.shape[:2]
-    part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
-    alpha = corrected(alpha, fixes, (height, width), part, seen)
+
+    def look(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's answer."""
+        return segmenter.alpha(rgb, lone=lone, to_srgb=to_srgb(photo.icc))
+
+    alpha = look(seen)
+    if fixes:
+        height, width = photo.rgb.shape[:2]
+        part = (0, 0, width, height) if box is None else (box.left, box.top, box.width, box.height)
+        alpha = settled(alpha) if reading.decides else alpha
+        alpha = corrected(alpha, fixes, (height, width), part, seen, look)
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return Found(np.ones_like(alpha))

@@ -1,12 +1,14 @@
-"""Corrects the network's answer by what the photo's owner says: points, or a mask of their own; it finds no subject.
+"""Corrects the network's answer by what the photo's owner says: points, or a mask of their own; it judges no answer.
 
-Pure functions. A point stands for the region of the answer in which it lies: what is connected at some level of
-certainty; else what a neck parts from the rest; else what is nearer to it than to the points that stay (parting.py).
+A point stands for the region of the answer in which it lies: what is connected at some level of certainty, what a neck
+parts from the rest, or what is nearer to it than to the points that stay (parting.py); for what the network sees there
+when it looks closely; and for what looks like it around (random_walk.py).
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,12 +20,21 @@ from cutoutd.config.fixes import Fixes
 from cutoutd.config.lengths import parse_point
 from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.parting import at_a_neck, nearer
+from cutoutd.models.networks.random_walk import carried
 from cutoutd.models.planes import Mask, Plane
+
+Look = Callable[[NDArray[np.uint8]], Plane]
 
 # Levels of certainty at which a region is told from its neighbours, the widest first.
 LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
-# What is at most this share of everything that was seen is a part of it, and not the whole.
-PART: Final = 0.6
+# What is at most this share of everything that was seen is a part of it, and not the whole: twice as much took most of
+# a subject away with one point. What only the faintest haze joins to the rest may have more, and so may what lies
+# nearer to the point than to one on what is sure.
+PART, APART, SURE = 0.3, 0.6, 0.5
+# A close look is at a square of such a side, in shares of the photo's longer one; the first that sees something counts.
+CLOSE: Final = (0.25, 0.4, 0.6)
+# The mean change of colour along an outline, where black to white is 1: noise and shading have less.
+OUTLINE: Final = 0.015
 # On each side of a neck at least this many samples are left when it parts; fewer are a spike.
 LEAST_PIECE: Final = 24
 # Fainter places within what is kept belong to it, also where they open to the outside by twice as much.
@@ -46,7 +57,8 @@ def corrected(
     fixes: Fixes,
     shape: tuple[int, int],
     part: tuple[int, int, int, int],
-    rgb: NDArray[np.uint8] | None = None,
+    rgb: NDArray[np.uint8],
+    look: Look,
 ) -> Plane:
     """The answer with what `fixes` say; the same array where they say nothing.
 
@@ -55,20 +67,34 @@ def corrected(
         fixes: the corrections.
         shape: height and width of the whole photo, pixels.
         part: left, top, width and height of the part, pixels.
-        rgb: uint8 (H, W, 3), that part of the photo; without it nothing is parted that hangs together.
+        rgb: uint8 (H, W, 3), that part of the photo.
+        look: asks the network about a part of `rgb`.
 
     Raises:
-        PhotoError: a point lies outside, or in nothing that could be told from the rest.
+        PhotoError: a point lies outside, or on nothing that network or colours could tell from the rest.
     """
     if not fixes:
         return alpha
-    colours = None if rgb is None else _shrunk(rgb, alpha.shape)
+    colours = _shrunk(rgb, alpha.shape)
     kept = [_cell(text, alpha.shape, shape, part) for text in fixes.keep]
-    for text in fixes.remove:
-        cell = _on_something(alpha, _cell(text, alpha.shape, shape, part))
-        alpha = _without(alpha, cell, text, kept, colours)
+    removed = [_on_something(alpha, _cell(text, alpha.shape, shape, part)) for text in fixes.remove]
+    for cell in removed:
+        alpha = _without(alpha, cell, kept, colours)
+    unseen: list[tuple[str, tuple[int, int]]] = []
     for text, cell in zip(fixes.keep, kept, strict=True):
-        alpha = _with(alpha, cell, text)
+        found = _with(alpha, cell, rgb, look)
+        if found is None:
+            unseen.append((text, cell))
+        else:
+            alpha = found
+    alpha = carried(alpha, colours, kept, removed)
+    for text, cell in unseen:
+        if not _has_outline(alpha, colours, cell):
+            raise PhotoError(
+                Reason.CANNOT_RENDER,
+                f"The network sees nothing at {text}, which belongs to the subject, nor has it an outline of its own",
+                fix="Choose a point further inside, look at a part alone with --roi, or give a mask with --mask.",
+            )
     return alpha
 
 
@@ -111,57 +137,84 @@ def _region(mask: Mask, cell: tuple[int, int]) -> Mask:
     return labels == labels[cell]
 
 
-def _with(alpha: Plane, cell: tuple[int, int], text: str) -> Plane:
-    """What lies at the cell becomes subject: the haze in which it lies, or the hole that it is."""
+def _with(alpha: Plane, cell: tuple[int, int], rgb: NDArray[np.uint8], look: Look) -> Plane | None:
+    """What lies at the cell becomes subject; None where nothing is seen there that could be told from the rest.
+
+    It is the haze in which the cell lies, or the hole that it is, or what the network sees there when it looks closely.
+    """
     there = float(alpha[cell])
     level = max((one for one in LEVELS if one <= there), default=None)
     if level is not None:
         region = _region(alpha >= min(level, 0.5), cell)
         region |= _closed(region, GAP) & (alpha >= LEVELS[1])
-    else:
-        region = _region(alpha < 0.5, cell)
-        if region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any():
-            raise PhotoError(
-                Reason.CANNOT_RENDER,
-                f"The network sees nothing at {text}, which belongs to the subject",
-                fix="Choose a point further inside, look at a part alone with --roi, or give a mask with --mask.",
-            )
-    return np.where(region, np.float32(1.0), alpha)
+        return np.where(region, np.float32(1.0), alpha)
+    region = _region(alpha < 0.5, cell)
+    if not (region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any()):
+        return np.where(region, np.float32(1.0), alpha)
+    for share in CLOSE:
+        seen = _seen_closely(alpha.shape, cell, rgb, look, share)
+        if seen[cell] >= 0.5:
+            return np.where(_region(seen >= 0.5, cell), np.maximum(alpha, seen), alpha)
+    return None
 
 
-def _without(
-    alpha: Plane, cell: tuple[int, int], text: str, kept: list[tuple[int, int]], colours: Plane | None
+def _seen_closely(
+    scale: tuple[int, ...], cell: tuple[int, int], rgb: NDArray[np.uint8], look: Look, share: float
 ) -> Plane:
-    """What lies at the cell becomes background, told from the rest at the lowest level at which it is a part."""
+    """The network's answer for a square around a cell, at the whole answer's scale, 0 outside.
+
+    Args:
+        scale: height and width of the answer.
+        cell: row and column in the middle of the square, where the frame lets it be.
+        rgb: the photo.
+        look: asks the network.
+        share: the square's side, in shares of the photo's longer one.
+    """
+    seen = np.zeros(scale[:2], np.float32)
+    places: list[slice] = []
+    samples: list[slice] = []
+    for at, length, count in zip(cell, rgb.shape, scale, strict=False):
+        side = min(length, max(8, round(share * max(rgb.shape[:2]))))
+        start = min(max(0, round((at + 0.5) / count * length - side / 2)), length - side)
+        places.append(slice(start, start + side))
+        first, last = round(start / length * count), round((start + side) / length * count)
+        samples.append(slice(first, max(last, first + 1)))
+    answer = Image.fromarray(look(np.ascontiguousarray(rgb[places[0], places[1]])))
+    size = (samples[1].stop - samples[1].start, samples[0].stop - samples[0].start)
+    seen[samples[0], samples[1]] = np.asarray(answer.resize(size, Image.Resampling.BILINEAR))
+    return seen
+
+
+def _without(alpha: Plane, cell: tuple[int, int], kept: list[tuple[int, int]], colours: Plane) -> Plane:
+    """What lies at the cell becomes background, told from the rest at the lowest level at which it is a part.
+
+    The same where nothing tells it from the rest: then only its colours do (random_walk.py).
+    """
     seen = float(alpha.sum(dtype=np.float64))
     for level in (one for one in LEVELS if one <= float(alpha[cell])):
         region = _region(alpha >= level, cell)
         if any(region[one] for one in kept):
             continue
-        if float(alpha[region].sum(dtype=np.float64)) <= PART * seen:
+        if float(alpha[region].sum(dtype=np.float64)) <= (APART if level <= LEVELS[1] else PART) * seen:
             rim = _grown(region, RIM) & (alpha < level)
             return np.where(region | rim, np.float32(0.0), alpha)
     if float(alpha[cell]) < LEVELS[0]:
         return alpha  # it is no subject as it is
-    joined = _parted(alpha, cell, kept, colours)
-    if joined is not None:
-        return np.where(joined, np.float32(0.0), alpha)
-    raise PhotoError(
-        Reason.CANNOT_RENDER,
-        f"The network sees one piece with the subject at {text}, which does not belong to it",
-        fix="Choose a point further inside, say what stays with --keep x,y beside it, or give a mask with --mask.",
+    stays = [one for one in kept if alpha[one] >= SURE]
+    joined = (
+        nearer(alpha, colours, [cell], stays) if stays else at_a_neck(alpha, colours, cell, PART, LEAST_PIECE)
     )
+    if joined is None or float(alpha[joined].sum(dtype=np.float64)) > APART * seen:
+        return alpha
+    return np.where(joined, np.float32(0.0), alpha)
 
 
-def _parted(
-    alpha: Plane, cell: tuple[int, int], kept: list[tuple[int, int]], colours: Plane | None
-) -> Mask | None:
-    """What belongs to the cell of a piece that hangs together at every level; None where nothing says what does."""
-    if colours is None:
-        return None
-    if kept:
-        return nearer(alpha, colours, [cell], kept)
-    return at_a_neck(alpha, colours, cell, PART, LEAST_PIECE)
+def _has_outline(alpha: Plane, colours: Plane, cell: tuple[int, int]) -> bool:
+    """Whether the region around a cell ends where the photo's colours change."""
+    region = _region(alpha >= 0.5, cell)
+    changes = [np.abs(np.diff(colours, axis=axis)).max(axis=2)[np.diff(region, axis=axis)] for axis in (0, 1)]
+    along = np.concatenate(changes)
+    return bool(along.size) and float(along.mean()) >= OUTLINE
 
 
 def _closed(region: Mask, gap: int) -> Mask:

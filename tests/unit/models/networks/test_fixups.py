@@ -1,4 +1,4 @@
-"""A point changes the region that it lies in and nothing else; a mask is read whatever its size and kind."""
+"""A point changes what it lies in and what looks like it around; a mask is read whatever its size and kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
-from cutoutd.models.networks.fixups import MASK_SIDE, corrected, read_mask
+from cutoutd.models.networks.fixups import MASK_SIDE, Look, corrected, read_mask
 from cutoutd.models.planes import Plane
 
 WHOLE = (600, 800)  # height and width of the photo
@@ -28,8 +28,26 @@ def answer() -> Plane:
     return alpha
 
 
-def fixed(part: tuple[int, int, int, int] = (0, 0, 800, 600), **points: tuple[str, ...]) -> Plane:
-    return corrected(answer(), Fixes(**points), WHOLE, part)
+def photo_of(alpha: Plane) -> NDArray[np.uint8]:
+    """A photo in which what is seen at all is red on grey, and holes are grey."""
+    rgb = np.full((*alpha.shape, 3), 120, np.uint8)
+    rgb[alpha > 0] = (200, 30, 30)
+    return rgb.repeat(10, axis=0).repeat(10, axis=1)
+
+
+def blind(rgb: NDArray[np.uint8]) -> Plane:
+    """A network that sees nothing, however closely it looks."""
+    return np.zeros((8, 8), np.float32)
+
+
+def fixed(
+    alpha: Plane | None = None,
+    part: tuple[int, int, int, int] = (0, 0, 800, 600),
+    look: Look = blind,
+    **points: tuple[str, ...],
+) -> Plane:
+    seen = answer() if alpha is None else alpha
+    return corrected(seen, Fixes(**points), WHOLE, part, photo_of(seen), look)
 
 
 def test_nothing_said_changes_nothing() -> None:
@@ -39,7 +57,7 @@ def test_nothing_said_changes_nothing() -> None:
 def test_what_hangs_on_by_haze_is_removed_and_the_subject_stays() -> None:
     left = fixed(remove=("670,300",))
     assert not left[18:42, 58:77].any()
-    assert np.array_equal(left[:, :40], answer()[:, :40])
+    assert np.array_equal(left[:, :38], answer()[:, :38])
     assert np.array_equal(left, fixed(remove=("83.75%,50%",)))
 
 
@@ -54,7 +72,7 @@ def test_fainter_places_within_what_is_kept_come_with_it_and_a_real_hole_does_no
     alpha[22:38, 62:73] = 0.1
     alpha[28:32, 73:75] = 0.1  # open to the outside
     alpha[33:36, 64:67] = 0.0
-    left = corrected(alpha, Fixes(keep=("615,210",)), WHOLE, (0, 0, 800, 600))
+    left = fixed(alpha, keep=("615,210",))
     within = np.ones((20, 13), np.bool_)
     within[13:16, 4:7] = False
     assert (left[20:40, 60:73][within] == 1.0).all()
@@ -65,24 +83,74 @@ def test_fainter_places_within_what_is_kept_come_with_it_and_a_real_hole_does_no
 
 def test_a_hole_is_filled_and_the_open_background_is_never_taken_for_one() -> None:
     assert (fixed(keep=("200,300",))[10:50, 5:40] == 1.0).all()
+    flat = np.full((*WHOLE, 3), 120, np.uint8)
     with pytest.raises(PhotoError, match="sees nothing") as caught:
-        fixed(keep=("450,30",))
+        corrected(answer(), Fixes(keep=("450,30",)), WHOLE, (0, 0, 800, 600), flat, blind)
     assert caught.value.reason is Reason.CANNOT_RENDER
 
 
-def test_the_one_thing_there_is_is_not_removed_in_parts() -> None:
-    with pytest.raises(PhotoError, match="one piece"):
-        fixed(remove=("100,150",))
-    assert np.array_equal(fixed(remove=("450,30",)), answer()), "background is removed already"
+def test_what_is_removed_already_stays_so() -> None:
+    assert np.array_equal(fixed(remove=("450,30",)) >= 0.5, answer() >= 0.5)
 
 
 def test_points_count_in_the_whole_photo_also_where_a_part_is_looked_at() -> None:
-    part = corrected(answer(), Fixes(remove=("1070,500",)), (1200, 1600), (400, 200, 800, 600))
-    assert np.array_equal(part, fixed(remove=("670,300",)))
+    whole, part, rgb = (1200, 1600), (400, 200, 800, 600), photo_of(answer())
+    left = corrected(answer(), Fixes(remove=("1070,500",)), whole, part, rgb, blind)
+    assert np.array_equal(left, fixed(remove=("670,300",)))
     with pytest.raises(PhotoError, match="outside"):
-        corrected(answer(), Fixes(remove=("100,100",)), (1200, 1600), (400, 200, 800, 600))
+        corrected(answer(), Fixes(remove=("100,100",)), whole, part, rgb, blind)
     with pytest.raises(PhotoError, match="outside"):
         fixed(keep=("801,20",))
+
+
+def test_what_no_answer_shows_is_found_by_a_closer_look() -> None:
+    """A ball on a table of any colours, which the network did not take for a subject."""
+    rgb = np.random.default_rng(1).integers(0, 255, (*WHOLE, 3)).astype(np.uint8)
+    rgb[400:500, 600:700] = (0, 0, 250)
+    shown: list[tuple[int, ...]] = []
+
+    def look(seen: NDArray[np.uint8]) -> Plane:
+        """Sees the ball where it fills enough of what is shown."""
+        shown.append(seen.shape)
+        ball: NDArray[np.bool_] = (seen == np.array((0, 0, 250), np.uint8)).all(axis=2)
+        return ball.astype(np.float32) if ball.mean() > 0.2 else np.zeros(ball.shape, np.float32)
+
+    left = corrected(answer(), Fixes(keep=("650,450",)), WHOLE, (0, 0, 800, 600), rgb, look)
+    assert shown == [(200, 200, 3)]
+    assert (left[41:49, 61:69] == 1.0).all()
+    assert np.array_equal(left[:, :55], answer()[:, :55])
+
+
+def test_a_look_is_at_a_square_within_the_photo_the_closest_that_sees_something() -> None:
+    shown: list[tuple[int, ...]] = []
+
+    def look(seen: NDArray[np.uint8]) -> Plane:
+        """Sees all of what is shown once it is large enough."""
+        shown.append(seen.shape)
+        return np.full((4, 4), 0.95 if seen.shape[1] > 400 else 0.0, np.float32)
+
+    left = fixed(look=look, keep=("795,5",))
+    assert shown == [(200, 200, 3), (320, 320, 3), (480, 480, 3)]
+    assert (left[:40, 45:] >= 0.9).all()
+
+
+def test_what_network_and_answer_do_not_part_goes_as_far_as_its_colours_reach() -> None:
+    """A hill on a car's roof, as sure as the car: the one point said nothing about that."""
+    alpha, rgb = np.zeros((60, 80), np.float32), np.full((*WHOLE, 3), 240, np.uint8)
+    alpha[10:50, 5:70] = 1.0
+    rgb[150:500, 50:700], rgb[100:150, 50:700] = 20, 120
+    left = corrected(alpha, Fixes(remove=("350,120",)), WHOLE, (0, 0, 800, 600), rgb, blind)
+    assert left[10:15, 15:55].max() < 0.5
+    assert left[17:50, 6:69].min() > 0.5  # a point is a disc of three samples
+
+
+def test_no_single_point_takes_away_most_of_the_subject() -> None:
+    rgb = np.random.default_rng(2).integers(0, 255, (*WHOLE, 3)).astype(np.uint8)
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[10:50, 5:40], alpha[10:50, 40:70] = 1.0, 0.7
+    left = corrected(alpha, Fixes(remove=("550,300",)), WHOLE, (0, 0, 800, 600), rgb, blind)
+    assert left[30, 55] == 0
+    assert left.sum() > 0.7 * alpha.sum()
 
 
 def joined() -> tuple[Plane, NDArray[np.uint8]]:
@@ -96,24 +164,23 @@ def joined() -> tuple[Plane, NDArray[np.uint8]]:
 
 def test_what_is_held_close_goes_alone_once_it_is_said_what_stays() -> None:
     alpha, photo = joined()
-    part = (0, 0, 800, 600)
-    with pytest.raises(PhotoError, match="one piece"):
-        corrected(alpha, Fixes(remove=("600,300",)), WHOLE, part, photo)
-    left = corrected(alpha, Fixes(keep=("200,300",), remove=("600,300",)), WHOLE, part, photo)
-    assert (left[10:50, 5:44] == 1.0).all()
-    assert not left[:, 46:].any()
+    left = corrected(
+        alpha, Fixes(keep=("200,300",), remove=("600,300",)), WHOLE, (0, 0, 800, 600), photo, blind
+    )
+    assert (left[10:50, 5:44] >= 0.9).all()
+    assert left[:, 46:].max() < 0.1
 
 
 def test_two_things_that_touch_part_at_their_neck_without_a_word() -> None:
     alpha, photo = joined()
     alpha[10:27, 45:55] = alpha[33:50, 45:55] = 0.0
-    left = corrected(alpha, Fixes(remove=("650,300",)), WHOLE, (0, 0, 800, 600), photo)
-    assert (left[10:50, 5:40] == 1.0).all()
-    assert not left[10:50, 56:].any()
+    left = corrected(alpha, Fixes(remove=("650,300",)), WHOLE, (0, 0, 800, 600), photo, blind)
+    assert (left[10:50, 5:40] >= 0.9).all()
+    assert left[10:50, 56:].max() < 0.1
 
 
 def test_a_thing_that_was_narrowly_missed_is_meant() -> None:
-    assert np.array_equal(fixed(remove=("670,180",)), fixed(remove=("670,300",)))
+    assert not fixed(remove=("670,180",))[18:42, 58:77].any()
 
 
 def picture(mode: str, size: tuple[int, int] = (400, 300), kind: str = "PNG") -> bytes:
