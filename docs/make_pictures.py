@@ -217,8 +217,10 @@ SECTIONS = (
         "keep x,y, remove x,y, mask",
         "For one photo that came out wrong, or in which no subject was seen; `cutoutd redo PHOTO` takes the same, "
         "also while the daemon runs, and on the page of `cutoutd gallery` points are set with the mouse. "
-        "A point of what does not belong to the subject: what stands apart there goes. Where things hang "
-        "together, a point says what stays, and they part where the colours change. Or a mask: have one "
+        "A point of what does not belong to the subject: what stands apart there goes, and where things hang together, "
+        "what looks like it around the point; a point on what stays parts them where the colours change. A point of "
+        "what belongs to it: what is half there becomes whole, and where nothing was seen the network looks again "
+        "closely. Or a mask: have one "
         "written (`--preset mask`), paint in it with any picture editor (white is subject; a coarse edge will "
         "do), and give it back: outline and edge colours are made anew. `redo` copies it, and the next `redo` "
         "without `--mask` asks the network again. Points stay with their photo: when it is done again, on white say, "

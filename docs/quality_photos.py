@@ -83,7 +83,7 @@ PHOTOS: tuple[Photo, ...] = (
         "fix",
         (
             "Man and tripod are whole, legs and all; the light parts of the camera went with the sky "
-            "behind them, as with IS-Net. u2netp has more of it. A mask mends it."
+            "behind them, as with IS-Net, and come back with a point (`--keep 57%,31%`). u2netp has more of it."
         ),
     ),
     Photo(
@@ -91,16 +91,19 @@ PHOTOS: tuple[Photo, ...] = (
         "data/basketball1.png",
         PEOPLE,
         "reject",
-        ("Both men are there; the ball is gone and a chair came along. Said: two subjects or more."),
+        (
+            "Both men are there; the ball is gone and a chair came along. Said: two subjects or more. A point brings "
+            "most of the ball (`--keep 24%,27%`)."
+        ),
     ),
     Photo(
         CV,
         "data/left01.jpg",
         PEOPLE,
-        "reject",
+        "fix",
         (
-            "Board and shirt are solid; of the hand only the rim is left. Said: half-transparent inside. The rivals "
-            "lose the board or the man."
+            "Board and shirt are solid; of the hand only the rim is left, and two points bring it back (`--keep 90%,36% "
+            "--keep 87%,56%`). Said: half-transparent inside. The rivals lose the board or the man."
         ),
     ),
     Photo(
@@ -201,8 +204,8 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "The large piece and three blocks are right; a wedge and the light tile at the left are "
-            "missing. The rivals lose more blocks."
+            "The large piece and three blocks are right; a wedge and the light tile at the left are missing, and come "
+            "back with three points (`--keep 38%,85% --keep 15%,82% --keep 12%,62%`). The rivals lose more blocks."
         ),
     ),
     Photo(
@@ -222,7 +225,7 @@ PHOTOS: tuple[Photo, ...] = (
         "reject",
         (
             "All 24 coins are there, each whole, and a patch of the table with those of the first row, "
-            "which no point takes away alone. Said. IS-Net has them without it."
+            "which takes eleven points to go but for crumbs. Said. IS-Net has them without it."
         ),
     ),
     Photo(
@@ -236,10 +239,11 @@ PHOTOS: tuple[Photo, ...] = (
         BG,
         "car.jpg",
         VEHICLES,
-        "reject",
+        "fix",
         (
-            "Wheels, grille and mirrors are sharp; behind the roof the far hill stays, and it is "
-            "opaque. Not said: cutoutd is sure of it. u2netp and IS-Net do not make this mistake."
+            "Wheels, grille and mirrors are sharp; behind the roof the far hill stays, and it is opaque: two points "
+            "take it away but for a tuft (`--remove 38%,35% --remove 25%,34%`). Not said: cutoutd is sure of it. "
+            "u2netp and IS-Net do not make this mistake."
         ),
     ),
     Photo(

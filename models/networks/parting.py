@@ -39,6 +39,8 @@ def at_a_neck(alpha: Plane, colours: Plane, cell: Cell, most: float, least: int)
     """
     whole = alpha >= HOLDS
     reached = _thickness(whole, max(NECKS))
+    # Narrowed, a part is no larger than whole; to find out how large it is whole takes long.
+    largest = most * float(alpha.sum(dtype=np.float64))
     for neck in NECKS:
         labels = components(reached > neck, diagonal=False)
         own = _nearest_label(labels, cell, neck + 2)
@@ -46,10 +48,10 @@ def at_a_neck(alpha: Plane, colours: Plane, cell: Cell, most: float, least: int)
             return None
         sizes = np.bincount(labels.ravel())
         others = [label for label in range(1, len(sizes)) if label != own and sizes[label] >= least]
-        if sizes[own] < least or not others:
+        if sizes[own] < least or not others or sizes[own] > largest:
             continue
         part = nearer(alpha, colours, np.argwhere(labels == own), np.argwhere(np.isin(labels, others)))
-        if float(alpha[part].sum(dtype=np.float64)) <= most * float(alpha.sum(dtype=np.float64)):
+        if float(alpha[part].sum(dtype=np.float64)) <= largest:
             return part
     return None
 
