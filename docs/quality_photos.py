@@ -102,7 +102,7 @@ PHOTOS: tuple[Photo, ...] = (
         PEOPLE,
         "fix",
         (
-            "Board and shirt are solid; of the hand only the rim is left, and two points bring it back (`--keep 90%,36% "
+            "Board and shirt are solid; of the hand only the rim is left; two points bring it back (`--keep 90%,36% "
             "--keep 87%,56%`). Said: half-transparent inside. The rivals lose the board or the man."
         ),
     ),
@@ -195,7 +195,7 @@ PHOTOS: tuple[Photo, ...] = (
         "fix",
         (
             "All but one tile is right; the purple one has holes. Two points (`--keep 87%,43% --keep "
-            "86%,39%`) bring it back whole. Both rivals have it."
+            "86%,39%`) bring it back but for a nick. Both rivals have it."
         ),
     ),
     Photo(
