@@ -1,7 +1,7 @@
 """What points of somebody's bring: `python -m benchmarks.points --images DIR --masks DIR --names LIST --every 4`.
 
 Each photo that is not right already gets one point after another, as somebody would set it: in the middle of the
-largest part that is wrong, on what is missing or on what is too much. Printed are the mean IoU after so many points, how
+largest part that is wrong, on what is missing or on what is too much. Printed are the mean IoU after each point, how
 many steps made it worse, and how many points were refused. At the scale of the network's answer; needs scipy.
 """
 
