@@ -9,8 +9,8 @@ leads to a point, however long, the answer counts for less. Only run where someb
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +176,9 @@ def _solved(prior: Exact, colours: Exact, say: Exact, points: Sequence[tuple[Cel
     return np.clip(_conjugate_gradients(applied, wanted, own, start), 0.0, 1.0)
 
 
-def _conjugate_gradients(applied: Any, wanted: Exact, diagonal: Exact, start: Exact) -> Exact:
+def _conjugate_gradients(
+    applied: Callable[[Exact], Exact], wanted: Exact, diagonal: Exact, start: Exact
+) -> Exact:
     """What `applied` makes `wanted` of, from a start, preconditioned by the matrix's diagonal."""
     found = start.copy()
     residual = wanted - applied(found)
