@@ -87,7 +87,7 @@ function pointWords(photo) {
   if (points.keep.length) said.push(`${points.keep.length} to keep`);
   if (points.remove.length) said.push(`${points.remove.length} to remove`);
   const what = pointing === "keep" ? "Click what belongs to the subject and is missing." : "Click what does not belong to it.";
-  return `${what} ${said.length ? `${said.join(", ")}; a click on a point takes it back. Save choices is on the sheet.` : ""}`.trim();
+  return `${what} ${said.length ? `${said.join(", ")}; a click on a point takes it back.` : ""}`.trim();
 }
 
 hearers.push(readPoints);

@@ -120,8 +120,9 @@ function drawWords() {
   const filters = Object.entries(FILTERS).filter(([name]) => !feed.client || !["look", "failed"].includes(name));
   offer($("filter"), filters.map(([name, [word, test]]) => [name, `${word} (${feed.photos.filter(test).length})`]), choice.filter);
   const open = unsaved();
+  for (const id of ["save", "save-here"]) $(id).textContent = open ? `Save ${open} ${open === 1 ? "choice" : "choices"}` : "Save choices";
   $("save").disabled = open === 0;
-  $("save").textContent = open ? `Save ${open} ${open === 1 ? "choice" : "choices"}` : "Save choices";
+  $("save-here").hidden = open === 0; // beside the photo alone there is no room for what cannot be done
 }
 
 function offer(select, options, value) {

@@ -193,6 +193,7 @@ for (const kind of ["pointerup", "pointercancel"]) {
 
 // --- saving ------------------------------------------------------------------------------------------------------------
 
+$("save-here").addEventListener("click", () => $("save").click());
 $("save").addEventListener("click", () => {
   const text = review(), count = unsaved(), points = Object.keys(placed).length;
   $("saving-count").textContent = `${count} ${count === 1 ? "choice" : "choices"}`;

@@ -229,7 +229,7 @@ def test_points_are_set_taken_back_and_saved(browser: Chromium, shoot: Shoot) ->
     wait_until(lambda: browser.run("feed.making") == 0, "all small pictures", 60)
     browser.run("choose('view', 'after'); openViewer(3)")
     wait_until(lambda: browser.run("stage.pair?.querySelector('.after img')?.complete"), "the picture")
-    assert browser.run(SHOWN) == ["after"]
+    wait_until(lambda: browser.run(SHOWN) == ["after"], "the cutout alone")
     browser.key("r", 82)
     assert browser.run(SHOWN) == ["before", "after"]  # what was left out is seen too, pale
     clicked(browser, 0.25, 0.5)
@@ -242,6 +242,11 @@ def test_points_are_set_taken_back_and_saved(browser: Chromium, shoot: Shoot) ->
     assert browser.run(POINTS) == "+−"
     browser.key("Backspace", 8)
     assert browser.run(POINTS) == "−"
+    assert browser.run("[$('save-here').hidden, $('save-here').textContent]") == [False, "Save 1 choice"]
+    browser.run("$('save-here').click()")
+    assert browser.run("[$('saving').open, $('viewer').open]") == [True, True]
+    assert "One photo is then made again with your points." in browser.run("$('saving-how').textContent")
+    browser.run("$('saving').close()")
     # A finished file that does not lie on the photo gives way to it, and the points stay where they are.
     browser.key("d", 68)
     wait_until(lambda: browser.run(SHOWN) == ["before"], "the photo alone")
@@ -265,7 +270,9 @@ def test_points_are_set_taken_back_and_saved(browser: Chromium, shoot: Shoot) ->
     # A photo that failed has no cutout, and can be pointed at all the same.
     browser.run("openViewer(6)")
     browser.key("k", 75)
-    wait_until(lambda: browser.run("stage.pair?.querySelector('.before img')?.complete"), "the photo")
+    wait_until(
+        lambda: browser.run("stage.pair?.querySelector('.before img')?.src.includes('/6-')"), "the photo"
+    )
     clicked(browser, 0.5, 0.5)
     assert browser.run("JSON.parse(review()).fixes['6'].keep.length") == 1
     browser.run("closeViewer()")
