@@ -19,6 +19,7 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoError
 from cutoutd.config.fixes import Fixes
+from cutoutd.config.places import models_dir
 from cutoutd.models.evaluation.cases import find_cases, read_mask, read_photo
 from cutoutd.models.networks.catalog import resolve
 from cutoutd.models.networks.fixups import corrected
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--points", type=int, default=3)
     asked = parser.parse_args()
-    segmenter = Segmenter(resolve("standard", Path.home() / ".none", "normal"), threads=1)
+    segmenter = Segmenter(resolve("standard", models_dir(), "normal"), threads=1)
     cases = find_cases(asked.images, asked.masks, asked.names, asked.every)
     courses = [course(segmenter, case.photo, case.mask, asked.points) for case in cases]
     for line in lines([one for one in courses if one is not None], asked.points):

@@ -77,6 +77,12 @@ def find_subject(
     if not has_subject(alpha, reading.certain):
         if matte.no_subject == "pass":
             return Found(np.ones_like(alpha))
+        if fixes.keep:  # a crumb around a point is no cutout, and the advice to set one is no help
+            raise PhotoError(
+                Reason.NO_SUBJECT,
+                "Around the points that were set too little stands out for a subject",
+                fix="Nothing was written. Set more points with --keep x,y, or give a mask with --mask.",
+            )
         raise PhotoError(
             Reason.NO_SUBJECT,
             "No subject stands out in this photo",

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -56,6 +57,28 @@ def test_nothing_seen_is_a_named_failure_or_all_of_the_photo() -> None:
     assert error.value.reason is Reason.NO_SUBJECT
     passed = find_subject(photo(200, 100), Eye(0.0), Matte(no_subject="pass"))
     assert (passed.box, float(passed.alpha.min()), passed.confidence) == (None, 1.0, None)
+
+
+def test_a_crumb_around_a_point_is_no_subject_and_gets_advice_of_its_own() -> None:
+    """A photo that was pointed at was refused with the advice to point at it."""
+    noise = np.random.default_rng(1).integers(0, 255, (100, 200, 3)).astype(np.uint8)
+    pointed = replace(photo(200, 100), rgb=noise)
+    with pytest.raises(PhotoError, match="Around the points") as error:
+        find_subject(pointed, EyeForNothing(), Matte(), fixes=Fixes(keep=("50%,50%",)))
+    assert error.value.reason is Reason.NO_SUBJECT
+    assert "Set more points" in error.value.fix
+
+
+class EyeForNothing(Eye):
+    """Sees nothing, at the scale of our networks."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def alpha(
+        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+    ) -> NDArray[np.float32]:
+        return np.zeros((320, 320), np.float32)
 
 
 class EyeForCrumbs(Eye):

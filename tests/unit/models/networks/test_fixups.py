@@ -144,7 +144,7 @@ def test_what_network_and_answer_do_not_part_goes_as_far_as_its_colours_reach() 
     assert left[17:50, 6:69].min() > 0.5  # a point is a disc of three samples
 
 
-def test_no_single_point_takes_away_most_of_the_subject() -> None:
+def test_a_point_takes_away_the_part_that_is_less_sure_and_leaves_the_rest() -> None:
     rgb = np.random.default_rng(2).integers(0, 255, (*WHOLE, 3)).astype(np.uint8)
     alpha = np.zeros((60, 80), np.float32)
     alpha[10:50, 5:40], alpha[10:50, 40:70] = 1.0, 0.7
