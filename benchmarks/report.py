@@ -237,7 +237,7 @@ def _latency(results: Results) -> str:
         "",
         (
             f"From close(2) of an arriving {results['megapixels']}-megapixel JPEG to its finished PNG under its name, "
-            "idle daemon, bundled network. The settle time (0.5 s) is included; it passes while the photo is worked on."
+            "idle daemon, bundled network. The settle time (0.4 s) is included; it passes while the photo is worked on."
         ),
         "",
         table(["photos", "count", "p50", "p95", "p99"], rows),
@@ -268,7 +268,7 @@ def _stage_table(stages: Mapping[str, float]) -> str:
 
 def _limits(results: Results) -> str:
     what = {
-        "bare": "decoder, network and PNG writer alone",
+        "bare": "decoder, all runs of all networks and PNG writer alone",
         "pipeline": "`cut_out`: also the edge work, erasing, checks",
         "worker": "also reading, digests, the synced temporary and reading it back",
     }

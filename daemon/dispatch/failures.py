@@ -166,7 +166,7 @@ class Failures:
 
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.hands.plan.inbox(row.inbox)
-        return 0.5 if inbox is None else inbox.settings.settle
+        return 0.4 if inbox is None else inbox.settings.settle
 
     def like_a_death(self, row: PhotoRow, what: str, *, large: bool) -> None:
         """Workers have said so often what nobody else sees that they end, and that the photo is at fault for it."""
