@@ -26,13 +26,16 @@ class Rectangle(NamedTuple):
         return self.right - self.left, self.bottom - self.top
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
+    """One box: what it is, and where its content begins and ends."""
+
     kind: bytes
     start: int
     end: int
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
+def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
+    """The boxes between two offsets, as far as they are whole."""
     at = start
     while at + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -43,12 +46,13 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
             size = end - at
         if size < head or at + size > end:
             return
-        yield _Box(kind, at + head, at + size)
+        yield Box(kind, at + head, at + size)
         at += size
 
 
-def _inside(data: bytes, start: int, end: int, kind: bytes) -> _Box | None:
-    return next((box for box in _boxes(data, start, end) if box.kind == kind), None)
+def inside(data: bytes, start: int, end: int, kind: bytes) -> Box | None:
+    """The first box of a kind between two offsets."""
+    return next((box for box in boxes(data, start, end) if box.kind == kind), None)
 
 
 def clean_aperture(data: bytes, width: int, height: int) -> Rectangle | None:
@@ -136,29 +140,29 @@ def _property(data: bytes, kind: bytes) -> bytes | None:
     return next((data[box.start : box.end] for box in _properties(data) if box.kind == kind), None)
 
 
-def _properties(data: bytes) -> Iterator[_Box]:
+def _properties(data: bytes) -> Iterator[Box]:
     """The properties that are associated with the primary item, in their order."""
-    meta = _inside(data, 0, len(data), b"meta")
+    meta = inside(data, 0, len(data), b"meta")
     if meta is None:
         return
     start = meta.start + 4  # version and flags
-    primary, properties = (_inside(data, start, meta.end, name) for name in (b"pitm", b"iprp"))
+    primary, properties = (inside(data, start, meta.end, name) for name in (b"pitm", b"iprp"))
     if primary is None or properties is None:
         return
-    container = _inside(data, *properties[1:], b"ipco")
+    container = inside(data, *properties[1:], b"ipco")
     if container is None:
         return
     wide = data[primary.start] > 0
     (item,) = struct.unpack_from(">I" if wide else ">H", data, primary.start + 4)
-    listed = list(_boxes(data, *container[1:]))
-    for box in _boxes(data, *properties[1:]):
+    listed = list(boxes(data, *container[1:]))
+    for box in boxes(data, *properties[1:]):
         if box.kind == b"ipma":
             for index in _associated(data, box, item):
                 if 0 < index <= len(listed):
                     yield listed[index - 1]
 
 
-def _associated(data: bytes, box: _Box, item: int) -> Iterator[int]:
+def _associated(data: bytes, box: Box, item: int) -> Iterator[int]:
     """The property numbers (from 1) that belong to an item."""
     version, flags = data[box.start], data[box.start + 3]
     (entries,) = struct.unpack_from(">I", data, box.start + 4)
@@ -177,16 +181,35 @@ def _associated(data: bytes, box: _Box, item: int) -> Iterator[int]:
                 yield value
 
 
+def code_points(data: bytes) -> tuple[int, int] | None:
+    """H.273 colour primaries and transfer characteristics that the file names for what it shows, or None.
+
+    Not those of other items: a map of brightness, for one, has its own.
+    """
+    try:
+        found = next(
+            (data[box.start + 4 : box.end] for box in _properties(data) if _names_code_points(data, box)),
+            None,
+        )
+        return None if found is None else struct.unpack_from(">2H", found)
+    except (struct.error, IndexError):
+        return None
+
+
+def _names_code_points(data: bytes, box: Box) -> bool:
+    return box.kind == b"colr" and data[box.start : box.start + 4] == b"nclx"
+
+
 # --- where the pieces lie
 
 
 def items(data: bytes, kinds: tuple[bytes, ...]) -> list[tuple[int, int]]:
     """Start and end of each piece of the items of these kinds, as far as the lists can be read."""
     try:
-        meta = _inside(data, 0, len(data), b"meta")
+        meta = inside(data, 0, len(data), b"meta")
         if meta is None:
             return []
-        infos, places = (_inside(data, meta.start + 4, meta.end, name) for name in (b"iinf", b"iloc"))
+        infos, places = (inside(data, meta.start + 4, meta.end, name) for name in (b"iinf", b"iloc"))
         if infos is None or places is None:
             return []
         wanted = frozenset(_items_of(data, infos, kinds))
@@ -195,9 +218,9 @@ def items(data: bytes, kinds: tuple[bytes, ...]) -> list[tuple[int, int]]:
         return []
 
 
-def _items_of(data: bytes, box: _Box, kinds: tuple[bytes, ...]) -> Iterator[int]:
+def _items_of(data: bytes, box: Box, kinds: tuple[bytes, ...]) -> Iterator[int]:
     head = 6 if data[box.start] == 0 else 8  # version, flags, count
-    for entry in _boxes(data, box.start + head, box.end):
+    for entry in boxes(data, box.start + head, box.end):
         version = data[entry.start]
         if entry.kind != b"infe" or version < 2:
             continue
@@ -209,7 +232,7 @@ def _items_of(data: bytes, box: _Box, kinds: tuple[bytes, ...]) -> Iterator[int]
             yield item
 
 
-def _extents(data: bytes, box: _Box) -> Iterator[tuple[int, int, int]]:
+def _extents(data: bytes, box: Box) -> Iterator[tuple[int, int, int]]:
     """Item, start and end of each extent that is counted from the beginning of the file."""
     version = data[box.start]
     sizes, more = data[box.start + 4], data[box.start + 5]

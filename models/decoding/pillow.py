@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, isobmff, png, tiff16
+from cutoutd.models.decoding import formats, ifd, isobmff, jp2, png, tiff16
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.exif import orientation as orientation_of
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, plausible_dpi, split
@@ -60,6 +60,8 @@ def header(data: bytes, kind: str) -> HeaderFacts:
     if turn >= 5 and kind != formats.TIFF:  # Pillow gives the upright size of a TIFF, and turns it itself
         width, height = height, width
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    if kind == formats.JPEG_2000 and jp2.colours(data).are_inks:
+        has_alpha = False
     return HeaderFacts(width, height, turn, 16 if _is_deep(image, data, kind) else 8, has_alpha)
 
 
@@ -103,6 +105,17 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
     return plain
 
 
+def _as_its_container_says(image: Image.Image, colours: jp2.Colours) -> Image.Image:
+    """The same pixels with the colours that a container names; its decoder takes a fourth ink for transparency."""
+    if colours.are_inks and image.mode == "RGBA":
+        inks = Image.frombytes("CMYK", image.size, image.tobytes())
+        inks.info = image.info
+        image = inks
+    if colours.icc is not None:
+        image.info["icc_profile"] = colours.icc
+    return image
+
+
 def _readable_bitmap(data: bytes) -> bytes:
     """OS/2 allowed headers that are cut off after any field: the rest is as if it was 0."""
     size = int.from_bytes(data[14:18], "little")
@@ -111,6 +124,15 @@ def _readable_bitmap(data: bytes) -> bytes:
     offset = int.from_bytes(data[10:14], "little") + 40 - size
     fields = data[18 : 14 + min(size, 40)].ljust(36, b"\0")
     return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
+
+
+def _scale_key(image: Image.Image, data: bytes) -> None:
+    """Pillow gives grey of 2 and 4 bits as 8, but the one transparent value of a PNG as it is stored."""
+    bits, colours = data[24], data[25]
+    key = image.info.get("transparency")
+    if colours == 0 and bits in (2, 4) and isinstance(key, int):
+        most = (1 << bits) - 1
+        image.info["transparency"] = (key & most) * (255 // most)
 
 
 def _is_deep(image: Any, data: bytes, kind: str) -> bool:
@@ -147,12 +169,16 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
         image = _cropped(image, _shown(image, data, kind))
     elif kind == formats.BMP:
         image = _without_empty_alpha(image)
+    elif kind == formats.JPEG_2000:
+        image = _as_its_container_says(image, jp2.colours(data))
     turn = _orientation(image) if contents is None else orientation_of(contents.exif)
     facts = _facts(image, data, kind) if contents is None else _png_facts(contents)
     low: Image.Image | None = None
     deep = _is_deep(image, data, kind)
     # Pillow compares a 16-bit PNG's one transparent colour with the wrong bytes, or not at all.
     key = image.info.pop("transparency", None) if deep and kind == formats.PNG else None
+    if kind == formats.PNG and not deep:
+        _scale_key(image, data)
     if deep and (want_16bit or key is not None):
         low = tiff16.low_bytes(data, kind)
     picture, alpha = split(image)
@@ -178,7 +204,7 @@ def _facts(image: Image.Image, data: bytes, kind: str) -> _Facts:
     icc = image.info.get("icc_profile")
     if isinstance(icc, bytes) and icc:
         return _Facts(icc, _dpi(image))
-    found = _code_points(data) if kind == formats.AVIF else None
+    found = isobmff.code_points(data) if kind == formats.AVIF else None
     if found is None:
         return _Facts(None, _dpi(image))
     return _Facts(profiles.cicp_icc(*found), _dpi(image), _hdr_notes(found[1]))
@@ -193,14 +219,6 @@ def _png_facts(contents: png.Contents) -> _Facts:
 
 def _hdr_notes(transfer: int) -> tuple[str, ...]:
     return (HDR_NOTE,) if profiles.is_hdr(transfer) else ()
-
-
-def _code_points(data: bytes) -> tuple[int, int] | None:
-    """H.273 colour primaries and transfer characteristics of an AVIF, or None."""
-    at = data.find(b"colrnclx", 0, 1 << 16)
-    if at < 0:
-        return None
-    return int.from_bytes(data[at + 8 : at + 10], "big"), int.from_bytes(data[at + 10 : at + 12], "big")
 
 
 def _dpi(image: Any) -> tuple[float, float] | None:

@@ -25,6 +25,7 @@ _SEPARATED, _ICC_LAB = 5, 9
 _LABS: Final = (8, _ICC_LAB)
 # TIFF photometric interpretation: how many colour channels it has. Grey, RGB, CMYK and Lab.
 _CHANNELS: Final = {0: 1, 1: 1, 2: 3, 5: 4, 8: 3, 9: 3}
+_MANY: Final = 255
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
 _BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"  # Pillow takes its numbers for those of a small one
 
@@ -87,24 +88,25 @@ def all_but(key: int | tuple[int, ...], high: Image.Image, low: Image.Image) -> 
 
 
 def is_needed(data: bytes) -> bool:
-    """True for a TIFF that Pillow cannot open, or opens as garbage: 16-bit separate planes, uncompressed; grey of 32
-    bits without a sign, whose upper half it takes for negative; grey of less with a sign: where its black is, nobody
-    can say.
+    """True for a TIFF that Pillow cannot open, or opens as garbage: separate planes of 16 bits, or with more channels
+    than colours, uncompressed (grey with alpha always); grey of 32 bits without a sign, whose upper half it takes for
+    negative; grey of less with a sign: where its black is, nobody can say.
     """
     if data.startswith(_BIG_ENDIAN_BIGTIFF):
         return True
     try:
         image: Any = TiffImageFile(io.BytesIO(data))
     except SyntaxError as exc:
-        return "pixel mode" in str(exc)
+        # The second: it has fewer letters than the file has planes.
+        return "pixel mode" in str(exc) or isinstance(exc.__cause__, IndexError)
     bits, signed = bits_per_channel(image), _most(image.tag_v2.get(ifd.SAMPLE_FORMAT, (1,))) == _SIGNED
     if image.mode in ("L", "I") and signed != (bits == 32) and (signed or image.mode == "I"):
         return True
-    return (
-        bits > 8
-        and image.tag_v2.get(ifd.PLANAR, 1) == _SEPARATE
-        and image.tag_v2.get(ifd.COMPRESSION, 1) == 1
-    )
+    if image.tag_v2.get(ifd.PLANAR, 1) != _SEPARATE:
+        return False
+    channels = _CHANNELS.get(image.tag_v2.get(ifd.PHOTOMETRIC, 0), _MANY)
+    more = image.tag_v2.get(ifd.SAMPLES, 1) > channels
+    return (more and channels == 1) or ((more or bits > 8) and image.tag_v2.get(ifd.COMPRESSION, 1) == 1)
 
 
 def bits_per_channel(image: Any) -> int:

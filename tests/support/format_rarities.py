@@ -231,6 +231,29 @@ def apart(values: Any, compression: str | None) -> bytes:
     )
 
 
+# What a channel beside the colours is for, and how a TIFF says so.
+EXTRAS = {
+    "alpha": "unassalpha",
+    "an alpha that they are multiplied by": "assocalpha",
+    "another": "unspecified",
+}
+MEANINGS = {"grey": "minisblack", "RGB": "rgb", "CMYK": "separated"}
+
+
+def apart_and_more(colours: str, more: str, compression: str | None) -> bytes:
+    """Each channel by itself, with one that is opaque everywhere, or none of transparency."""
+    values = {
+        "grey": np.asarray(picture().convert("L")),
+        "RGB": coffee(),
+        "CMYK": np.asarray(picture().convert("CMYK")),
+    }
+    stored = np.dstack([values[colours], np.full((400, 600), 7 if more == "another" else 255, np.uint8)])
+    return tiff(
+        np.moveaxis(stored, -1, 0), photometric=MEANINGS[colours], planarconfig="separate",
+        extrasamples=[EXTRAS[more]], compression=compression,
+    )  # fmt: skip
+
+
 def tiffs() -> list[Case]:
     small, middle = coffee()[::5, ::5], coffee()[::2, ::2]
     whole = (coffee(), dict[str, Any]())
@@ -247,6 +270,9 @@ def tiffs() -> list[Case]:
         *(Case("TIFF", f"channels apart, {bits} bits, {packed or 'uncompressed'}", READ,
                lambda b=bits, p=packed: apart(coffee() if b == 8 else coffee().astype(np.uint16) * 257, p), 0)
           for bits, packed in itertools.product((8, 16), (None, "zlib"))),
+        *(Case("TIFF", f"channels apart, {colours} and {more}, {packed or 'uncompressed'}", READ,
+               lambda c=colours, m=more, p=packed: apart_and_more(c, m, p), 60 if colours == "grey" else 1)
+          for colours, more, packed in itertools.product(MEANINGS, EXTRAS, (None, "zlib"))),
         Case("TIFF", "16 bits, transparent everywhere", INVISIBLE, lambda: with_alpha(0, np.uint16)),
         Case("TIFF", "deflated, transparent everywhere", INVISIBLE, lambda: with_alpha(0, compression="zlib")),
         Case("TIFF", "multiplied by its alpha, transparent everywhere", INVISIBLE,

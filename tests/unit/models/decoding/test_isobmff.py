@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,32 @@ def test_what_lies_outside_the_items_is_not_asked() -> None:
     assert pixels(data + box(b"free", bytes(5000))).shape == (120, 160, 3)
     assert isobmff.items(data, (b"Exif",)) == []
     assert isobmff.items(data[:80], (b"hvc1",)) == []
+
+
+def test_colours_are_those_of_the_picture_that_is_shown_wherever_others_stand() -> None:
+    def nclx(primaries: int, transfer: int) -> bytes:
+        return box(b"colr", b"nclx" + struct.pack(">3HB", primaries, transfer, 6, 128))
+
+    data = stored("AVIF")
+    plain = pixels(data)
+    assert isobmff.code_points(data) == (1, 13)
+    # The first in the file is another item's now: of a map of brightness, in BT.2020 and PQ.
+    data = data.replace(nclx(1, 13), nclx(9, 16))
+    assert isobmff.code_points(data) == (9, 16)
+    assert np.abs(pixels(data).astype(int) - plain).mean() > 5
+    own = with_properties(data, nclx(1, 13))
+    at = own.index(b"ipma") + 15  # behind its name, version, count, and the first item's number and count
+    number = 1 + [one.kind for one in _listed(own)].index(b"colr")
+    place = next(place for place in range(at, at + 8) if own[place] & 127 == number)
+    own = own[:place] + b"\x01" + own[place + 1 :]
+    assert isobmff.code_points(own) == (1, 13)
+    assert (pixels(own) == plain).all()
+
+
+def _listed(data: bytes) -> list[isobmff.Box]:
+    start, end = 0, len(data)
+    for kind, head in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        found = isobmff.inside(data, start, end, kind)
+        assert found is not None
+        start, end = found.start + head, found.end
+    return list(isobmff.boxes(data, start, end))

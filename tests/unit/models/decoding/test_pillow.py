@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from tests.support import photos
+from tests.support.format_cases import chunk
 from tests.support.shared import shared_folder
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.models.decoding import pillow
+from cutoutd.models.decoding import pillow, png
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_bytes, read_header
 
 pytestmark = pytest.mark.slow
@@ -256,6 +259,20 @@ def test_a_transparent_colour_of_a_true_colour_png_is_kept() -> None:
     got = opened(saved(picture, "PNG", transparency=(0, 0, 255)))
     assert got.alpha is not None
     assert got.alpha[0].tolist() == [0] * 4 + [255] * 4
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_grey_of_a_png_of_any_depth_is_kept(bits: int) -> None:
+    most = (1 << bits) - 1
+    values = [number % (most + 1) for number in range(8)]
+    row = int("".join(f"{value:0{bits}b}" for value in values), 2).to_bytes(bits, "big")
+    head = struct.pack(">IIBBBBB", 8, 8, bits, 0, 0, 0, 0)
+    key = chunk(b"tRNS", struct.pack(">H", 1))
+    packed = chunk(b"IDAT", zlib.compress((b"\0" + row) * 8))
+    got = opened(png.SIGNATURE + chunk(b"IHDR", head) + key + packed + chunk(b"IEND", b""))
+    assert got.rgb[0, :, 0].tolist() == [value * (255 // most) for value in values]
+    assert got.alpha is not None
+    assert got.alpha[0].tolist() == [0 if value == 1 else 255 for value in values]
 
 
 def test_an_opaque_alpha_channel_is_no_alpha() -> None:
