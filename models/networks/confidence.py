@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.doubt import Doubt
-from cutoutd.models.networks.subject import surest
+from cutoutd.models.networks.subject import is_certain
 from cutoutd.models.planes import Alpha
 
 # Expected overlap, and the mean IoU that held-out photos with it really had (596 validation photos as the product
@@ -81,7 +81,7 @@ def confidence(alpha: Alpha) -> Confidence:
         return Confidence(0.0, review=True, reasons=(Doubt.FAINT,))
     expected, real = zip(*CALIBRATION, strict=True)
     iou = float(np.interp(expected_overlap(alpha), expected, real))
-    if iou >= REVIEW_BELOW and surest(alpha) >= CERTAIN:
+    if iou >= REVIEW_BELOW and is_certain(alpha, CERTAIN):
         return Confidence(iou, review=False)
     return Confidence(iou, review=True, reasons=_reasons(alpha, taken))
 
@@ -105,7 +105,7 @@ def _reasons(alpha: Alpha, taken: NDArray[np.bool_]) -> tuple[Doubt, ...]:
     inside, beside = np.count_nonzero(half & taken) / area, np.count_nonzero(half & ~taken) / area
     frame = np.concatenate([taken[0], taken[-1], taken[:, 0], taken[:, -1]])
     found = [
-        (surest(alpha) < CERTAIN, Doubt.FAINT),
+        (not is_certain(alpha, CERTAIN), Doubt.FAINT),
         (inside > HAZY and inside >= beside, Doubt.INSIDE),
         (beside > HAZY, Doubt.BESIDE),
         (inside > HAZY and inside < beside, Doubt.INSIDE),

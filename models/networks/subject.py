@@ -56,8 +56,17 @@ def reading_of(model: str) -> Reading:
 
 def surest(alpha: NDArray[np.float32]) -> float:
     """The least certain of the most certain 0.1 % of the pixels of alpha float32 (h, w), not empty: 0..1."""
-    count = max(1, round(alpha.size * CERTAIN_SHARE))
+    count = _thousandth(alpha)
     return float(np.partition(alpha, alpha.size - count, axis=None)[-count])
+
+
+def is_certain(alpha: NDArray[np.float32], limit: float) -> bool:
+    """Whether `surest` reaches a limit, for a tenth of the time."""
+    return bool(np.count_nonzero(alpha >= limit) >= _thousandth(alpha))
+
+
+def _thousandth(alpha: NDArray[np.float32]) -> int:
+    return max(1, round(alpha.size * CERTAIN_SHARE))
 
 
 def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
@@ -70,7 +79,7 @@ def has_subject(alpha: NDArray[np.float32], certain: float = CERTAIN) -> bool:
     Returns:
         False on empty walls, sweeps and plain textures; True as soon as 0.1 % of the pixels are certain.
     """
-    if alpha.size == 0 or surest(alpha) < certain:
+    if alpha.size == 0 or not is_certain(alpha, certain):
         return False
     touched = np.count_nonzero(alpha > NOT_BACKGROUND)
     return bool(np.count_nonzero(alpha > CRISP) >= LEAST_CRISP * touched)

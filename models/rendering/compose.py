@@ -130,8 +130,10 @@ def flattened(colour: Samples, alpha: NDArray[np.uint8], behind: NDArray[np.uint
         behind: uint8 (3,) for one colour, or (H, W, 3).
     """
     out: Any = np.empty(colour.shape, colour.dtype)
-    for top, bottom in rows.strips(alpha.shape[0], alpha.shape[1] * 3 * colour.dtype.itemsize):
-        lower: Any = behind if behind.ndim == 1 else behind[top:bottom]
+    height, width = alpha.shape
+    for top, bottom in rows.strips(height, width * 3 * colour.dtype.itemsize):
+        # One colour is written out for a row: three numbers at a time would take as long as everything else.
+        lower: Any = np.tile(behind, width).reshape(1, width, 3) if behind.ndim == 1 else behind[top:bottom]
         if colour.dtype == np.uint16:
             lower = lower.astype(np.uint16) * np.uint16(257)
         _flatten_strip(colour[top:bottom], alpha[top:bottom], lower, out[top:bottom])
@@ -139,14 +141,21 @@ def flattened(colour: Samples, alpha: NDArray[np.uint8], behind: NDArray[np.uint
 
 
 def _flatten_strip(colour: Any, alpha: NDArray[np.uint8], lower: Any, out: Any) -> None:
-    """c·a + b·(1 − a), rounded; most pixels are at one of the ends, where a mask of bits says it all."""
-    seen: Any = alpha if colour.dtype == np.uint8 else alpha.astype(np.uint16) * np.uint16(257)
-    unseen = ~seen
+    """c·a + b·(1 − a), rounded; most pixels are at one of the ends, where a mask of bits says it all.
+
+    `lower` is (h, w, 3), or (1, w, 3) for rows that are all the same.
+    """
+    deep = colour.dtype == np.uint16
+    mask: Any = np.empty_like(out)
     for k in range(3):
-        np.bitwise_and(colour[..., k], seen, out=out[..., k])
-        out[..., k] |= unseen & lower[..., k]
-    band = np.nonzero((alpha > 0) & (alpha < 255))
-    if band[0].size:
-        weight = (alpha[band].astype(np.float32) / 255)[:, np.newaxis]
-        below = lower if lower.ndim == 1 else lower[band]
-        out[band] = (colour[band] * weight + below * (1 - weight) + 0.5).astype(out.dtype)
+        mask[..., k] = alpha.astype(np.uint16) * np.uint16(257) if deep else alpha
+    np.bitwise_and(colour, mask, out=out)
+    np.invert(mask, out=mask)
+    mask &= lower
+    out |= mask
+    band = np.flatnonzero(alpha - np.uint8(1) < np.uint8(254))
+    if band.size:
+        weight = (alpha.reshape(-1)[band].astype(np.float32) / 255)[:, np.newaxis]
+        below = lower.reshape(-1, 3)[band if len(lower) == len(alpha) else band % alpha.shape[1]]
+        mixed = colour.reshape(-1, 3)[band] * weight + below * (1 - weight) + 0.5
+        out.reshape(-1, 3)[band] = mixed.astype(out.dtype)

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.models.networks.subject import CERTAIN, OF_BUNDLED, OF_OTHERS, has_subject, reading_of, surest
+from cutoutd.models.networks.subject import (
+    CERTAIN,
+    OF_BUNDLED,
+    OF_OTHERS,
+    has_subject,
+    is_certain,
+    reading_of,
+    surest,
+)
 
 
 def answer(level: float = 0.0, side: int = 320) -> NDArray[np.float32]:
@@ -49,8 +57,11 @@ def test_the_surest_pixels_are_a_thousandth_of_all() -> None:
     alpha = answer(0.2)
     alpha.flat[:102] = np.linspace(0.8, 1, 102, dtype=np.float32)
     assert surest(alpha) == pytest.approx(0.8)  # the least of them
+    assert is_certain(alpha, 0.79)
+    assert not is_certain(alpha, 0.81)
     alpha.flat[0] = 0.1
     assert surest(alpha) == pytest.approx(0.2)
+    assert not is_certain(alpha, 0.79)
 
 
 def test_both_bundled_networks_are_read_alike_and_others_carefully() -> None:

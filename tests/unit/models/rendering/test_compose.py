@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.models.rendering.compose import placed, placed_mask
+from cutoutd.models.rendering.compose import flattened, placed, placed_mask
 from cutoutd.models.rendering.layout import Box, Placement
 
 
@@ -50,3 +52,22 @@ def test_what_lies_beyond_the_canvas_costs_nothing() -> None:
     half = 2**31
     placement = Placement((40, 30), FRAME, Box(20 - half, 15 - half, 20 + half, 15 + half))
     assert (placed_mask(PHOTO, placement) == 255).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("one_colour", [True, False])
+def test_every_alpha_over_a_background_is_the_mean_that_it_says(kind: Any, one_colour: bool) -> None:
+    rng, levels = np.random.default_rng(3), np.iinfo(kind).max
+    alpha = np.concatenate([np.arange(256), rng.integers(0, 256, 44)]).astype(np.uint8).reshape(20, 15)
+    colour = rng.integers(0, levels + 1, (20, 15, 3)).astype(kind)
+    behind = rng.integers(0, 256, 3 if one_colour else (20, 15, 3)).astype(np.uint8)
+    share = alpha[..., np.newaxis] / 255
+    exact = colour * share + behind * (levels / 255) * (1 - share)
+    assert (
+        np.abs(flattened(colour, alpha, behind) - exact).max() <= 0.5 + levels * 1e-6
+    )  # of single precision
+    ends = np.broadcast_to(alpha[..., np.newaxis] == 0, colour.shape)
+    assert np.array_equal(
+        flattened(colour, alpha, behind)[ends], np.broadcast_to(behind, colour.shape)[ends] * (levels // 255)
+    )
+    assert np.array_equal(flattened(colour, alpha, behind)[alpha == 255], colour[alpha == 255])
