@@ -62,12 +62,9 @@ def test_every_alpha_over_a_background_is_the_mean_that_it_says(kind: Any, one_c
     colour = rng.integers(0, levels + 1, (20, 15, 3)).astype(kind)
     behind = rng.integers(0, 256, 3 if one_colour else (20, 15, 3)).astype(np.uint8)
     share = alpha[..., np.newaxis] / 255
-    exact = colour * share + behind * (levels / 255) * (1 - share)
-    assert (
-        np.abs(flattened(colour, alpha, behind) - exact).max() <= 0.5 + levels * 1e-6
-    )  # of single precision
-    ends = np.broadcast_to(alpha[..., np.newaxis] == 0, colour.shape)
-    assert np.array_equal(
-        flattened(colour, alpha, behind)[ends], np.broadcast_to(behind, colour.shape)[ends] * (levels // 255)
-    )
-    assert np.array_equal(flattened(colour, alpha, behind)[alpha == 255], colour[alpha == 255])
+    under = np.broadcast_to(behind.astype(kind) * kind(levels // 255), colour.shape)
+    over = flattened(colour, alpha, behind)
+    exact = colour * share + under * (1 - share)
+    assert np.abs(over - exact).max() <= 0.5 + levels * 1e-6  # of single precision
+    assert np.array_equal(over[alpha == 0], under[alpha == 0])
+    assert np.array_equal(over[alpha == 255], colour[alpha == 255])
