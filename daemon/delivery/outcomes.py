@@ -19,10 +19,13 @@ OF_THE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.E
 # What no single path is at fault for, even when a small probe succeeds.
 OF_THE_WHOLE = frozenset(
     {
-        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV,
-        errno.ETIMEDOUT,
+        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+        errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENODEV,
+        errno.ENXIO, errno.ETIMEDOUT,
+        *(getattr(errno, name) for name in ("ENOMEDIUM", "EREMOTEIO") if hasattr(errno, name)),  # Linux alone
     }
 )  # fmt: skip
+_OF_A_FOLDER = frozenset({errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM})
 # What it, or a limit on this process, answers to a file of that size: a smaller one is taken.
 OF_THE_SIZE = errno.EFBIG
 SIZE_FIX = "Raise the limit on a file's size there (`ulimit -f`, a service's LimitFSIZE=), or order a smaller picture."
@@ -72,19 +75,7 @@ Outcome = Delivered | MadeAgain | Lost | NameRefused | PlaceRefused | OutboxTrou
 
 def is_trouble_of_the_outbox(code: int) -> bool:
     """Whether an errno says that the folder, not the photo, is the problem."""
-    return code in {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.EHOSTDOWN,
-    }
+    return code in OF_THE_WHOLE | _OF_A_FOLDER
 
 
 class Troubles:

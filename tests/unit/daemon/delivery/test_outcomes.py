@@ -10,6 +10,7 @@ from cutoutd.daemon.delivery.outcomes import (
     MOST_TROUBLES,
     OF_THE_NAME,
     OF_THE_PLACE,
+    OF_THE_WHOLE,
     MadeAgain,
     NameRefused,
     OutboxTrouble,
@@ -26,7 +27,8 @@ def error(code: int) -> OSError:
 
 
 @pytest.mark.parametrize(
-    ("code", "outbox"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.EINVAL, False)]
+    ("code", "outbox"),
+    [*((code, True) for code in sorted(OF_THE_WHOLE)), (errno.EROFS, True), (errno.EINVAL, False)],
 )
 def test_which_errors_are_the_folders(code: int, outbox: bool) -> None:
     assert is_trouble_of_the_outbox(code) is outbox
