@@ -178,13 +178,31 @@ def test_frozen_weights_do_not_move(data: Path, tmp_path: Path) -> None:
     assert torch.equal(old["enc.stages.4.0.dw.bn.running_mean"], new["enc.stages.4.0.dw.bn.running_mean"])
 
 
+def test_wide_filters_may_stay_as_they_are(data: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.pt"
+    torch.save(CutoutNet().state_dict(), start)
+    run(*arguments(data, tmp_path / "run", "--start", str(start), "--total", "16", "--filters-stay"))
+    old, new = (
+        torch.load(start, weights_only=True),
+        torch.load(tmp_path / "run" / "run.pt", weights_only=True)["net"],
+    )
+    filters = {
+        name for name, weight in old.items() if name.endswith("dw.conv.weight") and weight.shape[-1] > 3
+    }
+    moved = {name for name, weight in old.items() if not torch.equal(weight, new[name])}
+    assert filters
+    assert not filters & moved
+    assert "enc.stages.3.0.dw.conv.weight" in moved  # 3 x 3
+    assert "enc.stages.4.0.expand.conv.weight" in moved
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:Constant folding:UserWarning")
 def test_export_agrees_and_updates_the_card(tmp_path: Path) -> None:
     weights, out = tmp_path / "w.pt", tmp_path / "net.onnx"
     torch.save(train.half_weights(CutoutNet()), weights)
-    out.with_suffix(".toml").write_text('name = "net"\nbytes = 1\nsha256 = "00"\n')
+    out.with_suffix(".toml").write_text('name = "net"\nfile = "net.onnx"\nbytes = 1\nsha256 = "00"\n')
     worst, mean = export.export(weights, out, "lite0", 96)
     assert worst < export.TOLERANCE
     assert mean < export.HALVING_TOLERANCE
