@@ -21,6 +21,8 @@ _SIMPLE = {
     Path: "path",
     dict: "table",
 }
+# Numbers beyond this are not written out in sentences.
+_MOST_WRITTEN = 10**40
 _BOUNDS = (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than"))
 
 
@@ -112,6 +114,8 @@ def bounds_text(field: FieldInfo) -> str:
 
 def in_unit(field: FieldInfo, value: float) -> str:
     """A number in the field's own unit: `10s`, `200MB`, `85`."""
+    if isinstance(value, int) and abs(value) > _MOST_WRITTEN:  # no float holds the largest of them
+        return "this number"
     family = kind(field)
     if family == "duration" and value > 0:
         return units.format_duration(value)

@@ -23,6 +23,7 @@ from cutoutd.config.output import Deliverable, Output
 from cutoutd.config.plain_file import bounded, read_plain
 from cutoutd.config.rules import deliverables_of, unpack_deliverable
 from cutoutd.config.settings import Settings
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.config.units import BASE_FOLDER
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -101,9 +102,10 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
         ConfigError: the file named by `--config` or `$CUTOUTD_CONFIG` does not exist, or one may not be looked for.
     """
     if explicit is not None:
+        explicit = typed_path(explicit)
         if not _lies_there(explicit):
             raise ConfigError("there is no such config file", explicit, "Check the name after --config.")
-        return explicit.expanduser().absolute()
+        return explicit
     candidates = places.config_candidates(environ)
     if environ.get("CUTOUTD_CONFIG") and not _lies_there(candidates[0]):
         raise ConfigError("there is no such config file", candidates[0], "$CUTOUTD_CONFIG names it.")
@@ -120,6 +122,8 @@ def _lies_there(path: Path) -> bool:
             path,
             "See that $HOME is this user's own, or name the file with --config or $CUTOUTD_CONFIG.",
         ) from error
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _read(path: Path, *, anew: bool) -> bytes:
@@ -323,4 +327,4 @@ def _config_error(path: Path | None, lines: list[str]) -> ConfigError:
 
 def _absolute(path: Path | None) -> Path | None:
     """A path from the command line starts at the working directory, not at the config file."""
-    return None if path is None else path.expanduser().absolute()
+    return None if path is None else typed_path(path)

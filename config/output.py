@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from cutoutd.config import lengths, names
-from cutoutd.config.units import BASE_FOLDER, expand_path
+from cutoutd.config.units import BASE_FOLDER, expand_path, whole_number
 
 _OTHER_SPELLINGS = {"jpg": "jpeg", "tif": "tiff"}
 # Backgrounds that are neither a colour nor a picture: none, and the photo's own.
@@ -54,7 +54,7 @@ def _percent(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     """Take the digits of a command line where a number is expected."""
-    return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    return whole_number(value) if isinstance(value, str) and whole_number(value) is not None else value
 
 
 def _format(value: Any) -> Any:

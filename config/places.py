@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from cutoutd.config.errors import ConfigError
+from cutoutd.config.typed_paths import typed_path
 
 APP = "cutoutd"
 CONFIG_NAME = "config.toml"
@@ -102,7 +103,7 @@ def _usual(place: Callable[[], Path]) -> Path:
 
 def _override(environ: Mapping[str, str], name: str) -> Path | None:
     value = environ.get(name, "")
-    return Path(value).expanduser().absolute() if value else None
+    return typed_path(value) if value else None
 
 
 def _from_systemd(environ: Mapping[str, str], name: str) -> Path | None:

@@ -11,6 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
+# A hundred years, and as many bytes as any file system counts: more is a slip, and nothing here could wait or count so.
+_MOST_S = 36_500 * 86_400
+_MOST_BYTES = 2**63 - 1
+# No option's number has more.
+_MOST_DIGITS = 18
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -19,10 +24,17 @@ def parse_duration_s(value: Any) -> Any:
     """Seconds from `"750ms"`, `"10m"`, `"1h30m"` or a plain number of seconds; other types pass through.
 
     Raises:
-        ValueError: when a text is no duration.
+        ValueError: when it is no duration, or no finite one.
     """
+    seconds = _seconds(value)
+    if isinstance(seconds, int | float) and not seconds <= _MOST_S:
+        raise ValueError(f"{_shown(value)} is too long: write at most {format_duration(_MOST_S)}")
+    return seconds
+
+
+def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return _no_truth(value, 'is not a duration: write "750ms", "10s", "5m", "2h" or "30d"')
     text = value.strip().lower().replace(" ", "")
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
     if not parts or "".join(n + u for n, u in parts) != text:
@@ -30,18 +42,46 @@ def parse_duration_s(value: Any) -> Any:
     return sum(float(number) * _DURATION_UNITS_S[unit] for number, unit in parts)
 
 
+def whole_number(text: str) -> int | None:
+    """The number that some digits are; None for anything else, and for more digits than any option has."""
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+
+
 def parse_bytes(value: Any) -> Any:
     """Bytes from `"200MB"`, `"2 GiB"` or a plain number of bytes; other types pass through.
 
     Raises:
-        ValueError: when a text is no size.
+        ValueError: when it is no size, or no finite one.
     """
+    count = _count(value)
+    if isinstance(count, int | float) and not count <= _MOST_BYTES:
+        raise ValueError(f"{_shown(value)} is too large: write at most {format_bytes(10**18)}")
+    return int(count) if isinstance(value, str) else count
+
+
+def _count(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return _no_truth(value, 'is not a size: write "500KB", "200MB" or "2GB"')
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?i?b)", value.strip().lower().replace(" ", ""))
     if match is None or match[2] not in _SIZE_UNITS:
         raise ValueError(f'"{value}" is not a size: write "500KB", "200MB" or "2GB"')
-    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    return float(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def _no_truth(value: Any, words: str) -> Any:
+    """The value, unless it is true or false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} {words}")  # noqa: TRY004 - pydantic asks for it
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence; a number of hundreds of digits as its beginning."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return "this number"
+    text = f'"{value}"' if isinstance(value, str) else f"{value}"
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def format_duration(seconds: float) -> str:
@@ -86,6 +126,8 @@ def expand_path(value: Any, base: Path = Path()) -> Any:
     text = os.path.expandvars(str(value))
     if not text.strip():
         raise ValueError("the path is empty")
+    if "\0" in text:
+        raise ValueError("the path holds a null character, and no file is called so")
     if re.search(r"\$(\w+|\{\w+\})", text):
         raise ValueError(f'"{value}" names an environment variable that is not set')
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,10 +145,10 @@ def _missing(path: Path, error: OSError) -> tuple[Reason, int, str]:
     """Reason, size and sentence for a name behind which nothing can be reached."""
     if isinstance(error, PermissionError):
         return Reason.NO_PERMISSION, 0, _WORDS[Reason.NO_PERMISSION]
-    if path.is_symlink():
+    if os.path.islink(path):  # pathlib's raises for names that are too long
         there = printable(os.readlink(os.fsencode(path)))
         return Reason.NOT_FOUND, 0, f"It is a link to {there}, and nothing can be reached there."
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG:
         return Reason.NOT_FOUND, 0, "There is no such file or folder; check the name."
     return Reason.UNREADABLE, 0, f"It cannot be read ({error.strerror})."
 

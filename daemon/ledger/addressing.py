@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from cutoutd.config.errors import printable
+from cutoutd.config.typed_paths import expanded
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 
@@ -69,14 +70,13 @@ class AddressBook:
             folder: where a relative path starts; unset, the working directory.
             below: a folder means what is in it; unset, it does.
         """
-        expanded = os.path.expanduser(typed)
-        absolute = os.path.abspath(os.path.join(folder or os.getcwd(), expanded))
+        absolute = os.path.abspath(os.path.join(folder or os.getcwd(), expanded(typed)))
         wanted = {os.fsencode(absolute), os.fsencode(os.path.realpath(absolute))}
         shown = {printable(path) for path in wanted} | {absolute}
         found = [
             one.row for one in self._known if any(_is_at(path, wanted, shown, below) for path in one.paths)
         ]
-        if found or os.path.isabs(expanded):
+        if found or os.path.isabs(typed):
             return found
         name = os.path.normpath(typed)
         found = [one.row for one in self._known if any(_is_called(path, name) for path in one.short)]

@@ -13,6 +13,7 @@ from cutoutd.config.errors import ConfigError, ModelError, UsageError, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
+from cutoutd.config.typed_paths import is_there, typed_path
 from cutoutd.daemon.dispatch.deliverable_rules import chosen, problems_of_list
 from cutoutd.daemon.lock import holder
 from cutoutd.service.folders import make_folders
@@ -72,7 +73,7 @@ def check(config_file: Path | None, photo: Path | None) -> None:
 
 
 def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
-    path = Path(os.path.abspath(photo.expanduser()))  # noqa: PTH100 - links stay as named
+    path = typed_path(photo)
     inbox = next((one for one in settings.inbox if path.is_relative_to(one.path)), None)
     if inbox is None:
         known = ", ".join(printable(one.path) for one in settings.inbox)
@@ -115,7 +116,7 @@ def schema() -> None:
 @click.option("--outbox", type=click.Path(path_type=Path), help="Where cutouts appear.")
 def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> None:
     """Write the commented sample configuration and make its folders; what exists is left as it is."""
-    path = (config_file or places.config_path()).expanduser().absolute()
+    path = typed_path(config_file or places.config_path())
     default_inbox, default_outbox = places.default_folders(places.pictures_dir())
     text = reference.sample(_short(inbox or default_inbox), _short(outbox or default_outbox))
     written = write_new(path, text)
@@ -144,7 +145,7 @@ def write_new(path: Path, text: str) -> bool:
     Raises:
         ConfigError: the file cannot be written.
     """
-    if path.exists():
+    if is_there(path):
         return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,5 +162,5 @@ def _source(loaded: Loaded) -> str:
 
 def _short(path: Path) -> str:
     """A path below the home folder as `~/…`, so that the file can be handed on."""
-    whole, home = str(path.expanduser().absolute()), str(Path.home())
+    whole, home = str(typed_path(path)), str(Path.home())
     return "~" + whole[len(home) :] if whole.startswith(home + os.sep) else whole

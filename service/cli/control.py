@@ -17,6 +17,7 @@ from cutoutd.config.errors import ConfigError, LedgerError, UsageError, printabl
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import state_dir
 from cutoutd.config.settings import Settings
+from cutoutd.config.typed_paths import is_folder, typed_path
 from cutoutd.config.units import parse_duration_s
 from cutoutd.daemon.dispatch.commands import carry_out
 from cutoutd.daemon.ledger import masks
@@ -266,7 +267,7 @@ def redo(
     its subject is. Points that a photo was made with go on counting until others, or a mask, take their place.
     """
     fixes = fixes_of(options)
-    corrects(mask, fixes, one=len(paths) == 1 and not Path(paths[0]).expanduser().is_dir())
+    corrects(mask, fixes, one=len(paths) == 1 and not is_folder(typed_path(paths[0])))
     kept = mask is not None and bool(_meant(Verb.REDO, paths, all_of_them=False)[0])
     overrides = Overrides(
         deliverable,
@@ -291,7 +292,7 @@ def redo(
 def _copied(mask: Path) -> str:
     """The name that a mask has in the state folder from now on."""
     try:
-        return masks.copied(state_dir(), mask.expanduser())
+        return masks.copied(state_dir(), typed_path(mask))
     except OSError as error:
         raise UsageError(
             f"The mask cannot be copied to the state folder ({error.strerror})", state_dir()

@@ -20,6 +20,7 @@ from cutoutd.config.errors import ConfigError, EngineError, UsageError, printabl
 from cutoutd.config.fleet import DEFAULT_PORT
 from cutoutd.config.installing import pip_install
 from cutoutd.config.load import Loaded, load_settings
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import json_option
 from cutoutd.service.text import counted, said
@@ -55,7 +56,7 @@ def init(
     made = _maker()
     loaded = load_settings(config_file)
     base = loaded.path or places.config_path()
-    folder = (folder or loaded.settings.fleet.certificates or base.parent / "fleet").expanduser().absolute()
+    folder = typed_path(folder or loaded.settings.fleet.certificates or base.parent / "fleet")
     address = scheduler or loaded.settings.fleet.scheduler or f"tls://{socket.gethostname()}:{DEFAULT_PORT}"
     written = made.make(folder, nodes, loaded.settings, address, renew=renew)
     for line in made.instructions(folder, written, address, loaded.settings, base):
@@ -111,7 +112,7 @@ def node(folder: Path | None, slots: int) -> None:
     """Work for the head of a fleet, until stopped; what is in hand is finished first."""
     from cutoutd.daemon.fleet.node_process import keep
 
-    folder = (folder or places.config_path().parent / "node").expanduser().absolute()
+    folder = typed_path(folder or places.config_path().parent / "node")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     os.umask(0o077)
     code = keep(folder, slots, places.state_dir() / "node", places.models_dir(), places.cache_dir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from cutoutd.config.errors import EngineError
 from cutoutd.config.places import state_dir
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.daemon.files.folders import take_umask
 from cutoutd.daemon.ledger.previews import FOLDER
 from cutoutd.daemon.sandbox.guard import guard_supervisor
@@ -56,7 +56,7 @@ def gallery(target: Path | None, last: int, watch: bool, client: bool, full: boo
     umask = take_umask()
     guard_supervisor()
     home = state_dir() / FOLDER
-    folder = home if target is None else Path(os.path.abspath(target.expanduser()))  # noqa: PTH100 - links stay
+    folder = home if target is None else typed_path(target)
     mode = 0o600 if target is None else 0o666 & ~umask
     wishes = Wishes(folder, last, size, client, full, mode)
     with (

@@ -21,6 +21,7 @@ from cutoutd.config.output import Deliverable
 from cutoutd.config.places import cache_dir, models_dir
 from cutoutd.config.presets import unpack
 from cutoutd.config.settings import Engine
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.daemon.batch import Batch
 from cutoutd.daemon.batch_hold import held_folder
 from cutoutd.daemon.batch_settings import BatchSettings
@@ -168,7 +169,7 @@ def _gathered(paths: tuple[Path, ...], scratch: Path, limits: Limits) -> Gathere
                 "Standard input (-) goes alone", fix="Name the other photos in a command of their own."
             )
         paths = (kept_from_standard_input(scratch, limits.max_bytes),)
-    gathered = gather([path.expanduser() for path in paths])
+    gathered = gather([typed_path(path) for path in paths])
     absent = [one for one in gathered.photos if one.problem is Reason.NOT_FOUND]
     if absent and len(absent) == len(gathered.photos) and not gathered.folders:
         raise UsageError(absent[0].detail.removesuffix("."), absent[0].name)

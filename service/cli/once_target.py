@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import FolderError, UsageError, printable
 from cutoutd.config.names import EXTENSIONS
+from cutoutd.config.typed_paths import is_folder, is_there, typed_path
 from cutoutd.daemon.sources import Gathered
 from cutoutd.daemon.watching.filters import PHOTO_EXTENSIONS, RAW_EXTENSIONS
 
@@ -54,14 +55,14 @@ def target_of(out: str, *, one_file: bool, photos: int, format_asked: str, files
     if out == STREAM:
         _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)
         return Target(None)
-    path = Path(os.path.abspath(Path(out).expanduser()))  # noqa: PTH100 - links stay as named
+    path = typed_path(out)
     ending = path.suffix.lower().removeprefix(".")
     if (
         out.endswith(os.sep)
-        or path.is_dir()
+        or is_folder(path)
         or ending not in (_FORMATS.keys() | PHOTO_EXTENSIONS | RAW_EXTENSIONS)
     ):
-        if path.exists() and not path.is_dir():
+        if is_there(path) and not is_folder(path):
             raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
         return Target(path)
     _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)

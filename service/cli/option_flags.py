@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic import BaseModel, ValidationError
 
-from cutoutd.config.errors import CutoutError, UsageError
+from cutoutd.config.errors import CutoutError, UsageError, printable
 from cutoutd.config.explain import problems_of
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.load import load_settings
@@ -19,6 +19,7 @@ from cutoutd.config.matte import Matte
 from cutoutd.config.output import PART, Deliverable, Output
 from cutoutd.config.places import models_dir
 from cutoutd.config.presets import builtin, expand, packs, unpack
+from cutoutd.config.units import whole_number
 
 # Matte's `engine` would read like the inference engine on a command line.
 _FLAG_NAMES = {("matte", "engine"): "edge-engine"}
@@ -35,6 +36,8 @@ mask_option = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A mask of the one photo, edited by hand: white or opaque is subject. It takes the network's place.",
 )
+# Options whose values become names of files.
+_FILE_NAMES = ("name", "folder")
 # Options that make sense in a config only, or have a flag of their own.
 _LEFT_OUT = {("output", "preset")}
 
@@ -138,7 +141,7 @@ def output_options(values: dict[str, Any]) -> dict[str, Any]:
         UsageError: an option has a bad value.
     """
     try:
-        part = Output.model_validate(given(values, "output"), context={PART: True})
+        part = Output.model_validate(_texts(given(values, "output")), context={PART: True})
     except ValidationError as error:
         raise UsageError(sentence(error, Output), fix="`cutoutd redo --help` lists every option.") from error
     return part.model_dump(exclude_unset=True, mode="json")
@@ -159,7 +162,7 @@ def deliverables(
     Raises:
         UsageError: an option has a bad value, or two exclude each other.
     """
-    options = given(values, "output")
+    options = _texts(given(values, "output"))
     names = unpack(presets)
     try:
         if not names:
@@ -193,12 +196,24 @@ def matte_options(values: dict[str, Any]) -> Matte:
             )
         if words:
             options["keep"] = words[0]
-    if str(options.get("keep", "")).isdigit():
-        options["keep"] = int(options["keep"])
+    number = whole_number(str(options.get("keep", "")))
+    if number is not None:
+        options["keep"] = number
     try:
-        return Matte.model_validate(options)
+        return Matte.model_validate(_texts(options))
     except ValidationError as error:
         raise UsageError(sentence(error, Matte), fix="`cutoutd once --help` lists every option.") from error
+
+
+def _texts(options: dict[str, Any]) -> dict[str, Any]:
+    """The same options. Raises UsageError where one is no text: bytes that are no UTF-8 are in file names alone."""
+    for name, value in options.items():
+        if name not in _FILE_NAMES and isinstance(value, str) and not value.isprintable():
+            raise UsageError(
+                f'--{name.replace("_", "-")}: "{printable(value)}" holds what is no text',
+                fix="Leave that out; a picture needs a name in plain letters for this.",
+            )
+    return options
 
 
 def fixes_of(values: Mapping[str, Any]) -> Fixes:

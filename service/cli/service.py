@@ -13,6 +13,7 @@ from cutoutd.config import places
 from cutoutd.config.errors import ExitCode, UsageError, printable
 from cutoutd.config.fleet import NODE_FILE, load_node
 from cutoutd.config.load import Loaded, load_settings
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.managers.choice import any_settings, manager_for
 from cutoutd.service.managers.manager import Role, ServiceManager, entry_point
@@ -65,7 +66,7 @@ def install(
     if (role == Role.NODE) != (node is not None):
         raise UsageError("--role node and --from DIR go together")
     if node is not None:
-        node = node.expanduser().absolute()
+        node = typed_path(node)
         load_node(node / NODE_FILE)
     if user is not None and not system:
         raise UsageError("--as goes with --system: your own service runs as you")

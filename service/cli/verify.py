@@ -22,6 +22,7 @@ from cutoutd.config.errors import ExitCode, UsageError
 from cutoutd.config.load import load_settings
 from cutoutd.config.places import models_dir, state_dir
 from cutoutd.config.settings import Settings
+from cutoutd.config.typed_paths import typed_path
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.text import screen
@@ -82,7 +83,7 @@ def _folder(keep: Path | None, stack: ExitStack) -> Path:
     if keep is None:
         # Resolved, because on macOS the temporary folder is a link and photos behind links are not taken.
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cutoutd-verify-"))).resolve()
-    root = keep.expanduser().resolve()
+    root = typed_path(keep).resolve()
     try:
         root.mkdir(mode=0o700, parents=True)
     except OSError as error:

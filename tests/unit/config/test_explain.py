@@ -35,6 +35,16 @@ def test_places_are_counted_as_people_count() -> None:
         ({"inbox": [{**INBOX, "order": "newst"}]}, "inbox[1].order", '"newest"'),
         ({"inbox": [{**INBOX, "recursive": "perhaps"}]}, "inbox[1].recursive", "true or false"),
         ({"inbox": [{"outbox": "/out"}]}, "inbox[1].path", ""),
+        (
+            {"inbox": [{**INBOX, "priority": 10**400}]},
+            "inbox[1].priority",
+            "this number is too large: at most",
+        ),
+        ({"inbox": [{**INBOX, "rescan_every": True}]}, "inbox[1].rescan_every", "true is not a duration"),
+        ({"inbox": [{**INBOX, "settle": float("inf")}]}, "inbox[1].settle", "is too long"),
+        ({"inbox": [INBOX], "limits": {"worker_memory": True}}, "limits.worker_memory", "true is not a size"),
+        ({"inbox": [INBOX], "limits": {"max_bytes": "9" * 400 + "GB"}}, "limits.max_bytes", "is too large"),
+        ({"inbox": [{**INBOX, "after": {"archive": "\0"}}]}, "inbox[1].after.archive", "null character"),
     ],
 )
 def test_each_mistake_is_named_at_its_place(document: dict[str, Any], place: str, words: str) -> None:

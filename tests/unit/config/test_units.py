@@ -47,6 +47,30 @@ def test_no_sizes(text: str) -> None:
         parse_bytes(text)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, "9" * 400 + "s", "40000d", 1e300])
+def test_nothing_waits_for_ever(value: object) -> None:
+    with pytest.raises(ValueError, match="is too long: write at most 36500d"):
+        parse_duration_s(value)
+
+
+@pytest.mark.parametrize("value", [10**400, "9" * 400 + "GB", float("inf"), float("nan")])
+def test_sizes_are_finite(value: object) -> None:
+    with pytest.raises(ValueError, match="is too large: write at most"):
+        parse_bytes(value)
+
+
+def test_true_is_neither_a_second_nor_a_byte() -> None:
+    with pytest.raises(ValueError, match="true is not a duration"):
+        parse_duration_s(True)
+    with pytest.raises(ValueError, match="false is not a size"):
+        parse_bytes(False)
+
+
+def test_a_path_with_a_null_character_is_none() -> None:
+    with pytest.raises(ValueError, match="null character"):
+        expand_path("/srv/\0")
+
+
 @given(st.integers(min_value=0, max_value=10**9))
 def test_durations_survive_being_written(milliseconds: int) -> None:
     seconds = milliseconds / 1000

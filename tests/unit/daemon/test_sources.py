@@ -129,3 +129,8 @@ def test_content_decides_where_the_name_says_nothing_or_something_else(tmp_path:
     assert [one.path for one in found.photos] == [b"IMG_0001", b"sub/photo.backup"]
     assert [os.path.basename(one) for one in found.others] == [b"README", b"layers.psd"]
     assert [one.path for one in gather([tmp_path], recursive=False).photos] == [b"IMG_0001"]
+
+
+def test_a_name_that_no_file_can_have_holds_up_nothing(album: Path) -> None:
+    gathered = gather([Path("x" * 300), album / "a.jpg", Path("x/" * 3000)])
+    assert [photo.problem for photo in gathered.photos] == [Reason.NOT_FOUND, None, Reason.NOT_FOUND]

@@ -41,6 +41,13 @@ def test_a_photo_is_found_by_every_path_that_is_its_own(ledger: Ledger) -> None:
     assert found(ledger, "a.jpg", folder="/inbox/day") == [one]
 
 
+def test_a_name_that_begins_like_a_home_is_a_name(ledger: Ledger, tmp_path: Path) -> None:
+    one, two = photo(ledger, b"~root"), photo(ledger, b"~nobody-of-that-name.jpg")
+    here = str(tmp_path)
+    assert found(ledger, "~root", here) == [one]
+    assert found(ledger, "~nobody-of-that-name.jpg", here) == [two]
+
+
 def test_a_folder_means_what_lies_in_it_and_no_neighbour(ledger: Ledger) -> None:
     one, two = photo(ledger, b"day/a.jpg"), photo(ledger, b"day/b.jpg")
     photo(ledger, b"day 2/c.jpg")

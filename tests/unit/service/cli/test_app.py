@@ -14,6 +14,7 @@ import pytest
 from tests.support import warm
 
 from cutoutd.config.errors import ExitCode
+from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.service.cli import app
 
 pytestmark = pytest.mark.slow
@@ -248,3 +249,40 @@ def test_a_ledger_that_gives_way_in_the_middle_of_a_command_is_a_sentence(
     monkeypatch.setattr(app.cutoutd, "main", broken)
     assert app.run(["status"]) == ExitCode.LEDGER
     assert sentence in capsys.readouterr().err
+
+
+LONG, DIGITS, NOBODY, BYTES = "x" * 300, "9" * 5000, "~nobody-of-that-name/x", "\udcff"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["redo", name] for name in (LONG, NOBODY, "~" + LONG)),
+        *(["once", "{photo}", "-o", name] for name in (LONG, f"{LONG}/x")),
+        *(["once", name, "-o", "out"] for name in (LONG, NOBODY)),
+        *(["config", "check", "-c", name] for name in (LONG, NOBODY)),
+        *(["config", "check", "--for", name] for name in (LONG, NOBODY)),
+        *(["init", "-c", name] for name in (LONG, LONG + "/x")),
+        *(["once", "{photo}", "-o", "out", "--keep", value] for value in (DIGITS, "²", BYTES)),
+        *(["once", "{photo}", "-o", "out", "--bits", value] for value in (DIGITS, "²", BYTES)),
+        *(["redo", "{photo}", option, BYTES] for option in ("--canvas", "--roi", "--background", "--format")),
+        *([command, "--since", f"{DIGITS}s"] for command in ("redo", "events")),
+    ],
+    ids=lambda words: " ".join(words)[:40].encode("ascii", "backslashreplace").decode(),
+)
+def test_what_makes_no_sense_is_said_in_a_sentence_and_is_no_mistake_of_ours(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("CONFIG", "STATE_DIR", "CACHE_DIR"):
+        monkeypatch.setenv(f"CUTOUTD_{name}", str(tmp_path / name.lower()))
+    (tmp_path / "config").write_text(f'[[inbox]]\npath = "{tmp_path}/in"\noutbox = "{tmp_path}/cut"\n')
+    (tmp_path / "state_dir").mkdir()
+    Ledger(tmp_path / "state_dir" / LEDGER_NAME).close()
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    code = app.run([word.format(photo="a.jpg") for word in words])
+    said = capsys.readouterr().err
+    assert code in (ExitCode.USAGE, ExitCode.CONFIG, ExitCode.FOLDER), said
+    for hint in ("unforeseen", "codec", "Exceeds", "invalid literal", "Errno"):
+        assert hint not in said
