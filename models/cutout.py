@@ -7,6 +7,7 @@ No state, no watching, no writing: the daemon, `cutoutd once`, the benchmarks, t
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ _ENCODE_THREADS = 4
 # A deliverable enlarged as much shows that it was.
 _MUCH_ENLARGED = 1.95
 _WHITE = np.array((255, 255, 255), np.uint8)
+# How many times, in a sentence.
+_TIMES = re.compile(r"([\d.]+)×")
 
 
 class Stopwatch:
@@ -199,7 +202,7 @@ def _made(
         for index in indices:
             with watch.stage("encode"):
                 rendered[index] = render(subject, deliverables[index], threads=threads)
-            notes += _of_deliverables(rendered[index].notes, deliverables[index], len(deliverables))
+    notes += _of_deliverables([(one.label, rendered[index].notes) for index, one in enumerate(deliverables)])
     return Cutout(
         rendered=tuple(rendered[index] for index in range(len(deliverables))),
         width=shape[1],
@@ -233,9 +236,21 @@ def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confiden
     return judged
 
 
-def _of_deliverables(notes: Sequence[str], deliverable: Deliverable, count: int) -> list[str]:
-    """What is said of one deliverable, with its label where there are several."""
-    return [f"{deliverable.label}: {note}" if count > 1 else note for note in notes]
+def _of_deliverables(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """What is said of each deliverable, by label; where there are several, once for all of which it is said."""
+    if len(said) == 1:
+        return list(said[0][1])
+    alike: dict[str, tuple[list[str], list[float]]] = {}
+    for label, notes in said:
+        for note in notes:
+            labels, times = alike.setdefault(_TIMES.sub("×", note), ([], []))
+            labels.append(label)
+            times += map(float, _TIMES.findall(note))
+    told: list[str] = []
+    for note, (labels, times) in alike.items():
+        ends = dict.fromkeys((min(times, default=0), max(times, default=0)))
+        told.append(f"{', '.join(labels)}: {note.replace('×', ' to '.join(f'{one:g}×' for one in ends))}")
+    return told
 
 
 def _opaque(photo: Photo) -> Samples:

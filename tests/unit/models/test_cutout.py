@@ -160,6 +160,22 @@ def test_notes_of_a_deliverable_name_it_where_there_are_several() -> None:
     assert cut(photo, Deliverable(), large).notes[-1].startswith("shop: Enlarged 3×")
 
 
+def test_what_is_said_of_several_deliverables_is_said_once() -> None:
+    photo = jpeg((300, 257))
+    shops = [
+        Deliverable(
+            label=f"{times}x", background="white", canvas=f"{300 * times}x{257 * times}", format="jpeg"
+        )
+        for times in (4, 2, 3)
+    ]
+    said = [note for note in cut(photo, Deliverable(), *shops).notes if "Enlarged" in note]
+    assert said == [
+        "4x, 2x, 3x: Enlarged 2× to 4× to fill the order: a closer or larger photo would be sharper."
+    ]
+    alike = [note for note in cut(photo, shops[0], shops[0]).notes if "Enlarged" in note]
+    assert alike[0].startswith("4x, 4x: Enlarged 4× to fill")
+
+
 def test_transparency_that_the_photo_brought_is_kept() -> None:
     rgba = np.dstack([photos.pixels("astronaut"), np.full((512, 512), 255, np.uint8)])
     rgba[:, :200, 3] = 0
