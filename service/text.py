@@ -1,12 +1,15 @@
-"""Words and tables for people: counts, the live status in one line, and how wide a table is drawn."""
+"""Words and tables for people: counts, the live status in one line, where lines end, and how wide a table is drawn."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cutoutd.config.errors import ServiceError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.text import Text
 
@@ -29,6 +32,54 @@ def said(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(printable(text), style=style)
+
+
+def tell(console: Console, text: str, style: str = "", *, whole: Sequence[str] = ()) -> None:
+    """Prints a line of any text as `said` has it; on a terminal it is folded, and `whole` stays in one piece."""
+    from rich.text import Text
+
+    shown = printable(text)
+    if console.is_terminal:
+        shown = folded(shown, console.width, whole=[printable(one) for one in whole])
+    console.print(Text(shown, style=style), soft_wrap=True)
+
+
+# What no line ends within: a command, and what is neither blank nor the beginning of one.
+_PIECES = ("`[^`]*`", r"[^`\s]", "`")
+# What begins a line: blanks, a sign such as ✓ with the blank after it, and up to four words with two blanks after them.
+_BEGINNING = re.compile(r"\s*(?:[^\w\s`\"'(/~-] )?(?:(?:\S+ ){0,3}\S+ {2,})?")
+
+
+def folded(text: str, columns: int, *, hang: int | None = None, whole: Sequence[str] = ()) -> str:
+    """A text whose lines end between words, where the terminal would break one in two.
+
+    A path or a command that is broken by a line's end cannot be copied: what stands in backticks, and any word that is
+    longer than a line, is left for the terminal to continue.
+
+    Args:
+        text: what is to be shown, printable.
+        columns: how wide the terminal is.
+        hang: blanks before what goes on in the next line; unset, as many as the line begins with.
+        whole: paths in it, which stay whole though they hold blanks.
+    """
+    if len(text) <= columns:
+        return text
+    paths = [re.escape(one) for one in sorted(whole, key=len, reverse=True) if " " in one]
+    word = re.compile(rf"(\s*)((?:{'|'.join([*paths, *_PIECES])})+)")
+    if hang is None:
+        begins = _BEGINNING.match(text)
+        hang = 0 if begins is None else begins.end()
+        hang = hang if hang <= columns // 3 else 2
+    lines, length = [""], 0
+    for before, piece in word.findall(text):
+        room = -length % columns if length else columns
+        if length > hang and len(before) + len(piece) > room and len(piece) <= columns - hang:
+            lines.append(" " * hang + piece)
+            length = hang + len(piece)
+        else:
+            lines[-1] += before + piece
+            length += len(before) + len(piece)
+    return "\n".join(lines)
 
 
 def refuse_control_characters(text: str) -> None:

@@ -100,10 +100,13 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with a hint at the nearest command for a mistyped one."""
         import difflib
+        import shlex
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
+            if os.path.exists(args[0]):  # noqa: PTH110 - pathlib would be loaded for this alone
+                hint = f"\nTo cut it out: cutoutd once {shlex.quote(args[0])} -o cutouts/"
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -160,8 +163,21 @@ def _sentence(error: CutoutError) -> str:
     """What is said about an error; mistakes in a configuration start their line, as compilers write them."""
     problems = error.problems if isinstance(error, ConfigError) else ()
     if len(problems) > 1:
-        return f"cutoutd: {len(problems)} mistakes in the configuration:\n{error}\n"
-    return f"cutoutd: {error}\n"
+        return _fitted(f"cutoutd: {len(problems)} mistakes in the configuration:\n{error}\n", error)
+    return _fitted(f"cutoutd: {error}\n", error)
+
+
+def _fitted(text: str, error: CutoutError) -> str:
+    """Lines that end between words where somebody reads them on a terminal."""
+    if not sys.stderr.isatty():
+        return text
+    import shutil
+
+    from cutoutd.service.text import folded
+
+    columns = shutil.get_terminal_size().columns
+    whole = [] if error.path is None else [printable(error.path)]
+    return "\n".join(folded(line, columns, whole=whole) for line in text.split("\n"))
 
 
 def _is_sqlites(error: Exception) -> TypeGuard[sqlite3.DatabaseError]:

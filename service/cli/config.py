@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -132,7 +133,8 @@ def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> N
 def _what_next(path: Path) -> str:
     pid = holder(places.state_dir())
     if pid is None:
-        return "start with `cutoutd run`"
+        found = next((one for one in places.config_candidates() if one.is_file()), None)
+        return f"start with `cutoutd run{'' if found == path else f' -c {shlex.quote(printable(path))}'}`"
     at_work = f"the daemon at work (process {pid or 'unknown'})"
     if path == places.config_path().absolute():
         return f"{at_work} takes it up within seconds, unless it was started with a configuration or folders of its own"

@@ -156,6 +156,7 @@ _STATES = {
     State.SKIPPED: "was skipped ({reason}), and gets no cutout",
     State.SUPERSEDED: "has given way to a newer photo of its name",
 }
+_UNDER_WAY = (State.PENDING, State.RUNNING, State.DELIVERING)
 
 
 def _meant(
@@ -187,7 +188,10 @@ def _meant(
 
 def _why_not(verb: Verb, typed: str, found: list[PhotoRow]) -> str:
     if not found:
-        return "no photo is known by this name, or its name is no longer kept."
+        return (
+            "no photo is known by this name, or its name is no longer kept;"
+            " `cutoutd status` and `cutoutd failures` show names."
+        )
     name = Path(typed).name
     # Several folders may have a photo of that name; it is said how the newest one stands.
     called = [row for row in found if Path(printable(row.path or b"")).name == name]
@@ -195,7 +199,10 @@ def _why_not(verb: Verb, typed: str, found: list[PhotoRow]) -> str:
         wanted = {Verb.RETRY: "has failed", Verb.REDO: "is done", Verb.FORGET: "is finished"}[verb]
         return f"no photo in it {wanted}."
     last = (called or found)[-1]
-    return f"it {_STATES[State(last.state)].format(reason=last.reason)}."
+    state = State(last.state)
+    # Nobody need try again what will be cut out anyway.
+    later = "; ask again when it is done" if verb is not Verb.RETRY and state in _UNDER_WAY else ""
+    return f"it {_STATES[state].format(reason=last.reason)}{later}."
 
 
 def _carry_out(
@@ -214,9 +221,7 @@ def _carry_out(
             done = done.removesuffix(".") + " when cutoutd runs."
         _say(command(verb, replace(arguments, photos=photos)), done, nothing)
     if unmeant:
-        raise UsageError(
-            "\n".join(unmeant).removesuffix("."), fix="`cutoutd status` and `cutoutd failures` show names."
-        )
+        raise UsageError("\n".join(unmeant).removesuffix("."))
 
 
 # --- commands ----------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import click
 from msgspec.structs import asdict
 
 from cutoutd.service.cli.config import config_option
+from cutoutd.service.text import folded
 
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
@@ -32,9 +35,9 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         mark, colour = _MARKS[finding.level]
         name = finding.area if finding.area != area else ""
         area = finding.area
-        click.echo(f"{name:>10}  {click.style(mark, fg=colour)} {finding.what}")
+        _show(f"{name:>10}  {mark} {finding.what}", mark, colour)
         if finding.fix:
-            click.echo(f"{'':>12}  -> {finding.fix}")
+            _show(f"{'':>12}  -> {finding.fix}")
     broken = sum(finding.level == "error" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)
     click.echo(
@@ -42,3 +45,10 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         f"{warnings or 'no'} warning{'' if warnings == 1 else 's'}"
     )
     raise SystemExit(exit_code(findings))
+
+
+def _show(line: str, mark: str = "", colour: str | None = None) -> None:
+    """One line of the screen; on a terminal what goes on in the next one stands below its text."""
+    if sys.stdout.isatty():
+        line = folded(line, shutil.get_terminal_size().columns, hang=14 if mark else 17)
+    click.echo(line.replace(mark, click.style(mark, fg=colour), 1) if mark else line)

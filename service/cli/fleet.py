@@ -16,14 +16,14 @@ import click
 from rich.console import Console
 
 from cutoutd.config import places
-from cutoutd.config.errors import ConfigError, EngineError, UsageError, printable
+from cutoutd.config.errors import ConfigError, EngineError, UsageError
 from cutoutd.config.fleet import DEFAULT_PORT
 from cutoutd.config.installing import pip_install
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.typed_paths import typed_path
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import json_option
-from cutoutd.service.text import counted, said
+from cutoutd.service.text import counted, tell
 
 
 @click.group("fleet")
@@ -143,11 +143,11 @@ def show(found: dict[str, Any], console: Console) -> None:
     from cutoutd.daemon.fleet.slots import EXPIRES_SOON_S
 
     if found["trouble"]:
-        console.print(said(f"! {found['scheduler']}: {found['trouble']}", style="yellow"))
+        tell(console, f"! {found['scheduler']}: {found['trouble']}", "yellow")
     else:
-        console.print(said(f"● {found['scheduler']}", style="green"))
+        tell(console, f"● {found['scheduler']}", "green")
     models = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found["models"].items())
-    console.print(said(f"  all that are ready run cutoutd {found['version']} with {models}", style="dim"))
+    tell(console, f"  all that are ready run cutoutd {found['version']} with {models}", "dim")
     for one in found["nodes"]:
         ready = one["state"] == "ready"
         line = f"{'●' if ready else '!'} {one['name']}  {one['state']}"
@@ -159,7 +159,7 @@ def show(found: dict[str, Any], console: Console) -> None:
                 if one["missing_since"]
                 else ": not seen since the start"
             )
-        console.print(said(line, style="green" if ready else "yellow"))
+        tell(console, line, "green" if ready else "yellow")
         expires = one["certificate_expires"]
         notes = [
             one["why"],
@@ -170,11 +170,9 @@ def show(found: dict[str, Any], console: Console) -> None:
             else "",
         ]
         for note in filter(None, notes):
-            console.print(said(f"  {printable(note)}", style="yellow"))
+            tell(console, f"  {note}", "yellow")
     if all(one["state"] == MISSING for one in found["nodes"]):
-        console.print(
-            said("No node is connected: `cutoutd fleet node` on another machine joins.", style="dim")
-        )
+        tell(console, "No node is connected: `cutoutd fleet node` on another machine joins.", "dim")
 
 
 def _day(at: float) -> str:

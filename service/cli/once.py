@@ -55,6 +55,20 @@ from cutoutd.service.cli.standard_input import kept_from_standard_input
 from cutoutd.service.scratch import scratch_folder
 
 
+class SaidWithExample(click.Option):
+    """An option that is missed with what could be written, not by its name alone."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """As click's. Raises UsageError, ours."""
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter:
+            raise UsageError(
+                "Where the cutouts go is still to be said",
+                fix="Add `-o cutouts/`, a folder; `-o cutout.png`, a file for one photo; or `-o -`, for a pipe.",
+            ) from None
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -62,6 +76,7 @@ from cutoutd.service.scratch import scratch_folder
     "--out",
     "out",
     required=True,
+    cls=SaidWithExample,
     type=click.Path(),
     help="Where cutouts go: a folder, a file such as a.png for one photo, or - for standard output.",
 )

@@ -28,7 +28,7 @@ from cutoutd.config.errors import ExitCode, Reason, json_line, printable
 from cutoutd.daemon.batch import Batch, Ended, Outcome
 from cutoutd.daemon.sources import Gathered
 from cutoutd.daemon.workers.engines import Loaded
-from cutoutd.service.text import counted, said
+from cutoutd.service.text import counted, said, tell
 
 # More names than this are counted, not listed.
 NAMES = 5
@@ -118,9 +118,9 @@ class Report(Struct):
         elif outcome.reason == Reason.EXISTS:
             return
         elif outcome.state is not Ended.DONE:
-            console.print(said(f"✗ {name}: {outcome.reason}. {outcome.detail}", style="red"), soft_wrap=True)
+            tell(console, f"✗ {name}: {outcome.reason}. {outcome.detail}", "red", whole=[name])
         elif outcome.detail and not self.quiet:
-            console.print(said(f"• {name}: {outcome.detail}", style="yellow"), soft_wrap=True)
+            tell(console, f"• {name}: {outcome.detail}", "yellow", whole=[name])
 
     def _close(self, batch: Batch) -> None:
         """The summary: on standard output when somebody looks at it, else beside it."""

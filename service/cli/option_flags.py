@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -260,4 +262,19 @@ def sentence(error: ValueError, root: type[BaseModel]) -> str:
     for problem in problems_of(error, root):
         where = "-".join(str(part).replace("_", "-") for part in problem.place[:1])
         parts.append(f"--{where}: {problem.message}{_OTHERWISE.get(where, '')}" if where else problem.message)
-    return "; ".join(dict.fromkeys(parts))
+    return _ASSIGNED.sub(lambda found: _as_flag(found, root), "; ".join(dict.fromkeys(parts)))
+
+
+# An option and its value as a configuration has them; a second one that would do as well may follow.
+_ASSIGNED = re.compile(r'([a-z_]+) = (?:"([^"]*)"(?: or "([^"]*)")?|(\w+))')
+
+
+def _as_flag(found: re.Match[str], root: type[BaseModel]) -> str:
+    """The same as it is typed."""
+    name, text, other, plain = found.groups()
+    if name not in root.model_fields:
+        return found[0]
+    flag = _FLAG_NAMES.get((root.__name__.lower(), name), name).replace("_", "-")
+    if plain in ("true", "false"):
+        return f"--{flag}" if plain == "true" else f"--no-{flag}"
+    return f"--{flag} {plain or shlex.quote(text)}{f' or {shlex.quote(other)}' if other else ''}"

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from rich.console import Console
 
 from cutoutd.config.errors import UsageError
+from cutoutd.config.hooks import EventKind
 from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
@@ -26,7 +27,7 @@ from cutoutd.service.cli.control import ANSWER_WAIT_S, command, json_option, ope
 from cutoutd.service.cli.status import row_dict
 from cutoutd.service.gallery.choices import LARGEST_FILE, Correction, Taken, current, keep, read_choices
 from cutoutd.service.gallery.feed import gallery_id
-from cutoutd.service.text import counted, said
+from cutoutd.service.text import counted, tell
 
 _SIGNS = {"accepted": "✓", "rejected": "✕", None: "?"}
 _STYLES = {"accepted": "bold green", "rejected": "bold red", None: "bold yellow"}
@@ -52,24 +53,31 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
     if file is not None:
         _read_back(file, as_json=as_json)
         return
-    rows: list[dict[str, Any]] = []
+    rows, rejected = list[dict[str, Any]](), 0
     if (state_dir() / LEDGER_NAME).exists():
         with open_ledger_file() as ledger:
             rows = _rows(ledger, only)
+            shown = {row["photo"] for row in rows}
+            rejected = sum(
+                verdict == EventKind.REJECTED and photo not in shown
+                for photo, verdict in decided(ledger).items()
+            )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     if not rows:
         click.echo(f"Nothing is {only}." if only else "No cutout needs a look.")
-        return
     console = Console(soft_wrap=True, highlight=False)  # a path broken over two lines cannot be copied
     for row in rows:
         _show(row, console)
-    if not only:
+    if rows and only != EventKind.ACCEPTED:
         click.echo(
             "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options;\n"
             "or point at what is wrong on the page of `cutoutd gallery`."
         )
+    if rejected and not only:
+        besides = f"{counted(rejected, 'other photo' if rows else 'photo')} rejected on the gallery"
+        click.echo(f"{besides}: `cutoutd review --only rejected` lists {'it' if rejected == 1 else 'them'}.")
 
 
 def _read_back(file: Path, *, as_json: bool) -> None:
@@ -139,9 +147,10 @@ def _rows(ledger: Ledger, only: str | None) -> list[dict[str, Any]]:
 def _show(row: dict[str, Any], console: Console) -> None:
     verdict: str | None = row["verdict"]
     outputs = ", ".join(row["outputs"]) or row["name"]
-    console.print(said(f"{_SIGNS[verdict]} {outputs}", style=_STYLES[verdict]))
+    tell(console, f"{_SIGNS[verdict]} {outputs}", _STYLES[verdict], whole=row["outputs"])
     sure = "" if row["confidence"] is None else f" ({row['confidence']:.0%} sure)"
     why = f"{', '.join(row['needs_review'])}{sure}; " if row["needs_review"] else ""
-    console.print(said(f"  {why}of {row['original'] or row['name']}"))
+    original = row["original"] or row["name"]
+    tell(console, f"  {why}of {original}", whole=[original])
     if Doubt.NOT_REDONE in row["needs_review"]:
-        console.print(said(f"  {row['detail']}"))
+        tell(console, f"  {row['detail']}")

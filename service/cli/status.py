@@ -29,7 +29,7 @@ from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.health import unhealthy
-from cutoutd.service.text import counted, said
+from cutoutd.service.text import PIPE_COLUMNS, counted, said, tell
 
 # More names of skipped files than this are counted, not listed.
 SKIPPED_NAMES = 8
@@ -201,7 +201,11 @@ class _Picture:
         show_status(
             self._facts,
             Console(
-                file=sheet, force_terminal=True, soft_wrap=True, highlight=False, width=options.max_width
+                file=sheet,
+                force_terminal=True,
+                soft_wrap=True,
+                highlight=False,
+                width=max(options.max_width, PIPE_COLUMNS),
             ),
         )
         yield Text.from_ansi(sheet.getvalue())
@@ -218,52 +222,58 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         head.append(f"  (process {facts['pid']}, since {_clock(facts['since'])})", style="dim")
     console.print(head)
     if facts.get("why"):
-        console.print(said(facts["why"], style="yellow"))
+        tell(console, facts["why"], "yellow")
     if facts.get("mistake"):
-        console.print(said(facts["mistake"], style="yellow"))
+        tell(console, facts["mistake"], "yellow")
     if state in ("stopped", "not started yet"):
-        console.print(said("Start it with `cutoutd run` or `cutoutd service start`.", style="dim"))
+        tell(console, "Start it with `cutoutd run` or `cutoutd service start`.", "dim")
     counts = facts["counts"]
     if counts:
         to_do = counts["pending"] + counts["running"] + counts["delivering"]
         line = (
             f"{to_do} to do · {counts['done']} done · {counts['failed']} failed · {counts['skipped']} skipped"
         )
-        console.print(said(line, style="bold"))
+        tell(console, line, "bold")
+    if counts and counts["failed"]:
+        tell(
+            console,
+            f"{counted(counts['failed'], 'photo')} failed: `cutoutd failures` says why and what to do",
+            "red",
+        )
     if facts.get("needs_review"):
         doubtful = counted(facts["needs_review"], "cutout")
-        console.print(said(f"{doubtful} to look at: `cutoutd review` says why", style="yellow"))
+        tell(console, f"{doubtful} to look at: `cutoutd review` says why", "yellow")
     for when, label in (("session", "this session"), ("today", "today")):
         if facts.get(when):
             ended = facts[when]
-            console.print(said(f"{label}: {ended['done']} done, {ended['failed']} failed", style="dim"))
+            tell(console, f"{label}: {ended['done']} done, {ended['failed']} failed", "dim")
     for inbox in facts.get("inboxes", ()):
         _show_inbox(inbox, console)
     for left in facts.get("left", ()):
         waits = (
             f"{counted(left['owed'], 'photo')} waiting in {left['path']}, which is not in the configuration"
         )
-        console.print(said(f"! {waits}", style="yellow"))
+        tell(console, f"! {waits}", "yellow")
     for model, one in facts.get("models", {}).items():
-        console.print(said(f"model {model} on {one['provider']}", style="dim"))
+        tell(console, f"model {model} on {one['provider']}", "dim")
         for reason in one.get("why_not", ()):
             # The rest is as it should be; --json has all.
             if "does not start" in reason or "memory" in reason:
-                console.print(said(f"  not on {reason}", style="yellow"))
+                tell(console, f"  not on {reason}", "yellow")
     sandbox: dict[str, Any] = facts.get("sandbox") or {}
     worker: dict[str, Any] | None = sandbox.get("worker")
     if worker:
-        console.print(said(f"network: {worker['network']} · files: {worker['files']}", style="dim"))
+        tell(console, f"network: {worker['network']} · files: {worker['files']}", "dim")
     _show_fleet(facts.get("fleet"), console)
     for hand in facts.get("in_hand", ()):
         where = f" on {hand['node']}" if hand.get("node") else ""
-        console.print(said(f"▸ {hand['name']}  {hand['stage']}{where}"))
+        tell(console, f"▸ {hand['name']}  {hand['stage']}{where}")
     for row in facts["recent"]:
         _show_result(row, [inbox["outbox"] for inbox in facts.get("inboxes", ())], console)
     _show_hooks(facts, console)
     _show_skipped(facts, console)
     for trouble in facts.get("aftercare", ()):
-        console.print(said(f"! {trouble}", style="yellow"))
+        tell(console, f"! {trouble}", "yellow")
 
 
 def _show_fleet(fleet: dict[str, Any] | None, console: Console) -> None:
@@ -271,15 +281,15 @@ def _show_fleet(fleet: dict[str, Any] | None, console: Console) -> None:
     if not fleet:
         return
     if fleet["trouble"]:
-        console.print(said(f"! fleet: {fleet['trouble']}", style="yellow"))
+        tell(console, f"! fleet: {fleet['trouble']}", "yellow")
     ready = [one for one in fleet["nodes"] if one["state"] == "ready"]
     names = ", ".join(f"{one['name']} ({one['busy']} of {one['slots']} busy)" for one in ready)
     missing = ", ".join(one["name"] for one in fleet["nodes"] if one["state"] == "missing")
     names = (names or "none at work") + (f"; missing: {missing}" if missing else "")
-    console.print(said(f"nodes: {names}", style="dim"))
+    tell(console, f"nodes: {names}", "dim")
     for one in fleet["nodes"]:
         if one["why"]:
-            console.print(said(f"! node {one['name']}: {one['why']}", style="yellow"))
+            tell(console, f"! node {one['name']}: {one['why']}", "yellow")
 
 
 def _show_hooks(facts: dict[str, Any], console: Console) -> None:
@@ -293,7 +303,7 @@ def _show_hooks(facts: dict[str, Any], console: Console) -> None:
         if not hook["running"] and hook["waiting"]:
             line += "; start `cutoutd hooks`"
         if hook["given_up"] or hook["trouble"] or (hook["waiting"] and not hook["running"]):
-            console.print(said(f"! {line}", style="yellow"))
+            tell(console, f"! {line}", "yellow")
 
 
 def _show_skipped(facts: dict[str, Any], console: Console) -> None:
@@ -301,16 +311,21 @@ def _show_skipped(facts: dict[str, Any], console: Console) -> None:
     if rows:
         names = ", ".join(f"{row['name']} ({row['reason']})" for row in rows)
         more = sum(facts["skipped"].values()) - len(rows)
-        console.print(said(f"· skipped: {names}{f' and {more} more' if more > 0 else ''}", style="dim"))
+        tell(console, f"· skipped: {names}{f' and {more} more' if more > 0 else ''}", "dim")
 
 
 def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
     mark, style = ("!", "yellow") if inbox["trouble"] or not inbox["watching"] else ("●", "green")
     how = " (polled)" if inbox["polled"] else ""
-    console.print(said(f"{mark} {inbox['path']} → {inbox['outbox']}{how}", style=style))
+    tell(
+        console,
+        f"{mark} {inbox['path']} → {inbox['outbox']}{how}",
+        style,
+        whole=[inbox["path"], inbox["outbox"]],
+    )
     for line in (inbox["trouble"], inbox["no_events"]):
         if line:
-            console.print(said(f"  {line}", style="yellow"))
+            tell(console, f"  {line}", "yellow")
 
 
 def _below(path: str, outboxes: list[str]) -> str:
@@ -324,9 +339,9 @@ def _show_result(row: dict[str, Any], outboxes: list[str], console: Console) -> 
         outputs = ", ".join(_below(path, outboxes) for path in row["outputs"]) or "done"
         look = f"  (needs a look: {', '.join(row['needs_review'])})" if row["needs_review"] else ""
         style = "yellow" if look else "green"
-        console.print(said(f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}{look}", style=style))
+        tell(console, f"✓ {_clock(row['finished'])}  {row['name']} → {outputs}{look}", style)
     else:
-        console.print(said(f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", style="red"))
+        tell(console, f"✗ {_clock(row['finished'])}  {row['name']}: {row['reason']}", "red")
 
 
 def _midnight() -> float:
@@ -362,6 +377,7 @@ def failures(as_json: bool) -> None:
         return
     console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
     for row in rows:
-        console.print(said(f"✗ {row['original'] or row['name']}", style="bold red"))
-        console.print(said(f"  {row['reason']}: {row['detail']}"))
+        original = row["original"] or row["name"]
+        tell(console, f"✗ {original}", "bold red", whole=[original])
+        tell(console, f"  {row['reason']}: {row['detail']}")
     click.echo("Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")

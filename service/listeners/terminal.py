@@ -16,7 +16,7 @@ from rich.text import Text
 from cutoutd.daemon.events import PhotoEvent
 from cutoutd.daemon.live_status import LiveStatus
 from cutoutd.service.listeners.lines import LogListener, outcome_text, ready_lines
-from cutoutd.service.text import said, status_line
+from cutoutd.service.text import said, status_line, tell
 
 LAST_RESULTS = 6  # what has just come; `status` and the log have more
 # Elapsed time has one decimal; four pictures a second look like a running clock.
@@ -125,7 +125,7 @@ class TerminalListener(LogListener):
     def ready(self, status: LiveStatus) -> None:
         """Where to drop photos, then the live view."""
         for line in ready_lines(status):
-            self._console.print(said(line, style="bold green" if line == "ready" else ""), soft_wrap=True)
+            tell(self._console, line, "bold green" if line == "ready" else "")
         self._take(status)
         self.start()
 
@@ -170,14 +170,14 @@ class TerminalListener(LogListener):
         if self._gone():
             super().notice(text)
         else:
-            self._console.print(said(text), soft_wrap=True)
+            tell(self._console, text)
 
     def warning(self, text: str) -> None:
         """A line above the view that stands out."""
         if self._gone():
             super().warning(text)
         else:
-            self._console.print(said(text, style="yellow"), soft_wrap=True)
+            tell(self._console, text, "yellow")
 
     def stopping(self) -> None:
         """Says what happens now."""

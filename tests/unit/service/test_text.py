@@ -1,4 +1,4 @@
-"""The status in one line."""
+"""The status in one line, and where lines end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.service.text import status_line
+from cutoutd.service.text import folded, status_line
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,28 @@ from cutoutd.service.text import status_line
 )  # fmt: skip
 def test_status_line(status: dict[str, Any], line: str) -> None:
     assert status_line(LiveStatus.from_plain({"state": "idle", **status})) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("It fits within thirty columns.", ["It fits within thirty columns."]),
+        ("No word is broken in two where one ends the line.", ["No word is broken in two where", "one ends the line."]),
+        ("  What begins further in goes on there, too.", ["  What begins further in goes", "  on there, too."]),
+        ("✗ DSC_1.jpg: unreadable. Copy it again.", ["✗ DSC_1.jpg: unreadable. Copy", "  it again."]),
+        ("✓ 20:04  a.jpg → a.png (worth a look)", ["✓ 20:04  a.jpg → a.png (worth", "         a look)"]),
+        ("Copied whole it is: `cutoutd retry --all`.", ["Copied whole it is:", "`cutoutd retry --all`."]),
+        ("At /a/folder/that/is/longer/than/a/line: none.", ["At /a/folder/that/is/longer/than/a/line: none."]),
+        ("In front of it: /my photos/a.jpg: it is empty.", ["In front of it:", "/my photos/a.jpg: it is empty."]),
+        ("A lone ` is no command, and ends no line at all.", ["A lone ` is no command, and", "ends no line at all."]),
+    ],
+)  # fmt: skip
+def test_lines_end_between_words(text: str, lines: list[str]) -> None:
+    assert folded(text, 30, whole=["/my photos/a.jpg"]).split("\n") == lines
+
+
+def test_what_hangs_too_far_in_leaves_room_for_words() -> None:
+    assert folded("Longer than others  and words that follow", 24).split("\n") == [
+        "Longer than others  and",
+        "  words that follow",
+    ]

@@ -192,6 +192,33 @@ def test_no_color_is_honoured(home: dict[str, str]) -> None:
     assert "\x1b[3" not in on_a_terminal(home, "presets", NO_COLOR="1")
 
 
+def test_no_word_of_a_sentence_is_broken_on_a_terminal(home: dict[str, str], tmp_path: Path) -> None:
+    photo = (
+        tmp_path / "holidays 2026" / "nothere.jpg"
+    )  # a path stays whole, though the line is too short for it
+    said = on_a_terminal(home, "redo", str(photo), COLUMNS="40").replace("\r", "")
+    assert "cutoutd has not run here yet." in said.replace("\n", " ")
+    assert "`cutoutd run`." in said
+    assert said.count("\n") > 1
+    said = on_a_terminal(home, "once", str(photo), "-o", str(tmp_path / "out"), COLUMNS="40").replace(
+        "\r", ""
+    )
+    assert f"{photo}: " in said
+    assert said.count("\n") > 1
+    assert "There is no such file or folder; check the name." in said.replace("\n", " ")
+    assert run(home, "once", str(photo), "-o", str(tmp_path / "out")).stderr.count("\n") == 1
+
+
+def test_whoever_says_no_place_for_cutouts_is_told_how(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "my shoe.jpg").touch()
+    done = run(home, "once", str(tmp_path / "my shoe.jpg"))
+    assert done.returncode == ExitCode.USAGE
+    assert "Add `-o cutouts/`" in done.stderr
+    done = run(home, str(tmp_path / "my shoe.jpg"))
+    assert done.returncode == ExitCode.USAGE
+    assert f"cutoutd once '{tmp_path}/my shoe.jpg' -o cutouts/" in done.stderr
+
+
 def test_tables_fit_a_terminal_and_are_whole_in_a_pipe(home: dict[str, str]) -> None:
     import re
 

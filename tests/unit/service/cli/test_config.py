@@ -120,7 +120,8 @@ def test_init_beside_a_daemon_says_what_that_does(
     monkeypatch.setenv("CUTOUTD_CONFIG", str(tmp_path / "usual.toml"))
     path = tmp_path / ("usual.toml" if usual else "other.toml")
     folders = ["--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out")]
-    assert "start with `cutoutd run`" in CliRunner().invoke(init, ["-c", str(path), *folders]).output
+    typed = "cutoutd run" if usual else f"cutoutd run -c {path}"
+    assert f"start with `{typed}`" in CliRunner().invoke(init, ["-c", str(path), *folders]).output
     lock = StateLock(tmp_path / "state")
     try:
         said = CliRunner().invoke(init, ["-c", str(path), *folders]).output

@@ -107,6 +107,20 @@ def test_a_bad_value_names_its_flag(arguments: tuple[str, ...], words: str) -> N
     assert "--help" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--format", "jpeg"), "write --background white, or --format png"),
+        (("--format", "jpeg", "--lossless"), "write --format webp or png, or leave lossless out"),
+        (("--background", "photo", "--margin", "10px"), "write --trim too"),
+        (("--format", "tiff", "--bits", "16"), "^--bits 16 keeps the colours as they are: write --colour keep-profile"),
+    ],
+)  # fmt: skip
+def test_what_to_write_instead_is_said_as_it_is_typed(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        deliverables(values(*arguments), ())
+
+
 def test_a_bad_value_is_said_as_in_a_configuration() -> None:
     with pytest.raises(
         UsageError, match=r'^--keep: "banana" is not "auto", "all", "largest" or a whole number'

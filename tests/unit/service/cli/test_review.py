@@ -156,6 +156,15 @@ def test_choices_are_read_listed_and_told_of(shoot: Shoot, tmp_path: Path) -> No
     assert [json.loads(line)["event"] for line in told][-3:] == ["accepted", "rejected", "accepted"]
 
 
+def test_what_was_rejected_is_not_passed_over_in_silence(shoot: Shoot) -> None:
+    run("-", typed=saved(shoot, {2: "rejected", 3: "accepted"}))
+    assert "1 other photo rejected on the gallery: `cutoutd review --only rejected` lists it." in run()
+    assert "`cutoutd redo PATH`" in run("--only", "rejected")
+    assert "`cutoutd redo PATH`" not in run("--only", "accepted")
+    run("-", typed=saved(shoot, {2: "none"}))
+    assert "rejected on the gallery" not in run()
+
+
 def test_what_was_decided_needs_no_look_any_more_until_it_is_made_anew(shoot: Shoot) -> None:
     def to_look_at() -> int:
         return json.loads(CliRunner().invoke(status, ["--json"], catch_exceptions=False).output)[
