@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from cutoutd.config import units
+from cutoutd.config import errors, units
 
 _SIMPLE = {
     bool: "true or false",
@@ -144,10 +144,12 @@ def toml_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType] - any value may stand here
         return f"[{', '.join(toml_text(part) for part in parts)}]"
-    if isinstance(value, float) and value.is_integer():
-        return f"{value:g}"
-    if isinstance(value, bool | int | float | str):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_WRITTEN:
+        return str(int(value))
+    if isinstance(value, str):
+        return errors.toml_text(value)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
     return str(value)
 
 

@@ -124,6 +124,28 @@ def json_line(value: Any, *, plain: bool = False) -> str:
     return _UNSEEN.sub(_json_escape, text)
 
 
+def json_lines(value: Any) -> str:
+    r"""The same over several lines, for people and scripts; characters of all scripts stay as they are."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    return "\n".join(_UNSEEN.sub(_json_escape, line) for line in text.split("\n"))
+
+
+def toml_text(text: str) -> str:
+    r"""A text as TOML writes it; what no terminal is to get is written as `\uXXXX` or `\UXXXXXXXX`."""
+    quoted = json.dumps(text, ensure_ascii=False)  # escapes as TOML does, but leaves DEL
+    return _UNSEEN.sub(_toml_escape, quoted)
+
+
+def _toml_escape(found: re.Match[str]) -> str:
+    return "".join(
+        f"\\u{ord(one):04x}" if ord(one) < 0x10000 else f"\\U{ord(one):08x}" for one in found.group()
+    )
+
+
 def _json_escape(found: re.Match[str]) -> str:
     r"""A character as JSON has it: `\uXXXX`, those of higher planes as two."""
     return re.sub("(....)", r"\\u\1", found.group().encode("utf-16-be").hex())

@@ -70,6 +70,8 @@ class AddressBook:
             folder: where a relative path starts; unset, the working directory.
             below: a folder means what is in it; unset, it does.
         """
+        if not typed:  # a script's unset variable is not the folder that it runs in
+            return []
         absolute = os.path.abspath(os.path.join(folder or os.getcwd(), expanded(typed)))
         wanted = {os.fsencode(absolute), os.fsencode(os.path.realpath(absolute))}
         shown = {printable(path) for path in wanted} | {absolute}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 from cutoutd.config import dump, places, reference
-from cutoutd.config.errors import ConfigError, ModelError, UsageError, printable
+from cutoutd.config.errors import ConfigError, ModelError, UsageError, json_lines, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
@@ -83,7 +82,7 @@ def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
     click.echo(f"{printable(path)}: {owed.rule or f'no rule fits, so as {inbox.label} says'}")
     for one in owed.deliverables:
         preset = f" (preset {one.preset})" if one.preset else ""
-        click.echo(f"  {one.label}{preset}: {one.name}{extension(one)}")
+        click.echo(f"  {one.label}{preset}: {printable(one.name + extension(one))}")
 
 
 @config.command("show")
@@ -93,7 +92,7 @@ def show(config_file: Path | None, as_json: bool) -> None:
     """Print every setting in force, defaults and presets worked in."""
     loaded = load_settings(config_file)
     if as_json:
-        click.echo(json.dumps(loaded.settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        click.echo(json_lines(loaded.settings.model_dump(mode="json")))
         return
     click.echo(f"# from {_source(loaded)}\n{dump.to_toml(loaded.settings)}", nl=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 from msgspec.structs import asdict
 
+from cutoutd.config.errors import json_lines
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.text import folded
 
@@ -28,7 +28,7 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
 
     findings = examine(config_file)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+        click.echo(json_lines([asdict(finding) for finding in findings]))
         raise SystemExit(exit_code(findings))
     area = ""
     for finding in findings:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from cutoutd.config import places
-from cutoutd.config.errors import CutoutError, ExitCode, printable
+from cutoutd.config.errors import CutoutError, ExitCode, json_lines, printable
 from cutoutd.models.machine import cores
 from cutoutd.models.networks.catalog import (
     BUNDLED,
@@ -73,7 +73,7 @@ def list_command(models_dir: Path, as_json: bool, only_here: bool) -> None:
     here = installed(models_dir)
     shown = here if only_here else {**catalogue(), **here}
     if as_json:
-        click.echo(json.dumps([_facts(spec) for spec in shown.values()], indent=2, ensure_ascii=False))
+        click.echo(json_lines([_facts(spec) for spec in shown.values()]))
         return
     choice = best(here).name
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -119,7 +119,7 @@ def info_command(models_dir: Path, name: str, as_json: bool) -> None:
     here = installed(models_dir)
     spec = here.get(name) or known_model(name, here)
     if as_json:
-        click.echo(json.dumps(_facts(spec), indent=2, ensure_ascii=False))
+        click.echo(json_lines(_facts(spec)))
         return
     state = "not installed" if spec.path is None else printable(spec.path)
     rows = {
@@ -185,7 +185,7 @@ def pull_command(
         if not as_json and spec.path is not None:
             click.echo(f"{spec.name} is installed and works: {printable(spec.path)}")
     if as_json:
-        click.echo(json.dumps([_facts(spec) for spec in done], indent=2, ensure_ascii=False))
+        click.echo(json_lines([_facts(spec) for spec in done]))
 
 
 @contextmanager
@@ -249,7 +249,7 @@ def add_command(
     )
     _warm(spec)
     if as_json:
-        click.echo(json.dumps(_facts(spec), indent=2, ensure_ascii=False))
+        click.echo(json_lines(_facts(spec)))
         return
     click.echo(f"{spec.name} is installed: {printable(cast('Path', spec.path))}")
 
@@ -273,7 +273,7 @@ def verify_command(models_dir: Path, names: tuple[str, ...], as_json: bool) -> N
         if not as_json:
             click.echo(f"{name}: {problem or 'the recorded file, and it works'}")
     if as_json:
-        click.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        click.echo(json_lines(results))
     if not all(result["ok"] for result in results):
         click.get_current_context().exit(ExitCode.MODEL)
 

@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cutoutd.config.errors import UsageError
+from cutoutd.config.errors import UsageError, json_lines
 from cutoutd.config.load import load_settings
 from cutoutd.config.presets import builtin, expand, pack_about, packs
 from cutoutd.service.cli.config import config_option
@@ -58,7 +58,7 @@ def presets(names: tuple[str, ...], config_file: Path | None, as_json: bool) -> 
     """
     rows = chosen(all_rows(load_settings(config_file).settings.preset), names)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        click.echo(json_lines([asdict(row) for row in rows]))
         return
     screen().print(details(rows) if names else overview(rows))
     if not names:

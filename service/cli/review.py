@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from pathlib import Path
@@ -131,7 +132,9 @@ def _text(file: Path) -> str:
         raise UsageError(f"The choices cannot be read ({error.strerror})", file) from error
     if len(data) > LARGEST_FILE:
         raise UsageError("This file is too large for a gallery's choices", file)
-    return data.decode("utf-8", "replace")
+    # Whoever copied the text saved it with an editor of their own, which may begin it with a mark, or write UTF-16.
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
 
 
 def _rows(ledger: Ledger, only: str | None) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from cutoutd.service.gallery.feed import FORMAT
 LARGEST_FILE: Final = 4_000_000
 # Taken back.
 NONE: Final = "none"
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 _VERSION: Final = re.compile(r"[0-9a-f]{12}")
 _NOT_OURS: Final = "Save it on the gallery's page, with `Save choices`."
 
@@ -119,9 +120,7 @@ def _of_photo(number: str, told: Any) -> tuple[dict[str, Any], str]:
     """What is told of a photo, and the version of its cutouts that it is about."""
     one = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
     version = one.get("version")
-    if not (number.isascii() and number.isdigit() and len(number) <= 18) or not (
-        isinstance(version, str) and _VERSION.fullmatch(version)
-    ):
+    if not _NUMBER.fullmatch(number) or not (isinstance(version, str) and _VERSION.fullmatch(version)):
         raise _unreadable()
     return one, version
 

@@ -196,7 +196,7 @@ class Maker:
                 for picture in shot.pictures
                 if (kept := self._shelf.get(shot.photo, picture))
             ]
-            copy_out(self._shelf.folder, wishes.folder, names)
+            copy_out(self._shelf.folder, wishes.folder, names, wishes.mode)
         pages.write(wishes.folder / f"{self._stem}-feed.js", script.encode(), wishes.mode)
         pages.write(wishes.folder / f"{self._stem}-pulse.gif", pulse(int(time.time() * 100)), wishes.mode)
         return True

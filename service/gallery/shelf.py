@@ -6,10 +6,10 @@ There is no list of them beside the folder itself, so that nothing can disagree.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -87,14 +87,9 @@ class Shelf:
         return self._learn(name)
 
     def _write(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(f".{secrets.token_hex(6)}.part")
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            temporary.replace(path)
+            _put(path, data, 0o600)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise FolderError(
                 f"A small picture cannot be kept ({error.strerror})", path.parent, "Free some space there."
             ) from error
@@ -113,6 +108,20 @@ class Shelf:
             for (photo, key), kept in self._kept.items()
             if photo in named and key in now.get(photo, {key})
         }
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    """Puts a file in place whole, by way of a name that nobody could foresee. Raises OSError."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _owner(name: str) -> tuple[int, str]:
@@ -140,8 +149,14 @@ def link_whole(folder: Path, photo: int, picture: Picture) -> str:
     return ""
 
 
-def copy_out(shelf: Path, target: Path, names: Iterable[str]) -> None:
+def copy_out(shelf: Path, target: Path, names: Iterable[str], mode: int = 0o600) -> None:
     """Brings the pictures of another folder's gallery up to date: these, and no others.
+
+    Args:
+        shelf: the gallery in the state folder.
+        target: the other one; others may write there.
+        names: of the pictures.
+        mode: permission bits of the copies.
 
     Raises:
         FolderError: it cannot be written.
@@ -150,14 +165,14 @@ def copy_out(shelf: Path, target: Path, names: Iterable[str]) -> None:
     try:
         for below in (PICTURES, WHOLE):
             (target / below).mkdir(parents=True, exist_ok=True)
+            if (target / below).is_symlink():  # others may write there, and it leads to where they want
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         there = {path.name for path in (target / PICTURES).iterdir()}
         for name in there - wanted:
             if _NAME.fullmatch(name):
                 (target / PICTURES / name).unlink(missing_ok=True)
         for name in sorted(wanted - there):
-            part = target / PICTURES / f".{name}.part"
-            shutil.copyfile(shelf / PICTURES / name, part)
-            part.replace(target / PICTURES / name)
+            _put(target / PICTURES / name, (shelf / PICTURES / name).read_bytes(), mode)
     except OSError as error:
         raise FolderError(
             f"The gallery cannot be written ({error.strerror})", target, "Choose another folder with -o."

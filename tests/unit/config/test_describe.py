@@ -80,7 +80,16 @@ def test_lists_for_people(choices: list[str], text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(True, "true"), (2.0, "2"), (2.5, "2.5"), ("ü", '"ü"'), ((1, "a"), '[1, "a"]'), (Path("/x"), "/x")],
+    [
+        (True, "true"),
+        (2.0, "2"),
+        (1234567.0, "1234567"),
+        (2.5, "2.5"),
+        ("\x7f\u202e", r'"\u007f\u202e"'),
+        ("ü", '"ü"'),
+        ((1, "a"), '[1, "a"]'),
+        (Path("/x"), "/x"),
+    ],
 )
 def test_plain_values_as_toml(value: object, text: str) -> None:
     assert describe.toml_text(value) == text

@@ -41,6 +41,11 @@ def test_a_photo_is_found_by_every_path_that_is_its_own(ledger: Ledger) -> None:
     assert found(ledger, "a.jpg", folder="/inbox/day") == [one]
 
 
+def test_an_empty_text_means_no_photo(ledger: Ledger) -> None:
+    photo(ledger, b"a.jpg")
+    assert found(ledger, "", folder="/inbox") == []
+
+
 def test_a_name_that_begins_like_a_home_is_a_name(ledger: Ledger, tmp_path: Path) -> None:
     one, two = photo(ledger, b"~root"), photo(ledger, b"~nobody-of-that-name.jpg")
     here = str(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cutoutd.config.errors import ConfigError, FolderError, ModelError, UsageError
+from cutoutd.config.errors import ConfigError, FolderError, ModelError, UsageError, printable_lines, toml_text
 from cutoutd.config.load import load_settings, parse_settings
 from cutoutd.daemon.lock import StateLock
 from cutoutd.service.cli.config import config, init, write_new
@@ -47,6 +47,24 @@ def test_check_says_which_rule_decides_about_a_photo(file: Path, tmp_path: Path)
         result = run("check", "-c", str(file), "--for", f"{tmp_path}/in/{photo}")
         assert result.output == f"{tmp_path}/in/{photo}: {words}"
     assert isinstance(run("check", "-c", str(file), "--for", "/elsewhere/x.jpg").exception, UsageError)
+
+
+def test_what_a_list_names_neither_acts_on_a_terminal_nor_hides(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("stem,name\nDSC_1,gpj\u202e\u200bx\n")
+    file.write_text(file.read_text() + '[[inbox.rule]]\ncsv = "orders.csv"\n')
+    said = run("check", "-c", str(file), "--for", f"{tmp_path}/in/DSC_1.jpg").output
+    assert "gpj\\u202e\\u200bx.png" in said
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_show_acts_on_no_terminal_and_reads_back(file: Path, form: tuple[str, ...]) -> None:
+    odd = "a\u202e\x7f\x9b\u2028\U000e0041b\u00e9"
+    file.write_text(file.read_text().replace('name = "studio"', f"name = {toml_text(odd)}"))
+    shown = run("show", "-c", str(file), *form).output
+    assert printable_lines(shown) == shown
+    assert "\u00e9" in shown
+    read = json.loads(shown) if form else tomllib.loads(shown)
+    assert read["inbox"][0]["name"] == odd
 
 
 def test_check_names_the_lines_of_a_list_that_are_wrong(file: Path, tmp_path: Path) -> None:

@@ -185,6 +185,13 @@ def test_standard_input_takes_choices_back(shoot: Shoot) -> None:
     assert run("--only", "accepted") == "Nothing is accepted.\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_what_an_editor_puts_before_copied_choices_does_not_count(shoot: Shoot, encoding: str) -> None:
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    typed = (mark + saved(shoot, {1: "accepted"})).encode(encoding)
+    assert run("-", typed=typed) == "1 photo accepted, 0 rejected.\n"
+
+
 def test_choices_about_earlier_cutouts_are_left_out(shoot: Shoot) -> None:
     before = saved(shoot, {1: "accepted", 2: "accepted"})
     shoot.ledger.write("UPDATE deliverables SET out_digest = 'anew' WHERE photo = 2")

@@ -50,6 +50,7 @@ def test_points_are_read_and_none_take_back_those_that_were() -> None:
     [
         "", "[]", "{", "[" * 100_000, "1e999", text(cutoutd_review=2), text(marks=[1]),
         text(marks={"x": MARK}), text(marks={"-1": MARK}), text(marks={"9" * 30: MARK}), text(marks={"٣": MARK}),
+        text(marks={"07": MARK}), text(marks={"0": MARK}),
         text(marks={"7": "accepted"}), text(marks={"7": MARK | {"verdict": "done"}}),
         text(marks={"7": MARK | {"version": "../../x"}}), text(marks={"7": MARK | {"version": None}}),
         text(marks={"7": MARK | {"verdict": ["accepted"]}}),

@@ -96,3 +96,28 @@ def test_another_folder_holds_the_same_and_no_more(tmp_path: Path) -> None:
     assert [path.name for path in (target / PICTURES).iterdir()] == [first.name]
     with pytest.raises(FolderError):
         copy_out(shelf.folder, target, ["7-not-there.webp"])
+
+
+@pytest.mark.parametrize("named", [".{}.part", "{}"])
+def test_links_that_others_put_into_another_folder_lead_nowhere(tmp_path: Path, named: str) -> None:
+    shelf = Shelf(tmp_path / "gallery", 640)
+    kept = shelf.put(7, ONE, SMALL)
+    assert kept
+    mine, target = tmp_path / "mine", tmp_path / "out"
+    mine.write_text("mine")
+    (target / PICTURES).mkdir(parents=True)
+    (target / PICTURES / named.format(kept.name)).symlink_to(mine)
+    copy_out(shelf.folder, target, [kept.name], 0o644)
+    assert mine.read_text() == "mine"
+
+
+def test_a_folder_of_pictures_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "gallery", 640)
+    kept = shelf.put(7, ONE, SMALL)
+    assert kept
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / PICTURES).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FolderError):
+        copy_out(shelf.folder, tmp_path / "out", [kept.name])
+    assert list((tmp_path / "elsewhere").iterdir()) == []
