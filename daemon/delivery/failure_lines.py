@@ -94,4 +94,4 @@ class FailureLines(Struct):
 def _write(route: Route, text: bytes) -> None:
     """On the I/O thread. Raises OSError."""
     path = Path(os.fsdecode(route.outbox)) / manifest.NAMES[route.settings.manifest_kind or "jsonl"]
-    manifest.record(path, [text], route.fs)
+    manifest.record(path, [text], route.fs, route.mode)

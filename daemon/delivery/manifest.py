@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import OutboxError, json_line, printable
 from cutoutd.daemon.delivery.outcomes import OF_THE_WHOLE
+from cutoutd.daemon.files.filesystem import open_up
 from cutoutd.daemon.files.interface import FileSystem
 
 NAMES = {"jsonl": "manifest.jsonl", "csv": "manifest.csv"}
@@ -172,18 +173,19 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def record(path: Path, lines: Iterable[bytes], fs: FileSystem) -> None:
+def record(path: Path, lines: Iterable[bytes], fs: FileSystem, mode: int) -> None:
     """Appends what was delivered; the cutouts lie in the outbox already, so that the outbox takes files.
 
     A manifest that is itself refused (a link, folder or protected file lies under its name, somebody holds its lock)
-    is said in the log, once for each cause, and holds up no photo; those lines are missing in it.
+    is said in the log, once for each cause, and holds up no photo; those lines are missing in it. One that is made here
+    has the cutouts' permissions, `mode`: whoever fetches them reads it, too.
 
     Raises:
         OSError: the disk is full, broken or away: the outbox is to wait, and the lines are appended when it is back.
     """
     for text in lines:
         try:
-            append(path, text, fs)
+            append(path, text, fs, mode)
         except OutboxError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THE_DISK:
                 raise error.__cause__ from error
@@ -195,13 +197,14 @@ def _complain(why: str) -> None:
     _LOG.warning("%s Cutouts are delivered without their lines until then.", why)
 
 
-def append(path: Path, text: bytes, fs: FileSystem) -> bool:
+def append(path: Path, text: bytes, fs: FileSystem, mode: int = 0o600) -> bool:
     """Append one line durably; a half line left by a crash is removed first, a repeated one is not written.
 
     Args:
-        path: the manifest; created (0600) if missing, its folder must exist.
+        path: the manifest; created if missing, its folder must exist.
         text: from `line` or `failure`.
         fs: the file system, with the manifest's folder in it.
+        mode: permission bits of one that is created.
 
     Returns:
         False if the line stood there already.
@@ -213,7 +216,7 @@ def append(path: Path, text: bytes, fs: FileSystem) -> bool:
     if not text.endswith(b"\n") or text.count(b"\n") != 1:
         raise ValueError("a manifest takes exactly one line at a time")
     try:
-        handle = fs.open(os.fsencode(path), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = _opened(os.fsencode(path), fs, mode)
         try:
             _lock(handle)  # `cutoutd once` may deliver into the same folder
             return _append_locked(handle, path, text, fs)
@@ -225,6 +228,21 @@ def append(path: Path, text: bytes, fs: FileSystem) -> bool:
             path,
             "Make room or give cutoutd the right to write there; it goes on by itself.",
         ) from exc
+
+
+def _opened(path: bytes, fs: FileSystem, mode: int) -> int:
+    flags = os.O_RDWR | os.O_APPEND
+    try:
+        return fs.open(path, flags)
+    except FileNotFoundError:
+        pass
+    try:
+        handle = fs.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:  # another writer came first
+        return fs.open(path, flags)
+    with contextlib.suppress(OSError):  # a share that knows no permissions
+        open_up(handle, path, mode, fs)
+    return handle
 
 
 def _lock(handle: int) -> None:

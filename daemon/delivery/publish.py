@@ -18,7 +18,7 @@ from msgspec import Struct
 from cutoutd.daemon.delivery import placeholder
 from cutoutd.daemon.files.beneath import UnsafePath
 from cutoutd.daemon.files.digest import has_content
-from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported
+from cutoutd.daemon.files.filesystem import NO_LINKS, RenameUnsupported, open_up
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.files.writers import Writers, writers
@@ -261,25 +261,19 @@ def _publish_opened(
     leases: bool,
 ) -> Published:
     if not fs.exists(final):
-        _open_up(fd, final, mode, fs)
+        open_up(fd, final, mode, fs)
         return _take_free_name(fd, temporary, final, fs)
     if _holds(final, made.digest, made.size, fs):
         fs.unlink(temporary)
         return Published.DONE
     if earlier is not None and _holds(final, earlier.digest, earlier.size, fs):
-        _open_up(fd, final, mode, fs)
+        open_up(fd, final, mode, fs)
         return _replace(fd, temporary, final, earlier, fs, leases=leases)
     if placeholder.is_ours(final, temporary, fs):
-        _open_up(fd, final, mode, fs)
+        open_up(fd, final, mode, fs)
         fs.rename(temporary, final)
         return _seen(fd, final, fs)
     return Published.TAKEN
-
-
-def _open_up(fd: int, final: bytes, mode: int, fs: FileSystem) -> None:
-    """Gives a file the user's permissions, unless its folder gave it some when it was made."""
-    if not fs.inherits(os.path.dirname(final)):
-        fs.fchmod(fd, mode)
 
 
 def _take_free_name(fd: int, temporary: bytes, final: bytes, fs: FileSystem) -> Published:

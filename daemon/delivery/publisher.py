@@ -296,7 +296,7 @@ class Publisher:
         if all(one is Published.DONE for one in outcome):
             folder = Path(os.fsdecode(route.outbox))
             kind = route.settings.manifest_kind or "jsonl"  # asked for when it was committed, if not now
-            manifest.record(folder / manifest.NAMES[kind], lines, route.fs)
+            manifest.record(folder / manifest.NAMES[kind], lines, route.fs, route.mode)
         return outcome
 
     def _make_folder(self, delivery: Delivery, route: Route) -> None:

@@ -316,6 +316,12 @@ def sync_folder(fd: int) -> None:
             raise
 
 
+def open_up(fd: int, path: bytes, mode: int, fs: FileSystem) -> None:
+    """Gives a file that is still private the user's permissions, unless its folder gave it some when it was made."""
+    if not fs.inherits(os.path.dirname(path)):
+        fs.fchmod(fd, mode)
+
+
 def write_all(fs: FileSystem, fd: int, data: bytes | memoryview) -> None:
     """Write every byte, however few each call takes; raises OSError (ENOSPC, EIO) when the disk refuses."""
     rest = memoryview(data)

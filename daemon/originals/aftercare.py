@@ -97,7 +97,7 @@ class AfterCare:
         self._largest_copy = sys.maxsize
         self._retries: defaultdict[bytes, RetryQueue] = defaultdict(RetryQueue)
         self._setbacks = Setbacks(transitions, listener, clock, lambda inbox: inbox in self._inboxes)
-        self._notes = Notes(listener)
+        self._notes = Notes(listener, folder_mode & 0o666)
         self._orphans = OrphanSearch(transitions, listener, instance)
         self._left = LeftInboxes(
             transitions, self._folders, listener, post=post, clock=clock, over=self._over

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from cutoutd.config.errors import Reason, printable
 from cutoutd.daemon.events import Listener
-from cutoutd.daemon.files.filesystem import RealFileSystem, write_all
+from cutoutd.daemon.files.filesystem import RealFileSystem, open_up, write_all
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import run
@@ -25,14 +25,16 @@ class Notes(Struct):
 
     Args:
         listener: hears when there is none, once for each cause: on a full disk no failed original has one.
+        mode: its permission bits: whoever may read cutouts may know why there is none.
     """
 
     listener: Listener
+    mode: int = 0o600
     _why: str = ""
 
     async def leave(self, io: IoThread, target: bytes, text: str, fs: FileSystem) -> None:
         """Leaves one beside an original that lies at `target` now; `text` is its one line."""
-        why = await run(io, leave_note, target, text, fs)
+        why = await run(io, leave_note, target, text, fs, self.mode)
         if why and why != self._why:
             self.listener.warning(
                 f"A failed original was moved, but the note that says why it failed could not be written beside it"
@@ -48,7 +50,7 @@ class Notes(Struct):
                 await run(io, take_note_back, original, RealFileSystem(root))
 
 
-def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
+def leave_note(target: bytes, text: str, fs: FileSystem, mode: int = 0o600) -> str:
     """Says beside a failed original why it failed: a whole text file or none, and never over another file.
 
     Returns:
@@ -56,13 +58,15 @@ def leave_note(target: bytes, text: str, fs: FileSystem) -> str:
     """
     path = target + b".txt"
     try:
-        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     except FileExistsError:
         return ""  # an earlier life's, or somebody's own
     except OSError as error:
         return error.strerror or str(error)
     try:
         try:
+            with contextlib.suppress(OSError):  # a share that knows no permissions
+                open_up(fd, path, mode, fs)
             write_all(fs, fd, text.encode("utf-8", "backslashreplace") + b"\n")
         finally:
             fs.close(fd)

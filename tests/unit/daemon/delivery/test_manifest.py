@@ -68,8 +68,8 @@ for n in range(number, number + 50):
 )
 
 
-def append(path: Path, text: bytes) -> bool:
-    return manifest.append(path, text, RealFileSystem(os.fsencode(path.parent)))
+def append(path: Path, text: bytes, mode: int = 0o600) -> bool:
+    return manifest.append(path, text, RealFileSystem(os.fsencode(path.parent)), mode)
 
 
 def run(code: str, path: Path, number: str) -> subprocess.Popen[bytes]:
@@ -124,10 +124,22 @@ def test_any_file_name_survives(source: str) -> None:
     assert one(source=source).count(b"\n") == 1
 
 
-def test_lines_are_appended_in_order_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_lines_are_appended_in_order_and_readable_by_who_may_read_cutouts(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "manifest.jsonl"
-    assert all(append(path, one(number)) for number in range(3))
+    before = os.umask(0o077)  # the daemon's own
+    try:
+        assert all(append(path, one(number), mode) for number in range(3))
+    finally:
+        os.umask(before)
     assert lines(path) == [one(0), one(1), one(2)]
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_who_may_read_a_manifest_that_is_there_stays_its_owners_choice(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    append(path, one(1), 0o600)
+    append(path, one(2), 0o644)
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -42,6 +42,16 @@ def test_a_note_is_whole_or_not_there(original: bytes, tmp_path: Path, fault: Fa
     assert fs.open_descriptors == 0
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_whoever_may_read_cutouts_reads_the_note(original: bytes, tmp_path: Path, mode: int) -> None:
+    before = os.umask(0o077)  # the daemon's own
+    try:
+        assert leave_note(original, "too-large: no", REAL, mode) == ""
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.jpg.txt").stat().st_mode & 0o777 == mode
+
+
 def test_a_note_replaces_nobodys_text(original: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg.txt").write_text("my own words")
     assert leave_note(original, "too-large: no", REAL) == ""
