@@ -103,8 +103,8 @@ class After(Section):
     failed_after: Seconds = Field(
         default=600.0,
         ge=0,
-        description="The same for a photo that cannot be read: where the system cannot tell, it counts as incomplete for "
-        "this long, is looked at again and stays where it is.",
+        description="The same for a photo that cannot be read: where the system cannot tell, it counts as incomplete "
+        "for this long, is looked at again and stays where it is.",
     )
 
     @model_validator(mode="after")
@@ -191,8 +191,8 @@ class Inbox(Section):
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = Field(
         default=None,
-        description='Mode mask of cutouts and of the manifest, e.g. "077" for private files; unset, the process\'s own. '
-        "A folder with a default ACL gives them its own rights instead.",
+        description='Mode mask of cutouts and of the manifest, e.g. "077" for private files; unset, the process\'s '
+        "own. A folder with a default ACL gives them its own rights instead.",
         examples=["077"],
     )
 
