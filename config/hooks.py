@@ -47,8 +47,9 @@ class Hook(Section):
     )
     command: tuple[str, ...] = Field(
         min_length=1,
-        description="Program and arguments, run without a shell. {photo}, {name}, {inbox}, {output}, {outputs}, "
-        "{event}, {reason} and {detail} are filled in; the whole event comes as JSON on standard input.",
+        description="Program and arguments, run without a shell. {photo}, {name}, {inbox}, {output} (the first "
+        "cutout), {outputs} (all of them), {event}, {reason} and {detail} are filled in; the whole event comes as JSON "
+        "on standard input.",
         examples=[["rclone", "copy", "{output}", "remote:cutouts"]],
     )
     name: str = Field(

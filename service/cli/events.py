@@ -97,11 +97,11 @@ def hooks(config_file: Path | None, retry: bool, once: bool) -> None:
     programs. Each command is run at least once for each event; one that fails is tried again with growing pauses
     and never delays a cutout. `cutoutd status` shows how hooks are doing.
     """
-    settings = load_settings(config_file).settings
+    loaded = load_settings(config_file)
+    settings = loaded.settings
     if not settings.hook and not retry:
-        raise UsageError(
-            "the configuration has no hook", fix='Add one: [[hook]] with on = ["done"] and command = ["…"].'
-        )
+        fix = 'Add one: [[hook]] with on = ["done"] and command = ["…"].'
+        raise UsageError("the configuration has no hook", loaded.path, fix)
     if retry:  # beside the process at work, which sees it in the ledger
         with open_ledger_file() as ledger:
             count = HookQueue(ledger).retry()

@@ -126,7 +126,7 @@ def show(checks: list[Check], settings: Settings, seconds: float, console: Conso
         if not settings.engine.sandbox:
             console.print("engine.sandbox is off in your configuration: that is why. Leave it on.")
     else:
-        note = f" ({soft} are not enforced on this platform)" if soft else ""
+        note = f" ({soft} {'is' if soft == 1 else 'are'} not enforced on this platform)" if soft else ""
         console.print(
             Text(f"\nAll {len(checks)} promises hold{note}; shown in {seconds:.0f} s.", style="bold green")
         )

@@ -36,7 +36,7 @@ def test_all_promises_kept() -> None:
 def test_what_a_platform_lacks_is_said_beside_them() -> None:
     text = shown(KEPT, SOFT)
     assert "not enforced here: no" in text
-    assert "All 2 promises hold (1 are not enforced on this platform)" in text
+    assert "All 2 promises hold (1 is not enforced on this platform)" in text
 
 
 def test_a_broken_one_is_counted_and_its_likely_cause_named() -> None:
