@@ -53,7 +53,17 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "the background picture, the models and our own cache, by the config",
     ),
     "sources.py": (
-        {".is_symlink", ".stat", "open", "os.lstat", "os.open", "os.path.realpath", "os.readlink", "os.walk"},
+        {
+            ".is_symlink",
+            ".stat",
+            "open",
+            "os.lstat",
+            "os.open",
+            "os.path.islink",
+            "os.path.realpath",
+            "os.readlink",
+            "os.walk",
+        },
         NAMED,
     ),
     "watching/limits.py": ({".read_text"}, SYSTEM),
