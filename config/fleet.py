@@ -31,12 +31,13 @@ def scheduler_address(value: str) -> str:
     """
     if not value:
         return value
-    parts = urlsplit(value)
     try:
+        parts = urlsplit(value)
         whole = parts.scheme == "tls" and bool(parts.hostname) and parts.port is not None
+        whole = whole and not (parts.path or parts.query or parts.username)
     except ValueError:
         whole = False
-    if not whole or parts.path or parts.query or parts.username:
+    if not whole:
         raise ValueError(f'"{value}" is not a scheduler\'s address: write "tls://HOST:8786"')
     return value
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from cutoutd.models.networks.catalog import (
 
 # Read this much at a time when digesting: large enough to be fast, small enough for a progress bar to move.
 PIECE_BYTES = 1 << 20
+# No mean or deviation of pixels is beyond it, though some networks count them to 255.
+_MOST = 1000.0
 
 
 class Digests(Struct, frozen=True):
@@ -271,6 +273,8 @@ def add(
         ModelError: the file is unreadable or does not fit, with the reason.
     """
     try:
+        if file.exists() and not file.is_file():  # a pipe or a device has no end
+            raise ModelError("This is no ordinary file", file, "Copy the network to one, and name that.")
         found = digest_file(file)
     except OSError as error:
         raise ModelError(f"The file cannot be read ({error.strerror})", file) from error
@@ -279,6 +283,7 @@ def add(
     changed = {
         key: value for key, value in (changed or {}).items() if key in ADJUSTABLE and value is not None
     }
+    _must_be_numbers_of_pixels(changed)
     with locked(spec.name, models_dir):
         require_space(models_dir, found.bytes)
         copy = models_dir / f".{spec.name}.pull.add"
@@ -295,6 +300,17 @@ def add(
             raise ModelError(f"The models folder cannot be written ({error.strerror})", models_dir) from error
         finally:
             copy.unlink(missing_ok=True)
+
+
+def _must_be_numbers_of_pixels(changed: Mapping[str, Any]) -> None:
+    """What is taken from pixels of 0 to 1, and what they are divided by. Raises UsageError."""
+    for name in ("mean", "std"):
+        for value in changed.get(name, ()):
+            if not abs(value) <= _MOST or (name == "std" and not value > 0):
+                raise UsageError(
+                    f"{value:g} cannot be a number of --{name}",
+                    fix="They are about pixels of 0 to 1; the network's maker says which.",
+                )
 
 
 def _what_it_is(file: Path, found: Digests, like: str, name: str) -> ModelSpec:

@@ -28,6 +28,8 @@ from cutoutd.service.hooks.command import facts
 from cutoutd.service.hooks.runner import HookRunner
 from cutoutd.service.text import counted
 
+# No event has a larger number, and SQLite knows none.
+_LAST = 2**63 - 1
 # SQLite has no bell to ring in another process; asking whether the ledger changed costs two file reads.
 LOOK_EVERY_S = 0.25
 
@@ -49,7 +51,7 @@ def events(follow: bool, since: str | None, cursor: int | None, as_json: bool) -
         raise UsageError("--since and --after both say where to begin", fix="Give one of them.")
     with open_ledger_file() as ledger:
         reader = Events(ledger)
-        at = cursor or 0
+        at = min(cursor or 0, _LAST)
         if since is not None:
             at = reader.before(ledger.clock() - _seconds(since))
         version = -1

@@ -23,7 +23,15 @@ def test_an_address_is_tls_with_a_port(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["head:8786", "tcp://head:8786", "tls://head", "tls://head:port", "tls://head:1/x", "tls://u@h:1"],
+    [
+        "head:8786",
+        "tcp://head:8786",
+        "tls://head",
+        "tls://head:port",
+        "tls://head:1/x",
+        "tls://u@h:1",
+        "tls://[::1",
+    ],
 )
 def test_anything_else_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match="tls://HOST:8786"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,25 @@ def test_a_missing_file_is_named(models: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read") as caught:
         add(tmp_path / "gone.onnx", models, like="u2netp")
     assert caught.value.path == tmp_path / "gone.onnx"
+
+
+@pytest.mark.parametrize(
+    "numbers", [("std", 0.0), ("std", -1.0), ("std", float("nan")), ("mean", float("inf"))]
+)
+def test_numbers_that_leave_nothing_of_a_photo_are_refused(
+    mine: Path, models: Path, numbers: tuple[str, float]
+) -> None:
+    name, value = numbers
+    with pytest.raises(UsageError, match=f"cannot be a number of --{name}"):
+        add(mine, models, like="u2netp", name="mine", changed={name: (0.5, 0.5, value)})
+    assert not list(models.glob("mine*"))
+
+
+def test_what_has_no_end_is_not_read(models: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for endless in (tmp_path / "pipe.onnx", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ModelError, match="no ordinary file"):
+            add(endless, models, like="u2netp", name="mine")
 
 
 def test_a_file_of_the_catalogue_is_recognised_by_its_digest(mine: Path, models: Path) -> None:

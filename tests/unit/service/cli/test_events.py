@@ -61,6 +61,13 @@ def test_json_goes_on_after_a_cursor(happen: Happen) -> None:
     assert [one["original"] for one in rest] == ["/in/b.jpg"] * 2
 
 
+def test_beyond_every_number_there_is_nothing(happen: Happen) -> None:
+    happen("a.jpg", "done")
+    for cursor in (2**63 - 1, 10**30):
+        done = CliRunner().invoke(events, ["--after", str(cursor)], catch_exceptions=False)
+        assert (done.exit_code, done.output) == (0, "")
+
+
 def test_since(happen: Happen) -> None:
     happen("a.jpg", "done")
     assert len(run("--since", "1h").output.splitlines()) == 2
