@@ -177,7 +177,9 @@ def _fitted(text: str, error: CutoutError) -> str:
 
     columns = shutil.get_terminal_size().columns
     whole = [] if error.path is None else [printable(error.path)]
-    return "\n".join(folded(line, columns, whole=whole) for line in text.split("\n"))
+    lines = text.rstrip("\n").split("\n")
+    hang = 2 if len(lines) > 1 else None  # where each mistake begins is seen
+    return "\n".join(folded(line, columns, hang=hang, whole=whole) for line in lines) + "\n"
 
 
 def _is_sqlites(error: Exception) -> TypeGuard[sqlite3.DatabaseError]:

@@ -30,6 +30,7 @@ from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.ledger.troubles import LedgerOldError
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
+    Sectioned,
     completer,
     corrects,
     deliverable_labels,
@@ -241,7 +242,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Sectioned)
 @click.argument("paths", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All finished photos whose names are kept.")
 @click.option("--since", help='Photos finished within this time, e.g. "2h".')

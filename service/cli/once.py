@@ -40,6 +40,7 @@ from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.once_report import Report
 from cutoutd.service.cli.once_target import STREAM, Target, must_not_be_a_photo, target_of
 from cutoutd.service.cli.option_flags import (
+    Sectioned,
     completer,
     corrects,
     deliverables,
@@ -69,7 +70,7 @@ class SaidWithExample(click.Option):
             ) from None
 
 
-@click.command()
+@click.command(cls=Sectioned)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -72,6 +72,33 @@ def output_and_matte_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+# What `--help` says above the options of each kind, by what their parameters' names begin with.
+_HEADINGS = {
+    "": "Options",
+    "output": "What the cutout looks like",
+    "matte": "What belongs to the subject, and its edge",
+}
+# Declared here rather than in the settings, and about one photo's subject.
+_OF_THE_SUBJECT = ("remove", "mask", "forget_points")
+
+
+class Sectioned(click.Command):
+    """A command whose help has the options of a picture and of its subject apart from those of the run."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, in several lists."""
+        lists: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _HEADINGS}
+        for parameter in self.get_params(ctx):
+            name = parameter.name or ""
+            kind = "matte" if name in _OF_THE_SUBJECT else name.partition("__")[0]
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                lists[kind if kind in lists else ""].append(record)
+        for kind, heading in _HEADINGS.items():
+            with formatter.section(heading):
+                formatter.write_dl(lists[kind])
+
+
 def choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
     """The words that an option takes, from its declaration; where numbers are taken too, the words among them."""
     if name == "background":

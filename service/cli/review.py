@@ -72,13 +72,16 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
     for row in rows:
         _show(row, console)
     if rows and only != EventKind.ACCEPTED:
-        click.echo(
-            "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options;\n"
-            "or point at what is wrong on the page of `cutoutd gallery`."
+        tell(
+            console,
+            "Make one again: `cutoutd redo PATH`, with --keep x,y or --remove x,y (points), --roi, or other options;",
         )
+        tell(console, "or point at what is wrong on the page of `cutoutd gallery`.")
     if rejected and not only:
         besides = f"{counted(rejected, 'other photo' if rows else 'photo')} rejected on the gallery"
-        click.echo(f"{besides}: `cutoutd review --only rejected` lists {'it' if rejected == 1 else 'them'}.")
+        tell(
+            console, f"{besides}: `cutoutd review --only rejected` lists {'it' if rejected == 1 else 'them'}."
+        )
 
 
 def _read_back(file: Path, *, as_json: bool) -> None:

@@ -380,4 +380,4 @@ def failures(as_json: bool) -> None:
         original = row["original"] or row["name"]
         tell(console, f"✗ {original}", "bold red", whole=[original])
         tell(console, f"  {row['reason']}: {row['detail']}")
-    click.echo("Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")
+    tell(console, "Try them again with `cutoutd retry --all` or `cutoutd retry PATH`.")

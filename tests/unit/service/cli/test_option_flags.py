@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from cutoutd.config.errors import UsageError
 from cutoutd.config.matte import Matte
 from cutoutd.config.output import Output
+from cutoutd.service.cli.control import redo
+from cutoutd.service.cli.once import once
 from cutoutd.service.cli.option_flags import (
     deliverables,
     fixes_of,
@@ -126,3 +128,18 @@ def test_a_bad_value_is_said_as_in_a_configuration() -> None:
         UsageError, match=r'^--keep: "banana" is not "auto", "all", "largest" or a whole number'
     ):
         matte_options(values("--keep", "banana"))
+
+
+@pytest.mark.parametrize("called", [once, redo])
+def test_help_has_options_of_one_kind_together(called: click.Command) -> None:
+    context = click.Context(called)
+    text = called.get_help(context)
+    _, _, rest = text.partition("\nWhat the cutout looks like:\n")
+    picture, _, subject = rest.partition("\nWhat belongs to the subject, and its edge:\n")
+    assert [word for word in ("--all", "--out", "--help") if word in picture + subject] == []
+    assert "--background " in picture
+    assert "--keep " in subject
+    assert "--remove " in subject
+    options = [one for one in called.get_params(context) if isinstance(one, click.Option)]
+    assert [one.opts for one in options if not any(f" {flag}" in text for flag in one.opts)] == []
+    assert "PATHS..." not in text.partition("Options:")[2]
