@@ -7,7 +7,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -32,6 +32,8 @@ from cutoutd.service.text import counted, said, tell
 
 # More names than this are counted, not listed.
 NAMES = 5
+# Of so many photos, what was said of the first has left the screen when the last is done.
+ONE_SCREEN = 20
 
 
 class Report(Struct):
@@ -157,13 +159,15 @@ def summary(report: Report, models: Mapping[str, Loaded]) -> Iterator[Text]:
     total = len(report.gathered.photos)
     done = [one for one in report.outcomes if one.state is Ended.DONE]
     before = sum(one.reason == Reason.EXISTS for one in report.outcomes)
-    bad = len(report.outcomes) - len(done) - before
+    bad = [one for one in report.outcomes if one.state is not Ended.DONE and one.reason != Reason.EXISTS]
+    looks = [one for one in done if one.needs_review]
     if not total:
         yield said("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
         yield from _left_alone(report.gathered)
         return
-    besides = [f"{before} done before"] if before else []
-    besides += [f"{bad} not"] if bad else []
+    besides = [f"{len(looks)} of them worth a look"] if looks else []
+    besides += [f"{before} done before"] if before else []
+    besides += [f"{len(bad)} without a cutout"] if bad else []
     running = [f"{name} on {one.provider}" for name, one in models.items()]
     cut_short = report.stopped_by or len(report.outcomes) < total
     style = "bold yellow" if bad or cut_short else "bold green"
@@ -175,6 +179,9 @@ def summary(report: Report, models: Mapping[str, Loaded]) -> Iterator[Text]:
         yield said(" · ".join([counts, *running, f"{report.seconds:.1f} s"]), style=style)
     if done and not report.stream:
         yield said(f"First: {printable(done[0].outputs[0])}", style="dim")
+    if len(report.outcomes) > ONE_SCREEN:
+        yield from _listed("Without a cutout", [one.source.name for one in bad], "photo")
+        yield from _listed("Worth a look", [one.source.name for one in looks], "photo")
     yield from _left_alone(report.gathered)
 
 
@@ -184,10 +191,15 @@ def _left_alone(gathered: Gathered) -> Iterator[Text]:
         (gathered.others, "no photo by its name"),
         (gathered.again, "there under another name already"),
     ):
-        if paths:
-            names = ", ".join(printable(os.path.basename(path)) for path in paths[:NAMES])  # noqa: PTH119 - bytes
-            more = f" and {len(paths) - NAMES} more" if len(paths) > NAMES else ""
-            yield said(f"Left alone, {what}: {counted(len(paths), 'file')} ({names}{more})", style="dim")
+        yield from _listed(f"Left alone, {what}", paths, "file")
+
+
+def _listed(what: str, paths: Sequence[bytes], noun: str) -> Iterator[Text]:
+    """A line that names the first of them and counts the rest; none for none."""
+    if paths:
+        names = ", ".join(printable(os.path.basename(path)) for path in paths[:NAMES])  # noqa: PTH119 - bytes
+        more = f" and {len(paths) - NAMES} more" if len(paths) > NAMES else ""
+        yield said(f"{what}: {counted(len(paths), noun)} ({names}{more})", style="dim")
 
 
 def timings_table(outcomes: list[Outcome]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cutoutd.config.errors import ExitCode, Reason
 from cutoutd.daemon.batch import Ended, Outcome
@@ -65,7 +66,23 @@ def test_a_whole_run_is_one_line_with_the_first_result() -> None:
 
 def test_what_failed_and_what_was_there_before_is_counted_apart() -> None:
     first = lines(report(done(), failed(), failed(Reason.EXISTS)))[0]
-    assert first.startswith("1 done, 1 done before, 1 not · ")
+    assert first.startswith("1 done, 1 done before, 1 without a cutout · ")
+
+
+def doubtful(name: bytes) -> Outcome:
+    return replace(done(name), needs_review=("touches the frame",))
+
+
+def test_what_is_worth_a_look_is_counted_and_after_many_photos_named() -> None:
+    assert lines(report(done(), doubtful(b"c.jpg")))[0].startswith("2 done, 1 of them worth a look · ")
+    few = lines(report(done(), doubtful(b"c.jpg"), failed()))
+    assert [line for line in few if line.startswith(("Worth a look", "Without a cutout"))] == []
+    doubts = [doubtful(b"%d.jpg" % number) for number in range(7)]
+    many = lines(report(*[done()] * 20, *doubts, failed()))
+    assert many[-2:] == [
+        "Without a cutout: 1 photo (b.jpg)",
+        "Worth a look: 7 photos (0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 2 more)",
+    ]
 
 
 def test_a_run_that_was_cut_short_says_how_to_go_on() -> None:
