@@ -31,6 +31,7 @@ from cutoutd.daemon.ledger.troubles import LedgerOldError
 from cutoutd.daemon.lock import StateLock, holder
 from cutoutd.service.cli.option_flags import (
     Sectioned,
+    as_typed,
     completer,
     corrects,
     deliverable_labels,
@@ -134,7 +135,7 @@ def _settings() -> Settings | None:
 
 def _say(answer: CommandAnswer, done: str, nothing: str = "") -> None:
     if answer.refused:
-        raise UsageError(answer.refused, fix=answer.fix)
+        raise UsageError(as_typed(answer.refused), fix=answer.fix)
     if answer.waiting:
         click.echo("The daemon is busy; it carries this out as soon as it can.")
     elif not nothing or answer.count:

@@ -289,7 +289,12 @@ def sentence(error: ValueError, root: type[BaseModel]) -> str:
     for problem in problems_of(error, root):
         where = "-".join(str(part).replace("_", "-") for part in problem.place[:1])
         parts.append(f"--{where}: {problem.message}{_OTHERWISE.get(where, '')}" if where else problem.message)
-    return _ASSIGNED.sub(lambda found: _as_flag(found, root), "; ".join(dict.fromkeys(parts)))
+    return as_typed("; ".join(dict.fromkeys(parts)), root)
+
+
+def as_typed(text: str, root: type[BaseModel] = Output) -> str:
+    """A sentence with the options of a table as flags, where a configuration would have them assigned."""
+    return _ASSIGNED.sub(lambda found: _as_flag(found, root), text)
 
 
 # An option and its value as a configuration has them; a second one that would do as well may follow.
@@ -297,7 +302,7 @@ _ASSIGNED = re.compile(r'([a-z_]+) = (?:"([^"]*)"(?: or "([^"]*)")?|(\w+))')
 
 
 def _as_flag(found: re.Match[str], root: type[BaseModel]) -> str:
-    """The same as it is typed."""
+    """One of them, if it is of this table."""
     name, text, other, plain = found.groups()
     if name not in root.model_fields:
         return found[0]

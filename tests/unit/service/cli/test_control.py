@@ -183,7 +183,8 @@ def test_whatever_is_printed_is_understood(
         (redo, "{0}/failed", "it has failed; `cutoutd retry` tries it again"),
         (retry, "new.jpg", "it is waiting to be cut out"),
         (retry, "film.mov", "it was skipped (not-a-photo)"),
-        (forget, "new.jpg", "it is waiting to be cut out"),
+        (forget, "new.jpg", "it is waiting to be cut out; ask again when it is done."),
+        (redo, "new.jpg", "it is waiting to be cut out; ask again when it is done."),
         (retry, "/somewhere/done.jpg", "no photo is known by this name"),
     ],
 )
@@ -193,6 +194,8 @@ def test_what_is_meant_but_cannot_be_says_why(
     error = CliRunner().invoke(command, [typed.format(tmp_path)]).exception
     assert isinstance(error, UsageError)
     assert says in str(error)
+    # Only where the name itself is unknown would other names help.
+    assert ("show names" in str(error)) == ("no photo is known" in says)
 
 
 def test_one_wrong_name_does_not_hold_up_the_others(known: dict[str, int], state: Path) -> None:
@@ -239,6 +242,10 @@ def test_a_redo_that_cannot_be_is_refused_before_any_photo_waits(
     error = CliRunner().invoke(redo, ["--all", "--max-size", "300"]).exception
     assert isinstance(error, UsageError)
     assert "size sets the exact size" in str(error)
+    error = CliRunner().invoke(redo, ["--all", "--format", "jpeg"]).exception
+    assert "write --background white, or --format png" in str(
+        error
+    )  # as it is typed, not as in a configuration
     done = CliRunner().invoke(redo, ["--all", "--head-height", "60"])  # the inbox supplies fit = "head"
     assert done.output == "1 photo will be done again when cutoutd runs.\n", done.exception
 
