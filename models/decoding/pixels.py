@@ -13,7 +13,8 @@ from PIL import Image
 
 HDR_NOTE: Final = "An HDR photo: light brighter than paper white is clipped."
 
-_TURNS: Final = {
+# How a stored picture gets upright, by its EXIF orientation.
+TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -165,7 +166,7 @@ def _strips(
     """Rows top to bottom of the upright picture as (first row, row after the last, Pillow image)."""
     width, height = _upright_size(image, orientation)
     rows = max(1, _STRIP_PIXELS // width)
-    turn = _TURNS.get(orientation)
+    turn = TURNS.get(orientation)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         # Where the strip lies in the stored picture: orientations 3, 4, 7, 8 … count from the other end.

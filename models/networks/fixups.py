@@ -18,6 +18,8 @@ from PIL import Image
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.lengths import parse_point
+from cutoutd.models.decoding import exif
+from cutoutd.models.decoding.pixels import TURNS
 from cutoutd.models.matting.controls import components
 from cutoutd.models.networks.parting import at_a_neck, nearer
 from cutoutd.models.networks.random_walk import carried
@@ -49,6 +51,7 @@ MASK_SIDE: Final = 1024
 # A mask of another shape than the photo is of another photo.
 SAME_SHAPE: Final = 0.03
 _MASK_FORMATS: Final = ("PNG", "TIFF", "WEBP", "JPEG", "BMP", "GIF")
+_QUARTER: Final = 5  # of the orientations: from here on width and height change places
 _MOST_MASK_PIXELS: Final = 400_000_000
 
 
@@ -244,7 +247,9 @@ def read_mask(data: bytes, shape: tuple[int, int]) -> Plane:
     """
     try:
         with Image.open(io.BytesIO(data), formats=_MASK_FORMATS) as image:
-            width, height = image.size
+            # As viewers and editors show it, and the photo; a TIFF is turned by Pillow.
+            turn = 1 if image.format == "TIFF" else exif.orientation(image.info.get("exif"))
+            width, height = reversed(image.size) if turn >= _QUARTER else image.size
             if width * height > _MOST_MASK_PIXELS:
                 raise _bad_mask(f"has {width} × {height} px, more than a photo may")
             if abs(width / height / (shape[1] / shape[0]) - 1) > SAME_SHAPE:
@@ -252,6 +257,7 @@ def read_mask(data: bytes, shape: tuple[int, int]) -> Plane:
                     f"has {width} × {height} px and the photo {shape[1]} × {shape[0]}: another shape"
                 )
             grey = _plane_of(image)
+            grey = grey if turn == 1 else grey.transpose(TURNS[turn])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _bad_mask("cannot be read as a picture") from error
     most = min(MASK_SIDE, max(shape))
@@ -272,6 +278,10 @@ def _plane_of(image: Image.Image) -> Image.Image:
             return alpha
     if image.mode.startswith("I"):  # 16 bits
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":  # white is 1, or 255
+        values = np.nan_to_num(np.asarray(image), nan=0.0)
+        full = 255.0 if float(values.max(initial=0.0)) > 1 else 1.0
+        return Image.fromarray(((values / full).clip(0, 1) * 255 + 0.5).astype(np.uint8))
     return image.convert("L")
 
 

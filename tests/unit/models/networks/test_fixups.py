@@ -12,6 +12,7 @@ from PIL import Image
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
+from cutoutd.models.decoding.pixels import TURNS
 from cutoutd.models.networks.fixups import MASK_SIDE, Look, corrected, read_mask
 from cutoutd.models.planes import Plane
 
@@ -206,6 +207,27 @@ def test_masks_of_every_kind_say_the_same(mode: str) -> None:
     assert (alpha[80:145, 105:195] == 1.0).all()
     assert not alpha[:70].any()
     assert not alpha[:, 210:].any()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_counts_as_it_is_seen(kind: str, orientation: int) -> None:
+    upright = Image.open(io.BytesIO(picture("L")))
+    facts = Image.Exif()
+    facts[0x0112] = orientation
+    back = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = upright if orientation == 1 else upright.transpose(TURNS[back])
+    out = io.BytesIO()
+    stored.save(out, kind, exif=facts, **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.abs(read_mask(out.getvalue(), (1500, 2000)) - read_mask(picture("L"), (1500, 2000))).max() < 0.1
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_a_mask_of_floats_is_read(white: float) -> None:
+    grey = np.asarray(Image.open(io.BytesIO(picture("L"))), np.float32) / 255 * white
+    out = io.BytesIO()
+    Image.fromarray(grey).save(out, "TIFF")
+    assert (read_mask(out.getvalue(), (1500, 2000)) == read_mask(picture("L"), (1500, 2000))).all()
 
 
 def test_a_mask_of_the_photos_own_size_comes_down_to_what_the_edge_engine_takes() -> None:
