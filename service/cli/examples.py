@@ -54,7 +54,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "failures": (("For people", "failures"), ("For scripts", "failures --json")),
     "review": (
         ("Which cutouts need a look, and why", "review"),
-        ("Read the choices that the gallery's page saved", "review ~/Downloads/cutoutd-review.json"),
+        (
+            "Read the choices that the gallery's page saved",
+            "review ~/Downloads/cutoutd-review-2026-05-04-101502.json",
+        ),
     ),
     "retry": (("All that failed", "retry --all"), ("One photo", "retry DSC_1.jpg")),
     "redo": (

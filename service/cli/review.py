@@ -48,7 +48,7 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
     Of each ten that are wrong it names seven or eight, and of ten that are right one or two.
 
     With FILE, or - for standard input, it reads back what was accepted, rejected and pointed at on the gallery's page
-    (`cutoutd-review.json`): photos with points are made again with them, as `redo PATH --keep x,y --remove x,y` does.
+    (`cutoutd-review-….json`): photos with points are made again with them, as `redo PATH --keep x,y --remove x,y` does.
     Choices about cutouts that were made anew since are left out and counted.
     """
     if file is not None:
@@ -132,7 +132,9 @@ def _text(file: Path) -> str:
             with file.open("rb") as handle:
                 data = handle.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise UsageError(f"The choices cannot be read ({error.strerror})", file) from error
+        lost = isinstance(error, FileNotFoundError)
+        fix = "The gallery's page says its name; browsers save among their downloads." if lost else ""
+        raise UsageError(f"The choices cannot be read ({error.strerror})", file, fix) from error
     if len(data) > LARGEST_FILE:
         raise UsageError("This file is too large for a gallery's choices", file)
     # Whoever copied the text saved it with an editor of their own, which may begin it with a mark, or write UTF-16.

@@ -194,14 +194,21 @@ for (const kind of ["pointerup", "pointercancel"]) {
 // --- saving ------------------------------------------------------------------------------------------------------------
 
 $("save-here").addEventListener("click", () => $("save").click());
+// A name of its own: a browser calls a second file of one name otherwise, and the first would be read again.
+function fileName(at) {
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `cutoutd-review-${day}-${two(at.getHours())}${two(at.getMinutes())}${two(at.getSeconds())}.json`;
+}
 $("save").addEventListener("click", () => {
-  const text = review(), count = unsaved(), points = Object.keys(placed).length;
+  const text = review(), name = fileName(new Date()), count = unsaved(), points = Object.keys(placed).length;
   $("saving-count").textContent = `${count} ${count === 1 ? "choice" : "choices"}`;
   $("saving-how").replaceChildren(...(feed.client
     ? ["Save the file and give it to your photographer. It holds the pictures' numbers and what you chose, nothing else."]
-    : ["Save the file, then let cutoutd read it: ", make("code", { text: "cutoutd review cutoutd-review.json" }), ". It holds numbers, no names.",
+    : ["Save the file, then let cutoutd read it: ", make("code", { text: `cutoutd review ~/Downloads/${name}` }), ", or wherever your browser saves. It holds numbers, no names.",
       points ? ` ${points === 1 ? "One photo is" : `${points} photos are`} then made again with your points.` : ""]));
   $("saving-text").value = text;
+  $("saving-file").download = name;
   if ($("saving-file").href) URL.revokeObjectURL($("saving-file").href);
   $("saving-file").href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   $("saving").showModal();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -198,6 +199,11 @@ def test_choices_come_back(browser: Chromium, shoot: Shoot, monkeypatch: pytest.
     assert browser.run("$('save').textContent") == "Save 2 choices"
     browser.run("$('save').click()")
     saved = browser.run("fetch($('saving-file').href).then((r) => r.text(), () => $('saving-text').value)")
+    named = browser.run("[$('saving-file').download, document.querySelector('#saving-how code').textContent]")
+    assert re.fullmatch(
+        r"cutoutd-review-\d{4}-\d\d-\d\d-\d{6}\.json", named[0]
+    )  # none is saved under another's name
+    assert named[1] == f"cutoutd review ~/Downloads/{named[0]}"
     browser.run("$('saving').close()")
     monkeypatch.setenv("CUTOUTD_STATE_DIR", str(shoot.state))
     answer = CliRunner().invoke(review, ["-"], input=saved, catch_exceptions=False)

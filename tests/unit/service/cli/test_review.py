@@ -156,6 +156,12 @@ def test_choices_are_read_listed_and_told_of(shoot: Shoot, tmp_path: Path) -> No
     assert [json.loads(line)["event"] for line in told][-3:] == ["accepted", "rejected", "accepted"]
 
 
+def test_who_looks_for_the_file_in_the_wrong_place_is_told_where_browsers_put_it(shoot: Shoot) -> None:
+    error = CliRunner().invoke(review, ["cutoutd-review.json"]).exception
+    assert isinstance(error, UsageError)
+    assert "downloads" in error.fix
+
+
 def test_what_was_rejected_is_not_passed_over_in_silence(shoot: Shoot) -> None:
     run("-", typed=saved(shoot, {2: "rejected", 3: "accepted"}))
     assert "1 other photo rejected on the gallery: `cutoutd review --only rejected` lists it." in run()
