@@ -53,6 +53,17 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return personal
 
 
+def service_user() -> str:
+    """Who runs the machine's service, where it has a state of its own of which ours says nothing; else nobody: ""."""
+    import pwd
+
+    if state_dir() == SYSTEM_STATE:
+        return ""
+    with contextlib.suppress(OSError, KeyError):  # there is none, or its user is gone
+        return pwd.getpwuid(SYSTEM_STATE.stat().st_uid).pw_name
+    return ""
+
+
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of things that can be made again (engine caches); not created here."""
     return (

@@ -215,7 +215,12 @@ def _unforeseen(error: Exception) -> str:
         return "The folder that this was started in is gone. Change to another one, and try again."
     if isinstance(error, OSError) and error.strerror:
         where = f"{printable(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return f"{where}{error.strerror}."
+        whose = (
+            " Try it as the user whose it is, or with sudo."
+            if isinstance(error, PermissionError) and where
+            else ""
+        )
+        return f"{where}{error.strerror}.{whose}"
     return (
         f"Something unforeseen went wrong ({mistake(error)}). Please report it, with what "
         "CUTOUTD_TRACEBACK=1 in front of the same command shows."

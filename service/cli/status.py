@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from cutoutd.config.errors import printable
-from cutoutd.config.places import state_dir
+from cutoutd.config.places import service_user, state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
@@ -227,6 +227,11 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         tell(console, facts["mistake"], "yellow")
     if state in ("stopped", "not started yet"):
         tell(console, "Start it with `cutoutd run` or `cutoutd service start`.", "dim")
+        if user := service_user():  # who drops photos for that one would start a second one
+            asked = f"`sudo -u {user} cutoutd status`"
+            tell(
+                console, f"This machine has a service of its own: {asked} says how that one stands.", "yellow"
+            )
     counts = facts["counts"]
     if counts:
         to_do = counts["pending"] + counts["running"] + counts["delivering"]

@@ -105,7 +105,10 @@ def test_what_nobody_foresaw_is_a_sentence_and_the_traceback_is_for_who_asks(
     ("error", "words"),
     [
         (MemoryError("There is not enough memory to load the model 'x'"), "model 'x'. Close other programs"),
-        (PermissionError(13, "Permission denied", "/srv/a b"), "/srv/a b: Permission denied."),
+        (
+            PermissionError(13, "Permission denied", "/srv/a b"),
+            "/srv/a b: Permission denied. Try it as the user whose",
+        ),
         (OSError(28, "No space left on device"), "cutoutd: No space left on device."),
     ],
 )
