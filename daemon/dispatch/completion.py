@@ -83,6 +83,10 @@ class Completion(Struct, frozen=True):
         elif row.settled and hand.compared and self.renames.renamed(row, read.digest):
             self.publisher.discard(read)
             self.hands.let_go(photo)
+        elif row.settled and self._took_over_a_wish(row):
+            self.publisher.discard(read)
+            self.hands.let_go(photo)
+            self.transitions.forced(photo)
         elif row.settled and self._is_of_another_content(row, read.digest):
             self.publisher.discard(read)
             self.hands.let_go(photo)
@@ -95,6 +99,11 @@ class Completion(Struct, frozen=True):
         """Whether only its content tells that this is the photo that was read."""
         hidden = row.archived_to is None and may_hide_a_change(row.facts, self.hands.ledger.clock())
         return hidden or self.renames.may_be_renamed(row, digest)
+
+    def _took_over_a_wish(self, row: PhotoRow) -> bool:
+        """Whether it turned out just now to be a photo that had another name, with points or a `redo` of its own."""
+        now = self.hands.row(row.id)
+        return now is not None and now.overrides != row.overrides
 
     def _is_of_another_content(self, row: PhotoRow, digest: str) -> bool:
         """Whether what a `redo` asked for (a mask, a point, one deliverable of two) was meant for another picture."""

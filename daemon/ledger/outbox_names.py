@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.states import State
 
 
@@ -79,7 +81,8 @@ class Withdrawals:
 
         Args:
             old: the row that spoke for the photo so far; it ends.
-            new: the row of the name that it has now, which takes over what a `redo` asked of it.
+            new: the row of the name that it has now, which takes over what a `redo` asked of it, the points that it
+                was made with, and what was decided about it.
         """
         self.ledger.write(
             "UPDATE deliverables SET gives_way_to = ? WHERE gives_way_to = ? AND state = 'leaving'",
@@ -90,7 +93,8 @@ class Withdrawals:
             (new.id, old.id),
         )
         self.ledger.move(old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
-        self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (old.overrides, new.id))
+        wish = Overrides.from_json(old.overrides).with_points(Remarks(self.ledger).handed_on(old.id, new.id))
+        self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (wish.to_json(), new.id))
 
     def given_up(self, outbox: bytes) -> Mapping[str, Mapping[str, int]]:
         """Our cutouts that may be replaced by their name's new owner: per name key digests, each with its size."""

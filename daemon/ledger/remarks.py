@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct, convert, to_builtins
 
-from cutoutd.config.fixes import Fixes
+from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
 
@@ -85,6 +85,14 @@ class Remarks:
                 "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (_POINTS, _POINTS + ":")
             )
         }
+
+    def handed_on(self, old: int, new: int) -> Fixes:
+        """Both are another row's from now on, which speaks for the same photo. Returns its points."""
+        for kind in (_MARK, _POINTS):
+            self._ledger.write(
+                "UPDATE OR REPLACE meta SET name = ? WHERE name = ?", (f"{kind}{new:d}", f"{kind}{old:d}")
+            )
+        return self.points().get(new, NOTHING_FIXED)
 
 
 def version_of(ledger: Ledger, digests: Sequence[str]) -> str:

@@ -210,6 +210,8 @@ class PretendedWorkers:
                     variant = file.read()
             except OSError as error:
                 return protocol.Refused(Reason.CANNOT_RENDER, f"no mask ({error.strerror})")
+        if job.fixes:  # and so do points
+            variant += " ".join((*job.fixes.keep, "-", *job.fixes.remove)).encode()
         files: list[protocol.FinishedFile] = []
         try:
             for order, outbox, temporary in zip(job.deliverables, job.outboxes, job.temporaries, strict=True):

@@ -119,10 +119,10 @@ def test_a_correction_that_cannot_be_followed_costs_the_photo_nothing(
     (row,) = one.parts.control.to_review()
     assert row.needs_review == (Doubt.NOT_REDONE,)
     assert row.detail == f"{WRONG.detail} {wishes.STAYS}"
-    one.workers.refuse, one.workers.variant = None, b"better"
+    one.workers.refuse = None
     one.parts.control.redo(overrides=Overrides.of({"fixes": {"keep": ["2,2"]}}))
     one.finish()
-    assert one.outputs() == {"a.png": cutout_of(ONE, b"better")}
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"2,2 -")}
     assert one.parts.control.to_review() == [], "what it said then is over"
 
 

@@ -10,8 +10,14 @@ import pytest
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
+from cutoutd.config.fixes import Fixes
+from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger import masks
+from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.remarks import Remarks
+from cutoutd.daemon.ledger.shots import decided, versions
 from cutoutd.daemon.workers.protocol import Refused
 
 pytestmark = pytest.mark.slow
@@ -261,6 +267,66 @@ def test_what_was_ordered_anew_under_the_old_name_is_made_under_the_new_one(sim:
     one.until(lambda: any(row["path"] == b"b.jpg" and row["overrides"] for row in one.rows()))
     one.finish()
     assert one.outputs() == {"b.png": cutout_of(ONE)}
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("finished", [True, False])
+def test_points_and_verdicts_stay_with_a_photo_that_is_renamed(sim: Make, finished: bool, turns: int) -> None:
+    """It was made again without them under its new name, as if nobody had corrected it."""
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    fixes = Fixes(("1%,2%",), ("3,4",))
+    with one.parts.ledger.durably():
+        one.parts.control.redo(overrides=Overrides(fixes=fixes))
+    corrected = cutout_of(ONE, b"1%,2% - 3,4")
+    if finished:
+        one.finish()
+        assert one.outputs() == {"a.png": corrected}
+        with one.parts.ledger.durably():
+            ((photo, version),) = versions(one.parts.ledger).items()
+            Remarks(one.parts.ledger).mark(photo, EventKind.ACCEPTED, version)
+    one.run(turns)
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert one.outputs() == {"b.png": corrected}
+    (row,) = (row for row in one.rows() if row["path"] == b"b.jpg" and row["live"])
+    assert Remarks(one.parts.ledger).points() == {row["id"]: fixes}
+    assert decided(one.parts.ledger) == ({row["id"]: "accepted"} if finished else {})
+    (one.inbox / "b.jpg").rename(one.inbox / "c.jpg")  # and once more
+    one.finish()
+    assert one.outputs() == {"c.png": corrected}
+
+
+def test_points_stay_where_the_rename_shows_only_when_the_cutout_is_made(
+    sim: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    with one.parts.ledger.durably():
+        one.parts.control.redo(overrides=Overrides(fixes=Fixes(("1%,2%",))))
+    one.finish()
+
+    def nothing(_intake: Intake, _row: PhotoRow) -> dict[str, int]:
+        return {}
+
+    monkeypatch.setattr(Intake, "known_digests", nothing)
+    (one.inbox / "a.jpg").rename(one.inbox / "b.jpg")
+    one.finish()
+    assert one.outputs() == {"b.png": cutout_of(ONE, b"1%,2% -")}
+
+
+def test_a_copy_has_no_points_of_its_own(sim: Make) -> None:
+    one = sim()
+    one.put("a.jpg", ONE)
+    one.boot().finish()
+    with one.parts.ledger.durably():
+        one.parts.control.redo(overrides=Overrides(fixes=Fixes(("1%,2%",))))
+    one.finish()
+    one.put("b.jpg", ONE)
+    one.finish()
+    assert one.outputs() == {"a.png": cutout_of(ONE, b"1%,2% -"), "b.png": cutout_of(ONE)}
 
 
 def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim: Make) -> None:
