@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -116,7 +117,7 @@ class HookRunner:
         event: Event = hand.run.event
         if ended.well:
             self._queue.succeeded(hand.hook.key, event.id)
-            log.info("%s ran for event %d (%s)", printable(hand.hook.label), event.id, event.kind)
+            log.info("%s ran for %s", printable(hand.hook.label), self._called(event))
             return
         if self._ended:
             return  # ended with us and not by itself: owed as before
@@ -125,7 +126,13 @@ class HookRunner:
         )
         after = "given up; `cutoutd hooks --retry` tries it again" if given_up else "tried again"
         why = ended.why if self._filenames else ended.how
-        log.warning("%s failed for event %d (%s); %s", printable(hand.hook.label), event.id, why, after)
+        log.warning("%s failed for %s (%s); %s", printable(hand.hook.label), self._called(event), why, after)
+
+    def _called(self, event: Event) -> str:
+        """An event in the log: its number, and what happened to which photo where names may stand there."""
+        named = event.original is not None and self._filenames
+        photo = f" {printable(os.path.basename(event.original or b''))}" if named else ""  # noqa: PTH119 - bytes
+        return f"event {event.id},{photo} {event.kind}"
 
     def _wind_down(self, grace_s: float) -> None:
         until = time.monotonic() + grace_s

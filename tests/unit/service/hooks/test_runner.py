@@ -15,7 +15,7 @@ from tests.support.conditions import wait_until
 
 from cutoutd.config.hooks import Hook
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.events import HookQueue
+from cutoutd.daemon.ledger.events import Events, HookQueue
 from cutoutd.service.hooks.runner import HookRunner
 
 WRITE = "import json, sys; open(sys.argv[1], 'a').write(str(json.load(sys.stdin)['id']) + '\\n')"
@@ -169,3 +169,20 @@ def test_what_the_events_of_json_look_like(ledger: Ledger, tmp_path: Path) -> No
         "id", "event", "time", "photo", "inbox", "original", "outputs", "reason", "detail", "model", "seconds",
         "confidence", "needs_review",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("filenames", "called"), [(True, "event {}, shoe.jpg done"), (False, "event {}, done")]
+)
+def test_the_log_says_for_which_photo_a_command_ran_where_names_may_stand_there(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, *, filenames: bool, called: str
+) -> None:
+    caplog.set_level("INFO")
+    well, badly = hook("pass", name="well"), hook("raise SystemExit(3)", name="badly")
+    for one in (well, badly):
+        known(ledger, one)
+    happen(ledger, "shoe.jpg")
+    HookRunner(ledger, (well, badly), filenames=filenames).run(until_idle=True)
+    event = called.format(Events(ledger).last())
+    assert f"well ran for {event}" in caplog.messages
+    assert any(line.startswith(f"badly failed for {event} (exit code 3") for line in caplog.messages)
