@@ -105,6 +105,21 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
     return plain
 
 
+def _drawn(image: Any) -> tuple[int, int, int, int] | None:
+    """Where the first picture of a GIF lies on its whole, before it is decoded."""
+    return tuple(image.tile[0].extents) if image.tile else None
+
+
+def _alone(image: Image.Image, drawn: tuple[int, int, int, int]) -> Image.Image:
+    """A picture that fills only a part of its GIF: around it there is nothing, where Pillow paints a colour."""
+    if drawn == (0, 0, *image.size):
+        return image
+    seen = Image.new("RGBA", image.size)
+    seen.paste(image.crop(drawn).convert("RGBA"), drawn)
+    seen.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return seen
+
+
 def _as_its_container_says(image: Image.Image, colours: jp2.Colours) -> Image.Image:
     """The same pixels with the colours that a container names; its decoder takes a fourth ink for transparency."""
     if colours.are_inks and image.mode == "RGBA":
@@ -162,6 +177,7 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     elif kind == formats.BMP:
         data = _readable_bitmap(data)
     image = _opened(data, kind)
+    drawn = _drawn(image) if kind == formats.GIF else None
     image.load()
     if contents is not None:
         png.refuse_early_end(data, image.crop((0, image.height - 1, *image.size)).tobytes())
@@ -169,6 +185,8 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
         image = _cropped(image, _shown(image, data, kind))
     elif kind == formats.BMP:
         image = _without_empty_alpha(image)
+    elif drawn is not None:
+        image = _alone(image, drawn)
     elif kind == formats.JPEG_2000:
         image = _as_its_container_says(image, jp2.colours(data))
     turn = _orientation(image) if contents is None else orientation_of(contents.exif)

@@ -253,6 +253,20 @@ def test_transparent_palette_entries_are_kept() -> None:
         assert set(np.unique(got.alpha)) == {0, 255}
 
 
+def test_around_a_picture_that_fills_a_part_of_its_gif_there_is_nothing() -> None:
+    data = bytearray(saved(astronaut((40, 30)).quantize(64), "GIF"))
+    whole = opened(bytes(data))
+    head = 13 + 3 * (2 << (data[10] & 7))
+    picture = data.index(b"\x2c\0\0\0\0\x28\0\x1e\0", head)
+    struct.pack_into("<2H", data, 6, 60, 50)
+    struct.pack_into("<2H", data, picture + 1, 7, 9)
+    got = opened(bytes(data))
+    assert got.alpha is not None
+    assert (got.rgb[9:39, 7:47] == whole.rgb).all()
+    assert got.alpha[9:39, 7:47].min() == 255
+    assert int(got.alpha.astype(int).sum()) == 255 * 40 * 30
+
+
 def test_a_transparent_colour_of_a_true_colour_png_is_kept() -> None:
     picture = Image.new("RGB", (8, 8), "red")
     picture.paste("blue", (0, 0, 4, 8))
