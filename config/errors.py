@@ -224,6 +224,15 @@ class VerifyError(CutoutError):
     exit_code = ExitCode.VERIFY
 
 
+# Said of a damaged photo in an inbox, and only there true.
+LOOKED_AT_AGAIN = "; it is looked at again whenever it changes"
+
+
+def put_aside(detail: str) -> str:
+    """What is said of a photo that has failed, where it lies in no inbox any more."""
+    return detail.replace(LOOKED_AT_AGAIN, ", into the inbox")
+
+
 class Reason(StrEnum):
     """Why a photo failed or was skipped; the names are part of the interface (ledger, `--json`)."""
 

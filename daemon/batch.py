@@ -15,7 +15,15 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from cutoutd.config.errors import SKIPPED, EngineError, OutboxError, PhotoError, Reason, printable
+from cutoutd.config.errors import (
+    LOOKED_AT_AGAIN,
+    SKIPPED,
+    EngineError,
+    OutboxError,
+    PhotoError,
+    Reason,
+    printable,
+)
 from cutoutd.daemon.batch_places import BatchPlaces
 from cutoutd.daemon.batch_settings import BatchSettings, finished_before, identity_of, nearest_there
 from cutoutd.daemon.delivery import publish
@@ -29,7 +37,7 @@ from cutoutd.daemon.workers import job as jobs
 
 # What decoders promise in the daemon's name, and nobody does here.
 _NOT_WATCHED = (
-    ("; it is looked at again whenever it changes", ""),
+    (LOOKED_AT_AGAIN, ""),
     (" It is tried again by itself.", " Try again when that program is done."),
     (" It is read again by itself.", ""),
 )

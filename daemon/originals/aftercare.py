@@ -18,6 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from cutoutd.config.errors import put_aside
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.copying import digest_at_rest
@@ -253,7 +254,7 @@ class AfterCare:
         target, fs = there
         self._transitions.aftercare(row.id, Aftercare.DONE, to=target)
         if row.state == State.FAILED:
-            await self._notes.leave(io, target, f"{row.reason}: {row.detail}", fs)
+            await self._notes.leave(io, target, f"{row.reason}: {put_aside(row.detail)}", fs)
         elif not self._keep_names:
             self._history.drop_names(row.id)
         retries.went_well(row.id)

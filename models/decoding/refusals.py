@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.config.errors import LOOKED_AT_AGAIN, PhotoError, Reason
 
-AGAIN: Final = "Copy it again from the camera or card; it is looked at again whenever it changes."
+AGAIN: Final = f"Copy it again from the camera or card{LOOKED_AT_AGAIN}."
 EXPORT: Final = "Export it as JPEG, PNG or TIFF."
 
 

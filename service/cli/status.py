@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from cutoutd.config.errors import printable
+from cutoutd.config.errors import printable, put_aside
 from cutoutd.config.places import service_user, state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
@@ -125,7 +125,7 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
         "inbox": os.fsdecode(row.inbox),
         "state": row.state,
         "reason": row.reason,
-        "detail": row.detail,
+        "detail": put_aside(row.detail) if row.archived_to else row.detail,
         "attempts": row.attempts,
         "finished": row.finished,
         "model": row.model,

@@ -16,6 +16,7 @@ from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.originals import aftercare, move
 from cutoutd.daemon.originals.retry_queue import AT_ONCE
 from cutoutd.daemon.workers.protocol import Refused
+from cutoutd.models.decoding.refusals import AGAIN
 
 pytestmark = pytest.mark.slow
 
@@ -257,11 +258,14 @@ def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Mak
     one = sim(after={"failed": tmp_path / "failed"})
     one.put("a.jpg", ONE)
     one.boot()
-    one.workers.refuse = Refused(Reason.TOO_LARGE, "no")
+    one.workers.refuse = Refused(Reason.TOO_LARGE, f"It ends early. {AGAIN}")
     one.finish()
     one.run(5)
     assert (tmp_path / "failed" / "a.jpg").read_bytes() == ONE
-    assert (tmp_path / "failed" / "a.jpg.txt").read_text().startswith("too-large")
+    # There nobody looks at it again.
+    assert (tmp_path / "failed" / "a.jpg.txt").read_text() == (
+        "too-large: It ends early. Copy it again from the camera or card, into the inbox.\n"
+    )
     assert [row.reason for row in one.parts.control.failures()] == ["too-large"]
     one.workers.refuse = None
     assert one.parts.control.retry() == 1

@@ -19,8 +19,9 @@ from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.live_status import LIVE_STATUS, DaemonState, HandStatus, InboxStatus, LiveStatus
 from cutoutd.daemon.lock import StateLock
+from cutoutd.models.decoding.refusals import AGAIN
 from cutoutd.service.cli.control import pause
-from cutoutd.service.cli.status import show_status, status
+from cutoutd.service.cli.status import failures, show_status, status
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,21 @@ def test_whoever_asks_beside_the_machines_service_is_told_of_it(
     assert f"`sudo -u {getpass.getuser()} cutoutd status`" in CliRunner().invoke(status).output
     monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "system"))
     assert "sudo" not in CliRunner().invoke(status).output
+
+
+def test_of_a_failed_photo_that_was_put_aside_nobody_says_that_it_is_watched(state: Path) -> None:
+    state.mkdir()
+    ledger = Ledger(state / "ledger.sqlite")
+    for number, moved in enumerate((None, b"/failed/b.jpg")):
+        ledger.write(
+            "INSERT INTO photos (inbox, path, key, state, arrived, finished, reason, detail, archived_to)"
+            " VALUES (?, ?, ?, 'failed', 1, 1, 'unreadable', ?, ?)",
+            (b"/in", b"%d.jpg" % number, ledger.key(b"%d" % number), AGAIN, moved),
+        )
+    ledger.close()
+    said = CliRunner().invoke(failures).output
+    assert said.count("it is looked at again whenever it changes") == 1
+    assert said.count("Copy it again from the camera or card, into the inbox.") == 1
 
 
 def test_a_daemon_whose_ledger_is_not_there_is_no_stopped_one(state: Path) -> None:
