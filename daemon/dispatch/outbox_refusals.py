@@ -163,8 +163,8 @@ class OutboxRefusals(Struct):
         self._for_room[row.id] = folder, why
         if not known:
             self.listener.warning(
-                f"Photos that go to {printable(folder)}, a disk of its own, wait: {why}. Nothing is lost; they go"
-                " on by themselves, and the others do so now."
+                f"Photos that go to {printable(folder)}, a disk of its own, wait: {why.removesuffix('.')}."
+                " Nothing is lost; they go on by themselves, and the others do so now."
             )
         return True
 
@@ -270,7 +270,7 @@ class OutboxRefusals(Struct):
         """An outbox cannot be used: its inbox pauses until it can; no photo is at fault."""
         if inbox not in self.paused:
             self.listener.warning(
-                f"Photos of {printable(inbox)} wait: {why}. Nothing is lost; it goes on by itself."
+                f"Photos of {printable(inbox)} wait: {why.removesuffix('.')}. Nothing is lost; it goes on by itself."
             )
         self.paused[inbox] = why
 

@@ -95,6 +95,8 @@ def by_root_alone(folder: Path) -> bool:
     if sys.platform != "linux" or os.geteuid() != 0:
         return False
     facts = folder.stat()
+    if not stat.S_ISDIR(facts.st_mode):  # what it is instead is said of it
+        return False
     with contextlib.suppress(OSError):
         os.getxattr(folder, "system.posix_acl_access")
         return False

@@ -45,6 +45,19 @@ def test_an_outbox_that_only_a_worker_sees_full_ends_the_photo_and_not_its_inbox
     assert (one.inbox / "evil.jpg").exists()
 
 
+def test_an_outbox_that_is_a_file_is_called_so_in_whole_sentences(sim: Make) -> None:
+    one = sim()
+    one.boot()
+    one.run(1)
+    one.outbox.rmdir()
+    one.outbox.touch()
+    one.put("a.jpg", ONE)
+    one.until(lambda: any(text.startswith("Photos of") for text in one.heard.warnings))
+    said = next(text for text in one.heard.warnings if text.startswith("Photos of"))
+    assert f"{one.outbox} is not a folder." in said
+    assert ".." not in said
+
+
 def test_an_outbox_that_is_nearly_full_is_believed_to_be_full_however_often_it_is_said(
     sim: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

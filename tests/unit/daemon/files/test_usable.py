@@ -85,6 +85,7 @@ def test_a_missing_folder_and_a_file_in_its_place_are_not_there(tmp_path: Path) 
     answer = can_be_used(tmp_path / "file", None)
     assert answer.usable is Usable.NOT_A_FOLDER
     assert str(tmp_path / "file") in answer.sentence
+    assert not by_root_alone(tmp_path / "file")  # root's rights would not help
 
 
 def test_whoever_needs_it_is_told_by_an_error_of_the_system(tmp_path: Path) -> None:
