@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from cutoutd.config.errors import printable
 from cutoutd.config.fixes import NOTHING_FIXED
@@ -268,8 +268,11 @@ class Control:
         photos: Collection[int] | None = None,
         meant: Callable[[bytes, bytes], bool] | None = None,
     ) -> int:
-        """Failed photos become pending; the arguments, and what is returned, are those of `redo`."""
-        return self._revive(_MEANT[Verb.RETRY], NO_OVERRIDES, meant, photos)
+        """Failed photos become pending, with what a `redo` asked of them, a mask apart, which is not kept so long.
+
+        The arguments, and what is returned, are those of `redo`.
+        """
+        return self._revive(_MEANT[Verb.RETRY], None, meant, photos)
 
     def redo(
         self,
@@ -307,18 +310,19 @@ class Control:
     def _revive(
         self,
         condition: str,
-        overrides: Overrides,
+        overrides: Overrides | None,
         meant: Callable[[bytes, bytes], bool] | None = None,
         photos: Collection[int] | None = None,
     ) -> int:
-        rows = self.ledger.read(f"SELECT id, inbox, path FROM photos WHERE {condition}")
-        found: list[tuple[int, bytes, bytes]] = [
-            (row["id"], bytes(row["inbox"]), row["path"] or b"")
+        """As `redo`; without overrides each photo keeps its own."""
+        rows = self.ledger.read(f"SELECT id, inbox, path, overrides FROM photos WHERE {condition}")
+        found: list[tuple[int, bytes, bytes, str]] = [
+            (row["id"], bytes(row["inbox"]), row["path"] or b"", row["overrides"])
             for row in rows
             if photos is None or row["id"] in photos
         ]
         # Asked before anything is written.
-        chosen = [photo for photo, inbox, path in found if meant is None or meant(inbox, path)]
+        chosen = [(photo, own) for photo, inbox, path, own in found if meant is None or meant(inbox, path)]
         afresh = {
             "attempts": 0,
             "interruptions": 0,
@@ -327,12 +331,13 @@ class Control:
             "settled": 1,
         }
         points = Remarks(self.ledger).points()
-        for photo in chosen:
+        for photo, own in chosen:
             # That of a photo that is done goes on if nothing comes of this.
             self.ledger.write(
                 "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed' AND state = 'failed'",
                 (photo,),
             )
-            wish = overrides.with_points(points.get(photo, NOTHING_FIXED)).to_json()
+            asked = replace(Overrides.from_json(own), mask="") if overrides is None else overrides
+            wish = asked.with_points(points.get(photo, NOTHING_FIXED)).to_json()
             self.ledger.move(photo, State.PENDING, {**afresh, "overrides": wish})
         return len(chosen)

@@ -236,7 +236,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     """Try failed photos again.
 
     PATHS are photos or folders as cutoutd prints them: in the inbox, in the folder for failed ones, or bare names.
-    Exit code 2 where one of them means no failed photo.
+    What a `redo` asked for them still holds, a mask apart. Exit code 2 where one of them means no failed photo.
     """
     _carry_out(
         Verb.RETRY, paths, "{photos} will be tried again.", "No photo has failed.", all_of_them=everything

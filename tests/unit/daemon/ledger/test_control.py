@@ -88,6 +88,22 @@ def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(
     assert (row.attempts, row.interruptions, row.not_before, row.forced) == (0, 0, 0.0, 1)
 
 
+def test_retry_keeps_what_a_redo_asked_for_and_no_mask(control: Control, ledger: Ledger) -> None:
+    """A photo without a subject whose worker died with its points failed again for want of a subject."""
+    asked = Overrides.of({"fixes": {"keep": ["31%,45%"]}, "output": {"background": "white"}})
+    pointed = _photo(ledger, b"a.jpg", State.FAILED, overrides=asked.to_json())
+    masked = _photo(ledger, b"b.jpg", State.FAILED, overrides=Overrides(mask="0" * 32).to_json())
+    plain = _photo(ledger, b"c.jpg", State.FAILED)
+    assert control.retry() == 3
+    rows = {row["id"]: row["overrides"] for row in ledger.read("SELECT id, overrides FROM photos")}
+    assert rows == {pointed: asked.to_json(), masked: "", plain: ""}
+    ledger.write("UPDATE photos SET state = 'failed'")
+    assert control.redo(photos={pointed}) == 1
+    assert [
+        row["overrides"] for row in ledger.read("SELECT overrides FROM photos WHERE id = ?", (pointed,))
+    ] == [""]
+
+
 def test_redo_leaves_rows_alone_whose_path_has_a_newer_photo(control: Control, ledger: Ledger) -> None:
     """Such a row read the newer photo, and two cutouts of it came out."""
     live = _photo(ledger, b"a.jpg", State.DONE)
