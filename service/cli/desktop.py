@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -31,6 +32,9 @@ def install(only_print: bool) -> None:
         if only_print:
             click.echo(f"# {printable(entry.path)}\n{entry.text}")
             continue
+        if os.path.lexists(entry.path) and not _is_ours(entry):
+            click.echo(f"kept {printable(entry.path)}: it is your own, not cutoutd's", err=True)
+            continue
         _write(entry)
         click.echo(f"wrote {printable(entry.path)}")
     if not only_print:
@@ -42,12 +46,20 @@ def install(only_print: bool) -> None:
 @desktop.command("uninstall")
 def uninstall() -> None:
     """Remove the entries again; photos and cutouts stay."""
-    removed = [entry.path for entry in entries() if entry.path.exists()]
+    removed = [entry.path for entry in entries() if _is_ours(entry)]
     for path in removed:
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError as error:
+            raise FolderError(
+                f"The entry cannot be removed ({error.strerror})", path, "Check the folder's permissions."
+            ) from error
         for folder in path.parents[:2]:
             if folder.suffix == ".workflow" or folder.name == "Contents":
-                folder.rmdir()
+                with contextlib.suppress(
+                    OSError
+                ):  # something else lies in it, or the other file of the entry
+                    folder.rmdir()
         click.echo(f"removed {printable(path)}")
     if not removed:
         click.echo("There is no entry to remove.")
@@ -105,6 +117,15 @@ def entries() -> tuple[Entry, ...]:
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
     config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     return linux(data, config, entry_point())
+
+
+def _is_ours(entry: Entry) -> bool:
+    """Whether an entry of ours lies there, and not a script of the user's own with that name."""
+    try:
+        # A pipe would be waited for.
+        return entry.path.is_file() and entry.is_made_by_us(entry.path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _write(entry: Entry) -> None:

@@ -14,6 +14,8 @@ from cutoutd.service.text import refuse_control_characters
 
 # The name by which the program calls itself back from a menu: which look is wanted.
 LOOKS = {"transparent": "Remove background", "white": "Remove background, on white"}
+# Every entry that does something calls this.
+_CALL = "desktop cut "
 _MIME = "image/jpeg;image/png;image/webp;image/tiff;image/heif;image/avif;image/bmp;"
 
 _ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">
@@ -31,6 +33,10 @@ class Entry(Struct, frozen=True):
     path: Path
     text: str
     mode: int = 0o644
+
+    def is_made_by_us(self, found: str) -> bool:
+        """Whether what lies at the path is an entry of ours, of this version or another, and not somebody's own."""
+        return found == self.text or _CALL in found
 
 
 def linux(data: Path, config: Path, program: Sequence[str]) -> tuple[Entry, ...]:
