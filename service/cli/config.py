@@ -16,6 +16,7 @@ from cutoutd.config.settings import Settings
 from cutoutd.config.typed_paths import is_there, typed_path
 from cutoutd.daemon.dispatch.deliverable_rules import chosen, problems_of_list
 from cutoutd.daemon.lock import holder
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.folders import make_folders
 from cutoutd.service.listeners.desktop import notifier_warnings
 
@@ -23,7 +24,7 @@ config_option = click.option(
     "--config",
     "-c",
     "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(path_type=Path, dir_okay=False),
     help="The configuration file; unset, the usual places are looked at.",
 )
 
@@ -38,7 +39,7 @@ def config() -> None:
 @click.option(
     "--for",
     "photo",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="Say which rule decides about this photo and what it becomes; it need not exist yet.",
 )
 def check(config_file: Path | None, photo: Path | None) -> None:
@@ -112,8 +113,8 @@ def schema() -> None:
 
 @click.command("init")
 @config_option
-@click.option("--inbox", type=click.Path(path_type=Path), help="The folder to watch.")
-@click.option("--outbox", type=click.Path(path_type=Path), help="Where cutouts appear.")
+@click.option("--inbox", type=PathType(path_type=Path), help="The folder to watch.")
+@click.option("--outbox", type=PathType(path_type=Path), help="Where cutouts appear.")
 def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> None:
     """Write the commented sample configuration and make its folders; what exists is left as it is."""
     path = typed_path(config_file or places.config_path())

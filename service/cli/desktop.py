@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from cutoutd.config.errors import FolderError, printable
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.filemanagers.entries import LOOKS, Entry, linux, macos
 from cutoutd.service.listeners.desktop import notifier_command
 from cutoutd.service.managers.manager import entry_point
@@ -67,7 +68,7 @@ def uninstall() -> None:
 
 @desktop.command("cut", hidden=True, context_settings={"ignore_unknown_options": True})
 @click.argument("look", type=click.Choice(list(LOOKS)))
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=PathType(path_type=Path))
 def cut(look: str, paths: tuple[Path, ...]) -> int:
     """What a menu entry calls: a cutout beside each photo, and a notification at the end."""
     by_folder: dict[Path, list[str]] = {}

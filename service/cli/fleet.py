@@ -23,6 +23,7 @@ from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.typed_paths import typed_path
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.cli.control import json_option
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.text import counted, tell
 
 
@@ -37,7 +38,7 @@ def fleet() -> None:
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="Where to put it; unset, `fleet` beside the configuration.",
 )
 @click.option(
@@ -102,7 +103,7 @@ def _configured(loaded: Loaded) -> tuple[str, Path]:
 @click.option(
     "--from",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="The node's folder, as `cutoutd fleet init` made it; unset, `node` beside the configuration.",
 )
 @click.option(

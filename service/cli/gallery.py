@@ -16,6 +16,7 @@ from cutoutd.daemon.files.folders import take_umask
 from cutoutd.daemon.ledger.previews import FOLDER
 from cutoutd.daemon.sandbox.guard import guard_supervisor
 from cutoutd.service.cli.control import open_ledger_file
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.gallery.maker import Maker, Wishes
 from cutoutd.service.gallery.thumbnails import LONGEST_SIDE, SIDES, studio
 from cutoutd.service.scratch import scratch_folder
@@ -30,7 +31,7 @@ _START_S = 60.0
     "-o",
     "--out",
     "target",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="Another folder for the page and its pictures; unset, `gallery` in the state folder.",
 )
 @click.option(

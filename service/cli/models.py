@@ -28,6 +28,7 @@ from cutoutd.models.networks.catalog import (
     installed,
     known_model,
 )
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.text import screen
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -52,7 +53,7 @@ def _installed_names(context: click.Context, _parameter: click.Parameter, incomp
 @click.group("models")
 @click.option(
     "--models-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="The folder of models; unset, the usual one of this user.",
 )
 @click.option(
@@ -218,7 +219,7 @@ def _warm(spec: ModelSpec) -> None:
 
 
 @models_group.command("add", short_help="Register a network from a file, after trying it.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=PathType(path_type=Path, dir_okay=False))
 @click.option(
     "--like", default="", metavar="NAME", help="The network of the catalogue it is shaped and fed like."
 )

@@ -52,6 +52,7 @@ from cutoutd.service.cli.option_flags import (
     preset_names,
     remove_option,
 )
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.cli.standard_input import kept_from_standard_input
 from cutoutd.service.scratch import scratch_folder
 
@@ -71,14 +72,14 @@ class SaidWithExample(click.Option):
 
 
 @click.command(cls=Sectioned)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=PathType(path_type=Path))
 @click.option(
     "-o",
     "--out",
     "out",
     required=True,
     cls=SaidWithExample,
-    type=click.Path(),
+    type=PathType(),
     help="Where cutouts go: a folder, a file such as a.png for one photo, or - for standard output.",
 )
 @click.option(

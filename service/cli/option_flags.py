@@ -22,6 +22,7 @@ from cutoutd.config.output import PART, Deliverable, Output
 from cutoutd.config.places import models_dir
 from cutoutd.config.presets import builtin, expand, packs, unpack
 from cutoutd.config.units import whole_number
+from cutoutd.service.cli.path_type import PathType
 
 # Matte's `engine` would read like the inference engine on a command line.
 _FLAG_NAMES = {("matte", "engine"): "edge-engine"}
@@ -35,7 +36,7 @@ remove_option = click.option(
 )
 mask_option = click.option(
     "--mask",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathType(path_type=Path, exists=True, dir_okay=False),
     help="A mask of the one photo, edited by hand: white or opaque is subject. It takes the network's place.",
 )
 # Options whose values become names of files.

@@ -25,6 +25,7 @@ from cutoutd.daemon.ledger.shots import decided
 from cutoutd.daemon.lock import holder
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.service.cli.control import ANSWER_WAIT_S, command, json_option, open_ledger_file
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.cli.status import row_dict
 from cutoutd.service.gallery.choices import LARGEST_FILE, Correction, Taken, current, keep, read_choices
 from cutoutd.service.gallery.feed import gallery_id
@@ -35,7 +36,7 @@ _STYLES = {"accepted": "bold green", "rejected": "bold red", None: "bold yellow"
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.argument("file", required=False, type=PathType(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option(
     "--only",
     type=click.Choice([kind.value for kind in VERDICTS]),

@@ -19,16 +19,17 @@ from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.service import streams
 from cutoutd.service.cli.control import open_ledger_file
 from cutoutd.service.cli.option_flags import completer, model_names
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.listeners.everyone import listeners
 from cutoutd.service.listeners.lines import closing_line
 
 
 @click.command()
 @click.option(
-    "--config", "-c", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="The config."
+    "--config", "-c", "config_file", type=PathType(path_type=Path, dir_okay=False), help="The config."
 )
-@click.option("--inbox", type=click.Path(path_type=Path, file_okay=False), help="Watch this folder only.")
-@click.option("--outbox", type=click.Path(path_type=Path, file_okay=False), help="Put its cutouts there.")
+@click.option("--inbox", type=PathType(path_type=Path, file_okay=False), help="Watch this folder only.")
+@click.option("--outbox", type=PathType(path_type=Path, file_okay=False), help="Put its cutouts there.")
 @click.option(
     "--model",
     help="Use this model; `cutoutd models list` shows what there is.",

@@ -15,6 +15,7 @@ from cutoutd.config.fleet import NODE_FILE, load_node
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.typed_paths import typed_path
 from cutoutd.service.cli.config import config_option
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.managers.choice import any_settings, manager_for
 from cutoutd.service.managers.manager import Role, ServiceManager, entry_point
 
@@ -50,7 +51,7 @@ def service() -> None:
 @click.option(
     "--from",
     "node",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="With --role node: the node's folder, as `cutoutd fleet init` made it.",
 )
 def install(

@@ -25,6 +25,7 @@ from cutoutd.config.settings import Settings
 from cutoutd.config.typed_paths import typed_path
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.config import config_option
+from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.text import screen
 from cutoutd.service.verify.installation import installation
 from cutoutd.service.verify.judge import Check, Verdict, judge
@@ -38,7 +39,7 @@ _MARKS = {Verdict.HOLDS: ("✓", "green"), Verdict.BROKEN: ("✗", "red"), Verdi
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(path_type=Path, file_okay=False),
     help="Leave the photo, its cutout and everything that was written in this new folder.",
 )
 def verify(config_file: Path | None, as_json: bool, keep: Path | None) -> int:
