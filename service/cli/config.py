@@ -68,7 +68,7 @@ def check(config_file: Path | None, photo: Path | None) -> None:
         return
     click.echo(f"{_source(loaded)}: no mistakes")
     for inbox in loaded.settings.inbox:
-        click.echo(f"  {inbox.label}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
+        click.echo(f"  {printable(inbox.label)}: {printable(inbox.path)} -> {printable(inbox.outbox)}")
     for warning in notifier_warnings(loaded.settings):
         click.echo(f"warning: {warning}", err=True)
 
@@ -80,7 +80,7 @@ def _say_what_becomes_of(photo: Path, settings: Settings) -> None:
         known = ", ".join(printable(one.path) for one in settings.inbox)
         raise UsageError("This photo lies in no inbox", path, f"The inboxes are: {known}.")
     owed = chosen(inbox, os.fsencode(path.relative_to(inbox.path)), settings.preset)
-    click.echo(f"{printable(path)}: {owed.rule or f'no rule fits, so as {inbox.label} says'}")
+    click.echo(f"{printable(path)}: {printable(owed.rule or f'no rule fits, so as {inbox.label} says')}")
     for one in owed.deliverables:
         preset = f" (preset {one.preset})" if one.preset else ""
         click.echo(f"  {one.label}{preset}: {printable(one.name + extension(one))}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from msgspec.structs import asdict
 
-from cutoutd.config.errors import json_lines
+from cutoutd.config.errors import json_lines, printable_lines
 from cutoutd.service.cli.config import config_option
 from cutoutd.service.text import folded
 
@@ -49,6 +49,7 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
 
 def _show(line: str, mark: str = "", colour: str | None = None) -> None:
     """One line of the screen; on a terminal what goes on in the next one stands below its text."""
+    line = printable_lines(line)
     if sys.stdout.isatty():
         line = folded(line, shutil.get_terminal_size().columns, hang=14 if mark else 17)
     click.echo(line.replace(mark, click.style(mark, fg=colour), 1) if mark else line)

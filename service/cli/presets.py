@@ -16,11 +16,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cutoutd.config.errors import UsageError, json_lines
+from cutoutd.config.errors import UsageError, json_lines, printable
 from cutoutd.config.load import load_settings
 from cutoutd.config.presets import builtin, expand, pack_about, packs
 from cutoutd.service.cli.config import config_option
-from cutoutd.service.text import screen
+from cutoutd.service.text import said, screen
 
 
 class Row(Struct, frozen=True):
@@ -111,7 +111,7 @@ def overview(rows: list[Row]) -> Table:
     table.add_column("stands for")
     for row in rows:
         name = row.name if row.kind == "preset" else f"{row.name} ({row.kind})"
-        table.add_row(Text(name, style="bold"), Text(row.about), Text(options_text(row), style="cyan"))
+        table.add_row(said(name, style="bold"), said(row.about), said(options_text(row), style="cyan"))
     return table
 
 
@@ -119,7 +119,7 @@ def details(rows: list[Row]) -> Group:
     """Each with its rule and the page that states it."""
     parts: list[Any] = []
     for row in rows:
-        parts.append(Text(row.name, style="bold"))
+        parts.append(said(row.name, style="bold"))
         lines = [row.about, options_text(row), *filter(None, (row.rule, row.source))]
-        parts += [Padding(Text(line, overflow="fold"), (0, 0, 0, 2)) for line in lines]
+        parts += [Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 2)) for line in lines]
     return Group(*parts)

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from cutoutd.config.errors import ConfigError, FolderError, ModelError, UsageError, printable_lines, toml_text
 from cutoutd.config.load import load_settings, parse_settings
 from cutoutd.daemon.lock import StateLock
+from cutoutd.service.cli import app
 from cutoutd.service.cli.config import config, init, write_new
 from cutoutd.service.folders import make_folders
 
@@ -170,3 +171,28 @@ def test_a_config_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):
         write_new(tmp_path / "file/c.toml", "x")
+
+
+ODD = "[red]a[/red]\u202e\x1b[31m\u200b"
+
+
+@pytest.mark.parametrize(
+    "words", ["config check", "config check --for {in}/x.jpg", "presets", "presets {preset}", "doctor"]
+)
+def test_names_of_the_configuration_act_on_no_terminal(
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+) -> None:
+    named = file.read_text().replace('name = "studio"', f"name = {toml_text(ODD)}")
+    file.write_text(f'{named}[preset.{toml_text(ODD)}]\nformat = "webp"\n')
+    make_folders(load_settings(file).settings)
+    for name in ("STATE_DIR", "CACHE_DIR", "MODELS_DIR"):
+        monkeypatch.setenv(f"CUTOUTD_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setenv("CUTOUTD_CONFIG", str(file))
+    app.run([word.format(**{"in": tmp_path / "in", "preset": ODD}) for word in words.split()])
+    said = capsys.readouterr()
+    assert printable_lines(said.out) == said.out
+    assert "[red]a[/red]\\u202e\\x1b[31m\\u200b" in said.out.replace("\n", "")
