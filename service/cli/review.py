@@ -25,6 +25,7 @@ from cutoutd.daemon.ledger.shots import decided
 from cutoutd.daemon.lock import holder
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.service.cli.control import ANSWER_WAIT_S, command, json_option, open_ledger_file
+from cutoutd.service.cli.machines_service import point_to_it
 from cutoutd.service.cli.path_type import PathType
 from cutoutd.service.cli.status import row_dict
 from cutoutd.service.gallery.choices import LARGEST_FILE, Correction, Taken, current, keep, read_choices
@@ -67,9 +68,10 @@ def review(file: Path | None, only: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    console = Console(soft_wrap=True, highlight=False)  # a path broken over two lines cannot be copied
     if not rows:
         click.echo(f"Nothing is {only}." if only else "No cutout needs a look.")
-    console = Console(soft_wrap=True, highlight=False)  # a path broken over two lines cannot be copied
+        point_to_it(console, "cutoutd review", "says which of its cutouts do")
     for row in rows:
         _show(row, console)
     if rows and only != EventKind.ACCEPTED:

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from cutoutd.config.errors import printable, put_aside
-from cutoutd.config.places import service_user, state_dir
+from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
@@ -29,6 +29,7 @@ from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
 from cutoutd.service.cli.health import unhealthy
+from cutoutd.service.cli.machines_service import point_to_it
 from cutoutd.service.text import PIPE_COLUMNS, counted, said, tell
 
 # More names of skipped files than this are counted, not listed.
@@ -227,11 +228,7 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         tell(console, facts["mistake"], "yellow")
     if state in ("stopped", "not started yet"):
         tell(console, "Start it with `cutoutd run` or `cutoutd service start`.", "dim")
-        if user := service_user():  # who drops photos for that one would start a second one
-            asked = f"`sudo -u {user} cutoutd status`"
-            tell(
-                console, f"This machine has a service of its own: {asked} says how that one stands.", "yellow"
-            )
+        point_to_it(console, "cutoutd status", "says how that one stands")
     counts = facts["counts"]
     if counts:
         to_do = counts["pending"] + counts["running"] + counts["delivering"]
@@ -377,10 +374,11 @@ def failures(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
     if not rows:
         click.echo("No photo has failed.")
+        point_to_it(console, "cutoutd failures", "says which of its photos have")
         return
-    console = Console(soft_wrap=True)  # a path broken over two lines cannot be copied
     for row in rows:
         original = row["original"] or row["name"]
         tell(console, f"✗ {original}", "bold red", whole=[original])

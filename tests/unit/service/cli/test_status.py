@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import io
 import json
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from cutoutd.config import places
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
@@ -45,17 +43,6 @@ def test_before_the_first_start_it_says_how_to_start() -> None:
     assert "not started yet" in result.output
     assert "Start it with `cutoutd run`" in result.output
     assert json.loads(CliRunner().invoke(status, ["--json"]).output)["running"] is False
-
-
-def test_whoever_asks_beside_the_machines_service_is_told_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(places, "SYSTEM_STATE", tmp_path / "system")
-    assert "sudo" not in CliRunner().invoke(status).output
-    (tmp_path / "system").mkdir()
-    assert f"`sudo -u {getpass.getuser()} cutoutd status`" in CliRunner().invoke(status).output
-    monkeypatch.setenv("CUTOUTD_STATE_DIR", str(tmp_path / "system"))
-    assert "sudo" not in CliRunner().invoke(status).output
 
 
 def test_of_a_failed_photo_that_was_put_aside_nobody_says_that_it_is_watched(state: Path) -> None:
