@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.support.daemon_process import Daemon
 
-# How often the outbox is looked at for a name, which adds at most so much. Waking up four times as often took a twentieth
-# of a core from the photo.
+# How often the outbox is looked at for a name, which adds at most so much. Waking up four times as often took a
+# twentieth of a core from the photo.
 LOOK_EVERY_S = 0.002
 
 
