@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from cutoutd.config.errors import Reason, mistake
+from cutoutd.config.settings import Inbox
 from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.publisher import Publisher
 from cutoutd.daemon.dispatch.claims import MOST_CLAIMS
@@ -166,7 +167,7 @@ class Failures:
 
     def _settle_s(self, row: PhotoRow) -> float:
         inbox = self.hands.plan.inbox(row.inbox)
-        return 0.4 if inbox is None else inbox.settings.settle
+        return float(Inbox.model_fields["settle"].default) if inbox is None else inbox.settings.settle
 
     def like_a_death(self, row: PhotoRow, what: str, *, large: bool) -> None:
         """Workers have said so often what nobody else sees that they end, and that the photo is at fault for it."""

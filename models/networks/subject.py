@@ -61,7 +61,7 @@ def surest(alpha: NDArray[np.float32]) -> float:
 
 
 def is_certain(alpha: NDArray[np.float32], limit: float) -> bool:
-    """Whether `surest` reaches a limit, for a tenth of the time."""
+    """Whether `surest` reaches a limit; nothing has to be put in order for that."""
     return bool(np.count_nonzero(alpha >= limit) >= _thousandth(alpha))
 
 

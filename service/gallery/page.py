@@ -87,20 +87,30 @@ def _is_ours(path: Path) -> bool:
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
-    """Puts a file in place whole: a browser that reads it meanwhile sees the old one or the new one.
+    """As `put`, for what lies beside the page.
 
     Raises:
         FolderError: the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        put(path, data, mode)
+    except OSError as error:
+        raise FolderError(
+            f"The gallery cannot be written ({error.strerror})", path, "Choose another place with -o."
+        ) from error
+
+
+def put(path: Path, data: bytes, mode: int) -> None:
+    """Puts a file in place whole, by way of a name that nobody could foresee: a browser that reads it meanwhile sees
+    the old one or the new one. Raises OSError.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             os.fchmod(file.fileno(), mode)
         temporary.replace(path)
-    except OSError as error:
+    except OSError:
         temporary.unlink(missing_ok=True)
-        raise FolderError(
-            f"The gallery cannot be written ({error.strerror})", path, "Choose another place with -o."
-        ) from error
+        raise

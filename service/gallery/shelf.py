@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from msgspec import Struct
 from cutoutd.config.errors import FolderError
 from cutoutd.daemon.ledger.previews import PICTURES, WHOLE, drop_others
 from cutoutd.daemon.ledger.shots import Picture, Shot
+from cutoutd.service.gallery.page import put
 from cutoutd.service.gallery.thumbnails import Small
 
 _NAME: Final = re.compile(
@@ -88,7 +88,7 @@ class Shelf:
 
     def _write(self, path: Path, data: bytes) -> None:
         try:
-            _put(path, data, 0o600)
+            put(path, data, 0o600)
         except OSError as error:
             raise FolderError(
                 f"A small picture cannot be kept ({error.strerror})", path.parent, "Free some space there."
@@ -108,20 +108,6 @@ class Shelf:
             for (photo, key), kept in self._kept.items()
             if photo in named and key in now.get(photo, {key})
         }
-
-
-def _put(path: Path, data: bytes, mode: int) -> None:
-    """Puts a file in place whole, by way of a name that nobody could foresee. Raises OSError."""
-    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _owner(name: str) -> tuple[int, str]:
@@ -172,7 +158,7 @@ def copy_out(shelf: Path, target: Path, names: Iterable[str], mode: int = 0o600)
             if _NAME.fullmatch(name):
                 (target / PICTURES / name).unlink(missing_ok=True)
         for name in sorted(wanted - there):
-            _put(target / PICTURES / name, (shelf / PICTURES / name).read_bytes(), mode)
+            put(target / PICTURES / name, (shelf / PICTURES / name).read_bytes(), mode)
     except OSError as error:
         raise FolderError(
             f"The gallery cannot be written ({error.strerror})", target, "Choose another folder with -o."
