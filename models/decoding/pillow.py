@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, isobmff, jp2, png, tiff16
+from cutoutd.models.decoding import formats, ifd, isobmff, jp2, png, tiff16, webp
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.exif import orientation as orientation_of
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, plausible_dpi, split
@@ -52,8 +52,8 @@ def header(data: bytes, kind: str) -> HeaderFacts:
     if kind == formats.PNG:
         contents = png.take_apart(data, whole=False)
         data = contents.picture
-    elif kind == formats.BMP:
-        data = _readable_bitmap(data)
+    elif kind in _MENDED:
+        data = _MENDED[kind](data)
     image = _opened(data, kind)
     turn = _orientation(image) if contents is None else orientation_of(contents.exif)
     width, height = _shown(image, data, kind).size
@@ -141,6 +141,10 @@ def _readable_bitmap(data: bytes) -> bytes:
     return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
 
 
+# What is done to a file before Pillow opens it.
+_MENDED: Final = {formats.BMP: _readable_bitmap, formats.WEBP: webp.with_what_it_leaves_free}
+
+
 def _scale_key(image: Image.Image, data: bytes) -> None:
     """Pillow gives grey of 2 and 4 bits as 8, but the one transparent value of a PNG as it is stored."""
     bits, colours = data[24], data[25]
@@ -174,8 +178,8 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     contents = png.take_apart(data) if kind == formats.PNG else None
     if contents is not None:
         data = contents.picture
-    elif kind == formats.BMP:
-        data = _readable_bitmap(data)
+    elif kind in _MENDED:
+        data = _MENDED[kind](data)
     image = _opened(data, kind)
     drawn = _drawn(image) if kind == formats.GIF else None
     image.load()
