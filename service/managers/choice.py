@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 from cutoutd.config import places
-from cutoutd.config.errors import ServiceError
+from cutoutd.config.errors import ServiceError, printable
 from cutoutd.config.load import Loaded
 from cutoutd.config.settings import Settings
 from cutoutd.service.managers.manager import Role, Runner, ServiceManager
@@ -48,15 +49,24 @@ def manager_for(
         return LaunchAgent(loaded, program, role=role)
     if needed and not systemd_runs():
         raise ServiceError(
-            "systemd does not run this machine",
-            fix="Have your own service manager start `cutoutd run`; `cutoutd service install --print` shows "
-            "what systemd would be told.",
+            "systemd does not run this machine", fix=_without_systemd(role, node, system=system)
         )
     from cutoutd.service.managers.systemd import SystemService, UserService
 
     if system:
         return SystemService(loaded, program, Runner(), user=user, role=role, node=node)
     return UserService(loaded, program, Runner(), role=role, node=node)
+
+
+def _without_systemd(role: Role, node: Path | None, *, system: bool) -> str:
+    folder = (
+        "" if role is not Role.NODE else f" --from {'DIR' if node is None else shlex.quote(printable(node))}"
+    )
+    install = f"service install{' --system' if system else ''}{role.option}{folder} --print"
+    return (
+        f"Have your own service manager start `cutoutd {role.command}{folder}`; `cutoutd {install}` shows what "
+        "systemd would be told."
+    )
 
 
 def systemd_runs() -> bool:

@@ -60,7 +60,7 @@ def property_list(
     program: tuple[str, ...], loaded: Loaded, log: Path, role: Role = Role.DAEMON
 ) -> dict[str, Any]:
     """The agent as launchd.plist(5) wants it."""
-    command = [*program, "run" if role is Role.DAEMON else role.value]
+    command = [*program, *role.command.split()]
     if loaded.path is not None:
         command += ["--config", str(loaded.path)]
     return {
@@ -203,7 +203,9 @@ class LaunchAgent:
     def _need_plist(self) -> None:
         if not self.installed_path.exists():
             raise ServiceError(
-                "the service is not installed", self.installed_path, "Run `cutoutd service install`."
+                "the service is not installed",
+                self.installed_path,
+                f"Run `cutoutd service install{self.role.option}`.",
             )
 
 

@@ -33,6 +33,18 @@ class Role(StrEnum):
         """What the service is called, without a manager's own ending."""
         return "cutoutd" if self is Role.DAEMON else f"cutoutd-{self.value}"
 
+    @property
+    def command(self) -> str:
+        """The words behind `cutoutd` that start the program; a node's folder is not among them."""
+        if self is Role.DAEMON:
+            return "run"
+        return "hooks" if self is Role.HOOKS else f"fleet {self.value}"
+
+    @property
+    def option(self) -> str:
+        """What `cutoutd service` has to be told to mean this program: "" or " --role hooks"."""
+        return "" if self is Role.DAEMON else f" --role {self.value}"
+
 
 class PlannedFile(Struct, frozen=True):
     """A file that `service install` writes."""
@@ -136,7 +148,7 @@ class Runner:
         except FileNotFoundError as error:
             raise ServiceError(
                 f"{command[0]} is not on this machine",
-                fix="Start `cutoutd run` by your own means instead.",
+                fix="Have your own service manager start the program; `cutoutd service install --print` shows how.",
             ) from error
         except subprocess.TimeoutExpired as error:
             raise ServiceError(f"`{' '.join(command)}` did not answer for {COMMAND_TIMEOUT_S} s") from error

@@ -172,9 +172,7 @@ class UserService:
 
     def _need_unit(self) -> None:
         if not self.installed_path.exists():
-            flag = ("" if self._scope else " --system") + (
-                "" if self.role is Role.DAEMON else f" --role {self.role}"
-            )
+            flag = ("" if self._scope else " --system") + self.role.option
             raise ServiceError(
                 "the service is not installed", self.installed_path, f"Run `cutoutd service install{flag}`."
             )

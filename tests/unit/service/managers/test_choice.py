@@ -12,6 +12,7 @@ from cutoutd.config.load import Loaded
 from cutoutd.service.managers import choice
 from cutoutd.service.managers.choice import any_settings, manager_for
 from cutoutd.service.managers.launchd import LaunchAgent
+from cutoutd.service.managers.manager import Role
 from cutoutd.service.managers.systemd import SystemService, UserService
 
 
@@ -37,6 +38,25 @@ def test_without_systemd_it_can_still_be_printed(monkeypatch: pytest.MonkeyPatch
         manager_for(loaded, system=False)
     assert "cutoutd run" in caught.value.fix
     assert isinstance(manager_for(loaded, system=False, needed=False), UserService)
+
+
+@pytest.mark.parametrize(
+    ("role", "command"),
+    [
+        (Role.DAEMON, "run"),
+        (Role.HOOKS, "hooks"),
+        (Role.SCHEDULER, "fleet scheduler"),
+        (Role.NODE, "fleet node --from DIR"),
+    ],
+)
+def test_without_systemd_it_names_the_program_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, loaded: Loaded, role: Role, command: str
+) -> None:
+    on(monkeypatch, "linux")
+    with pytest.raises(ServiceError) as caught:
+        manager_for(loaded, system=True, role=role)
+    assert f"`cutoutd {command}`" in caught.value.fix
+    assert f"`cutoutd service install --system{role.option}" in caught.value.fix
 
 
 def test_a_mac_has_agents_of_people_only(monkeypatch: pytest.MonkeyPatch, loaded: Loaded) -> None:
