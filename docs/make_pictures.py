@@ -222,9 +222,9 @@ SECTIONS = (
         "what belongs to it: what is half there becomes whole, and where nothing was seen the network looks again "
         "closely. Or a mask: have one "
         "written (`--preset mask`), paint in it with any picture editor (white is subject; a coarse edge will "
-        "do), and give it back: outline and edge colours are made anew. `redo` copies it, and the next `redo` "
-        "without `--mask` asks the network again. Points stay with their photo: when it is done again, on white say, "
-        "they count as before, until others, a mask or `--forget-points` take their place. What cannot be "
+        "do), and give it back: outline and edge colours are made anew; `redo` copies it. "
+        "Points and a mask stay with their photo: when it is done again, on white say, "
+        "they count as before, until others or `--forget-points` take their place. What cannot be "
         "followed leaves cutout and original as they are, and `cutoutd review` says why.",
         (
             Shot("fix-remove", "rocket", "--remove 31%,45% --remove 70%,55% --background '#dddddd'"),

@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from cutoutd.config.errors import printable
-from cutoutd.config.fixes import NOTHING_FIXED
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
+from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, NOTHING_SAID, Overrides
 from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import ENDED
@@ -268,7 +268,7 @@ class Control:
         photos: Collection[int] | None = None,
         meant: Callable[[bytes, bytes], bool] | None = None,
     ) -> int:
-        """Failed photos become pending, with what a `redo` asked of them, a mask apart, which is not kept so long.
+        """Failed photos become pending, with what a `redo` asked of them.
 
         The arguments, and what is returned, are those of `redo`.
         """
@@ -284,7 +284,7 @@ class Control:
     ) -> int:
         """Finished photos become pending again; their new cutouts replace their own earlier ones.
 
-        The points that a photo was made with go on counting unless others, or a mask, take their place.
+        The points or the mask that a photo was made with go on counting unless others take their place.
 
         Failed ones only where `photos` names them: a point or a mask may be all that they lacked.
 
@@ -330,14 +330,20 @@ class Control:
             "forced": 1,
             "settled": 1,
         }
-        points = Remarks(self.ledger).points()
+        made_with = Remarks(self.ledger).corrections()
         for photo, own in chosen:
             # That of a photo that is done goes on if nothing comes of this.
             self.ledger.write(
                 "UPDATE photos SET aftercare = 'none' WHERE id = ? AND aftercare = 'owed' AND state = 'failed'",
                 (photo,),
             )
-            asked = replace(Overrides.from_json(own), mask="") if overrides is None else overrides
-            wish = asked.with_points(points.get(photo, NOTHING_FIXED)).to_json()
+            asked = self._as_before(own) if overrides is None else overrides
+            wish = asked.with_corrections(made_with.get(photo, NOTHING_SAID)).to_json()
             self.ledger.move(photo, State.PENDING, {**afresh, "overrides": wish})
         return len(chosen)
+
+    def _as_before(self, text: str) -> Overrides:
+        """What a row says; earlier versions kept no mask of a photo that has failed."""
+        asked = Overrides.from_json(text)
+        kept = not asked.mask or masks.lies(self.ledger, asked.mask)
+        return asked if kept else replace(asked, mask="")

@@ -1,4 +1,5 @@
-"""Masks that were edited by hand for photos done again, kept beside the ledger until they are; it looks into none.
+"""Masks that were edited by hand for photos, kept beside the ledger as long as those are made with them; it looks into
+none.
 
 A mask is copied: its owner may go on with the file or delete it, and workers need to read this one folder only.
 """
@@ -23,12 +24,15 @@ COPYING = ".part"
 ABANDONED_S = 3600.0
 _NAME = re.compile(r"[0-9a-f]{32}")
 
-# Of rows whose cutout is still to be made, also once their file is back or may be read, and of commands that nobody
-# has taken up.
+# Of photos made with them (`remarks.py`), of rows whose cutout is still to be made, also once they are tried again or
+# their file is back, and of commands that nobody has taken up.
 _WANTED = """
-    SELECT json_extract(overrides, '$.mask') AS name FROM photos
+    SELECT m.value AS name FROM meta m, photos p
+        WHERE m.name >= 'photo mask ' AND m.name < 'photo mask :' AND p.state <> 'superseded' AND p.path IS NOT NULL
+            AND p.id = CAST(substr(m.name, 12) AS INTEGER)
+    UNION SELECT json_extract(overrides, '$.mask') FROM photos
         WHERE overrides <> '' AND (state IN ('pending', 'running', 'delivering')
-            OR (path IS NOT NULL AND (state, reason) IN (('skipped', 'vanished'), ('failed', 'no-permission'))))
+            OR (path IS NOT NULL AND (state = 'failed' OR (state, reason) = ('skipped', 'vanished'))))
     UNION SELECT json_extract(arguments, '$.overrides.mask') FROM commands
         WHERE taken IS NULL AND json_valid(arguments)
 """
@@ -107,8 +111,13 @@ def keep(ledger: Ledger, name: str) -> None:
         os.close(fd)
 
 
+def lies(ledger: Ledger, name: str) -> bool:
+    """Whether a mask of this name is still there."""
+    return (folder_of(ledger.path.parent) / name).is_file()
+
+
 def drop_orphans(ledger: Ledger) -> int:
-    """Removes the masks that no photo and no command waits for any more.
+    """Removes the masks that no photo is made with and no command waits for any more.
 
     Returns:
         How many there were.

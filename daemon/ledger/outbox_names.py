@@ -81,8 +81,8 @@ class Withdrawals:
 
         Args:
             old: the row that spoke for the photo so far; it ends.
-            new: the row of the name that it has now, which takes over what a `redo` asked of it, the points that it
-                was made with, and what was decided about it.
+            new: the row of the name that it has now, which takes over what a `redo` asked of it, the points or the
+                mask that it was made with, and what was decided about it.
         """
         self.ledger.write(
             "UPDATE deliverables SET gives_way_to = ? WHERE gives_way_to = ? AND state = 'leaving'",
@@ -93,7 +93,8 @@ class Withdrawals:
             (new.id, old.id),
         )
         self.ledger.move(old.id, State.SUPERSEDED, {"live": 0, "finished": self.ledger.clock()})
-        wish = Overrides.from_json(old.overrides).with_points(Remarks(self.ledger).handed_on(old.id, new.id))
+        made_with = Remarks(self.ledger).handed_on(old.id, new.id)
+        wish = Overrides.from_json(old.overrides).with_corrections(made_with)
         self.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (wish.to_json(), new.id))
 
     def given_up(self, outbox: bytes) -> Mapping[str, Mapping[str, int]]:

@@ -16,6 +16,25 @@ from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.daemon.ledger.masks import is_name
 
 
+class Corrections(Struct, frozen=True):
+    """What somebody said of a photo's subject: points or a mask, never both; neither is nothing said.
+
+    Attributes:
+        fixes: points that belong to the subject, or do not.
+        mask: name of a mask kept in the state folder; empty: none.
+    """
+
+    fixes: Fixes = NOTHING_FIXED
+    mask: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.fixes or self.mask)
+
+
+NOTHING_SAID = Corrections()
+
+
 class Overrides(Struct, frozen=True):
     """What differs from the configuration; all of it unset: nothing does.
 
@@ -25,7 +44,8 @@ class Overrides(Struct, frozen=True):
         matte: options of the matte that differ.
         fixes: points that belong to the subject, or do not.
         mask: name of a mask kept in the state folder; empty: none.
-        forget_points: the points that the photo was made with count no more, though nothing takes their place.
+        forget_points: the points or the mask that the photo was made with count no more, though nothing takes their
+            place.
     """
 
     deliverable: str = ""
@@ -61,9 +81,16 @@ class Overrides(Struct, frozen=True):
         """
         return cls.of(json.loads(text)) if text else cls()
 
-    def with_points(self, made_with: Fixes) -> Overrides:
-        """The same for a photo made with these points, which go on counting unless something takes their place."""
-        return self if self.fixes or self.mask or self.forget_points else replace(self, fixes=made_with)
+    @property
+    def corrections(self) -> Corrections:
+        """What it says of the subject."""
+        return Corrections(self.fixes, self.mask)
+
+    def with_corrections(self, made_with: Corrections) -> Overrides:
+        """The same for a photo made with these, which go on counting unless something takes their place."""
+        if self.corrections or self.forget_points:
+            return self
+        return replace(self, fixes=made_with.fixes, mask=made_with.mask)
 
     def told(self) -> dict[str, Any]:
         """What is set, as plain values."""

@@ -1,4 +1,4 @@
-"""What is remembered of a photo beside its row: a verdict on its cutouts, and the points that they were made with.
+"""What is remembered of a photo beside its row: a verdict on its cutouts, and points or mask that they were made with.
 
 They stand in the ledger's small table of names and values, under the row's number, and go when the photo's name goes.
 It judges nothing: both come from people; why a cutout may be wrong stands in the photo's row.
@@ -11,14 +11,17 @@ from collections.abc import Sequence
 
 from msgspec import Struct, convert, to_builtins
 
-from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.overrides import NOTHING_SAID, Corrections
 
 VERDICTS = (EventKind.ACCEPTED, EventKind.REJECTED)
 
 _MARK = "photo mark "
 _POINTS = "photo points "
+_MASK = "photo mask "
+_KINDS = (_MARK, _POINTS, _MASK)
 
 
 class Mark(Struct, frozen=True):
@@ -36,7 +39,7 @@ class Mark(Struct, frozen=True):
 
 
 class Remarks:
-    """The marks and points of one ledger's photos."""
+    """The marks, points and masks of one ledger's photos."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -62,37 +65,42 @@ class Remarks:
     def marks(self) -> dict[int, Mark]:
         """The decisions, by photo; whether they are about today's cutouts is for the reader to ask."""
         found: dict[int, Mark] = {}
-        for row in self._ledger.read(
-            "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (_MARK, _MARK + ":")
-        ):
-            verdict, version, at = json.loads(row["value"])
-            found[int(row["name"].removeprefix(_MARK))] = Mark(EventKind(verdict), version, at)
+        for photo, value in self._all(_MARK).items():
+            verdict, version, at = json.loads(value)
+            found[photo] = Mark(EventKind(verdict), version, at)
         return found
 
-    def made_with(self, photo: int, fixes: Fixes) -> None:
-        """Remembers the points of a photo's present cutouts; none are nothing to remember."""
-        name = f"{_POINTS}{photo:d}"
-        if fixes:
-            self._ledger.set_meta(name, json.dumps(to_builtins(fixes)))
-        else:
-            self._ledger.write("DELETE FROM meta WHERE name = ?", (name,))
+    def made_with(self, photo: int, corrections: Corrections) -> None:
+        """Remembers what was said of the subject of a photo's present cutouts; nothing said is nothing to remember."""
+        points = json.dumps(to_builtins(corrections.fixes)) if corrections.fixes else ""
+        for kind, value in ((_POINTS, points), (_MASK, corrections.mask)):
+            if value:
+                self._ledger.set_meta(f"{kind}{photo:d}", value)
+            else:
+                self._ledger.write("DELETE FROM meta WHERE name = ?", (f"{kind}{photo:d}",))
 
-    def points(self) -> dict[int, Fixes]:
-        """The points of present cutouts, by photo."""
-        return {
-            int(row["name"].removeprefix(_POINTS)): convert(json.loads(row["value"]), Fixes)
-            for row in self._ledger.read(
-                "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (_POINTS, _POINTS + ":")
-            )
+    def corrections(self) -> dict[int, Corrections]:
+        """The points or the mask of present cutouts, by photo."""
+        points = {
+            photo: Corrections(convert(json.loads(value), Fixes))
+            for photo, value in self._all(_POINTS).items()
         }
+        return points | {photo: Corrections(mask=name) for photo, name in self._all(_MASK).items()}
 
-    def handed_on(self, old: int, new: int) -> Fixes:
-        """Both are another row's from now on, which speaks for the same photo. Returns its points."""
-        for kind in (_MARK, _POINTS):
+    def handed_on(self, old: int, new: int) -> Corrections:
+        """All is another row's from now on, which speaks for the same photo. Returns what was said of its subject."""
+        for kind in _KINDS:
             self._ledger.write(
                 "UPDATE OR REPLACE meta SET name = ? WHERE name = ?", (f"{kind}{new:d}", f"{kind}{old:d}")
             )
-        return self.points().get(new, NOTHING_FIXED)
+        return self.corrections().get(new, NOTHING_SAID)
+
+    def _all(self, kind: str) -> dict[int, str]:
+        """What is remembered of one kind, by photo."""
+        rows = self._ledger.read(
+            "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (kind, kind + ":")
+        )
+        return {int(row["name"].removeprefix(kind)): str(row["value"]) for row in rows}
 
 
 def version_of(ledger: Ledger, digests: Sequence[str]) -> str:
@@ -101,8 +109,8 @@ def version_of(ledger: Ledger, digests: Sequence[str]) -> str:
 
 
 def drop_orphans(ledger: Ledger) -> None:
-    """Forgets marks and points of photos whose rows or names are gone."""
-    for kind in (_MARK, _POINTS):
+    """Forgets marks, points and masks of photos whose rows or names are gone."""
+    for kind in _KINDS:
         ledger.write(
             "DELETE FROM meta WHERE name >= ? AND name < ? AND NOT EXISTS (SELECT 1 FROM photos p"
             " WHERE p.path IS NOT NULL AND p.id = CAST(substr(meta.name, ?) AS INTEGER))",

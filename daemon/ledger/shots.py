@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.overrides import NOTHING_SAID, Overrides
 from cutoutd.daemon.ledger.records import doubts_of
 from cutoutd.daemon.ledger.remarks import Mark, Remarks, version_of
 from cutoutd.models.networks.doubt import Doubt
@@ -89,7 +89,7 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
     )
     made = _made(ledger, min((row["id"] for row in rows), default=0))
     remarks = Remarks(ledger)
-    marks, points = remarks.marks(), remarks.points()
+    marks, made_with = remarks.marks(), remarks.corrections()
     shots: list[Shot] = []
     for row in rows:
         photo = int(row["id"])
@@ -111,7 +111,7 @@ def last_shots(ledger: Ledger, count: int) -> list[Shot]:
                 version=version,
                 mark=mark if mark is not None and mark.version == version else None,
                 fixes=Overrides.from_json(row["overrides"])
-                .with_points(points.get(photo, NOTHING_FIXED))
+                .with_corrections(made_with.get(photo, NOTHING_SAID))
                 .fixes,
             )
         )

@@ -307,7 +307,7 @@ class Transitions:
             if not self._intake.has_cutout(row.previous):
                 self.ledger.move(row.previous, State.SUPERSEDED, {"live": 0}, only_from=(State.DONE,))
         if row.overrides:
-            Remarks(self.ledger).made_with(row.id, Overrides.from_json(row.overrides).fixes)
+            Remarks(self.ledger).made_with(row.id, Overrides.from_json(row.overrides).corrections)
         columns = {
             "forced": 0,
             "overrides": "" if next_stage is None else row.overrides,  # the final is made as the draft was

@@ -141,7 +141,7 @@ def _mask_of(job: Job) -> bytes | None:
         raise PhotoError(
             Reason.CANNOT_RENDER,
             f"The mask cannot be read ({error.strerror})",
-            fix="Give it anew with --mask.",
+            fix="Give it anew with --mask, or leave it out with --forget-points.",
         ) from error
     with os.fdopen(fd, "rb") as file:
         return file.read(MOST_MASK_BYTES)  # what is longer is no picture any more

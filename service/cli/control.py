@@ -236,7 +236,7 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
     """Try failed photos again.
 
     PATHS are photos or folders as cutoutd prints them: in the inbox, in the folder for failed ones, or bare names.
-    What a `redo` asked for them still holds, a mask apart. Exit code 2 where one of them means no failed photo.
+    What a `redo` asked for them still holds. Exit code 2 where one of them means no failed photo.
     """
     _carry_out(
         Verb.RETRY, paths, "{photos} will be tried again.", "No photo has failed.", all_of_them=everything
@@ -255,7 +255,11 @@ def retry(paths: tuple[str, ...], everything: bool) -> None:
 )
 @remove_option
 @mask_option
-@click.option("--forget-points", is_flag=True, help="Leave out the points that a photo was made with before.")
+@click.option(
+    "--forget-points",
+    is_flag=True,
+    help="Leave out the points or the mask that a photo was made with before.",
+)
 @output_and_matte_flags
 def redo(
     paths: tuple[str, ...],
@@ -271,7 +275,7 @@ def redo(
     PATHS are photos, cutouts or folders as cutoutd prints them: in the inbox, the archive or the outbox, or bare
     names. The new cutout replaces its own earlier one; a cutout you have edited stays, and the new one takes the
     next free name. A photo that has failed is meant where it is named itself: --keep, --roi or --mask say where
-    its subject is. Points that a photo was made with go on counting until others, or a mask, take their place.
+    its subject is. The points or the mask that a photo was made with go on counting until others take their place.
     """
     fixes = fixes_of(options)
     corrects(mask, fixes, one=len(paths) == 1 and not is_folder(typed_path(paths[0])))

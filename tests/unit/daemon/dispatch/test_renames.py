@@ -14,7 +14,7 @@ from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.overrides import Corrections, Overrides
 from cutoutd.daemon.ledger.records import PhotoRow
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import decided, versions
@@ -291,7 +291,7 @@ def test_points_and_verdicts_stay_with_a_photo_that_is_renamed(sim: Make, finish
     one.finish()
     assert one.outputs() == {"b.png": corrected}
     (row,) = (row for row in one.rows() if row["path"] == b"b.jpg" and row["live"])
-    assert Remarks(one.parts.ledger).points() == {row["id"]: fixes}
+    assert Remarks(one.parts.ledger).corrections() == {row["id"]: Corrections(fixes)}
     assert decided(one.parts.ledger) == ({row["id"]: "accepted"} if finished else {})
     (one.inbox / "b.jpg").rename(one.inbox / "c.jpg")  # and once more
     one.finish()
@@ -329,8 +329,10 @@ def test_a_copy_has_no_points_of_its_own(sim: Make) -> None:
     assert one.outputs() == {"a.png": cutout_of(ONE, b"1%,2% -"), "b.png": cutout_of(ONE)}
 
 
-def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim: Make) -> None:
-    """It was dropped with the old name, and the photo failed under the new one."""
+def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again_and_stays_with_it(
+    sim: Make,
+) -> None:
+    """It was dropped with the old name, and the photo failed under the new one; later ones asked the network again."""
     one = sim()
     one.put("a.jpg", ONE)
     one.boot().finish()
@@ -346,6 +348,14 @@ def test_a_mask_waits_for_a_photo_that_was_renamed_before_it_was_done_again(sim:
     (one.root / "a.jpg").rename(one.inbox / "b.jpg")
     one.finish()
     assert one.outputs() == {"b.png": cutout_of(ONE, b"edited")}
+    (one.inbox / "b.jpg").rename(one.inbox / "c.jpg")
+    one.finish()
+    assert one.outputs() == {"c.png": cutout_of(ONE, b"edited")}
+    for overrides, then in ((Overrides(), b"edited"), (Overrides(forget_points=True), b"")):
+        with one.parts.ledger.durably():
+            one.parts.control.redo(overrides=overrides)
+        one.finish()
+        assert one.outputs() == {"c.png": cutout_of(ONE, *([then] if then else []))}
     assert list(masks.folder_of(one.state).iterdir()) == []
 
 

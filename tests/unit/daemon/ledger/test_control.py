@@ -8,10 +8,11 @@ from tests.unit.daemon.conftest import Clock
 
 from cutoutd.config.errors import Reason
 from cutoutd.config.fixes import Fixes
+from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import ABOUT_ALL, CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
-from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.overrides import Corrections, Overrides
 from cutoutd.daemon.ledger.records import Facts, Settled, doubts_text
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.states import State
@@ -88,15 +89,19 @@ def test_retry_takes_failed_photos_in_the_inbox_and_in_the_folder_for_such(
     assert (row.attempts, row.interruptions, row.not_before, row.forced) == (0, 0, 0.0, 1)
 
 
-def test_retry_keeps_what_a_redo_asked_for_and_no_mask(control: Control, ledger: Ledger) -> None:
+def test_retry_keeps_what_a_redo_asked_for(control: Control, ledger: Ledger) -> None:
     """A photo without a subject whose worker died with its points failed again for want of a subject."""
     asked = Overrides.of({"fixes": {"keep": ["31%,45%"]}, "output": {"background": "white"}})
     pointed = _photo(ledger, b"a.jpg", State.FAILED, overrides=asked.to_json())
-    masked = _photo(ledger, b"b.jpg", State.FAILED, overrides=Overrides(mask="0" * 32).to_json())
+    drawn = Overrides(mask="0" * 32)
+    masks.make_folder(ledger.path.parent).joinpath(drawn.mask).touch()
+    masked = _photo(ledger, b"b.jpg", State.FAILED, overrides=drawn.to_json())
+    # Earlier versions kept no mask so long.
+    lost = _photo(ledger, b"d.jpg", State.FAILED, overrides=Overrides(mask="1" * 32).to_json())
     plain = _photo(ledger, b"c.jpg", State.FAILED)
-    assert control.retry() == 3
+    assert control.retry() == 4
     rows = {row["id"]: row["overrides"] for row in ledger.read("SELECT id, overrides FROM photos")}
-    assert rows == {pointed: asked.to_json(), masked: "", plain: ""}
+    assert rows == {pointed: asked.to_json(), masked: drawn.to_json(), plain: "", lost: ""}
     ledger.write("UPDATE photos SET state = 'failed'")
     assert control.redo(photos={pointed}) == 1
     assert [
@@ -118,7 +123,7 @@ def test_redo_makes_a_photo_with_the_points_that_it_had_unless_told_otherwise(
 ) -> None:
     corrected, other = _photo(ledger, b"a.jpg", State.DONE), _photo(ledger, b"b.jpg", State.DONE)
     fixes = Fixes(("31%,45%",), ())
-    Remarks(ledger).made_with(corrected, fixes)
+    Remarks(ledger).made_with(corrected, Corrections(fixes))
 
     def owed(overrides: Overrides) -> list[Overrides]:
         """What both rows say after a `redo`."""
@@ -131,6 +136,8 @@ def test_redo_makes_a_photo_with_the_points_that_it_had_unless_told_otherwise(
     assert owed(white) == [replace(white, fixes=fixes), white]
     afresh = Overrides(forget_points=True)
     assert owed(afresh) == [afresh, afresh]
+    Remarks(ledger).made_with(corrected, Corrections(mask="0" * 32))
+    assert owed(white) == [replace(white, mask="0" * 32), white]
 
 
 def test_redo_takes_failed_photos_that_are_named_and_no_others(control: Control, ledger: Ledger) -> None:

@@ -13,7 +13,8 @@ from cutoutd.config.errors import UsageError
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import CommandAnswer, CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.overrides import NOTHING_SAID, Corrections, Overrides
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import History
 
 
@@ -73,21 +74,29 @@ def test_what_can_be_no_mask_is_refused_and_leaves_nothing(
 
 
 def test_masks_stay_while_a_photo_or_an_order_waits_for_them(ledger: Ledger, drawn: Path) -> None:
-    waiting = [kept(ledger, drawn) for _ in range(4)]
-    over = [kept(ledger, drawn) for _ in range(4)]
-    for state, mask in zip(("pending", "running", "delivering"), waiting, strict=False):
+    waiting = [kept(ledger, drawn) for _ in range(5)]
+    over = [kept(ledger, drawn) for _ in range(3)]
+    for state, mask in zip(("pending", "running", "delivering", "failed"), waiting, strict=False):
         photo(ledger, state, mask)
-    for state, mask in zip(("done", "failed", "superseded"), over, strict=False):
+    for state, mask in zip(("done", "superseded"), over, strict=False):
         photo(ledger, state, mask)
     control = Control(ledger)
-    control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=waiting[3])))
+    control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=waiting[4])))
     control.answer(
-        control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=over[3]))), CommandAnswer(0)
+        control.command(Verb.REDO, CommandArguments(overrides=Overrides(mask=over[2]))), CommandAnswer(0)
     )
     ledger.write("INSERT INTO commands (verb, arguments, created) VALUES ('redo', 'nonsense', 0)")
-    assert masks.drop_orphans(ledger) == 4
+    assert masks.drop_orphans(ledger) == 3
     assert left(ledger) == set(waiting)
     assert masks.drop_orphans(ledger) == 0
+
+
+def test_a_mask_stays_as_long_as_its_photo_is_made_with_it(ledger: Ledger, drawn: Path) -> None:
+    name, remarks, number = kept(ledger, drawn), Remarks(ledger), photo(ledger, "done", "")
+    remarks.made_with(number, Corrections(mask=name))
+    assert masks.drop_orphans(ledger) == 0
+    remarks.made_with(number, NOTHING_SAID)
+    assert masks.drop_orphans(ledger) == 1
 
 
 def test_forgetting_a_photo_takes_its_mask(ledger: Ledger, drawn: Path) -> None:

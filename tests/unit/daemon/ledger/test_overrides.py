@@ -9,7 +9,7 @@ import pytest
 
 from cutoutd.config.errors import UsageError
 from cutoutd.config.fixes import Fixes
-from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Overrides
+from cutoutd.daemon.ledger.overrides import NO_OVERRIDES, Corrections, Overrides
 
 ALL: dict[str, Any] = {
     "deliverable": "web",
@@ -41,12 +41,14 @@ def test_nothing_is_an_empty_text() -> None:
     assert Overrides.from_json("") == Overrides.from_json("{}") == NO_OVERRIDES
 
 
-def test_the_points_that_a_photo_was_made_with_count_until_something_takes_their_place() -> None:
-    before, others = Fixes(("1%,1%",)), Fixes((), ("2%,2%",))
-    assert NO_OVERRIDES.with_points(before) == Overrides(fixes=before)
-    assert Overrides("web").with_points(before) == Overrides("web", fixes=before)
+@pytest.mark.parametrize("before", [Corrections(Fixes(("1%,1%",))), Corrections(mask="0e" * 16)])
+def test_what_a_photo_was_made_with_counts_until_something_takes_its_place(before: Corrections) -> None:
+    others = Fixes((), ("2%,2%",))
+    assert NO_OVERRIDES.with_corrections(before).corrections == before
+    web = Overrides("web").with_corrections(before)
+    assert (web.deliverable, web.corrections) == ("web", before)
     for one in (Overrides(fixes=others), Overrides(mask="0f" * 16), Overrides(forget_points=True)):
-        assert one.with_points(before) is one
+        assert one.with_corrections(before) is one
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
-"""What is remembered beside a photo's row: its mark and its points, under its number, and gone with its name."""
+"""What is remembered beside a photo's row: its mark, its points or mask, under its number, and gone with its name."""
 
 from __future__ import annotations
 
 import pytest
 
-from cutoutd.config.fixes import NOTHING_FIXED, Fixes
+from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.events import Events
+from cutoutd.daemon.ledger.overrides import NOTHING_SAID, Corrections
 from cutoutd.daemon.ledger.remarks import Mark, Remarks, drop_orphans, version_of
 
 
@@ -32,15 +33,15 @@ def test_a_mark_is_an_event_too(ledger: Ledger) -> None:
         remarks.mark(photo, EventKind.DONE, "abc")
 
 
-def test_points_are_those_of_the_present_cutouts(ledger: Ledger) -> None:
+def test_points_and_masks_are_those_of_the_present_cutouts(ledger: Ledger) -> None:
     remarks = Remarks(ledger)
     photo = _photo(ledger, 3)
     first, second = Fixes(("31%,45%",), ("120,80",)), Fixes((), ("1%,1%",))
-    for fixes in (first, second):
-        remarks.made_with(photo, fixes)
-        assert remarks.points() == {photo: fixes}
-    remarks.made_with(photo, NOTHING_FIXED)
-    assert remarks.points() == {}
+    for said in (Corrections(first), Corrections(mask="0" * 32), Corrections(second)):
+        remarks.made_with(photo, said)
+        assert remarks.corrections() == {photo: said}
+    remarks.made_with(photo, NOTHING_SAID)
+    assert remarks.corrections() == {}
 
 
 def test_marks_and_points_of_photos_without_a_name_are_dropped(ledger: Ledger) -> None:
@@ -49,10 +50,10 @@ def test_marks_and_points_of_photos_without_a_name_are_dropped(ledger: Ledger) -
         _photo(ledger, number, path)
     for number in (1, 2, 3, 12):
         remarks.mark(number, EventKind.ACCEPTED, "v")
-        remarks.made_with(number, Fixes(("1%,1%",)))
+        remarks.made_with(number, Corrections(Fixes(("1%,1%",)), "0" * 32))
     ledger.set_meta("photograph", "no remark")
     drop_orphans(ledger)
-    assert set(remarks.marks()) == set(remarks.points()) == {1}
+    assert set(remarks.marks()) == set(remarks.corrections()) == {1}
     assert ledger.get_meta("photograph") == "no remark"
 
 

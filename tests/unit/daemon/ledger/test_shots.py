@@ -10,7 +10,7 @@ from tests.support.shoot import Shoot
 
 from cutoutd.config.fixes import NOTHING_FIXED, Fixes
 from cutoutd.config.hooks import EventKind
-from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.overrides import Corrections, Overrides
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.shots import last_shots, standing, versions
 from cutoutd.models.networks.doubt import Doubt
@@ -79,7 +79,7 @@ def test_what_a_photo_was_made_with_and_could_not_be_made_with_is_told(shoot: Sh
     )
     (shot,) = last_shots(shoot.ledger, 1)
     assert shot.fixes == fixes
-    Remarks(shoot.ledger).made_with(photo, Fixes(("1%,1%",)))
+    Remarks(shoot.ledger).made_with(photo, Corrections(Fixes(("1%,1%",))))
     assert last_shots(shoot.ledger, 1)[0].fixes == fixes  # what it is to be made with
     for wish, then in ((Overrides(), Fixes(("1%,1%",))), (Overrides(forget_points=True), NOTHING_FIXED)):
         shoot.ledger.write("UPDATE photos SET overrides = ? WHERE id = ?", (wish.to_json(), photo))

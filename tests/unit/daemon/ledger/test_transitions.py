@@ -33,15 +33,18 @@ def test_names_are_on_the_disk_before_they_are_tried(transitions: Transitions) -
     assert [d.name for d in transitions.deliveries(row.id)] == [b"a.png"]
 
 
-def test_the_points_of_a_photo_are_remembered_until_it_is_made_without(transitions: Transitions) -> None:
+def test_the_points_or_the_mask_of_a_photo_are_remembered_until_it_is_made_without(
+    transitions: Transitions,
+) -> None:
     row, ledger = running_photo(transitions), transitions.ledger
     fixes = Fixes(("31%,45%",), ())
-    for wish, then in ((Overrides(fixes=fixes), {row.id: fixes}), (Overrides(forget_points=True), {})):
+    for wish in (Overrides(fixes=fixes), Overrides(mask="0" * 32), Overrides(forget_points=True)):
         ledger.write(
             "UPDATE photos SET state = 'pending', overrides = ? WHERE id = ?", (wish.to_json(), row.id)
         )
         deliver_all(transitions, the_row(transitions, row.id), a_delivery())
-        assert Remarks(ledger).points() == then
+        then = {row.id: wish.corrections} if wish.corrections else {}
+        assert Remarks(ledger).corrections() == then
         assert the_row(transitions, row.id).overrides == ""
         ledger.write("DELETE FROM deliverables")
 
