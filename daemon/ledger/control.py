@@ -19,6 +19,7 @@ from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import OWED, State
+from cutoutd.daemon.ledger.troubles import DamagedRowError
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 
 
@@ -177,7 +178,11 @@ class Control:
         return None if raw is None else LiveStatus.from_json(str(raw))
 
     def counts(self, inbox: bytes | None = None) -> dict[str, int]:
-        """How many live photos stand in each state."""
+        """How many live photos stand in each state.
+
+        Raises:
+            DamagedRowError: one stands in a state that there is not.
+        """
         condition, values = ("", ()) if inbox is None else (" AND inbox = ?", (inbox,))
         counts = {state.value: 0 for state in State if state is not State.SUPERSEDED}
         for row in self.ledger.read(
@@ -185,6 +190,8 @@ class Control:
             f" AND (live = 1 OR state = 'done' OR archived_to IS NOT NULL){condition} GROUP BY state",
             values,
         ):
+            if row["state"] not in counts:
+                raise DamagedRowError(f"{row['state']!r} is no state of a photo")
             counts[row["state"]] = row["n"]
         return counts
 

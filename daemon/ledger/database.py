@@ -14,12 +14,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cutoutd.config.errors import LedgerError
 from cutoutd.daemon.files.mounts import filesystem_kind
-from cutoutd.daemon.ledger import migrations, states
+from cutoutd.daemon.ledger import migrations, schema, soundness, states
 from cutoutd.daemon.ledger.migrations import VERSION
 from cutoutd.daemon.ledger.states import Stage, State
 from cutoutd.daemon.ledger.troubles import LedgerCorruptError, LedgerMovedError, LedgerOldError
@@ -34,53 +35,9 @@ SHARED_NOTHING = frozenset(
 # How long a statement waits for another process that holds the file.
 BUSY_S = 10.0
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE TABLE folders (path BLOB PRIMARY KEY, mount TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE photos (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    inbox BLOB NOT NULL, path BLOB, key BLOB NOT NULL,
-    size INTEGER NOT NULL DEFAULT 0, mtime_ns INTEGER NOT NULL DEFAULT 0, inode INTEGER NOT NULL DEFAULT 0,
-    access INTEGER NOT NULL DEFAULT 0,
-    digest TEXT, megapixels REAL NOT NULL DEFAULT 0,
-    state TEXT NOT NULL, live INTEGER NOT NULL DEFAULT 1, settled INTEGER NOT NULL DEFAULT 1,
-    stage TEXT NOT NULL DEFAULT 'final', forced INTEGER NOT NULL DEFAULT 0,
-    overrides TEXT NOT NULL DEFAULT '',
-    attempts INTEGER NOT NULL DEFAULT 0, interruptions INTEGER NOT NULL DEFAULT 0,
-    not_before REAL NOT NULL DEFAULT 0, previous INTEGER,
-    aftercare TEXT NOT NULL DEFAULT 'none', archived_to BLOB, hidden_name BLOB,
-    reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
-    model TEXT NOT NULL DEFAULT '', timings TEXT NOT NULL DEFAULT '',
-    arrived REAL NOT NULL, started REAL, finished REAL,
-    ctime_ns INTEGER NOT NULL DEFAULT 0, proven INTEGER NOT NULL DEFAULT 0,
-    confidence REAL, doubts TEXT NOT NULL DEFAULT ''
-);
-CREATE UNIQUE INDEX photos_live ON photos (inbox, key) WHERE live = 1;
-CREATE INDEX photos_next ON photos (inbox, settled DESC, stage, interruptions, arrived, id)
-    WHERE state = 'pending';
-CREATE INDEX photos_pausing ON photos (state, not_before) WHERE not_before > 0;
-CREATE INDEX photos_state ON photos (state, finished);
-CREATE INDEX photos_facts ON photos (inbox, size, mtime_ns) WHERE live = 1;
-CREATE TABLE deliverables (
-    id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
-    label TEXT NOT NULL, outbox BLOB NOT NULL, name BLOB, name_key TEXT NOT NULL,
-    out_digest TEXT NOT NULL, out_size INTEGER NOT NULL DEFAULT 0, replaces TEXT NOT NULL DEFAULT '',
-    temporary BLOB, manifest BLOB NOT NULL DEFAULT x'', stage TEXT NOT NULL DEFAULT 'final', state TEXT NOT NULL,
-    gives_way_to INTEGER
-);
-CREATE UNIQUE INDEX deliverables_name ON deliverables (outbox, name_key)
-    WHERE state IN ('delivering', 'done');
-CREATE INDEX deliverables_photo ON deliverables (photo);
-CREATE TABLE tombstones (
-    inbox BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    digest TEXT NOT NULL, last_seen REAL NOT NULL,
-    inode INTEGER NOT NULL DEFAULT 0, ctime_ns INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (inbox, key, digest)
-) WITHOUT ROWID;
-CREATE TABLE commands (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, arguments TEXT NOT NULL,
-    created REAL NOT NULL, taken REAL, answer TEXT
-);
-"""
+
+# A word with a damaged letter is another word, which compares as such; to refuse it would stop whoever reads its row.
+_text = partial(str, encoding="utf-8", errors="replace")
 
 
 class Ledger:
@@ -113,13 +70,14 @@ class Ledger:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self.db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
             self.db.row_factory = sqlite3.Row
+            self.db.text_factory = _text
             self._prepare()
             self._file = path.stat()
             self.secret = bytes(self._meta("secret") or b"")
         except LedgerError:
             self._close_quietly()
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes what is damaged
             self._close_quietly()
             if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
                 raise LedgerError(
@@ -148,12 +106,14 @@ class Ledger:
         self.db.execute("PRAGMA foreign_keys=ON")
         self.db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone does not reach the platter
         migrations.refuse_newer(self.db, self.path, VERSION)
-        version = migrations.version_of(self.db)
-        if version == 0:
+        if soundness.is_empty(self.db):
             self._create()
             return
         if self._check and self.db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
+        version = migrations.version_of(self.db)
+        if version <= VERSION and self._check and soundness.has_todays_shape(self.db):
+            version = self._of_todays_version(version)
         if version < VERSION and not self._upgrade:
             raise LedgerOldError(
                 f"The ledger is of an earlier cutoutd (version {version}; this one writes {VERSION})",
@@ -162,15 +122,19 @@ class Ledger:
             )
         if version < VERSION:
             migrations.migrate(self.db, self.path, migrations.STEPS)
+        if self._check and (wrong := soundness.fault(self.db)):
+            raise sqlite3.DatabaseError(wrong)
+
+    def _of_todays_version(self, version: int) -> int:
+        """One that was written anew from its own text (`sqlite3 .dump`) has all but the number of its version."""
+        if version != VERSION and self._upgrade:
+            self.db.execute(f"PRAGMA user_version={VERSION}")
+        return VERSION
 
     def _create(self) -> None:
         self.db.execute("BEGIN IMMEDIATE")
         if self.db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _SCHEMA.strip().split(";\n"):
-                if statement.strip():
-                    self.db.execute(statement)
-            for statement in migrations.MADE_BY_STEPS:
-                self.db.execute(statement)
+            schema.make(self.db)
             insert = "INSERT INTO meta (name, value) VALUES (?, ?)"
             self.db.execute(insert, ("secret", secrets.token_bytes(32)))
             self.db.execute(f"PRAGMA user_version={VERSION}")

@@ -7,7 +7,6 @@ photo's row, so that what is forgotten there is forgotten here.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -17,7 +16,7 @@ from msgspec import Struct
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.backoff import backoff_s
 from cutoutd.daemon.ledger.database import Ledger
-from cutoutd.daemon.ledger.records import doubts_of
+from cutoutd.daemon.ledger.records import doubts_of, timings_of
 
 # An event's facts are looked up one by one; a reader that is far behind takes them in portions.
 PORTION = 200
@@ -122,7 +121,7 @@ class Events:
             " ORDER BY id",
             (row["photo"],),
         )
-        timings: dict[str, float] = json.loads(row["timings"]) if row["timings"] else {}
+        timings = timings_of(row["timings"])
         return Event(
             id=row["id"],
             kind=EventKind(row["kind"]),

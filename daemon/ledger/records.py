@@ -7,12 +7,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from cutoutd.daemon.ledger.states import Aftercare, DeliveryState, Stage, State
+from cutoutd.daemon.ledger.troubles import DamagedRowError
 
 _BITS = 64
 
@@ -131,8 +132,24 @@ def doubts_text(doubts: Iterable[str]) -> str:
 
 
 def doubts_of(text: str) -> tuple[str, ...]:
-    """What `doubts_text` was given."""
-    return tuple(json.loads(text)) if text else ()
+    """What `doubts_text` was given.
+
+    Raises:
+        DamagedRowError: it was given to nobody.
+    """
+    try:
+        return tuple(json.loads(text)) if text else ()
+    except ValueError as error:
+        raise DamagedRowError(str(error)) from error
+
+
+def timings_of(text: str) -> dict[str, float]:
+    """Seconds by stage, as a column holds them; none where that says something else: nothing depends on them."""
+    try:
+        found: object = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, float]", found) if isinstance(found, dict) else {}
 
 
 _FIELDS = PhotoRow.__struct_fields__
@@ -142,10 +159,17 @@ _TYPED_AT = tuple((_FIELDS.index(name), kind) for name, kind in _TYPED.items())
 
 
 def photo_row(row: sqlite3.Row) -> PhotoRow:
-    """A typed row from a `SELECT` of just `COLUMNS`: by their places, for each photo is read several times."""
+    """A typed row from a `SELECT` of just `COLUMNS`: by their places, for each photo is read several times.
+
+    Raises:
+        DamagedRowError: it holds a word that nobody wrote.
+    """
     values: list[Any] = list(row)
-    for at, kind in _TYPED_AT:
-        values[at] = kind(values[at])
+    try:
+        for at, kind in _TYPED_AT:
+            values[at] = kind(values[at])
+    except ValueError as error:
+        raise DamagedRowError(str(error)) from error
     return PhotoRow(*values)
 
 
@@ -173,7 +197,15 @@ class Delivery(Struct, frozen=True):
 
 
 def delivery_row(row: sqlite3.Row) -> Delivery:
-    """A typed row from a `SELECT *` of deliverables."""
+    """A typed row from a `SELECT *` of deliverables.
+
+    Raises:
+        DamagedRowError: it holds a word that nobody wrote.
+    """
+    try:
+        stage, state = Stage(row["stage"]), DeliveryState(row["state"])
+    except ValueError as error:
+        raise DamagedRowError(str(error)) from error
     return Delivery(
         label=row["label"],
         outbox=row["outbox"],
@@ -184,7 +216,7 @@ def delivery_row(row: sqlite3.Row) -> Delivery:
         temporary=row["temporary"] or b"",
         replaces=row["replaces"],
         id=row["id"],
-        stage=Stage(row["stage"]),
-        state=DeliveryState(row["state"]),
+        stage=stage,
+        state=state,
         manifest=row["manifest"],
     )

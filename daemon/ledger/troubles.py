@@ -16,6 +16,12 @@ class LedgerCorruptError(LedgerError):
     """The ledger file is damaged; it can be moved aside and rebuilt by a scan."""
 
 
+class DamagedRowError(sqlite3.DatabaseError):
+    """A row holds what nobody wrote, which SQLite cannot know: damage all the same."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 class LedgerMovedError(LedgerError):
     """Somebody removed the ledger file, or put another in its place, while it was in use."""
 
@@ -28,7 +34,7 @@ def is_ledgers_own(error: BaseException) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite found the file itself broken."""
+    """Whether the file itself was found to be broken."""
     if isinstance(error, LedgerCorruptError):
         return True
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

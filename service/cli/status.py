@@ -22,7 +22,7 @@ from cutoutd.config.places import state_dir
 from cutoutd.daemon.ledger.control import Control
 from cutoutd.daemon.ledger.database import LEDGER_NAME
 from cutoutd.daemon.ledger.events import HookQueue
-from cutoutd.daemon.ledger.records import PhotoRow
+from cutoutd.daemon.ledger.records import PhotoRow, timings_of
 from cutoutd.daemon.ledger.shots import decided
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
@@ -131,7 +131,7 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
         "finished": row.finished,
         "model": row.model,
         "outputs": [os.fsdecode(path) for path in control.outputs(row.id)],
-        "timings": json.loads(row.timings) if row.timings else {},
+        "timings": timings_of(row.timings),
         "confidence": None if row.confidence is None else round(row.confidence, 3),
         "needs_review": list(row.needs_review) if row.state is State.DONE else [],
     }
