@@ -12,6 +12,12 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.records import COLUMNS, Facts, PhotoRow, Settled, differ, photo_row
 from cutoutd.daemon.ledger.states import OWED, Aftercare, Stage, State
 
+# Files that were skipped for what a look at their names said.
+_UNOPENED = (
+    "state = 'skipped' AND live = 1 AND reason IN"
+    f" ('{Reason.NOT_A_PHOTO}', '{Reason.NOT_A_REGULAR_FILE}', '{Reason.PLACEHOLDER}')"
+)
+
 
 class Seen(StrEnum):
     """What a look at a file meant for the ledger."""
@@ -309,6 +315,31 @@ class Intake:
             (inbox,),
         )
         return [ToRecheck(row["id"], row["path"], State(row["state"]), row["reason"]) for row in rows]
+
+    def unopened(self, inbox: bytes, after: int, count: int) -> list[ToRecheck]:
+        """Files that were skipped unopened, by id and beyond the one with this id."""
+        rows = self.ledger.read(
+            f"SELECT id, path, state, reason FROM photos WHERE {_UNOPENED} AND inbox = ? AND path IS NOT NULL"
+            " AND id > ? ORDER BY id LIMIT ?",
+            (inbox, after, count),
+        )
+        return [ToRecheck(row["id"], row["path"], State(row["state"]), row["reason"]) for row in rows]
+
+    def is_unopened(self, inbox: bytes, path: bytes) -> bool:
+        """Whether the file at a path was skipped unopened."""
+        asked = f"SELECT 1 FROM photos WHERE {_UNOPENED} AND inbox = ? AND key = ?"
+        return self.ledger.one(asked, (inbox, self.ledger.key(path))) is not None
+
+    def gone_unopened(self, inbox: bytes, path: bytes) -> None:
+        """A file that was skipped unopened is gone: a name under which a photo was written, or a film put elsewhere.
+
+        Nothing was ever made of it, so that there is nothing to remember either.
+        """
+        self.ledger.write(
+            f"DELETE FROM photos WHERE {_UNOPENED} AND inbox = ? AND key = ?"
+            " AND NOT EXISTS (SELECT 1 FROM deliverables WHERE photo = photos.id)",
+            (inbox, self.ledger.key(path)),
+        )
 
     def gone_after_failure(self, photo: int) -> None:
         """A failed photo whose file is gone is no longer anybody's concern."""

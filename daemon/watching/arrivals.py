@@ -196,6 +196,12 @@ class Arrivals:
         if hint.kind in ("modified", "created") and hint.path in self._tracker:
             self._intake.unsettle(self._key, hint.path)
         self._track(hint.path, hint.kind, now)
+        if hint.kind == "deleted" and hint.path not in self._tracker:
+            self._look_for_unopened(hint.path, now)
+
+    def _look_for_unopened(self, path: bytes, now: float) -> None:
+        if self._intake.is_unopened(self._key, path):
+            self._track(path, "found", now)
 
     def _track(self, path: bytes, kind: HintKind, now: float) -> None:
         """Has a file settle; one that finds no room is left to a scan that comes soon.
@@ -247,6 +253,7 @@ class Arrivals:
         verdict = self._tracker.observe(path, facts, at, look.writing, begun=look.begun)
         if verdict is Verdict.GONE:
             self._gone(path)
+            self._intake.gone_unopened(self._key, path)
         elif found is None or verdict is Verdict.OUTDATED:
             return  # a row with facts of before the close would have its photo read and thrown away, twice
         elif verdict is not Verdict.WAITING:

@@ -1,4 +1,4 @@
-"""What a walk of an inbox does not tell: photos whose file is gone, and failed ones that may be read by now."""
+"""What a walk of an inbox does not tell: what is gone, and failed photos that may be read by now."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from cutoutd.daemon.ledger.intake import Intake, ToRecheck
 from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.watching.arrivals import FileNews
 
+# Looks at skipped files behind one walk: a second's work on a slow share.
+UNOPENED_AT_ONCE = 500
+
 
 class _Looks(Struct, frozen=True):
     """One look at each photo that may be gone, by row id."""
@@ -27,7 +30,7 @@ class _Looks(Struct, frozen=True):
 
 
 class Recheck:
-    """Looks again at the failed photos of one inbox, and at those in hand that still settle.
+    """Looks again at an inbox's failed photos, at those in hand that still settle, and at what was skipped unopened.
 
     Looks happen on the inbox's I/O thread, everything else in the supervisor's loop.
 
@@ -47,12 +50,21 @@ class Recheck:
         # Those that were tried again and were not seen shut since: once each time the permission comes back, so
         # that a photo which only the workers may not read does not come round for ever.
         self._tried: set[int] = set()
+        self._after = 0  # the last of the skipped ones that was looked at
 
     def look(self, *, walked_cleanly: bool) -> None:
         """Asks the file system about each; a file counts as gone only beside a walk without errors."""
         rows = self._intake.paths_to_recheck(self._inbox)
+        if walked_cleanly:
+            rows += self._next_unopened()
         if rows:
             Story(self._look(rows, walked_cleanly=walked_cleanly))
+
+    def _next_unopened(self) -> list[ToRecheck]:
+        """In turn: of very many each walk's end has some, so that photos need not wait for looks at all of them."""
+        rows = self._intake.unopened(self._inbox, self._after, UNOPENED_AT_ONCE)
+        self._after = rows[-1].photo if len(rows) == UNOPENED_AT_ONCE else 0
+        return rows
 
     async def _look(self, rows: list[ToRecheck], *, walked_cleanly: bool) -> None:
         try:
@@ -62,6 +74,8 @@ class Recheck:
         for row in seen.missing:
             if row.state is State.FAILED:
                 self._intake.gone_after_failure(row.photo)
+            elif row.state is State.SKIPPED:
+                self._intake.gone_unopened(self._inbox, row.path)
             else:
                 self._news.file_gone(row.photo)
         for photo in seen.open - self._tried:
@@ -73,11 +87,23 @@ class Recheck:
         seen = _Looks()
         for row in rows:
             full = os.path.join(self._inbox, row.path)
-            if walked_cleanly and self._is_gone(full):
+            if row.state is State.SKIPPED:
+                if self._has_no_name(full):
+                    seen.missing.append(row)
+            elif walked_cleanly and self._is_gone(full):
                 seen.missing.append(row)
             elif row.reason == Reason.NO_PERMISSION:
                 (seen.open if self._fs.is_readable(full) else seen.shut).add(row.photo)
         return seen
+
+    def _has_no_name(self, path: bytes) -> bool:
+        """On the I/O thread: a link or pipe that was skipped is there as long as it is one."""
+        try:
+            return not self._fs.exists(path)
+        except UnsafePath:
+            return True
+        except OSError:
+            return False
 
     def _is_gone(self, path: bytes) -> bool:
         """On the I/O thread: a photo is also gone where a link or pipe lies in its place, or in its folder's."""

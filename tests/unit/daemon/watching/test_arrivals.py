@@ -461,3 +461,20 @@ def test_an_inbox_that_could_not_be_looked_at_is_scanned_soon(
     assert one.doubts
     one.rounds()
     assert one.rows() == {"a.jpg": "pending"}
+
+
+def test_a_name_under_which_a_photo_was_written_is_not_counted_once_it_is_renamed(
+    box: Callable[..., Box],
+) -> None:
+    one = box()
+    one.put("a.jpg.written", "film.mov")
+    one.scan(old=True)
+    one.rest()
+    counted = "SELECT path FROM photos WHERE reason = 'not-a-photo' ORDER BY path"
+    assert [row["path"] for row in one.ledger.read(counted)] == [b"a.jpg.written", b"film.mov"]
+    (one.root / "a.jpg.written").rename(one.root / "a.jpg")
+    one.arrivals.hint(Hint("in", b"a.jpg.written", "deleted"))
+    one.arrivals.hint(Hint("in", b"a.jpg", "moved"))
+    one.arrivals.hint(Hint("in", b"film.mov", "deleted"))  # and it was made anew at once
+    one.rest()
+    assert [row["path"] for row in one.ledger.read(counted)] == [b"film.mov"]

@@ -16,6 +16,7 @@ from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.records import Facts, Settled
 from cutoutd.daemon.ledger.states import State
+from cutoutd.daemon.watching import recheck
 from cutoutd.daemon.watching.recheck import Recheck
 
 
@@ -136,3 +137,23 @@ def test_other_failures_stay_what_they_are(box: Box) -> None:
     photo = box.photo("a.jpg", State.FAILED, Reason.UNREADABLE)
     box.look()
     assert box.row(photo) == (State.FAILED, Reason.UNREADABLE, 3)
+
+
+def test_a_file_that_was_skipped_unopened_and_is_gone_is_not_counted_any_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recheck, "UNOPENED_AT_ONCE", 2)
+    names = ("a.mov", "b.mov", "c.mov", "d.mov")
+    photos = {name: box.photo(name, State.SKIPPED, Reason.NOT_A_PHOTO) for name in names}
+    link = box.photo("link.jpg", State.SKIPPED, Reason.NOT_A_REGULAR_FILE)
+    (box.root / "link.jpg").unlink()
+    (box.root / "link.jpg").symlink_to("elsewhere")
+    raw = box.photo("pair.nef", State.SKIPPED, Reason.RAW_PAIR)
+    for name in ("a.mov", "c.mov", "d.mov", "pair.nef"):
+        (box.root / name).unlink()
+    box.look(cleanly=False)
+    assert Intake(box.ledger).get(photos["a.mov"]) is not None
+    for _ in range(3):  # some behind each walk
+        box.look()
+    left = {row["id"] for row in box.ledger.read("SELECT id FROM photos")}
+    assert left == {photos["b.mov"], link, raw}
