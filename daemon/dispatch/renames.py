@@ -18,6 +18,7 @@ from cutoutd.config.timeouts import LOOK_S, run_with_timeout
 from cutoutd.daemon.delivery.naming import is_named_alike
 from cutoutd.daemon.dispatch.deliverable_rules import chosen
 from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger.database import Ledger
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.outbox_names import Withdrawals
@@ -84,7 +85,7 @@ class RenameDetector:
         if row.forced or row.digest:
             return False
         twins = self._intake.twins(row, digest)
-        return any(where is not _Original.THERE for _, where in self._originals(row.inbox, twins))
+        return any(where is not _Original.THERE for _, where in self._originals(row, twins))
 
     def renamed(self, row: PhotoRow, digest: str) -> bool:
         """Whether the photo had another name before, and nothing is to be made of it under this one now.
@@ -94,7 +95,7 @@ class RenameDetector:
         self._read.pop(row.id, None)
         if row.forced or row.digest:
             return False
-        for twin, where in self._originals(row.inbox, self._intake.twins(row, digest)):
+        for twin, where in self._originals(row, self._intake.twins(row, digest)):
             in_hand = twin.state in (State.RUNNING, State.DELIVERING)
             if where is _Original.OPEN and abs(self.ledger.clock() - row.arrived) > PATIENCE_S:
                 continue
@@ -121,17 +122,17 @@ class RenameDetector:
         deliverables, others = (chosen(inbox, one.path or b"", {}).deliverables for one in (row, twin))
         return deliverables == others and is_named_alike(deliverables, row.path or b"", twin.path or b"")
 
-    def _originals(self, inbox: bytes, twins: Sequence[PhotoRow]) -> list[tuple[PhotoRow, _Original]]:
+    def _originals(self, row: PhotoRow, twins: Sequence[PhotoRow]) -> list[tuple[PhotoRow, _Original]]:
         """Those that have a path, with what lies there: one look at the folder for all of them, which may hang."""
         named = [one for one in twins if one.path is not None]
         if not named:
             return []
         nothing: list[os.stat_result | OSError | None] = [None] * len(named)
-        found = run_with_timeout(LOOK_S, lambda: _lying(inbox, named), nothing)
-        return [(one, self._original(one, facts)) for one, facts in zip(named, found, strict=True)]
+        found = run_with_timeout(LOOK_S, lambda: _lying(row.inbox, named), nothing)
+        return [(one, self._original(row, one, facts)) for one, facts in zip(named, found, strict=True)]
 
-    def _original(self, twin: PhotoRow, facts: os.stat_result | OSError | None) -> _Original:
-        if isinstance(facts, OSError):
+    def _original(self, row: PhotoRow, twin: PhotoRow, facts: os.stat_result | OSError | None) -> _Original:
+        if isinstance(facts, OSError) or (facts is not None and _is_spelled_anew(row, twin, facts)):
             return _Original.GONE
         if facts is None:
             return _Original.OPEN
@@ -162,6 +163,15 @@ class RenameDetector:
         if done.state == State.DONE and done.aftercare is Aftercare.NONE and done.archived_to is None:
             self.transitions.aftercare(done.id, Aftercare.OWED)
             self.aftercare.after(done.id)
+
+
+def _is_spelled_anew(row: PhotoRow, twin: PhotoRow, there: os.stat_result) -> bool:
+    """Whether what lies at a twin's name is the very file at hand, on a file system that ignores case or Unicode form.
+
+    A file with one name and two spellings was renamed from one to the other: as links it would have two names.
+    """
+    alike = name_key(row.path or b"") == name_key(twin.path or b"") and row.path != twin.path
+    return alike and there.st_nlink == 1 and row.is_of(there.st_size, there.st_mtime_ns, there.st_ino)
 
 
 def _lying(inbox: bytes, rows: Sequence[PhotoRow]) -> list[os.stat_result | OSError | None]:

@@ -12,6 +12,8 @@ from tests.support.simulation import Simulation, cutout_of
 from cutoutd.config.errors import Reason
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
+from cutoutd.daemon.files.filesystem import RealFileSystem
+from cutoutd.daemon.files.names import name_key
 from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.intake import Intake
 from cutoutd.daemon.ledger.overrides import Corrections, Overrides
@@ -375,3 +377,40 @@ def test_a_photo_at_whose_old_name_lies_no_file_follows_at_once(
     takes_its_name(one.inbox / "a.jpg")
     one.finish()
     assert one.outputs() == {"b.png": cutout_of(ONE)}
+
+
+def _ignoring_case(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Looks into a folder find a file by any spelling of its name, as on a Mac's disk."""
+    exactly = RealFileSystem.lstat
+
+    def lstat(fs: RealFileSystem, path: bytes) -> os.stat_result:
+        above, name = os.path.split(path)
+        if above == os.fsencode(folder) and not os.path.lexists(path):
+            alike = [one for one in os.listdir(above) if name_key(one) == name_key(name)]
+            path = os.path.join(above, (alike or [name])[0])
+        return exactly(fs, path)
+
+    monkeypatch.setattr(RealFileSystem, "lstat", lstat)
+
+
+@pytest.mark.parametrize(("before", "after"), [("img.jpg", "IMG.JPG"), ("caf\u00e9.jpg", "cafe\u0301.jpg")])
+def test_a_name_that_is_only_spelled_anew_where_spelling_is_ignored_is_a_rename(
+    sim: Make, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    one = sim()
+    _ignoring_case(monkeypatch, one.inbox)
+    one.put(before, ONE)
+    one.boot().finish()
+    (one.inbox / before).rename(one.inbox / after)
+    one.finish()
+    assert list(one.outputs()) == [f"{Path(after).stem}.png"]
+    assert [name for name, state in one.states().items() if state == "done"] == [after]
+
+
+def test_two_links_that_differ_in_case_alone_are_two_photos(sim: Make) -> None:
+    one = sim()
+    one.put("img.jpg", ONE)
+    one.boot().finish()
+    (one.inbox / "IMG.JPG").hardlink_to(one.inbox / "img.jpg")
+    one.finish()
+    assert len(one.outputs()) == 2
