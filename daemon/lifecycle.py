@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from cutoutd.config.errors import LedgerError, printable
@@ -175,16 +174,16 @@ class Daemon:
                     return
 
     def _takes_writes(self) -> bool:
-        probe = self._state / "probe"
+        import tempfile  # hardly any daemon comes here
+
         try:
-            probe.write_bytes(bytes(LEDGER_ROOM_BYTES))
-            probe.unlink()
+            # Without a name, where it can be: whatever somebody laid under one of ours would be in the way.
+            with tempfile.TemporaryFile(dir=self._state) as probe:
+                probe.write(bytes(LEDGER_ROOM_BYTES))
             return not is_held(self._state / LEDGER_NAME)
         except FileNotFoundError:
             return True  # the folder was removed, and is made for the next life
         except OSError:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
             return False
 
     def _sign_of_life(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,33 @@ _ID_LONGEST = 32  # of an instance; those made here have 8
 PID_BYTES = 32  # more than any process number has digits
 
 
+class _NotPlainError(OSError):
+    """A link, a pipe or a folder lies under a name of ours."""
+
+
+def _open_plain(path: Path, flags: int) -> int:
+    """A file of the state folder; a pipe under its name is not waited for, and no link leads to a file of somebody's.
+
+    Raises:
+        _NotPlainError: something else lies there.
+        OSError: it cannot be opened.
+    """
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise _NotPlainError(error.errno, "it is no plain file", os.fspath(path)) from error
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise _NotPlainError(errno.ENXIO, "it is no plain file", os.fspath(path))
+
+
+def _odd_lock(path: Path) -> LedgerError:
+    return LedgerError("This is to be a lock of cutoutd, and is no plain file", path, "Remove it.")
+
+
 class StateLock:
     """The exclusive lock on a state folder; holding it *is* being the daemon.
 
@@ -32,8 +61,10 @@ class StateLock:
         self.path = state / "daemon.lock"
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = _open_plain(self.path, os.O_RDWR | os.O_CREAT)
             self._folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except _NotPlainError as error:
+            raise _odd_lock(self.path) from error
         except OSError as error:
             raise LedgerError(
                 f"The state folder cannot be used ({error.strerror})", state, "Check its permissions."
@@ -90,8 +121,8 @@ class StateLock:
 def holder(state: Path) -> int | None:
     """The pid of the daemon at work with a state folder, 0 where that is not known; None when none is."""
     try:
-        fd = os.open(state / "daemon.lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        fd = _open_plain(state / "daemon.lock", os.O_RDWR)
+    except (FileNotFoundError, _NotPlainError):
         return 0 if _folder_is_locked(state) else None
     except PermissionError:
         return None
@@ -129,8 +160,15 @@ def _is_locked(fd: int, how: int) -> bool:
 
 
 def workers_gone(lock_path: Path) -> bool:
-    """Whether no worker of an earlier daemon still holds the shared worker lock."""
-    fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Whether no worker of an earlier daemon still holds the shared worker lock.
+
+    Raises:
+        LedgerError: something else lies under its name.
+    """
+    try:
+        fd = _open_plain(lock_path, os.O_RDWR | os.O_CREAT)
+    except _NotPlainError as error:
+        raise _odd_lock(lock_path) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -170,7 +208,8 @@ def instance_id(state: Path, remembered: str = "") -> str:
     """
     path = state / "instance"
     try:
-        text = path.read_bytes()[: _ID_LONGEST + 2].strip().decode("ascii", "replace")
+        with open(_open_plain(path, os.O_RDONLY), "rb") as file:
+            text = file.read(_ID_LONGEST + 2).strip().decode("ascii", "replace")
         if _is_id(text):
             return text
     except FileNotFoundError:
@@ -180,7 +219,8 @@ def instance_id(state: Path, remembered: str = "") -> str:
     text = remembered if _is_id(remembered) else secrets.token_hex(4)
     part = path.with_name("instance.part")
     try:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        part.unlink(missing_ok=True)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, text.encode())
             os.fsync(fd)

@@ -280,14 +280,32 @@ def test_the_first_error_is_the_one_that_is_told(plan: Plan, monkeypatch: pytest
 def test_a_signal_sent_before_the_ledger_filled_up_still_ends_the_daemon(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def takes_none(_daemon: Daemon) -> bool:
+        return False
+
     def told_to_stop_and_fills_up() -> None:
-        (plan.inboxes[0].settings.path.parent / "state" / "probe").mkdir()  # no probe is to come through
+        monkeypatch.setattr(Daemon, "_takes_writes", takes_none)
         os.kill(os.getpid(), signal.SIGTERM)
         fills_up()
 
     lives = Lives([(None, told_to_stop_and_fills_up)])
     run(supervise(lives, plan, monkeypatch)[0], plan)
     assert lives.seen == ["counted", "abandoned"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_wait_for_room_writes_over_nobodys_file(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = plan.inboxes[0].settings.path.parent / "state"
+
+    def lays_a_link_and_fills_up() -> None:
+        (state.parent / "precious").write_text("precious")
+        (state / "probe").symlink_to(state.parent / "precious")
+        fills_up()
+
+    lives = Lives([(None, lays_a_link_and_fills_up), (None, lambda: None)])
+    with pytest.raises(EnoughError):
+        run(supervise(lives, plan, monkeypatch)[0], plan)
+    assert (state.parent / "precious").read_text() == "precious"
 
 
 @pytest.mark.usefixtures("handlers")

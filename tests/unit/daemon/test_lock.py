@@ -159,3 +159,32 @@ def test_the_lock_follows_a_state_folder_that_was_removed(tmp_path: Path) -> Non
         lock.renewed()
     quicker.release()
     lock.release()
+
+
+def _lay(path: Path, kind: str) -> None:
+    """Something under a name of ours that is no file of ours."""
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        (path.parent / "precious").write_text("precious")
+        path.symlink_to("precious" if kind == "link" else "nowhere")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
+def test_what_lies_under_our_names_is_neither_followed_nor_waited_for(tmp_path: Path, kind: str) -> None:
+    _lay(tmp_path / "daemon.lock", kind)
+    with pytest.raises(LedgerError, match="no plain file"):
+        StateLock(tmp_path)
+    assert holder(tmp_path) is None
+    _lay(tmp_path / "workers.lock", kind)
+    with pytest.raises(LedgerError, match="no plain file"):
+        workers_gone(tmp_path / "workers.lock")
+    _lay(tmp_path / "instance", kind)
+    with pytest.raises(LedgerError, match="no plain file"):
+        instance_id(tmp_path)
+    assert kind != "link" or (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
