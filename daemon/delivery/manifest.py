@@ -298,12 +298,12 @@ def _is_repeated(tail: bytes, written: bytes, facts: Mapping[str, Any], *, as_ta
     sha256 = str(facts.get("sha256") or "")
     if not sha256 or sha256.encode() not in tail:
         return False
-    superseded: set[Any] = set()
+    superseded: set[str] = set()
     for raw in reversed(tail.splitlines()):
         other = _read(raw, as_table=as_table)
-        superseded.add(other.get("supersedes"))
+        superseded.add(str(other.get("supersedes")))
         if other.get("output") == _same_form(facts["output"], as_table=as_table):
-            return other.get("id", "") not in superseded and all(
+            return str(other.get("id", "")) not in superseded and all(
                 other.get(key) == _same_form(facts.get(key), as_table=as_table)
                 for key in _CORE
                 if key in other
@@ -323,7 +323,7 @@ def _read(raw: bytes, *, as_table: bool) -> dict[str, Any]:
             return dict(found) if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
         (cells,) = csv.reader([raw.decode()], strict=True)
         return dict(zip(COLUMNS, cells, strict=True))
-    except (ValueError, csv.Error):
+    except (ValueError, RecursionError, csv.Error):  # whoever may write here may nest brackets without end
         return {}
 
 

@@ -173,6 +173,28 @@ def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
     assert lines(path) == [one(1), one(2), one(3)]
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl", "manifest.csv"])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"[" * 50_000,
+        b"{" * 50_000 + b"\n",
+        b'{"supersedes": [], "sha256": "%s"}\n' % (b"ab" * 32),
+        b'{"id": {}, "output": "DSC_2.png", "size": 99, "sha256": "%s"}\n' % (b"ab" * 32),
+        b"9" * 10_000,
+        b'"' * 9_999,
+        b"\xff\xfe\0" * 999,
+        b"\0" * 10_000 + b"\n",
+    ],
+)
+def test_no_line_of_somebody_elses_holds_up_a_photo(tmp_path: Path, strange: bytes, name: str) -> None:
+    path = tmp_path / name
+    append(path, one(1))
+    path.write_bytes(path.read_bytes() + strange)
+    assert append(path, one(2))
+    assert b"DSC_2.png" in lines(path)[-1]
+
+
 def test_a_torn_line_that_is_repeated_whole_appears_once(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(one(1) + one(2)[:30])
