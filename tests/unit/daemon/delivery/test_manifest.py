@@ -180,7 +180,7 @@ def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
         b"[" * 50_000,
         b"{" * 50_000 + b"\n",
         b'{"supersedes": [], "sha256": "%s"}\n' % (b"ab" * 32),
-        b'{"id": {}, "output": "DSC_2.png", "size": 99, "sha256": "%s"}\n' % (b"ab" * 32),
+        b'{"id": {}, "output": "DSC_2.png", "source": "another", "sha256": "%s"}\n' % (b"ab" * 32),
         b"9" * 10_000,
         b'"' * 9_999,
         b"\xff\xfe\0" * 999,
