@@ -104,7 +104,8 @@ class After(Section):
         default=600.0,
         ge=0,
         description="The same for a photo that cannot be read: where the system cannot tell, it counts as incomplete "
-        "for this long, is looked at again and stays where it is.",
+        "for this long, is looked at again and stays where it is. Half a minute, if that is less, one that begins like "
+        "a photo stays in any case, for an upload that broke off may be resumed.",
     )
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cutoutd.config.errors import put_aside
+from cutoutd.config.errors import Reason, put_aside
 from cutoutd.config.settings import Inbox
 from cutoutd.daemon.events import Listener
 from cutoutd.daemon.files.copying import digest_at_rest
@@ -48,6 +48,9 @@ from cutoutd.daemon.originals.notes import Notes
 from cutoutd.daemon.originals.orphans import OrphanSearch
 from cutoutd.daemon.originals.retry_queue import RetryQueue
 from cutoutd.daemon.originals.setbacks import Setbacks, TooLargeToCopy
+
+# Uploads that break off are resumed within so long, mostly: cameras over Wi-Fi try again every few seconds.
+RESUMED_S = 30.0
 
 
 class AfterCare:
@@ -230,8 +233,11 @@ class AfterCare:
         rested_s = abs(self._ledger.clock() - (row.finished or self._ledger.clock()))
         waits_s = destination.rest_s - rested_s
         patient = bool(row.proven) or waits_s <= 0
+        resumed_s = min(RESUMED_S, destination.rest_s) - rested_s if row.reason == Reason.UNREADABLE else 0.0
         digest = row.digest if row.state == State.DONE else None
-        original = Original(path, hidden, relative, row.facts, digest, patient)
+        original = Original(path, hidden, relative, row.facts, digest, patient, broken_off=resumed_s > 0)
+        if original.broken_off:
+            waits_s = resumed_s
         try:
             owed = row.aftercare is Aftercare.OWED
             step, original = await run(io, self._look, original, inbox.path, destination, owed=owed)

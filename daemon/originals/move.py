@@ -36,10 +36,15 @@ from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ, folded
 from cutoutd.daemon.originals.giving_back import to_its_name
 from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
+from cutoutd.models.decoding.formats import sniff
 
 # Of so many files of the original's name and size in the archive the content is compared; beyond, it takes the next
 # free name, though it may lie there already: a folder full of them must not be read for each original.
 MOST_COMPARED = 20
+
+
+# All that tells a photo's format lies there.
+_HEAD_BYTES = 512
 
 
 class Step(StrEnum):
@@ -76,6 +81,8 @@ class Original(Struct, frozen=True):
         patient: whether it was closed, or has rested for as long as the settings ask: where the system does not tell
             who writes a file, that has to do.
         device: of the file system whose leases are believed (`files/writers.py`); None where it does not tell.
+        broken_off: it could not be read, and fell silent a moment ago: if it begins like a photo it may be a part of
+            one, whose writer goes on with it though nobody has it open now.
     """
 
     path: bytes
@@ -85,6 +92,7 @@ class Original(Struct, frozen=True):
     digest: str | None = None
     patient: bool = True
     device: int | None = None
+    broken_off: bool = False
 
 
 def hidden_name(path: bytes, instance: str, photo: int) -> bytes:
@@ -122,6 +130,8 @@ def look(original: Original, fs: FileSystem) -> Step:
         changed = differ(original.facts, _facts(facts))
         if changed and original.digest is None:
             return Step.REPLACED
+        if original.broken_off and sniff(fs.read(fd, _HEAD_BYTES), "").format is not None:
+            return Step.WRITTEN
         match writers(fd, original.device):
             case Writers.NOBODY:
                 return Step.READY

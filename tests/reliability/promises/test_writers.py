@@ -135,6 +135,23 @@ def test_a_stalled_upload_is_no_failed_photo(make: Make, elsewhere: Path) -> Non
     assert sorted(_lying(one.inbox, elsewhere)) == sorted(data.values())
 
 
+def test_an_upload_that_broke_off_is_resumed_where_it_lies(make: Make, elsewhere: Path) -> None:
+    """As a server does that closes the file with the connection; what was moved away would be lost to its rest."""
+    kinds = {"a.jpg": "JPEG", "b.png": "PNG", "c.tif": "TIFF", "d.webp": "WEBP"}
+    data = {name: encoded("astronaut", kind, size=(400, 300)) for name, kind in kinds.items()}
+    one = make(f'[inbox.after]\nfailed = "{elsewhere}"')
+    for name, content in data.items():
+        (one.inbox / name).write_bytes(content[: len(content) // 2])
+    (one.inbox / "e.jpg").write_bytes(bytes(range(128, 256)) * 99)
+    one.wait(lambda: all(one.state_of(name) == "failed" for name in data), "failures", 60)
+    one.wait((elsewhere / "e.jpg").exists, "what begins like no photo to be moved", 60)
+    for name, content in data.items():
+        with (one.inbox / name).open("ab") as file:
+            file.write(content[len(content) // 2 :])
+    one.wait(lambda: len(one.outputs()) == len(data) and one.settled(), "the cutouts", 60)
+    assert sorted(_lying(one.inbox)) == sorted(data.values())
+
+
 def test_a_file_that_is_held_open_is_said_in_status(make: Make) -> None:
     one = make("")
     with (one.inbox / "a.jpg").open("wb") as file:

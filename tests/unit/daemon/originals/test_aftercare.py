@@ -275,6 +275,20 @@ def test_failed_originals_move_with_their_reason_and_can_be_tried_again(sim: Mak
     assert os.listdir(tmp_path / "failed") == ["a.jpg"]  # the note said what is no longer so
 
 
+@pytest.mark.parametrize(("failed_after", "rest_s"), [(600.0, aftercare.RESUMED_S), (4.0, 4.0), (0.0, 0.0)])
+def test_a_part_of_a_photo_is_put_aside_when_nobody_went_on_with_it(
+    sim: Make, tmp_path: Path, failed_after: float, rest_s: float
+) -> None:
+    one = sim(after={"failed": tmp_path / "failed", "failed_after": failed_after})
+    one.put("a.jpg", b"\xff\xd8\xff\xe0 the beginning of a photo")
+    one.boot()
+    one.workers.refuse = Refused(Reason.UNREADABLE, f"It ends early. {AGAIN}")
+    one.until(lambda: "failed" in one.states().values())
+    failed_at = one.now
+    one.until((tmp_path / "failed" / "a.jpg").exists)
+    assert rest_s <= one.now - failed_at <= rest_s + 10.0
+
+
 def test_a_failed_original_without_its_note_is_known_to_be_moved(
     sim: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

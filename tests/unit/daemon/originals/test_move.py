@@ -488,3 +488,14 @@ def test_of_many_namesakes_of_equal_size_few_are_compared(inbox: Inbox) -> None:
     ready = inbox.hide(fs=fs)
     assert ready.target.endswith(b"/a (%d).jpg" % (3 * move.MOST_COMPARED + 1))
     assert fs.counts()["open"] <= 2 * move.MOST_COMPARED + 4
+
+
+def test_what_broke_off_a_moment_ago_is_left_to_its_writer(inbox: Inbox) -> None:
+    one = replace(inbox.one(None), broken_off=True)
+    assert move.look(one, REAL) is Step.READY  # no part of a photo: nobody goes on with it
+    with open(inbox.original, "wb") as file:
+        file.write(b"\xff\xd8\xff\xe0 the beginning of a photo")
+    one = replace(one, facts=inbox.seen())
+    assert move.look(one, REAL) is Step.WRITTEN
+    assert inbox.hide(one=one).step is Step.WRITTEN
+    assert move.look(replace(one, broken_off=False), REAL) is Step.READY
