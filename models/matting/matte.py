@@ -114,7 +114,7 @@ def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: 
     guide = reduced(photo, step, threads)
     grid = (guide.shape[1], guide.shape[2])
     trust = onto_grid(trust, shape, grid, step)
-    coarse = _flatten(onto_grid(alpha, shape, grid, step), trust)
+    coarse = flattened(onto_grid(alpha, shape, grid, step), trust)
     planes, band = _resampled(coarse)
     if follow and band.any():
         side = guided.block(edges, max(grid) / max(alpha.shape))
@@ -148,7 +148,7 @@ def _learned(
     work_shape = -(-shape[0] // work_step), -(-shape[1] // work_step)
     grid = -(-shape[0] // step), -(-shape[1] // step)
     plain = onto_grid(alpha, shape, grid, step)
-    coarse = _flatten(plain, np.ones_like(plain))
+    coarse = flattened(plain, np.ones_like(plain))
     reach = max(2, round(refiner.BAND_REACH * max(grid) / max(alpha.shape)))
     band = dilate((coarse > 0.0) & (coarse < 1.0) | guided.steps(coarse), reach)
     boxes = refiner.asked_boxes(band, ratio, work_shape)
@@ -238,7 +238,7 @@ def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:
     return Drawn(planes, band, step, drawn.colours, drawn.colour_step)
 
 
-def _flatten(alpha: Plane, trust: Plane) -> Plane:
+def flattened(alpha: Plane, trust: Plane) -> Plane:
     """Stretches the alpha so that flat areas are exactly flat; only slightly where it is precise already."""
     low = np.float32(PRECISE) + np.float32(UNSURE - PRECISE) * trust
     return clip01((alpha - low) / (1.0 - 2.0 * low))

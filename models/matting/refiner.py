@@ -164,7 +164,7 @@ def _redraw_box(
     row = whole_axis(settled.shape[0], planes.shape[1], ratio).part(slice(top, end))
     column = whole_axis(settled.shape[1], planes.shape[2], ratio).part(slice(left, edge))
     told = hints(upsample(planes, row, column), pixels)
-    pixels, told[3:] = _stretched(pixels, told[3:])
+    pixels, told[3:] = stretched(pixels, told[3:])
     alpha = run(network, pixels, told)
     alpha = alpha[y - top : bottom - top, x - left : right - left]
     down = np.arange(y, bottom, dtype=np.int64)[:, None] // ratio
@@ -173,7 +173,7 @@ def _redraw_box(
     np.copyto(settled[y:bottom, x:right], clip01((alpha - UNSURE) / (1 - 2 * UNSURE)), where=near)
 
 
-def _stretched(pixels: Plane, colours: Plane) -> tuple[Plane, Plane]:
+def stretched(pixels: Plane, colours: Plane) -> tuple[Plane, Plane]:
     """Black on black and white on white with the contrast that the network was trained on; others as they are.
 
     Args:

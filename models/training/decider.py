@@ -14,7 +14,7 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,14 +36,17 @@ from cutoutd.models.training.loss import (
     region_loss,
 )
 from cutoutd.models.training.network import normalise
+from cutoutd.models.training.partners import MEETING_STEPS, Partners
 from cutoutd.models.training.train import (
     LARGEST_GRADIENT,
-    half_weights,
+    State,
+    go_on,
     learning_rate,
     note,
+    save,
     short_floats,
     update_average,
-    write_atomic,
+    wide_depthwise,
 )
 
 Random = np.random.Generator
@@ -57,6 +60,7 @@ WHOLE_SHARE: Final = 0.2
 FLAT_WINDOW: Final = 13
 FLAT_WEIGHT: Final = 1.0
 LEAST_AREA: Final = 0.04
+SAVE_S: Final = 240.0
 ENCODER_RATE: Final = 0.2
 NEW_RATE: Final = 2.0
 # How often the answer is what several looks say together, as `effort = "high"` makes it; a single look else.
@@ -161,20 +165,56 @@ def decider_loss(logits: list[Tensor], truth: Tensor, valid: Tensor) -> Tensor:
     return loss
 
 
-def make_optimiser(net: Decider) -> torch.optim.Optimizer:
-    """AdamW; what sees the photo before the answer enters stays as it is."""
+def make_optimiser(net: Decider, *, filters: bool = True) -> torch.optim.Optimizer:
+    """AdamW; what sees the photo before the answer enters stays as it is, and without `filters` all of the encoder's
+    wide depth-wise filters.
+    """
     groups: dict[float, list[nn.Parameter]] = {1.0: [], ENCODER_RATE: [], NEW_RATE: []}
     for name, parameter in net.named_parameters():
         early = name.startswith("net.enc.stem.") or (
             name.startswith("net.enc.stages.") and int(name.split(".")[3]) < ENTRIES[0]
         )
-        parameter.requires_grad_(not early)
-        if not early:
+        stays = early or (not filters and wide_depthwise(name, parameter))
+        parameter.requires_grad_(not stays)
+        if not stays:
             own = ENCODER_RATE if name.startswith("net.enc.") else 1.0
             groups[own if name.startswith("net.") else NEW_RATE].append(parameter)
     return torch.optim.AdamW(
         [{"params": p, "rate": rate, "weight_decay": 0.01} for rate, p in groups.items()], lr=1e-3
     )
+
+
+def open_run(options: argparse.Namespace) -> State:
+    """A new run, or the one that `--out` stopped with."""
+    net = Decider()
+    net.load_first(options.start)
+    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    run = State(net, copy.deepcopy(net).eval(), make_optimiser(net, filters=not options.filters_stay))
+    go_on(run, options.out / "run.pt")
+    return run
+
+
+def one_step(run: State, shown: Shown, rate: float, decay: float, loss_of: Callable[..., Tensor]) -> float:
+    """One batch forward and back; returns its loss."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate * group["rate"]
+    run.net.train()
+    run.net.net.enc.eval()
+    truths = torch.from_numpy(shown.truths).unsqueeze(1)
+    valid = (truths != IGNORED).float()
+    truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
+    hints = hints_of(torch.from_numpy(shown.answers).unsqueeze(1).float() / 255)
+    with short_floats(torch.device("cpu")):
+        logits = run.net(normalise(torch.from_numpy(shown.photos)), hints)
+    loss = loss_of([each.float() for each in logits], truth, valid)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.net.parameters(), LARGEST_GRADIENT)
+    run.optimiser.step()
+    run.step += 1
+    run.seen += len(truth)
+    update_average(run.average, run.net, min(decay, (1 + run.step) / (10 + run.step)))
+    return float(loss.detach())
 
 
 def train(options: argparse.Namespace) -> None:
@@ -183,62 +223,24 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    net, saved = Decider(), options.out / "run.pt"
-    net.load_first(options.start)
-    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    average, optimiser = copy.deepcopy(net).eval(), make_optimiser(net)
-    seen = step = 0
-    if saved.exists():
-        whole = torch.load(saved, weights_only=True)
-        net.load_state_dict(whole["net"])
-        average.load_state_dict(whole["average"])
-        optimiser.load_state_dict(whole["optimiser"])
-        seen, step = whole["seen"], whole["step"]
-    kept = open_kept(options.answers)
-    stream = batches(kept, options.seed + step, options.batch, options.size, options.hard)
-    started, first, running, written = time.monotonic(), seen, math.nan, time.monotonic()
-    while seen < options.total:
-        shown = next(stream)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(seen, step, options.total, options.peak) * group["rate"]
-        net.train()
-        net.net.enc.eval()
-        truths = torch.from_numpy(shown.truths).unsqueeze(1)
-        valid = (truths != IGNORED).float()
-        truth = ((truths.float() - IGNORED - 1).clamp_min(0) / (254 - IGNORED)) * valid
-        hints = hints_of(torch.from_numpy(shown.answers).unsqueeze(1).float() / 255)
-        with short_floats(torch.device("cpu")):
-            logits = net(normalise(torch.from_numpy(shown.photos)), hints)
-        loss = decider_loss([each.float() for each in logits], truth, valid)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
-        optimiser.step()
-        step, seen = step + 1, seen + len(truth)
-        update_average(average, net, min(options.decay, (1 + step) / (10 + step)))
-        value = float(loss.detach())
+    run, kept = open_run(options), open_kept(options.answers)
+    partners = Partners(options.partners, options.out.name) if options.partners is not None else None
+    loss_of: Callable[..., Tensor] = torch.compile(decider_loss) if options.compiled_loss else decider_loss
+    stream = batches(kept, options.seed + run.step, options.batch, options.size, options.hard)
+    started, first, running, written = time.monotonic(), run.seen, math.nan, time.monotonic()
+    while run.seen < options.total:
+        rate = learning_rate(run.seen, run.step, options.total, options.peak)
+        value = one_step(run, next(stream), rate, options.decay, loss_of)
         running = value if math.isnan(running) else running * 0.98 + value * 0.02
-        if step % 20 == 0:
-            speed = (seen - first) / (time.monotonic() - started)
-            say = [round(float(each), 3) for each in net.say.detach()]
-            note(
-                options.out,
-                seen=seen,
-                kept=kept.done(),
-                loss=round(running, 4),
-                say=say,
-                per_s=round(speed, 2),
-            )
-        if time.monotonic() - written > 240 or seen >= options.total:
-            whole = {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "seen": seen,
-                "step": step,
-            }
-            write_atomic(whole, options.out / "run.pt")
-            write_atomic(half_weights(average), options.out / "average16.pt")
+        if partners is not None and run.step % MEETING_STEPS == 0:
+            partners.meet(run.net, run.seen)
+        if run.step % 20 == 0:
+            speed = (run.seen - first) / (time.monotonic() - started)
+            say = [round(float(each), 3) for each in run.net.say.detach()]
+            facts = {"seen": run.seen, "kept": kept.done(), "loss": round(running, 4)}
+            note(options.out, **facts, say=say, per_s=round(speed, 2))
+        if time.monotonic() - written > SAVE_S or run.seen >= options.total:
+            save(run, options.out)
             written = time.monotonic()
 
 
@@ -261,6 +263,11 @@ def main() -> None:
     p.add_argument(
         "--hard", type=float, default=0.0, help="share of samples drawn by how wrong the first answer is"
     )
+    p.add_argument(
+        "--partners", type=Path, help="folder that runs on other cores share, each with answers of its own"
+    )
+    p.add_argument("--filters-stay", action="store_true", help="as `train` has it")
+    p.add_argument("--compiled-loss", action="store_true", help="as `train` has it")
     train(p.parse_args())
 
 

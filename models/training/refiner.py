@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
 
+from cutoutd.models.matting.refiner import stretched
 from cutoutd.models.training.refiner_network import Refiner
 from cutoutd.models.training.terminal import LOG, show_log
 
@@ -42,8 +44,9 @@ class Pool:
     def batch(self, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, ...]:
         """Random crops near an edge, flipped, turned, colours permuted."""
         samples = [self._crop(rng) for _ in range(size)]
-        photo, truth, hints = (np.stack(x) for x in zip(*samples, strict=True))
-        return tuple(torch.from_numpy(x).float() / 255 for x in (photo, truth, hints))
+        photo, hints = (np.stack(x) for x in zip(*(shown(p, h) for p, _, h in samples), strict=True))
+        truth = np.stack([t for _, t, _ in samples])
+        return torch.from_numpy(photo), torch.from_numpy(truth).float() / 255, torch.from_numpy(hints)
 
     def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for _ in range(8):
@@ -62,6 +65,13 @@ class Pool:
         if rng.random() < 0.5:
             stack = stack[:, :, ::-1]
         return stack[:3].copy(), stack[3:4].copy(), stack[4:].copy()
+
+
+def shown(photo: np.ndarray, hints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A crop's photo (3, h, w) and hints (9, h, w), uint8, as the product shows them to the network: float32, 0..1."""
+    pixels, told = np.float32(photo) / 255, np.float32(hints) / 255
+    pixels, told[3:] = stretched(pixels, told[3:])
+    return pixels, told
 
 
 def band_of(hints: torch.Tensor) -> torch.Tensor:
@@ -119,6 +129,14 @@ def export(network: Refiner, path: Path) -> None:
     LOG.info("%s: %d bytes, sha256 %s", path.name, len(data), hashlib.sha256(data).hexdigest())
 
 
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """Weights to go on from: as `train` keeps them, or of a shipped network, which has them under the same names."""
+    if path.suffix != ".onnx":
+        return torch.load(path, weights_only=True)
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(str(path)).graph.initializer}
+    return {name: torch.from_numpy(stored[name].copy()) for name in Refiner().state_dict()}
+
+
 def train(args: argparse.Namespace) -> None:
     """One run: cosine learning rate by elapsed time, an averaged copy of the weights is what is kept."""
     torch.manual_seed(args.seed)
@@ -126,7 +144,7 @@ def train(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     network = Refiner()
     if args.resume:
-        network.load_state_dict(torch.load(args.resume, weights_only=True))
+        network.load_state_dict(weights_of(args.resume))
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
@@ -177,7 +195,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--resume", type=Path, help="refiner.pt of another run, or a shipped refiner.onnx")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     train(args)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from cutoutd.models.matting import foreground, guided, refiner
+from cutoutd.models.matting.matte import flattened
 from cutoutd.models.matting.resample import onto_grid, reduced, tiles, upsample
 
 SIDE = 384  # pixels of one scene: four training crops and room for the widest guided window
@@ -252,7 +253,8 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a network might have answered: usually hard and blurred, sometimes nearly the truth."""
     scale = math.exp(rng.uniform(math.log(1.2), math.log(4.5)))
     squash = math.exp(rng.uniform(-0.3, 0.3))
-    size = (max(24, round(SIDE / scale * squash)), max(24, round(SIDE / scale / squash)))
+    side = alpha.shape[0]
+    size = (max(24, round(side / scale * squash)), max(24, round(side / scale / squash)))
     kind = rng.random()
     if kind < 0.22:
         return np.clip(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), 0, 1)
@@ -265,8 +267,8 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         hard = cv2.morphologyEx(hard, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)))
     if rng.random() < 0.5:  # the outline wanders
         flow = rng.normal(0, 1, (2, 12, 12)).astype(np.float32) * rng.uniform(0, 0.9) * scale
-        dx, dy = (cv2.resize(f, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for f in flow)
-        xx, yy = np.meshgrid(np.arange(SIDE, dtype=np.float32), np.arange(SIDE, dtype=np.float32))
+        dx, dy = (cv2.resize(f, (side, side), interpolation=cv2.INTER_CUBIC) for f in flow)
+        xx, yy = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
         hard = cv2.remap(hard, xx + dx, yy + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(hard, size, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), math.exp(rng.uniform(math.log(0.35), math.log(3.0))))
@@ -295,13 +297,14 @@ def scene(rng: np.random.Generator, textures: Textures) -> tuple[np.ndarray, np.
 
 
 def product_hints(photo: np.ndarray, answer: np.ndarray, step: int) -> np.ndarray:
-    """The hints exactly as the product computes them, uint8 (9, SIDE, SIDE)."""
+    """The hints exactly as the product computes them for a square photo: uint8 (9, side, side)."""
     guide, shape = reduced(photo, step), (photo.shape[0], photo.shape[1])
     grid = (guide.shape[1], guide.shape[2])
     coarse = onto_grid(answer, shape, grid, step)
     scale = max(grid) / max(answer.shape)
     planes = refiner.hint_planes(guide, coarse, scale, guided.block(guided.steepness(answer), scale))
-    ((row, _),), ((column, _),) = (tiles(SIDE, planes.shape[i], step, SIDE) for i in (1, 2))
+    planes[0] = flattened(coarse, np.ones_like(coarse))
+    ((row, _),), ((column, _),) = (tiles(shape[0], planes.shape[i], step, shape[0]) for i in (1, 2))
     full = upsample(planes, row, column)
     guide = np.moveaxis(photo.astype(np.float32) / 255, 2, 0)
     return (refiner.hints(full, guide) * 255 + 0.5).astype(np.uint8)

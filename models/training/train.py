@@ -56,8 +56,8 @@ Loss = Callable[[list[Tensor], Tensor, Tensor], Tensor]
 class State(Struct):
     """Everything a run needs to go on: weights, their running average, optimiser, samples seen."""
 
-    net: CutoutNet
-    average: CutoutNet
+    net: Any  # a CutoutNet, or the deciding network
+    average: Any
     optimiser: torch.optim.Optimizer
     seen: int = 0
     step: int = 0
@@ -167,6 +167,16 @@ def save(state: State, out: Path) -> None:
     write_atomic(half_weights(state.average), out / "average16.pt")
 
 
+def go_on(state: State, saved: Path, device: torch.device | str = "cpu") -> None:
+    """Take up what `save` left, if there is anything."""
+    if saved.exists():
+        whole = torch.load(saved, map_location=device, weights_only=True)
+        state.net.load_state_dict(whole["net"])
+        state.average.load_state_dict(whole["average"])
+        state.optimiser.load_state_dict(whole["optimiser"])
+        state.seen, state.step = whole["seen"], whole["step"]
+
+
 def open_state(arguments: argparse.Namespace, device: torch.device) -> State:
     """A new state from ImageNet weights or our own, or the one that RUN stopped with."""
     net = CutoutNet(arguments.kind)
@@ -181,12 +191,7 @@ def open_state(arguments: argparse.Namespace, device: torch.device) -> State:
     net = net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimiser = make_optimiser(net, arguments.frozen, filters=not arguments.filters_stay)
     state = State(net, copy.deepcopy(net).eval(), optimiser)
-    if saved.exists():
-        whole = torch.load(saved, map_location=device, weights_only=True)
-        net.load_state_dict(whole["net"])
-        state.average.load_state_dict(whole["average"])
-        state.optimiser.load_state_dict(whole["optimiser"])
-        state.seen, state.step = whole["seen"], whole["step"]
+    go_on(state, saved, device)
     return state
 
 

@@ -118,6 +118,9 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
         decay=0.9,
         seed=0,
         hard=0.5,
+        partners=tmp_path / "meet",
+        filters_stay=True,
+        compiled_loss=False,
     )
     decider.train(options)
     first = torch.load(out / "run.pt", weights_only=True)
@@ -129,6 +132,8 @@ def test_a_run_learns_and_goes_on_where_it_stopped(kept: Kept, tmp_path: Path) -
     assert not torch.equal(first["net"][name], whole["net"][name])
     early = "net.enc.stages.0.0.dw.conv.weight"
     assert torch.equal(first["net"][early], whole["net"][early]), "what sees the photo alone stays as it is"
+    wide = "net.enc.stages.4.0.dw.conv.weight"
+    assert torch.equal(first["net"][wide], whole["net"][wide]), "as was asked"
     again = Decider()
     again.load_first(out / "average16.pt")
     assert torch.allclose(again.say, whole["average"]["say"], atol=1e-3), "another run may begin from it"
