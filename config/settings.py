@@ -122,7 +122,8 @@ class Inbox(Section):
     outbox: Folder = Field(description="Where cutouts appear; it may not lie inside an inbox.")
     name: str = Field(default="", description="Name in status and logs; unset, the folder's own name.")
     recursive: StrictBool = Field(
-        default=True, description="Watch sub-folders too and mirror them in the outbox."
+        default=True,
+        description="Watch sub-folders too, up to 400 in one another, and mirror them in the outbox.",
     )
     include: tuple[str, ...] = Field(
         default=(), description='Only files matching one of these patterns, e.g. ["*.jpg", "selects/**"].'

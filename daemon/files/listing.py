@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cutoutd.daemon.files.interface import Entry, FileSystem
+from cutoutd.daemon.files.names import MOST_LEVELS
+
+# In an outbox a photo's folders lie below those of its deliverable (`folder`).
+_OF_TEMPLATES = 20
 
 
 def files_below(top: bytes, fs: FileSystem) -> Iterator[Entry]:
-    """All names below `top` that are no folders; a sub-folder that cannot be read is passed over.
+    """All names below `top` that are no folders; a sub-folder that cannot be read, or lies too deep, is passed over.
 
     No folder is kept open: what a name stands for now, `fs.lstat` says.
 
@@ -19,7 +23,7 @@ def files_below(top: bytes, fs: FileSystem) -> Iterator[Entry]:
     Raises:
         OSError: `top` itself cannot be read.
     """
-    folders = [top]
+    folders, deepest = [top], top.count(b"/") + MOST_LEVELS + _OF_TEMPLATES
     while folders:
         folder = folders.pop()
         try:
@@ -29,5 +33,6 @@ def files_below(top: bytes, fs: FileSystem) -> Iterator[Entry]:
             if folder == top:
                 raise
             continue
-        folders += [entry.path for entry, is_folder in listed if is_folder]
+        if folder.count(b"/") <= deepest:
+            folders += [entry.path for entry, is_folder in listed if is_folder]
         yield from (entry for entry, is_folder in listed if not is_folder)

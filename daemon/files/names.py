@@ -13,6 +13,10 @@ from msgspec import Struct
 
 # The longest name that every common file system takes, in bytes.
 LONGEST_NAME = 255
+
+# Folders in one another that are entered. Nobody sorts photos so deep; somebody who may write here could make a tree of
+# thousands, whose walk takes the square of that, and each cutout as many folders.
+MOST_LEVELS = 400
 # Room for " (9999)" behind a stem, so that a numbered name stays within the limit too.
 _NUMBER_ROOM = 7
 # What is left for a stem before that and the longest extension of ours.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from cutoutd.daemon.files.names import MOST_LEVELS
 from cutoutd.models.decoding.formats import PHOTO_EXTENSIONS, RAW_EXTENSIONS
 
 
@@ -165,7 +166,11 @@ def classify(relpath: bytes, rules: Rules) -> Kind:
 def is_visible(relpath: bytes, rules: Rules) -> bool:
     """Whether a path is neither junk by name or folder nor ruled out by the inbox's own patterns."""
     folder, _, name = relpath.rpartition(b"/")
-    if is_junk_name(name) or any(is_ignored_folder(part) for part in folder.split(b"/") if part):
+    if (
+        relpath.count(b"/") > MOST_LEVELS
+        or is_junk_name(name)
+        or any(is_ignored_folder(part) for part in folder.split(b"/") if part)
+    ):
         return False
     return _wanted(_text(relpath), rules)
 
@@ -182,8 +187,8 @@ def is_ignored_folder(name: bytes) -> bool:
 
 
 def is_excluded_folder(relpath: bytes, rules: Rules) -> bool:
-    """Whether a walk need not enter this folder: ignored by name, or everything in it is excluded."""
-    if is_ignored_folder(relpath.rpartition(b"/")[2]):
+    """Whether a walk need not enter this folder: ignored by name, too deep, or everything in it is excluded."""
+    if relpath.count(b"/") >= MOST_LEVELS or is_ignored_folder(relpath.rpartition(b"/")[2]):
         return True
     return _excluded(_text(relpath), rules) or _excluded(_text(relpath) + "/\0", rules)
 

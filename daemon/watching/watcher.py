@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -29,6 +30,11 @@ log = logging.getLogger(__name__)
 
 # Folders without a watch that are asked whether they would get one now: each costs four system calls.
 TRIED_AT_ONCE = 8
+
+
+# Python 3.11's own walk, which is watchdog's, goes down one call for each folder in another. The kernel's longest path
+# has room for two thousand, and each of them can be made by whoever may write to an inbox.
+DEEPEST_WALK = 5000
 
 
 class Hint(Struct, frozen=True):
@@ -176,10 +182,12 @@ class Watcher:
             self._identity = self._look()
             self._mounts = self._mounts_below()
             self._observer = self._make_observer()
+            sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST_WALK))
             handler = _Handler(self)
             self._observer.schedule(handler, os.fsdecode(self._real), recursive=self._recursive)
             self._observer.start()
-        except OSError as error:
+        except (OSError, RecursionError) as raised:
+            error = raised if isinstance(raised, OSError) else _too_deep()
             self.stop()
             why, code = explain(self._root, error)
             self._refusal = NoEvents(why, code)
@@ -336,6 +344,10 @@ class _Handler(events.FileSystemEventHandler):
     def dispatch(self, event: events.FileSystemEvent) -> None:
         """Every event, whatever its type."""
         self._watcher.on_event(event)
+
+
+def _too_deep() -> OSError:
+    return OSError(errno.ENAMETOOLONG, "its folders are nested too deeply")
 
 
 def _why(complaint: Complaint) -> str:

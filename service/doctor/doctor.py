@@ -15,6 +15,7 @@ from cutoutd.config import places
 from cutoutd.config.errors import CutoutError, ExitCode, printable
 from cutoutd.config.load import Loaded, load_settings
 from cutoutd.config.settings import Inbox, Settings
+from cutoutd.daemon.files.names import MOST_LEVELS
 from cutoutd.daemon.files.usable import ROOT_ALONE, ROOT_ALONE_FIX, by_root_alone
 from cutoutd.service.doctor.findings import Finding, Level
 from cutoutd.service.doctor.parts import (
@@ -221,8 +222,11 @@ def count_folders(root: Path, limit_s: float = COUNT_S) -> int:
     """How many folders lie at and below `root`; at least so many when time runs out."""
     until = time.monotonic() + limit_s
     count = 0
-    for _, _, _ in os.walk(root):
+    deepest = str(root).count(os.sep) + MOST_LEVELS
+    for folder, below, _ in os.walk(root):
         count += 1
+        if folder.count(os.sep) >= deepest:
+            below.clear()
         if time.monotonic() > until:
             break
     return count

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,22 @@ def give_default_acl(folder: Path, **rights: int) -> None:
         os.setxattr(folder, "system.posix_acl_default", struct.pack("<I", 2) + b"".join(entries))
     except (OSError, AttributeError):
         pytest.skip("this file system knows no default ACLs")
+
+
+@contextmanager
+def nested(folder: Path, levels: int, name: str = "d") -> Generator[None]:
+    """Folders in one another below `folder`, deeper than any path reaches, with a file in the last; they go again."""
+    inner = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=inner)
+        outer, inner = inner, os.open(name, os.O_RDONLY, dir_fd=inner)
+        os.close(outer)
+    os.close(os.open("deep.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+    os.close(inner)
+    try:
+        yield
+    finally:  # what clears temporary folders away goes no deeper than a thousand
+        subprocess.run(["rm", "-rf", folder / name], check=True)
 
 
 @dataclass

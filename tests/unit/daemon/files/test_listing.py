@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
+from tests.support.folders import nested
 
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
@@ -43,3 +44,8 @@ def test_a_sub_folder_that_cannot_be_read_hides_nothing_else(tree: Path) -> None
 def test_the_folder_itself_must_be_readable(tree: Path) -> None:
     with pytest.raises(FileNotFoundError):
         names(tree / "gone")
+
+
+def test_a_tree_of_thousands_of_folders_in_one_another_is_left_before_its_end(tree: Path) -> None:
+    with nested(tree, 2000):
+        assert names(tree) == {"a.jpg", "day/b.jpg", "day/deep/c.jpg", "link", "pipe"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutoutd.daemon.files.names import MOST_LEVELS
 from cutoutd.daemon.watching import filters
 from cutoutd.daemon.watching.filters import (
     Kind,
@@ -223,3 +224,11 @@ def test_every_extension_is_in_one_table() -> None:
         for name in names:
             wanted = Kind.RAW if kind == formats.RAW else Kind.PHOTO
             assert classify(b"a." + name.upper().encode(), Rules()) is wanted, name
+
+
+def test_what_lies_too_deep_is_not_seen() -> None:
+    deepest = b"a/" * MOST_LEVELS
+    assert classify(deepest + b"b.jpg", PLAIN) is Kind.PHOTO
+    assert classify(deepest + b"a/b.jpg", PLAIN) is Kind.JUNK
+    assert not is_excluded_folder(deepest[:-1], PLAIN)
+    assert is_excluded_folder(deepest + b"a", PLAIN)

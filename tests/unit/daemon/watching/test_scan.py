@@ -8,12 +8,14 @@ import os
 import resource
 import socket
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
+from tests.support.folders import nested
 
 from cutoutd.config.errors import Reason
 from cutoutd.daemon.files.filesystem import FileFacts, RealFileSystem
@@ -357,3 +359,14 @@ def test_a_poll_keeps_sixteen_bytes_a_file() -> None:
     polls.end(complete=True)
     assert sys.getsizeof(polls._keys) + sys.getsizeof(polls._signs) < 20_000 * 20
     assert polls._next == []
+
+
+@pytest.mark.parametrize("name", ["d", "d" * 100])
+def test_a_tree_of_thousands_of_folders_in_one_another_is_left_at_the_400th(
+    tmp_path: Path, name: str
+) -> None:
+    files(tmp_path, "a.jpg", "x/b.jpg", "/".join(["y"] * 400) + "/c.jpg", "/".join(["z"] * 401) + "/d.jpg")
+    with nested(tmp_path / "x", 3000, name):
+        before = time.thread_time()
+        assert {path.rpartition(b"/")[2] for path in paths(tmp_path)} == {b"a.jpg", b"b.jpg", b"c.jpg"}
+        assert time.thread_time() - before < 5.0  # to go down all of it is millions of calls

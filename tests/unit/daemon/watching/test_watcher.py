@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.conditions import wait_until
+from tests.support.folders import nested
 from watchdog import events
 from watchdog.observers.inotify_c import InotifyFD
 
@@ -206,6 +207,17 @@ def test_sub_folders_of_a_flat_inbox_mean_nothing(tmp_path: Path) -> None:
         assert watched.rescans() == []
         assert watched.hints("sub/a.jpg") == []
     finally:
+        watched.watcher.stop()
+
+
+def test_a_tree_of_a_thousand_folders_in_one_another_keeps_no_events_from_the_rest(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    with nested(root, 1900):
+        watched = Watched(root)
+        assert watched.watcher.start()
+        watched.flush()
+        assert watched.watcher.healthy()
         watched.watcher.stop()
 
 
