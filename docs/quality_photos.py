@@ -174,8 +174,8 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "Leather, flowers and handle are whole and solid; between the rings of the handle some of "
-            "the wall stays, seen at 100 %. IS-Net is sharper there, u2netp loses the handle."
+            "Leather, flowers and handle are whole and solid, the rings too; the top of the handle is a "
+            "little faint at its right, seen at 100 %. IS-Net is sharper there, u2netp loses the handle."
         ),
     ),
     Photo(

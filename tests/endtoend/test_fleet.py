@@ -77,7 +77,7 @@ def test_a_node_that_is_told_to_leave_finishes_what_it_has_in_hand(tmp_path: Pat
     try:
         fleet.start("anna")
         for number in range(8):
-            photo(fleet.head.inbox / f"{number}.jpg", number, times=10)
+            photo(fleet.head.inbox / f"{number}.jpg", number, times=30)
         fleet.head.wait(lambda: any(one["busy"] for one in fleet.status()["nodes"]), "the node to be at work")
         assert fleet.stop_node("anna") == 0
         fleet.head.wait(lambda: fleet.head.said("The node anna has left."), "the head to hear of it")
