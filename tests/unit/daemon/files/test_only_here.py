@@ -47,7 +47,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "host_load.py": ({".exists", ".glob", ".read_text"}, SYSTEM),
     "log_names.py": ({"os.path.realpath"}, ROOT + ": what it is called, in order to hide what lies below"),
     "lifecycle.py": ({".replace"}, OWN),
-    "lock.py": ({".mkdir", ".read_bytes", ".replace", ".stat", "os.open"}, OWN),
+    "lock.py": ({".mkdir", ".replace", ".stat", ".unlink", "open", "os.open"}, OWN),
     "plan.py": (
         {".is_dir", ".mkdir", ".stat"},
         "the background picture, the models and our own cache, by the config",
