@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 
 SIDE, SAMPLES = 200, 64
 NEAR = 6  # pixels
-LEARNED = (
+HAIR = (
     Path(__file__).parents[1] / "models" / "training" / "refiner_crops.txt"
 )  # crops of hair, which are not judged
 
@@ -56,7 +56,7 @@ def main() -> None:
         "--every", type=int, default=4, help="one crop in so many; the edge network learned from the others"
     )
     options = parser.parse_args()
-    hair = set(LEARNED.read_text("utf-8").splitlines())
+    hair = set(HAIR.read_text("utf-8").splitlines())
     names = [
         path.stem for path in sorted(options.crops.glob("*.webp"))[:: options.every] if path.stem not in hair
     ]

@@ -22,14 +22,16 @@ FOLDER = "masks"
 # What is still being copied; after an hour its command has died.
 COPYING = ".part"
 ABANDONED_S = 3600.0
+# Before a photo's number, what names the mask that it is made with in the ledger's small table (`remarks.py`).
+MADE_WITH = "photo mask "
 _NAME = re.compile(r"[0-9a-f]{32}")
 
-# Of photos made with them (`remarks.py`), of rows whose cutout is still to be made, also once they are tried again or
+# Of photos made with them, of rows whose cutout is still to be made, also once they are tried again or
 # their file is back, and of commands that nobody has taken up.
-_WANTED = """
+_WANTED = f"""
     SELECT m.value AS name FROM meta m, photos p
-        WHERE m.name >= 'photo mask ' AND m.name < 'photo mask :' AND p.state <> 'superseded' AND p.path IS NOT NULL
-            AND p.id = CAST(substr(m.name, 12) AS INTEGER)
+        WHERE m.name >= '{MADE_WITH}' AND m.name < '{MADE_WITH}:' AND p.state <> 'superseded' AND p.path IS NOT NULL
+            AND p.id = CAST(substr(m.name, {len(MADE_WITH) + 1}) AS INTEGER)
     UNION SELECT json_extract(overrides, '$.mask') FROM photos
         WHERE overrides <> '' AND (state IN ('pending', 'running', 'delivering')
             OR (path IS NOT NULL AND (state = 'failed' OR (state, reason) = ('skipped', 'vanished'))))

@@ -14,14 +14,14 @@ from msgspec import Struct, convert, to_builtins
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.hooks import EventKind
 from cutoutd.daemon.ledger.database import Ledger
+from cutoutd.daemon.ledger.masks import MADE_WITH
 from cutoutd.daemon.ledger.overrides import NOTHING_SAID, Corrections
 
 VERDICTS = (EventKind.ACCEPTED, EventKind.REJECTED)
 
 _MARK = "photo mark "
 _POINTS = "photo points "
-_MASK = "photo mask "
-_KINDS = (_MARK, _POINTS, _MASK)
+_KINDS = (_MARK, _POINTS, MADE_WITH)
 
 
 class Mark(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Remarks:
     def made_with(self, photo: int, corrections: Corrections) -> None:
         """Remembers what was said of the subject of a photo's present cutouts; nothing said is nothing to remember."""
         points = json.dumps(to_builtins(corrections.fixes)) if corrections.fixes else ""
-        for kind, value in ((_POINTS, points), (_MASK, corrections.mask)):
+        for kind, value in ((_POINTS, points), (MADE_WITH, corrections.mask)):
             if value:
                 self._ledger.set_meta(f"{kind}{photo:d}", value)
             else:
@@ -85,7 +85,7 @@ class Remarks:
             photo: Corrections(convert(json.loads(value), Fixes))
             for photo, value in self._all(_POINTS).items()
         }
-        return points | {photo: Corrections(mask=name) for photo, name in self._all(_MASK).items()}
+        return points | {photo: Corrections(mask=name) for photo, name in self._all(MADE_WITH).items()}
 
     def handed_on(self, old: int, new: int) -> Corrections:
         """All is another row's from now on, which speaks for the same photo. Returns what was said of its subject."""

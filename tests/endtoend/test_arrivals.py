@@ -325,4 +325,7 @@ def test_redo_with_other_options_replaces_or_steps_aside(daemon: Make) -> None:
     assert follows_the_mask()  # what was delivered stays
     assert one.state_of("a.jpg") == "done"
     one.wait(lambda: list((one.state / "masks").iterdir()) == [kept], "the copy of what cannot be used to go")
+    assert one.cli("redo", "a.jpg", "--forget-points").returncode == 0
+    one.wait(lambda: not follows_the_mask() and one.settled(), "a cutout by the network")
+    one.wait(lambda: not list((one.state / "masks").iterdir()), "the copy to go")
     one.stop()

@@ -18,6 +18,7 @@ from cutoutd.daemon.ledger import masks
 from cutoutd.daemon.ledger.control import CommandArguments, Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.ledger.overrides import Overrides
+from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.models.networks.doubt import Doubt
 
 ONE, TWO, THREE = b"frame one " * 40, b"frame two " * 50, b"frame three " * 60
@@ -251,8 +252,9 @@ def _check(sim: Simulation, where: str) -> None:
         assert {row["output"] for row in rows} >= set(sim.outputs()) - {listed.name}, where
     assert sim.leftovers() == [], where
     kept = masks.folder_of(sim.root / "state").iterdir()
-    whole = [one.name for one in kept if not one.name.endswith(masks.COPYING)]
-    assert len(whole) <= 1, where  # the one that the photo is made with, which stays with it
+    with contextlib.closing(Ledger(sim.root / "state" / LEDGER_NAME, check=False)) as ledger:
+        made_with = [one.mask for one in Remarks(ledger).corrections().values() if one.mask]
+    assert [one.name for one in kept if not one.name.endswith(masks.COPYING)] == made_with, where
 
 
 @IN_TIME
