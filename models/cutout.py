@@ -31,13 +31,13 @@ from cutoutd.models.machine import cores
 from cutoutd.models.matting.controls import MatteControls
 from cutoutd.models.matting.fullsize import FullSize
 from cutoutd.models.matting.matte import prepare, work_copy
-from cutoutd.models.matting.parallel import both
 from cutoutd.models.networks.confidence import Confidence, with_doubt
 from cutoutd.models.networks.doubt import Doubt
 from cutoutd.models.networks.fixups import read_mask
 from cutoutd.models.networks.ready import ready
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, reading_of
+from cutoutd.models.planes import Plane
 from cutoutd.models.rendering.compose import flattened
 from cutoutd.models.rendering.layout import Box
 from cutoutd.models.rendering.reduction import reduction
@@ -146,11 +146,11 @@ def cut_out(
     watch = watch or Stopwatch()
     threads = min(_ENCODE_THREADS, threads or cores()) if lone else 1
 
-    def look(photo: Photo) -> Found:
+    def look(photo: Photo, work: Plane | None) -> Found:
         """Where the subject is: by the mask, if one was given, else by the network."""
         if mask is not None:
             return Found(read_mask(mask, photo.rgb.shape[:2]))
-        return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes)
+        return find_subject(photo, segmenter, matte, lone=lone, reading=reading, fixes=fixes, work=work)
 
     # Points and masks of the user's own are told in the photo's pixels.
     whole = mask is not None or fixes != NOTHING_FIXED
@@ -167,7 +167,7 @@ def _made(
     matte: Matte,
     *,
     factor: int,
-    look: Callable[[Photo], Found],
+    look: Callable[[Photo, Plane | None], Found],
     threads: int,
     watch: Stopwatch,
     take: Callable[[bytes], object] | None,
@@ -182,7 +182,7 @@ def _made(
             photo = decode(data, header, colour=colour, want_16bit=bits == 16, reduction=factor)
         shape = (photo.header.height, photo.header.width)
         notes += [note for note in photo.notes if note not in notes]
-        work: NDArray[np.float32] | None = None
+        work: Plane | None = None
         if found is None:
             with watch.stage("infer"):
                 found, work = _looked_at(photo, look, matte, threads)
@@ -215,12 +215,11 @@ def _made(
 
 
 def _looked_at(
-    photo: Photo, look: Callable[[Photo], Found], matte: Matte, threads: int
-) -> tuple[Found, NDArray[np.float32] | None]:
-    """Where the subject is and, of a lone photo, what the edge engine needs of it: a look leaves a core idle."""
-    if threads <= 1 or matte.roi:
-        return look(photo), None
-    return both(lambda: look(photo), lambda: work_copy(photo.rgb, matte.engine), threads)
+    photo: Photo, look: Callable[[Photo, Plane | None], Found], matte: Matte, threads: int
+) -> tuple[Found, Plane | None]:
+    """Where the subject is, and what the edge engine needs of the photo: it is what a network is shown, too."""
+    work = None if matte.roi else work_copy(photo.rgb, matte.engine, threads)
+    return look(photo, work), work
 
 
 def _judged(judged: Confidence | None, rendered: Iterable[Rendered]) -> Confidence | None:
@@ -317,7 +316,7 @@ def _prepared(
     matte: Matte,
     threads: int,
     notes: list[str],
-    work: NDArray[np.float32] | None,
+    work: Plane | None,
 ) -> FullSize:
     height, width = photo.rgb.shape[:2]
     return prepare(

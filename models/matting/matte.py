@@ -123,15 +123,16 @@ def _filtered(alpha: Plane, photo: NDArray[np.uint8], *, follow: bool, threads: 
     return Drawn(planes, band, step, foreground.spread_colours(guide, at_grid), step)
 
 
-def work_copy(photo: NDArray[np.uint8], engine: Engine) -> Plane | None:
+def work_copy(photo: NDArray[np.uint8], engine: Engine, threads: int = 1) -> Plane | None:
     """The photo at the scale that the learned engine works at: all that it needs before there is an answer.
 
     Returns:
-        float32 (3, wh, ww), 0..1, or None where the engine is another.
+        float32 (3, wh, ww), 0..1, or None where the engine is another or the photo is no larger itself.
     """
-    if engine not in ("learned", "auto"):
+    step = refiner.work_step((photo.shape[0], photo.shape[1]))
+    if step == 1 or engine not in ("learned", "auto"):
         return None
-    return reduced(photo, refiner.work_step((photo.shape[0], photo.shape[1])))
+    return reduced(photo, step, threads)
 
 
 def _learned(

@@ -26,6 +26,12 @@ from cutoutd.models.networks.providers import Choice, choose_for, open_session
 # Rows and columns are dropped until this many remain per input pixel; then Pillow averages those properly.
 # With 4 a 24-megapixel photo costs 20 ms, not 160, and differs from a full average by 2 of 255 on noise.
 SAMPLES_PER_PIXEL = 4
+# A photo's reduced copy is shown in its place where it has so many samples per input pixel: it is an average already,
+# of all pixels, and small.
+ENOUGH_SAMPLES = 1.25
+# Of a bundled network on a processor. Two bring its answer in two thirds of the time; where other photos fill the cores
+# they cost it a tenth, and a second session for those would cost 30 MB. More than two gain little.
+BUNDLED_THREADS = 2
 LOOKS = 2  # that run side by side: the photo and its mirror image
 
 
@@ -92,9 +98,13 @@ class Segmenter:
         return min(LOOKS, self._threads) if several else 1
 
     def _threads_per_look(self, provider: str) -> int:
-        """The last doubling of threads gains a bundled network little, and on two cores it would be loaded twice."""
-        halved = self.spec.family == BUNDLED_FAMILY and provider == "cpu"
-        return max(1, self._threads // (LOOKS if halved else self._looks_at_once(provider)))
+        if self._is_shared(provider):
+            return min(BUNDLED_THREADS, self._threads)
+        return max(1, self._threads // self._looks_at_once(provider))
+
+    def _is_shared(self, provider: str) -> bool:
+        """Whether lone photos and those among others are shown to the same session."""
+        return self.spec.once_per_machine or (self.spec.family == BUNDLED_FAMILY and provider == "cpu")
 
     @property
     def provider(self) -> str:
@@ -107,7 +117,12 @@ class Segmenter:
         return self._why_not
 
     def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        lone: bool = True,
+        to_srgb: Convert | None = None,
+        reduced: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.float32]:
         """How much each place belongs to the subject.
 
@@ -116,6 +131,7 @@ class Segmenter:
             lone: True uses all threads; False one, for when several photos are worked on at once. Both give
                 the same bits. A network that is loaded once per machine always uses all.
             to_srgb: from `colour.to_srgb` where `rgb` is in another space; no more pixels than needed go through.
+            reduced: the same photo averaged over blocks, uint8 (h, w, 3), in the same space, where it is at hand.
 
         Returns:
             float32 (h, w) in 0..1, covering the whole photo; h and w are the network's, not the photo's.
@@ -124,21 +140,25 @@ class Segmenter:
             EngineError: the provider fails, or the network answers with no numbers.
             MemoryError: not enough memory for this network.
         """
-        resized, inside = fit_to_input(rgb, self.spec, to_srgb)
+        # Smallest first. Filters that are not ours see every pixel: their networks were measured so.
+        pictures = (rgb,) if reduced is None or self.spec.resample == "lanczos" else (reduced, rgb)
+        resized, inside = fit_to_input(_enough(pictures, self.spec.input_size), self.spec, to_srgb)
         looks = [(to_planes(resized, self.spec), False)]
         if self._flip:
             looks.append((looks[0][0], True))
         for side, mirrored in self.spec.more_looks:
             sized = replace(self.spec, input_size=side)
-            looks.append((to_planes(fit_to_input(rgb, sized, to_srgb)[0], sized), mirrored))
+            looks.append(
+                (to_planes(fit_to_input(_enough(pictures, side), sized, to_srgb)[0], sized), mirrored)
+            )
         at_once = self._looks_at_once(self._provider) if lone else 1
         answers = side_by_side(lambda look: self._look(*look, lone=lone), looks, at_once)
-        first = self._joined(answers, rgb, to_srgb, lone) if self.spec.closer else mean_of(answers)
+        first = self._joined(answers, pictures, to_srgb, lone) if self.spec.closer else mean_of(answers)
         first = to_alpha(first, inside, self.spec)
         part = part_to_decide(first) if self.spec.decider else None
         if part is None:
             return first
-        planes = self._near(rgb, part, to_srgb, SIDE)
+        planes = self._near(pictures, part, to_srgb, SIDE)
         at_once = min(LOOKS, self._threads) if lone else 1
         return decided(
             first, part, planes, lambda feeds: side_by_side(partial(self._decide, lone=lone), feeds, at_once)
@@ -147,7 +167,7 @@ class Segmenter:
     def _joined(
         self,
         answers: Sequence[NDArray[np.float32]],
-        rgb: NDArray[np.uint8],
+        pictures: Sequence[NDArray[np.uint8]],
         to_srgb: Convert | None,
         lone: bool,
     ) -> NDArray[np.float32]:
@@ -156,15 +176,20 @@ class Segmenter:
         part = worth_a_look(mean_of(answers))
         if part is None:
             return joined(answers)
-        near = self._look(self._near(rgb, part, to_srgb), mirrored=False, lone=lone)
+        near = self._look(self._near(pictures, part, to_srgb), mirrored=False, lone=lone)
         return joined(answers, np.ascontiguousarray(near), part)
 
     def _near(
-        self, rgb: NDArray[np.uint8], part: Part, to_srgb: Convert | None, side: int | None = None
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        part: Part,
+        to_srgb: Convert | None,
+        side: int | None = None,
     ) -> NDArray[np.float32]:
         """One part of the photo as a network is shown it, float32 (3, side, side)."""
         spec = self.spec if side is None else replace(self.spec, input_size=side)
-        return to_planes(fit_to_input(rgb[part.pixels(*rgb.shape[:2])], spec, to_srgb)[0], spec)
+        parts = [picture[part.pixels(*picture.shape[:2])] for picture in pictures]
+        return to_planes(fit_to_input(_enough(parts, spec.input_size), spec, to_srgb)[0], spec)
 
     def first_look(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One answer, neither mirrored nor averaged: enough to see that the network runs, and how it rounds here.
@@ -194,20 +219,24 @@ class Segmenter:
         Raises:
             EngineError, MemoryError: as `alpha`.
         """
-        all_of_them = lone or self.spec.once_per_machine
-        session = self._session(self._threads_per_look(self._provider) if all_of_them else 1)
+        several = lone or self._is_shared(self._provider)
+        session = self._session(self._threads_per_look(self._provider) if several else 1)
         batch = planes[np.newaxis].astype(self._dtype, copy=False)
         return self._run(session, self._output, {self._input: batch})
 
     def _decide(self, feed: dict[str, NDArray[np.float32]], *, lone: bool) -> NDArray[np.float32]:
         """What the deciding network says, float32 (SIDE, SIDE) in 0..1; always on the processor."""
-        session = self._decider(self._threads_per_look("cpu") if lone else 1)
+        session = self._decider(self._threads_to_decide() if lone else 1)
         return self._run(session, session.get_outputs()[0].name, feed)
 
     def _prepare_decider(self) -> None:
         """Loads it now, and not when the first photo waits."""
         if self.spec.decider:
-            self._decider(self._threads_per_look("cpu"))
+            self._decider(self._threads_to_decide())
+
+    def _threads_to_decide(self) -> int:
+        """Two looks are decided side by side."""
+        return max(1, self._threads // LOOKS)
 
     def _decider(self, threads: int) -> Any:
         session = self._deciders.get(threads)
@@ -279,6 +308,12 @@ def check_signature(session: Any, spec: ModelSpec) -> tuple[str, str, type[np.fl
 
 def _shape(shape: Any) -> str:
     return " x ".join(str(n) for n in shape)
+
+
+def _enough(pictures: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.uint8]:
+    """The first picture that has samples enough for an input of that side, else the last."""
+    enough = (one for one in pictures if min(one.shape[:2]) >= ENOUGH_SAMPLES * side)
+    return next(enough, pictures[-1])
 
 
 def fit_to_input(

@@ -35,9 +35,7 @@ pytestmark = pytest.mark.slow
 class Disc:
     """Sees a soft disc, whatever it is shown."""
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         y, x = np.ogrid[:320, :320]
         return np.clip((100 - np.hypot(y - 170, x - 150)) / 6, 0, 1).astype(np.float32)
 
@@ -49,7 +47,7 @@ class Witness(Disc):
         self.seen: list[NDArray[np.uint8]] = []
 
     def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
+        self, rgb: NDArray[np.uint8], *, to_srgb: Convert | None = None, **_: Any
     ) -> NDArray[np.float32]:
         self.seen.append(rgb if to_srgb is None else to_srgb(rgb))
         return super().alpha(rgb)
@@ -58,18 +56,14 @@ class Witness(Disc):
 class Nothing:
     """Sees no subject anywhere."""
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         return np.zeros((320, 320), np.float32)
 
 
 class Veiled(Disc):
     """Sees a disc of which a third is half there."""
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         alpha = super().alpha(rgb)
         alpha[:, 150:] = np.minimum(alpha[:, 150:], 0.6)
         return alpha
@@ -129,6 +123,33 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
     photo = jpeg(SIZES[0])
     one, two = (cut(photo, Deliverable(), threads=threads) for threads in (1, 2))
     assert one.rendered == two.rendered
+
+
+def test_networks_are_shown_the_copy_that_the_edge_engine_works_with() -> None:
+    class Shown(Disc):
+        def alpha(
+            self, rgb: NDArray[np.uint8], *, reduced: NDArray[np.uint8] | None = None, **_: Any
+        ) -> NDArray[np.float32]:
+            copies.append(reduced)
+            return super().alpha(rgb)
+
+    copies: list[NDArray[np.uint8] | None] = []
+    photo = jpeg((2500, 1300))
+    for threads in (1, 2):
+        cut(photo, Deliverable(), threads=threads, sees=Shown())
+    first, second = copies
+    assert first is not None
+    assert np.array_equal(first, np.asarray(second)), "a lone photo's is the same"
+    exact = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB").reduce(3), np.int16)
+    assert np.abs(first - exact).max() <= 1
+    others: list[tuple[bytes, dict[str, Any]]] = [
+        (jpeg((900, 500)), {}),
+        (photo, {"roi": "0,0,1000,1000"}),
+        (photo, {"engine": "guided"}),
+    ]
+    for other, matte in others:
+        cut(other, Deliverable(), sees=Shown(), **matte)
+        assert copies[-1] is None
 
 
 def test_the_photos_own_background_stays_beside_orders_that_remove_it() -> None:
@@ -400,9 +421,7 @@ def test_chances_of_other_networks_are_not_read_as_ours() -> None:
 class Companions(Disc):
     """Sees the disc, and a smaller thing to its right."""
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         alpha = super().alpha(rgb)
         alpha[120:160, 280:310] = 1.0
         return alpha

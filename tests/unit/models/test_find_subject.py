@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from PIL import Image
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.fixes import Fixes
 from cutoutd.config.matte import Matte
-from cutoutd.models.decoding.colour import Convert
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_header
 from cutoutd.models.find_subject import find_subject, region
 from cutoutd.models.networks.subject import OF_BUNDLED, Reading, reading_of
@@ -27,9 +27,7 @@ class Eye:
         self._alpha = alpha
         self.shown: list[tuple[int, ...]] = []
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         self.shown.append(rgb.shape)
         seen = np.zeros((64, 64), np.float32)
         seen[16:48, 16:48] = self._alpha
@@ -75,18 +73,14 @@ class EyeForNothing(Eye):
     def __init__(self) -> None:
         super().__init__(0.0)
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         return np.zeros((320, 320), np.float32)
 
 
 class EyeForCrumbs(Eye):
     """Sees a crumb far from the subject as well."""
 
-    def alpha(
-        self, rgb: NDArray[np.uint8], *, lone: bool = True, to_srgb: Convert | None = None
-    ) -> NDArray[np.float32]:
+    def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
         seen = np.zeros((128, 128), np.float32)
         seen[48:112, 48:112] = self._alpha
         seen[4:8, 4:8] = 0.8

@@ -110,6 +110,28 @@ def test_of_a_large_photo_only_what_is_looked_at_is_converted(cat: Photo) -> Non
     assert pixels < 3000 * 2700 / 3
 
 
+def test_a_reduced_copy_is_shown_where_it_has_samples_enough(cat: Photo) -> None:
+    photo = np.asarray(Image.fromarray(cat).resize((2100, 1400), Image.Resampling.BICUBIC))
+    half = photo.reshape(700, 2, 1050, 2, 3).mean((1, 3)).astype(np.uint8)
+    for spec in (STANDARD, replace(BUNDLED, closer=True), replace(BUNDLED, more_looks=((384, True),))):
+        segmenter = Segmenter(spec, threads=1)
+        alone, helped = segmenter.alpha(photo), segmenter.alpha(photo, reduced=half)
+        assert not np.array_equal(alone, helped)
+        assert np.abs(alone - helped).mean() < 0.01
+        assert segmenter.alpha(np.zeros_like(photo), reduced=half).max() > 0.9, (
+            "nothing but the copy is looked at"
+        )
+
+
+@pytest.mark.parametrize("spec", [STANDARD, like_rembg(BUNDLED)], ids=["too small a copy", "lanczos"])
+def test_else_the_photo_is(spec: ModelSpec, cat: Photo) -> None:
+    size = (2100, 1400)
+    photo = np.asarray(Image.fromarray(cat).resize(size, Image.Resampling.BICUBIC))
+    black = np.zeros((390, 585, 3) if spec is STANDARD else (700, 1050, 3), np.uint8)
+    segmenter = Segmenter(replace(spec, decider=""), threads=1)
+    assert np.array_equal(segmenter.alpha(photo), segmenter.alpha(photo, reduced=black))
+
+
 def test_flip_averages_both_looks(cat: Photo, bundled: Segmenter) -> None:
     both = Segmenter(replace(BUNDLED, flip=True), threads=1).alpha(cat)
     asked = Segmenter(BUNDLED, threads=1, flip=True).alpha(cat)
@@ -373,17 +395,19 @@ def test_answers_that_are_no_numbers_are_an_error_not_a_cutout(tmp_path: Path, c
         Segmenter(spec, threads=1).alpha(cat)
 
 
-def test_small_networks_keep_a_second_session_and_large_ones_do_not(tmp_path: Path, cat: Photo) -> None:
-    small = Segmenter(BUNDLED, threads=4)  # two looks at once, two threads each
-    small.alpha(cat, lone=False)
-    small.alpha(cat, lone=True)
-    assert sorted(small._sessions) == [1, 2]
-    frugal = Segmenter(BUNDLED, threads=2)
-    assert np.array_equal(frugal.alpha(cat, lone=False), frugal.alpha(cat, lone=True))
-    assert sorted(frugal._sessions) == [1], "a lone photo's two looks take one thread each"
+def test_a_network_is_loaded_once_for_lone_photos_and_others_where_that_saves_memory(
+    tmp_path: Path, cat: Photo
+) -> None:
+    for threads in (1, 2, 4):
+        bundled = Segmenter(BUNDLED, threads=threads)
+        assert np.array_equal(bundled.alpha(cat, lone=False), bundled.alpha(cat, lone=True))
+        assert sorted(bundled._sessions) == [min(threads, 2)]
     large = Segmenter(tiny_spec(tmp_path / "t.onnx", 1024), threads=2)
     large.alpha(cat, lone=False)
     assert sorted(large._sessions) == [2]
+    other = Segmenter(tiny_spec(tmp_path / "s.onnx"), threads=4)
+    assert np.array_equal(other.alpha(cat, lone=False), other.alpha(cat, lone=True))
+    assert sorted(other._sessions) == [1, 4], "who brings a network decides how many threads it may fill"
 
 
 class _Exhausted:
