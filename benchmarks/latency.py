@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.options import Options
-from benchmarks.running import daemon, save, stages, visible
+from benchmarks.running import daemon, rested, save, stages, visible
 from tests.support.daemon_process import Daemon
 
 EVERY_S = 2.0
@@ -18,13 +18,13 @@ _QUICK = 2  # photos of each kind that show the benchmark works
 
 def run(options: Options) -> dict[str, Any]:
     """An idle daemon with the bundled network: single photos, then bursts."""
-    running = daemon(options.fresh("latency")).start()
+    running = rested(daemon(options.fresh("latency")).start())
     try:
         paced = _paced(options, running, _QUICK if options.quick else 12 * options.rounds)
         bursts = [_burst(options, running, number) for number in range(max(1, options.rounds // 2))]
     finally:
         running.stop()
-    impatient = daemon(options.fresh("latency-unsettled"), config="settle = 0.001").start()
+    impatient = rested(daemon(options.fresh("latency-unsettled"), config="settle = 0.001").start())
     try:
         overhead = _overhead(options, impatient, _QUICK if options.quick else 8 * options.rounds)
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.options import Options
-from benchmarks.running import daemon
+from benchmarks.running import daemon, rested
 from tests.support.daemon_process import Daemon
 
 DELIVERABLES = """
@@ -35,7 +35,7 @@ _MEMORY_EVERY_S = 2.0
 def run(options: Options) -> dict[str, Any]:
     """One run; several would take the night."""
     megapixels, count = (2, 3) if options.quick else (12, options.overnight)
-    running = daemon(options.fresh("overnight"), tables=DELIVERABLES).start()
+    running = rested(daemon(options.fresh("overnight"), tables=DELIVERABLES).start())
     try:
         return {"megapixels": megapixels, "photos": count, **_through(running, options, megapixels, count)}
     finally:

@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measure
 from tests.support.daemon_process import Daemon
 
 # How often the outbox is looked at for a name, which adds at most so much. Waking up four times as often took a
 # twentieth of a core from the photo.
 LOOK_EVERY_S = 0.002
+# A daemon is at rest when it has used no hundredth of a second of processor time for so long, asked so many times.
+_AT_REST_S, _LOOKS_AT_REST = 0.5, 5
 
 
 def daemon(root: Path, *, config: str = "", tables: str = "", models: Path | None = None) -> Daemon:
@@ -34,6 +37,16 @@ def save(data: bytes, path: Path) -> float:
     os.write(handle, data)
     os.close(handle)
     return time.perf_counter()
+
+
+def rested(running: Daemon) -> Daemon:
+    """Waits until nothing of a daemon computes any more: then every worker is warm, and not the first alone."""
+    assert running.process is not None  # noqa: S101 - it was started
+    spent = [measure.tree_cpu_s(running.process.pid)]
+    while len(spent) < _LOOKS_AT_REST or spent[-1] > spent[-_LOOKS_AT_REST]:
+        time.sleep(_AT_REST_S / _LOOKS_AT_REST)
+        spent.append(measure.tree_cpu_s(running.process.pid))
+    return running
 
 
 def visible(path: Path, timeout_s: float = 60.0) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import measure, rival
 from benchmarks.measure import Cost
 from benchmarks.options import Options
-from benchmarks.running import daemon
+from benchmarks.running import daemon, rested
 
 RIVAL = "rembg"
 # name → model, worker processes (0: as many as it chooses)
@@ -105,7 +105,7 @@ def _once(options: Options, inbox: Path, model: str, workers: int, count: int) -
 
 def _daemon(running: Any, inbox: Path) -> Cost:
     """A warm daemon; photos arrive by rename, all at once. Started and stopped outside the time."""
-    running.start()
+    rested(running.start())
     assert running.process is not None  # noqa: S101 - it was just started
     pid = running.process.pid
     photos = sorted(inbox.iterdir())

@@ -175,9 +175,8 @@ def _learned(
             *(work, settled) if fine else (guide, blocks(settled[None], ratio)[0])
         )
 
-    (planes, band), colours = both(
-        lambda: refiner.carried(work, settled, work_step, threads=threads), spread, threads
-    )
+    # Each in one thread: of so many small steps more than two at once only wait for one another.
+    (planes, band), colours = both(lambda: refiner.carried(work, settled, work_step), spread, threads)
     return Drawn(planes, band, work_step, colours, work_step if fine else step)
 
 

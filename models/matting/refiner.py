@@ -126,14 +126,13 @@ def asked_boxes(band: NDArray[np.bool_], ratio: int, shape: tuple[int, ...]) -> 
     return [box.times(ratio, shape) for box in found]
 
 
-def carried(work: Plane, settled: Plane, step: int, *, threads: int) -> tuple[Plane, NDArray[np.bool_]]:
+def carried(work: Plane, settled: Plane, step: int) -> tuple[Plane, NDArray[np.bool_]]:
     """Coefficients that carry the alpha from the work scale to the photo's own, and where they are not flat.
 
     Args:
         work: the photo at the work scale, float32 (3, wh, ww), 0..1.
         settled: the alpha there, float32 (wh, ww), 0..1.
         step: photo pixels per work pixel; with 1 there is nothing to carry.
-        threads: how many may work on the tiles.
 
     Returns:
         float32 (4, wh, ww): alpha = a·RGB + b; and bool (wh, ww).
@@ -144,7 +143,8 @@ def carried(work: Plane, settled: Plane, step: int, *, threads: int) -> tuple[Pl
     if step > 1:
         band = dilate(band, guided.CARRY_REACH)
         boxes = cut(band, margin=guided.CARRY_REACH, call=CARRY_CALL, largest=CARRY_LARGEST)
-        side_by_side(lambda box: _carry_box(result, box, work, settled), boxes, threads)
+        for box in boxes:
+            _carry_box(result, box, work, settled)
     return result, band
 
 
