@@ -132,8 +132,8 @@ def cut_out(
         lone: whether no other photo waits, so that inference and encoding may use several cores.
         threads: how many cores that is; unset, all that this process may use.
         watch: collects seconds per stage; of the usual deliverable, the plain PNG, full-size pixels count as encode.
-        take: called with each piece of the file, in order, as soon as it is made; only of the usual deliverable, and
-            when it is the only one.
+        take: called with each piece of the file, in order, as soon as it is made, after which nobody keeps it; only of
+            the usual deliverable, and when it is the only one.
 
     Raises:
         PhotoError: the photo cannot be read or decoded, shows no subject, or a deliverable cannot be made for it.
@@ -189,6 +189,7 @@ def _made(
             notes += _worth_a_look(found.confidence)
         with watch.stage("matte"):
             full = _prepared(photo, found, matte, threads, notes, work)
+            del work  # what comes now needs the room
         if len(deliverables) == 1 and _is_streamed(photo, found, deliverables[0]):
             with watch.stage("encode"):
                 rendered[0], coverage = _streamed(full, deliverables[0], photo.icc, threads, take)

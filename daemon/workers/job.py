@@ -5,7 +5,6 @@ Only the supervisor renames what it leaves; what the two say to each other is `p
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -104,7 +103,7 @@ def _run(job: Job) -> Answer:
                     if not file.begun:
                         for piece in rendered.pieces:
                             file.take(piece)
-                    written.append(_written(job, rendered, file.finish()))
+                    written.append(_written(rendered, file))
     except TemporaryError:
         for number in range(len(written)):  # a full disk is not helped by our own leftovers
             empty_temporary(job.outboxes[number], job.temporaries[number], inode=job.outbox_inode)
@@ -154,19 +153,17 @@ def _writer(job: Job, number: int) -> TemporaryWriter:
         job.temporaries[number],
         inode=job.outbox_inode,
         folder_mode=job.folder_mode,
+        listed=job.manifest,
     )
 
 
-def _written(job: Job, rendered: Rendered, out_digest: str) -> Written:
-    sha256 = hashlib.sha256()
-    for piece in rendered.pieces if job.manifest else ():
-        sha256.update(piece)
+def _written(rendered: Rendered, file: TemporaryWriter) -> Written:
     return Written(
-        out_digest=out_digest,
-        out_size=rendered.size,
+        out_digest=file.finish(),
+        out_size=file.size,
         width=rendered.width,
         height=rendered.height,
-        sha256=sha256.hexdigest() if job.manifest else "",
+        sha256=file.sha256,
     )
 
 

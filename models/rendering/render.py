@@ -48,11 +48,11 @@ class Subject(Struct, frozen=True):
 
 
 class Rendered(Struct, frozen=True):
-    """A finished file in memory: its bytes in pieces, its size in pixels, its extension with the dot.
+    """A finished file: its bytes in pieces, its size in pixels, its extension with the dot.
 
-    `notes` say in sentences what could not be done as ordered; `enlarged` is how many times larger than in the photo
-    the subject is shown, below 1 where it is smaller; `headless` where its head was to place it and none
-    is seen.
+    `pieces` are empty where each was taken as it was made. `notes` say in sentences what could not be done as ordered;
+    `enlarged` is how many times larger than in the photo the subject is shown, below 1 where it is smaller; `headless`
+    where its head was to place it and none is seen.
     """
 
     pieces: tuple[bytes, ...]
@@ -67,11 +67,6 @@ class Rendered(Struct, frozen=True):
     def data(self) -> bytes:
         """The whole file."""
         return b"".join(self.pieces)
-
-    @property
-    def size(self) -> int:
-        """The file's length in bytes."""
-        return sum(map(len, self.pieces))
 
 
 def render(
@@ -144,15 +139,14 @@ def render_plain(
         photo: width and height in pixels.
         icc: profile of the colours; None means sRGB.
         threads: how many bands are worked on at once; the bytes do not depend on it.
-        take: called with each piece of the file in order, while the next ones are made.
+        take: called with each piece of the file in order, while the next ones are made; unset, they are kept.
     """
     pieces: list[bytes] = []
+    keep = pieces.append if take is None else take
     for piece in png.encode_bands(
         source, photo, compression=output.compression, dpi=output.density, icc=icc, threads=threads
     ):
-        pieces.append(piece)
-        if take is not None:
-            take(piece)
+        keep(piece)
     return Rendered(tuple(pieces), *photo, extension(output))
 
 
