@@ -44,7 +44,7 @@ class FullSize:
 
     Args:
         photo: uint8 (H, W, 3), sRGB.
-        drawn: the alpha at its own scale.
+        drawn: the alpha at its own scale; it is taken over and no longer of use to anybody else.
         controls: what the user asked of the edges.
     """
 
@@ -56,13 +56,14 @@ class FullSize:
         reach = controls.reach(self._longest)
         # What an edit can reach is part of the band.
         self._band = dilate(drawn.band, -(-reach // drawn.step)) if reach else drawn.band
-        # In units of 8-bit levels from here on: full-size passes that only rescale would cost a tenth of the time.
-        self._planes = drawn.planes * LEVELS
-        self._planes[:3] /= LEVELS
+        # In 8-bit levels from here on: full-size passes that only rescale would cost a tenth of the time. Slopes
+        # are the same in both, and a copy of them would be a tenth of what a photo takes.
+        self._planes = drawn.planes
+        self._planes[3] *= LEVELS
         self._colours = drawn.colours * LEVELS
         grid, coarse = self._band.shape, self._colours.shape[1:]
         # Outside the band the alpha of a block and of all that its pixels are interpolated from is flat.
-        self._level = (drawn.planes[3] >= 0.5).view(np.uint8) * np.uint8(255)
+        self._level = (self._planes[3] >= LEVELS / 2).view(np.uint8) * np.uint8(255)
         self._step = drawn.step
         # An edit looks around itself: its tiles, which are widened for that, are worked out whole.
         self._boxed = reach == 0

@@ -165,6 +165,7 @@ def _learned(
     hints = refiner.hint_planes(guide, plain, scale, guided.block(edges, scale), threads)
     hints[0] = coarse
     settled = refiner.redraw(work, hints, band, boxes, ratio, threads=threads)
+    del hints  # a photo takes the most memory about here
     trust = guided.trust(edges, max(shape) / max(alpha.shape))
     if trust.min() < 1.0:
         _keep_means(settled, alpha, trust, band, (ratio, work_step), shape)
@@ -229,7 +230,7 @@ def _around(found: NDArray[np.bool_]) -> slice:
 
 def _solved(photo: NDArray[np.uint8], drawn: Drawn, notes: list[str]) -> Drawn:
     """The same band solved by closed-form matting at the work scale; unchanged, with a note, if it cannot be."""
-    first, _ = FullSize(photo, drawn, NATURAL).whole()
+    first, _ = FullSize(photo, drawn._replace(planes=drawn.planes.copy()), NATURAL).whole()
     step = refiner.work_step((photo.shape[0], photo.shape[1]))
     known = reduced(first[:, :, None], step)[0]
     planes, band = solve_band(photo, known, step, notes)
