@@ -326,6 +326,7 @@ def _prepared(
         engine=matte.engine,
         controls=controls_of(matte, (height, width), found.box),
         closed_form=matte.closed_form,
+        blurred=found.confidence is not None,  # a bundled network's answer, then
         threads=threads,
         notes=notes,
         work=work,

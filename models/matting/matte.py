@@ -32,6 +32,8 @@ BAND_REACH = 1.5
 FINE_COLOURS = 2
 # Samples around the precise ones that their means are worked out with.
 MEANS_MARGIN = 3
+# A blurred alpha is redrawn at the photo's own size too, unless that has so few of its samples that none is too wide.
+BLURRED_LEAST = 0.8
 # A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
 # suffers rounding: half of an 8-bit step.
 UNSURE, PRECISE = 0.02, 0.002
@@ -44,6 +46,7 @@ def refine(
     engine: Engine = "learned",
     controls: MatteControls = NATURAL,
     closed_form: bool = False,
+    blurred: bool = False,
     threads: int = 1,
     notes: list[str] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -57,6 +60,8 @@ def refine(
             the photo is edge that the network would take long.
         controls: what the user asked of shapes and edges; unset: nothing is changed.
         closed_form: solve the band once more by closed-form matting (seconds to minutes; needs pymatting).
+        blurred: whether the alpha is wider at its edges than the photo's, however near their sizes are: a bundled
+            network's answer is, while a mask of somebody's own means what it says.
         threads: how many threads may work on the tiles; the result is the same for any number.
         notes: a list that takes a sentence for everything that was asked for and could not be done.
 
@@ -69,7 +74,14 @@ def refine(
         ModelError: the refiner network was asked for and cannot be loaded.
     """
     full = prepare(
-        alpha, photo, engine=engine, controls=controls, closed_form=closed_form, threads=threads, notes=notes
+        alpha,
+        photo,
+        engine=engine,
+        controls=controls,
+        closed_form=closed_form,
+        blurred=blurred,
+        threads=threads,
+        notes=notes,
     )
     return full.whole(threads)
 
@@ -81,6 +93,7 @@ def prepare(
     engine: Engine = "learned",
     controls: MatteControls = NATURAL,
     closed_form: bool = False,
+    blurred: bool = False,
     threads: int = 1,
     notes: list[str] | None = None,
     work: Plane | None = None,
@@ -91,11 +104,13 @@ def prepare(
     """
     alpha = edit_shapes(np.asarray(alpha, np.float32), controls)
     shape = (photo.shape[0], photo.shape[1])
-    enough = max(shape) <= guided.SAME_SIZE * max(alpha.shape)
+    enlargement = max(shape) / max(alpha.shape)
+    enough = enlargement <= guided.SAME_SIZE
     drawn = None
-    if engine in ("learned", "auto") and not enough:
+    if engine in ("learned", "auto") and (not enough or (blurred and enlargement > BLURRED_LEAST)):
         most = refiner.CHOSEN_MOST if engine == "auto" else None
-        drawn = _learned(alpha, photo, threads, most, work)
+        trusted = max(enlargement, guided.SMALLER) if blurred else enlargement
+        drawn = _learned(alpha, photo, threads, most, work, trusted)
     if drawn is None:
         drawn = _filtered(alpha, photo, follow=engine != "plain" and not enough, threads=threads)
     if closed_form:
@@ -136,11 +151,17 @@ def work_copy(photo: NDArray[np.uint8], engine: Engine, threads: int = 1) -> Pla
 
 
 def _learned(
-    alpha: Plane, photo: NDArray[np.uint8], threads: int, most: int | None, made: Plane | None
+    alpha: Plane,
+    photo: NDArray[np.uint8],
+    threads: int,
+    most: int | None,
+    made: Plane | None,
+    enlargement: float,
 ) -> Drawn | None:
     """The refiner network at the work scale, the guided filter from there on.
 
-    None where it would have to look at more than `most` pixels of that scale.
+    None where it would have to look at more than `most` pixels of that scale. The photo is followed as far as befits
+    an alpha of which it is an `enlargement`.
     """
     shape = (photo.shape[0], photo.shape[1])
     work_step = refiner.work_step(shape)
@@ -166,7 +187,7 @@ def _learned(
     hints[0] = coarse
     settled = refiner.redraw(work, hints, band, boxes, ratio, threads=threads)
     del hints  # a photo takes the most memory about here
-    trust = guided.trust(edges, max(shape) / max(alpha.shape))
+    trust = guided.trust(edges, enlargement)
     if trust.min() < 1.0:
         _keep_means(settled, alpha, trust, band, (ratio, work_step), shape)
     fine = work_step <= FINE_COLOURS

@@ -230,9 +230,15 @@ def smeared(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.filter2D(alpha, -1, kernel / kernel.sum())
 
 
-def draw_alpha(image: np.ndarray, rng: np.random.Generator, textures: Textures) -> np.ndarray:
+# Where `draw_alpha` finds hair and what is out of focus or moved: scenes of one kind are drawn by these alone.
+KINDS = {"any": (0.0, 1.0), "hair": (0.0, 0.55), "smeared": (0.75, 0.92)}
+
+
+def draw_alpha(
+    image: np.ndarray, rng: np.random.Generator, textures: Textures, kinds: tuple[float, float] = KINDS["any"]
+) -> np.ndarray:
     """One exact alpha float32 (SIDE, SIDE) from an outline uint8 at the supersampled size."""
-    kind = rng.random()
+    kind = rng.uniform(*kinds)
     if kind < 0.55:
         alpha = hairy(image, rng)
     elif kind < 0.66:
@@ -277,10 +283,12 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(small, 0, 1).astype(np.float32)
 
 
-def scene(rng: np.random.Generator, textures: Textures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def scene(
+    rng: np.random.Generator, textures: Textures, kinds: tuple[float, float] = KINDS["any"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One sample: photo uint8 (SIDE, SIDE, 3), truth uint8 (SIDE, SIDE), hints uint8 (9, SIDE, SIDE)."""
     outline, own = textures.subject(rng)
-    alpha = draw_alpha(outline, rng, textures)
+    alpha = draw_alpha(outline, rng, textures, kinds)
     choice = rng.random()
     subject = own if choice < 0.4 else plain_colour(rng) if choice < 0.75 else textures.texture(rng)
     background = plain_colour(rng) if rng.random() < 0.15 else textures.texture(rng)
@@ -317,6 +325,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=KINDS, default="any", help="what to draw alone")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
@@ -324,7 +333,8 @@ def main() -> None:
     for shard in range(args.count // 32):
         rng = np.random.default_rng([args.seed, shard])
         photo, truth, hint = (
-            np.stack(x) for x in zip(*(scene(rng, textures) for _ in range(32)), strict=True)
+            np.stack(x)
+            for x in zip(*(scene(rng, textures, KINDS[args.kind]) for _ in range(32)), strict=True)
         )
         partial = args.out / f"{args.seed}-{shard:04d}.part.npz"
         np.savez(partial, photo=photo, truth=truth, hints=hint)

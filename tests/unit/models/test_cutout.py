@@ -450,3 +450,28 @@ def test_a_mask_of_ones_own_takes_the_networks_place_and_needs_no_look() -> None
     assert shown[150, 150, 3] == 255
     assert not shown[300:, 300:].any()
     assert made.confidence is None
+
+
+def test_a_soft_mask_of_the_photos_size_is_kept_as_it_is_and_a_networks_answer_is_not() -> None:
+    photo = jpeg((320, 320))
+    seen = Disc().alpha(np.zeros((1, 1, 3), np.uint8))
+    soft = np.rint(np.clip(seen, 0.1, 0.9) * 255).astype(np.uint8)  # as doubtful as a network may be
+
+    class Soft(Disc):
+        def alpha(self, rgb: NDArray[np.uint8], **_: Any) -> NDArray[np.float32]:
+            return seen * np.float32(0.98) + np.float32(0.01)
+
+    def made(**how: Any) -> NDArray[np.uint8]:
+        header = read_header(photo, "photo", PhotoLimits(10**8, 50))
+        return pixels(cut_out(photo, header=header, threads=1, **how))[..., 3]
+
+    out = io.BytesIO()
+    Image.fromarray(soft).save(out, "PNG")
+    plain = Matte(engine="plain")
+    by_hand = made(segmenter=Disc(), mask=out.getvalue())
+    assert np.array_equal(by_hand, made(segmenter=Disc(), mask=out.getvalue(), matte=plain))
+    assert not np.array_equal(made(segmenter=Soft()), made(segmenter=Soft(), matte=plain))
+    other = made(segmenter=Soft(), reading=OF_OTHERS)
+    assert np.array_equal(other, made(segmenter=Soft(), reading=OF_OTHERS, matte=plain)), (
+        "nor another network's"
+    )
