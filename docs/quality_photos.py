@@ -162,8 +162,8 @@ PHOTOS: tuple[Photo, ...] = (
         ANIMALS,
         "fix",
         (
-            "The bee itself is sharp, wing and all; some tips of petals float beside it, which "
-            "`--keep largest` leaves out. Said: something beside the subject is half there (64 % sure). "
+            "The bee itself is sharp, wing and all; faint tips of petals float beside it, which "
+            "`--keep largest` leaves out. Said: something beside the subject is half there (68 % sure). "
             "IS-Net has the "
             "heart of the flower too, and petals in a haze; u2netp makes the bee a shade."
         ),
@@ -194,7 +194,7 @@ PHOTOS: tuple[Photo, ...] = (
         PRODUCTS,
         "fix",
         (
-            "All but one tile is right; the purple one has holes. Two points (`--keep 87%,43% --keep "
+            "All but one tile is right; the purple one is half gone. Two points (`--keep 87%,43% --keep "
             "86%,39%`) bring it back but for a nick. Both rivals have it."
         ),
     ),

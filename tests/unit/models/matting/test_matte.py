@@ -119,8 +119,9 @@ def test_a_blurred_answer_is_redrawn_at_the_photos_own_size_and_a_mask_is_not() 
         np.uint8
     )
     small = Image.fromarray((truth * 255).astype(np.uint8)).resize((320, 320))
-    answer = np.asarray(small.filter(ImageFilter.GaussianBlur(3)), np.float32) / 255
-    for engine, better in (("learned", True), ("guided", False)):
+    answer = np.asarray(np.asarray(small.filter(ImageFilter.GaussianBlur(3))) / 255, np.float32)
+    engines: tuple[tuple[Engine, bool], ...] = (("learned", True), ("guided", False))
+    for engine, better in engines:
         alike, redrawn = (
             refine(answer, photo, engine=engine, blurred=blurred)[0] for blurred in (False, True)
         )
