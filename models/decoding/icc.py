@@ -194,6 +194,11 @@ def cicp_icc(primaries: int, transfer: int) -> bytes | None:
     return matrix_profile(colours, tone or srgb_curve_tag())
 
 
+def are_told(primaries: int, transfer: int) -> bool:
+    """Whether code points say both, the primaries and the transfer; H.273 reserves 0 and 3, and 2 is "unspecified"."""
+    return not {primaries, transfer} & {0, 2, 3}
+
+
 def is_hdr(transfer: int) -> bool:
     """True for the H.273 transfer characteristics whose white is brighter than paper."""
     return transfer in (16, 18)

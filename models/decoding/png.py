@@ -192,9 +192,12 @@ def _note(kind: bytes) -> str:
 
 
 def _colours(facts: dict[bytes, bytes], broken: list[bytes]) -> tuple[bytes | None, tuple[int, int] | None]:
-    """The profile and code points, in the order in which browsers believe them: cICP, iCCP, sRGB, gAMA and cHRM."""
-    if b"cICP" in facts:
-        points = facts[b"cICP"][0], facts[b"cICP"][1]
+    """The profile and code points, in the order in which browsers believe them: cICP, iCCP, sRGB, gAMA and cHRM.
+
+    Code points that leave something open are heard last: whoever wrote a profile beside them knew more.
+    """
+    points = (facts[b"cICP"][0], facts[b"cICP"][1]) if b"cICP" in facts else None
+    if points is not None and profiles.are_told(*points):
         return profiles.cicp_icc(*points), points
     if b"iCCP" in facts:
         packed = _unpacked(facts[b"iCCP"])
@@ -203,7 +206,9 @@ def _colours(facts: dict[bytes, bytes], broken: list[bytes]) -> tuple[bytes | No
         broken.append(b"iCCP")
     if b"sRGB" in facts:
         return None, None
-    return _calibrated(facts, broken), None
+    if points is None or b"gAMA" in facts or b"cHRM" in facts:
+        return _calibrated(facts, broken), None
+    return profiles.cicp_icc(*points), points
 
 
 def _unpacked(chunk: bytes) -> bytes | None:

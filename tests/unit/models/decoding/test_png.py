@@ -79,6 +79,18 @@ def test_colours_are_believed_in_the_order_of_browsers() -> None:
     assert take_apart(png(chunk(b"sRGB", b"\0"), chunk(b"gAMA", struct.pack(">I", 100_000)))).icc is None
 
 
+@pytest.mark.parametrize("points", [(2, 2), (1, 2), (2, 13), (0, 0), (12, 3)])
+def test_code_points_that_leave_something_open_hide_no_profile(points: tuple[int, int]) -> None:
+    told = chunk(b"cICP", bytes((*points, 0, 1)))
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(SRGB))
+    linear = chunk(b"gAMA", struct.pack(">I", 100_000))
+    assert take_apart(png(told, profile)).icc == SRGB
+    assert take_apart(png(told, linear)).icc == take_apart(png(linear)).icc is not None
+    alone = take_apart(png(told))
+    assert (alone.icc is not None) == (points[0] == 12)
+    assert alone.code_points == points
+
+
 def test_a_tone_curve_near_that_of_srgb_is_srgb_and_another_is_a_profile() -> None:
     assert take_apart(png(chunk(b"gAMA", struct.pack(">I", 45455)))).icc is None
     linear = take_apart(png(chunk(b"gAMA", struct.pack(">I", 100_000)))).icc
