@@ -98,6 +98,13 @@ JUNK_NAMES: dict[str, str] = {
     "tmpfile??????": "gphoto2 download in progress",
 }
 
+# Behind a photo's own, final name: notes that lie beside it for as long as its download is unfinished, running or not.
+NOTES_BESIDE: dict[bytes, str] = {
+    b".aria2": "aria2",
+    b".lftp-pget-status": "lftp's pget",
+    b".st": "axel",
+}
+
 # Shell patterns of folders that are never entered; lower case.
 JUNK_FOLDERS: dict[str, str] = {
     ".*": "hidden: .Trash, .Spotlight-V100, .stversions, .stfolder, .dtrash, .thumbnails",

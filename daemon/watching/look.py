@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec import Struct
 from cutoutd.daemon.files.filesystem import RealFileSystem
 from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.writers import Writers, writers_of
-from cutoutd.daemon.watching.filters import Kind, Rules, raw_pair_key
+from cutoutd.daemon.watching.filters import NOTES_BESIDE, Kind, Rules, raw_pair_key
 from cutoutd.daemon.watching.scan import Found, examine, partners
 
 # The names in a folder are asked for no more often than this: in a burst each RAW has looks of its own, a moment
@@ -24,7 +25,7 @@ class Look(Struct, frozen=True):
 
     `begun` and `at` are the clock's times before and after it. `found` is None where no such file is, and where the
     inbox could not be looked at (`failed`). `partner` says that a RAW has its JPEG on disk, `writing` who had the file
-    open for writing; `mistake` is one of ours, which this file's name or facts brought out.
+    open for writing, or has not finished it; `mistake` is one of ours, which this file's name or facts brought out.
     """
 
     path: bytes
@@ -78,10 +79,17 @@ class Looks:
             return Look(path, None, begun, self._clock(), failed=True)
         writing = Writers.UNKNOWN
         if found is not None and found.problem is None and found.kind is not Kind.OTHER:
-            writing = writers_of(
-                os.path.join(self._key, path), self.leases, self._fs or RealFileSystem(self._key)
-            )
+            writing = self._writing(os.path.join(self._key, path))
         return Look(path, found, begun, self._clock(), partner=partner, writing=writing)
+
+    def _writing(self, path: bytes) -> Writers:
+        """Who has a photo open for writing; a download that rests has not closed its notes."""
+        fs = self._fs or RealFileSystem(self._key)
+        for behind in NOTES_BESIDE:
+            with suppress(OSError):  # none lies there, or the name is too long for one
+                fs.lstat(path + behind)
+                return Writers.SOMEBODY
+        return writers_of(path, self.leases, fs)
 
     def _partner_on_disk(self, raw: bytes) -> bool:
         """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""

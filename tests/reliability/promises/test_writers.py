@@ -152,6 +152,23 @@ def test_an_upload_that_broke_off_is_resumed_where_it_lies(make: Make, elsewhere
     assert sorted(_lying(one.inbox)) == sorted(data.values())
 
 
+def test_a_download_that_rests_beside_its_notes_is_neither_taken_nor_failed(
+    make: Make, elsewhere: Path
+) -> None:
+    photo = encoded("astronaut", size=(800, 600))
+    one = make(f'[inbox.after]\nfailed = "{elsewhere}"')
+    notes, arriving = one.inbox / "a.jpg.aria2", one.inbox / "a.jpg"
+    notes.touch()
+    arriving.write_bytes(photo[: len(photo) // 2] + bytes(len(photo) - len(photo) // 2))
+    time.sleep(STALL_S)  # the download was stopped: nobody has either file open
+    assert one.outputs() == []
+    assert not one.rows("state = 'failed'")
+    arriving.write_bytes(photo)
+    notes.unlink()
+    one.wait(lambda: one.outputs() == ["a.png"] and one.settled(), "the cutout", 60)
+    assert _lying(one.inbox, elsewhere) == [photo]
+
+
 def test_a_file_that_is_held_open_is_said_in_status(make: Make) -> None:
     one = make("")
     with (one.inbox / "a.jpg").open("wb") as file:

@@ -56,6 +56,22 @@ def test_who_writes_is_asked_only_of_photos_and_only_where_the_kernel_knows(
     assert [one.writing for one in looks.take([b"a.jpg"])] == [Writers.NOBODY]
 
 
+@pytest.mark.parametrize("behind", [".aria2", ".st", ".lftp-pget-status"])
+def test_a_photo_beside_which_a_download_has_its_notes_is_being_written(
+    tmp_path: Path, looks: Looks, behind: str
+) -> None:
+    looks.leases = os.stat(tmp_path).st_dev
+    (tmp_path / "a.jpg").write_bytes(b"data")
+    notes = tmp_path / f"a.jpg{behind}"
+    notes.touch()
+    assert [one.writing for one in looks.take([b"a.jpg"])] == [Writers.SOMEBODY]
+    notes.unlink()
+    assert [one.writing for one in looks.take([b"a.jpg"])] == [Writers.NOBODY]
+    longest = b"b" * 251 + b".jpg"
+    (tmp_path / os.fsdecode(longest)).write_bytes(b"data")
+    assert [one.writing for one in looks.take([longest])] == [Writers.NOBODY], "nothing can lie beside it"
+
+
 def test_what_one_file_brings_out_leaves_the_others_their_looks(
     tmp_path: Path, looks: Looks, fs: FaultyFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
