@@ -29,8 +29,8 @@ SAMPLES_PER_PIXEL = 4
 # A photo's reduced copy is shown in its place where it has so many samples per input pixel: it is an average already,
 # of all pixels, and small.
 ENOUGH_SAMPLES = 1.25
-# Of a bundled network on a processor. Two bring its answer in two thirds of the time; where other photos fill the cores
-# they cost it a tenth, and a second session for those would cost 30 MB. More than two gain little.
+# Of a bundled network on a processor, for a lone photo at least: two bring its answer in two thirds of the time. Where
+# there are no more, photos among others take the same session: their answers cost a tenth more, a second one 30 MB.
 BUNDLED_THREADS = 2
 LOOKS = 2  # that run side by side: the photo and its mirror image
 
@@ -98,13 +98,18 @@ class Segmenter:
         return min(LOOKS, self._threads) if several else 1
 
     def _threads_per_look(self, provider: str) -> int:
-        if self._is_shared(provider):
-            return min(BUNDLED_THREADS, self._threads)
+        """Of a lone photo; beyond two, the last doubling of threads gains a bundled network little."""
+        if self._is_bundled(provider):
+            return min(self._threads, max(BUNDLED_THREADS, self._threads // LOOKS))
         return max(1, self._threads // self._looks_at_once(provider))
 
-    def _is_shared(self, provider: str) -> bool:
-        """Whether lone photos and those among others are shown to the same session."""
-        return self.spec.once_per_machine or (self.spec.family == BUNDLED_FAMILY and provider == "cpu")
+    def _threads_among_others(self, provider: str) -> int:
+        """Of a photo beside which others are worked on: one, unless that would load the network once more."""
+        scarce = self._is_bundled(provider) and self._threads <= BUNDLED_THREADS
+        return self._threads_per_look(provider) if self.spec.once_per_machine or scarce else 1
+
+    def _is_bundled(self, provider: str) -> bool:
+        return self.spec.family == BUNDLED_FAMILY and provider == "cpu"
 
     @property
     def provider(self) -> str:
@@ -219,8 +224,8 @@ class Segmenter:
         Raises:
             EngineError, MemoryError: as `alpha`.
         """
-        several = lone or self._is_shared(self._provider)
-        session = self._session(self._threads_per_look(self._provider) if several else 1)
+        threads = self._threads_per_look if lone else self._threads_among_others
+        session = self._session(threads(self._provider))
         batch = planes[np.newaxis].astype(self._dtype, copy=False)
         return self._run(session, self._output, {self._input: batch})
 
