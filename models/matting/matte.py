@@ -32,8 +32,6 @@ BAND_REACH = 1.5
 FINE_COLOURS = 2
 # Samples around the precise ones that their means are worked out with.
 MEANS_MARGIN = 3
-# A blurred alpha is redrawn at the photo's own size too, unless that has so few of its samples that none is too wide.
-BLURRED_LEAST = 0.8
 # A network's blurred answer is never quite sure: 2 % of it is background, 98 % subject. A precise one only
 # suffers rounding: half of an 8-bit step.
 UNSURE, PRECISE = 0.02, 0.002
@@ -107,7 +105,7 @@ def prepare(
     enlargement = max(shape) / max(alpha.shape)
     enough = enlargement <= guided.SAME_SIZE
     drawn = None
-    if engine in ("learned", "auto") and (not enough or (blurred and enlargement > BLURRED_LEAST)):
+    if engine in ("learned", "auto") and (blurred or not enough):
         most = refiner.CHOSEN_MOST if engine == "auto" else None
         trusted = max(enlargement, guided.SMALLER) if blurred else enlargement
         drawn = _learned(alpha, photo, threads, most, work, trusted)
