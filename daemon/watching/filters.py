@@ -63,8 +63,16 @@ SIDECARS: dict[str, str] = {
     "vrd": "Canon recipe",
 }
 
+# Behind a photo's own, final name: notes that lie beside it for as long as its download is unfinished, running or not.
+NOTES_BESIDE: dict[str, str] = {
+    ".aria2": "aria2's notes on a download in progress",
+    ".lftp-pget-status": "lftp's notes on a download in progress",
+    ".st": "axel's notes on a download in progress",
+}
+
 # Shell patterns of names that are not finished or not the user's; lower case.
 JUNK_NAMES: dict[str, str] = {
+    **{f"*{behind}": what for behind, what in NOTES_BESIDE.items()},
     ".*": "hidden: .DS_Store, ._resource forks, FTP upload names, our own .cutoutd- files",
     "~*": "office and editor lock files",
     "*~": "editor backups",
@@ -79,9 +87,7 @@ JUNK_NAMES: dict[str, str] = {
     "*.download": "Safari download in progress",
     "*.opdownload": "Opera download in progress",
     "*.!sync": "Resilio Sync in progress",
-    "*.aria2": "aria2's notes on a download in progress",
     "*.crswap": "Chrome's copy of a file that a page saves",
-    "*.lftp-pget-status": "lftp's notes on a download in progress",
     "*.tacitpart": "FolderSync upload in progress",
     "*.upload": "upload in progress",
     "*.uploading": "upload in progress",
@@ -96,13 +102,6 @@ JUNK_NAMES: dict[str, str] = {
     "*:com.dropbox.att*": "the same of Dropbox",
     "*.digikamtempfile.*": "digiKam download in progress, a temporary that ends in .JPG",
     "tmpfile??????": "gphoto2 download in progress",
-}
-
-# Behind a photo's own, final name: notes that lie beside it for as long as its download is unfinished, running or not.
-NOTES_BESIDE: dict[bytes, str] = {
-    b".aria2": "aria2",
-    b".lftp-pget-status": "lftp's pget",
-    b".st": "axel",
 }
 
 # Shell patterns of folders that are never entered; lower case.

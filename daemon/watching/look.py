@@ -87,7 +87,7 @@ class Looks:
         fs = self._fs or RealFileSystem(self._key)
         for behind in NOTES_BESIDE:
             with suppress(OSError):  # none lies there, or the name is too long for one
-                fs.lstat(path + behind)
+                fs.lstat(path + os.fsencode(behind))
                 return Writers.SOMEBODY
         return writers_of(path, self.leases, fs)
 

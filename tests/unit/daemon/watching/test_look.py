@@ -8,7 +8,7 @@ import pytest
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 
 from cutoutd.daemon.files.writers import Writers
-from cutoutd.daemon.watching.filters import Kind, Rules
+from cutoutd.daemon.watching.filters import NOTES_BESIDE, Kind, Rules
 from cutoutd.daemon.watching.look import LISTING_GOOD_FOR_S, Looks
 
 
@@ -56,7 +56,7 @@ def test_who_writes_is_asked_only_of_photos_and_only_where_the_kernel_knows(
     assert [one.writing for one in looks.take([b"a.jpg"])] == [Writers.NOBODY]
 
 
-@pytest.mark.parametrize("behind", [".aria2", ".st", ".lftp-pget-status"])
+@pytest.mark.parametrize("behind", NOTES_BESIDE)
 def test_a_photo_beside_which_a_download_has_its_notes_is_being_written(
     tmp_path: Path, looks: Looks, behind: str
 ) -> None:
