@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Any
-
-from isal import isal_zlib
 
 from cutoutd.daemon.files.interface import FileSystem
 
 # Read and compared at a time: calls are few beside what they carry, and a thread takes little memory.
 BLOCK_BYTES = 1 << 20
-# isal's stubs name a buffer type that pyright cannot see on Python 3.11.
-_isal: Any = isal_zlib
 
 
 def new_digest(data: bytes | memoryview = b"") -> hashlib.blake2b:
     """BLAKE2b-256, to be fed with more: as hex it is what the ledger keeps for contents and outputs."""
     return hashlib.blake2b(data, digest_size=32)
-
-
-def checksum(data: bytes | memoryview, start: int = 0) -> int:
-    """CRC-32, continued from `start`: tells damage, in a thirtieth of a digest's time, but no forger from another."""
-    return _isal.crc32(data, start)
 
 
 def digest_file(path: bytes, fs: FileSystem) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.digest import BLOCK_BYTES, checksum, new_digest
+from cutoutd.daemon.files.digest import BLOCK_BYTES, new_digest
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
+from cutoutd.models.rendering.deflate import crc32
 
 # So many bytes are sent on their way to the disk at once: enough for a disk's liking, a tenth of a large cutout.
 _SEND_AT = 2 << 20
@@ -109,7 +110,7 @@ class TemporaryWriter:
                 self._fs.start_writing_back(self._fd, self._sent, self.size - self._sent)
                 self._sent = self.size
         self._digest.update(data)
-        self._checksum = checksum(data, self._checksum)
+        self._checksum = crc32(data, self._checksum)
         if self._sha256 is not None:
             self._sha256.update(data)
 
@@ -162,7 +163,7 @@ class TemporaryWriter:
         fd, size, found = self._fs.open(self._path, os.O_RDONLY), 0, 0
         try:
             while size <= self.size and (block := self._fs.read(fd, BLOCK_BYTES)):
-                size, found = size + len(block), checksum(block, found)
+                size, found = size + len(block), crc32(block, found)
         finally:
             self._fs.close(fd)
         return (size, found) == (self.size, self._checksum)
