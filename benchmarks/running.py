@@ -14,8 +14,8 @@ from tests.support.daemon_process import Daemon
 # How often the outbox is looked at for a name, which adds at most so much. Waking up four times as often took a
 # twentieth of a core from the photo.
 LOOK_EVERY_S = 0.002
-# A daemon is at rest when it has used no hundredth of a second of processor time for so long, asked so many times.
-_AT_REST_S, _LOOKS_AT_REST = 0.5, 5
+# A daemon is at rest when it has used no hundredth of a second of processor time for so long.
+_AT_REST_S = 0.5
 
 
 def daemon(root: Path, *, config: str = "", tables: str = "", models: Path | None = None) -> Daemon:
@@ -42,10 +42,17 @@ def save(data: bytes, path: Path) -> float:
 def rested(running: Daemon) -> Daemon:
     """Waits until nothing of a daemon computes any more: then every worker is warm, and not the first alone."""
     assert running.process is not None  # noqa: S101 - it was started
-    spent = [measure.tree_cpu_s(running.process.pid)]
-    while len(spent) < _LOOKS_AT_REST or spent[-1] > spent[-_LOOKS_AT_REST]:
-        time.sleep(_AT_REST_S / _LOOKS_AT_REST)
-        spent.append(measure.tree_cpu_s(running.process.pid))
+    pid, used, since = running.process.pid, -1.0, 0.0
+
+    def at_rest() -> bool:
+        """Whether as much was used before as is now, and for long enough."""
+        nonlocal used, since
+        now = measure.tree_cpu_s(pid)
+        if now > used:
+            used, since = now, time.perf_counter()
+        return time.perf_counter() - since > _AT_REST_S
+
+    running.wait(at_rest, "every worker to be warm")
     return running
 
 
