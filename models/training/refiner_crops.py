@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutoutd.models.training.refiner_data import degrade, product_hints
+from cutoutd.models.training.refiner_data import degrade, product_hints, write_shard
 
 Pixels = NDArray[np.uint8]
 Scene = tuple[
@@ -95,10 +95,7 @@ def main() -> None:
         for first in range(0, len(order), SHARD):
             side = SIDES[int(rng.integers(len(SIDES)))]
             some = [scene(rng, args.data, name, side) for name in order[first : first + SHARD]]
-            photo, truth, hints = (np.stack(each) for each in zip(*some, strict=True))
-            partial = args.out / f"crops-{args.seed}-{turn}-{first:04d}.part.npz"
-            np.savez(partial, photo=photo, truth=truth, hints=hints)
-            partial.rename(partial.with_name(partial.name.replace(".part", "")))
+            write_shard(args.out / f"crops-{args.seed}-{turn}-{first:04d}.npz", some)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -318,6 +319,14 @@ def product_hints(photo: np.ndarray, answer: np.ndarray, step: int) -> np.ndarra
     return (refiner.hints(full, guide) * 255 + 0.5).astype(np.uint8)
 
 
+def write_shard(path: Path, scenes: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """Photos, truths and hints of some scenes of one size, whole under that name or not at all."""
+    photo, truth, hints = (np.stack(each) for each in zip(*scenes, strict=True))
+    partial = path.with_suffix(".part.npz")
+    np.savez(partial, photo=photo, truth=truth, hints=hints)
+    partial.rename(path)
+
+
 def main() -> None:
     """Draws scenes into shards of 32 until `count` are there."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -332,13 +341,8 @@ def main() -> None:
     textures = Textures(args.data)
     for shard in range(args.count // 32):
         rng = np.random.default_rng([args.seed, shard])
-        photo, truth, hint = (
-            np.stack(x)
-            for x in zip(*(scene(rng, textures, KINDS[args.kind]) for _ in range(32)), strict=True)
-        )
-        partial = args.out / f"{args.seed}-{shard:04d}.part.npz"
-        np.savez(partial, photo=photo, truth=truth, hints=hint)
-        partial.rename(args.out / f"{args.seed}-{shard:04d}.npz")
+        scenes = (scene(rng, textures, KINDS[args.kind]) for _ in range(32))
+        write_shard(args.out / f"{args.seed}-{shard:04d}.npz", scenes)
 
 
 if __name__ == "__main__":

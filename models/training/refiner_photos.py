@@ -21,8 +21,8 @@ from cutoutd.models.networks.catalog import resolve
 from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.strays import tidied
 from cutoutd.models.planes import Alpha
-from cutoutd.models.training.dataset import data_folder
-from cutoutd.models.training.refiner_data import product_hints
+from cutoutd.models.training.dataset import data_folder, held_out, listing, read_pair
+from cutoutd.models.training.refiner_data import product_hints, write_shard
 
 Pixels = NDArray[np.uint8]
 # Photo (SIDE, SIDE, 3) RGB, truth (SIDE, SIDE), hints (9, SIDE, SIDE), as refiner_data has them.
@@ -36,18 +36,12 @@ SOURCES: Final = ("duts", "icoseg", "ccp", "human")
 COVERS: Final = (0.01, 0.95)
 LEAST_OVERLAP: Final = 0.75
 SHARD: Final = 32
-VALIDATION: Final = Path(__file__).with_name("validation.txt")
 
 
-def names_of(data: Path) -> list[str]:
-    """SOURCE/ID of every photo that no score is taken of, in a shuffled order that is always the same."""
-    lines = VALIDATION.read_text("utf-8").splitlines()
-    held_out = {line.split()[0] for line in lines if line[:1] not in ("", "#")}
-    photos = (path for source in SOURCES for path in sorted((data / "segmentation" / source).glob("*.webp")))
-    names = [f"{path.parent.name}/{path.stem}" for path in photos if path.with_suffix(".png").exists()]
-    names = [name for name in names if name not in held_out]
-    np.random.default_rng(3).shuffle(names)
-    return names
+def entries_of(data: Path) -> list[tuple[str, str, Path]]:
+    """Every photo of SOURCES that no score is taken of, as `listing` has it, shuffled, always in the same order."""
+    learned = [one for k, one in enumerate(listing(data)) if not held_out(k) and one[0] in SOURCES]
+    return [learned[place] for place in np.random.default_rng(3).permutation(len(learned))]
 
 
 def scene(photo: Pixels, mask: Pixels, see: Callable[[Pixels], Alpha]) -> Scene | None:
@@ -80,18 +74,14 @@ def main() -> None:
     segmenter = Segmenter(resolve("standard", Path("nowhere")), providers=("cpu",), threads=1)
     scenes: list[Scene] = []
     written = 0
-    for name in names_of(data)[: args.count]:
-        path = data / "segmentation" / f"{name}.webp"
-        photo = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-        mask = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
-        found = scene(photo, mask, lambda shown: tidied(segmenter.alpha(shown)))
+    for entry in entries_of(data)[: args.count]:
+        pair = read_pair(*entry)
+        photo = np.ascontiguousarray(pair.photo[..., ::-1])
+        found = scene(photo, pair.mask, lambda shown: tidied(segmenter.alpha(shown)))
         if found is not None:
             scenes.append(found)
         if len(scenes) == SHARD:
-            parts = zip(("photo", "truth", "hints"), zip(*scenes, strict=True), strict=True)
-            partial = args.out / f"photos-{written:04d}.part.npz"
-            np.savez(partial, **{key: np.stack(each) for key, each in parts})
-            partial.rename(args.out / f"photos-{written:04d}.npz")
+            write_shard(args.out / f"photos-{written:04d}.npz", scenes)
             scenes, written = [], written + 1
 
 

@@ -10,6 +10,7 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="needs the training dependency group")
 
 from cutoutd.models.training import refiner_photos  # noqa: E402
+from cutoutd.models.training.dataset import held_out, listing  # noqa: E402
 from cutoutd.models.training.refiner_photos import SIDE, scene  # noqa: E402
 
 MASK = cv2.circle(np.zeros((240, 320), np.uint8), (150, 120), 80, 255, -1, cv2.LINE_AA)
@@ -41,12 +42,15 @@ def test_an_answer_of_another_shape_teaches_no_outline(answer: float) -> None:
 
 
 def test_held_out_photos_and_other_sources_are_left_out(tmp_path: Path) -> None:
-    lines = refiner_photos.VALIDATION.read_text("utf-8").splitlines()
-    held_out = next(line.split()[0] for line in lines if line.startswith("duts/"))
-    for name in (held_out, "duts/a", "human/b", "caltech/c", "duts/without"):
-        path = tmp_path / "segmentation" / f"{name}.webp"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        if "without" not in name:
-            path.with_suffix(".png").touch()
-    assert sorted(refiner_photos.names_of(tmp_path)) == ["duts/a", "human/b"]
+    for source in ("duts", "human", "caltech"):
+        folder = tmp_path / "segmentation" / source
+        folder.mkdir(parents=True)
+        for number in range(60):
+            (folder / f"{number:02}.png").touch()
+    entries = refiner_photos.entries_of(tmp_path)
+    assert {source for source, _, _ in entries} == {"duts", "human"}
+    kept_back = [one for k, one in enumerate(listing(tmp_path)) if held_out(k) and one[0] != "caltech"]
+    assert kept_back
+    assert len(entries) == 120 - len(kept_back)
+    assert not set(entries) & set(kept_back)
+    assert entries == refiner_photos.entries_of(tmp_path) != sorted(entries)
