@@ -160,7 +160,10 @@ def test_a_download_that_rests_beside_its_notes_is_neither_taken_nor_failed(
     notes, arriving = one.inbox / "a.jpg.aria2", one.inbox / "a.jpg"
     notes.touch()
     arriving.write_bytes(photo[: len(photo) // 2] + bytes(len(photo) - len(photo) // 2))
-    time.sleep(STALL_S)  # the download was stopped: nobody has either file open
+    # The download was stopped: nobody has either file open.
+    one.wait(lambda: one.live()["inboxes"][0]["being_written"] == 1, "status", 60)
+    time.sleep(STALL_S)  # and so it stays
+    assert one.live()["inboxes"][0]["being_written"] == 1
     assert one.outputs() == []
     assert not one.rows("state = 'failed'")
     arriving.write_bytes(photo)
