@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cutoutd.config.errors import EngineError, ModelError
 from cutoutd.models.networks.catalog import ModelSpec
-from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, to_planes
+from cutoutd.models.networks.inputs import fit_to_input, to_planes
+from cutoutd.models.networks.segmenter import Segmenter
 
 # An answer that is an alpha may overshoot by rounding, in half precision by about this much.
 OVERSHOOT = 0.01

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from cutoutd.config.places import models_dir
 from cutoutd.models.networks.catalog import find_model
 from cutoutd.models.networks.closer import joined, worth_a_look
-from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, mean_of, to_planes
+from cutoutd.models.networks.inputs import fit_to_input, to_planes
+from cutoutd.models.networks.segmenter import Segmenter, mean_of
 from cutoutd.models.planes import Alpha
 from cutoutd.models.training.dataset import data_folder, read_all
 from cutoutd.models.training.sampling import Mixture, Shares

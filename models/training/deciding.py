@@ -23,7 +23,8 @@ from cutoutd.models.evaluation.solidity import mean_solidity, solidity
 from cutoutd.models.matting.refiner import Network
 from cutoutd.models.networks.catalog import STANDARD, catalogue
 from cutoutd.models.networks.decider import SHARE, SIDE, decided, part_to_decide
-from cutoutd.models.networks.segmenter import Segmenter, fit_to_input, to_planes
+from cutoutd.models.networks.inputs import fit_to_input, to_planes
+from cutoutd.models.networks.segmenter import Segmenter
 from cutoutd.models.networks.strays import tidied
 from cutoutd.models.planes import Alpha
 from cutoutd.models.training.terminal import say

@@ -23,7 +23,7 @@ from PIL import Image
 from cutoutd.models.evaluation.cases import Case, find_cases, read_mask, read_photo, resized
 from cutoutd.models.evaluation.scores import PhotoScore, score, summarise
 from cutoutd.models.networks.catalog import STANDARD, catalogue
-from cutoutd.models.networks.segmenter import to_planes
+from cutoutd.models.networks.inputs import to_planes
 from cutoutd.models.planes import Alpha
 from cutoutd.models.training.terminal import say
 
