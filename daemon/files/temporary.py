@@ -10,11 +10,10 @@ from collections.abc import Generator
 from typing import Self
 
 from cutoutd.config.errors import CutoutError, ExitCode
-from cutoutd.daemon.files.digest import BLOCK_BYTES, new_digest
+from cutoutd.daemon.files.digest import CutoutDigest, has_content
 from cutoutd.daemon.files.filesystem import RealFileSystem, Root, write_all
 from cutoutd.daemon.files.folders import make_below
 from cutoutd.daemon.files.interface import FileSystem
-from cutoutd.models.rendering.deflate import crc32
 
 # So many bytes are sent on their way to the disk at once: enough for a disk's liking, a tenth of a large cutout.
 _SEND_AT = 2 << 20
@@ -66,9 +65,8 @@ class TemporaryWriter:
         self._fs = fs or RealFileSystem(Root(outbox, inode))
         self._fd: int | None = None
         self.size = self._sent = 0
-        self._digest = new_digest()
+        self._digest = CutoutDigest()
         self._sha256 = hashlib.sha256() if listed else None
-        self._checksum = 0
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -110,7 +108,6 @@ class TemporaryWriter:
                 self._fs.start_writing_back(self._fd, self._sent, self.size - self._sent)
                 self._sent = self.size
         self._digest.update(data)
-        self._checksum = crc32(data, self._checksum)
         if self._sha256 is not None:
             self._sha256.update(data)
 
@@ -130,13 +127,14 @@ class TemporaryWriter:
             fd, self._fd = self._fd, None
             self._fs.close(fd)
             self._fs.fsync_dir(os.path.dirname(self._path))
-            same = self._reads_as_written()
+            digest = self._digest.hexdigest()
+            same = self._reads_as_written(digest)
         if not same:
             raise TemporaryError(
                 self._outbox, errno.EIO, "The outbox gave back other bytes than were written"
             )
         self._finished = True
-        return self._digest.hexdigest()
+        return digest
 
     @contextlib.contextmanager
     def _told(self) -> Generator[None]:
@@ -158,15 +156,13 @@ class TemporaryWriter:
         """Workers may not unlink, but they can truncate; what lies there may be no link, nor a second name."""
         self._fs.close(self._fs.open(self._path, os.O_WRONLY | os.O_TRUNC))
 
-    def _reads_as_written(self) -> bool:
-        """Whether the file holds what was written, as its length and checksum tell: the bytes themselves are gone."""
-        fd, size, found = self._fs.open(self._path, os.O_RDONLY), 0, 0
+    def _reads_as_written(self, digest: str) -> bool:
+        """Whether the file holds what was written, as its length and digest tell: the bytes themselves are gone."""
+        fd = self._fs.open(self._path, os.O_RDONLY)
         try:
-            while size <= self.size and (block := self._fs.read(fd, BLOCK_BYTES)):
-                size, found = size + len(block), crc32(block, found)
+            return has_content(fd, digest, self.size, self._fs)
         finally:
             self._fs.close(fd)
-        return (size, found) == (self.size, self._checksum)
 
 
 def write_temporary(

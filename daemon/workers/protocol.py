@@ -114,6 +114,7 @@ _Size = Annotated[int, Range(0, 2**63 - 1)]
 _Time = Annotated[int, Range(-(2**93), 2**93)]
 _Inode = Annotated[int, Range(0, 2**64 - 1)]
 _Digest = Annotated[str, Hex(64)]
+_CutoutDigest = Annotated[str, Hex(48)]
 # No format that is read or written knows a longer side.
 _Side = Annotated[int, Range(1, 2**31 - 1)]
 _Seconds = Annotated[float, Range(0, 1e6)]
@@ -134,7 +135,7 @@ WorkerReason = Literal[
 class Written(Struct, frozen=True):
     """One temporary as its worker left it; which one is told by its place among the job's."""
 
-    out_digest: _Digest
+    out_digest: _CutoutDigest
     out_size: _Size
     width: _Side
     height: _Side

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 from tests.support.simulation import PretendedWorkers
 
 from cutoutd.config.errors import EngineError, OutboxError, Reason
@@ -72,7 +72,7 @@ def cutout_of(job: protocol.Job) -> protocol.Finished | protocol.OutboxRefused:
     except TemporaryError as error:
         return protocol.OutboxRefused(error.outbox, error.code, str(error))
     files = tuple(
-        protocol.FinishedFile(one.label, temporary, digest_of(data), len(data), 1, 1, ".png")
+        protocol.FinishedFile(one.label, temporary, cutout_digest_of(data), len(data), 1, 1, ".png")
         for one, temporary in zip(job.deliverables, job.temporaries, strict=True)
     )
     return protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, files, {"read": 0.1})

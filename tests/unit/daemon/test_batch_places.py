@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.limits import Limits
@@ -53,7 +53,7 @@ class Run:
         write_temporary(outbox, temporary, cutout)
         if gone:
             os.unlink(temporary)
-        file = protocol.FinishedFile("", temporary, digest_of(cutout), len(cutout), 1, 1, ".png")
+        file = protocol.FinishedFile("", temporary, cutout_digest_of(cutout), len(cutout), 1, 1, ".png")
         result = protocol.Finished("d", 1, 0, 1, 1, 1, 0.5, (file,), {})
         return self.places.publish(self.photos[number], number, result, file, Deliverable())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 
 from cutoutd.config.output import Deliverable
 from cutoutd.config.settings import Inbox
@@ -53,11 +53,13 @@ def _finished() -> Finished:
 
 
 def _draft(sha256: str = "") -> FinishedFile:
-    return FinishedFile("cutout", b"/out/.t.part", digest_of(CUTOUT), len(CUTOUT), 40, 30, ".png", sha256)
+    return FinishedFile(
+        "cutout", b"/out/.t.part", cutout_digest_of(CUTOUT), len(CUTOUT), 40, 30, ".png", sha256
+    )
 
 
 def _earlier(route: Route, name: bytes | None, key: str) -> Delivery:
-    return Delivery("cutout", route.outbox, name or b"", key, digest_of(CUTOUT), len(CUTOUT), b"")
+    return Delivery("cutout", route.outbox, name or b"", key, cutout_digest_of(CUTOUT), len(CUTOUT), b"")
 
 
 def test_wishes_follow_the_deliverables_and_plain_ones_hold_no_odd_characters(row: PhotoRow) -> None:
@@ -110,7 +112,7 @@ def test_its_own_earlier_cutout_is_replaced_even_if_only_the_names_digest_was_ke
     for name, key in ((b"a.png", name_key(b"a.png")), (None, f"digest of {name_key(b'a.png')}")):
         found = address(route, _draft(), Wish(b"", "a"), taken, _earlier(route, name, key))
         assert (found.place.name, found.place.how) == (b"a.png", How.REPLACE)
-        assert found.replaces == digest_of(CUTOUT)
+        assert found.replaces == cutout_digest_of(CUTOUT)
     own.write_bytes(b"edited by the user")
     other = address(route, _draft(), Wish(b"", "a"), taken, _earlier(route, b"a.png", name_key(b"a.png")))
     assert other.place.name == b"a (2).png"
@@ -146,7 +148,7 @@ def photo(ledger: Ledger, route: Route, name: bytes) -> PhotoRow:
 def all_finished(route: Route, deliverables: tuple[Deliverable, ...]) -> Finished:
     files = tuple(
         FinishedFile(
-            one.label, route.outbox + b"/.t.%d.part" % n, digest_of(CUTOUT), len(CUTOUT), 4, 3, ".png"
+            one.label, route.outbox + b"/.t.%d.part" % n, cutout_digest_of(CUTOUT), len(CUTOUT), 4, 3, ".png"
         )
         for n, one in enumerate(deliverables)
     )
@@ -200,5 +202,5 @@ def test_what_is_committed_names_each_cutout_its_place_and_its_bytes(
     wanted = search.wanted(row, made, owed, route, plain=False)
     (one,) = search.to_commit(row, route, made, find(wanted, made, route), earlier=wanted.earlier, failed="")
     assert (one.label, one.outbox, one.name) == ("l0", route.outbox, b"day/a.png")
-    assert (one.out_digest, one.temporary) == (digest_of(CUTOUT), made.files[0].temporary)
+    assert (one.out_digest, one.temporary) == (cutout_digest_of(CUTOUT), made.files[0].temporary)
     assert one.stage is Stage.FINAL

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 from tests.support.faulty_filesystem import Fault, FaultyFileSystem
 from tests.support.folders import give_default_acl
 
@@ -57,7 +57,7 @@ def _written(folder: Path, data: bytes = DATA, photo: int = 1) -> bytes:
 
 def _publish(folder: Path, temporary: bytes, data: bytes = DATA, **more: Any) -> Published:
     more = {"fs": FS, "leases": True, **more}
-    return publish.publish(os.fsencode(folder), b"a.png", temporary, digest_of(data), **more)
+    return publish.publish(os.fsencode(folder), b"a.png", temporary, cutout_digest_of(data), **more)
 
 
 def test_publication_gives_the_name_and_the_mode(tmp_path: Path) -> None:
@@ -71,7 +71,9 @@ def test_publication_gives_the_name_and_the_mode(tmp_path: Path) -> None:
 def test_a_strangers_file_is_never_replaced(tmp_path: Path, fs: RealFileSystem) -> None:
     (tmp_path / "a.png").write_bytes(b"theirs")
     assert _publish(tmp_path, _written(tmp_path), fs=fs) is Published.TAKEN
-    assert _publish(tmp_path, _written(tmp_path), replaces=digest_of(b"other"), fs=fs) is Published.TAKEN
+    assert (
+        _publish(tmp_path, _written(tmp_path), replaces=cutout_digest_of(b"other"), fs=fs) is Published.TAKEN
+    )
     assert (tmp_path / "a.png").read_bytes() == b"theirs"
 
 
@@ -79,7 +81,8 @@ def test_a_strangers_file_is_never_replaced(tmp_path: Path, fs: RealFileSystem) 
 def test_our_own_is_replaced_in_one_step(tmp_path: Path, fs: RealFileSystem) -> None:
     (tmp_path / "a.png").write_bytes(b"ours, earlier")
     assert (
-        _publish(tmp_path, _written(tmp_path), replaces=digest_of(b"ours, earlier"), fs=fs) is Published.DONE
+        _publish(tmp_path, _written(tmp_path), replaces=cutout_digest_of(b"ours, earlier"), fs=fs)
+        is Published.DONE
     )
     assert (tmp_path / "a.png").read_bytes() == DATA
 
@@ -100,7 +103,7 @@ def test_a_crash_at_any_call_is_finished_by_repeating(tmp_path: Path, fs: RealFi
         folder.mkdir()
         if replaces:
             (folder / "a.png").write_bytes(replaces)
-        named: dict[str, Any] = {"replaces": digest_of(replaces) if replaces else ""}
+        named: dict[str, Any] = {"replaces": cutout_digest_of(replaces) if replaces else ""}
         temporary = _written(folder)
         dying = FaultyFileSystem(Fault("*", errno.EIO, nth=nth, times=-1), inner=fs)
         try:
@@ -131,7 +134,7 @@ def test_the_first_free_or_identical_name_is_found(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)
     (tmp_path / "a.png").write_bytes(b"theirs")
     (tmp_path / "a (3).png").write_bytes(DATA)
-    digest = digest_of(DATA)
+    digest = cutout_digest_of(DATA)
 
     def find(taken: frozenset[str]) -> publish.Place:
         names = candidates(b"", "a", ".png")
@@ -145,17 +148,17 @@ def test_the_first_free_or_identical_name_is_found(tmp_path: Path) -> None:
 
 def test_what_the_user_edited_is_no_longer_ours_to_replace(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)
-    assert publish.may_replace(root, b"a.png", digest_of(DATA), len(DATA), FS) is How.NEW
+    assert publish.may_replace(root, b"a.png", cutout_digest_of(DATA), len(DATA), FS) is How.NEW
     (tmp_path / "a.png").write_bytes(DATA)
-    assert publish.may_replace(root, b"a.png", digest_of(DATA), len(DATA), FS) is How.REPLACE
+    assert publish.may_replace(root, b"a.png", cutout_digest_of(DATA), len(DATA), FS) is How.REPLACE
     (tmp_path / "a.png").write_bytes(DATA[:-1] + b"!")
-    assert publish.may_replace(root, b"a.png", digest_of(DATA), len(DATA), FS) is None
+    assert publish.may_replace(root, b"a.png", cutout_digest_of(DATA), len(DATA), FS) is None
 
 
 def test_a_file_that_may_not_be_read_is_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(DATA)
     fs = FaultyFileSystem(Fault("open", errno.EACCES, path=b"a.png", times=-1))
-    assert publish.may_replace(os.fsencode(tmp_path), b"a.png", digest_of(DATA), len(DATA), fs) is None
+    assert publish.may_replace(os.fsencode(tmp_path), b"a.png", cutout_digest_of(DATA), len(DATA), fs) is None
 
 
 def test_discarding_what_is_gone_is_fine(tmp_path: Path) -> None:
@@ -242,8 +245,8 @@ def test_a_folder_swapped_for_a_link_takes_nothing_outside(tmp_path: Path) -> No
         fs = Swapping(inner=RealFileSystem(os.fsencode(outbox)))
         with contextlib.suppress(OSError):
             publish.publish(
-                os.fsencode(outbox), b"sub/a.png", temporary, digest_of(DATA), fs=fs,
-                replaces=digest_of(b"ours, earlier"), mode=0o666,
+                os.fsencode(outbox), b"sub/a.png", temporary, cutout_digest_of(DATA), fs=fs,
+                replaces=cutout_digest_of(b"ours, earlier"), mode=0o666,
             )  # fmt: skip
         assert {path.name: path.read_bytes() for path in outside.iterdir()} == before
         assert (outside / "a.png").stat().st_mode & 0o777 == 0o644
@@ -271,7 +274,7 @@ def test_a_version_that_the_user_just_saves_is_never_replaced(
     if moment == "before":
         save()
     fs = Saving()
-    outcome = _publish(tmp_path, temporary, fs=fs, replaces=digest_of(b"ours, earlier"))
+    outcome = _publish(tmp_path, temporary, fs=fs, replaces=cutout_digest_of(b"ours, earlier"))
     opened[0].write(b"the user's version")
     opened[0].close()
     assert outcome is Published.TAKEN
@@ -283,7 +286,9 @@ def test_where_leases_say_nothing_about_writers_they_are_not_asked(tmp_path: Pat
     """A share refuses leases for reasons of its own: each cutout that is made again would get another name."""
     (tmp_path / "a.png").write_bytes(b"ours, earlier")
     with (tmp_path / "a.png").open("r+b"):
-        outcome = _publish(tmp_path, _written(tmp_path), replaces=digest_of(b"ours, earlier"), leases=False)
+        outcome = _publish(
+            tmp_path, _written(tmp_path), replaces=cutout_digest_of(b"ours, earlier"), leases=False
+        )
     assert outcome is Published.DONE
     assert (tmp_path / "a.png").read_bytes() == DATA
 
@@ -291,7 +296,7 @@ def test_where_leases_say_nothing_about_writers_they_are_not_asked(tmp_path: Pat
 @pytest.mark.parametrize("fs", WAYS)
 def test_an_empty_file_is_never_taken_for_a_placeholder(fs: RealFileSystem, tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as saving:
-        for replaces in ("", digest_of(b"ours, earlier")):
+        for replaces in ("", cutout_digest_of(b"ours, earlier")):
             assert _publish(tmp_path, _written(tmp_path), fs=fs, replaces=replaces) is Published.TAKEN
         saving.write(b"a stranger's")
     assert (tmp_path / "a.png").read_bytes() == b"a stranger's"
@@ -323,7 +328,7 @@ def test_a_file_with_huge_holes_in_place_of_ours_is_not_read(
         fs=fs,
         size=len(DATA),
         fresh=fresh,
-        replaces=digest_of(b"earlier"),
+        replaces=cutout_digest_of(b"earlier"),
         replaces_size=7,
     )
     assert outcome is (Published.TAKEN if where == "name" else Published.GONE)
@@ -339,7 +344,7 @@ def test_a_folder_full_of_files_of_our_name_and_size_is_not_read_for_each_cutout
         os.fsencode(tmp_path),
         [*names, b"free.png"],
         taken=frozenset[str](),
-        digest=digest_of(DATA),
+        digest=cutout_digest_of(DATA),
         size=len(DATA),
         fs=fs,
     )
@@ -350,18 +355,30 @@ def test_a_folder_full_of_files_of_our_name_and_size_is_not_read_for_each_cutout
 def test_what_was_given_up_is_known_by_its_size_first(tmp_path: Path) -> None:
     _sparse(tmp_path / "a.png")
     root, fs = os.fsencode(tmp_path), FaultyFileSystem()
-    gone = {"a.png": {digest_of(b"gone"): 4}}
+    gone = {"a.png": {cutout_digest_of(b"gone"): 4}}
     names = [b"a.png", b"b.png"]
     place = publish.find_place(
-        root, names, taken=frozenset[str](), digest=digest_of(DATA), size=len(DATA), fs=fs, given_up=gone
+        root,
+        names,
+        taken=frozenset[str](),
+        digest=cutout_digest_of(DATA),
+        size=len(DATA),
+        fs=fs,
+        given_up=gone,
     )
     assert place.name == b"b.png"
     assert "read" not in fs.counts()
     (tmp_path / "a.png").write_bytes(b"gone")
     place = publish.find_place(
-        root, names, taken=frozenset[str](), digest=digest_of(DATA), size=len(DATA), fs=fs, given_up=gone
+        root,
+        names,
+        taken=frozenset[str](),
+        digest=cutout_digest_of(DATA),
+        size=len(DATA),
+        fs=fs,
+        given_up=gone,
     )
-    assert (place.name, place.how, place.replaces) == (b"a.png", How.REPLACE, digest_of(b"gone"))
+    assert (place.name, place.how, place.replaces) == (b"a.png", How.REPLACE, cutout_digest_of(b"gone"))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import simulation
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
@@ -41,7 +41,7 @@ class Meddled(RealFileSystem):
 
 def _withdraw(folder: Path, fs: RealFileSystem) -> list[str]:
     root = os.fsencode(folder)
-    withdraw(root + b"/a.png", root + b"/.hidden", digest_of(OURS), fs)
+    withdraw(root + b"/a.png", root + b"/.hidden", cutout_digest_of(OURS), fs)
     return sorted(os.listdir(folder))
 
 

@@ -137,7 +137,7 @@ def test_nothing_without_a_rule_is_taken_from_a_worker(wanted: Any) -> None:
 
 def test_everything_a_worker_may_answer_has_its_rules() -> None:
     """A field that somebody adds without a rule would be found here, not in the field."""
-    written = protocol.Written("00" * 32, 1, 1, 1, "")
+    written = protocol.Written("00" * 24, 1, 1, 1, "")
     answers: list[protocol.Answer] = [
         protocol.Report("00" * 32, 1, -1, 2**64 - 1, 1, 1, 0.5, (written,), {"read": 0.1}, ("A note.",)),
         protocol.Report(

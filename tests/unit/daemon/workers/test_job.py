@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of, digest_of
 from tests.support.photos import encoded
 
 from cutoutd.config.errors import PhotoChangedError, Reason
@@ -46,7 +46,7 @@ def test_the_temporary_is_the_whole_cutout_and_its_digest_is_true(order: Job) ->
     assert isinstance(result, Finished)
     (draft,) = result.files
     data = Path(os.fsdecode(draft.temporary)).read_bytes()
-    assert (len(data), digest_of(data)) == (draft.out_size, draft.out_digest)
+    assert (len(data), cutout_digest_of(data)) == (draft.out_size, draft.out_digest)
     assert draft.sha256 == hashlib.sha256(data).hexdigest()
     assert (draft.width, draft.height, draft.extension) == (300, 200, ".png")
     source = Path(os.fsdecode(order.path))
