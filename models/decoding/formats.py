@@ -111,6 +111,20 @@ _STRANGERS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"MZ", "a program"),
 )
 
+# What to do about a stranger that another copy of the same file would not cure; of all others one would.
+_REMEDIES: Final = {
+    "a PDF document": "Export its page as JPEG, PNG or TIFF.",
+    "a PostScript document": "Export its page as JPEG, PNG or TIFF.",
+    "a ZIP archive or an office document": "Unpack it, and drop the photos themselves.",
+    "a RAR archive": "Unpack it, and drop the photos themselves.",
+    "a 7-Zip archive": "Unpack it, and drop the photos themselves.",
+    "a compressed archive": "Unpack it, and drop the photos themselves.",
+    "a video": "Export a frame of it as JPEG, PNG or TIFF.",
+    "a sound recording": "Only its name is a photo's: take it out of the folder.",
+    "a database": "Only its name is a photo's: take it out of the folder.",
+    "a program": "Only its name is a photo's: take it out of the folder, and do not open it.",
+}
+
 # Strangers that are pictures: failed (the photographer expects a cutout), never skipped as "not a photo".
 _PICTURES: Final = frozenset(
     {
@@ -130,11 +144,15 @@ _TAG_DNG_VERSION: Final = 50706
 
 
 class Content(NamedTuple):
-    """What the bytes are: `format` is one of PHOTO_FORMATS, or None and then `stranger` says what else."""
+    """What the bytes are: `format` is one of PHOTO_FORMATS, or None and then `stranger` says what else.
+
+    `remedy` says what to do about a stranger; it is empty where another copy of the file is what helps.
+    """
 
     format: str | None
     stranger: str
     is_picture: bool
+    remedy: str = ""
 
 
 def suffix_of(name: str) -> str:
@@ -148,7 +166,7 @@ def sniff(data: bytes, name: str) -> Content:
     if found is not None:
         return Content(found, "", is_picture=True)
     stranger = _stranger(data)
-    return Content(None, stranger, is_picture=stranger in _PICTURES)
+    return Content(None, stranger, stranger in _PICTURES, _REMEDIES.get(stranger, ""))
 
 
 def _photo_format(data: bytes, name: str) -> str | None:

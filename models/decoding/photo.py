@@ -249,9 +249,9 @@ def _stranger(content: formats.Content, name: str) -> PhotoError:
             "Export it as JPEG, PNG or TIFF.",
         )
     # A file that calls itself a photo is never skipped in silence, whatever it holds.
-    return PhotoError(
-        Reason.UNREADABLE if claims_photo else Reason.NOT_A_PHOTO, what, name, AGAIN if claims_photo else ""
-    )
+    if not claims_photo:
+        return PhotoError(Reason.NOT_A_PHOTO, what, name, "")
+    return PhotoError(Reason.UNREADABLE, what, name, content.remedy or AGAIN)
 
 
 # --- the pixels

@@ -99,6 +99,12 @@ def check_decoders() -> Iterator[Finding]:
         ),
         ("AVIF", features.check("avif"), f"Install Pillow 11.3 or newer: {pip_install('-U', 'pillow')}"),
         ("HEIC", _installed("pi_heif"), pip_install("pi-heif")),
+        ("JPEG XL", _installed("pillow_jxl"), pip_install("pillow-jxl-plugin")),
+        (
+            "JPEG 2000",
+            features.check("jpg_2000"),
+            f"Install Pillow from its own wheels: {pip_install('--force-reinstall', 'pillow')}",
+        ),
         ("RAW", _installed("rawpy"), f"{pip_install('rawpy')} (a JPEG beside the RAW needs nothing)"),
     ):
         if present:

@@ -16,6 +16,7 @@ from cutoutd.config.errors import ExitCode, ModelError
 from cutoutd.daemon.lock import StateLock
 from cutoutd.daemon.workers import refused_calls
 from cutoutd.daemon.workers.refused_calls import Start
+from cutoutd.models.decoding import formats
 from cutoutd.models.networks.accelerators import NEEDS, Needs
 from cutoutd.service.doctor import parts
 from cutoutd.service.managers import choice
@@ -54,6 +55,11 @@ def test_missing_decoders_are_named_with_the_command(monkeypatch: pytest.MonkeyP
     found = {finding.what: finding for finding in parts.check_decoders()}
     assert found["HEIC photos cannot be opened"].fix.endswith("-m pip install pi-heif")
     assert found["RAW photos cannot be opened"].level == "note"
+
+
+def test_every_format_that_is_read_is_spoken_of() -> None:
+    said = " ".join(finding.what for finding in parts.check_decoders())
+    assert [kind for kind in formats.PHOTO_FORMATS if kind not in said] == []
 
 
 def test_a_damaged_model_is_an_error(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
