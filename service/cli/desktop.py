@@ -23,7 +23,7 @@ def desktop() -> None:
     """Right click on photos in the file manager: "Remove background", beside the file."""
 
 
-@desktop.command("install")
+@desktop.command("install", short_help="Put the entries into the menus.")
 @click.option(
     "--print", "only_print", is_flag=True, help="Show the files that would be written; write nothing."
 )

@@ -32,7 +32,7 @@ def fleet() -> None:
     """Several machines beside one storage work as one; docs/FLEET.md leads from one machine to three."""
 
 
-@fleet.command("init")
+@fleet.command("init", short_help="Certificates for this machine and the others.")
 @click.argument("nodes", nargs=-1, metavar="NODE...")
 @config_option
 @click.option(
@@ -73,7 +73,7 @@ def _maker() -> Any:
     return folders
 
 
-@fleet.command("scheduler")
+@fleet.command("scheduler", short_help="Tell nodes what the head orders.")
 @config_option
 @click.option("--listen", default="", metavar="ADDRESS", help="Listen on this address only; unset, on all.")
 def scheduler(config_file: Path | None, listen: str) -> None:
@@ -99,7 +99,7 @@ def _configured(loaded: Loaded) -> tuple[str, Path]:
     return asked.scheduler, asked.certificates
 
 
-@fleet.command("node")
+@fleet.command("node", short_help="Work for the head of a fleet, until stopped.")
 @click.option(
     "--from",
     "folder",
@@ -120,7 +120,7 @@ def node(folder: Path | None, slots: int) -> None:
     raise SystemExit(code)
 
 
-@fleet.command("status")
+@fleet.command("status", short_help="Nodes, their slots and pace, who is missing.")
 @json_option
 def status(as_json: bool) -> None:
     """Nodes, their slots and pace, and who is missing; asks the daemon of this machine, which is the head."""

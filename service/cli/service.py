@@ -37,7 +37,7 @@ def service() -> None:
     """Have systemd (Linux) or launchd (macOS) run cutoutd."""
 
 
-@service.command("install")
+@service.command("install", short_help="Install, enable, start it; or renew it.")
 @config_option
 @_system_option
 @_role_option
@@ -94,7 +94,7 @@ def install(
     _tell(manager.install(start=start))
 
 
-@service.command("uninstall")
+@service.command("uninstall", short_help="Stop and remove it; photos and ledger stay.")
 @_system_option
 @_role_option
 @click.option("--print", "only_print", is_flag=True, help="Show what would be removed; remove nothing.")
@@ -110,7 +110,7 @@ def uninstall(system: bool, role: str, only_print: bool) -> None:
 def _order(name: str, act: Callable[[ServiceManager], None], text: str) -> None:
     """Add `start`, `stop` and `restart`, which differ in nothing but the verb."""
 
-    @service.command(name, help=text)
+    @service.command(name, help=text, short_help=text.partition(";")[0].rstrip(".") + ".")
     @_system_option
     @_role_option
     def command(system: bool, role: str) -> None:
@@ -130,7 +130,7 @@ _order(
 _order("restart", lambda manager: manager.restart(), "Stop and start it.")
 
 
-@service.command("status")
+@service.command("status", short_help="Running or not; exit code 11: not.")
 @_system_option
 @_role_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -32,6 +32,14 @@ def test_every_help_ends_with_two_examples() -> None:
         assert "\\b" not in text, name
 
 
+def test_no_list_of_commands_breaks_off_in_a_sentence() -> None:
+    for name, command in (("", cutoutd), *commands()):
+        if isinstance(command, click.Group):
+            text = command.get_help(click.Context(command, info_name=name, terminal_width=80))
+            listed = text.rpartition("Commands:")[2].partition("Examples:")[0]
+            assert "..." not in listed, listed
+
+
 @pytest.mark.parametrize("typed", sorted({typed for pair in EXAMPLES.values() for _, typed in pair}))
 def test_each_example_is_understood(typed: str) -> None:
     words = shlex.split(typed.partition(" < ")[0].partition(" > ")[0])
