@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 # Tags of TIFF 6.0, for whoever reads one by its number.
-WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 ORIENTATION, SAMPLES, PLANAR, SAMPLE_FORMAT = 274, 277, 284, 339
 SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES = 254, 255, 330
 _REDUCED, _MASK = 1, 4  # bits of SUBFILE

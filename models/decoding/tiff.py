@@ -53,6 +53,8 @@ def load(data: bytes, *, want_16bit: bool = False) -> Opened:
     data, others = ifd.main_picture(data)
     first = next(iter(ifd.directories(data, first_only=True)), None)
     compression = _NONE if first is None else first.number(ifd.COMPRESSION, _NONE)
+    if first is not None and first.number(ifd.FILL_ORDER, 1) != 1:
+        data = tiffstrips.with_usual_bits(data, tiff16.first_page(data))
     if compression in _PICTURES:
         opened = _joined(data, _PICTURES[compression], of_ycc=compression in _YCC)
     elif compression not in _OF_PILLOW:

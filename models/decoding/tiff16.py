@@ -200,8 +200,9 @@ def _stored(data: bytes, page: Any) -> NDArray[Any]:
         return tiffpacked.unpacked(data, page)
     try:
         stored: NDArray[Any] = np.asarray(page.asarray())
-    except ValueError as exc:
-        if "imagecodecs" not in str(exc):
+    except (ValueError, ImportError) as exc:
+        # Zstandard comes with Python from 3.14 on; before, its absence is an import that fails.
+        if isinstance(exc, ValueError) and "imagecodecs" not in str(exc):
             raise
         fix = f"{_EXPORT} Or install more decoders: {pip_install('imagecodecs')}"
         raise refusals.not_read("TIFF", "compressed, at this depth", fix) from exc

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from cutoutd.config.errors import PhotoError
-from cutoutd.models.decoding import gaps, jpeg, refusals
+from cutoutd.models.decoding import gaps, ifd, jpeg, refusals
 
 _TIFF: Final = "TIFF"
 _NONE, _OLD_JPEG, _JPEG = 1, 6, 7
@@ -70,6 +70,31 @@ def refuse_missing(page: Any) -> None:
         rows = strips.rows if page.is_tiled else min(strips.rows, height - index % down * strips.rows)
         if at in room and room[at] - at < rows * strips.row:
             raise refusals.damaged(_TIFF, _MISSING)
+
+
+# Each byte with its bits the other way round; and the compressions whose decoders do not see to that themselves.
+_TURNED: Final = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+_TURNED_BEFORE: Final = frozenset((_NONE, 5, *_DEFLATE, _PACKBITS, 34925, 50000))
+
+
+def with_usual_bits(data: bytes, page: Any) -> bytes:
+    """The same TIFF, if its first picture's bytes begin with their lowest bits (FillOrder 2), as most files have it.
+
+    Raises:
+        PhotoError: damaged.
+    """
+    tag: Any = page.tags.get(ifd.FILL_ORDER)
+    if tag is None or tag.value != 2 or int(page.compression) not in _TURNED_BEFORE:
+        return data
+    places = _strips(page).places
+    if sum(size for _, size in places) > 2 * len(data):  # the same bytes, named as strip after strip
+        raise refusals.damaged(_TIFF, "its list of strips")
+    changed = bytearray(data)
+    for at, size in places:
+        turned = data[at : at + size].translate(_TURNED)
+        changed[at : at + len(turned)] = turned
+    changed[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(2, "little" if data[:2] == b"II" else "big")
+    return bytes(changed)
 
 
 def inflate(strip: bytes, most: int) -> Iterator[bytes]:
@@ -138,9 +163,10 @@ def _check_packbits(data: bytes, page: Any) -> None:
         return  # its rows are of another length
     strips = _strips(page)
     height = int(page.imagelength)
+    down = -(-height // strips.rows)  # of each plane, where channels lie apart
     for index, (at, size) in enumerate(strips.places):
         whole = strips.size
-        rows = height - index * strips.rows
+        rows = height - index % down * strips.rows
         last = strips.row * rows if 0 < rows < strips.rows and not page.is_tiled else whole
         if _unpacked_size(data[at : at + size]) not in (whole, last):
             raise refusals.damaged(_TIFF, "a strip of another length")

@@ -40,6 +40,7 @@ from tests.support.format_cases import (
     with_chunks,
     with_segment,
 )
+from tests.support.tiffs_by_hand import as_deeper, in_packbits, turned_bits
 
 from cutoutd.models.decoding import png
 
@@ -289,6 +290,11 @@ def tiffs() -> list[Case]:
         *(Case("TIFF", f"{bits} bits of grey with a sign", Answer.UNREAD,
                lambda b=bits: tiff((coffee()[:, :, 1] >> 1).astype(f"i{b // 8}"), photometric="minisblack"))
           for bits in (8, 16)),
+        Case("TIFF", "channels apart, PackBits", READ, lambda: in_packbits(coffee()), 0),
+        *(Case("TIFF", f"bits the other way round, {name}", READ, lambda p=packed: turned_bits(p), 0)
+          for name, packed in (("uncompressed", None), ("zlib", "zlib"))),
+        Case("TIFF", "Zstandard, 32 bits per channel", Answer.UNREAD,
+             lambda: as_deeper(saved("TIFF", compression="zstd"))),
         Case("TIFF", "YCbCr, uncompressed", READ, lambda: saved("TIFF", picture().convert("YCbCr")), 2),
         Case("TIFF", "YCbCr in JPEG", READ, lambda: saved("TIFF", picture().convert("YCbCr"), compression="jpeg"), 4),
     ]  # fmt: skip
