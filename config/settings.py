@@ -163,7 +163,8 @@ class Inbox(Section):
     )
     draft_then_final: StrictBool = Field(
         default=False,
-        description="The cutout of the first bundled network appears at once, the large model's replaces it.",
+        description="The cutout of the first bundled network appears at once, the large model's replaces it; where no "
+        "large model is asked for there is nothing to wait for, and so no draft.",
     )
     output: Output = Field(default_factory=Output, description="What the cutout looks like.")
     deliver: tuple[Deliverable, ...] = Field(

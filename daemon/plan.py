@@ -97,7 +97,8 @@ def make_plan(settings: Settings, models_dir: Path, cache_dir: Path | None) -> P
     for inbox in settings.inbox:
         final = resolve(inbox.model or inbox.quality, models_dir, effort)
         fast = resolve("fast", models_dir, effort)
-        draft = fast if inbox.draft_then_final and fast.name != final.name else None
+        # A bundled network's own cutout is there as soon as its draft would be: the photo would be made twice.
+        draft = fast if inbox.draft_then_final and fast.sha256 != final.sha256 else None
         inboxes.append(InboxPlan(inbox, final, draft))
     specs: dict[str, ModelSpec] = {}
     for one in inboxes:

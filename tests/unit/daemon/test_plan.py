@@ -121,6 +121,17 @@ def test_stages_that_need_a_large_network(tmp_path: Path) -> None:
     assert stages(model="large", draft_then_final=True) == {"final"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("quality", "draft"), [("standard", None), ("fast", None), ("large", FAST)])
+def test_no_draft_is_made_that_comes_no_sooner_than_the_final(
+    tmp_path: Path, quality: str, draft: str | None
+) -> None:
+    """Of a burst each photo was made twice by the same network, and the last cutout came twice as late."""
+    add_large_stand_in(tmp_path / "models")
+    (one,) = _plan(tmp_path, {"quality": quality, "draft_then_final": True}).inboxes
+    assert (one.draft and one.draft.name) == draft
+
+
 def test_an_inbox_is_watched_anew_only_for_what_concerns_its_watch(tmp_path: Path) -> None:
     one = _plan(tmp_path).inboxes[0]
     assert one.watched_like(one.settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.models import add_large_stand_in
 from tests.support.simulation import Simulation, cutout_of
 
 from cutoutd.config.errors import Reason
@@ -425,7 +426,8 @@ def test_what_was_to_leave_stays_the_photos_own_if_the_better_one_does_not_come(
 
 def test_a_draft_in_hand_when_drafts_are_given_up_is_followed_by_its_final(sim: Make) -> None:
     """It stayed: the small network's cutout counted as the photo's."""
-    one = sim(draft_then_final=True)
+    add_large_stand_in(sim().root / "models")
+    one = sim(model="large", draft_then_final=True)
     one.boot().run(20)
     one.put("a.jpg", ONE)
     one.until_in_a_worker()
