@@ -29,6 +29,22 @@ _SRGB: Final = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _P3: Final = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 _ADOBE: Final = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 _BT2020: Final = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+_SMPTE_C: Final = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
+# The other whites of H.273: of light C, of cinemas' projectors, of equal energy.
+_C_XY, _CINEMA_XY, _EQUAL_XY = (0.310, 0.316), (0.314, 0.351), (1 / 3, 1 / 3)
+# H.273 colour primaries, with their white; all others mean those of sRGB.
+_PRIMARIES: Final = {
+    4: (((0.67, 0.33), (0.21, 0.71), (0.14, 0.08)), _C_XY),
+    5: (((0.64, 0.33), (0.29, 0.60), (0.15, 0.06)), _D65_XY),
+    6: (_SMPTE_C, _D65_XY),
+    7: (_SMPTE_C, _D65_XY),
+    8: (((0.681, 0.319), (0.243, 0.692), (0.145, 0.049)), _C_XY),
+    9: (_BT2020, _D65_XY),
+    10: (((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), _EQUAL_XY),  # XYZ itself
+    11: (_P3, _CINEMA_XY),
+    12: (_P3, _D65_XY),
+    22: (((0.630, 0.340), (0.295, 0.605), (0.155, 0.077)), _D65_XY),
+}
 
 # Kinds of profiles that say how a device's colours look, and spaces that they say it in.
 _CLASSES: Final = (b"mntr", b"scnr", b"prtr", b"spac")
@@ -183,15 +199,16 @@ def adobe_rgb_icc() -> bytes:
 def cicp_icc(primaries: int, transfer: int) -> bytes | None:
     """A profile for ITU-T H.273 code points as HEIC, AVIF and PNG carry them; None where they mean sRGB.
 
-    PQ and HLG are brought to 0..1 with paper white (203 cd/m², ITU-R BT.2408) as 1; more light is clipped.
+    The transfers of television (1, 6, 7, 14, 15) are shown with the curve of sRGB, as browsers do. PQ and HLG are
+    brought to 0..1 with paper white (203 cd/m², ITU-R BT.2408) as 1; more light is clipped.
     """
-    colours = {9: _BT2020, 12: _P3}.get(primaries, _SRGB)
+    colours, white = _PRIMARIES.get(primaries, (_SRGB, _D65_XY))
     tone = {4: _gamma_tag(2.2), 5: _gamma_tag(2.8), 8: _gamma_tag(1.0)}.get(transfer)
-    if transfer in (16, 18):
-        tone = _table_tag(_pq if transfer == 16 else _hlg)
+    if transfer in _TABLES:
+        tone = _table_tag(_TABLES[transfer])
     if colours is _SRGB and tone is None:
         return None
-    return matrix_profile(colours, tone or srgb_curve_tag())
+    return matrix_profile(colours, tone or srgb_curve_tag(), white=white)
 
 
 def are_told(primaries: int, transfer: int) -> bool:
@@ -242,7 +259,7 @@ def matrix_profile(
 ) -> bytes:
     """A version 4 RGB profile from (x, y) of red, green, blue and white, and one tone curve for all three."""
     light = _to_xyz(white)
-    columns = [_to_xyz(p) for p in primaries]
+    columns = [(x, y, 1 - x - y) for x, y in primaries]  # however bright: that is what `scale` finds
     scale = _solve([[columns[j][i] for j in range(3)] for i in range(3)], light)
     adapt = _adaptation(light)
     tags = {b"wtpt": _xyz_tag(_D50), b"chad": _numbers_tag(b"sf32", [v for row in adapt for v in row])}
@@ -328,6 +345,14 @@ def _hlg(encoded: float) -> float:
         return (v * v / 3 if v <= 0.5 else (math.exp((v - 0.55991073) / 0.17883277) + 0.28466892) / 12) ** 1.2
 
     return light(encoded) / light(0.75)
+
+
+def _cinema(encoded: float) -> float:
+    """SMPTE ST 428-1, 1.0 = 48 cd/m²."""
+    return 52.37 / 48 * encoded**2.6
+
+
+_TABLES: Final[dict[int, Curve]] = {16: _pq, 17: _cinema, 18: _hlg}
 
 
 def _to_xyz(xy: tuple[float, float]) -> tuple[float, float, float]:

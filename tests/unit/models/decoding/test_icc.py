@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,63 @@ def test_hdr_paper_white_becomes_white(transfer: int) -> None:
     assert max(dark.getpixel((0, 0))) < 120  # type: ignore[arg-type]
 
 
+# Red, green, blue and white of H.273, table 2.
+PRIMARIES = {
+    1: ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), (0.3127, 0.3290)),
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)),
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), (0.3127, 0.3290)),
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), (0.3127, 0.3290)),
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), (0.3127, 0.3290)),
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), (0.310, 0.316)),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
+    10: ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1 / 3, 1 / 3)),
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), (0.3127, 0.3290)),
+}
+BRADFORD = np.array(((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296)))
+
+
+def to_xyz(primaries: int) -> tuple[Any, Any]:
+    """From linear light to XYZ, and the white."""
+    *colours, (x, y) = PRIMARIES[primaries]
+    white = np.array((x / y, 1, (1 - x - y) / y))
+    matrix = np.array([(x, y, 1 - x - y) for x, y in colours]).T
+    return matrix * np.linalg.solve(matrix, white), white
+
+
+def srgb_light(stored: Any) -> Any:
+    """Linear light of what sRGB stores."""
+    return np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
+
+
+LIGHT: dict[int, Callable[[Any], Any]] = {
+    4: lambda v: v**2.2,
+    5: lambda v: v**2.8,
+    8: lambda v: v,
+    13: srgb_light,
+    17: lambda v: np.minimum(v**2.6 * 52.37 / 48, 1),
+}
+
+
+@pytest.mark.parametrize("primaries", PRIMARIES)
+@pytest.mark.parametrize("transfer", LIGHT)
+def test_code_points_are_what_the_standard_says(primaries: int, transfer: int) -> None:
+    stored = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    (source, white), (srgb, daylight) = to_xyz(primaries), to_xyz(1)
+    adapted = np.linalg.inv(BRADFORD) @ np.diag((BRADFORD @ daylight) / (BRADFORD @ white)) @ BRADFORD
+    linear = np.clip(LIGHT[transfer](stored / 255) @ (np.linalg.inv(srgb) @ adapted @ source).T, 0, 1)
+    meant = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    made = icc.cicp_icc(primaries, transfer)
+    seen = Image.fromarray(stored)
+    if made is not None:
+        relative = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        seen = ImageCms.profileToProfile(
+            seen, profile(made), profile(icc.srgb_icc()), renderingIntent=relative
+        )
+    assert np.abs(np.asarray(seen) - meant).max() < 2
+
+
 def test_code_points_that_mean_srgb_need_no_profile() -> None:
-    for primaries, transfer in ((1, 13), (2, 2), (5, 1), (6, 6)):
+    for primaries, transfer in ((1, 13), (2, 2), (1, 1), (1, 6), (2, 14)):
         assert icc.cicp_icc(primaries, transfer) is None
