@@ -54,6 +54,9 @@ class ConfigFile:
         post: hands an answer to the supervisor's queue.
         clock: monotonic seconds.
         wall: seconds since 1970.
+
+    Attributes:
+        refused: what the file says that cannot be used, as a sentence; empty while what it says is in force.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class ConfigFile:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self.refused = ""
         self._path = path
         self._load = load
         self._news = news
@@ -111,8 +115,10 @@ class ConfigFile:
             try:
                 plan = await self._ask(lambda: self._loaded(load))
             except CutoutError as error:
+                self.refused = "; ".join(str(error).splitlines())
                 self._news.config_refused(error)
             else:
+                self.refused = ""
                 self._news.config_plan(plan)
 
     async def _ask(self, work: Callable[[], T]) -> T:

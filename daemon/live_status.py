@@ -190,6 +190,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
         state: what the daemon is doing.
         why: why photos wait, as a sentence; empty when they do not.
         mistake: what of its own the last guard met, as a sentence; empty when nothing.
+        config_refused: what the changed config file says that cannot be used; empty while it is in force.
         pid: its process; 0 when it has ended.
         since: wall-clock seconds of its start.
         counts: photos by state.
@@ -204,6 +205,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
     state: DaemonState
     why: str = ""
     mistake: str = ""
+    config_refused: str = ""
     pid: int = 0
     since: float = 0.0
     counts: Counts = Counts()

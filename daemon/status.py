@@ -72,6 +72,7 @@ def live_status(
     stopping: bool,
     yielding: str,
     mistake: str = "",
+    config_refused: str = "",
 ) -> LiveStatus:
     """State, photos in hand, inboxes and what is in force; counts of rows come from the ledger itself."""
     counts = daemon.control.counts()
@@ -81,6 +82,7 @@ def live_status(
         state=_state(daemon, stopping=stopping, yielding=yielding),
         why=_why(daemon, yielding),
         mistake=mistake,
+        config_refused=config_refused,
         pid=os.getpid(),
         since=since,
         counts=Counts(**counts),

@@ -333,6 +333,7 @@ class Supervisor:
             stopping=self.stopping,
             yielding=self.yielding,
             mistake=self.mistakes.so_far(),
+            config_refused=self._config_file.refused,
         )
 
     def reload(self) -> None:

@@ -226,6 +226,12 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
         tell(console, facts["why"], "yellow")
     if facts.get("mistake"):
         tell(console, facts["mistake"], "yellow")
+    if facts.get("config_refused"):
+        tell(
+            console,
+            f"The new config is not used; the old one stays in force. {facts['config_refused']}",
+            "yellow",
+        )
     if state in ("stopped", "not started yet"):
         tell(console, "Start it with `cutoutd run` or `cutoutd service start`.", "dim")
         point_to_it(console, "cutoutd status", "says how that one stands")

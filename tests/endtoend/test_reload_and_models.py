@@ -120,6 +120,11 @@ def test_a_broken_config_keeps_the_old_one_and_says_why(daemon: Make) -> None:
     assert one.said("did you mean")
     (one.inbox / "a.jpg").write_bytes(small())
     one.wait(lambda: one.outputs() == ["a.png"], "work to go on")
+    one.wait(lambda: "setle" in one.cli("status").stdout, "the status to say so", 30)
+    one.config = 'settle = "300ms"'
+    one.write_config()
+    one.wait(lambda: one.said("new config is in force"), "the mended one", 30)
+    one.wait(lambda: "config" not in one.cli("status").stdout, "nothing to be said of it any more", 30)
     one.stop()
 
 

@@ -92,6 +92,7 @@ def test_one_that_went_is_refused_once_and_where_there_is_none_nothing_is_asked(
     one = Loop(path, gone)
     path.unlink()
     assert one.looks() == ["read", "refused: there is no such config file."]
+    assert one.file.refused == "there is no such config file."
     assert one.looks() == []
     none = Loop(None, lambda: plan)
     none.file.look()
