@@ -124,7 +124,7 @@ def test_a_broken_config_keeps_the_old_one_and_says_why(daemon: Make) -> None:
     one.config = 'settle = "300ms"'
     one.write_config()
     one.wait(lambda: one.said("new config is in force"), "the mended one", 30)
-    one.wait(lambda: "config" not in one.cli("status").stdout, "nothing to be said of it any more", 30)
+    one.wait(lambda: "setle" not in one.cli("status").stdout, "nothing to be said of it any more", 30)
     one.stop()
 
 
