@@ -29,6 +29,13 @@ def unhealthy(facts: Mapping[str, Any], proc: Path = Path("/proc")) -> str:
     return f"Photos are not taken up everywhere. {'; '.join(troubled)}" if troubled else ""
 
 
+def in_order(facts: Mapping[str, Any]) -> str:
+    """What is said of a daemon that `unhealthy` has nothing against, as one sentence."""
+    if facts["state"] in (DaemonState.PAUSED, DaemonState.WAITING):
+        return f"No new photo is started, as was ordered: {(facts.get('why') or facts['state']).rstrip('.')}."
+    return "Photos are taken up."
+
+
 def _suspended(stat: Path) -> bool:
     try:
         # The program's name in brackets may hold anything; the state is the first word behind it.

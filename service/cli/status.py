@@ -28,7 +28,7 @@ from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
-from cutoutd.service.cli.health import unhealthy
+from cutoutd.service.cli.health import in_order, unhealthy
 from cutoutd.service.cli.machines_service import point_to_it
 from cutoutd.service.text import PIPE_COLUMNS, counted, said, tell
 
@@ -141,7 +141,9 @@ def row_dict(row: PhotoRow, control: Control) -> dict[str, Any]:
 @json_option
 @click.option("--watch", "-w", is_flag=True, help="Go on: show it anew whenever it changes, until Ctrl-C.")
 @click.option(
-    "--healthy", is_flag=True, help="For health checks: exit code 0 while photos are taken up, else 1."
+    "--healthy",
+    is_flag=True,
+    help="For health checks: exit code 0 while photos are taken up, or are not because you said so; else 1.",
 )
 def status(as_json: bool, watch: bool, healthy: bool) -> None:
     """What is waiting, in hand, done and failed; works with the daemon up or down.
@@ -149,8 +151,9 @@ def status(as_json: bool, watch: bool, healthy: bool) -> None:
     With --watch and --json each change is one line.
     """
     if healthy:
-        why = unhealthy(collect_status())
-        click.echo(why or "Photos are taken up.")
+        facts = collect_status()
+        why = unhealthy(facts)
+        click.echo(why or in_order(facts))
         raise SystemExit(int(bool(why)))
     if watch:
         _watch(as_json=as_json)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.support.conditions import wait_until
 
-from cutoutd.service.cli.health import unhealthy
+from cutoutd.service.cli.health import in_order, unhealthy
 
 
 def facts(**changed: Any) -> dict[str, Any]:
@@ -23,6 +23,11 @@ def facts(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("state", ["idle", "working", "paused", "waiting"])
 def test_a_daemon_that_does_as_it_was_told_is_healthy(state: str) -> None:
     assert unhealthy(facts(state=state)) == ""
+
+
+def test_a_pause_is_not_called_work() -> None:
+    assert in_order(facts(state="idle")) == "Photos are taken up."
+    assert "as was ordered: paused by command" in in_order(facts(state="paused", why="paused by command"))
 
 
 @pytest.mark.parametrize(
