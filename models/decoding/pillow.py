@@ -60,8 +60,9 @@ def header(data: bytes, kind: str) -> HeaderFacts:
     if turn >= 5 and kind != formats.TIFF:  # Pillow gives the upright size of a TIFF, and turns it itself
         width, height = height, width
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    if kind == formats.JPEG_2000 and jp2.colours(data).are_inks:
-        has_alpha = False
+    if kind == formats.JPEG_2000 and has_alpha:
+        channels = jp2.channels(data, len(image.getbands()))
+        has_alpha = not jp2.colours(data).are_inks and (channels is None or channels.alpha is not None)
     return HeaderFacts(width, height, turn, 16 if _is_deep(image, data, kind) else 8, has_alpha)
 
 
@@ -120,15 +121,48 @@ def _alone(image: Image.Image, drawn: tuple[int, int, int, int]) -> Image.Image:
     return seen
 
 
-def _as_its_container_says(image: Image.Image, colours: jp2.Colours) -> Image.Image:
-    """The same pixels with the colours that a container names; its decoder takes a fourth ink for transparency."""
-    if colours.are_inks and image.mode == "RGBA":
-        inks = Image.frombytes("CMYK", image.size, image.tobytes())
-        inks.info = image.info
-        image = inks
-    if colours.icc is not None:
-        image.info["icc_profile"] = colours.icc
+def _as_its_container_says(image: Image.Image, data: bytes) -> Image.Image:
+    """The same pixels with the colours and channels that a JPEG 2000's container names; its decoder takes them in the
+    order in which they are stored, and a fourth ink for transparency.
+    """
+    said, bands = jp2.colours(data), image.split()
+    info, kind = image.info, image.mode
+    channels = jp2.channels(data, len(bands)) if kind in ("LA", "RGB", "RGBA", "CMYK") else None
+    if channels is not None and (len(channels.colours) == 4 or not said.are_inks):
+        kind = {1: "L", 3: "RGB", 4: "CMYK"}[len(channels.colours)]
+        order = channels.colours
+        if channels.alpha is not None and kind != "CMYK":
+            kind += "a" if channels.is_premultiplied else "A"
+            order = (*order, channels.alpha)
+        image = Image.merge(kind, [bands[at] for at in order])
+    elif said.are_inks and kind == "RGBA":
+        image = Image.frombytes("CMYK", image.size, image.tobytes())
+    image.info = info
+    if said.icc is not None:
+        image.info["icc_profile"] = said.icc
     return image
+
+
+def _with_its_whites(image: Image.Image, data: bytes) -> Image.Image:
+    """The same pixels of a deep JPEG 2000, white again where its decoder ran over (see `jp2.with_room`)."""
+    spacious = jp2.with_room(data)
+    if spacious is None or all(band.getextrema()[0] for band in image.split()):
+        return image
+    other = open_jpeg2000(spacious)
+    other.load()
+    if (other.mode, other.size) != (image.mode, image.size):
+        raise OSError("damaged: pixels of another kind")
+    bands = (
+        ImageChops.lighter(band, again.point(_WHITES))
+        for band, again in zip(image.split(), other.split(), strict=True)
+    )
+    mended = Image.merge(image.mode, list(bands))
+    mended.info = image.info
+    return mended
+
+
+# With that room white is 192, and black 64.
+_WHITES: Final = [255 if value >= 191 else 0 for value in range(256)]
 
 
 def _readable_bitmap(data: bytes) -> bytes:
@@ -192,7 +226,7 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     elif drawn is not None:
         image = _alone(image, drawn)
     elif kind == formats.JPEG_2000:
-        image = _as_its_container_says(image, jp2.colours(data))
+        image = _as_its_container_says(_with_its_whites(image, data), data)
     turn = _orientation(image) if contents is None else orientation_of(contents.exif)
     facts = _facts(image, data, kind) if contents is None else _png_facts(contents)
     low: Image.Image | None = None

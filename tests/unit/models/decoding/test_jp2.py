@@ -90,3 +90,104 @@ def test_a_bare_codestream_names_nothing() -> None:
     data = saved("JPEG2000", small(), irreversible=False, no_jp2=True)
     assert jp2.colours(data) == jp2.Colours()
     assert (opened(data).rgb == np.asarray(small())).all()
+
+
+# --- channels
+
+
+def stored_as(bands: list[Image.Image], cdef: list[tuple[int, int, int]]) -> bytes:
+    """Channels in the order in which they are given, and a box that says what each of them is."""
+    values = np.dstack([np.asarray(band) for band in bands])
+    image = Image.fromarray(values[:, :, 0] if len(bands) == 1 else values)
+    data = lossless(image)
+    head = data.index(b"jp2h") - 4
+    length = int.from_bytes(data[head : head + 4], "big")
+    said = box(b"cdef", struct.pack(">H", len(cdef)) + b"".join(struct.pack(">3H", *one) for one in cdef))
+    header = data[head + 8 : head + length]
+    written = header.find(b"cdef") - 4  # its writer takes a last channel for transparency
+    header = header[:written] if written >= 0 else header
+    return data[:head] + box(b"jp2h", header + said) + data[head + length :]
+
+
+def fading(size: tuple[int, int]) -> Image.Image:
+    return Image.linear_gradient("L").resize(size)
+
+
+def test_channels_are_taken_for_what_they_are() -> None:
+    red, green, blue = small().split()
+    alpha = fading(small().size)
+    usual = stored_as([red, green, blue, alpha], [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0)])
+    others = (
+        stored_as([blue, green, red, alpha], [(0, 0, 3), (1, 0, 2), (2, 0, 1), (3, 1, 0)]),
+        stored_as([alpha, red, green, blue], [(0, 1, 0), (1, 0, 1), (2, 0, 2), (3, 0, 3)]),
+    )
+    for data in (usual, *others):
+        photo = opened(data)
+        assert photo.alpha is not None
+        assert (photo.alpha == np.asarray(alpha)).all()
+        assert (photo.rgb == np.asarray(small())).all()
+
+
+def test_a_channel_that_is_no_transparency_hides_nothing() -> None:
+    bands = [*small().split(), fading(small().size)]
+    data = stored_as(bands, [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 65535, 65535)])
+    assert not read_header(data, "photo.jp2", LIMITS).has_alpha
+    photo = opened(data)
+    assert photo.alpha is None
+    assert (photo.rgb == np.asarray(small())).all()
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_colours_that_were_multiplied_by_their_alpha_are_divided(grey: bool) -> None:
+    plain, alpha = small().convert("L" if grey else "RGB"), fading(small().size)
+    share = np.asarray(alpha)[:, :, np.newaxis] / 255
+    colours = np.asarray(plain).reshape(*share.shape[:2], -1)
+    bands = [Image.fromarray(one) for one in np.moveaxis((colours * share + 0.5).astype(np.uint8), 2, 0)]
+    count = len(bands)
+    cdef = [*((at, 0, at + 1) for at in range(count)), (count, 2, 0)]
+    photo = opened(stored_as([*bands, alpha], cdef))
+    seen = share[:, :, 0] > 0.5
+    assert np.abs(photo.rgb.astype(int) - colours)[seen].max() <= 3
+
+
+def test_colours_in_a_way_that_is_not_known_are_left_to_others() -> None:
+    profile = icc.adobe_rgb_icc()
+    data = named(lossless(small()), 2, profile)
+    head, colr = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    length = int.from_bytes(data[head : head + 4], "big")
+    vendor = box(b"colr", bytes((4, 0, 0)) + bytes(16))
+    header = data[head + 8 : colr] + vendor + data[colr : head + length]
+    data = data[:head] + box(b"jp2h", header) + data[head + length :]
+    assert (opened(data).rgb == opened(saved("PNG", small(), icc_profile=profile)).rgb).all()
+
+
+# --- more than eight bits
+
+
+def deepened(data: bytes, bits: int) -> bytes:
+    """Quantised values grow with the depth that the file names: the same picture, of more bits."""
+    changed = bytearray(data)
+    sizes = data.index(b"\xff\x4f\xff\x51")
+    for channel in range(int.from_bytes(data[sizes + 40 : sizes + 42], "big")):
+        changed[sizes + 42 + 3 * channel] = bits - 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("options", [{}, {"tile_size": (64, 64)}])
+def test_white_of_more_than_eight_bits_is_not_black(bits: int, options: dict[str, object]) -> None:
+    values = np.zeros((100, 150, 3), np.uint8)
+    values[:, 40:100] = 255
+    values[::7, ::5] = 200
+    image = Image.fromarray(values)
+    plain = saved(
+        "JPEG2000",
+        image,
+        irreversible=True,
+        quality_mode="rates",
+        quality_layers=[12],
+        no_jp2=True,
+        **options,
+    )
+    seen, meant = opened(deepened(plain, bits)), opened(plain)
+    assert np.abs(seen.rgb.astype(int) - meant.rgb).max() <= 2
