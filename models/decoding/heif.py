@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from typing import Any
 
 from PIL import Image
@@ -20,6 +19,7 @@ def _open(data: bytes) -> tuple[Any, isobmff.Rectangle | None]:
 
     libheif would crop by itself, but refuses a stored picture much larger than what is left of it.
     """
+    data = isobmff.with_told_end(data)
     _refuse_unreadable_names(data)
     try:
         import pi_heif  # pyright: ignore[reportMissingTypeStubs]  (it ships none)
@@ -43,30 +43,18 @@ def _open(data: bytes) -> tuple[Any, isobmff.Rectangle | None]:
 
 def _refuse_unreadable_names(data: bytes) -> None:
     """pi_heif dies (segmentation fault) of an item whose type or name is no text: found by fuzzing."""
-    start, end = _meta_box(data)
-    at = data.find(b"infe", start, end)
-    while at >= 0:
-        size = int.from_bytes(data[at - 4 : at], "big")
-        # Version and flags (4 bytes), item id (2, but 4 in version 3), protection (2); then type and names.
-        words = at + 4 + (10 if data[at + 4 : at + 5] == b"\3" else 8)
-        try:
-            data[words : min(at - 4 + size, end)].decode()
-        except UnicodeDecodeError as exc:
-            raise OSError("damaged item list") from exc
-        at = data.find(b"infe", at + 4, end)
-
-
-def _meta_box(data: bytes) -> tuple[int, int]:
-    """Where the box with the list of items begins and ends; nothing (0, 0) if there is none."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"meta":
-            return at, min(at + size, len(data))
-        if size < 8:  # to the end of the file, or a 64-bit size: only pixels are stored like that
-            return 0, 0
-        at += size
-    return 0, 0
+    lists = [box for box in isobmff.boxes(data, 0, len(data)) if box.kind == b"meta"]
+    for _, start, end in lists or [(b"", 0, len(data))]:  # the last may be cut off
+        at = data.find(b"infe", start, end)
+        while at >= 0:
+            size = int.from_bytes(data[at - 4 : at], "big")
+            # Version and flags (4 bytes), item id (2, but 4 in version 3), protection (2); then type and names.
+            words = at + 4 + (10 if data[at + 4 : at + 5] == b"\3" else 8)
+            try:
+                data[words : min(at - 4 + size, end)].decode()
+            except UnicodeDecodeError as exc:
+                raise OSError("damaged item list") from exc
+            at = data.find(b"infe", at + 4, end)
 
 
 def header(data: bytes) -> HeaderFacts:

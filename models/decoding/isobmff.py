@@ -55,6 +55,17 @@ def inside(data: bytes, start: int, end: int, kind: bytes) -> Box | None:
     return next((box for box in boxes(data, start, end) if box.kind == kind), None)
 
 
+def with_told_end(data: bytes) -> bytes:
+    """The same file, its last box with the size that it has, where it only says that it goes on to the end."""
+    last = next(reversed(list(boxes(data, 0, len(data)))), None)
+    if last is None or last.start < 8 or data[last.start - 8 : last.start - 4] != bytes(4):
+        return data
+    size = last.end - last.start + 8
+    return (
+        data[: last.start - 8] + struct.pack(">I", size) + data[last.start - 4 :] if size >> 32 == 0 else data
+    )
+
+
 def clean_aperture(data: bytes, width: int, height: int) -> Rectangle | None:
     """What the file shows of its stored picture of that size; None: all of it.
 

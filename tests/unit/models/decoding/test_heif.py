@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.models.decoding.photo import PhotoLimits, decode, read_header
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
+# In a process of its own: the mistake, should it come back, is a segmentation fault.
+READ = (
+    "import sys\nfrom pathlib import Path\nfrom cutoutd.models.decoding.photo import PhotoLimits, read_header\n"
+    "read_header(Path(sys.argv[1]).read_bytes(), 'broken.heic', PhotoLimits(10**9, 150))"
+)
 SEEDS = Path(__file__).parents[3] / "reliability" / "fuzz" / "seeds"
 
 
@@ -22,17 +30,61 @@ def test_an_item_whose_type_is_no_text_is_unreadable_and_kills_nobody(tmp_path: 
     assert broken != data
     path = tmp_path / "broken.heic"
     path.write_bytes(broken)
-    # In a process of its own: the mistake, should it come back, is a segmentation fault.
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom cutoutd.models.decoding.photo import PhotoLimits, read_header\n"
-        "read_header(Path(sys.argv[1]).read_bytes(), 'broken.heic', PhotoLimits(10**9, 150))"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "PhotoError" in done.stderr
     assert "damaged" in done.stderr
+
+
+def box_64(kind: bytes, content: bytes) -> bytes:
+    """A box that tells its size in 64 bits."""
+    return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content
+
+
+def with_free_box(data: bytes, free: bytes) -> bytes:
+    """A box that means nothing before the list of items, and every place that is named in that list further back."""
+    behind = int.from_bytes(data[:4], "big")
+    made = bytearray(data[:behind] + free + data[behind:])
+    at = made.index(b"iloc") + 4
+    assert bytes(made[at : at + 6]) == b"\0\0\0\0\x44\x40"  # offsets, lengths and bases of four bytes
+    (count,) = struct.unpack_from(">H", made, at + 6)
+    at += 8
+    for _ in range(count):
+        base, pieces = struct.unpack_from(">IH", made, at + 4)
+        struct.pack_into(">I", made, at + 4, base + len(free))
+        at += 10 + 8 * pieces
+    return bytes(made)
+
+
+def pixels(data: bytes) -> NDArray[np.uint8]:
+    return decode(data, read_header(data, "IMG_1.HEIC", LIMITS)).rgb
+
+
+@pytest.mark.slow
+def test_names_are_looked_at_wherever_the_list_stands(tmp_path: Path) -> None:
+    data = with_free_box((SEEDS / "turned.heic").read_bytes(), box_64(b"free", bytes(8)))
+    assert pixels(data).any()
+    path = tmp_path / "broken.heic"
+    path.write_bytes(data.replace(b"Exif", b"\xb8xif", 1))
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+
+
+def test_a_list_that_goes_on_to_the_end_is_read() -> None:
+    data = (SEEDS / "astronaut.heic").read_bytes()
+    meta = data.index(b"meta") - 4
+    pixels_at = data.index(b"mdat") - 4
+    assert meta < pixels_at
+    # The list comes last, and where the pixels stood there is a box that means nothing: they stay where they are.
+    room = pixels_at - meta
+    moved = data[:meta] + struct.pack(">I4s", room, b"free") + bytes(room - 8) + data[pixels_at:]
+    open_end = moved + bytes(4) + data[meta + 4 : pixels_at]
+    assert (pixels(open_end) == pixels(data)).all()
 
 
 def test_a_file_that_ends_in_its_list_of_items_is_unreadable() -> None:
