@@ -148,7 +148,9 @@ def _take(found: Markers, kind: int, segment: bytes, pieces: dict[int, bytes]) -
         found.has_jfif = True
         if len(segment) >= 12:
             found.density = (segment[7], *struct.unpack_from(">2H", segment, 8))
-    elif kind == _APP1 and segment[:6] == b"Exif\0\0" and found.exif is None:
+    elif (
+        kind == _APP1 and segment[:5] == b"Exif\0" and found.exif is None
+    ):  # and a byte that fills up, mostly 0
         found.exif = segment[6:]
     elif kind == _APP2 and segment[:12] == b"ICC_PROFILE\0" and len(segment) > 14:
         pieces.setdefault(segment[12], segment[14:])

@@ -175,6 +175,21 @@ def _readable_bitmap(data: bytes) -> bytes:
     return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
 
 
+_HEADER_WITH_PROFILE: Final = 124
+_EMBEDDED: Final = 0x4D424544  # "MBED"
+
+
+def _bitmap_profile(data: bytes) -> bytes | None:
+    """The profile that the largest of the headers of Windows may bring, at a place that is counted from that header."""
+    if data[14:18] != struct.pack("<I", _HEADER_WITH_PROFILE):
+        return None
+    (kind,) = struct.unpack_from("<I", data, 14 + 56)
+    at, size = struct.unpack_from("<2I", data, 14 + 112)
+    if kind != _EMBEDDED or at < _HEADER_WITH_PROFILE or size > profiles.MAX_PROFILE_BYTES:
+        return None
+    return data[14 + at : 14 + at + size]
+
+
 # What is done to a file before Pillow opens it.
 _MENDED: Final = {formats.BMP: _readable_bitmap, formats.WEBP: webp.with_what_it_leaves_free}
 
@@ -257,7 +272,7 @@ class _Facts(NamedTuple):
 
 def _facts(image: Image.Image, data: bytes, kind: str) -> _Facts:
     """The ICC profile, or one made from the other ways in which files name their colour space; and the resolution."""
-    icc = image.info.get("icc_profile")
+    icc = _bitmap_profile(data) if kind == formats.BMP else image.info.get("icc_profile")
     if isinstance(icc, bytes) and icc:
         return _Facts(icc, _dpi(image))
     found = isobmff.code_points(data) if kind == formats.AVIF else None

@@ -32,6 +32,13 @@ def test_the_markers_say_size_kind_and_facts() -> None:
     assert (facts.width, facts.height, facts.orientation) == (48, 64, 6)
 
 
+def test_what_fills_up_the_name_of_its_camera_data_does_not_matter() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(exif=exif.tobytes()).replace(b"Exif\0\0", b"Exif\0\xff", 1)
+    assert header(data).orientation == 6
+
+
 def test_a_progressive_file_has_several_scans_and_the_head_only_needs_one() -> None:
     data = encoded(progressive=True)
     assert len(markers(data).scans) > 1
