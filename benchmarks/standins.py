@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.digests import digest_of
+from tests.support.digests import cutout_digest_of
 from tests.support.pretended_fleet import answer_to
 
 from cutoutd.config.fleet import NODE_FILE, load_node
@@ -58,7 +58,7 @@ def _write(_outbox: bytes, temporary: bytes, data: bytes) -> str:
     path = Path(os.fsdecode(temporary))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    return digest_of(data)
+    return cutout_digest_of(data)
 
 
 async def work(folder: Path, nodes: int, slots: int, job_s: float) -> None:
