@@ -22,7 +22,7 @@ class DaemonState(StrEnum):
     IDLE = "idle"
     WORKING = "working"
     PAUSED = "paused"  # by command
-    WAITING = "waiting"  # for the self-test to succeed, mains power, or other programs
+    WAITING = "waiting"  # for the self-test to succeed, mains power, other programs, or a folder
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -187,6 +187,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
     """The whole.
 
     Attributes:
+        version: of the program that it runs, which may have been replaced on the disk since; "" before 0.2.
         state: what the daemon is doing.
         why: why photos wait, as a sentence; empty when they do not.
         mistake: what of its own the last guard met, as a sentence; empty when nothing.
@@ -203,6 +204,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
     """
 
     state: DaemonState
+    version: str = ""
     why: str = ""
     mistake: str = ""
     config_refused: str = ""

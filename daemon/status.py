@@ -78,9 +78,16 @@ def live_status(
     counts = daemon.control.counts()
     named = daemon.plan.settings.history.filenames
     worker = daemon.worker_manager.sandbox
+    inboxes = tuple(
+        _inbox(daemon, one, inbox_watcher)
+        for one in daemon.plan.inboxes
+        if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
+    )
+    why = _why(daemon, yielding, held=bool(counts["pending"]) and any(one.trouble for one in inboxes))
     return LiveStatus(
-        state=_state(daemon, stopping=stopping, yielding=yielding),
-        why=_why(daemon, yielding),
+        version=VERSION,
+        state=_state(daemon, stopping=stopping, waiting=bool(why)),
+        why=why,
         mistake=mistake,
         config_refused=config_refused,
         pid=os.getpid(),
@@ -97,11 +104,7 @@ def live_status(
             )
             for hand in daemon.dispatcher.in_hand.values()
         ),
-        inboxes=tuple(
-            _inbox(daemon, one, inbox_watcher)
-            for one in daemon.plan.inboxes
-            if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
-        ),
+        inboxes=inboxes,
         models={
             name: ModelStatus(provider=one.provider, why_not=one.why_not)
             for name, one in daemon.worker_manager.models.items()
@@ -145,19 +148,24 @@ def _facts(sandbox: SandboxState | None) -> SandboxFacts | None:
     return None if sandbox is None else SandboxFacts(**sandbox.as_dict())
 
 
-def _state(daemon: Components, *, stopping: bool, yielding: str) -> DaemonState:
+def _state(daemon: Components, *, stopping: bool, waiting: bool) -> DaemonState:
     if stopping:
         return DaemonState.STOPPING
     if not daemon.worker_manager.ready:
         return DaemonState.STARTING
     if daemon.commands.paused:
         return DaemonState.PAUSED
-    if daemon.dispatcher.self_test.trouble or yielding:
+    if waiting:
         return DaemonState.WAITING
     return DaemonState.WORKING if daemon.dispatcher.in_hand else DaemonState.IDLE
 
 
-def _why(daemon: Components, yielding: str) -> str:
+def _why(daemon: Components, yielding: str, *, held: bool) -> str:
+    """Why photos wait; `held` where some do and a folder is in trouble."""
     if daemon.commands.paused:
         return "paused by command; `cutoutd resume` goes on"
-    return daemon.dispatcher.self_test.trouble or yielding
+    if trouble := daemon.dispatcher.self_test.trouble or yielding:
+        return trouble
+    if held and not daemon.dispatcher.in_hand:
+        return "photos wait for a folder, see below; they go on by themselves"
+    return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cutoutd.config.version import VERSION
 from cutoutd.daemon.live_status import DaemonState
 
 # Paused and waiting are what was ordered (a command, a load limit, the battery): nothing is wrong with the daemon.
@@ -34,6 +35,19 @@ def in_order(facts: Mapping[str, Any]) -> str:
     if facts["state"] in (DaemonState.PAUSED, DaemonState.WAITING):
         return f"No new photo is started, as was ordered: {(facts.get('why') or facts['state']).rstrip('.')}."
     return "Photos are taken up."
+
+
+def concerns(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What whoever looks at a daemon should know before all else, a sentence each."""
+    if facts.get("why"):
+        yield facts["why"]
+    if facts.get("mistake"):
+        yield facts["mistake"]
+    if facts.get("version", VERSION) != VERSION:
+        old = f"version {facts['version']}" if facts["version"] else "an earlier version"
+        yield f"It still runs {old} of cutoutd; {VERSION} is installed. `cutoutd service restart`, or start it anew."
+    if facts.get("config_refused"):
+        yield f"The new config is not used; the old one stays in force. {facts['config_refused']}"
 
 
 def _suspended(stat: Path) -> bool:

@@ -28,7 +28,7 @@ from cutoutd.daemon.ledger.states import State
 from cutoutd.daemon.live_status import DaemonState, LiveStatus
 from cutoutd.daemon.lock import holder
 from cutoutd.service.cli.control import json_option, open_ledger_file
-from cutoutd.service.cli.health import in_order, unhealthy
+from cutoutd.service.cli.health import concerns, in_order, unhealthy
 from cutoutd.service.cli.machines_service import point_to_it
 from cutoutd.service.text import PIPE_COLUMNS, counted, said, tell
 
@@ -225,16 +225,8 @@ def show_status(facts: dict[str, Any], console: Console) -> None:
     if facts.get("since"):
         head.append(f"  (process {facts['pid']}, since {_clock(facts['since'])})", style="dim")
     console.print(head)
-    if facts.get("why"):
-        tell(console, facts["why"], "yellow")
-    if facts.get("mistake"):
-        tell(console, facts["mistake"], "yellow")
-    if facts.get("config_refused"):
-        tell(
-            console,
-            f"The new config is not used; the old one stays in force. {facts['config_refused']}",
-            "yellow",
-        )
+    for sentence in concerns(facts):
+        tell(console, sentence, "yellow")
     if state in ("stopped", "not started yet"):
         tell(console, "Start it with `cutoutd run` or `cutoutd service start`.", "dim")
         point_to_it(console, "cutoutd status", "says how that one stands")

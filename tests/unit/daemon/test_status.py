@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from tests.support.simulation import Simulation
@@ -9,6 +10,7 @@ from tests.support.simulation import Simulation
 from cutoutd.daemon.ledger.control import Control, Verb
 from cutoutd.daemon.ledger.database import LEDGER_NAME, Ledger
 from cutoutd.daemon.live_status import DaemonState
+from cutoutd.daemon.workers.protocol import OutboxRefused
 
 Make = Callable[..., Simulation]
 
@@ -66,6 +68,21 @@ def test_an_inbox_that_is_away_says_so(sim: Make) -> None:
     (inbox,) = one.daemon.status().inboxes
     assert not inbox.watching
     assert "does not exist" in inbox.trouble
+
+
+def test_photos_that_wait_for_a_folder_are_no_rest(sim: Make) -> None:
+    """It was "idle" beside "1 to do", with nothing to say why."""
+    one = sim().boot()
+    one.finish()
+    one.workers.refuse = OutboxRefused(bytes(one.outbox), errno.ENOSPC, "No space left on device")
+    one.put("a.jpg", b"frame")
+    one.until(lambda: one.daemon.status().state is DaemonState.WAITING)
+    status = one.daemon.status()
+    assert status.counts.pending == 1
+    assert "wait for a folder" in status.why
+    one.workers.refuse = None
+    one.finish()
+    assert (one.daemon.status().state, one.daemon.status().why) == (DaemonState.IDLE, "")
 
 
 def test_without_names_only_a_number_is_told(sim: Make) -> None:

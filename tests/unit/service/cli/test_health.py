@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.support.conditions import wait_until
 
-from cutoutd.service.cli.health import in_order, unhealthy
+from cutoutd.config.version import VERSION
+from cutoutd.service.cli.health import concerns, in_order, unhealthy
 
 
 def facts(**changed: Any) -> dict[str, Any]:
@@ -23,6 +24,16 @@ def facts(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("state", ["idle", "working", "paused", "waiting"])
 def test_a_daemon_that_does_as_it_was_told_is_healthy(state: str) -> None:
     assert unhealthy(facts(state=state)) == ""
+
+
+def test_what_is_to_be_known_before_all_else() -> None:
+    assert list(concerns(facts(state="idle", version=VERSION, why="", mistake="", config_refused=""))) == []
+    assert list(concerns({"state": "stopped"})) == []
+    old, older = (next(concerns({"version": version})) for version in ("0.1.9", ""))
+    assert "still runs version 0.1.9" in old
+    assert "still runs an earlier version" in older
+    assert "cutoutd service restart" in old
+    assert "c.toml:3" in next(concerns({"config_refused": "c.toml:3: no such option"}))
 
 
 def test_a_pause_is_not_called_work() -> None:
