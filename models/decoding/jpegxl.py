@@ -1,11 +1,11 @@
-"""JPEG XL through libjxl; its size is read here first, because the decoder makes all pixels at once."""
+"""JPEG XL through libjxl; its head is read here too: the decoder makes all pixels at once, and does not tell all."""
 
 from __future__ import annotations
 
 import io
 import struct
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
@@ -22,8 +22,13 @@ _BITS_OF_SIZE: Final = (9, 13, 18, 30)
 _RATIOS: Final = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
+# Of the codestream: as much as a head with some extra channels takes.
+_HEAD_BYTES: Final = 4096
+_ALPHA, _SPOT, _BLACK, _FILTER = 0, 2, 4, 5  # kinds of extra channels
+
+
 class _Bits:
-    """Little-endian bits of a few bytes."""
+    """Little-endian bits of a few bytes; none are left behind their end, where zeros follow."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
@@ -33,13 +38,21 @@ class _Bits:
         self._value >>= count
         return taken
 
+    def pick(self, *ways: int | tuple[int, int]) -> int:
+        """One of four numbers, or so many bits and what is added to them, as two bits say."""
+        way = ways[self.take(2)]
+        return way if isinstance(way, int) else way[1] + self.take(way[0])
+
 
 def size(data: bytes) -> tuple[int, int]:
     """Width and height as stored, from the head of the codestream; raises PhotoError."""
     stream = data if data.startswith(BARE) else _codestream(data)
     if not stream.startswith(BARE) or len(stream) < 12:
         raise refusals.incomplete(_KIND)
-    bits = _Bits(stream[2:14])
+    return _size(_Bits(stream[2:14]))
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
     small = bits.take(1)
     height = _length(bits, small)
     ratio = bits.take(3)
@@ -58,10 +71,78 @@ def _codestream(data: bytes) -> bytes:
     found = b""
     for kind, start, end in _boxes(data):
         if kind == b"jxlc":
-            return data[start : start + 64]
-        if kind == b"jxlp" and len(found) < 64:
-            found += data[start + 4 : min(end, start + 68)]
+            return data[start : start + _HEAD_BYTES]
+        if kind == b"jxlp" and len(found) < _HEAD_BYTES:
+            found += data[start + 4 : min(end, start + 4 + _HEAD_BYTES)]
     return found
+
+
+class _Extras(NamedTuple):
+    """Whether the colours are stored multiplied by their alpha, and whether there is a channel of black ink."""
+
+    are_multiplied: bool = False
+    has_black: bool = False
+
+
+def _extras(data: bytes) -> _Extras:
+    """What the head says of channels beside the colours (ISO/IEC 18181-1, annex D)."""
+    bits = _Bits((data[:_HEAD_BYTES] if data.startswith(BARE) else _codestream(data))[2:])
+    _size(bits)
+    if bits.take(1):  # all as usual
+        return _Extras()
+    if bits.take(1):
+        _skip_rarities(bits)
+    _skip_depth(bits)
+    bits.take(1)
+    multiplied: list[bool] = []
+    has_black = False
+    for _ in range(bits.pick(0, 1, (4, 2), (12, 1))):
+        kind, associated = _extra(bits)
+        has_black |= kind == _BLACK
+        multiplied += [associated] if kind == _ALPHA else []
+    return _Extras(bool(multiplied) and multiplied[0], has_black)
+
+
+def _skip_rarities(bits: _Bits) -> None:
+    bits.take(3)  # orientation
+    if bits.take(1):
+        _size(bits)  # as which it is meant to be shown
+    if bits.take(1):  # a preview
+        if bits.take(1):
+            ways: tuple[int | tuple[int, int], ...] = (16, 32, (5, 1), (9, 33))
+        else:
+            ways = ((6, 1), (8, 65), (10, 321), (12, 1345))
+        bits.pick(*ways)
+        if not bits.take(3):
+            bits.pick(*ways)
+    if bits.take(1):  # a film
+        bits.pick(100, 1000, (10, 1), (30, 1))
+        bits.pick(1, 1001, (8, 1), (10, 1))
+        bits.pick(0, (3, 0), (16, 0), (32, 0))
+        bits.take(1)
+
+
+def _skip_depth(bits: _Bits) -> None:
+    if bits.take(1):
+        bits.pick(32, 16, 24, (6, 1))
+        bits.take(4)
+    else:
+        bits.pick(8, 10, 12, (6, 1))
+
+
+def _extra(bits: _Bits) -> tuple[int, bool]:
+    """The kind of the next extra channel, and whether it is an alpha that the colours are multiplied by."""
+    if bits.take(1):
+        return _ALPHA, False
+    kind = bits.pick(0, 1, (4, 2), (6, 18))
+    _skip_depth(bits)
+    bits.pick(0, 3, 4, (3, 1))
+    bits.take(8 * bits.pick(0, (4, 0), (5, 16), (10, 48)))  # its name
+    if kind == _SPOT:
+        bits.take(64)
+    if kind == _FILTER:
+        bits.pick(1, (2, 0), (4, 3), (8, 19))
+    return kind, kind == _ALPHA and bits.take(1) == 1
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -128,6 +209,11 @@ def _decode(data: bytes) -> Image.Image | bytes:
         raise refusals.damaged(_KIND, "a picture of another size")
     mode = "F" if info.mode.startswith("F") else info.mode
     image = Image.frombytes(mode, (info.width, info.height), pixels)
+    extras = _extras(data)
+    if extras.has_black:
+        raise refusals.not_read(_KIND, "four inks")
+    if extras.are_multiplied and mode in ("LA", "RGBA"):
+        image = Image.frombytes(mode[:-1] + "a", image.size, pixels).convert(mode)
     if icc:
         image.info["icc_profile"] = bytes(icc)
     return image

@@ -287,3 +287,25 @@ def test_transparency_goes_untouched_through_colour_conversion() -> None:
     assert photo.alpha is not None
     assert (photo.alpha == alpha).all()
     assert worst(photo) < 1
+
+
+def test_the_profile_of_a_bitmap_counts() -> None:
+    profile = icc.adobe_rgb_icc()
+    image = (
+        Image.radial_gradient("L")
+        .convert("RGB")
+        .point([*range(256), *(255 - v for v in range(256)), *range(256)])
+    )
+    files = {kind: io.BytesIO() for kind in ("BMP", "PNG")}
+    image.save(files["BMP"], "BMP")
+    image.save(files["PNG"], "PNG", icc_profile=profile)
+    plain, png = (files[kind].getvalue() for kind in ("BMP", "PNG"))
+    pixels = plain[54:]
+    header = struct.pack("<I", 124) + plain[18:54] + bytes(16) + b"DEBM" + bytes(48)
+    header += struct.pack("<4I", 4, 124 + len(pixels), len(profile), 0)
+    data = (
+        b"BM" + struct.pack("<IHHI", 138 + len(pixels) + len(profile), 0, 0, 138) + header + pixels + profile
+    )
+    seen, meant = (decode(one, read_header(one, "x", LIMITS)).rgb for one in (data, png))
+    assert (seen == meant).all()
+    assert (seen != np.asarray(image)).any()

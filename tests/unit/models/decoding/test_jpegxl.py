@@ -67,3 +67,29 @@ def test_pixels_come_back_bit_for_bit_and_a_cut_file_is_damaged() -> None:
     assert opened.alpha is None
     with pytest.raises(PhotoError):
         jpegxl.load(stream[: len(stream) // 2])
+
+
+# 16 × 8 pixels of RGBA: four rows of (200, 100, 40, 255), four of (50, 25, 10, 128). Their heads say that the colours
+# are multiplied by the alpha, and that the fourth channel is black ink.
+MULTIPLIED = bytes.fromhex(
+    "ff0ac1c10028010810100080004b188b1500d48a8c0cd205440088240982805cd11838464c2976e5b06c03e800"
+)
+INKS = bytes.fromhex(
+    "ff0ac1c12800090810100080004b188b1500d48a8c0cd205440088240982805cd11838464c2976e5b06c03e800"
+)
+
+
+@pytest.mark.parametrize("data", [MULTIPLIED, contained(MULTIPLIED), contained(MULTIPLIED, parts=3)])
+def test_colours_that_were_multiplied_by_their_alpha_are_divided(data: bytes) -> None:
+    opened = jpegxl.load(data)
+    assert isinstance(opened.image, Image.Image)
+    assert opened.alpha is not None
+    assert opened.image.getpixel((0, 0)) == (200, 100, 40)
+    assert opened.alpha.getpixel((0, 7)) == 128
+    seen: Any = opened.image.getpixel((0, 7))
+    assert all(abs(is_now - was) <= 1 for is_now, was in zip(seen, (100, 50, 20), strict=True))
+
+
+def test_four_inks_are_not_taken_for_three_colours() -> None:
+    with pytest.raises(PhotoError, match="four inks"):
+        jpegxl.load(INKS)

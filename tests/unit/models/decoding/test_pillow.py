@@ -22,7 +22,7 @@ from tests.support.format_cases import chunk
 from tests.support.shared import shared_folder
 
 from cutoutd.config.errors import PhotoError, Reason
-from cutoutd.models.decoding import icc, pillow, png
+from cutoutd.models.decoding import pillow, png
 from cutoutd.models.decoding.photo import Photo, PhotoLimits, decode, read_bytes, read_header
 
 pytestmark = pytest.mark.slow
@@ -400,18 +400,3 @@ def test_the_eight_orientations_of_a_camera_give_one_picture(folder: str, kind: 
     for path in files[1:]:
         again = np.asarray(Image.fromarray(opened(path.read_bytes()).rgb).resize((60, 60)))
         assert difference(again, first) < 6, path
-
-
-def test_the_profile_of_a_bitmap_counts() -> None:
-    profile = icc.adobe_rgb_icc()
-    image = astronaut()
-    plain = saved(image, "BMP")
-    pixels = plain[54:]
-    header = struct.pack("<I", 124) + plain[18:54] + bytes(16) + b"DEBM" + bytes(48)
-    header += struct.pack("<4I", 4, 124 + len(pixels), len(profile), 0)
-    data = (
-        b"BM" + struct.pack("<IHHI", 138 + len(pixels) + len(profile), 0, 0, 138) + header + pixels + profile
-    )
-    assert len(header) == 124
-    assert (opened(data).rgb == opened(saved(image, "PNG", icc_profile=profile)).rgb).all()
-    assert difference(opened(data).rgb, np.asarray(image)) > 1
