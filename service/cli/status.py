@@ -329,6 +329,10 @@ def _show_inbox(inbox: dict[str, Any], console: Console) -> None:
     for line in (inbox["trouble"], inbox["no_events"]):
         if line:
             tell(console, f"  {line}", "yellow")
+    if inbox.get("being_written"):
+        photos = counted(inbox["being_written"], "photo")
+        why = "open in another program, or with the notes of an unfinished download beside it"
+        tell(console, f"  waiting for {photos}: {why}", "dim")
 
 
 def _below(path: str, outboxes: list[str]) -> str:

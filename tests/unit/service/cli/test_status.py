@@ -140,3 +140,16 @@ def test_what_waits_and_why_is_said() -> None:
     text = shown(state="paused", why="paused by command; `cutoutd resume` goes on", inboxes=[inbox])
     assert "paused by command" in text
     assert "/in is not mounted." in text
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, ""), (1, "waiting for 1 photo:"), (3, "waiting for 3 photos:")]
+)
+def test_photos_that_somebody_still_writes_are_told_of(count: int, said: str) -> None:
+    inbox = {
+        "path": "/in", "outbox": "/out", "watching": True, "polled": False, "being_written": count, "no_events": "",
+        "trouble": "",
+    }  # fmt: skip
+    seen = shown(inboxes=[inbox])
+    assert said in seen
+    assert ("unfinished download" in seen) == bool(count)
