@@ -48,9 +48,10 @@ def _below(path: str, outbox: str) -> str:
 
 
 def closing_line(done: int, failed: int, left: int) -> str:
-    """`38 done, 4 failed, 2 left`: what came of this session."""
+    """`38 done, 4 failed (…), 2 left: …`: what came of this session."""
+    why = " (`cutoutd failures` says why)" if failed else ""
     rest = f", {left} left: done at the next start" if left else ""
-    return f"{done} done, {failed} failed{rest}"
+    return f"{done} done, {failed} failed{why}{rest}"
 
 
 class LogListener(Listener):

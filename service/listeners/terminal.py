@@ -143,9 +143,14 @@ class TerminalListener(LogListener):
         self._end(event, "green", "✓", super().photo_done)
 
     def photo_failed(self, event: PhotoEvent) -> None:
-        """The live line becomes a named failure."""
+        """The live line becomes a named failure, above the view: it is still there in the morning."""
         self._pace.ended()
-        self._end(event, "red", "✗", super().photo_failed)
+        self._in_hand.pop(event.photo, None)
+        if self._gone():
+            super().photo_failed(event)
+            return
+        tell(self._console, self._result(event, "✗"), "red")
+        self._draw()
 
     def photo_retry(self, event: PhotoEvent) -> None:
         """The live line goes; the photo waits again."""
@@ -193,9 +198,12 @@ class TerminalListener(LogListener):
         if self._gone():
             plain(event)
             return
-        label = f"{event.inbox}: " if self._labelled else ""
-        self._last.append(said(f"{mark} {label}{outcome_text(event)}", style=style))
+        self._last.append(said(self._result(event, mark), style=style))
         self._draw()
+
+    def _result(self, event: PhotoEvent, mark: str) -> str:
+        label = f"{event.inbox}: " if self._labelled else ""
+        return f"{mark} {label}{outcome_text(event)}"
 
     def _draw(self) -> None:
         if self._drawing and not self._gone():

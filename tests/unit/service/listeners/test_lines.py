@@ -50,7 +50,10 @@ def test_the_log_has_a_line_per_event_at_its_level(caplog: pytest.LogCaptureFixt
 
 
 def test_what_came_of_a_session_is_one_line() -> None:
-    assert closing_line(38, 4, 2) == "38 done, 4 failed, 2 left: done at the next start"
+    assert (
+        closing_line(38, 4, 2)
+        == "38 done, 4 failed (`cutoutd failures` says why), 2 left: done at the next start"
+    )
     assert closing_line(1, 0, 0) == "1 done, 0 failed"
 
 

@@ -141,6 +141,17 @@ def test_draft_and_final_are_told_apart_and_latency_stands_beside_the_work(sheet
     assert f"✓ {text}" in sheet.drawn()
 
 
+def test_a_failure_is_not_pushed_out_by_what_comes_after_it(sheet: Screen) -> None:
+    """Of a night's failures the six last lines of the view were left, and nothing when it ended."""
+    sheet.view.ready(status())
+    sheet.view.photo_failed(event("bad.jpg", reason="unreadable", detail="It is a film."))
+    for number in range(20):
+        sheet.view.photo_done(event(f"{number}.jpg", photo=number))
+    sheet.view.stop()
+    assert sheet.written().count("✗ bad.jpg: unreadable. It is a film.") == 1
+    assert "bad.jpg" not in sheet.drawn()
+
+
 def test_several_inboxes_are_named(sheet: Screen) -> None:
     sheet.view.status(status(inboxes=2))
     sheet.view.photo_started(event())
