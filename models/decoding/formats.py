@@ -120,9 +120,9 @@ _REMEDIES: Final = {
     "a 7-Zip archive": "Unpack it, and drop the photos themselves.",
     "a compressed archive": "Unpack it, and drop the photos themselves.",
     "a video": "Export a frame of it as JPEG, PNG or TIFF.",
-    "a sound recording": "Only its name is a photo's: take it out of the folder.",
-    "a database": "Only its name is a photo's: take it out of the folder.",
-    "a program": "Only its name is a photo's: take it out of the folder, and do not open it.",
+    "a sound recording": "There is no picture in it.",
+    "a database": "There is no picture in it.",
+    "a program": "There is no picture in it; do not open it.",
 }
 
 # Strangers that are pictures: failed (the photographer expects a cutout), never skipped as "not a photo".

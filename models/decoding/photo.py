@@ -250,7 +250,7 @@ def _stranger(content: formats.Content, name: str) -> PhotoError:
         )
     # A file that calls itself a photo is never skipped in silence, whatever it holds.
     if not claims_photo:
-        return PhotoError(Reason.NOT_A_PHOTO, what, name, "")
+        return PhotoError(Reason.NOT_A_PHOTO, what, name, content.remedy)
     return PhotoError(Reason.UNREADABLE, what, name, content.remedy or AGAIN)
 
 
