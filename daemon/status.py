@@ -167,5 +167,5 @@ def _why(daemon: Components, yielding: str, *, held: bool) -> str:
     if trouble := daemon.dispatcher.self_test.trouble or yielding:
         return trouble
     if held and not daemon.dispatcher.in_hand:
-        return "photos wait for a folder, see below; they go on by themselves"
+        return "photos wait for a folder; they go on by themselves"
     return ""

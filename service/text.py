@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, cast
 
 from cutoutd.config.errors import ServiceError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
     from rich.console import Console
     from rich.text import Text
@@ -24,7 +27,32 @@ def screen() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
+    if console.is_terminal:
+        return console
+    return Console(
+        highlight=False, width=PIPE_COLUMNS, file=cast("TextIO", _WithoutTrailingBlanks(sys.stdout))
+    )
+
+
+class _WithoutTrailingBlanks(io.TextIOBase):
+    """Text on its way into a pipe or a file: a table's cells are filled up to the width of their column."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What Rich chooses its lines and marks by."""
+        return self._to.encoding
+
+    def write(self, text: str) -> int:
+        """Writes it, less the blanks at the ends of its lines."""
+        self._to.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands it on."""
+        self._to.flush()
 
 
 def said(text: str, style: str = "") -> Text:

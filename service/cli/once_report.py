@@ -28,6 +28,7 @@ from cutoutd.config.errors import ExitCode, Reason, json_line, printable
 from cutoutd.daemon.batch import Batch, Ended, Outcome
 from cutoutd.daemon.sources import Gathered
 from cutoutd.daemon.workers.engines import Loaded
+from cutoutd.models.decoding import formats
 from cutoutd.service.text import counted, said, tell
 
 # More names than this are counted, not listed.
@@ -154,6 +155,12 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _worth_a_look(looks: int, done: int) -> str:
+    if looks < done:
+        return f"{looks} of them worth a look"
+    return "worth a look" if done == 1 else "all of them worth a look"
+
+
 def summary(report: Report, models: Mapping[str, Loaded]) -> Iterator[Text]:
     """How many are done, what was left, and where the first one lies."""
     total = len(report.gathered.photos)
@@ -162,10 +169,11 @@ def summary(report: Report, models: Mapping[str, Loaded]) -> Iterator[Text]:
     bad = [one for one in report.outcomes if one.state is not Ended.DONE and one.reason != Reason.EXISTS]
     looks = [one for one in done if one.needs_review]
     if not total:
-        yield said("No photos there: JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP and GIF are taken up.")
+        *most, last = formats.PHOTO_FORMATS
+        yield said(f"No photos there: {', '.join(most)} and {last} are taken up.")
         yield from _left_alone(report.gathered)
         return
-    besides = [f"{len(looks)} of them worth a look"] if looks else []
+    besides = [_worth_a_look(len(looks), len(done))] if looks else []
     besides += [f"{before} done before"] if before else []
     besides += [f"{len(bad)} without a cutout"] if bad else []
     running = [f"{name} on {one.provider}" for name, one in models.items()]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.table import Table
 
 from cutoutd.daemon.live_status import LiveStatus
-from cutoutd.service.text import folded, status_line
+from cutoutd.service.text import folded, screen, status_line
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,14 @@ from cutoutd.service.text import folded, status_line
 )  # fmt: skip
 def test_status_line(status: dict[str, Any], line: str) -> None:
     assert status_line(LiveStatus.from_plain({"state": "idle", **status})) == line
+
+
+def test_a_table_in_a_pipe_has_no_blanks_at_the_ends_of_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("a.jpg", "one")
+    table.add_row("b.jpg", "one and more")
+    screen().print(table)
+    assert capsys.readouterr().out == "a.jpg  one\nb.jpg  one and more\n"
 
 
 @pytest.mark.parametrize(

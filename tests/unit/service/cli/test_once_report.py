@@ -75,6 +75,10 @@ def doubtful(name: bytes) -> Outcome:
 
 def test_what_is_worth_a_look_is_counted_and_after_many_photos_named() -> None:
     assert lines(report(done(), doubtful(b"c.jpg")))[0].startswith("2 done, 1 of them worth a look · ")
+    assert lines(report(doubtful(b"c.jpg")))[0].startswith("1 done, worth a look · ")
+    assert lines(report(doubtful(b"a.jpg"), doubtful(b"c.jpg")))[0].startswith(
+        "2 done, all of them worth a look · "
+    )
     few = lines(report(done(), doubtful(b"c.jpg"), failed()))
     assert [line for line in few if line.startswith(("Worth a look", "Without a cutout"))] == []
     doubts = [doubtful(b"%d.jpg" % number) for number in range(7)]
