@@ -177,15 +177,25 @@ def parse_settings(text: str, path: Path | None = None, instead: Instead = NOTHI
         problems += folder_problems(settings)
         problems += missing_things(settings) if instead.look else []
     if problems or settings is None:
+        typed = [f"{option}: {p.message}" for p in problems if (option := _typed(p.place, instead))]
         unique = dict.fromkeys(
             (line_of(lines, p.place), f"{key_text(p.place)}: " if p.place else "", p.message)
             for p in problems
+            if not _typed(p.place, instead)
         )
         ordered = sorted(unique, key=lambda problem: problem[0])
         if path is None and not text:  # from the command line alone: there is no line to name
-            raise _config_error(None, [message for _, _, message in ordered])
-        raise _config_error(path, [f"{_name(path)}:{line}: {key}{message}" for line, key, message in ordered])
+            raise _config_error(None, [*typed, *(message for _, _, message in ordered)])
+        written = [f"{_name(path)}:{line}: {key}{message}" for line, key, message in ordered]
+        raise _config_error(path, [*typed, *written])
     return settings
+
+
+def _typed(place: Place, instead: Instead) -> str:
+    """The option of the command line that a mistake was made in; "" where it stands in the file."""
+    if instead.inbox is None or place[:1] != ("inbox",):
+        return ""
+    return "--outbox" if place[-1] == "outbox" else "--inbox" if place[-1] == "path" else ""
 
 
 class _Prepared(Struct):

@@ -311,11 +311,21 @@ def test_neighbours_with_alike_names_are_fine(tmp_path: Path) -> None:
     assert len(parse_settings(config(*pair)).inbox) == 2
 
 
-def test_folders_from_the_command_line_alone_name_no_file_and_no_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [None, 'stop_grace = "1s"\n[[inbox]]\npath = "a"\noutbox = "b"\n'])
+def test_folders_from_the_command_line_name_their_option_and_no_file(
+    tmp_path: Path, written: str | None
+) -> None:
+    """A line of a file was named that says nothing of them."""
+    file = None
+    if written is not None:
+        file = tmp_path / "c.toml"
+        file.write_text(written)
     with pytest.raises(ConfigError) as caught:
-        load_settings(inbox=tmp_path / "in", outbox=tmp_path / "in" / "out", environ={"CUTOUTD_CONFIG": ""})
+        load_settings(
+            file, inbox=tmp_path / "in", outbox=tmp_path / "in" / "out", environ={"CUTOUTD_CONFIG": ""}
+        )
     (problem,) = caught.value.problems
-    assert problem.startswith(f"the outbox {tmp_path}/in/out lies inside the inbox {tmp_path}/in")
+    assert problem.startswith(f"--outbox: the outbox {tmp_path}/in/out lies inside the inbox {tmp_path}/in")
 
 
 def test_a_config_that_may_not_be_looked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
