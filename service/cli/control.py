@@ -188,6 +188,16 @@ def _meant(
     return frozenset(photos), unmeant
 
 
+def _under_way(typed: tuple[str, ...]) -> int:
+    """How many photos below the folders named, of all where none is, are not done yet and so are not done again."""
+    with open_ledger_file() as ledger:
+        if not typed:
+            counts = Control(ledger).counts()
+            return sum(counts[state] for state in _UNDER_WAY)
+        book = AddressBook(ledger)
+        return len({row.id for text in typed for row in book.find(text) if State(row.state) in _UNDER_WAY})
+
+
 def _why_not(verb: Verb, typed: str, found: list[PhotoRow]) -> str:
     if not found:
         return (
@@ -221,7 +231,13 @@ def _carry_out(
     if photos is None or photos:
         if verb is not Verb.FORGET and holder(state_dir()) is None:
             done = done.removesuffix(".") + " when cutoutd runs."
+        left = _under_way(typed) if verb is Verb.REDO else 0
         _say(command(verb, replace(arguments, photos=photos)), done, nothing)
+        if left:
+            it = "it is" if left == 1 else "they are"
+            click.echo(
+                f"Left out: {counted(left, 'photo')} waiting or in hand just now; ask again when {it} done."
+            )
     if unmeant:
         raise UsageError("\n".join(unmeant).removesuffix("."))
 

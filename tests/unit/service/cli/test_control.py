@@ -122,6 +122,21 @@ def test_a_mask_is_copied_for_the_photo_that_is_done_again(
     assert (state / masks.FOLDER / json.loads(row["overrides"])["mask"]).read_bytes() == b"drawn"
 
 
+@pytest.mark.parametrize(
+    ("typed", "left"), [("{0}/in", True), ("--all", True), ("done.jpg", False), ("{0}/in/sub", False)]
+)
+def test_what_a_folder_is_not_done_again_of_is_said(
+    known: dict[str, int], tmp_path: Path, typed: str, left: bool
+) -> None:
+    """A photo that was in hand just then kept its cutout as it was, and nothing said so."""
+    assert known
+    result = CliRunner().invoke(redo, [typed.format(tmp_path), "--background", "white"])
+    assert result.exit_code == 0, result.exception
+    assert (
+        "Left out: 1 photo waiting or in hand just now; ask again when it is done." in result.output
+    ) == left
+
+
 def states(state: Path) -> dict[int, str]:
     ledger = Ledger(state / "ledger.sqlite")
     found = {row["id"]: row["state"] for row in ledger.read("SELECT id, state FROM photos")}
