@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, refusals, tiffpacked
+from cutoutd.models.decoding import formats, ifd, refusals, tiffdeep, tiffpacked
 from cutoutd.models.decoding.pixels import HeaderFacts, Opened, combine, split
 
 _SIGNED: Final = 2
@@ -204,6 +204,8 @@ def _stored(data: bytes, page: Any) -> NDArray[Any]:
         # Zstandard comes with Python from 3.14 on; before, its absence is an import that fails.
         if isinstance(exc, ValueError) and "imagecodecs" not in str(exc):
             raise
+        if tiffdeep.is_unpacked_here(page):
+            return tiffdeep.unpacked(data, page)
         fix = f"{_EXPORT} Or install more decoders: {pip_install('imagecodecs')}"
         raise refusals.not_read("TIFF", "compressed, at this depth", fix) from exc
     if stored.ndim == 3 and page.planarconfig == _SEPARATE:

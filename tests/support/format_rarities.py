@@ -40,7 +40,7 @@ from tests.support.format_cases import (
     with_chunks,
     with_segment,
 )
-from tests.support.tiffs_by_hand import as_deeper, in_packbits, turned_bits
+from tests.support.tiffs_by_hand import in_packbits, packed_numbers, turned_bits
 
 from cutoutd.models.decoding import png
 
@@ -293,13 +293,15 @@ def tiffs() -> list[Case]:
         Case("TIFF", "channels apart, PackBits", READ, lambda: in_packbits(coffee()), 0),
         *(Case("TIFF", f"bits the other way round, {name}", READ, lambda p=packed: turned_bits(p), 0)
           for name, packed in (("uncompressed", None), ("zlib", "zlib"))),
-        Case("TIFF", "Zstandard, 32 bits per channel", Answer.UNREAD,
-             lambda: as_deeper(saved("TIFF", compression="zstd"))),
+        *(Case("TIFF", f"{name} in {packed}", READ, lambda k=kind, c=option, p=predictor: packed_numbers(k, c, p), 0)
+          for (name, kind, predictor), (packed, option) in itertools.product(NUMBERS, PACKINGS)),
         Case("TIFF", "YCbCr, uncompressed", READ, lambda: saved("TIFF", picture().convert("YCbCr")), 2),
         Case("TIFF", "YCbCr in JPEG", READ, lambda: saved("TIFF", picture().convert("YCbCr"), compression="jpeg"), 4),
     ]  # fmt: skip
 
 
+NUMBERS = (("32 bits", "u4", 1), ("32 bits, as differences,", "u4", 2), ("floats, as differences,", "f4", 3))
+PACKINGS = (("LZW", "tiff_lzw"), ("zlib", "tiff_adobe_deflate"), ("Zstandard", "zstd"))
 PARTS: dict[str, Callable[[], bytes]] = {
     "strips": lambda: tiff(coffee(), photometric="rgb", rowsperstrip=16),
     "tiles side by side": lambda: tiff(coffee(), photometric="rgb", tile=(128, 128)),

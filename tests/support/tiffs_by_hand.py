@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import struct
 import zlib
 from typing import Any
 
 import numpy as np
+import tifffile
+from PIL import Image
 from tests.support.format_cases import coffee
 
 
@@ -19,7 +22,7 @@ def in_packbits(values: Any) -> bytes:
         b"".join(packed_row(bytes(row)) for row in values[top : top + rows, :, channel])
         for channel in range(channels) for top in range(0, height, rows)
     ]  # fmt: skip
-    return tiff_of(strips, values, rows, compression=32773, planes=2)
+    return tiff_of(strips, values, rows, compression=32773, more={284: 2})
 
 
 def packed_row(row: bytes) -> bytes:
@@ -32,13 +35,19 @@ def turned_bits(compression: str | None) -> bytes:
     """A TIFF of which each stored byte begins with its lowest bit."""
     strip = coffee().tobytes() if compression is None else zlib.compress(coffee().tobytes())
     turned = np.packbits(np.unpackbits(np.frombuffer(strip, np.uint8)), bitorder="little").tobytes()
-    return tiff_of([turned], coffee(), 400, compression=1 if compression is None else 8, fill_order=2)
+    return tiff_of([turned], coffee(), 400, compression=1 if compression is None else 8, more={266: 2})
 
 
 def tiff_of(
-    strips: list[bytes], values: Any, rows: int, *, compression: int, planes: int = 1, fill_order: int = 1
+    strips: list[bytes],
+    values: Any,
+    rows: int,
+    *,
+    compression: int,
+    bits: int = 8,
+    more: dict[int, int] | None = None,
 ) -> bytes:
-    """A TIFF laid out by hand: RGB of 8 bits in these strips."""
+    """A TIFF laid out by hand: RGB in these strips, with further tags of one number."""
     height, width, _ = values.shape
     places = list(itertools.accumulate(map(len, strips), initial=14))
     count = len(strips)
@@ -47,14 +56,37 @@ def tiff_of(
     one = count == 1
     tags = [
         (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, compression), (262, 3, 1, 2),
-        (266, 3, 1, fill_order), (273, 4, count, places[0] if one else at), (277, 3, 1, 3), (278, 3, 1, rows),
-        (279, 4, count, len(strips[0]) if one else at + 4 * count), (284, 3, 1, planes),
+        (273, 4, count, places[0] if one else at), (277, 3, 1, 3), (278, 3, 1, rows),
+        (279, 4, count, len(strips[0]) if one else at + 4 * count),
+        *((tag, 3, 1, value) for tag, value in (more or {}).items()),
     ]  # fmt: skip
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
-    head = struct.pack("<2sHI3H", b"II", 42, at + len(lists), 8, 8, 8)
+    directory = (
+        struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + bytes(4)
+    )
+    head = struct.pack("<2sHI3H", b"II", 42, at + len(lists), bits, bits, bits)
     return head + b"".join(strips) + lists + directory
 
 
-def as_deeper(data: bytes) -> bytes:
-    """A TIFF that says of its channels of 8 bits that they have 32."""
-    return data.replace(struct.pack("<3H", 8, 8, 8), struct.pack("<3H", 32, 32, 32), 1)
+def packed_numbers(kind: str, compression: str, predictor: int) -> bytes:
+    """The picture in numbers of that type, packed by libtiff, which takes them for bytes."""
+    values = coffee() / 255 if "f" in kind else coffee().astype(np.uint32) * 0x01010101
+    numbers = values.astype(f"<{kind}")
+    height, _, samples = numbers.shape
+    rows = np.ascontiguousarray(numbers)
+    if predictor == 2:  # differences of numbers
+        rows = np.concatenate((rows[:, :1], rows[:, 1:] - rows[:, :-1]), axis=1)
+    stored = np.ascontiguousarray(rows).view(np.uint8).reshape(height, -1)
+    if predictor == 3:  # the highest bytes first, and differences of bytes
+        by_byte = rows.astype(f">{kind}").reshape(height, -1, 1).view(np.uint8)
+        flat = np.moveaxis(by_byte, 2, 1).reshape(height, -1, samples)
+        stored = np.concatenate((flat[:, :1], flat[:, 1:] - flat[:, :-1]), axis=1).reshape(height, -1)
+    made = io.BytesIO()
+    Image.fromarray(stored).save(made, "TIFF", compression=compression)
+    page: Any = tifffile.TiffFile(io.BytesIO(made.getvalue())).pages.first
+    strips = [
+        made.getvalue()[at : at + size]
+        for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)
+    ]
+    more = {317: predictor, 339: 3 if "f" in kind else 1}
+    rows_each, packed = int(page.rowsperstrip), int(page.compression)
+    return tiff_of(strips, numbers, rows_each, compression=packed, bits=8 * numbers.itemsize, more=more)
