@@ -166,4 +166,14 @@ $("grid").addEventListener("keydown", (event) => {
   next?.element.querySelector(".open").focus();
 });
 
+// Whoever has just opened the page has pointed at nothing yet.
+addEventListener("keydown", (event) => {
+  if (event.target !== document.body || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const first = cells.get(order[0]);
+  if (!first || !["Enter", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  event.preventDefault();
+  if (event.key === "Enter") openViewer(order[0]);
+  else first.element.querySelector(".open").focus();
+});
+
 hearers.push(readMarks, () => drawSheet());

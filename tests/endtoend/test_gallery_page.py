@@ -142,7 +142,12 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shoot]:
 def test_keys_and_the_line(browser: Chromium, shoot: Shoot) -> None:
     opened(browser, shoot.state / "gallery" / "index.html", shoot.count)
     wait_until(lambda: browser.run("feed.making") == 0, "all small pictures", 60)
-    browser.run("document.querySelector('.cell .open').focus()")
+    browser.key("Enter", 13)  # nothing has the focus yet: the newest
+    assert browser.run("$('viewer').open && photoNow().id") == 7
+    browser.key("Escape", 27)
+    browser.run("document.activeElement.blur()")
+    browser.key("ArrowRight", 39)
+    assert browser.run("document.activeElement.closest('.cell').dataset.photo") == "7"
     browser.key("ArrowRight", 39)
     assert browser.run("document.activeElement.closest('.cell').dataset.photo") == "6"
     browser.run("document.activeElement.click()")
