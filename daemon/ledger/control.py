@@ -19,6 +19,7 @@ from cutoutd.daemon.ledger.records import COLUMNS, PhotoRow, photo_row
 from cutoutd.daemon.ledger.remarks import Remarks
 from cutoutd.daemon.ledger.retention import ENDED
 from cutoutd.daemon.ledger.states import OWED, State
+from cutoutd.daemon.ledger.transitions import AFTERCARE
 from cutoutd.daemon.ledger.troubles import DamagedRowError
 from cutoutd.daemon.live_status import LIVE_STATUS, LiveStatus
 
@@ -259,7 +260,11 @@ class Control:
             "SELECT path, detail FROM photos WHERE state = 'done' AND aftercare IN ('owed', 'hidden')"
             " AND detail <> '' LIMIT 5"
         )
-        return [f"{printable(row['path'] or b'an original')}: {row['detail']}" for row in rows]
+        return [
+            f"{printable(row['path'] or b'an original')}: its cutout is done, but the original could not be moved yet "
+            f"({row['detail'].removeprefix(AFTERCARE)}); it stays, and is tried again"
+            for row in rows
+        ]
 
     def outputs(self, photo: int) -> list[bytes]:
         """Absolute paths of a photo's cutouts, where their names are still kept."""

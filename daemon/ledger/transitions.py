@@ -32,7 +32,7 @@ INTERRUPTIONS_FAILED = 6
 
 
 # Begins the detail of a photo whose original could not be moved yet.
-_AFTERCARE = "after-care: "
+AFTERCARE = "after-care: "
 
 NEVER_THE_SAME = (
     "Each time it was read, something else lay at its name. It is taken up again as soon as it changes;"
@@ -351,7 +351,7 @@ class Transitions:
             " archived_to = CASE WHEN ? IN ('none', 'owed') THEN NULL ELSE coalesce(?, archived_to) END,"
             " live = CASE WHEN ? = 'done' THEN 0 ELSE live END,"
             " detail = CASE WHEN ? = 'done' AND detail LIKE ? THEN '' ELSE detail END WHERE id = ?",
-            (status, hidden, status, to, status, status, f"{_AFTERCARE}%", photo),
+            (status, hidden, status, to, status, status, f"{AFTERCARE}%", photo),
         )
 
     def hiding(self, photo: int, hidden: bytes) -> bool:
@@ -369,7 +369,7 @@ class Transitions:
         A failed photo's detail says why it failed.
         """
         self.ledger.write(
-            "UPDATE photos SET detail = ? WHERE id = ? AND state = 'done'", (f"{_AFTERCARE}{why}", photo)
+            "UPDATE photos SET detail = ? WHERE id = ? AND state = 'done'", (f"{AFTERCARE}{why}", photo)
         )
 
     def promised_temporaries(self) -> frozenset[bytes]:

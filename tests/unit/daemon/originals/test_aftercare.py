@@ -63,7 +63,10 @@ def test_a_full_archive_gives_the_original_its_name_back_and_is_tried_again(
     assert (one.inbox / "a.jpg").read_bytes() == ONE
     assert one.leftovers() == []
     assert len([text for text in one.heard.warnings if "could not be moved" in text]) == 1
-    assert one.parts.control.aftercare_troubles()
+    (said,) = one.parts.control.aftercare_troubles()
+    assert said.startswith(
+        "a.jpg: its cutout is done, but the original could not be moved yet (No space left on device)"
+    )
     full["now"] = False
     one.pass_time(600)
     one.finish()
