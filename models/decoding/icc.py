@@ -196,16 +196,20 @@ def adobe_rgb_icc() -> bytes:
 
 
 @cache
-def cicp_icc(primaries: int, transfer: int) -> bytes | None:
+def cicp_icc(primaries: int, transfer: int, *, is_narrow: bool = False) -> bytes | None:
     """A profile for ITU-T H.273 code points as HEIC, AVIF and PNG carry them; None where they mean sRGB.
 
     The transfers of television (1, 6, 7, 14, 15) are shown with the curve of sRGB, as browsers do. PQ and HLG are
-    brought to 0..1 with paper white (203 cd/m², ITU-R BT.2408) as 1; more light is clipped.
+    brought to 0..1 with paper white (203 cd/m², ITU-R BT.2408) as 1; more light is clipped. `is_narrow`: black is 16
+    and white 235 of 255, as in television.
     """
     colours, white = _PRIMARIES.get(primaries, (_SRGB, _D65_XY))
     tone = {4: _gamma_tag(2.2), 5: _gamma_tag(2.8), 8: _gamma_tag(1.0)}.get(transfer)
     if transfer in _TABLES:
         tone = _table_tag(_TABLES[transfer])
+    if is_narrow:
+        curve = _curve(memoryview(tone or srgb_curve_tag()))
+        tone = _table_tag(lambda v: curve(min(max((v * 255 - 16) / 219, 0.0), 1.0)))
     if colours is _SRGB and tone is None:
         return None
     return matrix_profile(colours, tone or srgb_curve_tag(), white=white)

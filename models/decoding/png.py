@@ -197,8 +197,9 @@ def _colours(facts: dict[bytes, bytes], broken: list[bytes]) -> tuple[bytes | No
     Code points that leave something open are heard last: whoever wrote a profile beside them knew more.
     """
     points = (facts[b"cICP"][0], facts[b"cICP"][1]) if b"cICP" in facts else None
+    is_narrow = points is not None and facts[b"cICP"][3] == 0
     if points is not None and profiles.are_told(*points):
-        return profiles.cicp_icc(*points), points
+        return profiles.cicp_icc(*points, is_narrow=is_narrow), points
     if b"iCCP" in facts:
         packed = _unpacked(facts[b"iCCP"])
         if packed:
@@ -208,7 +209,7 @@ def _colours(facts: dict[bytes, bytes], broken: list[bytes]) -> tuple[bytes | No
         return None, None
     if points is None or b"gAMA" in facts or b"cHRM" in facts:
         return _calibrated(facts, broken), None
-    return profiles.cicp_icc(*points), points
+    return profiles.cicp_icc(*points, is_narrow=is_narrow), points
 
 
 def _unpacked(chunk: bytes) -> bytes | None:

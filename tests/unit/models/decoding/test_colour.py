@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from cutoutd.models.decoding import icc
 from cutoutd.models.decoding.colour import to_srgb
@@ -309,3 +309,21 @@ def test_the_profile_of_a_bitmap_counts() -> None:
     seen, meant = (decode(one, read_header(one, "x", LIMITS)).rgb for one in (data, png))
     assert (seen == meant).all()
     assert (seen != np.asarray(image)).any()
+
+
+@pytest.mark.parametrize("told", [(1, 13), (12, 13), (2, 2), (9, 8)])
+def test_a_png_of_narrow_range_shows_what_one_of_full_range_does(told: tuple[int, int]) -> None:
+    ramp = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
+    values = np.dstack((ramp, 255 - ramp, np.full_like(ramp, 90)))
+    narrow = np.round(values.astype(float) * 219 / 255 + 16).astype(np.uint8)
+
+    def seen(pixels: NDArray[np.uint8], full: int) -> NDArray[np.uint8]:
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add(b"cICP", bytes((*told, 0, full)))
+        made = io.BytesIO()
+        Image.fromarray(pixels).save(made, "PNG", pnginfo=chunks)
+        return decode(made.getvalue(), read_header(made.getvalue(), "x.png", LIMITS)).rgb
+
+    # Steps are 255 / 219 as far apart, and linear light is steep where it is dark.
+    most = 3 if told != (9, 8) else 20
+    assert np.abs(seen(narrow, 0).astype(int) - seen(values, 1)).max() <= most
