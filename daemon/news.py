@@ -33,7 +33,7 @@ class News:
 
     Args:
         told: the others.
-        listener: hears when an outbox can be used again.
+        listener: hears when an outbox can be used again, and of files that are no photos.
     """
 
     def __init__(self, told: Told, listener: Listener) -> None:
@@ -53,6 +53,12 @@ class News:
     def photo_stirs(self) -> None:
         """Workers that were unloaded start while it settles."""
         self._told.worker_manager.wake()
+
+    def left_alone(self, suffix: str) -> None:
+        """Said by its kind and not by its name, which the log may have to keep to itself."""
+        self._listener.notice(
+            f"No photo by its name: a {suffix} file is left alone, and so are others of its kind."
+        )
 
     # --- of an inbox -----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Looks at files happen on the inbox's I/O thread; everything else runs in the sup
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -40,6 +41,10 @@ OLD_ENOUGH_FAR_S = 3600.0
 # inbox that was written within the hour is met by another walk of all.
 WAITING_TIMES = 10
 
+# Of so many kinds of files that are no photos it is said that they are left alone.
+MOST_SUFFIXES = 12
+_SUFFIX = re.compile(rb"\.[A-Za-z0-9]{1,8}\Z")
+
 SKIP_SENTENCES = {
     Reason.NOT_A_PHOTO: "Not a photo by its name; it was not opened.",
     Reason.NOT_A_REGULAR_FILE: "A link, pipe or device, not a file; put the photo itself into the inbox.",
@@ -63,6 +68,10 @@ class FileNews(Protocol):
 
     def photo_stirs(self) -> None:
         """A photo is on its way."""
+        ...
+
+    def left_alone(self, suffix: str) -> None:
+        """A file that is no photo by its name came, the first that ends so."""
         ...
 
 
@@ -113,6 +122,7 @@ class Arrivals:
         limit: int = LIMIT,
     ) -> None:
         self._stage = stage
+        self._suffixes: set[str] = set()
         self._limit = limit
         self._settings = settings
         self._key = os.fsencode(settings.path)
@@ -299,7 +309,19 @@ class Arrivals:
         if reason is Reason.NOT_A_REGULAR_FILE:
             # A photo that was owed under this name is no more: a link or pipe lies there.
             self._gone(found.path)
-        self._intake.skip(self._key, found.path, facts_of(found), reason, SKIP_SENTENCES.get(reason, ""))
+        sentence = SKIP_SENTENCES.get(reason, "")
+        if self._intake.skip(self._key, found.path, facts_of(found), reason, sentence):
+            self._tell(found.path, reason)
+
+    def _tell(self, path: bytes, reason: Reason) -> None:
+        """Whoever drops a film waits for its cutout; of a thousand films one word is enough."""
+        suffix = _SUFFIX.search(path)
+        if reason is not Reason.NOT_A_PHOTO or suffix is None or len(self._suffixes) >= MOST_SUFFIXES:
+            return
+        kind = suffix.group().decode("ascii").lower()
+        if kind not in self._suffixes:
+            self._suffixes.add(kind)
+            self._news.left_alone(kind)
 
     def _gone(self, path: bytes) -> None:
         self._lone_raws.discard(path)

@@ -58,3 +58,17 @@ def test_an_inbox_that_does_not_answer_gives_its_workers_to_the_others(sim: Make
     one.finish()
     assert one.outputs() == {"a.png": cutout_of(b"frame one")}
     assert [row["attempts"] for row in one.rows()] == [0, 0]
+
+
+def test_of_files_that_are_no_photos_each_kind_is_said_once_and_no_name(sim: Make) -> None:
+    """Whoever dropped a PDF waited for its cutout, and the log had no word of it."""
+    one = sim().boot()
+    one.finish()
+    for name in ("Anna's letter.pdf", "other.PDF", "clip.mov", "no kind", "odd.\u202e"):
+        one.put(name, b"no photo")
+    one.put("a.jpg", b"frame")
+    one.finish()
+    assert sorted(text for text in one.heard.notices if "left alone" in text) == [
+        "No photo by its name: a .mov file is left alone, and so are others of its kind.",
+        "No photo by its name: a .pdf file is left alone, and so are others of its kind.",
+    ]

@@ -36,6 +36,8 @@ class Unheard(FileNews):
 
     def photo_stirs(self) -> None: ...
 
+    def left_alone(self, suffix: str) -> None: ...
+
 
 class Box:
     """An inbox and the part of a daemon that settles its files."""

@@ -39,6 +39,8 @@ class Box:
 
     def photo_stirs(self) -> None: ...
 
+    def left_alone(self, suffix: str) -> None: ...
+
     def photo(self, name: str, state: State, reason: str = "", *, settled: bool = True) -> int:
         (self.root / name).write_bytes(b"a photo")
         intake = Intake(self.ledger)
