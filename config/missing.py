@@ -1,4 +1,4 @@
-"""Is what a configuration names really there: pictures, and folders that nobody makes? It changes nothing."""
+"""Is what a configuration names really there: pictures, programs, and folders that nobody makes? It changes nothing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ LOOK_S = 5.0
 
 
 def missing_things(settings: Settings) -> list[Problem]:
-    """Background pictures and the metrics' folder that are not there or may not be used.
+    """Background pictures, the metrics' folder and the programs of hooks that are not there or may not be used.
 
     Inboxes, outboxes and after-care folders are no matter of this: the daemon makes them, or waits for them.
     """
-    return run_with_timeout(LOOK_S, lambda: [*_backgrounds(settings), *_metrics(settings)], [])
+    return run_with_timeout(
+        LOOK_S, lambda: [*_backgrounds(settings), *_metrics(settings), *_programs(settings)], []
+    )
 
 
 def _backgrounds(settings: Settings) -> Iterator[Problem]:
@@ -66,3 +68,16 @@ def _metrics(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             place, f"the folder {printable(target.parent)} may not be written to: give yourself access"
         )
+
+
+def _programs(settings: Settings) -> Iterator[Problem]:
+    """Those named by their path; a bare name is looked for where `cutoutd hooks` runs, which may be elsewhere."""
+    for index, hook in enumerate(settings.hook):
+        program = Path(hook.command[0])
+        if not program.is_absolute():
+            continue
+        place: Place = ("hook", index, "command")
+        if not program.is_file():
+            yield Problem(place, f"the program {printable(program)} is not there: check its name")
+        elif not os.access(program, os.X_OK):
+            yield Problem(place, f"the program {printable(program)} may not be started: `chmod +x` lets it")

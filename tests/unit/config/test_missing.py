@@ -49,6 +49,20 @@ def test_the_metrics_folder(tmp_path: Path) -> None:
     assert "is a folder: name a file in it" in folder
 
 
+def test_programs_of_hooks(tmp_path: Path) -> None:
+    """`config check` found no mistakes, and no cutout was uploaded that night."""
+    script = tmp_path / "upload"
+    (gone,) = problems(tmp_path, f'[[hook]]\ncommand = ["{script}", "{{output}}"]')
+    assert gone.startswith("5: hook[1].command: ")
+    assert gone.endswith("upload is not there: check its name")
+    script.touch(0o600)
+    (closed,) = problems(tmp_path, f'[[hook]]\ncommand = ["{script}", "{{output}}"]')
+    assert "may not be started" in closed
+    script.chmod(0o700)
+    assert problems(tmp_path, f'[[hook]]\ncommand = ["{script}", "{{output}}"]') == ()
+    assert problems(tmp_path, '[[hook]]\ncommand = ["only-on-the-server", "{output}"]') == ()
+
+
 @pytest.mark.parametrize("key", ["archive", "failed"])
 @pytest.mark.parametrize(("folder", "where"), [("out", "is the outbox"), ("out/a", "lies inside the outbox")])
 def test_originals_never_lie_among_cutouts(tmp_path: Path, key: str, folder: str, where: str) -> None:
