@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from enum import StrEnum
 from string import Formatter
 from typing import Annotated, Literal
@@ -47,7 +48,8 @@ class Hook(Section):
     )
     command: tuple[str, ...] = Field(
         min_length=1,
-        description="Program and arguments, run without a shell. {photo}, {name}, {inbox}, {output} (the first "
+        description="Program and arguments, run without a shell; the program's path may start with ~. "
+        "{photo}, {name}, {inbox}, {output} (the first "
         "cutout), {outputs} (all of them), {event}, {reason} and {detail} are filled in; the whole event comes as JSON "
         "on standard input.",
         examples=[["rclone", "copy", "{output}", "remote:cutouts"]],
@@ -70,6 +72,11 @@ class Hook(Section):
     def label(self) -> str:
         """The name shown to people."""
         return self.name or self.command[0].rsplit("/", 1)[-1]
+
+    @property
+    def program(self) -> str:
+        """What is started: of the command its first word, "~/bin/upload" as in every path of the configuration."""
+        return os.path.expanduser(self.command[0])  # noqa: PTH111 - pathlib's raises where nobody has that home
 
     @property
     def key(self) -> str:

@@ -73,7 +73,7 @@ def _metrics(settings: Settings) -> Iterator[Problem]:
 def _programs(settings: Settings) -> Iterator[Problem]:
     """Those named by their path; a bare name is looked for where `cutoutd hooks` runs, which may be elsewhere."""
     for index, hook in enumerate(settings.hook):
-        program = Path(hook.command[0])
+        program = Path(hook.program)
         if not program.is_absolute():
             continue
         place: Place = ("hook", index, "command")

@@ -77,7 +77,7 @@ def arguments(hook: Hook, event: Event) -> list[str]:
         "detail": event.detail,
     }
     told: list[str] = []
-    for argument in hook.command:
+    for argument in (hook.program, *hook.command[1:]):
         if argument == "{outputs}":
             told += [os.fsdecode(path) for path in event.outputs]
         else:

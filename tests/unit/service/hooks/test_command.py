@@ -42,6 +42,18 @@ def test_placeholders_are_filled_in_without_a_shell() -> None:
     ]  # fmt: skip
 
 
+def test_a_program_below_the_home_folder_is_named_as_every_path_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was looked for in a folder called "~"."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "upload"
+    script.write_text('#!/bin/sh\necho "$1" > "$HOME/told"\n')
+    script.chmod(0o700)
+    assert run(hook("~/upload", "~ {output}"), EVENT, []).well
+    assert (tmp_path / "told").read_text() == "~ /out/a b.png\n"
+
+
 def test_the_event_comes_as_json_on_standard_input(tmp_path: Path) -> None:
     out = tmp_path / "told"
     ended = run(python("import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", str(out)), EVENT, [])
