@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -57,7 +58,8 @@ def inside(data: bytes, start: int, end: int, kind: bytes) -> Box | None:
 
 def with_told_end(data: bytes) -> bytes:
     """The same file, its last box with the size that it has, where it only says that it goes on to the end."""
-    last = next(reversed(list(boxes(data, 0, len(data)))), None)
+    found = deque(boxes(data, 0, len(data)), maxlen=1)
+    last = found[0] if found else None
     if last is None or last.start < 8 or data[last.start - 8 : last.start - 4] != bytes(4):
         return data
     size = last.end - last.start + 8

@@ -154,6 +154,8 @@ def _quantisations(data: bytes, start: int, wide: int) -> Iterator[int]:
             (size,) = struct.unpack_from(">I", data, at + 6) if at + 10 <= len(data) else (0,)
             tile_end = at + size if size >= 14 else len(data)
         if kind == _SOD:
+            if tile_end <= at:
+                return
             at = tile_end
             continue
         if kind >> 8 != 0xFF or length < 2:

@@ -62,6 +62,8 @@ def unpacked(data: bytes, page: Any) -> NDArray[Any]:
     if wide * high > 4 * width * height + _LEAST_TILE:
         raise refusals.damaged("TIFF", "a tile of another size")
     grid = _Grid(wide, high, -(-width // wide), 1 if is_apart else samples, bool(page.is_tiled))
+    if sum(page.databytecounts) > 2 * len(data):  # the same bytes, named as strip after strip
+        raise refusals.damaged("TIFF", "its list of strips")
     parts = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
     count = grid.across * -(-height // high)
     planes = [

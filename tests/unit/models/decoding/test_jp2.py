@@ -191,3 +191,11 @@ def test_white_of_more_than_eight_bits_is_not_black(bits: int, options: dict[str
     )
     seen, meant = opened(deepened(plain, bits)), opened(plain)
     assert np.abs(seen.rgb.astype(int) - meant.rgb).max() <= 2
+
+
+def test_a_tile_that_ends_before_its_header_does_is_not_read_without_an_end() -> None:
+    data = deepened(saved("JPEG2000", small(), no_jp2=True), 16)
+    start = data.index(b"\xff\x90\x00\x0a")
+    changed = data[: start + 6] + struct.pack(">I", 14) + data[start + 10 : start + 12]
+    changed += b"\xff\x64\x00\x06abcd" + data[start + 12 :]
+    assert jp2.with_room(changed) is not None
