@@ -196,6 +196,6 @@ def test_white_of_more_than_eight_bits_is_not_black(bits: int, options: dict[str
 def test_a_tile_that_ends_before_its_header_does_is_not_read_without_an_end() -> None:
     data = deepened(saved("JPEG2000", small(), no_jp2=True), 16)
     start = data.index(b"\xff\x90\x00\x0a")
-    changed = data[: start + 6] + struct.pack(">I", 14) + data[start + 10 : start + 12]
-    changed += b"\xff\x64\x00\x06abcd" + data[start + 12 :]
+    changed = data[: start + 6] + struct.pack(">I", 16) + data[start + 10 : start + 12]
+    changed += 2 * b"\xff\x64\x00\x02" + data[start + 12 :]
     assert jp2.with_room(changed) is not None
