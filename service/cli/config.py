@@ -10,7 +10,7 @@ import click
 
 from cutoutd.config import dump, places, reference
 from cutoutd.config.errors import ConfigError, ModelError, UsageError, json_lines, printable
-from cutoutd.config.load import Loaded, load_settings
+from cutoutd.config.load import Instead, Loaded, load_settings, parse_settings
 from cutoutd.config.output import extension
 from cutoutd.config.settings import Settings
 from cutoutd.config.typed_paths import is_there, typed_path
@@ -119,7 +119,10 @@ def init(config_file: Path | None, inbox: Path | None, outbox: Path | None) -> N
     """Write the commented sample configuration and make its folders; what exists is left as it is."""
     path = typed_path(config_file or places.config_path())
     default_inbox, default_outbox = places.default_folders(places.pictures_dir())
-    text = reference.sample(_short(inbox or default_inbox), _short(outbox or default_outbox))
+    watched, filled = inbox or default_inbox, outbox or default_outbox
+    text = reference.sample(_short(watched), _short(filled))
+    if not is_there(path):  # one with a mistake would be kept by the next call, which has none
+        parse_settings(text, path, Instead(typed_path(watched), typed_path(filled)))
     written = write_new(path, text)
     click.echo(f"{'wrote' if written else 'kept'} {printable(path)}")
     if not written and (inbox or outbox):

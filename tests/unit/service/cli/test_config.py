@@ -114,6 +114,20 @@ def test_sample_and_schema_are_what_they_claim() -> None:
     assert json.loads(run("schema").output)["title"] == "Settings"
 
 
+def test_init_writes_nothing_where_the_folders_do_not_go_together(tmp_path: Path) -> None:
+    """It wrote the file first: the next call, with better folders, kept it, and failed again."""
+    path = tmp_path / "config.toml"
+    wrong, right = (
+        ["-c", str(path), "--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / below)]
+        for below in ("in/out", "out")
+    )
+    error = CliRunner().invoke(init, wrong).exception
+    assert isinstance(error, ConfigError)
+    assert error.problems[0].startswith("--outbox: the outbox ")
+    assert list(tmp_path.iterdir()) == []
+    assert CliRunner().invoke(init, right).exit_code == 0
+
+
 def test_init_writes_once_and_makes_folders(tmp_path: Path) -> None:
     path = tmp_path / "deep/config.toml"
     options = ["-c", str(path), "--inbox", str(tmp_path / "in"), "--outbox", str(tmp_path / "out")]
