@@ -178,12 +178,14 @@ def load(data: bytes) -> Opened:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """All pixels, for a part of another file: upright, of mode L, LA, RGB, RGBA, I;16 or F; raises as `load` does."""
-    decoded = _decode(data)
+    """All pixels, for a part of another file, which says itself whether they are multiplied by their alpha: upright, of
+    mode L, LA, RGB, RGBA, I;16 or F; raises as `load` does.
+    """
+    decoded = _decode(data, divide=False)
     return Image.open(io.BytesIO(decoded), formats=("JPEG",)) if isinstance(decoded, bytes) else decoded
 
 
-def _decode(data: bytes) -> Image.Image | bytes:
+def _decode(data: bytes, *, divide: bool = True) -> Image.Image | bytes:
     """Upright pixels of mode L, LA, RGB, RGBA, I;16 or F with their profile; or the JPEG that it was made of."""
     announced = size(data)
     allowed = Image.MAX_IMAGE_PIXELS
@@ -212,7 +214,7 @@ def _decode(data: bytes) -> Image.Image | bytes:
     extras = _extras(data)
     if extras.has_black:
         raise refusals.not_read(_KIND, "four inks")
-    if extras.are_multiplied and mode in ("LA", "RGBA"):
+    if divide and extras.are_multiplied and mode in ("LA", "RGBA"):
         image = Image.frombytes(mode[:-1] + "a", image.size, pixels).convert(mode)
     if icc:
         image.info["icc_profile"] = bytes(icc)

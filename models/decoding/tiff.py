@@ -166,8 +166,11 @@ def _joined(data: bytes, kind: _Kind, *, of_ycc: bool) -> Opened:
         whole.paste(part if part.mode == mode else part.convert(mode), (left, top))
     if int(page.photometric) == 0:
         raise refusals.not_read(_TIFF, "a negative in compressed strips")
+    meant = tiff16.alpha_kind(page)
+    if meant == tiff16.PREMULTIPLIED and mode in ("LA", "RGBA"):
+        whole = Image.frombytes(mode[:-1] + "a", whole.size, whole.tobytes()).convert(mode)
     colours, alpha = split(whole)
-    if tiff16.alpha_kind(page) is None:
+    if meant is None:
         alpha = None
     icc = page.iccprofile
     return Opened(colours, alpha, tiff16.turn(page), icc if isinstance(icc, bytes) else None, None)

@@ -26,7 +26,7 @@ _LABS: Final = (8, _ICC_LAB)
 # TIFF photometric interpretation: how many colour channels it has. Grey, RGB, CMYK and Lab.
 _CHANNELS: Final = {0: 1, 1: 1, 2: 3, 5: 4, 8: 3, 9: 3}
 _MANY: Final = 255
-_PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
+PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF ExtraSamples that are alpha
 _BIG_ENDIAN_BIGTIFF: Final = b"MM\0+"  # Pillow takes its numbers for those of a small one
 
 _EXPORT: Final = "Export it as an 8-bit or 16-bit TIFF without compression, or as PNG."
@@ -173,7 +173,7 @@ def load(data: bytes) -> Opened:
         return _opened(page, _lab(stored[:, :, :3], meaning), alpha)
     # Apart, because floats that go beyond 1.0 lower the colours and not their alpha.
     values = _sixteen(stored[:, :, :channels])
-    if alpha is not None and kind == _PREMULTIPLIED:
+    if alpha is not None and kind == PREMULTIPLIED:
         values = _straight(values, alpha)
     if meaning == _SEPARATED:
         inks = np.ascontiguousarray((values >> 8).astype(np.uint8))
@@ -277,4 +277,4 @@ def turn(page: Any) -> int:
 def alpha_kind(page: Any) -> int | None:
     """ExtraSamples of the first extra channel if it is transparency."""
     extra = page.extrasamples
-    return int(extra[0]) if extra and int(extra[0]) in (_PREMULTIPLIED, _STRAIGHT) else None
+    return int(extra[0]) if extra and int(extra[0]) in (PREMULTIPLIED, _STRAIGHT) else None

@@ -6,6 +6,7 @@ import io
 import itertools
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,23 +48,23 @@ def tiff_of(
     bits: int = 8,
     more: dict[int, int] | None = None,
 ) -> bytes:
-    """A TIFF laid out by hand: RGB in these strips, with further tags of one number."""
-    height, width, _ = values.shape
-    places = list(itertools.accumulate(map(len, strips), initial=14))
+    """A TIFF laid out by hand: RGB, or RGB and another, in these strips, with further tags of one number."""
+    height, width, samples = values.shape
+    places = list(itertools.accumulate(map(len, strips), initial=8 + 2 * samples))
     count = len(strips)
     lists = struct.pack(f"<{2 * count}I", *places[:-1], *map(len, strips))
     at = places[-1]
     one = count == 1
     tags = [
-        (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, compression), (262, 3, 1, 2),
-        (273, 4, count, places[0] if one else at), (277, 3, 1, 3), (278, 3, 1, rows),
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, samples, 8), (259, 3, 1, compression), (262, 3, 1, 2),
+        (273, 4, count, places[0] if one else at), (277, 3, 1, samples), (278, 3, 1, rows),
         (279, 4, count, len(strips[0]) if one else at + 4 * count),
         *((tag, 3, 1, value) for tag, value in (more or {}).items()),
     ]  # fmt: skip
     directory = (
         struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + bytes(4)
     )
-    head = struct.pack("<2sHI3H", b"II", 42, at + len(lists), bits, bits, bits)
+    head = struct.pack(f"<2sHI{samples}H", b"II", 42, at + len(lists), *([bits] * samples))
     return head + b"".join(strips) + lists + directory
 
 
@@ -90,3 +91,12 @@ def packed_numbers(kind: str, compression: str, predictor: int) -> bytes:
     more = {317: predictor, 339: 3 if "f" in kind else 1}
     rows_each, packed = int(page.rowsperstrip), int(page.compression)
     return tiff_of(strips, numbers, rows_each, compression=packed, bits=8 * numbers.itemsize, more=more)
+
+
+def multiplied_pictures(compression: int, encode: Callable[[Image.Image], bytes]) -> bytes:
+    """One strip that is a picture, of colours that are multiplied by an alpha of 128."""
+    values = np.dstack(
+        [(coffee().astype(float) * 128 / 255 + 0.5).astype(np.uint8), np.full((400, 600), 128)]
+    )
+    values = values.astype(np.uint8)
+    return tiff_of([encode(Image.fromarray(values))], values, 400, compression=compression, more={338: 1})

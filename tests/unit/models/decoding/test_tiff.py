@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from tests.support.format_cases import coffee
+from tests.support.format_cases import saved as as_file
+from tests.support.tiffs_by_hand import multiplied_pictures
 
 from cutoutd.config.errors import PhotoError
 from cutoutd.models.decoding import tiff
@@ -78,3 +81,17 @@ def test_a_compression_that_nothing_here_reads_is_named() -> None:
     data[tag.valueoffset : tag.valueoffset + 2] = (34712 + 1).to_bytes(2, "little")
     with pytest.raises(PhotoError):
         tiff.load(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("compression", "kind", "options"),
+    [(50001, "WEBP", {"lossless": True, "exact": True}), (33005, "JPEG2000", {"no_jp2": True})],
+)
+def test_strips_that_are_pictures_are_divided_by_the_alpha_that_they_are_multiplied_by(
+    compression: int, kind: str, options: dict[str, Any]
+) -> None:
+    data = multiplied_pictures(compression, lambda image: as_file(kind, image, **options))
+    opened = tiff.load(data)
+    assert opened.alpha is not None
+    assert opened.alpha.getextrema() == (128, 128)
+    assert np.abs(pixels_of(data).astype(int) - coffee()).max() <= 2
