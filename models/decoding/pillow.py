@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from PIL import Image, ImageChops, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -106,6 +107,22 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
     return plain
 
 
+def _with_single_alpha(image: Image.Image, data: bytes) -> Image.Image:
+    """The same bitmap with the one bit of alpha that pixels of 16 bits may have, which its decoder leaves out."""
+    size, bits, packing = (*struct.unpack_from("<I", data, 14), *struct.unpack_from("<HI", data, 28))
+    if size < _HEADER_WITH_ALPHA or (bits, packing) != (16, _BY_MASKS) or data[66:70] != b"\0\x80\0\0":
+        return image
+    (start,) = struct.unpack_from("<I", data, 10)
+    (height,) = struct.unpack_from("<i", data, 22)
+    words = (image.width + 1) // 2 * 2
+    values = np.frombuffer(data, "<u2", words * image.height, start).reshape(image.height, words)
+    opaque = (values[:: 1 if height < 0 else -1, : image.width] & 0x8000) > 0
+    alpha = Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8))
+    seen = Image.merge("RGBA", (*image.convert("RGB").split(), alpha))
+    seen.info = image.info
+    return seen
+
+
 def _drawn(image: Any) -> tuple[int, int, int, int] | None:
     """Where the first picture of a GIF lies on its whole, before it is decoded."""
     return tuple(image.tile[0].extents) if image.tile else None
@@ -175,7 +192,8 @@ def _readable_bitmap(data: bytes) -> bytes:
     return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
 
 
-_HEADER_WITH_PROFILE: Final = 124
+_HEADER_WITH_ALPHA, _HEADER_WITH_PROFILE = 56, 124
+_BY_MASKS: Final = 3
 _EMBEDDED: Final = 0x4D424544  # "MBED"
 
 
@@ -237,7 +255,7 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     elif kind == formats.AVIF:
         image = _cropped(image, _shown(image, data, kind))
     elif kind == formats.BMP:
-        image = _without_empty_alpha(image)
+        image = _without_empty_alpha(_with_single_alpha(image, data))
     elif drawn is not None:
         image = _alone(image, drawn)
     elif kind == formats.JPEG_2000:

@@ -327,3 +327,18 @@ def test_a_png_of_narrow_range_shows_what_one_of_full_range_does(told: tuple[int
     # Steps are 255 / 219 as far apart, and linear light is steep where it is dark.
     most = 6 if told != (9, 8) else 20
     assert np.abs(seen(narrow, 0).astype(int) - seen(values, 1)).max() <= most
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_the_one_bit_of_alpha_of_a_bitmap_counts(down: bool) -> None:
+    opaque = np.zeros((6, 5), bool)
+    opaque[1:4, 2:] = True
+    rows = np.pad(np.where(opaque, 0x8000 | 0x7C00, 0x03E0).astype("<u2"), ((0, 0), (0, 1)))
+    pixels = (rows if down else rows[::-1]).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 108, 5, -6 if down else 6, 1, 16, 3, len(pixels), 0, 0, 0, 0)
+    header += struct.pack("<4I", 0x7C00, 0x03E0, 0x1F, 0x8000) + bytes(52)
+    data = b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + header + pixels
+    photo = decode(data, read_header(data, "x.bmp", LIMITS))
+    assert photo.alpha is not None
+    assert ((photo.alpha == 255) == opaque).all()
+    assert (photo.rgb[2, 3] == (255, 0, 0)).all()
