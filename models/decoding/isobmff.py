@@ -59,13 +59,12 @@ def inside(data: bytes, start: int, end: int, kind: bytes) -> Box | None:
 def with_told_end(data: bytes) -> bytes:
     """The same file, its last box with the size that it has, where it only says that it goes on to the end."""
     found = deque(boxes(data, 0, len(data)), maxlen=1)
-    last = found[0] if found else None
-    if last is None or last.start < 8 or data[last.start - 8 : last.start - 4] != bytes(4):
+    # A size of 64 bits, which may stand there instead, mostly begins with zeros: it is the kind that tells the two.
+    head = found[0].start - 8 if found else 0
+    if not found or data[head : head + 8] != bytes(4) + found[0].kind:
         return data
-    size = last.end - last.start + 8
-    return (
-        data[: last.start - 8] + struct.pack(">I", size) + data[last.start - 4 :] if size >> 32 == 0 else data
-    )
+    size = len(data) - head
+    return data if size >> 32 else data[:head] + struct.pack(">I", size) + data[head + 4 :]
 
 
 def clean_aperture(data: bytes, width: int, height: int) -> Rectangle | None:

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cutoutd.config.errors import PhotoError, Reason
+from cutoutd.models.decoding import isobmff
 from cutoutd.models.decoding.photo import PhotoLimits, decode, read_header
 
 LIMITS = PhotoLimits(max_bytes=10**9, max_megapixels=150)
@@ -46,14 +47,19 @@ def box_64(kind: bytes, content: bytes) -> bytes:
 def with_free_box(data: bytes, free: bytes) -> bytes:
     """A box that means nothing before the list of items, and every place that is named in that list further back."""
     behind = int.from_bytes(data[:4], "big")
-    made = bytearray(data[:behind] + free + data[behind:])
+    return with_places(data[:behind] + free + data[behind:], len(free))
+
+
+def with_places(data: bytes, further: int) -> bytes:
+    """Every place that is named in the list of items so much further back."""
+    made = bytearray(data)
     at = made.index(b"iloc") + 4
     assert bytes(made[at : at + 6]) == b"\0\0\0\0\x44\x40"  # offsets, lengths and bases of four bytes
     (count,) = struct.unpack_from(">H", made, at + 6)
     at += 8
     for _ in range(count):
         base, pieces = struct.unpack_from(">IH", made, at + 4)
-        struct.pack_into(">I", made, at + 4, base + len(free))
+        struct.pack_into(">I", made, at + 4, base + further)
         at += 10 + 8 * pieces
     return bytes(made)
 
@@ -85,6 +91,16 @@ def test_a_list_that_goes_on_to_the_end_is_read() -> None:
     moved = data[:meta] + struct.pack(">I4s", room, b"free") + bytes(room - 8) + data[pixels_at:]
     open_end = moved + bytes(4) + data[meta + 4 : pixels_at]
     assert (pixels(open_end) == pixels(data)).all()
+
+
+def test_pixels_in_a_last_box_of_64_bits_are_read() -> None:
+    """Its size was taken for none, and made one of many gigabytes."""
+    data = (SEEDS / "astronaut.heic").read_bytes()
+    at = data.index(b"mdat") - 4
+    assert at + int.from_bytes(data[at : at + 4], "big") == len(data)
+    longer = with_places(data[:at] + box_64(b"mdat", data[at + 8 :]), 8)
+    assert isobmff.with_told_end(longer) == longer
+    assert (pixels(longer) == pixels(data)).all()
 
 
 def test_a_file_that_ends_in_its_list_of_items_is_unreadable() -> None:
