@@ -109,8 +109,10 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
 
 def _with_single_alpha(image: Image.Image, data: bytes) -> Image.Image:
     """The same bitmap with the one bit of alpha that pixels of 16 bits may have, which its decoder leaves out."""
-    size, bits, packing = (*struct.unpack_from("<I", data, 14), *struct.unpack_from("<HI", data, 28))
-    if size < _HEADER_WITH_ALPHA or (bits, packing) != (16, _BY_MASKS) or data[66:70] != b"\0\x80\0\0":
+    (size,) = struct.unpack_from("<I", data, 14)
+    if size < _HEADER_WITH_ALPHA or data[66:70] != b"\0\x80\0\0":
+        return image
+    if struct.unpack_from("<HI", data, 28) != (16, _BY_MASKS):
         return image
     (start,) = struct.unpack_from("<I", data, 10)
     (height,) = struct.unpack_from("<i", data, 22)

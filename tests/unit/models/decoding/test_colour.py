@@ -342,3 +342,10 @@ def test_the_one_bit_of_alpha_of_a_bitmap_counts(down: bool) -> None:
     assert photo.alpha is not None
     assert ((photo.alpha == 255) == opaque).all()
     assert (photo.rgb[2, 3] == (255, 0, 0)).all()
+
+
+def test_the_smallest_bitmap_of_all_is_read() -> None:
+    """It is shorter than the headers of its successors, in which that bit was looked for."""
+    data = b"BM" + struct.pack("<IHHII4H", 30, 0, 0, 26, 12, 1, 1, 1, 24) + b"\1\2\3\0"
+    photo = decode(data, read_header(data, "x.bmp", LIMITS))
+    assert (photo.rgb == (3, 2, 1)).all()
