@@ -34,9 +34,9 @@ def _backgrounds(settings: Settings) -> Iterator[Problem]:
             ordered = [(("inbox", index, "deliver", number), one) for number, one in enumerate(inbox.deliver)]
         for number, rule in enumerate(inbox.rule):
             ordered += [(("inbox", index, "rule", number), one) for one in rule.deliver]
-            if rule.csv is not None and not rule.csv.is_file():
+            if rule.csv is not None and (why := _no_file(rule.csv)):
                 yield Problem(
-                    ("inbox", index, "rule", number, "csv"), f"the list {printable(rule.csv)} is not there"
+                    ("inbox", index, "rule", number, "csv"), f"the list {printable(rule.csv)} {why}"
                 )
         for place, order in ordered:
             picture = order.background_path
@@ -45,7 +45,24 @@ def _backgrounds(settings: Settings) -> Iterator[Problem]:
                 yield Problem((*place, "background"), f"the picture {printable(picture)} {why}")
 
 
+def _hidden(path: Path) -> str:
+    """What keeps it from being looked at at all, as in another user's folder; empty also where nothing lies there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return ""
+    except OSError as error:
+        return f"may not be looked at ({error.strerror}): check its name, and give yourself access"
+    return ""
+
+
+def _no_file(path: Path) -> str:
+    return _hidden(path) or ("" if path.is_file() else "is not there: check its name")
+
+
 def _unusable(picture: Path) -> str:
+    if hidden := _hidden(picture):
+        return hidden
     if not picture.exists():
         return "is not there: check its name, or copy it there"
     if not picture.is_file():
@@ -58,7 +75,9 @@ def _metrics(settings: Settings) -> Iterator[Problem]:
     if target is None:
         return
     place: Place = ("metrics", "textfile")
-    if not target.parent.is_dir():
+    if hidden := _hidden(target.parent) or _hidden(target):
+        yield Problem(place, f"{printable(target)} {hidden}")
+    elif not target.parent.is_dir():
         yield Problem(
             place, f"the folder {printable(target.parent)} is not there: make it, or name another file"
         )
@@ -77,7 +96,7 @@ def _programs(settings: Settings) -> Iterator[Problem]:
         if not program.is_absolute():
             continue
         place: Place = ("hook", index, "command")
-        if not program.is_file():
-            yield Problem(place, f"the program {printable(program)} is not there: check its name")
+        if why := _no_file(program):
+            yield Problem(place, f"the program {printable(program)} {why}")
         elif not os.access(program, os.X_OK):
             yield Problem(place, f"the program {printable(program)} may not be started: `chmod +x` lets it")

@@ -63,6 +63,22 @@ def test_programs_of_hooks(tmp_path: Path) -> None:
     assert problems(tmp_path, '[[hook]]\ncommand = ["only-on-the-server", "{output}"]') == ()
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        '[[hook]]\ncommand = ["{}"]',
+        '[inbox.output]\nbackground = "{}.png"',
+        '[[inbox.rule]]\ncsv = "{}"',
+        '[metrics]\ntextfile = "{}/x.prom"',
+    ],
+)
+def test_what_may_not_even_be_looked_at_is_a_mistake_of_its_line(tmp_path: Path, named: str) -> None:
+    """As below another user's home: the command ended in the system's words."""
+    (found,) = problems(tmp_path, named.format(f"{tmp_path}/{'x' * 300}"))
+    assert found[0].isdigit()
+    assert "may not be looked at" in found
+
+
 @pytest.mark.parametrize("key", ["archive", "failed"])
 @pytest.mark.parametrize(("folder", "where"), [("out", "is the outbox"), ("out/a", "lies inside the outbox")])
 def test_originals_never_lie_among_cutouts(tmp_path: Path, key: str, folder: str, where: str) -> None:
