@@ -76,7 +76,8 @@ class Hook(Section):
     @property
     def program(self) -> str:
         """What is started: of the command its first word, "~/bin/upload" as in every path of the configuration."""
-        return os.path.expanduser(self.command[0])  # noqa: PTH111 - pathlib's raises where nobody has that home
+        written = self.command[0].format()  # no placeholders, but braces may be doubled as in the arguments
+        return os.path.expanduser(written)  # noqa: PTH111 - pathlib's raises where nobody has that home
 
     @property
     def key(self) -> str:

@@ -76,8 +76,8 @@ def arguments(hook: Hook, event: Event) -> list[str]:
         "reason": event.reason,
         "detail": event.detail,
     }
-    told: list[str] = []
-    for argument in (hook.program, *hook.command[1:]):
+    told = [hook.program]
+    for argument in hook.command[1:]:
         if argument == "{outputs}":
             told += [os.fsdecode(path) for path in event.outputs]
         else:

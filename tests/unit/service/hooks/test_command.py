@@ -54,6 +54,17 @@ def test_a_program_below_the_home_folder_is_named_as_every_path_is(
     assert (tmp_path / "told").read_text() == "~ /out/a b.png\n"
 
 
+def test_braces_in_the_programs_path_are_no_placeholders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "{home}"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    one = hook("~/{{a}}", "{output}")
+    assert one.program == f"{home}/{{a}}"
+    assert arguments(one, EVENT)[0] == one.program
+
+
 def test_the_event_comes_as_json_on_standard_input(tmp_path: Path) -> None:
     out = tmp_path / "told"
     ended = run(python("import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", str(out)), EVENT, [])
