@@ -190,6 +190,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
         version: of the program that it runs, which may have been replaced on the disk since; "" before 0.2.
         state: what the daemon is doing.
         why: why photos wait, as a sentence; empty when they do not.
+        self_test: why even the built-in test photo cannot be processed, for which photos wait; empty while it can.
         mistake: what of its own the last guard met, as a sentence; empty when nothing.
         config_refused: what the changed config file says that cannot be used; empty while it is in force.
         pid: its process; 0 when it has ended.
@@ -206,6 +207,7 @@ class LiveStatus(_Record, frozen=True, kw_only=True):
     state: DaemonState
     version: str = ""
     why: str = ""
+    self_test: str = ""
     mistake: str = ""
     config_refused: str = ""
     pid: int = 0

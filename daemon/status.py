@@ -88,6 +88,7 @@ def live_status(
         version=VERSION,
         state=_state(daemon, stopping=stopping, waiting=bool(why)),
         why=why,
+        self_test=daemon.dispatcher.self_test.trouble,
         mistake=mistake,
         config_refused=config_refused,
         pid=os.getpid(),

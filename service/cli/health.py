@@ -9,7 +9,7 @@ from typing import Any
 from cutoutd.config.version import VERSION
 from cutoutd.daemon.live_status import DaemonState
 
-# Paused and waiting are what was ordered (a command, a load limit, the battery): nothing is wrong with the daemon.
+# Paused and waiting are what was ordered (a command, a load limit, the battery), unless more is said of it below.
 _SOUND = frozenset({DaemonState.IDLE, DaemonState.WORKING, DaemonState.PAUSED, DaemonState.WAITING})
 
 
@@ -26,6 +26,11 @@ def unhealthy(facts: Mapping[str, Any], proc: Path = Path("/proc")) -> str:
         return "The daemon is suspended (SIGSTOP); SIGCONT lets it go on."
     if facts["state"] not in _SOUND:
         return f"The daemon is {facts['state']}."
+    if facts.get("self_test"):
+        why = facts["self_test"].rstrip(".")
+        return (
+            f"Even the built-in test photo cannot be processed ({why}); `cutoutd doctor` looks for the cause."
+        )
     troubled = [f"{one['path']}: {one['trouble']}" for one in facts.get("inboxes", ()) if one["trouble"]]
     return f"Photos are not taken up everywhere. {'; '.join(troubled)}" if troubled else ""
 

@@ -33,10 +33,13 @@ def test_when_the_test_photo_dies_too_no_photo_is_blamed(sim: Make, monkeypatch:
     one.run(400)
     assert one.states() == {"a.jpg": "pending"}
     assert one.rows()[0]["attempts"] == 0
-    assert one.parts.dispatcher.self_test.trouble
+    trouble = one.parts.dispatcher.self_test.trouble
+    assert trouble
+    assert one.daemon.status().self_test == trouble
     sick["now"] = False
     one.pass_time(60)
     one.finish()
+    assert one.daemon.status().self_test == ""
     assert one.outputs() == {"a.png": cutout_of(ONE)}
 
 

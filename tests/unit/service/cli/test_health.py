@@ -47,6 +47,10 @@ def test_a_pause_is_not_called_work() -> None:
         ({"running": False, "pid": None, "state": "stopped"}, "not running"),
         ({"state": "starting"}, "is starting"),
         ({"state": "stopping"}, "is stopping"),
+        (
+            {"state": "waiting", "why": "no memory", "self_test": "no memory"},
+            "test photo cannot be processed (no memory)",
+        ),
         ({"inboxes": [{"path": "/in", "trouble": "the folder is missing"}]}, "/in: the folder is missing"),
     ],
 )
