@@ -157,7 +157,7 @@ class Arrivals:
         self._looks.leases = device
 
     def held(self) -> int:
-        """How many files wait because somebody has them open for writing."""
+        """How many files wait because somebody has them open for writing, or has not finished them."""
         return self._tracker.held()
 
     def listen(self) -> None:

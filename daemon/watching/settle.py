@@ -49,7 +49,7 @@ class _Entry(Struct):
     # A close or rename hint came, and no hint since: the writer's word for exactly this content.
     said: bool = False
     closed: bool = False  # a writer closed it while it settled
-    held: bool = False  # the last look showed that somebody has it open for writing
+    held: bool = False  # the last look showed that somebody writes it
 
 
 class SettleTracker:
@@ -132,7 +132,7 @@ class SettleTracker:
         return entry is not None and entry.closed
 
     def held(self) -> int:
-        """How many files wait because somebody has them open for writing."""
+        """How many files wait because somebody has them open for writing, or has not finished them."""
         return sum(entry.held for entry in self._entries.values())
 
     def is_complete(self, path: bytes) -> bool:

@@ -189,13 +189,18 @@ def _meant(
 
 
 def _under_way(typed: tuple[str, ...]) -> int:
-    """How many photos below the folders named, of all where none is, are not done yet and so are not done again."""
+    """How many photos below the folders named, of all where none is, are not done yet and so are not done again.
+
+    A name that means no finished photo at all is a mistake, of which `_why_not` says the same.
+    """
     with open_ledger_file() as ledger:
         if not typed:
             counts = Control(ledger).counts()
             return sum(counts[state] for state in _UNDER_WAY)
         book = AddressBook(ledger)
-        return len({row.id for text in typed for row in book.find(text) if State(row.state) in _UNDER_WAY})
+        named = [book.find(text) for text in typed]
+        meant = [found for found in named if any(row.state == State.DONE for row in found)]
+        return len({row.id for found in meant for row in found if State(row.state) in _UNDER_WAY})
 
 
 def _why_not(verb: Verb, typed: str, found: list[PhotoRow]) -> str:

@@ -122,6 +122,13 @@ def test_a_mask_is_copied_for_the_photo_that_is_done_again(
     assert (state / masks.FOLDER / json.loads(row["overrides"])["mask"]).read_bytes() == b"drawn"
 
 
+def test_of_a_name_that_means_nothing_it_is_said_once(known: dict[str, int], tmp_path: Path) -> None:
+    assert known
+    result = CliRunner().invoke(redo, ["done.jpg", "new.jpg", "--background", "white"])
+    assert "new.jpg: it is waiting" in str(result.exception)
+    assert "Left out" not in result.output
+
+
 @pytest.mark.parametrize(
     ("typed", "left"), [("{0}/in", True), ("--all", True), ("done.jpg", False), ("{0}/in/sub", False)]
 )
