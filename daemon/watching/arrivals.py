@@ -318,7 +318,7 @@ class Arrivals:
         suffix = _SUFFIX.search(path)
         if reason is not Reason.NOT_A_PHOTO or suffix is None or len(self._suffixes) >= MOST_SUFFIXES:
             return
-        kind = suffix.group().decode("ascii").lower()
+        kind = suffix[0].decode("ascii").lower()
         if kind not in self._suffixes:
             self._suffixes.add(kind)
             self._news.left_alone(kind)
