@@ -36,6 +36,7 @@ from cutoutd.daemon.files.writers import Writers, writers
 from cutoutd.daemon.ledger.records import Facts, differ, folded
 from cutoutd.daemon.originals.giving_back import to_its_name
 from cutoutd.daemon.originals.trash import Trash, still_planned, trash_target, write_trash_info
+from cutoutd.daemon.watching.look import is_unfinished
 from cutoutd.models.decoding.formats import sniff
 
 # Of so many files of the original's name and size in the archive the content is compared; beyond, it takes the next
@@ -111,8 +112,8 @@ def look(original: Original, fs: FileSystem) -> Step:
     """Whether the original may be moved now; it changes nothing.
 
     Returns:
-        READY; WRITTEN when somebody writes it or may still do so; REPLACED when something else lies there;
-        BEHIND_LINK when a link lies where one of its folders was; GONE.
+        READY; WRITTEN when somebody writes it, may still do so, or has a download of it to go on with; REPLACED when
+        something else lies there; BEHIND_LINK when a link lies where one of its folders was; GONE.
 
     Raises:
         OSError: the folder cannot be used now.
@@ -131,6 +132,8 @@ def look(original: Original, fs: FileSystem) -> Step:
         if changed and original.digest is None:
             return Step.REPLACED
         if original.broken_off and sniff(fs.read(fd, _HEAD_BYTES), "").format is not None:
+            return Step.WRITTEN
+        if is_unfinished(original.path, fs):
             return Step.WRITTEN
         match writers(fd, original.device):
             case Writers.NOBODY:

@@ -85,11 +85,7 @@ class Looks:
     def _writing(self, path: bytes) -> Writers:
         """Who has a photo open for writing; a download that rests has not closed its notes."""
         fs = self._fs or RealFileSystem(self._key)
-        for behind in NOTES_BESIDE:
-            with suppress(OSError):  # none lies there, or the name is too long for one
-                fs.lstat(path + os.fsencode(behind))
-                return Writers.SOMEBODY
-        return writers_of(path, self.leases, fs)
+        return Writers.SOMEBODY if is_unfinished(path, fs) else writers_of(path, self.leases, fs)
 
     def _partner_on_disk(self, raw: bytes) -> bool:
         """Whether a JPEG (or HEIF) of the same stem lies beside a RAW, or did a moment ago."""
@@ -98,3 +94,12 @@ class Looks:
             fresh = {f: one for f, one in self._listed.items() if one[0] + LISTING_GOOD_FOR_S > now}
             self._listed = fresh | {folder: (now, partners(self._key, folder, self._rules, self._fs))}
         return raw_pair_key(raw) in self._listed[folder][1]
+
+
+def is_unfinished(path: bytes, fs: FileSystem) -> bool:
+    """Whether notes of a download lie beside the file, which goes on where it lies."""
+    for behind in NOTES_BESIDE:
+        with suppress(OSError):  # none lies there, or the name is too long for one
+            fs.lstat(path + os.fsencode(behind))
+            return True
+    return False

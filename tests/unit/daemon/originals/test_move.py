@@ -490,6 +490,19 @@ def test_of_many_namesakes_of_equal_size_few_are_compared(inbox: Inbox) -> None:
     assert fs.counts()["open"] <= 2 * move.MOST_COMPARED + 4
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_download_that_rests_stays_where_it_goes_on(inbox: Inbox, failed: bool) -> None:
+    """Put among the failed ones overnight, it was begun anew."""
+    one = inbox.one(None) if failed else inbox.one()
+    notes = Path(os.fsdecode(inbox.original) + ".aria2")
+    notes.touch()
+    assert move.look(one, REAL) is Step.WRITTEN
+    assert inbox.hide(one=one).step is Step.WRITTEN
+    assert os.path.exists(inbox.original)
+    notes.unlink()
+    assert inbox.hide(one=one).step is Step.READY
+
+
 def test_what_broke_off_a_moment_ago_is_left_to_its_writer(inbox: Inbox) -> None:
     one = replace(inbox.one(None), broken_off=True)
     assert move.look(one, REAL) is Step.READY  # no part of a photo: nobody goes on with it
