@@ -10,9 +10,7 @@ from cutoutd.models.rendering.deflate import crc32
 
 # Read and compared at a time: calls are few beside what they carry, and a thread takes little memory.
 BLOCK_BYTES = 1 << 20
-
-
-# So many bytes of a cutout have a checksum of their own: a few hundred in the largest one.
+# So many bytes of a cutout have a checksum of their own: a few hundred where the photo has 24 megapixels.
 _PART_BYTES = 64 << 10
 # A cutout's digest has 24 bytes, a photo's 32: so a recorded one tells what it was made with.
 _CUTOUT_DIGEST_BYTES = 24
@@ -27,8 +25,8 @@ class CutoutDigest:
     """What the ledger keeps for a cutout: BLAKE2b-192 over the CRC-32 of each 64 KiB, in a twentieth of the time.
 
     It tells our own cutout from one that was edited or damaged since: a change of one part goes unseen once in four
-    thousand million times, one of several parts never. Against a forger it is no proof; to put a file of the same
-    digest in a cutout's place he needs the right to write there, with which he can as well remove the cutout.
+    thousand million times, one of several parts more rarely still. Against a forger it is no proof; to put a file of
+    the same digest in a cutout's place he needs the right to write there, with which he can as well remove the cutout.
     """
 
     def __init__(self) -> None:
