@@ -97,6 +97,8 @@ class Fleet:
         )
         self.client.subscribe_topic(tasks.ANSWERS, self._answered)
         self.client.subscribe_topic(tasks.GONE, self._gone)
+        # What a client says waits some milliseconds for more to be said.
+        await until(lambda: self.scheduler._broker._topics[tasks.GONE].subscribers)
         self.relay: Any = Relay(self.scheduler.address, self.certificates, -1)
         self.relay._client = self.client
         return self
