@@ -1,4 +1,4 @@
-"""Leaves away what is small beside the subject and seldom belongs to it: crumbs, half a passer-by at the frame.
+"""Leaves away what is small beside the subject and seldom belongs to it: crumbs, specks, half a passer-by at the frame.
 
 Not for telling one subject from several (`matting.controls`, where the user says how many), and not for points
 (fixups.py). Pure functions of planes. How often such pieces belong to the subject, and what leaving them away is worth:
@@ -20,6 +20,8 @@ from cutoutd.models.planes import Alpha, Mask
 
 # From this alpha on, what hangs together is a piece, and from this one on there is something that a neck can join.
 APPARENT, SOLID = 0.25, 0.5
+# From this alpha on, what lies apart may be seen, as a speck; below, the edge engines call it background.
+SEEN = 0.02
 # Pieces of at least this share of the largest are subjects of their own; what is smaller than the others may go.
 MAIN, SMALL, CRUMB = 0.25, 0.1, 0.01
 # A piece belongs to a subject that it reaches by gaps no wider than twice this, in samples of the answer, from piece to
@@ -76,7 +78,7 @@ def without_strays(alpha: Alpha, seen: Alpha, wanted: Mask | None = None) -> Alp
     Returns:
         float32 (h, w); the same array where nothing goes.
     """
-    return _without_hangers(_without_islands(alpha, seen, wanted), seen, wanted)
+    return _without_specks(_without_hangers(_without_islands(alpha, seen, wanted), seen, wanted), wanted)
 
 
 def _without_islands(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
@@ -116,6 +118,19 @@ def _without_hangers(alpha: Alpha, seen: Alpha, wanted: Mask | None) -> Alpha:
     # What only hung on it goes with it.
     rest = _pieces((alpha > APPARENT) & ~gone, alpha, seen)
     return _without(alpha, gone | ~rest.among(stays)[rest.labels] & (rest.labels > 0))
+
+
+def _without_specks(alpha: Alpha, wanted: Mask | None) -> Alpha:
+    """Without what lies apart and is nowhere half there, however small; all stays where nothing is more."""
+    labels = components(alpha > SEEN, diagonal=True)
+    stays = np.zeros(int(labels.max()) + 1, np.bool_)
+    stays[labels[alpha > SOLID]] = True
+    if not stays.any():
+        return alpha
+    if wanted is not None:
+        stays[labels[wanted]] = True
+    specks = (labels > 0) & ~stays[labels]
+    return np.where(specks, np.float32(0), alpha) if specks.any() else alpha
 
 
 def _pieces(there: Mask, alpha: Alpha, seen: Alpha) -> _Pieces:

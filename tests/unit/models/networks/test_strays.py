@@ -57,6 +57,42 @@ def test_what_goes_is_small_and_apart_or_cut_off(
         assert left is alpha
 
 
+def with_speck(certainty: float, *, bridge: float = 0.0) -> Plane:
+    """A subject and a piece of 4 x 4 samples near it, with something between the two."""
+    alpha = scene()[0]
+    alpha[210:216, 150:154] = bridge
+    alpha[216:220, 150:154] = certainty
+    return alpha
+
+
+@pytest.mark.parametrize(
+    ("certainty", "bridge", "goes"),
+    [
+        (0.03, 0.0, True),
+        (0.2, 0.0, True),
+        (0.45, 0.0, True),
+        (0.45, 0.01, True),  # what joins them is background to every edge engine
+        (0.6, 0.0, False),
+        (0.45, 0.1, False),  # a shadow of a limb, a strand
+    ],
+)
+def test_a_speck_that_is_nowhere_half_there_goes_however_near(
+    certainty: float, bridge: float, goes: bool
+) -> None:
+    alpha = with_speck(certainty, bridge=bridge)
+    left = without_strays(alpha, alpha)
+    assert (left[216:220, 150:154] == (0 if goes else np.float32(certainty))).all()
+    assert (left[110:210, 110:210] == 1).all()
+
+
+def test_a_speck_that_the_owner_wants_and_a_subject_that_is_all_faint_stay() -> None:
+    alpha, wanted = with_speck(0.45), np.zeros((SIDE, SIDE), np.bool_)
+    wanted[217, 151] = True
+    assert without_strays(alpha, alpha, wanted) is alpha
+    glass = alpha * np.float32(0.4)
+    assert without_strays(glass, glass) is glass
+
+
 def test_a_faint_rim_goes_with_its_piece_and_no_other() -> None:
     alpha, seen = scene((*PIECE, FAINT))
     alpha[27:53, 27:63] = np.maximum(alpha[27:53, 27:63], np.float32(0.2))
