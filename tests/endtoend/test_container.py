@@ -202,7 +202,9 @@ def test_a_photo_in_a_cutout_out_with_its_owner_and_nothing_else_allowed(contain
 def test_killed_and_restarted_it_does_what_is_owed_once(container: Container) -> None:
     container.start()
     wait_until(container.healthy, f"the daemon to be healthy\n{container.logs()}", CUTOUT_S)
-    names = [f"IMG_{number}" for number in range(10, 40)]  # seconds of work: some are left when the kill arrives
+    names = [
+        f"IMG_{number}" for number in range(10, 40)
+    ]  # seconds of work: some are left when the kill arrives
     for name in names:
         container.drop(f"{name}.jpg")
     container.cutout(f"{names[0]}.png")

@@ -148,7 +148,9 @@ def test_a_users_service_from_installation_to_removal(service: Machine) -> None:
 
 
 def test_a_killed_daemon_comes_back_and_finishes_the_rest(service: Machine) -> None:
-    names = [f"IMG_{number}" for number in range(10, 40)]  # seconds of work: some are left when the kill arrives
+    names = [
+        f"IMG_{number}" for number in range(10, 40)
+    ]  # seconds of work: some are left when the kill arrives
     first = state(service)
     drop(service, *(f"{name}.jpg" for name in names))
     assert wait_until(lambda: listing(service), CUTOUT_S)
