@@ -136,7 +136,7 @@ class Inbox(Section):
         description="Native file events, polling, or a probe at start that decides (for shares).",
     )
     settle: Seconds = Field(
-        default=0.4,
+        default=0.3,
         gt=0,
         description="A file is complete when it has not changed this long after its close or rename.",
     )

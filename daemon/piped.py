@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 # `ps` and `top` show 15 bytes of the one, `ps -f` and `pgrep -f` the other.
@@ -40,7 +41,7 @@ def named(name: str, boot: str) -> str:
     return f"{_NAMED.format(name=name)}{boot}"
 
 
-def start(name: str, boot: str, *arguments: str, quiet: bool) -> Piped:
+def start(name: str, boot: str, *arguments: str, quiet: bool, also: Mapping[str, str] | None = None) -> Piped:
     """Runs `boot` with our import path as JSON, `arguments`, and its ends of both pipes on its command line.
 
     The import path travels there because it decides where everything else is found; "-P" keeps the folder we stand in
@@ -51,6 +52,7 @@ def start(name: str, boot: str, *arguments: str, quiet: bool) -> Piped:
         boot: Python source.
         arguments: further words.
         quiet: nothing that it prints is shown; else its errors are.
+        also: variables that its environment has beside ours, or in their place.
 
     Raises:
         OSError: no process can be started.
@@ -67,6 +69,7 @@ def start(name: str, boot: str, *arguments: str, quiet: bool) -> Piped:
             stderr=subprocess.DEVNULL if quiet else None,
             close_fds=True,
             pass_fds=(calls_read, answers_write),
+            env={**os.environ, **(also or {})},
         )
     except OSError:
         os.close(calls)

@@ -5,6 +5,8 @@ Loads nothing but what starting takes, so that a command can have its worker loa
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Final
 
 from cutoutd.daemon import piped
@@ -28,6 +30,11 @@ except BaseException as error:
     raise
 main(int(calls), int(answers), ahead=bool(ahead))
 """
+
+# A photo's planes fill hundreds of megabytes, and looking up where each 4 KiB of them lie costs 2 % of its time: the C
+# library asks for pages of 2 MiB where the system gives them. It reads this before anything of ours runs.
+_TUNABLES: Final = "GLIBC_TUNABLES"
+_LARGE_PAGES: Final = "glibc.malloc.hugetlb=1"
 
 _ahead: list[Piped] = []
 
@@ -69,4 +76,10 @@ def end_unused() -> None:
 
 def start(ahead: str = "") -> Piped:
     """A new worker process; `ahead` has it load what every photo needs. Raises OSError."""
-    return piped.start("cutoutd worker", _BOOT, ahead, quiet=True)
+    return piped.start("cutoutd worker", _BOOT, ahead, quiet=True, also=_environment())
+
+
+def _environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a worker's environment has that ours may lack; what somebody has set already stays."""
+    there = environ.get(_TUNABLES, "")
+    return {} if "glibc.malloc.hugetlb" in there else {_TUNABLES: f"{there}:{_LARGE_PAGES}".lstrip(":")}

@@ -59,6 +59,8 @@ def decided(
     planes: Planes,
     ask: Ask,
     share: float = SHARE,
+    *,
+    mirrored: bool = True,
 ) -> Alpha:
     """The first answer with what the second stage says of one part of it.
 
@@ -66,8 +68,9 @@ def decided(
         first: float32 (h, w) in 0..1.
         part: from `part_to_decide`.
         planes: float32 (3, SIDE, SIDE), that part of the photo, normalised as for the first network.
-        ask: the deciding network; it is shown the part and its mirror image.
+        ask: the deciding network.
         share: how much of the answer is its own.
+        mirrored: whether it is shown the part's mirror image too, and what it says of both averaged.
 
     Returns:
         float32 (h, w) in 0..1; beyond the part as it was.
@@ -75,10 +78,12 @@ def decided(
     rows, columns = part.pixels(*first.shape)
     hint = _hint(stretched(first[rows, columns], (SIDE, SIDE)))
     feed = {"photo": planes[np.newaxis], "hints": hint[np.newaxis, np.newaxis]}
-    plain, mirrored = ask(
-        [feed, {name: np.ascontiguousarray(each[..., ::-1]) for name, each in feed.items()}]
-    )
-    answer = as_alpha((as_logit(plain) + as_logit(mirrored[:, ::-1])) * np.float32(0.5))
+    if mirrored:
+        image = {name: np.ascontiguousarray(each[..., ::-1]) for name, each in feed.items()}
+        plain, other = ask([feed, image])
+        answer = as_alpha((as_logit(plain) + as_logit(other[:, ::-1])) * np.float32(0.5))
+    else:
+        (answer,) = ask([feed])
     logits = as_logit(first)
     inside = logits[rows, columns]
     own = as_logit(stretched(answer, inside.shape))

@@ -135,10 +135,12 @@ def _without_specks(alpha: Alpha, wanted: Mask | None) -> Alpha:
 
 def _pieces(there: Mask, alpha: Alpha, seen: Alpha) -> _Pieces:
     labels = components(there, diagonal=True)
-    counts = np.bincount(labels.ravel())
-    sizes = np.bincount(labels.ravel(), weights=alpha.ravel())
-    sizes[0] = 0.0
-    sure = np.bincount(labels.ravel(), weights=seen.ravel()) / np.maximum(counts, 1)
+    # Only what belongs to a piece is counted, as whole numbers of the width that counting wants.
+    number = labels[there].astype(np.intp)
+    many = int(labels.max()) + 1
+    counts = np.bincount(number, minlength=many)
+    sizes = np.bincount(number, weights=alpha[there], minlength=many)
+    sure = np.bincount(number, weights=seen[there], minlength=many) / np.maximum(counts, 1)
     return _Pieces(labels, sizes / max(float(sizes.max()), 1e-9), sure)
 
 

@@ -19,7 +19,7 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.limits.time_per_photo == 120
     assert settings.history.keep == 30 * 86400
     (inbox,) = settings.inbox
-    assert (inbox.settle, inbox.settle_unhinted, inbox.settle_polled, inbox.rescan_every) == (0.4, 2, 5, 300)
+    assert (inbox.settle, inbox.settle_unhinted, inbox.settle_polled, inbox.rescan_every) == (0.3, 2, 5, 300)
     assert settings.engine.sandbox
 
 

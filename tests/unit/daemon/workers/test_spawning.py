@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -39,8 +39,8 @@ def test_one_that_was_started_ahead_is_taken_and_the_next_is_new(
     started: list[Piped] = []
     start = spawning.piped.start
 
-    def counted(name: str, boot: str, *words: str, quiet: bool) -> Piped:
-        started.append(start(name, boot, *words, quiet=quiet))
+    def counted(name: str, boot: str, *words: str, quiet: bool, also: Mapping[str, str]) -> Piped:
+        started.append(start(name, boot, *words, quiet=quiet, also=also))
         return started[-1]
 
     monkeypatch.setattr(spawning.piped, "start", counted)
@@ -136,3 +136,26 @@ os._exit(0)
         return True
 
     wait_until(gone, "the worker's end", 30)
+
+
+@pytest.mark.parametrize(
+    ("ours", "its"),
+    [
+        (None, "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.check=1", "glibc.malloc.check=1:glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_a_worker_asks_for_large_pages_unless_somebody_has_said_otherwise(
+    ours: str | None, its: str, taken: list[Piped], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ours is None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    else:
+        monkeypatch.setenv("GLIBC_TUNABLES", ours)
+    taken.append(spawning.spawned())
+    environ = Path(f"/proc/{taken[0].process.pid}/environ")
+    if not environ.exists():
+        pytest.skip("no /proc here")
+    # The C library parts what it was told where the colons are, in place.
+    assert f"GLIBC_TUNABLES={its}\0".replace(":", "\0").encode() in environ.read_bytes().replace(b":", b"\0")

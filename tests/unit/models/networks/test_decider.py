@@ -69,6 +69,16 @@ def test_both_answers_are_averaged_as_logits_and_what_lies_beyond_stays() -> Non
     assert answer.max() < 1, "never taken for a mask drawn by hand"
 
 
+def test_asked_once_its_only_answer_counts() -> None:
+    first, network = box(0.5), Pretended(0.98)
+    part = decider.part_to_decide(first)
+    assert part is not None
+    answer = decider.decided(first, part, PLANES, network, mirrored=False)
+    assert len(network.shown) == 1
+    expected = as_alpha(as_logit(np.full(1, 0.98, np.float32)) * decider.SHARE)
+    assert np.allclose(answer[150, 80], expected, atol=1e-4)
+
+
 def test_it_is_shown_the_photo_and_what_was_said_and_both_mirrored() -> None:
     network = Pretended(0.5)
     decide(box(), network)

@@ -13,11 +13,14 @@ from tests.support.models import tiny_spec
 from tests.support.photos import pixels
 
 from cutoutd.config.errors import EngineError, ModelError
+from cutoutd.models.networks import segmenter
 from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, resolve
 from cutoutd.models.networks.closer import worth_a_look
 from cutoutd.models.networks.decider import part_to_decide
 from cutoutd.models.networks.inputs import fit_to_input, to_planes
+from cutoutd.models.networks.opinions import Opinions, opinions
 from cutoutd.models.networks.segmenter import Segmenter, activate, to_alpha
+from cutoutd.models.planes import Alpha
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +174,34 @@ def test_what_belongs_to_the_subject_is_decided_and_the_rest_stays(cat: Photo) -
     assert np.array_equal(
         Segmenter(STANDARD, threads=1).alpha(empty), Segmenter(BUNDLED, threads=1).alpha(empty)
     ), "nothing to decide"
+
+
+@pytest.mark.parametrize(
+    ("doubt", "looks", "decisions"),
+    [(0.01, 1, 1), (0.06, 1, 2), (0.2, 2, 2)],
+    ids=["sure", "usual", "doubtful"],
+)
+def test_the_networks_are_asked_as_often_as_the_first_answer_leaves_doubt(
+    doubt: float, looks: int, decisions: int, cat: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Segmenter(STANDARD, threads=1)
+    wanted = opinions(np.full((9, 9), 1 / (1 + doubt), np.float32))
+
+    def told(_first: Alpha) -> Opinions:
+        return wanted
+
+    monkeypatch.setattr(segmenter, "opinions", told)
+    asked: list[tuple[str, ...]] = []
+    run = one._run
+
+    def counted(session: Any, output: str, feed: dict[str, Any]) -> Any:
+        asked.append(tuple(feed))
+        return run(session, output, feed)
+
+    monkeypatch.setattr(one, "_run", counted)
+    alpha = one.alpha(cat)
+    assert asked == [("photo",)] * looks + [("photo", "hints")] * decisions
+    assert alpha[160, 160] > 0.9, "whatever is asked, its face is the cat's"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (37, 5000), (320, 320)])
