@@ -83,7 +83,7 @@ def live_status(
         for one in daemon.plan.inboxes
         if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
     )
-    why = _why(daemon, yielding, held=bool(counts["pending"]) and any(one.trouble for one in inboxes))
+    why = _why(daemon, yielding, held=bool(counts["pending"]) and _some_are_held(daemon))
     return LiveStatus(
         version=VERSION,
         state=_state(daemon, stopping=stopping, waiting=bool(why)),
@@ -141,7 +141,21 @@ def _inbox(daemon: Components, one: InboxPlan, inbox_watcher: InboxWatcher) -> I
         polled=inbox_watcher.polled,
         being_written=inbox_watcher.arrivals.held(),
         no_events=inbox_watcher.no_events,
-        trouble=inbox_watcher.trouble or daemon.dispatcher.outbox_refusals.trouble_of(one.key),
+        trouble=_trouble(daemon, one, inbox_watcher),
+    )
+
+
+def _trouble(daemon: Components, one: InboxPlan, inbox_watcher: InboxWatcher) -> str:
+    """What is wrong with an inbox or its outbox, or ""."""
+    return inbox_watcher.trouble or daemon.dispatcher.outbox_refusals.trouble_of(one.key)
+
+
+def _some_are_held(daemon: Components) -> bool:
+    """Whether photos wait in an inbox with which, or with whose outbox, something is wrong."""
+    return any(
+        _trouble(daemon, one, inbox_watcher) and daemon.control.waits(one.key)
+        for one in daemon.plan.inboxes
+        if (inbox_watcher := daemon.inbox_watchers.get(one.key)) is not None
     )
 
 

@@ -196,6 +196,11 @@ class Control:
             counts[row["state"]] = row["n"]
         return counts
 
+    def waits(self, inbox: bytes) -> bool:
+        """Whether a photo of it waits for a worker."""
+        asked = "SELECT 1 FROM photos WHERE inbox = ? AND state = 'pending' LIMIT 1"
+        return bool(self.ledger.read(asked, (inbox,)))
+
     def owed(self) -> dict[bytes, int]:
         """How many photos of each inbox are still to be finished."""
         rows = self.ledger.read(

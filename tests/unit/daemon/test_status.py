@@ -85,6 +85,31 @@ def test_photos_that_wait_for_a_folder_are_no_rest(sim: Make) -> None:
     assert (one.daemon.status().state, one.daemon.status().why) == (DaemonState.IDLE, "")
 
 
+def test_a_photo_that_rests_waits_for_no_other_inboxs_folder(sim: Make) -> None:
+    one = sim()
+    other = one.root / "other"
+    other.mkdir(parents=True)
+    one.tables = {
+        "inbox": [
+            {"path": folder, "outbox": one.outbox, "name": folder.name, "events": "poll", "poll_every": 1}
+            for folder in (one.inbox, other)
+        ]
+    }
+    one.put("a.jpg", b"frame")
+    one.boot()
+    one.finish()
+    other.rename(one.root / "aside")
+    one.parts.inbox_watchers[bytes(other)].lost("moved")
+    one.run(20)
+    ledger = one.parts.ledger
+    ledger.write("UPDATE photos SET state = 'pending', not_before = ?", (one.wall + 1000,))
+    status = one.daemon.status()
+    assert [bool(inbox.trouble) for inbox in status.inboxes] == [False, True]
+    assert (status.counts.pending, status.why) == (1, "")
+    ledger.write("UPDATE photos SET inbox = ?", (bytes(other),))
+    assert "wait for a folder" in one.daemon.status().why
+
+
 def test_without_names_only_a_number_is_told(sim: Make) -> None:
     one = sim()
     one.tables = {"history": {"filenames": False}}

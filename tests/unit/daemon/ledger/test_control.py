@@ -192,6 +192,8 @@ def test_counts_recent_and_skipped(control: Control, ledger: Ledger) -> None:
     counts = control.counts()
     assert (counts["done"], counts["failed"], counts["skipped"], counts["pending"]) == (1, 1, 1, 1)
     assert control.counts(b"/other")["done"] == 0
+    assert control.waits(BOX)
+    assert not control.waits(b"/other")
     assert control.skipped() == {"not-a-photo": 1}
     assert len(control.recent(2)) == 2
 
