@@ -12,6 +12,7 @@ from benchmarks.fleet_report import fleet_section
 from benchmarks.scale_report import scale_section
 from benchmarks.tables import ranged, table
 from benchmarks.targets import Results, largest_run, targets
+
 from cutoutd.config.settings import Inbox
 
 ROOT = Path(__file__).resolve().parent.parent
