@@ -1,5 +1,4 @@
-"""How often the bundled networks are asked about one photo: seldom where the first answer is sure, often where it is
-not.
+"""How often the deciding network is asked about one photo: once where the first answer is sure.
 
 A pure function of one plane; the segmenter does the asking. What each further opinion is worth, by how much doubt the
 first one left: models/training/NOTES.md, "As many opinions as the photo needs".
@@ -7,31 +6,15 @@ first one left: models/training/NOTES.md, "As many opinions as the photo needs".
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from cutoutd.models.planes import Alpha
 
-# The doubt of a first answer up to which the deciding network is asked once, of the photo as it is: more than half of
-# all photos have less, and what it says of the mirror image moves their outlines by nothing that could be measured.
-SURE: Final = 0.045
-# From this much doubt on, one photo in seven, the first network is shown the mirror image too.
-DOUBTFUL: Final = 0.1
-
-
-class Opinions(NamedTuple):
-    """What else is asked once the first network has answered.
-
-    mirrored: the first network about the mirror image; the mean of both counts.
-    decided_twice: whether the deciding network is asked about the mirror image too.
-    """
-
-    mirrored: bool
-    decided_twice: bool
-
-
-USUAL: Final = Opinions(mirrored=False, decided_twice=True)
+# The doubt of a first answer up to which the photo as it is suffices: a third of all photos have less, and over all the
+# mean boundary IoU is .0002 lower without what the deciding network says of their mirror images.
+SURE: Final = 0.03
 
 
 def doubt_in(first: Alpha) -> float:
@@ -47,9 +30,6 @@ def doubt_in(first: Alpha) -> float:
     return float(np.minimum(first, 1 - first).sum(dtype=np.float64)) / subject if subject > 0 else 1.0
 
 
-def opinions(first: Alpha) -> Opinions:
-    """What else to ask about a photo of which this is the first answer, float32 (h, w) in 0..1."""
-    doubt = doubt_in(first)
-    if doubt <= SURE:
-        return Opinions(mirrored=False, decided_twice=False)
-    return USUAL if doubt < DOUBTFUL else Opinions(mirrored=True, decided_twice=True)
+def is_sure(first: Alpha) -> bool:
+    """Whether one opinion of the deciding network suffices; `first` is the first answer, float32 (h, w) in 0..1."""
+    return doubt_in(first) <= SURE

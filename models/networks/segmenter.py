@@ -19,7 +19,7 @@ from cutoutd.models.networks.closer import Part, joined, stretched, worth_a_look
 from cutoutd.models.networks.decider import SIDE, decided, part_to_decide
 from cutoutd.models.networks.engine_errors import first_line, lacks_memory, runtime_errors
 from cutoutd.models.networks.inputs import enough, fit_to_input, to_planes
-from cutoutd.models.networks.opinions import USUAL, opinions
+from cutoutd.models.networks.opinions import is_sure
 from cutoutd.models.networks.providers import Choice, choose_for, open_session
 
 # Of a bundled network on a processor, for a lone photo at least: two bring its answer in two thirds of the time. Where
@@ -156,15 +156,10 @@ class Segmenter:
         part = part_to_decide(first) if self.spec.decider else None
         if part is None:
             return first
-        asked = opinions(first) if len(looks) == 1 and not self.spec.closer else USUAL
-        if asked.mirrored:
-            other = self._look(looks[0][0], mirrored=True, lone=lone)
-            first = to_alpha(mean_of((answers[0], other)), inside, self.spec)
-            part = part_to_decide(first) or part
         planes = self._near(pictures, part, to_srgb, SIDE)
         at_once = min(LOOKS, self._threads) if lone else 1
         ask = partial(side_by_side, partial(self._decide, lone=lone), threads=at_once)
-        return decided(first, part, planes, ask, mirrored=asked.decided_twice)
+        return decided(first, part, planes, ask, mirrored=len(looks) > 1 or not is_sure(first))
 
     def _joined(
         self,

@@ -1,11 +1,11 @@
-"""A sure answer is asked about once, a doubtful one from both sides."""
+"""A sure answer needs one further opinion."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cutoutd.models.networks.opinions import DOUBTFUL, SURE, USUAL, Opinions, doubt_in, opinions
+from cutoutd.models.networks.opinions import SURE, doubt_in, is_sure
 from cutoutd.models.planes import Alpha
 
 
@@ -24,13 +24,7 @@ def test_doubt_is_what_is_undecided_as_a_share_of_the_subject() -> None:
 
 
 @pytest.mark.parametrize(
-    ("doubt", "asked"),
-    [
-        (SURE - 0.001, Opinions(mirrored=False, decided_twice=False)),
-        (SURE + 0.001, USUAL),
-        (DOUBTFUL - 0.001, USUAL),
-        (DOUBTFUL + 0.001, Opinions(mirrored=True, decided_twice=True)),
-    ],
+    ("doubt", "sure"), [(0.0, True), (SURE - 0.001, True), (SURE + 0.001, False), (1.0, False)]
 )
-def test_the_surer_the_first_answer_the_less_is_asked(doubt: float, asked: Opinions) -> None:
-    assert opinions(square(1 / (1 + doubt))) == asked
+def test_little_doubt_is_sure(doubt: float, sure: bool) -> None:
+    assert is_sure(square(1 / (1 + doubt))) is sure

@@ -18,7 +18,6 @@ from cutoutd.models.networks.catalog import ModelSpec, catalogue, like_rembg, re
 from cutoutd.models.networks.closer import worth_a_look
 from cutoutd.models.networks.decider import part_to_decide
 from cutoutd.models.networks.inputs import fit_to_input, to_planes
-from cutoutd.models.networks.opinions import Opinions, opinions
 from cutoutd.models.networks.segmenter import Segmenter, activate, to_alpha
 from cutoutd.models.planes import Alpha
 
@@ -176,21 +175,16 @@ def test_what_belongs_to_the_subject_is_decided_and_the_rest_stays(cat: Photo) -
     ), "nothing to decide"
 
 
-@pytest.mark.parametrize(
-    ("doubt", "looks", "decisions"),
-    [(0.01, 1, 1), (0.06, 1, 2), (0.2, 2, 2)],
-    ids=["sure", "usual", "doubtful"],
-)
-def test_the_networks_are_asked_as_often_as_the_first_answer_leaves_doubt(
-    doubt: float, looks: int, decisions: int, cat: Photo, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sure", "decisions"), [(True, 1), (False, 2)])
+def test_the_deciding_network_is_asked_once_where_the_first_answer_is_sure(
+    sure: bool, decisions: int, cat: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Segmenter(STANDARD, threads=1)
-    wanted = opinions(np.full((9, 9), 1 / (1 + doubt), np.float32))
 
-    def told(_first: Alpha) -> Opinions:
-        return wanted
+    def told(_first: Alpha) -> bool:
+        return sure
 
-    monkeypatch.setattr(segmenter, "opinions", told)
+    monkeypatch.setattr(segmenter, "is_sure", told)
     asked: list[tuple[str, ...]] = []
     run = one._run
 
@@ -200,7 +194,7 @@ def test_the_networks_are_asked_as_often_as_the_first_answer_leaves_doubt(
 
     monkeypatch.setattr(one, "_run", counted)
     alpha = one.alpha(cat)
-    assert asked == [("photo",)] * looks + [("photo", "hints")] * decisions
+    assert asked == [("photo",)] + [("photo", "hints")] * decisions
     assert alpha[160, 160] > 0.9, "whatever is asked, its face is the cat's"
 
 
