@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from PIL import Image, ImageChops, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -19,7 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from cutoutd.config.errors import PhotoError, Reason
 from cutoutd.config.installing import pip_install
-from cutoutd.models.decoding import formats, ifd, isobmff, jp2, png, tiff16, webp
+from cutoutd.models.decoding import bitmap, formats, ifd, isobmff, jp2, png, tiff16, webp
 from cutoutd.models.decoding import icc as profiles
 from cutoutd.models.decoding.exif import orientation as orientation_of
 from cutoutd.models.decoding.pixels import HDR_NOTE, HeaderFacts, Opened, plausible_dpi, split
@@ -53,6 +51,8 @@ def header(data: bytes, kind: str) -> HeaderFacts:
     if kind == formats.PNG:
         contents = png.take_apart(data, whole=False)
         data = contents.picture
+    elif kind == formats.BMP:
+        data = bitmap.readable(data, whole=False)
     elif kind in _MENDED:
         data = _MENDED[kind](data)
     image = _opened(data, kind)
@@ -96,33 +96,6 @@ def _cropped(image: Image.Image, shown: isobmff.Rectangle) -> Image.Image:
     part = image.crop(shown)
     part.info = image.info
     return part
-
-
-def _without_empty_alpha(image: Image.Image) -> Image.Image:
-    """Programs that know no transparency leave the fourth byte of a bitmap's pixels 0: that means opaque."""
-    if image.mode != "RGBA" or image.getchannel("A").getextrema() != (0, 0):
-        return image
-    plain = image.convert("RGB")
-    plain.info = image.info
-    return plain
-
-
-def _with_single_alpha(image: Image.Image, data: bytes) -> Image.Image:
-    """The same bitmap with the one bit of alpha that pixels of 16 bits may have, which its decoder leaves out."""
-    (size,) = struct.unpack_from("<I", data, 14)
-    if size < _HEADER_WITH_ALPHA or data[66:70] != b"\0\x80\0\0":
-        return image
-    if struct.unpack_from("<HI", data, 28) != (16, _BY_MASKS):
-        return image
-    (start,) = struct.unpack_from("<I", data, 10)
-    (height,) = struct.unpack_from("<i", data, 22)
-    words = (image.width + 1) // 2 * 2
-    values = np.frombuffer(data, "<u2", words * image.height, start).reshape(image.height, words)
-    opaque = (values[:: 1 if height < 0 else -1, : image.width] & 0x8000) > 0
-    alpha = Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8))
-    seen = Image.merge("RGBA", (*image.convert("RGB").split(), alpha))
-    seen.info = image.info
-    return seen
 
 
 def _drawn(image: Any) -> tuple[int, int, int, int] | None:
@@ -184,34 +157,8 @@ def _with_its_whites(image: Image.Image, data: bytes) -> Image.Image:
 _WHITES: Final = [255 if value >= 191 else 0 for value in range(256)]
 
 
-def _readable_bitmap(data: bytes) -> bytes:
-    """OS/2 allowed headers that are cut off after any field: the rest is as if it was 0."""
-    size = int.from_bytes(data[14:18], "little")
-    if not 16 <= size < 64 or size in (40, 52, 56):
-        return data
-    offset = int.from_bytes(data[10:14], "little") + 40 - size
-    fields = data[18 : 14 + min(size, 40)].ljust(36, b"\0")
-    return data[:10] + struct.pack("<II", offset, 40) + fields + data[14 + size :]
-
-
-_HEADER_WITH_ALPHA, _HEADER_WITH_PROFILE = 56, 124
-_BY_MASKS: Final = 3
-_EMBEDDED: Final = 0x4D424544  # "MBED"
-
-
-def _bitmap_profile(data: bytes) -> bytes | None:
-    """The profile that the largest of the headers of Windows may bring, at a place that is counted from that header."""
-    if data[14:18] != struct.pack("<I", _HEADER_WITH_PROFILE):
-        return None
-    (kind,) = struct.unpack_from("<I", data, 14 + 56)
-    at, size = struct.unpack_from("<2I", data, 14 + 112)
-    if kind != _EMBEDDED or at < _HEADER_WITH_PROFILE or size > profiles.MAX_PROFILE_BYTES:
-        return None
-    return data[14 + at : 14 + at + size]
-
-
 # What is done to a file before Pillow opens it.
-_MENDED: Final = {formats.BMP: _readable_bitmap, formats.WEBP: webp.with_what_it_leaves_free}
+_MENDED: Final = {formats.BMP: bitmap.readable, formats.WEBP: webp.with_what_it_leaves_free}
 
 
 def _scale_key(image: Image.Image, data: bytes) -> None:
@@ -257,7 +204,7 @@ def load(data: bytes, kind: str, *, want_16bit: bool = False) -> Opened:
     elif kind == formats.AVIF:
         image = _cropped(image, _shown(image, data, kind))
     elif kind == formats.BMP:
-        image = _without_empty_alpha(_with_single_alpha(image, data))
+        image = bitmap.without_empty_alpha(image)
     elif drawn is not None:
         image = _alone(image, drawn)
     elif kind == formats.JPEG_2000:
@@ -292,7 +239,7 @@ class _Facts(NamedTuple):
 
 def _facts(image: Image.Image, data: bytes, kind: str) -> _Facts:
     """The ICC profile, or one made from the other ways in which files name their colour space; and the resolution."""
-    icc = _bitmap_profile(data) if kind == formats.BMP else image.info.get("icc_profile")
+    icc = bitmap.profile(data) if kind == formats.BMP else image.info.get("icc_profile")
     if isinstance(icc, bytes) and icc:
         return _Facts(icc, _dpi(image))
     found = isobmff.code_points(data) if kind == formats.AVIF else None

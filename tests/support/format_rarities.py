@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.support import format_cases
+from tests.support.bitmaps_by_hand import by_masks
 from tests.support.format_cases import (
     EOI,
     GAMMA_1,
@@ -360,9 +361,20 @@ def others() -> list[Case]:
         *(Case("JPEG 2000", f"a tile left out, {place}", DAMAGED, lambda n=number: without_tile(n))
           for number, place in ((0, "the first"), (5, "in the middle"), (-1, "the last"))),
         Case("BMP", "32 bits, their last unused", READ, lambda: format_cases.bitmap(40, 32), 0),
+        *(Case("BMP", f"by masks: {layout}", READ, lambda layout=layout: by_masks(solid(), layout),
+               within) for layout, within in MASKED.items()),
         Case("Icon", "of one picture", Answer.UNREAD,
              lambda: saved("ICO", picture().resize((64, 64))), None, "photo.ico"),
     ]  # fmt: skip
+
+
+# How far colours of so few bits are off, on average.
+MASKED = {"4 bits each": 9, "5 and 6 bits, blue first": 4, "8 bits, red first": 0, "10 bits each": 0}
+
+
+def solid() -> Any:
+    """The picture with an opaque fourth channel."""
+    return np.dstack([coffee(), np.full(coffee().shape[:2], 255, np.uint8)])
 
 
 def without_tile(number: int) -> bytes:
