@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # the supervisor, which loads this too, has no NumPy
 _isal: Any = isal_zlib
 
 
-def raw(data: memoryview | bytes, level: int, *, last: bool) -> bytes:
-    """A raw deflate stream (RFC 1951) without header or checksum, isal level 0 to 3.
+def raw(data: memoryview | bytes, level: int, *, last: bool) -> tuple[bytes, bytes]:
+    """A raw deflate stream (RFC 1951) without header or checksum, isal level 0 to 3, in the two pieces that isal makes.
 
     Unless `last`, it ends on a byte boundary and may be followed by another stream made apart from it.
     """
     packer = _isal.compressobj(level, _isal.DEFLATED, -15)
-    return packer.compress(data) + packer.flush(_isal.Z_FINISH if last else _isal.Z_FULL_FLUSH)
+    return packer.compress(data), packer.flush(_isal.Z_FINISH if last else _isal.Z_FULL_FLUSH)
 
 
 def zlib_stream(data: memoryview | bytes, level: int) -> bytes:

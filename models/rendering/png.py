@@ -139,19 +139,25 @@ def encode_bands(
 
 
 def _file(
-    size: tuple[int, int], depth: int, samples: int, stream: Iterator[bytes], *, dpi: int, icc: bytes | None
+    size: tuple[int, int],
+    depth: int,
+    samples: int,
+    stream: Iterator[tuple[bytes, ...]],
+    *,
+    dpi: int,
+    icc: bytes | None,
 ) -> Iterator[bytes]:
     """The pieces of the file around a zlib stream that comes in pieces."""
     yield SIGNATURE
-    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, _COLOUR_TYPE[samples], 0, 0, 0))
+    yield from _chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, _COLOUR_TYPE[samples], 0, 0, 0))
     if icc is not None:
-        yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
+        yield from _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
     if dpi:
         per_metre = round(dpi / 0.0254)
-        yield _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+        yield from _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
     for data in stream:
-        yield _chunk(b"IDAT", data)
-    yield _chunk(b"IEND", b"")
+        yield from _chunk(b"IDAT", *data)
+    yield from _chunk(b"IEND")
 
 
 def _check(colour: Samples, alpha: Samples | None) -> None:
@@ -172,15 +178,20 @@ def _level(compression: str | int) -> int:
     return {"fast": _FAST_LEVEL, "small": _SMALL_LEVEL}[compression]
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    crc = deflate.crc32(data, deflate.crc32(kind))
-    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", crc)))
+def _chunk(kind: bytes, *data: bytes) -> Iterator[bytes]:
+    """A chunk in pieces, none of which is copied."""
+    yield struct.pack(">I", sum(map(len, data))) + kind
+    crc = deflate.crc32(kind)
+    for piece in data:
+        crc = deflate.crc32(piece, crc)
+        yield piece
+    yield struct.pack(">I", crc)
 
 
 class _Piece(NamedTuple):
-    """A deflated strip; checksum and length are of the bytes that went in."""
+    """A deflated strip, in pieces; checksum and length are of the bytes that went in."""
 
-    data: bytes
+    data: tuple[bytes, ...]
     adler: int
     length: int
 
@@ -205,25 +216,25 @@ def _empty(height: int, row_bytes: int, level: int, *, last: bool) -> _Piece:
     return _piece(np.zeros((height, 1 + row_bytes), np.uint8), level, last=last)
 
 
-def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -> Iterator[bytes]:
-    """The zlib stream in pieces: header, what `function` makes of each number in order, checksum."""
+def _stream(function: Callable[[int], list[_Piece]], count: int, threads: int) -> Iterator[tuple[bytes, ...]]:
+    """The zlib stream, a chunk's worth at a time: header, what `function` makes of each number in order, checksum."""
     # 0x78: deflate with a 32 KiB window. The second byte only completes the check that 16 bits divide by 31.
-    yield b"\x78\x01"
+    yield (b"\x78\x01",)
     checksum = 1
     for pieces in streamed(function, count, threads):
         for data, adler, length in pieces:
             checksum = _combine(checksum, adler, length)
             yield data
-    yield struct.pack(">I", checksum)
+    yield (struct.pack(">I", checksum),)
 
 
-def _compress(rows: NDArray[np.uint8], level: int, *, last: bool) -> bytes:
-    """Raw deflate of one strip; all but the last end with an empty block on a byte boundary."""
+def _compress(rows: NDArray[np.uint8], level: int, *, last: bool) -> tuple[bytes, bytes]:
+    """Raw deflate of one strip, in two pieces; all but the last end with an empty block on a byte boundary."""
     contiguous: Any = rows.reshape(-1)
     flat = memoryview(contiguous)
     if level == 0 or level >= _FIRST_ZLIB_LEVEL:
         packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
-        return packer.compress(flat) + packer.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)
+        return packer.compress(flat), packer.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)
     return deflate.raw(flat, level, last=last)
 
 
