@@ -19,6 +19,11 @@ _UNOPENED = (
 )
 
 
+# What a file that lies there refutes, unchanged or not: it was gone, its folder was a link for a moment, or its content
+# was elsewhere.
+REFUTED = (Reason.VANISHED, Reason.NOT_A_REGULAR_FILE, Reason.PLACEHOLDER)
+
+
 class Seen(StrEnum):
     """What a look at a file meant for the ledger."""
 
@@ -358,6 +363,4 @@ class Intake:
 
 def _deserves_another_look(row: PhotoRow, facts: Facts) -> bool:
     """Whether an unchanged file is tried again anyway: it came back, or its permissions were changed."""
-    if row.reason == Reason.VANISHED:
-        return True
-    return row.reason == Reason.NO_PERMISSION and row.access != facts.access
+    return row.reason in REFUTED or (row.reason == Reason.NO_PERMISSION and row.access != facts.access)

@@ -34,7 +34,7 @@ _WANTED = f"""
             AND p.id = CAST(substr(m.name, {len(MADE_WITH) + 1}) AS INTEGER)
     UNION SELECT json_extract(overrides, '$.mask') FROM photos
         WHERE overrides <> '' AND (state IN ('pending', 'running', 'delivering')
-            OR (path IS NOT NULL AND (state = 'failed' OR (state, reason) = ('skipped', 'vanished'))))
+            OR (path IS NOT NULL AND state IN ('failed', 'skipped')))
     UNION SELECT json_extract(arguments, '$.overrides.mask') FROM commands
         WHERE taken IS NULL AND json_valid(arguments)
 """

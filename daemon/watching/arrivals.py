@@ -21,7 +21,7 @@ from cutoutd.daemon.files.interface import FileSystem
 from cutoutd.daemon.files.iothread import IoThread
 from cutoutd.daemon.files.story import Story, run
 from cutoutd.daemon.ledger.faults import alone, paid_by
-from cutoutd.daemon.ledger.intake import Intake, Seen
+from cutoutd.daemon.ledger.intake import REFUTED, Intake, Seen
 from cutoutd.daemon.ledger.records import Facts, PhotoRow, Settled, differ
 from cutoutd.daemon.ledger.states import OWED, Stage
 from cutoutd.daemon.watching.filters import Kind, Rules, classify
@@ -389,7 +389,7 @@ class Arrivals:
 
 def _is_answered(found: Found, row: PhotoRow) -> bool:
     """Whether an unchanged file's row says all there is to say of it, so that a scan leaves it in peace."""
-    if row.reason in ("", Reason.VANISHED):  # one that vanished and is back is owed again
+    if row.reason in ("", *REFUTED):  # one that vanished and is back is owed again
         return row.reason == ""
     # A photo that failed costs no look: it goes on to the ledger, which knows it. A RAW would be looked at and wait
     # for its JPEG anew at every scan; only one that failed alone and has a JPEG now is another matter.

@@ -224,7 +224,7 @@ def owed(world: World) -> list[str]:
             found.append(f"the file {name!r} is not known")
         elif (row["size"], row["mtime_ns"], row["inode"]) != (facts.st_size, facts.st_mtime_ns, facts.st_ino):
             found.append(f"the file {name!r} is known as another one (row {row['id']})")
-        elif row["reason"] in ("vanished", "no-permission"):
+        elif row["reason"] in ("vanished", "no-permission", "not-a-regular-file"):
             found.append(f"the file {name!r} is there and readable, and row {row['id']} says {row['reason']}")
         elif not world.keep and row["state"] == "done":
             found.append(f"the file {name!r} is done (row {row['id']}) and not archived ({row['aftercare']})")

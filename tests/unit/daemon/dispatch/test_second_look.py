@@ -196,3 +196,31 @@ def test_photos_that_lie_where_they_were_found_are_read_once(
     one.boot().finish()
     assert len(one.outputs()) == 6
     assert read == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", ["scan", "start"])
+def test_a_photo_whose_folder_was_a_link_for_a_moment_is_owed_again(sim: Make, again: str) -> None:
+    """Nothing of the file had changed when it was back: it stayed skipped for ever."""
+    one = sim()
+    one.put("day/a.jpg", ONE)
+    folder, aside = one.inbox / "day", one.root / "aside"
+    one.boot()
+    one.workers.hang = True
+    one.until_in_a_worker()
+    one.run()  # until it has settled
+    folder.rename(aside)
+    folder.symlink_to(aside)
+    one.workers.refuse = protocol.Refused(Reason.NOT_A_REGULAR_FILE, "It lies behind a link.")
+    one.workers.hang = False
+    one.turn()
+    assert one.states() == {"day/a.jpg": "skipped"}
+    folder.unlink()
+    aside.rename(folder)
+    one.workers.refuse = None
+    if again == "start":
+        one.die()
+        one.boot()
+    one.finish()
+    assert one.states() == {"day/a.jpg": "done"}
+    assert one.outputs() == {"day/a.png": cutout_of(ONE)}

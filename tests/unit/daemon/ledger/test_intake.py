@@ -138,9 +138,15 @@ def test_a_successor_looks_through_a_failure_to_the_last_good_row(intake: Intake
     assert after.previous == good
 
 
-def test_what_vanished_is_pending_when_it_is_back(intake: Intake) -> None:
-    _new(intake, state=State.SKIPPED, reason=Reason.VANISHED)
+@pytest.mark.parametrize("reason", [Reason.VANISHED, Reason.NOT_A_REGULAR_FILE, Reason.PLACEHOLDER])
+def test_what_a_file_that_lies_there_refutes_is_pending(reason: Reason, intake: Intake) -> None:
+    _new(intake, state=State.SKIPPED, reason=reason)
     assert _see(intake)[0] is Seen.CHANGED
+
+
+def test_a_file_that_was_no_photo_is_none_as_long_as_it_is_the_same(intake: Intake) -> None:
+    _new(intake, state=State.SKIPPED, reason=Reason.NOT_A_PHOTO)
+    assert _see(intake)[0] is Seen.KNOWN
 
 
 def test_a_mended_permission_is_reason_to_try_again(intake: Intake) -> None:
