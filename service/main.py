@@ -49,7 +49,8 @@ def _run() -> int:
 def _written_out(code: int, text: str = "") -> int:
     """The exit code, once all output is through: a full disk is a failure, a reader that left is none."""
     try:
-        sys.stdout.write(text)
+        if text:  # a write of nothing fails too where every write does
+            sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

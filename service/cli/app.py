@@ -154,9 +154,19 @@ def run(arguments: list[str]) -> int:
         if _is_sqlites(error):
             sys.stderr.write(_sentence(_of_the_ledger(error)))
             return int(ExitCode.LEDGER)
-        sys.stderr.write(f"cutoutd: {_unforeseen(error)}\n")
+        if not (isinstance(error, OSError) and _output_fails()):  # which the entry point says
+            sys.stderr.write(f"cutoutd: {_unforeseen(error)}\n")
         return int(ExitCode.INTERNAL)
     return answer if isinstance(answer, int) else 0
+
+
+def _output_fails() -> bool:
+    """Whether standard output holds what its disk does not take."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _sentence(error: CutoutError) -> str:

@@ -19,6 +19,30 @@ _FORMATS = {extension.removeprefix("."): name for name, extension in EXTENSIONS.
     "jpeg": "jpeg",
     "tiff": "tiff",
 }
+# What nobody calls a folder, and no cutout is: archives, documents, films.
+_OTHER_FILES = frozenset(
+    {
+        "7z",
+        "ai",
+        "bz2",
+        "eps",
+        "gz",
+        "ico",
+        "mov",
+        "mp4",
+        "pdf",
+        "ps",
+        "psb",
+        "psd",
+        "rar",
+        "svg",
+        "tar",
+        "tgz",
+        "xcf",
+        "xz",
+        "zip",
+    }
+)
 
 
 class Target(Struct, frozen=True):
@@ -38,7 +62,7 @@ class Target(Struct, frozen=True):
 def target_of(out: str, *, one_file: bool, photos: int, format_asked: str, files_each: int = 1) -> Target:
     """What is meant.
 
-    `out` is a folder if it is one already or ends with a slash; a file if it has a picture's extension; else a
+    `out` is a folder if it is one already or ends with a slash; a file if it has an extension that files have; else a
     folder.
 
     Args:
@@ -60,17 +84,18 @@ def target_of(out: str, *, one_file: bool, photos: int, format_asked: str, files
     if (
         out.endswith(os.sep)
         or is_folder(path)
-        or ending not in (_FORMATS.keys() | PHOTO_EXTENSIONS | RAW_EXTENSIONS)
+        or ending not in (_FORMATS.keys() | PHOTO_EXTENSIONS | RAW_EXTENSIONS | _OTHER_FILES)
     ):
         if is_there(path) and not is_folder(path):
             raise FolderError("This is a file, and cutouts need a folder", path, "Choose another with -o.")
         return Target(path)
-    _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)
+    if ending not in _OTHER_FILES:
+        _must_be_one(out, one_file=one_file, photos=photos, files_each=files_each)
     if ending not in _FORMATS:
         raise UsageError(
             f"{ending.upper()} is not written here",
             path,
-            "Name a .png, .webp, .tif, .avif or .jpg, or a folder.",
+            "Name a .png, .webp, .tif, .avif or .jpg, or a folder (with a slash at its end, if it is to be called so).",
         )
     asked = format_asked.lower().removeprefix(".")
     if asked and _FORMATS.get(asked) != _FORMATS[ending]:

@@ -54,12 +54,22 @@ def test_a_command_that_makes_no_sense_is_said_in_plain_words(tmp_path: Path) ->
     assert 'b"' not in done.stderr
 
 
-def test_a_full_disk_behind_the_output_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["--version", "status", "presets"])
+def test_a_full_disk_behind_the_output_is_said_once(command: str, tmp_path: Path) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    done = shell(f"{PROGRAM} --version > /dev/full", tmp_path)
+    done = shell(f"PYTHONUNBUFFERED= {PROGRAM} {command} > /dev/full", tmp_path)
     assert done.returncode == 1
     assert done.stderr == "cutoutd: the output could not be written (No space left on device).\n"
+
+
+def test_a_full_disk_is_not_blamed_where_nothing_was_put_out(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    done = shell(f"PYTHONUNBUFFERED=1 {PROGRAM} events > /dev/full", tmp_path)
+    assert done.returncode == 2
+    assert "has not run here yet" in done.stderr
+    assert "could not be written" not in done.stderr
 
 
 def broken_pipe() -> TextIO:

@@ -30,7 +30,7 @@ def test_a_picture_s_extension_means_that_file(here: Path) -> None:
 
 def test_everything_else_means_a_folder(here: Path) -> None:
     (here / "old.png").mkdir()
-    for out in ("cutouts", "a.png/", "old.png", "shoot.2026", ".", ".."):
+    for out in ("cutouts", "a.png/", "old.png", "a.zip/", "shoot.2026", ".", ".."):
         assert target(out, one=False, photos=3).name == "", out
 
 
@@ -41,6 +41,8 @@ def test_everything_else_means_a_folder(here: Path) -> None:
         ("-", "", False, "takes one cutout"),
         ("a.gif", "", True, "GIF is not written here"),
         ("a.nef", "", True, "NEF is not written here"),
+        ("a.psd", "", True, "PSD is not written here"),
+        ("a.zip", "", False, "ZIP is not written here"),
         ("a.png", "webp", True, "asks for PNG and the options for WEBP"),
     ],
 )
