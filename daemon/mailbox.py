@@ -54,6 +54,8 @@ class Mailbox:
         """From now on this process's signals are messages."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda number, _frame: self.queue.put(Signal(number)))
+        # Those that came before wait since the entry point.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP, signal.SIGUSR1))
 
     def renew(self) -> None:
         """Another life begins."""

@@ -33,11 +33,20 @@ def _run_with_worker() -> int:
     """The command with a worker that loads its modules while this process loads its own."""
     from cutoutd.daemon.workers.spawning import end_unused, start_ahead
 
+    if sys.argv[1] == "run":
+        _hold_wishes()
     start_ahead()
     try:
         return _run()
     finally:
         end_unused()
+
+
+def _hold_wishes() -> None:
+    """Signals that ask a daemon for something wait until it hears them; before, they would end it."""
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
 
 
 def _run() -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +29,27 @@ def _add_own_model(one: Daemon) -> None:
         "models", "add", str(own), "--like", "cutout-s", "--name", "own", "--resample", "lanczos"
     )
     assert answer.returncode == 0, answer.stderr
+
+
+def test_a_reload_that_comes_before_the_daemon_is_there_ends_nothing(daemon: Make) -> None:
+    one = daemon()
+    for folder in (one.inbox, one.outbox, one.root / "home"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (one.inbox / "a.jpg").write_bytes(small("astronaut"))
+    command = [sys.executable, "-m", "cutoutd.service", "run", "-c", str(one.write_config())]
+    with one.log.open("wb") as log:
+        one.process = subprocess.Popen(command, stdout=log, stderr=log, env=one.env())
+    facts = Path(f"/proc/{one.process.pid}/status")
+    if not facts.exists():
+        pytest.skip("no /proc here")
+    hangs_up = 1 << signal.SIGHUP - 1
+    blocked = re.compile(r"SigBlk:\s*([0-9a-f]+)")
+    one.wait(
+        lambda: (held := blocked.search(facts.read_text())) and int(held[1], 16) & hangs_up, "the entry point"
+    )
+    one.send(signal.SIGHUP)
+    one.wait(lambda: one.said("ready") and one.settled() and one.outputs(), "its cutout")
+    assert one.stop() == 0
 
 
 def test_an_added_model_by_reload_without_losing_a_photo(daemon: Make) -> None:
