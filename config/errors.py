@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     ENGINE = 10
     SERVICE = 11
     VERIFY = 12
+    REPLACED = 13
     INTERRUPTED = 130  # as shells count a Ctrl-C: 128 + SIGINT
 
 

@@ -31,6 +31,7 @@ from cutoutd.daemon.mailbox import Mailbox, Message, OfConfig, Signal
 from cutoutd.daemon.mistakes import Mistakes
 from cutoutd.daemon.plan import Plan
 from cutoutd.daemon.sandbox.guard import SandboxState, guard_supervisor
+from cutoutd.daemon.upgrade import Installed
 from cutoutd.daemon.watching.watcher import Hint, Rescan, Unwatched, WatchLost
 from cutoutd.daemon.workers import pool
 
@@ -95,6 +96,7 @@ class Supervisor:
         self._changes = status.Changes(clock)
         self._foreign_load = host_load.ForeignLoad()
         self._link: RelayLink | None = None
+        self.installed = Installed(clock)
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -318,6 +320,11 @@ class Supervisor:
         parts.commands.drop_masks()
         if parts.healthy():
             self.listener.healthy()
+        if not self.stopping and self.installed.look():
+            self.listener.warning(
+                f"cutoutd {self.installed.other} was installed over this one, which ends for it."
+            )
+            self.stop()
 
     def _hold_or_go(self) -> None:
         """Whether new photos may start."""

@@ -75,6 +75,8 @@ def run(config_file: Path | None, inbox: Path | None, outbox: Path | None, model
     finally:
         finish()
     _close(supervisor.since)
+    if supervisor.installed.other:
+        raise supervisor.installed.must_end()
 
 
 def _close(since: float) -> None:

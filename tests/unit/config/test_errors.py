@@ -61,7 +61,7 @@ def test_every_error_has_an_exit_code_that_is_documented(kind: type[CutoutError]
 def test_exit_codes_are_an_interface_and_never_change() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
         "OK": 0, "INTERNAL": 1, "USAGE": 2, "SOME_FAILED": 3, "CONFIG": 4, "ALREADY_RUNNING": 5, "MODEL": 6,
-        "LEDGER": 7, "FOLDER": 8, "NETWORK": 9, "ENGINE": 10, "SERVICE": 11, "VERIFY": 12,
+        "LEDGER": 7, "FOLDER": 8, "NETWORK": 9, "ENGINE": 10, "SERVICE": 11, "VERIFY": 12, "REPLACED": 13,
         "INTERRUPTED": 130,
     }  # fmt: skip
 

@@ -106,7 +106,7 @@ def test_show_reads_back(file: Path) -> None:
     assert shown.startswith(f"# from {file}\n")
     assert parse_settings(shown) == load_settings(file).settings
     as_json = json.loads(run("show", "--json", "-c", str(file)).output)
-    assert as_json["inbox"][0]["settle"] == "400ms"
+    assert as_json["inbox"][0]["settle"] == "300ms"
 
 
 def test_sample_and_schema_are_what_they_claim() -> None:
