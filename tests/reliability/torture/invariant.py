@@ -85,7 +85,12 @@ def check(world: World) -> Verdict:
     if not world.lost_ledger:
         for digest, count in made.items():
             if count > 1 and digest not in current:
-                verdict.doubled.append(f"{count} cutouts of one frame that is gone")
+                names = [
+                    name
+                    for name, versions in world.frames.items()
+                    if any(c.digest == digest for c in versions)
+                ]
+                verdict.doubled.append(f"{count} cutouts of {names}, which is gone, in {daemon.outputs()}")
     verdict.other += [f"left over: {path}" for path in _leftovers(world)]
     verdict.other += world.findings + daemon.bad_exits
     if (integrity := daemon.integrity()) != "ok":
