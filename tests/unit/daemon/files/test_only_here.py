@@ -66,6 +66,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         },
         NAMED,
     ),
+    "upgrade.py": ({".read_text", "os.stat"}, SYSTEM),
     "watching/limits.py": ({".read_text"}, SYSTEM),
     "watching/watcher.py": (
         {".stat", "os.path.isdir", "os.path.realpath"},
