@@ -40,6 +40,7 @@ EXIT_CODES = {
     ExitCode.ENGINE: "The inference engine does not start.",
     ExitCode.SERVICE: "The service manager refused.",
     ExitCode.VERIFY: "A promise does not hold on this machine.",
+    ExitCode.REPLACED: "Another version was installed over a running daemon, which ends for it.",
     ExitCode.INTERRUPTED: "Stopped by Ctrl-C.",
 }
 
